@@ -1,0 +1,1 @@
+"""The demo: the systems of the lecture, one package a process."""

@@ -1,0 +1,1 @@
+"""Meshwright: a service mesh without sidecars for Python gRPC services."""

@@ -1,0 +1,134 @@
+"""Errors, sorted by whose fault they are.
+
+`BadInputError` is for what a person wrote: configuration, topology files, config entries, policy documents.
+It says where and what, and lists every problem at once.
+
+The `ServiceError` family is for calls. A handler raises one of them, or an error of its own domain that the
+server maps to one of them; the error interceptor turns it into a gRPC status with `google.rpc` details
+(AIP-193). The names are those of gRPC's status codes. Any other exception that escapes a handler is a bug:
+the caller sees INTERNAL and nothing of its text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class MeshwrightError(Exception):
+    """The root of everything that Meshwright raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where (a variable, a path in a document, a line) and what."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class BadInputError(MeshwrightError, ValueError):
+    """Something that a person wrote is wrong. `source` names it; `problems` lists all that was found."""
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        super().__init__(f"{source} is not valid:\n{lines}")
+
+
+class UnreachableError(MeshwrightError):
+    """A peer that this process needs (Consul, the control plane) could not be reached, or did not answer in time."""
+
+
+class ServiceError(MeshwrightError):
+    """The outcome of a call that is not a success. Use the subclasses.
+
+    `reason` is an UPPER_SNAKE_CASE constant for programs (`google.rpc.ErrorInfo.reason`), `metadata` its facts.
+    """
+
+    code: ClassVar[str] = "UNKNOWN"
+    """The name of the gRPC status code."""
+
+    def __init__(self, message: str, *, reason: str | None = None, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.code
+        self.metadata = dict(metadata or {})
+
+
+class InvalidArgumentError(ServiceError):
+    """The request is wrong whatever the system's state. `fields` maps a field's path to what is wrong with it."""
+
+    code = "INVALID_ARGUMENT"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.fields = dict(fields or {})
+
+
+class NotFoundError(ServiceError):
+    """What the request names does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class AlreadyExistsError(ServiceError):
+    """What the request would create is already there."""
+
+    code = "ALREADY_EXISTS"
+
+
+class FailedPreconditionError(ServiceError):
+    """The system is not in the state that the request needs; trying again does not help until it changes."""
+
+    code = "FAILED_PRECONDITION"
+
+
+class AbortedError(ServiceError):
+    """A concurrent change got in the way; the caller may start its whole operation again."""
+
+    code = "ABORTED"
+
+
+class OutOfRangeError(ServiceError):
+    """The request reads past what there is."""
+
+    code = "OUT_OF_RANGE"
+
+
+class UnauthenticatedError(ServiceError):
+    """The caller has not said, or could not prove, who it is."""
+
+    code = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(ServiceError):
+    """The caller is known and may not do this."""
+
+    code = "PERMISSION_DENIED"
+
+
+class ResourceExhaustedError(ServiceError):
+    """A quota or a limit is used up."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class UnavailableError(ServiceError):
+    """The service cannot answer now; the mesh retries this by default."""
+
+    code = "UNAVAILABLE"

@@ -1,0 +1,35 @@
+"""Serving a small HTTP API or page: the one way in which every process of Meshwright does it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from meshwright.errors import BadInputError, Problem
+from meshwright.model import Address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, host: str, port: int, *, grace: float = 1.0) -> AsyncIterator[Address]:
+    """Serve `app` for as long as the context lasts; yields the address bound (port 0: any free one).
+
+    `grace` is the seconds that requests in flight get when the context ends. Raises `BadInputError` naming
+    the address where it cannot be bound.
+    """
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise BadInputError(f"address {Address(host, port)}", [Problem("", f"cannot listen: {error}")]) from error
+        bound = runner.addresses[0]
+        yield Address(host, int(bound[1]))
+    finally:
+        await runner.cleanup()
