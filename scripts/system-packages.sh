@@ -1,0 +1,18 @@
+#!/bin/sh
+# Debian packages that some tests use: a real PostgreSQL and a real Chromium. Installs what is missing when root on a
+# Debian; says what to install otherwise. Never fatal: a test whose part is missing skips and says why.
+set -u
+missing=
+[ -x /usr/lib/postgresql/15/bin/initdb ] || command -v initdb >/dev/null || missing="$missing postgresql-15"
+command -v chromium >/dev/null || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "some tests will skip; to run them install:$missing" >&2
+    exit 0
+fi
+echo "installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    echo "could not install:$missing; some tests will skip" >&2
+exit 0
