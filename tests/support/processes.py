@@ -1,0 +1,74 @@
+"""Child processes of tests: started with an environment of their own, logged to a file, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+TESTS = Path(__file__).resolve().parents[1]
+
+
+class Process:
+    """One child and its log."""
+
+    def __init__(self, child: asyncio.subprocess.Process, log: Path) -> None:
+        self.child = child
+        self.log = log
+
+    @property
+    def running(self) -> bool:
+        return self.child.returncode is None
+
+    async def kill(self) -> None:
+        """kill -9, and wait for the end."""
+        await self.end(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM, and wait for the orderly end; returns the exit code."""
+        return await self.end(signal.SIGTERM)
+
+    async def end(self, number: signal.Signals) -> int:
+        if self.running:
+            self.child.send_signal(number)
+        return await asyncio.wait_for(self.child.wait(), 30)
+
+    def tail(self, lines: int = 20) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+@contextlib.asynccontextmanager
+async def running(
+    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None, *, pipes: bool = False
+) -> AsyncIterator[Process]:
+    """Run `command` (Python modules of tests/ included) for as long as the context lasts. stderr goes to `log`."""
+    env = {**os.environ, "PYTHONPATH": str(TESTS), "OTEL_SDK_DISABLED": "true", **(environ or {})}
+    for name in ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG"):
+        env.pop(name, None)
+    with log.open("ab") as sink:
+        pipe = asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL
+        child = await asyncio.create_subprocess_exec(
+            *command, env=env, stderr=sink, stdin=pipe, stdout=pipe if pipes else sink, limit=2**26
+        )
+    process = Process(child, log)
+    try:
+        yield process
+    finally:
+        if process.running:
+            child.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(child.wait(), 15)
+            except TimeoutError:
+                child.kill()
+                await child.wait()
+
+
+def python(*arguments: str) -> list[str]:
+    return [sys.executable, *arguments]
