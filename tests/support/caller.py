@@ -4,7 +4,7 @@ gRPC reads its xDS bootstrap once for each process, so a test that wants its own
 Commands on stdin, one answer a line on stdout:
 
 - `{"do": "call", "times": n, "workers": w, "method": m, "timeout": s, "metadata": {..}}`
-  -> `{"outcomes": [[code, instance, version, seconds, message], ..]}`
+  -> `{"outcomes": [[code, instance, version, seconds, message, began], ..]}`; `began` is monotonic, machine-wide
 - `{"do": "start", "workers": n}`: keeps calling in the background
 - `{"do": "stop"}` -> the same shape as `call`, for all calls since the start
 - `{"do": "count"}` -> `{"count": calls so far}`
@@ -37,7 +37,7 @@ class Caller:
 
     async def one(self, command: dict[str, Any]) -> Outcome:
         method = getattr(self._stub, command.get("method", "Add"))
-        began = time.perf_counter()
+        began = time.monotonic()
         call = method(
             pb.Numbers(a=1, b=2),
             timeout=command.get("timeout", 10.0),
@@ -47,10 +47,17 @@ class Caller:
         try:
             await call
         except grpc.aio.AioRpcError as error:
-            return [error.code().name, "", "", time.perf_counter() - began, error.details()]
+            return [error.code().name, "", "", time.monotonic() - began, error.details(), began]
         answered = dict(await call.trailing_metadata() or ())
-        seconds = time.perf_counter() - began
-        return ["OK", answered.get("meshwright-instance", ""), answered.get("meshwright-version", ""), seconds, ""]
+        seconds = time.monotonic() - began
+        return [
+            "OK",
+            answered.get("meshwright-instance", ""),
+            answered.get("meshwright-version", ""),
+            seconds,
+            "",
+            began,
+        ]
 
     async def many(self, command: dict[str, Any]) -> list[Outcome]:
         left = iter(range(command.get("times", 1)))

@@ -33,13 +33,14 @@ CONTROL_PLANE = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one call ended: a gRPC status name, who answered, and after how many seconds."""
+    """How one call ended: a gRPC status name, who answered, after how many seconds, begun when (monotonic)."""
 
     code: str
     instance: str
     version: str
     seconds: float
     message: str
+    began: float
 
 
 def failures(outcomes: Iterable[Outcome]) -> Counter[str]:
