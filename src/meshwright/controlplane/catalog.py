@@ -1,0 +1,50 @@
+"""What Consul knows, as one immutable value: the input of `translate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from meshwright.model import ServiceName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.policy import Policy
+    from meshwright.model import Instance
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One list of instances: those of a service that match a filter expression of Consul's."""
+
+    service: ServiceName
+    filter: str = ""
+    only_passing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The state of the mesh. Whoever builds it keeps the objects that did not change: `translate` compares by
+    identity first, and only then by value.
+    """
+
+    chains: Mapping[ServiceName, Mapping[str, Any]] = field(default_factory=dict)
+    """The compiled discovery chain (Consul's JSON under "Chain") of every service name that clients may dial."""
+    instances: Mapping[Target, tuple[Instance, ...]] = field(default_factory=dict)
+    """Healthy ones and others: `translate` decides which get traffic."""
+    policies: Mapping[ServiceName, Policy] = field(default_factory=dict)
+    """The parsed documents under `meshwright/policy/`."""
+
+
+def targets(chain: Mapping[str, Any]) -> frozenset[Target]:
+    """Which instance lists a compiled chain needs. Targets in another datacenter are left out: see decision 0023."""
+    here = chain.get("Datacenter")
+    entries = (chain.get("Targets") or {}).values()
+    return frozenset(target_of(entry) for entry in entries if entry.get("Datacenter") in (None, "", here))
+
+
+def target_of(entry: Mapping[str, Any]) -> Target:
+    """The instance list behind one entry of a chain's `Targets`."""
+    subset = entry.get("Subset") or {}
+    return Target(ServiceName(entry["Service"]), subset.get("Filter") or "", bool(subset.get("OnlyPassing", False)))
