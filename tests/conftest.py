@@ -1,0 +1,32 @@
+"""Fixtures that tests of every kind share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d/consul.sh"
+
+
+@pytest.fixture(params=["dev", "real"])
+async def any_consul(request: pytest.FixtureRequest) -> AsyncIterator[ConsulServer]:
+    """A Consul of the test's own: once the dev registry, once the real one."""
+    if request.param == "real" and find_consul() is None:
+        pytest.skip(NO_CONSUL)
+    async with real_consul() if request.param == "real" else dev_registry() as server:
+        yield server
+
+
+@pytest.fixture
+async def only_real_consul() -> AsyncIterator[ConsulServer]:
+    """A real Consul of the test's own, for what the dev registry need not do."""
+    if find_consul() is None:
+        pytest.skip(NO_CONSUL)
+    async with real_consul() as server:
+        yield server

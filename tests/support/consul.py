@@ -1,0 +1,191 @@
+"""A Consul for tests: the real one where it can be had, and the dev registry, both as processes that can be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from meshwright.config import ConsulConfig
+from meshwright.consul import Consul
+from meshwright.errors import MeshwrightError
+from meshwright.model import Address
+from meshwright.ports import find_free
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = 30.0
+
+_REGISTRY = (
+    "import asyncio; from meshwright.config import load; from meshwright.standins.registry import RegistryConfig, run; "
+    "asyncio.run(run(load(RegistryConfig, host='127.0.0.1', port={port})))"
+)
+
+
+def find_consul() -> Path | None:
+    """The real Consul: one on PATH, or the one that scripts/tools.d/consul.sh fetched, or none."""
+    found = shutil.which("consul") or shutil.which(ROOT / ".tools/consul/consul")
+    return Path(found) if found else None
+
+
+class ConsulServer(Protocol):
+    """A running Consul of either kind, on an address that stays the same when it is restarted."""
+
+    name: str
+    """`real` or `dev`."""
+    address: Address
+    config: ConsulConfig
+
+    async def kill(self) -> None:
+        """kill -9."""
+
+    async def start(self) -> None:
+        """Start it again after `kill`, knowing nothing, and wait until it answers."""
+
+    async def restart(self, *, empty: bool = True) -> None:
+        """kill -9 and start. With `empty=False` it comes back with its state, where it was made to keep it."""
+
+
+class ConsulProcess:
+    """A `ConsulServer` that is a child process. Logs go to a file whose end is shown when it does not start."""
+
+    def __init__(self, name: str, command: list[str], address: Address, folder: Path, *, keeps_state: bool) -> None:
+        self.name = name
+        self.address = address
+        self.config = ConsulConfig(address=str(address))
+        self.log = folder / "log.txt"
+        self._command = command
+        self._folder = folder
+        self._keeps_state = keeps_state
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    async def start(self) -> None:
+        await self._start()
+
+    async def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+            self._process = None
+
+    async def restart(self, *, empty: bool = True) -> None:
+        if not empty and not self._keeps_state:
+            raise ValueError(f"this {self.name} Consul keeps no state")
+        await self.kill()
+        if empty:
+            shutil.rmtree(self._folder / "data", ignore_errors=True)
+        await self._start()
+
+    async def _start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env={name: value for name, value in os.environ.items() if not name.startswith("CONSUL_")},
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_parent,
+            )
+        async with Consul(self.config) as consul:
+            await eventually(lambda: self._is_ready(consul), READY, ignore=(MeshwrightError,))
+
+    async def _is_ready(self, consul: Consul) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise RuntimeError(f"the {self.name} Consul ended:\n{self.log.read_text()[-2000:]}")
+        return bool(await consul.leader()) and "consul" in (await consul.services()).value
+
+
+@contextlib.asynccontextmanager
+async def real_consul(*, keeps_state: bool = False, **extra: Any) -> AsyncIterator[ConsulProcess]:
+    """A real Consul on ports of its own, in memory unless it `keeps_state`. `extra`: more of its JSON configuration."""
+    binary = find_consul()
+    if binary is None:
+        raise RuntimeError("there is no real Consul here: scripts/tools.d/consul.sh fetches one")
+    with _folder() as folder:
+        address = Address("127.0.0.1", find_free())
+        document = _real_config(address, folder, keeps_state=keeps_state)
+        (folder / "config.json").write_text(json.dumps(_merged(document, extra)))
+        mode = [] if keeps_state else ["-dev"]
+        command = [str(binary), "agent", *mode, "-config-file", str(folder / "config.json")]
+        async with _running(ConsulProcess("real", command, address, folder, keeps_state=keeps_state)) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def dev_registry() -> AsyncIterator[ConsulProcess]:
+    """The dev registry, which speaks Consul's API and holds everything in memory."""
+    with _folder() as folder:
+        address = Address("127.0.0.1", find_free())
+        command = [sys.executable, "-c", _REGISTRY.format(port=address.port)]
+        async with _running(ConsulProcess("dev", command, address, folder, keeps_state=False)) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def _running(server: ConsulProcess) -> AsyncIterator[ConsulProcess]:
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.kill()
+
+
+@contextlib.contextmanager
+def _folder() -> Any:
+    with tempfile.TemporaryDirectory(prefix="meshwright-consul-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _real_config(address: Address, folder: Path, *, keeps_state: bool) -> dict[str, Any]:
+    document = {
+        "node_name": "node",
+        "bind_addr": "127.0.0.1",
+        "client_addr": "127.0.0.1",
+        "disable_update_check": True,
+        "log_level": "warn",
+        "connect": {"enabled": True},
+        "ports": {
+            "http": address.port,
+            "https": -1,
+            "dns": -1,
+            "grpc": -1,
+            "serf_wan": -1,
+            "serf_lan": find_free(),
+            "server": find_free(),
+        },
+    }
+    if keeps_state:
+        lively = {"server": True, "bootstrap_expect": 1, "performance": {"raft_multiplier": 1}}
+        document |= lively | {"data_dir": str(folder / "data")}
+    return document
+
+
+def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **base,
+        **{key: {**base[key], **value} if isinstance(base.get(key), dict) else value for key, value in extra.items()},
+    }
+
+
+def _die_with_parent() -> None:
+    """So that no Consul is left behind by a test run that is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

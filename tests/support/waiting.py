@@ -1,0 +1,45 @@
+"""Waiting for a condition instead of sleeping for a guessed time."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]],
+    timeout: float = 10.0,
+    *,
+    every: float = 0.02,
+    ignore: tuple[type[Exception], ...] = (),
+    message: str = "",
+) -> T:
+    """Call `condition` until it returns something true and raises no AssertionError; returns what it returned.
+
+    Exceptions of the kinds in `ignore` count as "not yet" as well. After `timeout` seconds the last AssertionError
+    (or ignored exception) is raised, or one that shows the last value.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        failure: Exception | None = None
+        value: T | None = None
+        try:
+            outcome = condition()
+            value = await outcome if inspect.isawaitable(outcome) else outcome
+            if value:
+                return value
+        except (AssertionError, *ignore) as error:
+            failure = error
+        if time.monotonic() >= deadline:
+            if failure is not None:
+                raise failure
+            name = message or getattr(condition, "__name__", "the condition")
+            raise AssertionError(f"not true within {timeout} s: {name} (last value: {value!r})")
+        await asyncio.sleep(every)
