@@ -80,6 +80,10 @@ def _limit(error: ValidationError) -> Any:
     return error.validator_value
 
 
+def _value(error: ValidationError) -> Any:
+    return error.instance
+
+
 def _rules(error: ValidationError) -> dict[str, Any]:
     """The part of the schema that was violated."""
     return error.schema if isinstance(error.schema, dict) else {}
@@ -94,7 +98,7 @@ def _closest(error: ValidationError) -> ValidationError:
 def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
     known = list(_rules(error).get("properties", {}))
     patterns = list(_rules(error).get("patternProperties", {}))
-    for key in error.instance:
+    for key in _value(error):
         if key in known or any(re.search(pattern, key) for pattern in patterns):
             continue
         near = difflib.get_close_matches(key, known, n=1)
@@ -148,7 +152,7 @@ def _count(words: str, noun: str) -> Callable[[ValidationError], str]:
     def say(error: ValidationError) -> str:
         if _limit(error) == 1 and words == "at least":
             return "must not be empty"
-        return f"must have {words} {_limit(error)} {noun}, not {len(error.instance)}"
+        return f"must have {words} {_limit(error)} {noun}, not {len(_value(error))}"
 
     return say
 

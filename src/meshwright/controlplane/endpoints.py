@@ -1,0 +1,95 @@
+"""Endpoints: which instances get traffic, in which locality, at which priority.
+
+Consul decides who is well: passing instances get traffic, those in warning too unless the subset says
+OnlyPassing, critical ones and those in maintenance do not. Taking an instance out stops new calls; calls in
+flight finish. Where nobody is well the answer is an honest empty set, and calls fail at once (decision 0021).
+
+Failover targets are lower priorities of the same assignment. Both gRPC and Envoy demand that priorities have
+no gap and that no address appears twice, so an empty target takes no priority, and an instance that two targets
+share keeps its first place.
+
+gRPC's round robin ignores the weight of an endpoint but honours that of a locality. A zone whose instances
+weigh differently is therefore published as one locality per weight.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from meshwright.controlplane import xds
+from meshwright.model import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from meshwright.controlplane.catalog import Target
+    from meshwright.controlplane.chain import Upstream
+    from meshwright.model import Address, Instance
+
+MAX_WEIGHT = 100_000
+"""Sums of weights within a priority must fit 32 bits; Consul itself allows up to 65535."""
+
+
+def assignment(upstream: Upstream, members: Sequence[tuple[Target, tuple[Instance, ...]]]) -> tuple[Any, list[str]]:
+    """The endpoints of an upstream, from the instances of its target and of its failover targets, in that order.
+
+    Also returns what is wrong with instances that had to be left out.
+    """
+    message = xds.ClusterLoadAssignment(cluster_name=upstream.id)
+    problems: list[str] = []
+    taken: set[Address] = set()
+    priority = 0
+    for target, instances in members:
+        chosen = _chosen(target, instances, taken, problems)
+        if chosen:
+            _add_localities(message, chosen, priority)
+            priority += 1
+    return message, problems
+
+
+def serves(target: Target, instance: Instance) -> bool:
+    """Whether an instance gets new calls."""
+    if instance.health is Health.WARNING:
+        return not target.only_passing and instance.weight > 0
+    return instance.health is Health.PASSING and instance.weight > 0
+
+
+def _chosen(
+    target: Target, instances: Iterable[Instance], taken: set[Address], problems: list[str]
+) -> list[tuple[Instance, int]]:
+    chosen = []
+    for instance in sorted(instances, key=lambda instance: (instance.address, instance.id)):
+        if not serves(target, instance) or instance.address in taken:
+            continue
+        if not _is_ip(instance.address.host) or not instance.address.port:
+            problems.append(f"instance {instance.id} is left out: {instance.address} is not an IP address and a port")
+            continue
+        taken.add(instance.address)
+        chosen.append((instance, min(instance.weight, MAX_WEIGHT)))
+    return chosen
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _add_localities(message: Any, chosen: Sequence[tuple[Instance, int]], priority: int) -> None:
+    zones: dict[tuple[str, str], dict[int, list[Instance]]] = {}
+    for instance, weight in chosen:
+        place = (instance.meta.get("region", ""), instance.meta.get("zone", ""))
+        zones.setdefault(place, {}).setdefault(weight, []).append(instance)
+    for (region, zone), weights in sorted(zones.items()):
+        for weight, instances in sorted(weights.items()):
+            sub_zone = f"weight-{weight}" if len(weights) > 1 else ""
+            locality = message.endpoints.add(priority=priority)
+            locality.locality.CopyFrom(xds.Locality(region=region, zone=zone, sub_zone=sub_zone))
+            locality.load_balancing_weight.value = weight * len(instances)
+            for instance in instances:
+                endpoint = locality.lb_endpoints.add(health_status="HEALTHY")
+                endpoint.endpoint.address.CopyFrom(xds.address(instance.address.host, instance.address.port))
+                endpoint.load_balancing_weight.value = weight

@@ -1,0 +1,47 @@
+"""API listeners: what gRPC's resolver asks for first when a client dials `xds:///user` (gRFC A27).
+
+Every listener carries the fault filter, empty: faults are per-route overrides of it (gRFC A33), so injecting
+one changes a route table and never a listener.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshwright.controlplane import xds
+from meshwright.controlplane.snapshot import Resource, ResourceType, pack
+
+if TYPE_CHECKING:
+    from meshwright.model import ServiceName
+
+
+def listener(service: ServiceName) -> Resource:
+    """The listener of one service: its routes are a resource of the same name."""
+    manager = xds.HttpConnectionManager(
+        rds=xds.Rds(config_source=xds.over_ads(), route_config_name=service), http_filters=http_filters()
+    )
+    return _api_listener(service, manager)
+
+
+def unknown_listener(name: str) -> Resource:
+    """The answer for a name that nobody has: no route at all, so that a call fails in milliseconds.
+
+    Without an answer gRPC would wait 15 seconds for the resource to appear.
+    """
+    manager = xds.HttpConnectionManager(
+        route_config=xds.RouteConfiguration(name=f"unknown:{name}"), http_filters=http_filters()
+    )
+    return _api_listener(name, manager)
+
+
+def http_filters() -> list[Any]:
+    """Faults first, the router last, as both gRPC and Envoy demand."""
+    return [
+        xds.HttpFilter(name=xds.FAULT_FILTER, typed_config=xds.any_of(xds.HTTPFault())),
+        xds.HttpFilter(name=xds.ROUTER_FILTER, typed_config=xds.any_of(xds.Router())),
+    ]
+
+
+def _api_listener(name: str, manager: Any) -> Resource:
+    message = xds.Listener(name=name, api_listener=xds.ApiListener(api_listener=xds.any_of(manager)))
+    return pack(ResourceType.LISTENER, name, message)

@@ -1,0 +1,148 @@
+"""The parts of a snapshot, each made from a few inputs that it remembers, and checked when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from meshwright.controlplane import check, clusters, endpoints, envoy, routes
+from meshwright.controlplane.chain import parse_chain
+from meshwright.controlplane.listeners import listener
+from meshwright.controlplane.policy import Policy
+from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, digest, pack
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.catalog import Target
+    from meshwright.controlplane.chain import Chain, Upstream
+    from meshwright.model import Instance, ServiceName
+
+    Members: TypeAlias = tuple[tuple[Target, tuple[Instance, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePart:
+    """What clients that dial one service are told: made from its chain and the policies that the chain touches."""
+
+    document: Mapping[str, Any]
+    policies: Mapping[ServiceName, Policy | None]
+    chain: Chain
+    listener: Resource
+    route: Resource
+    timed: bool
+    """Whether the route table depends on a gRPC node's skew."""
+    host: Any
+    """The virtual host of Envoy's ingress."""
+    problems: tuple[str, ...]
+    digest: str
+    _by_skew: dict[int, Resource] = field(default_factory=dict)
+
+    def fits(self, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]) -> bool:
+        """Whether the part is still what these inputs lead to."""
+        if self.document is not document and self.document != document:
+            return False
+        return all(policies.get(service) == policy for service, policy in self.policies.items())
+
+    def route_for(self, skew_ms: int) -> Resource:
+        """The route table for gRPC nodes with that skew."""
+        if not self.timed or not skew_ms:
+            return self.route
+        resource = self._by_skew.get(skew_ms)
+        if resource is None:
+            built = routes.build(self.chain, _known(self.policies), NodeKind.GRPC, skew_ms)
+            resource = self._by_skew[skew_ms] = _packed_table(self.chain.service, built)
+        return resource
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPart:
+    """One cluster and its endpoints: made from an upstream, its service's policy, and the instances."""
+
+    upstream: Upstream
+    policy: Policy | None
+    members: Members
+    clusters: Mapping[NodeKind, Resource]
+    endpoints: Resource
+    prefixes: frozenset[str]
+    """The path prefixes that the instances serve, for an Envoy."""
+    problems: tuple[str, ...]
+
+    def fits(self, upstream: Upstream, policy: Policy | None, members: Members) -> bool:
+        """Whether the part is still what these inputs lead to."""
+        return self.members == members and self.upstream == upstream and self.policy == policy
+
+
+def make_service(
+    service: ServiceName, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]
+) -> ServicePart:
+    """Translate one chain; raises `BadInputError` where it cannot be published."""
+    chain = parse_chain(service, document)
+    touched = {service, *(upstream.target.service for upstream in chain.upstreams.values())}
+    own = {name: policies.get(name) for name in sorted(touched)}
+    for_grpc = routes.build(chain, _known(own), NodeKind.GRPC)
+    wrong = check.routes(for_grpc.routes, chain.upstreams.keys())
+    if wrong:
+        raise BadInputError(f"routes of {service}", [Problem("", what) for what in wrong])
+    for_envoy = routes.build(chain, _known(own), NodeKind.ENVOY)
+    host = envoy.virtual_host(service, for_envoy.routes)
+    table = _packed_table(service, for_grpc)
+    content = table.body + host.SerializeToString(deterministic=True)
+    return ServicePart(
+        document=document,
+        policies=own,
+        chain=chain,
+        listener=listener(service),
+        route=table,
+        timed=for_grpc.timed,
+        host=host,
+        problems=(*chain.problems, *for_grpc.problems),
+        digest=digest(content),
+    )
+
+
+def make_target(upstream: Upstream, policy: Policy | None, members: Members, old: TargetPart | None) -> TargetPart:
+    """Translate one target; what fails its check is taken from `old`, or left empty."""
+    problems: list[str] = []
+    if old and old.upstream == upstream and old.policy == policy:
+        packed = old.clusters
+    else:
+        packed = _clusters(upstream, policy or Policy(), old, problems)
+    message, left_out = endpoints.assignment(upstream, members)
+    problems += left_out
+    wrong = check.assignment(message)
+    if wrong:
+        problems += [f"endpoints of {upstream.id} stay as they were: {what}" for what in wrong]
+        message = endpoints.assignment(upstream, ())[0]
+    keep = old.endpoints if wrong and old else None
+    return TargetPart(
+        upstream=upstream,
+        policy=policy,
+        members=members,
+        clusters=packed,
+        endpoints=keep or pack(ResourceType.ENDPOINTS, upstream.id, message),
+        prefixes=envoy.api_prefixes(members[0][1]),
+        problems=tuple(problems),
+    )
+
+
+def _clusters(
+    upstream: Upstream, policy: Policy, old: TargetPart | None, problems: list[str]
+) -> Mapping[NodeKind, Resource]:
+    messages = {kind: clusters.cluster(upstream, policy, kind) for kind in NodeKind}
+    wrong = check.cluster(messages[NodeKind.GRPC])
+    if wrong:
+        problems += [f"cluster {upstream.id} stays as it was: {what}" for what in wrong]
+        if old:
+            return old.clusters
+        messages = {kind: clusters.cluster(upstream, Policy(), kind) for kind in NodeKind}
+    return {kind: pack(ResourceType.CLUSTER, upstream.id, message) for kind, message in messages.items()}
+
+
+def _packed_table(service: str, built: routes.Routes) -> Resource:
+    return pack(ResourceType.ROUTE, service, routes.table(service, built))
+
+
+def _known(policies: Mapping[ServiceName, Policy | None]) -> dict[ServiceName, Policy]:
+    return {service: policy for service, policy in policies.items() if policy is not None}

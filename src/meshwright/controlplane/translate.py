@@ -1,0 +1,144 @@
+"""The control plane's core: `translate(catalog) -> Snapshot`, a function of its arguments.
+
+The work is cut into parts that are kept from one snapshot to the next. A service part is what a chain and the
+policies it touches lead to: a listener, routes per skew, an ingress virtual host. A target part is what instances
+and their service's policy lead to: a cluster per kind of node, and endpoints. A part is made again only when an
+input of it has another value than before, so an instance's coming or going costs one target part however many
+services there are.
+
+Each new part is checked before it is taken (`check`). A service whose new part fails keeps its last good one, with
+a problem that says why; the rest goes on. A service without a good one is not published: its name is answered
+like an unknown one.
+
+Two chains may name the same target. The chain of the target's own service then says what it is, and failing that
+the first by name: equal on every replica.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshwright.controlplane.listeners import unknown_listener
+from meshwright.controlplane.parts import ServicePart, TargetPart, make_service, make_target
+from meshwright.controlplane.snapshot import Snapshot
+from meshwright.controlplane.views import Services, Targets, view
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.catalog import Catalog
+    from meshwright.controlplane.chain import Upstream
+    from meshwright.model import ServiceName
+
+__all__ = ["translate", "unknown_listener"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    services: Services
+    targets: Targets
+
+
+def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
+    """Everything that nodes are told about the mesh in this catalog.
+
+    `previous` saves the work for what did not change, and stands in for what is now wrong; apart from the latter
+    it makes no difference to the result.
+    """
+    memory = previous.memory if previous and isinstance(previous.memory, _Memory) else None
+    old_services = memory.services.parts if memory else {}
+    old_targets = memory.targets.parts if memory else {}
+    problems: list[Problem] = []
+
+    service_parts = _services(catalog, old_services, problems)
+    target_parts = _targets(catalog, _upstreams(service_parts), old_targets)
+    prefixes = _prefixes(service_parts, target_parts, problems)
+
+    services = Services(service_parts, prefixes)
+    if memory and memory.services == services:
+        services = memory.services
+    targets = Targets(target_parts)
+    for name, part in service_parts.items():
+        problems += [Problem(name, what) for what in part.problems]
+    for target in target_parts.values():
+        problems += [Problem(target.upstream.target.service, what) for what in target.problems]
+    return Snapshot(
+        version=_version(services, targets),
+        problems=tuple(sorted(set(problems), key=lambda problem: (problem.where, problem.what))),
+        views=lambda viewpoint: view(services, targets, viewpoint),
+        memory=_Memory(services, targets),
+    )
+
+
+def _services(
+    catalog: Catalog, old: Mapping[ServiceName, ServicePart], problems: list[Problem]
+) -> dict[ServiceName, ServicePart]:
+    parts = {}
+    for service in sorted(catalog.chains):
+        document = catalog.chains[service]
+        part = old.get(service)
+        if part is None or not part.fits(document, catalog.policies):
+            try:
+                part = make_service(service, document, catalog.policies)
+            except BadInputError as error:
+                outcome = "its last good routes stay in force" if part else "it is not published"
+                problems += [Problem(service, f"{outcome}: {problem}") for problem in error.problems]
+        if part is not None:
+            parts[service] = part
+    return parts
+
+
+def _upstreams(parts: Mapping[ServiceName, ServicePart]) -> dict[str, Upstream]:
+    """Every upstream that some chain names, by id, each as the chain of its own service has it where there is one."""
+    upstreams: dict[str, Upstream] = {}
+    for service, part in parts.items():
+        for name, upstream in part.chain.upstreams.items():
+            if name not in upstreams or upstream.target.service == service:
+                upstreams[name] = upstream
+    return upstreams
+
+
+def _targets(
+    catalog: Catalog, upstreams: Mapping[str, Upstream], old: Mapping[str, TargetPart]
+) -> dict[str, TargetPart]:
+    parts = {}
+    for name in sorted(upstreams):
+        upstream = upstreams[name]
+        policy = catalog.policies.get(upstream.target.service)
+        members = tuple((target, catalog.instances.get(target, ())) for target in (upstream.target, *upstream.failover))
+        part = old.get(name)
+        if part is None or not part.fits(upstream, policy, members):
+            part = make_target(upstream, policy, members, part)
+        parts[name] = part
+    return parts
+
+
+def _prefixes(
+    services: Mapping[ServiceName, ServicePart], targets: Mapping[str, TargetPart], problems: list[Problem]
+) -> dict[str, ServiceName]:
+    """Which service an Envoy's caller means who names only a path. The first by name wins."""
+    claims: dict[str, set[ServiceName]] = {}
+    for part in targets.values():
+        if part.upstream.target.service in services:
+            for prefix in part.prefixes:
+                claims.setdefault(prefix, set()).add(part.upstream.target.service)
+    for prefix, claimants in claims.items():
+        first, *others = sorted(claimants)
+        problems += [
+            Problem(other, f"calls to {prefix} at an Envoy reach {first}, which has it too") for other in others
+        ]
+    return {prefix: min(claimants) for prefix, claimants in sorted(claims.items())}
+
+
+def _version(services: Services, targets: Targets) -> str:
+    content = hashlib.sha256()
+    for name, part in services.parts.items():
+        content.update(f"{name}={part.digest};".encode())
+    for prefix, name in services.prefixes.items():
+        content.update(f"{prefix}>{name};".encode())
+    for resource in targets.versions():
+        content.update(f"{resource};".encode())
+    return content.hexdigest()[:16]

@@ -1,0 +1,100 @@
+"""Views: which of a snapshot's resources a node sees. Made when a node first asks, shared by all that see the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshwright.controlplane import envoy
+from meshwright.controlplane.snapshot import NodeKind, ResourceType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from meshwright.controlplane.parts import ServicePart, TargetPart
+    from meshwright.controlplane.snapshot import Resource, Viewpoint
+    from meshwright.model import ServiceName
+
+
+@dataclass(frozen=True)
+class Services:
+    """All service parts, and what is made from them together. Equal ones are interchangeable."""
+
+    parts: Mapping[ServiceName, ServicePart]
+    prefixes: Mapping[str, ServiceName]
+    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same parts are in it: by identity, which is what `translate` keeps."""
+        if not isinstance(other, Services) or self.prefixes != other.prefixes:
+            return False
+        return len(self.parts) == len(other.parts) and all(
+            other.parts.get(name) is part for name, part in self.parts.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def listeners(self) -> Mapping[str, Resource]:
+        """gRPC's listeners."""
+        if "listeners" not in self._made:
+            self._made["listeners"] = {name: part.listener for name, part in self.parts.items()}
+        return self._made["listeners"]
+
+    def routes(self, skew_ms: int) -> Mapping[str, Resource]:
+        """gRPC's route tables: the timed ones for that skew, in front of those that everybody shares."""
+        if "routes" not in self._made:
+            self._made["routes"] = {name: part.route for name, part in self.parts.items()}
+        shared = self._made["routes"]
+        timed: dict[str, Resource] = {
+            name: part.route_for(skew_ms) for name, part in self.parts.items() if skew_ms and part.timed
+        }
+        return {**shared, **timed} if timed else shared
+
+    def ingress(self) -> Mapping[str, Resource]:
+        """Envoy's route table."""
+        if "ingress" not in self._made:
+            hosts = [part.host for part in self.parts.values()]
+            self._made["ingress"] = {envoy.INGRESS: envoy.ingress_routes(hosts, self.prefixes)}
+        return self._made["ingress"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """All target parts, and what is made from them together."""
+
+    parts: Mapping[str, TargetPart]
+    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+
+    def clusters(self, kind: NodeKind) -> Mapping[str, Resource]:
+        """The clusters as that kind of node needs them."""
+        if kind.value not in self._made:
+            self._made[kind.value] = {name: part.clusters[kind] for name, part in self.parts.items()}
+        return self._made[kind.value]
+
+    def endpoints(self) -> Mapping[str, Resource]:
+        """The endpoints, equal for all."""
+        if "endpoints" not in self._made:
+            self._made["endpoints"] = {name: part.endpoints for name, part in self.parts.items()}
+        return self._made["endpoints"]
+
+    def versions(self) -> Iterator[str]:
+        """The versions of everything in it, in order."""
+        for part in self.parts.values():
+            yield part.endpoints.version
+            yield from (part.clusters[kind].version for kind in NodeKind)
+
+
+def view(services: Services, targets: Targets, viewpoint: Viewpoint) -> Mapping[ResourceType, Mapping[str, Resource]]:
+    """Everything that a node with this viewpoint may subscribe to."""
+    if viewpoint.kind is NodeKind.ENVOY:
+        listeners: Mapping[str, Resource] = {envoy.INGRESS: envoy.ingress_listener(viewpoint.ingress)}
+        routes = services.ingress()
+    else:
+        listeners = services.listeners()
+        routes = services.routes(viewpoint.timeout_skew_ms)
+    return {
+        ResourceType.LISTENER: listeners,
+        ResourceType.ROUTE: routes,
+        ResourceType.CLUSTER: targets.clusters(viewpoint.kind),
+        ResourceType.ENDPOINTS: targets.endpoints(),
+    }

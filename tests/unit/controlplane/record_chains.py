@@ -1,0 +1,169 @@
+"""Records the compiled chains under chains/ from a real, empty Consul: `python record_chains.py 127.0.0.1:8500`.
+
+Each scenario's config entries are written, the chain is read as Consul compiled it, and the entries are removed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent / "chains"
+
+
+def defaults(*names: str) -> list[dict[str, Any]]:
+    return [{"Kind": "service-defaults", "Name": name, "Protocol": "grpc"} for name in names]
+
+
+VERSIONS = {
+    "Kind": "service-resolver",
+    "Name": "user",
+    "DefaultSubset": "v1",
+    "Subsets": {
+        "v1": {"Filter": "Service.Meta.version == v1"},
+        "v2": {"Filter": "Service.Meta.version == v2", "OnlyPassing": True},
+    },
+}
+
+
+def http(match: dict[str, Any], **destination: Any) -> dict[str, Any]:
+    return {"Match": {"HTTP": match}, "Destination": destination}
+
+
+SCENARIOS: dict[str, list[dict[str, Any]]] = {
+    "plain": [],
+    "grpc": defaults("user"),
+    "default_subset": [*defaults("user"), VERSIONS],
+    "split": [
+        *defaults("user"),
+        VERSIONS,
+        {
+            "Kind": "service-splitter",
+            "Name": "user",
+            "Splits": [{"Weight": 99.95, "ServiceSubset": "v1"}, {"Weight": 0.05, "ServiceSubset": "v2"}],
+        },
+    ],
+    "nested_split": [
+        *defaults("user", "user-next"),
+        VERSIONS,
+        {
+            "Kind": "service-splitter",
+            "Name": "user",
+            "Splits": [{"Weight": 90, "ServiceSubset": "v1"}, {"Weight": 10, "Service": "user-next"}],
+        },
+        {
+            "Kind": "service-splitter",
+            "Name": "user-next",
+            "Splits": [{"Weight": 75, "Service": "user", "ServiceSubset": "v2"}, {"Weight": 25, "Service": "user-next"}],
+        },
+    ],
+    "zero_split": [
+        *defaults("user"),
+        VERSIONS,
+        {
+            "Kind": "service-splitter",
+            "Name": "user",
+            "Splits": [{"Weight": 100, "ServiceSubset": "v1"}, {"Weight": 0, "ServiceSubset": "v2"}],
+        },
+    ],
+    "router": [
+        *defaults("user", "calculator"),
+        VERSIONS,
+        {
+            "Kind": "service-router",
+            "Name": "user",
+            "Routes": [
+                http({"Header": [{"Name": "X-Version", "Exact": "v2"}]}, ServiceSubset="v2"),
+                http({"PathExact": "/demo.user.v1.UserService/GetUser"}, RequestTimeout="1500ms", NumRetries=2),
+                http({"PathPrefix": "/demo.calculator.v1."}, Service="calculator", RetryOnConnectFailure=True),
+                http({"PathRegex": "/demo[.]user[.].*/List.*"}, ServiceSubset="v2", RetryOnStatusCodes=[503, 429, 418]),
+                http(
+                    {
+                        "Header": [
+                            {"Name": "a", "Present": True},
+                            {"Name": "b", "Prefix": "p"},
+                            {"Name": "c", "Suffix": "s"},
+                            {"Name": "d", "Regex": "[0-9]+", "Invert": True},
+                        ]
+                    },
+                    ServiceSubset="v2",
+                ),
+            ],
+        },
+    ],
+    "router_beyond_grpc": [
+        *defaults("user"),
+        VERSIONS,
+        {
+            "Kind": "service-router",
+            "Name": "user",
+            "Routes": [
+                http({"QueryParam": [{"Name": "debug", "Present": True}]}, ServiceSubset="v2"),
+                http({"Methods": ["GET"]}, ServiceSubset="v2"),
+                http({"Methods": ["POST", "PUT"], "Header": [{"Name": "x", "Exact": "1"}]}, ServiceSubset="v2"),
+                http({"PathPrefix": "/old.UserService/"}, PrefixRewrite="/demo.user.v1.UserService/"),
+                http({"PathExact": "/healthz"}, ServiceSubset="v2"),
+            ],
+        },
+    ],
+    "router_split": [
+        *defaults("user"),
+        VERSIONS,
+        {
+            "Kind": "service-splitter",
+            "Name": "user",
+            "Splits": [{"Weight": 90, "ServiceSubset": "v1"}, {"Weight": 10, "ServiceSubset": "v2"}],
+        },
+        {
+            "Kind": "service-router",
+            "Name": "user",
+            "Routes": [
+                http({"Header": [{"Name": "x-version", "Exact": "v2"}]}, ServiceSubset="v2", RequestTimeout="2s"),
+                http({"PathPrefix": "/demo.user.v1.UserService/"}, RequestTimeout="250ms"),
+            ],
+        },
+    ],
+    "redirect": [
+        *defaults("user", "accounts"),
+        {"Kind": "service-resolver", "Name": "user", "Redirect": {"Service": "accounts"}},
+    ],
+    "failover": [
+        *defaults("user", "user-reserve"),
+        {
+            **VERSIONS,
+            "ConnectTimeout": "2s",
+            "Failover": {"v2": {"ServiceSubset": "v1"}, "*": {"Service": "user-reserve"}},
+        },
+    ],
+    "failover_datacenter": [
+        *defaults("user"),
+        {"Kind": "service-resolver", "Name": "user", "Failover": {"*": {"Datacenters": ["dc2"]}}},
+    ],
+}
+
+
+def call(address: str, method: str, path: str, body: Any = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(
+        urllib.request.Request(f"http://{address}{path}", data=data, method=method), timeout=10
+    ) as answer:
+        return json.load(answer)
+
+
+def main(address: str) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, entries in SCENARIOS.items():
+        for entry in entries:
+            call(address, "PUT", "/v1/config", entry)
+        chain = call(address, "GET", "/v1/discovery-chain/user")["Chain"]
+        text = json.dumps(chain, indent=1, ensure_ascii=False)
+        (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        for entry in reversed(entries):
+            call(address, "DELETE", f"/v1/config/{entry['Kind']}/{entry['Name']}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
