@@ -31,6 +31,8 @@ class ServicePart:
     chain: Chain
     listener: Resource
     route: Resource
+    table: Any
+    """The route table as a message, without correction."""
     timed: bool
     """Whether the route table depends on a gRPC node's skew."""
     host: Any
@@ -51,8 +53,8 @@ class ServicePart:
             return self.route
         resource = self._by_skew.get(skew_ms)
         if resource is None:
-            built = routes.build(self.chain, _known(self.policies), NodeKind.GRPC, skew_ms)
-            resource = self._by_skew[skew_ms] = _packed_table(self.chain.service, built)
+            table = routes.corrected(self.table, skew_ms)
+            resource = self._by_skew[skew_ms] = pack(ResourceType.ROUTE, table.name, table)
         return resource
 
 
@@ -87,14 +89,16 @@ def make_service(
         raise BadInputError(f"routes of {service}", [Problem("", what) for what in wrong])
     for_envoy = routes.build(chain, _known(own), NodeKind.ENVOY)
     host = envoy.virtual_host(service, for_envoy.routes)
-    table = _packed_table(service, for_grpc)
-    content = table.body + host.SerializeToString(deterministic=True)
+    table = routes.table(service, for_grpc)
+    route = pack(ResourceType.ROUTE, service, table)
+    content = route.body + host.SerializeToString(deterministic=True)
     return ServicePart(
         document=document,
         policies=own,
         chain=chain,
         listener=listener(service),
-        route=table,
+        route=route,
+        table=table,
         timed=for_grpc.timed,
         host=host,
         problems=(*chain.problems, *for_grpc.problems),
@@ -138,10 +142,6 @@ def _clusters(
             return old.clusters
         messages = {kind: clusters.cluster(upstream, Policy(), kind) for kind in NodeKind}
     return {kind: pack(ResourceType.CLUSTER, upstream.id, message) for kind, message in messages.items()}
-
-
-def _packed_table(service: str, built: routes.Routes) -> Resource:
-    return pack(ResourceType.ROUTE, service, routes.table(service, built))
 
 
 def _known(policies: Mapping[ServiceName, Policy | None]) -> dict[ServiceName, Policy]:

@@ -54,9 +54,9 @@ class Routes:
     problems: tuple[str, ...]
 
 
-def build(chain: Chain, policies: Mapping[ServiceName, Policy], kind: NodeKind, skew_ms: int = 0) -> Routes:
+def build(chain: Chain, policies: Mapping[ServiceName, Policy], kind: NodeKind) -> Routes:
     """All routes of a chain, in its order. `policies` holds those of the chain's service and of its targets."""
-    builder = _Builder(chain, policies, kind, skew_ms)
+    builder = _Builder(chain, policies, kind)
     routes = tuple(built for route in chain.routes for built in builder.build(route))
     return Routes(routes, builder.timed, tuple(builder.problems))
 
@@ -67,13 +67,24 @@ def table(name: str, routes: Routes) -> Any:
     return xds.RouteConfiguration(name=name, virtual_hosts=[host])
 
 
+def corrected(table: Any, skew_ms: int) -> Any:
+    """The same table for a gRPC node that fires timeouts early by that much."""
+    copy = xds.RouteConfiguration()
+    copy.CopyFrom(table)
+    for host in copy.virtual_hosts:
+        for route in host.routes:
+            limit = route.route.max_stream_duration.max_stream_duration
+            if limit.ToNanoseconds():
+                limit.FromNanoseconds(limit.ToNanoseconds() + skew_ms * 1_000_000)
+    return copy
+
+
 class _Builder:
-    def __init__(self, chain: Chain, policies: Mapping[ServiceName, Policy], kind: NodeKind, skew_ms: int) -> None:
+    def __init__(self, chain: Chain, policies: Mapping[ServiceName, Policy], kind: NodeKind) -> None:
         self.chain = chain
         self.policies = policies
         self.policy = policies.get(chain.service) or Policy()
         self.kind = kind
-        self.skew_ms = skew_ms
         self.timed = False
         self.problems: list[str] = []
 
@@ -125,7 +136,7 @@ class _Builder:
         limit = action.max_stream_duration
         if wanted:
             self.timed = True
-            limit.max_stream_duration.CopyFrom(xds.duration(wanted + self.skew_ms))
+            limit.max_stream_duration.CopyFrom(xds.duration(wanted))
         if self.kind is NodeKind.ENVOY:
             # Envoy's own default would cut every stream after 15 seconds; the caller's deadline counts instead.
             action.timeout.CopyFrom(xds.duration(0))

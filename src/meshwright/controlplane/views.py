@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import envoy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from meshwright.controlplane.parts import ServicePart, TargetPart
     from meshwright.controlplane.snapshot import Resource, Viewpoint
@@ -41,14 +42,12 @@ class Services:
         return self._made["listeners"]
 
     def routes(self, skew_ms: int) -> Mapping[str, Resource]:
-        """gRPC's route tables: the timed ones for that skew, in front of those that everybody shares."""
+        """gRPC's route tables, those with timeouts corrected for that skew."""
         if "routes" not in self._made:
             self._made["routes"] = {name: part.route for name, part in self.parts.items()}
-        shared = self._made["routes"]
-        timed: dict[str, Resource] = {
-            name: part.route_for(skew_ms) for name, part in self.parts.items() if skew_ms and part.timed
-        }
-        return {**shared, **timed} if timed else shared
+        if skew_ms and any(part.timed for part in self.parts.values()):
+            return _CorrectedRoutes(self.parts, skew_ms)
+        return self._made["routes"]
 
     def ingress(self) -> Mapping[str, Resource]:
         """Envoy's route table."""
@@ -56,6 +55,23 @@ class Services:
             hosts = [part.host for part in self.parts.values()]
             self._made["ingress"] = {envoy.INGRESS: envoy.ingress_routes(hosts, self.prefixes)}
         return self._made["ingress"]
+
+
+class _CorrectedRoutes(Mapping[str, "Resource"]):
+    """Route tables for one skew, each made when it is asked for: a node asks for few of them."""
+
+    def __init__(self, parts: Mapping[ServiceName, ServicePart], skew_ms: int) -> None:
+        self._parts: Mapping[Any, ServicePart] = parts
+        self._skew_ms = skew_ms
+
+    def __getitem__(self, name: str) -> Resource:
+        return self._parts[name].route_for(self._skew_ms)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
 
 
 @dataclass(frozen=True)
