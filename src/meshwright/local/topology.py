@@ -1,0 +1,120 @@
+"""The topology: which processes make up a system, as a person writes it in a TOML file.
+
+    name = "shop"                        # default: the file's name
+
+    [mesh]                               # every line of this table is optional
+    registry = "auto"                    # auto | dev | none | the address of a Consul
+    controlplane = "dev"                 # dev | none | host:port[,host:port]
+    traces = "auto"                      # auto | dev | none | the endpoint of an OTLP collector
+    postgres = "postgresql://..."        # only passed on, as ${postgres}
+
+    [environment]                        # for every process
+    MESHWRIGHT_LOG_LEVEL = "info"
+
+    [processes.cart]
+    module = "shop.cart"                 # python -m shop.cart; or: command = ["node", "cart.js"]
+    folder = "."                         # working directory, relative to this file; default: where `up` was called
+    service = "cart"                     # the name in Consul; default: the process's name
+    replicas = 2                         # instances cart-1, cart-2; default 1
+    version = "1.0.0"                    # default "0.0.0"
+    port = 8080                          # default: a free port from 20000 up for each instance
+    ports = { admin = 8081 }             # further named ports; 0: a free one
+    environment = { DATABASE_URL = "${postgres:-sqlite:///${state}/cart.db}" }
+    wait_for = ["registry", "price"]     # processes and parts that must be ready before; default: ["registry"]
+    ready = "consul"                     # when it counts as ready; default: consul with a registry, grpc without one
+    ready_timeout = 30                   # seconds
+    stop_timeout = 15                    # seconds between SIGTERM and SIGKILL
+    restart = true                       # whether it is started again after a crash
+
+    [[try]]                              # printed when all is ready
+    say = "see what is in the cart"
+    run = "curl -s ${cart.address}/items"
+
+`ready` is one of `consul` (the instance is registered, and passing), `grpc` (`grpc.health.v1` says SERVING on its
+port), `tcp` (its port accepts connections), `http:/path` (its port answers below 400 there), the URL of anything
+else that answers below 400, or `started` (the process runs).
+
+`auto` means: for the registry, the Consul that `CONSUL_HTTP_ADDR` names, or one that is found running at the
+registry's address, or else the dev registry; for traces, the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, or
+else the dev trace store. Parts are named `registry`, `controlplane` and `traces` in `wait_for`.
+
+Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,
+`MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
+beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
+(meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${state}` (a folder that
+stays), `${postgres}`, `${<process or part>.address}` and `.port`, or a variable of `up`'s environment; `${x:-y}` is
+y where x is unset or empty.
+
+Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REGISTRY = "registry"
+CONTROLPLANE = "controlplane"
+TRACES = "traces"
+PARTS = (REGISTRY, CONTROLPLANE, TRACES)
+"""The names of the mesh's own processes; no process of a topology may have one of them."""
+
+AUTO = "auto"
+DEV = "dev"
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """Where each part comes from: `auto`, `dev`, `none`, or an address."""
+
+    registry: str = AUTO
+    controlplane: str = DEV
+    traces: str = AUTO
+    postgres: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of the topology: a template for its instances."""
+
+    name: str
+    service: str
+    module: str = ""
+    """Exactly one of `module` and `command` is set."""
+    command: tuple[str, ...] = ()
+    folder: Path | None = None
+    replicas: int = 1
+    version: str = "0.0.0"
+    port: int = 0
+    """0: a free one for each instance."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    wait_for: tuple[str, ...] | None = None
+    """None: the registry, if there is one."""
+    ready: str = ""
+    """Empty: by the registry, if there is one, else by gRPC health."""
+    ready_timeout: float = 30.0
+    stop_timeout: float = 15.0
+    restart: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """Something to try when all is ready: a sentence and a command."""
+
+    say: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A whole system."""
+
+    name: str
+    source: Path
+    mesh: Mesh = field(default_factory=Mesh)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    processes: tuple[Process, ...] = ()
+    hints: tuple[Hint, ...] = ()
