@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -94,17 +92,14 @@ class ConsulProcess:
         await self._start()
 
     async def _start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                cwd=self._folder,
-                env={name: value for name, value in os.environ.items() if not name.startswith("CONSUL_")},
-                stdout=log,
-                stderr=log,
-                preexec_fn=_die_with_parent,
-            )
+        self._process = self._spawn()
         async with Consul(self.config) as consul:
             await eventually(lambda: self._is_ready(consul), READY, ignore=(MeshwrightError,))
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("CONSUL_")}
+        with self.log.open("ab") as log:
+            return subprocess.Popen([*_tied(), *self._command], cwd=self._folder, env=environ, stdout=log, stderr=log)
 
     async def _is_ready(self, consul: Consul) -> bool:
         assert self._process is not None
@@ -185,7 +180,7 @@ def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _die_with_parent() -> None:
+def _tied() -> list[str]:
     """So that no Consul is left behind by a test run that is killed."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
