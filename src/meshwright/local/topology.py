@@ -50,9 +50,12 @@ Here are the values; `meshwright.local.reading` makes them from the text and ref
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 REGISTRY = "registry"
 CONTROLPLANE = "controlplane"

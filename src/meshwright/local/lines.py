@@ -1,0 +1,63 @@
+"""Where in a TOML file something stands: `tomllib` keeps no lines, and a person wants one.
+
+A light scan over the text that knows tables, arrays of tables and the first line of `key = value`. What it cannot
+place (a key inside an inline table or a list) it places where the enclosing key stands.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+
+Path = tuple[str | int, ...]
+
+_TABLE = re.compile(r"^\s*(\[\[|\[)\s*(.+?)\s*\]\]?\s*(#.*)?$")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def index(text: str) -> dict[Path, int]:
+    """The line (from 1) of each table and key that the scan recognises, by its path."""
+    found: dict[Path, int] = {}
+    counts: Counter[Path] = Counter()
+    table: Path = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _TABLE.match(line):
+            table = _steps(match.group(2))
+            if match.group(1) == "[[":
+                counts[table] += 1
+                table = (*table, counts[table] - 1)
+            found.setdefault(table, number)
+        elif match := _KEY.match(line):
+            found.setdefault((*table, *_steps(match.group(1))), number)
+    return found
+
+
+def line_of(places: dict[Path, int], path: Path) -> int | None:
+    """The line of that path, or of what encloses it."""
+    for length in range(len(path), 0, -1):
+        if path[:length] in places:
+            return places[path[:length]]
+    return None
+
+
+def parse_place(place: str) -> Path:
+    """The inverse of `meshwright.schema.place`: `processes.cart.wait_for[1]` as its steps."""
+    steps: list[str | int] = []
+    for match in re.finditer(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)""", place):
+        quoted, number, plain = match.groups()
+        steps.append(int(number) if number is not None else quoted if quoted is not None else plain)
+    return tuple(steps)
+
+
+def _steps(dotted: str) -> Path:
+    """A dotted key's steps, by the one parser that knows TOML's rules for quotes."""
+    try:
+        document = tomllib.loads(f"{dotted} = 0")
+    except tomllib.TOMLDecodeError:
+        return (dotted,)
+    steps: list[str] = []
+    while isinstance(document, dict):
+        ((key, document),) = document.items()
+        steps.append(key)
+    return tuple(steps)
