@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class CalculatorStub:
-    """The lecture's Calculator: two numbers in, one out.
+    """The lecture's Calculator: two numbers in, one out. NaN and infinities are INVALID_ARGUMENT; a result that no double
+    holds is OUT_OF_RANGE.
     """
 
     def __init__(self, channel):
@@ -48,7 +49,8 @@ class CalculatorStub:
 
 
 class CalculatorServicer:
-    """The lecture's Calculator: two numbers in, one out.
+    """The lecture's Calculator: two numbers in, one out. NaN and infinities are INVALID_ARGUMENT; a result that no double
+    holds is OUT_OF_RANGE.
     """
 
     def Add(self, request, context):
@@ -85,7 +87,8 @@ def add_CalculatorServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Calculator:
-    """The lecture's Calculator: two numbers in, one out.
+    """The lecture's Calculator: two numbers in, one out. NaN and infinities are INVALID_ARGUMENT; a result that no double
+    holds is OUT_OF_RANGE.
     """
 
     @staticmethod
@@ -175,21 +178,22 @@ class NumberServiceServicer:
     """
 
     def GetPrimes(self, request, context):
-        """Server streaming: the primes up to a limit, one per interval.
+        """Server streaming: the primes up to a limit, in order, one for each interval (100 ms unless configured).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SumNumbers(self, request_iterator, context):
-        """Client streaming: the sum of all numbers sent.
+        """Client streaming: the sum of all numbers sent; 0 where none was.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Chat(self, request_iterator, context):
-        """Bidirectional streaming: an answer to each message, as it arrives.
+        """Bidirectional streaming: an answer to each message, as it arrives: "2 + 3" or "4 * 5" are worked out, anything
+        else is repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
