@@ -1,0 +1,164 @@
+"""The aggregated discovery service on `grpc.aio`: bytes in, bytes out, one task for each open stream.
+
+The handler task reads. Writing happens in a second task that exists only while there is something to write, takes one
+response at a time from the state machine, and so never runs ahead of a slow reader: what changes meanwhile is merged
+there. Messages pass as bytes, because a decoding error inside gRPC would end the call with nothing said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from meshwright.controlplane.hub import Hub
+from meshwright.controlplane.metrics import SHORT_NAMES
+from meshwright.controlplane.nodes import read_node
+from meshwright.controlplane.streams import Receipt
+from meshwright.controlplane.wire import UnknownTypeError, read_request
+from meshwright.errors import BadInputError
+
+if TYPE_CHECKING:
+    from meshwright.controlplane.metrics import Metrics
+    from meshwright.controlplane.snapshot import Snapshot
+    from meshwright.controlplane.streams import Response, Stream
+    from meshwright.controlplane.wire import Request
+
+SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+_METHOD = "StreamAggregatedResources"
+_MOST_REMEMBERED = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Ads:
+    """Serves the current snapshot to all streams. `publish` it a new one whenever the mesh changes."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.hub = Hub()
+        self._metrics = metrics
+        self._connections: dict[Stream, _Connection] = {}
+        self._handlers: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+        self._said: set[tuple[str, str]] = set()
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Make `snapshot` the current one and send what it changes to those whom it concerns."""
+        for stream in self.hub.publish(snapshot):
+            self._connections[stream].wake()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server registers."""
+        method: Any = grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.method_handlers_generic_handler(SERVICE, {_METHOD: method})
+
+    async def stop(self) -> None:
+        """End every stream with UNAVAILABLE, so that clients turn to another control plane."""
+        self._stopping = True
+        for task in tuple(self._handlers):
+            task.cancel()
+        while self._handlers:
+            await asyncio.wait(tuple(self._handlers))
+
+    async def _stream(self, _requests: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        try:
+            await self._serve(context)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+            task.uncancel()
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this control plane is stopping")
+        finally:
+            self._handlers.discard(task)
+
+    async def _serve(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        connection: _Connection | None = None
+        try:
+            while isinstance(data := await context.read(), bytes):  # grpc.aio.EOF is not
+                try:
+                    request, node = read_request(data)
+                    if connection is None:
+                        connection = self._open(context, self.hub.open(read_node(node), time.time()))
+                except UnknownTypeError as error:
+                    self._say_once("type", str(error), "a node asked for a type that nobody serves: %s", error)
+                    continue
+                except BadInputError as error:
+                    self._metrics.refused.inc()
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+                self._receive(connection, request)
+        finally:
+            if connection is not None:
+                self._close(connection)
+
+    def _open(self, context: grpc.aio.ServicerContext[bytes, bytes], stream: Stream) -> _Connection:
+        connection = self._connections[stream] = _Connection(self, context, stream, self._metrics)
+        self._metrics.streams.labels(stream.node.viewpoint.kind.value).inc()
+        return connection
+
+    def _close(self, connection: _Connection) -> None:
+        stream = connection.stream
+        connection.close()
+        del self._connections[stream]
+        self.hub.close(stream)
+        self._metrics.streams.labels(stream.node.viewpoint.kind.value).dec()
+
+    def _receive(self, connection: _Connection, request: Request) -> None:
+        stream = connection.stream
+        receipt = self.hub.receive(stream, request, time.time())
+        self._metrics.requests.labels(receipt.value).inc()
+        if receipt is Receipt.NACK:
+            kind = SHORT_NAMES[request.type]
+            self._metrics.nacks.labels(kind).inc()
+            reason = request.error or "no reason given"
+            self._say_once(kind, reason, "node %s refused a %s response: %s", stream.node.id, kind, reason)
+        connection.wake()
+
+    def _say_once(self, topic: str, detail: str, message: str, *values: object) -> None:
+        if len(self._said) >= _MOST_REMEMBERED:
+            self._said.clear()
+        if (topic, detail) not in self._said:
+            self._said.add((topic, detail))
+            log.warning(message, *values)
+
+
+class _Connection:
+    """A stream and the call that carries it."""
+
+    __slots__ = ("_ads", "_context", "_metrics", "_writer", "stream")
+
+    def __init__(
+        self, ads: Ads, context: grpc.aio.ServicerContext[bytes, bytes], stream: Stream, metrics: Metrics
+    ) -> None:
+        self._ads = ads
+        self._context = context
+        self._metrics = metrics
+        self._writer: asyncio.Task[None] | None = None
+        self.stream = stream
+
+    def wake(self) -> None:
+        """Send what there is to send, unless a writer is at it."""
+        if self._writer is None and (response := self._ads.hub.next(self.stream)) is not None:
+            self._writer = asyncio.create_task(self._write(response))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+
+    async def _write(self, first: Response) -> None:
+        response: Response | None = first
+        try:
+            while response is not None:
+                await self._context.write(response.data)
+                self._metrics.pushes.labels(SHORT_NAMES[response.type]).inc()
+                self._metrics.sent_bytes.inc(len(response.data))
+                response = self._ads.hub.next(self.stream)
+        except grpc.aio.BaseError as error:
+            log.debug("stream of node %s ended while it was written to: %s", self.stream.node.id, error)
+        finally:
+            self._writer = None

@@ -1,0 +1,124 @@
+"""A view of a snapshot with every answer encoded at most once.
+
+Streams that want the same resources share the same bytes: a body is kept, by what is in it, for as long as the
+snapshot is current. What changed between two snapshots is also found once per viewpoint, not once per stream:
+snapshots share the objects that did not change, so comparing them is mostly comparing identities.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from meshwright.controlplane.snapshot import NodeKind, ResourceType, digest
+from meshwright.controlplane.translate import unknown_listener
+from meshwright.controlplane.wire import encode_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import TypeAlias
+
+    from meshwright.controlplane.snapshot import Resource, Snapshot, Viewpoint
+
+    Bodies: TypeAlias = Mapping[ResourceType, "TypeBodies"]
+
+EMPTY: frozenset[str] = frozenset()
+_MAX_BODIES = 4096
+
+
+@lru_cache(maxsize=4096)
+def _unknown(name: str) -> Resource:
+    return unknown_listener(name)
+
+
+class TypeBodies:
+    """The resources of one type in one view, and the answers made of them so far."""
+
+    __slots__ = ("_bodies", "_version", "answer_unknown", "resources", "type")
+
+    def __init__(
+        self,
+        kind: ResourceType,
+        resources: Mapping[str, Resource],
+        *,
+        answer_unknown: bool = False,
+        version: str | None = None,
+    ) -> None:
+        self.type = kind
+        self.resources = resources
+        self.answer_unknown = answer_unknown
+        self._version = version
+        self._bodies: dict[tuple[frozenset[str] | None, frozenset[Resource]], tuple[bytes, int]] = {}
+
+    @property
+    def version(self) -> str:
+        """A hash over all resources of the type: equal on every replica that knows the same."""
+        if self._version is None:
+            lines = sorted(f"{name} {resource.version}" for name, resource in self.resources.items())
+            self._version = digest("\n".join(lines).encode())
+        return self._version
+
+    def body(self, names: frozenset[str] | None, leaving: frozenset[Resource] = frozenset()) -> tuple[bytes, int]:
+        """An encoded answer with the resources of these names (None: all there are), and how many they are.
+
+        `leaving` are resources that the snapshot has no more, and that a node shall keep for a moment. With
+        `answer_unknown`, a name that nobody knows gets an empty route table, so that a call fails at once.
+        """
+        key = (names, leaving)
+        found = self._bodies.get(key)
+        if found is None:
+            chosen = self._choose(names)
+            chosen.extend(resource for resource in leaving if resource.name not in self.resources)
+            version = f"{self.version}-leaving" if leaving else self.version
+            found = encode_body(self.type, version, chosen), len(chosen)
+            if len(self._bodies) >= _MAX_BODIES:
+                self._bodies.clear()
+            self._bodies[key] = found
+        return found
+
+    def _choose(self, names: frozenset[str] | None) -> list[Resource]:
+        if names is None:
+            return [self.resources[name] for name in sorted(self.resources)]
+        known = [self.resources[name] for name in sorted(names) if name in self.resources]
+        if self.answer_unknown:
+            known.extend(_unknown(name) for name in sorted(names) if name not in self.resources)
+        return known
+
+
+class BodyFactory:
+    """The views of one snapshot, ready to answer from: mappings that viewpoints share are encoded once for all."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._shared: dict[tuple[ResourceType, NodeKind, int], TypeBodies] = {}
+
+    def make(self, viewpoint: Viewpoint) -> Bodies:
+        """What a node with that viewpoint sees."""
+        view = self._snapshot.view(viewpoint)
+        return {kind: self._make(kind, view.get(kind, {}), viewpoint) for kind in ResourceType}
+
+    def _make(self, kind: ResourceType, resources: Mapping[str, Resource], viewpoint: Viewpoint) -> TypeBodies:
+        if not isinstance(resources, dict):
+            # Made when asked for, name by name; hashing all of it would make it all.
+            version = f"{self._snapshot.version}-{viewpoint.timeout_skew_ms}"
+            return TypeBodies(kind, resources, version=version)
+        key = (kind, viewpoint.kind, id(resources))
+        found = self._shared.get(key)
+        if found is None:
+            unknown = kind is ResourceType.LISTENER and viewpoint.kind is NodeKind.GRPC
+            found = self._shared[key] = TypeBodies(kind, resources, answer_unknown=unknown)
+        return found
+
+
+def changes(old: Mapping[str, Resource], new: Mapping[str, Resource], among: Iterable[str] = ()) -> frozenset[str]:
+    """The names whose resource came, went, or has other content. `among` limits the look at mappings that make their
+    resources when asked for."""
+    if old is new:
+        return EMPTY
+    names = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else among
+    found = set()
+    for name in names:
+        before, now = old.get(name), new.get(name)
+        if before is not now and (before is None or now is None or before.version != now.version):
+            found.add(name)
+    return frozenset(found)

@@ -1,0 +1,184 @@
+"""What the control plane knows, sends and complains about, over HTTP: for people, probes and Prometheus."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from meshwright.controlplane.decode import readable, resource_matches
+from meshwright.controlplane.metrics import SHORT_NAMES
+from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from meshwright.controlplane.ads import Ads
+    from meshwright.controlplane.metrics import Metrics
+    from meshwright.controlplane.snapshot import Snapshot
+    from meshwright.controlplane.source import Source
+    from meshwright.controlplane.streams import Stream, Subscription
+
+_INDEX = """Meshwright control plane
+
+/debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS   what is published
+/debug/streams    who is connected, subscribed to what, and has accepted or refused which version
+/debug/problems   what could not be honoured, and what is kept because Consul lost it
+/metrics          for Prometheus
+/healthz          200 while the process works
+/readyz           200 once the state of the mesh is known
+"""
+_TYPES = {name: kind for kind, name in SHORT_NAMES.items()}
+
+
+def application(source: Source, ads: Ads, metrics: Metrics, consul: str) -> web.Application:
+    """The pages. `consul` is its address, for messages."""
+    pages = _Pages(source, ads, metrics, consul)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/", pages.index),
+            web.get("/debug", pages.status),
+            web.get("/debug/snapshot", pages.snapshot),
+            web.get("/debug/streams", pages.streams),
+            web.get("/debug/problems", pages.problems),
+            web.get("/metrics", pages.metrics),
+            web.get("/healthz", pages.healthz),
+            web.get("/readyz", pages.readyz),
+        ]
+    )
+    return app
+
+
+class _Pages:
+    def __init__(self, source: Source, ads: Ads, metrics: Metrics, consul: str) -> None:
+        self._source = source
+        self._ads = ads
+        self._metrics = metrics
+        self._consul = consul
+
+    async def index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_INDEX)
+
+    async def status(self, _request: web.Request) -> web.Response:
+        snapshot = self._ads.hub.snapshot
+        return _json(
+            {
+                "ready": snapshot is not None,
+                "version": snapshot.version if snapshot else None,
+                "streams": len(self._ads.hub.streams),
+                "problems": len(self._all_problems()),
+                "consul": self._consul_status(),
+            }
+        )
+
+    async def snapshot(self, request: web.Request) -> web.Response:
+        snapshot = self._ads.hub.snapshot
+        if snapshot is None:
+            return _json({"error": "the state of the mesh is not known yet", "consul": self._consul_status()}, 503)
+        try:
+            types, viewpoint = _wanted(request)
+        except BadInputError as error:
+            return _json({"error": str(error)}, 400)
+        service = request.query.get("service", "")
+        view = snapshot.view(viewpoint)
+        resources = {
+            SHORT_NAMES[kind]: {
+                name: {"version": resource.version, "content": readable(resource)}
+                for name, resource in sorted(view[kind].items())
+                if resource_matches(resource, service)
+            }
+            for kind in types
+        }
+        return _json({"version": snapshot.version, "node": viewpoint.kind.value, "resources": resources})
+
+    async def streams(self, _request: web.Request) -> web.Response:
+        now = time.time()
+        return _json({"streams": [_stream(stream, now) for stream in self._ads.hub.streams]})
+
+    async def problems(self, _request: web.Request) -> web.Response:
+        problems = [{"where": problem.where, "what": problem.what} for problem in self._all_problems()]
+        nacks = [
+            {"node": stream.node.id, "type": SHORT_NAMES[kind], "message": state.nack.message}
+            for stream in self._ads.hub.streams
+            for kind, state in stream.types.items()
+            if state.nack is not None
+        ]
+        held = {"services": sorted(self._source.keeper.held), "reason": self._source.keeper.reason}
+        return _json({"problems": problems, "refused": nacks, "held": held, "consul": self._consul_status()})
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        if self._ads.hub.snapshot is not None:
+            return web.Response(text="ready\n")
+        errors = "; ".join(sorted(set(self._source.errors.values()))) or "waiting for the first answers of Consul"
+        return web.Response(text=f"not ready: {errors}\n", status=503)
+
+    def _all_problems(self) -> tuple[Problem, ...]:
+        snapshot: Snapshot | None = self._ads.hub.snapshot
+        return (*self._source.problems.all, *(snapshot.problems if snapshot else ()))
+
+    def _consul_status(self) -> dict[str, Any]:
+        return {
+            "address": self._consul,
+            "connected": self._source.connected,
+            "synced": self._source.synced,
+            "errors": dict(sorted(self._source.errors.items())),
+        }
+
+
+def _wanted(request: web.Request) -> tuple[tuple[ResourceType, ...], Viewpoint]:
+    problems: list[Problem] = []
+    name, node, skew = (request.query.get(key, "") for key in ("type", "node", "skew"))
+    if name and name not in _TYPES:
+        problems.append(Problem("type", f"expected one of {', '.join(_TYPES)}, not {name!r}"))
+    kinds = {kind.value: kind for kind in NodeKind}
+    if node and node not in kinds:
+        problems.append(Problem("node", f"expected one of {', '.join(kinds)}, not {node!r}"))
+    if skew and not skew.isdigit():
+        problems.append(Problem("skew", f"expected milliseconds, not {skew!r}"))
+    if problems:
+        raise BadInputError("the query", problems)
+    types = (_TYPES[name],) if name else tuple(ResourceType)
+    return types, Viewpoint(kinds.get(node, NodeKind.GRPC), timeout_skew_ms=int(skew or 0))
+
+
+def _stream(stream: Stream, now: float) -> dict[str, Any]:
+    node = stream.node
+    return {
+        "node": {"id": node.id, "cluster": node.cluster, "agent": node.agent, "kind": node.viewpoint.kind.value},
+        "timeout_skew_ms": node.viewpoint.timeout_skew_ms,
+        "since": _time(stream.opened),
+        "seconds": round(now - stream.opened, 1),
+        "types": {SHORT_NAMES[kind]: _subscription(state) for kind, state in stream.types.items()},
+    }
+
+
+def _subscription(state: Subscription) -> dict[str, Any]:
+    nack = state.nack
+    return {
+        "names": ["*"] if state.wildcard else sorted(state.names),
+        "sent": state.sent,
+        "acked": state.acked,
+        "nonce": state.nonce,
+        "nack": nack and {"version": nack.version, "message": nack.message, "at": _time(nack.at)},
+    }
+
+
+def _time(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.json_response(document, status=status, dumps=_dumps)
+
+
+def _dumps(document: object) -> str:
+    return json.dumps(document, indent=2) + "\n"

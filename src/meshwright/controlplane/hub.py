@@ -1,0 +1,142 @@
+"""Where a snapshot meets the streams: who is touched by a change, at the cost of those who are.
+
+Streams that look from the same viewpoint and want the same names of a type form a group. Publishing compares the old
+and the new view once per viewpoint, intersects the changed names with each group's names, and touches the streams of
+the groups that are hit. A thousand clients of one service are one group; their names are one set, shared. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from meshwright.controlplane.bodies import BodyFactory, changes
+from meshwright.controlplane.snapshot import ResourceType
+from meshwright.controlplane.streams import Receipt, Response, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.bodies import Bodies
+    from meshwright.controlplane.nodes import NodeInfo
+    from meshwright.controlplane.snapshot import Resource, Snapshot, Viewpoint
+    from meshwright.controlplane.wire import Request
+
+_SPARE_NAMES = 256
+
+GroupKey: TypeAlias = tuple[ResourceType, frozenset[str] | None]
+
+
+class _Room:
+    """The streams that share a viewpoint."""
+
+    __slots__ = ("groups", "population", "view")
+
+    def __init__(self, view: Bodies | None) -> None:
+        self.view = view
+        self.population = 0
+        self.groups: dict[GroupKey, dict[Stream, None]] = {}
+
+
+class Hub:
+    """The current snapshot and all streams."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self._factory: BodyFactory | None = None
+        self._rooms: dict[Viewpoint, _Room] = {}
+        self._keys: dict[Stream, dict[ResourceType, GroupKey]] = {}
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The open streams, oldest first."""
+        return tuple(self._keys)
+
+    def open(self, node: NodeInfo, now: float) -> Stream:
+        """A new stream of a node; `close` it in the end."""
+        room = self._rooms.get(node.viewpoint)
+        if room is None:
+            view = None if self._factory is None else self._factory.make(node.viewpoint)
+            room = self._rooms[node.viewpoint] = _Room(view)
+        room.population += 1
+        stream = Stream(node, now, intern=self._intern)
+        self._keys[stream] = {}
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Forget a stream."""
+        keys = self._keys.pop(stream, None)
+        if keys is None:
+            return
+        viewpoint = stream.node.viewpoint
+        room = self._rooms[viewpoint]
+        for key in keys.values():
+            self._leave(room, key, stream)
+        room.population -= 1
+        if not room.population:
+            del self._rooms[viewpoint]
+
+    def receive(self, stream: Stream, request: Request, now: float) -> Receipt:
+        """Take in a request of a stream; whether there is something to send, `next` tells."""
+        receipt = stream.receive(request, now)
+        wanted = stream.types[request.type].wanted
+        keys = self._keys[stream]
+        key = keys.get(request.type)
+        if key is None or key[1] is not wanted:
+            room = self._rooms[stream.node.viewpoint]
+            if key is not None:
+                self._leave(room, key, stream)
+            keys[request.type] = (request.type, wanted)
+            room.groups.setdefault((request.type, wanted), {})[stream] = None
+        return receipt
+
+    def next(self, stream: Stream) -> Response | None:
+        """What to send to a stream now; None before the first snapshot, and when it is up to date."""
+        room = self._rooms.get(stream.node.viewpoint)
+        return None if room is None or room.view is None else stream.next(room.view)
+
+    def publish(self, snapshot: Snapshot) -> tuple[Stream, ...]:
+        """Make a snapshot the current one. Returns the streams that have something to be sent."""
+        self.snapshot = snapshot
+        self._factory = BodyFactory(snapshot)
+        touched: dict[Stream, None] = {}
+        for viewpoint, room in self._rooms.items():
+            old, room.view = room.view, self._factory.make(viewpoint)
+            if old is None:
+                touched.update({stream: None for streams in room.groups.values() for stream in streams})
+            else:
+                _compare(room, old, room.view, touched)
+        return tuple(touched)
+
+    def _leave(self, room: _Room, key: GroupKey, stream: Stream) -> None:
+        group = room.groups[key]
+        del group[stream]
+        if not group:
+            del room.groups[key]
+
+    def _intern(self, names: frozenset[str]) -> frozenset[str]:
+        if len(self._names) > _SPARE_NAMES + 2 * sum(len(room.groups) for room in self._rooms.values()):
+            used = {names for room in self._rooms.values() for _, names in room.groups if names is not None}
+            self._names = {names: names for names in used}
+        return self._names.setdefault(names, names)
+
+
+def _compare(room: _Room, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
+    for kind in ResourceType:
+        before, now = old[kind].resources, new[kind].resources
+        if before is now:
+            continue
+        groups = [(names, streams) for (type_, names), streams in room.groups.items() if type_ is kind]
+        among = {name for names, _ in groups if names for name in names}
+        changed = changes(before, now, among)
+        for names, streams in groups:
+            hit = changed if names is None else changed & names
+            if hit:
+                gone = _gone(hit, before, now) if kind is ResourceType.CLUSTER else frozenset()
+                for stream in streams:
+                    stream.changed(kind, hit, gone)
+                touched.update(streams)
+
+
+def _gone(names: frozenset[str], old: Mapping[str, Resource], new: Mapping[str, Resource]) -> frozenset[Resource]:
+    return frozenset(old[name] for name in names if name not in new and name in old)

@@ -1,0 +1,155 @@
+"""Never an empty set over a good one because Consul lost its state. Pure; time comes in as an argument.
+
+A Consul that comes back empty looks like a mesh from which every instance was removed. What tells the two apart is
+how we learn of it: a removal arrives over a watch that never broke, while a loss of state comes with a broken
+connection, an index that fell, or everything vanishing in one answer. Any of these makes us *suspicious*: what was
+published last becomes the baseline, and a recovery window opens (each further sign extends it). Within it we publish
+the union of baseline and observation. An instance that re-registered counts from then on as observed, its removal
+included; until its check has passed once it keeps the health it had. A name, a chain or a policy that is gone is kept;
+one that is there again, in whatever form, replaces the kept one. The window ends early once the observation has
+everything of the baseline: Consul lost nothing. At its end the observation is believed: what did not come back within
+the window is gone.
+
+The cost: an instance that died while Consul was away stays published until the window's end. Clients see that it cannot
+be connected to, and retry elsewhere. Outside a window removals are believed at once, the last instance's too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from meshwright.controlplane.catalog import Catalog
+from meshwright.model import Health
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.catalog import Target
+    from meshwright.model import Instance, InstanceId, ServiceName
+
+    Chains = Mapping[ServiceName, Mapping[str, Any]]
+
+_MANY = 2
+
+
+@dataclass(slots=True)
+class _Window:
+    baseline: Catalog
+    reason: str
+    since: float
+    until: float
+    seen: set[tuple[Target, InstanceId]]
+    passed: set[tuple[Target, InstanceId]]
+
+
+class Keeper:
+    """Decides what of an observed catalog to believe. `window`: seconds that a recovery may take."""
+
+    def __init__(self, window: float) -> None:
+        self._length = window
+        self._published = Catalog()
+        self._window: _Window | None = None
+        self.held: frozenset[ServiceName] = frozenset()
+        """Services of which something is published that Consul does not know now."""
+
+    @property
+    def until(self) -> float | None:
+        """When the recovery window ends; None while there is none."""
+        return None if self._window is None else self._window.until
+
+    @property
+    def reason(self) -> str:
+        """Why we are suspicious; empty when we are not."""
+        return "" if self._window is None else self._window.reason
+
+    def suspect(self, reason: str, now: float) -> None:
+        """A sign that Consul may have lost its state."""
+        if self._published.chains:
+            self._window = _Window(self._published, reason, now, now + self._length, set(), set())
+
+    def chains(self, observed: Chains) -> Chains:
+        """The chains to go by, of those observed: the instances of their targets are the ones to observe next."""
+        if self._window is None:
+            return observed
+        kept = {
+            name: chain
+            for name, chain in self._window.baseline.chains.items()
+            if name not in observed or (is_default(observed[name]) and not is_default(chain))
+        }
+        return {**observed, **kept}
+
+    def settle(self, observed: Catalog, began: float, now: float) -> Catalog:
+        """What to publish. `began`: when the first query behind `observed` was sent."""
+        if self._window is None and _size(observed) == 0 and _size(self._published) >= _MANY:
+            self.suspect("every instance of every service vanished at once", now)
+            began = now - 1
+        if self._window is not None and now >= self._window.until:
+            self._window = None
+        self.held = frozenset()
+        result = observed if self._window is None else self._recover(self._window, observed, began)
+        self._published = result
+        return result
+
+    def _recover(self, window: _Window, observed: Catalog, began: float) -> Catalog:
+        fresh = began > window.since
+        if fresh:
+            _note(window, observed)
+        base = window.baseline
+        instances = dict(observed.instances)
+        for target, kept in base.instances.items():
+            merged = _merge(window, target, kept, observed.instances.get(target, ()))
+            instances[target] = merged if merged != observed.instances.get(target) else observed.instances[target]
+        chains = self.chains(observed.chains)
+        policies = {**base.policies, **observed.policies}
+        result = Catalog(chains, instances, policies)
+        self.held = _held(result, observed)
+        if fresh and not self.held:
+            self._window = None
+            return observed
+        return result
+
+
+def is_default(chain: Mapping[str, Any]) -> bool:
+    """Whether a chain is what Consul compiles for a service without config entries."""
+    nodes = tuple((chain.get("Nodes") or {}).values())
+    return len(nodes) == 1 and bool((nodes[0].get("Resolver") or {}).get("Default"))
+
+
+def _note(window: _Window, observed: Catalog) -> None:
+    for target, instances in observed.instances.items():
+        for instance in instances:
+            window.seen.add((target, instance.id))
+            if instance.health is Health.PASSING:
+                window.passed.add((target, instance.id))
+
+
+def _merge(
+    window: _Window, target: Target, kept: tuple[Instance, ...], observed: tuple[Instance, ...]
+) -> tuple[Instance, ...]:
+    before = {instance.id: instance for instance in kept}
+    merged = {instance.id: _health(window, target, before.get(instance.id), instance) for instance in observed}
+    for instance in kept:
+        if instance.id not in merged and (target, instance.id) not in window.seen:
+            merged[instance.id] = instance
+    return tuple(sorted(merged.values(), key=lambda instance: (instance.id, instance.node)))
+
+
+def _health(window: _Window, target: Target, before: Instance | None, now: Instance) -> Instance:
+    unproven = (target, now.id) not in window.passed
+    if before is not None and unproven and now.health is Health.CRITICAL and before.address == now.address:
+        return replace(now, health=before.health, weight=before.weight)
+    return now
+
+
+def _held(result: Catalog, observed: Catalog) -> frozenset[ServiceName]:
+    held = {name for name, chain in result.chains.items() if observed.chains.get(name) != chain}
+    held |= result.policies.keys() - observed.policies.keys()
+    for target, instances in result.instances.items():
+        if instances != observed.instances.get(target, ()):
+            held.add(target.service)
+    return frozenset(held)
+
+
+def _size(catalog: Catalog) -> int:
+    return sum(len(instances) for instances in catalog.instances.values())

@@ -1,0 +1,331 @@
+"""Watches Consul and yields the state of the mesh, whole, whenever it changed.
+
+Eight blocking queries, however many services there are: all checks, the list of services, each kind of config entry,
+the policies. Each wake names what it concerns (see `mirror`); one pass then reads that again, some queries at a time,
+and yields a catalog. A single change is read at once; those that come within the debounce after a pass share the next.
+
+Two changes leave no trace in what we watch: a further instance without checks, and an instance that registered again
+with other metadata. Both move the index of the list of services, so a move that nothing explains is followed by a
+*sweep* that reads every service once more.
+
+Nothing is yielded before the first whole state. What Consul says after it was away is believed only as far as `keeper`
+allows. A chain that Consul cannot compile, a filter it refuses, a policy that is not valid: the last good one stays,
+and the problem is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from meshwright.consul import ConsulError, watch
+from meshwright.controlplane.catalog import Catalog, Target, targets
+from meshwright.controlplane.keeper import Keeper
+from meshwright.controlplane.mirror import KINDS, Mirror
+from meshwright.controlplane.policies import Policies
+from meshwright.controlplane.policy import KV_PREFIX
+from meshwright.controlplane.problems import Problems
+from meshwright.errors import MeshwrightError, Problem, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+
+    from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
+    from meshwright.controlplane.metrics import Metrics
+    from meshwright.model import Instance, ServiceName
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+CONCURRENCY = 16
+"""Queries at a time when reading what changed."""
+SWEEP_SOON = 1.0
+"""Seconds after a move of the services' index that nothing explained."""
+SWEEP_RARELY = 30.0
+"""Seconds between sweeps while there is an explanation."""
+RETRY = 0.25
+"""Seconds before a pass that failed is tried again."""
+_SERVER_ERROR = 500
+
+log = logging.getLogger(__name__)
+
+
+class Source:
+    """One mesh in one Consul. Iterate `catalogs()` once."""
+
+    def __init__(self, consul: Consul, metrics: Metrics, *, debounce: float = 0.02, recovery: float = 60.0) -> None:
+        self.problems = Problems()
+        self.keeper = Keeper(recovery)
+        self.synced = False
+        self.errors: dict[str, str] = {}
+        """The watches that fail now, and why."""
+        self._consul = consul
+        self._metrics = metrics
+        self._debounce = debounce
+        self._mirror = Mirror()
+        self._policies = Policies(self.problems)
+        self._chains: dict[ServiceName, Mapping[str, Any]] = {}
+        self._instances: dict[Target, tuple[Instance, ...]] = {}
+        self._published: Catalog | None = None
+        self._awaited: set[str] = set()
+        self._stale_services: set[ServiceName] = set()
+        self._stale_chains: set[ServiceName] = set()
+        self._wake = asyncio.Event()
+        self._explained = 0.0
+        self._sweep_at: float | None = None
+        self._swept = 0.0
+        self._limit = asyncio.Semaphore(CONCURRENCY)
+
+    @property
+    def connected(self) -> bool:
+        """Whether every watch works."""
+        return not self.errors
+
+    async def catalogs(self) -> AsyncIterator[Catalog]:
+        """The state of the mesh, now and whenever it changes."""
+        loop = asyncio.get_running_loop()
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = self._start_watches()
+            stack.push_async_callback(_cancel, tasks)
+            last = -self._debounce
+            while True:
+                await self._woken()
+                await asyncio.sleep(max(0.0, last + self._debounce - loop.time()))
+                _raise_failure(tasks)
+                catalog = await self._pass()
+                last = loop.time()
+                if catalog is not None:
+                    yield catalog
+
+    # Watching
+
+    def _start_watches(self) -> list[asyncio.Task[None]]:
+        consul = self._consul
+        watches: list[tuple[str, Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]] = [
+            ("checks", consul.check_states, self._see_checks),
+            ("services", consul.services, self._see_services),
+            ("policies", lambda blocking: consul.kv_list(KV_PREFIX, blocking), self._see_policies),
+        ]
+        watches.extend(self._entries_watch(kind) for kind in KINDS)
+        self._awaited = {name for name, _, _ in watches}
+        self._metrics.consul_up.set(0)
+        return [asyncio.create_task(self._watch(*each), name=f"watch {each[0]}") for each in watches]
+
+    def _entries_watch(
+        self, kind: str
+    ) -> tuple[str, Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]:
+        def see(entries: Iterable[dict[str, Any]]) -> None:
+            self._stale_chains |= self._mirror.see_entries(kind, entries)
+
+        return kind, lambda blocking: self._consul.config_entries(kind, blocking), see
+
+    async def _watch(
+        self, name: str, fetch: Callable[[Blocking], Awaitable[Indexed[T]]], see: Callable[[T], None]
+    ) -> None:
+        index = 0
+        try:
+            async for answer in watch(fetch, report=lambda error: self._report(name, error)):
+                if answer.index < index:
+                    self._suspect(f"the index of {name} fell from {index} to {answer.index}")
+                index = answer.index
+                see(answer.value)
+                self._awaited.discard(name)
+                self._wake.set()
+        finally:
+            self._wake.set()
+
+    def _report(self, name: str, error: MeshwrightError | None) -> None:
+        if error is None:
+            self.errors.pop(name, None)
+            if not self.errors:
+                log.info("Consul answers again")
+            self._read_all()
+            return
+        if not self.errors:
+            log.warning("Consul cannot be watched, and is tried again: %s", error)
+        self.errors[name] = str(error)
+        self._metrics.watch_errors.labels(name).inc()
+        self._metrics.consul_up.set(0)
+        if _is_outage(error):
+            self._suspect("Consul was away", quiet=True)
+
+    def _suspect(self, reason: str, *, quiet: bool = False) -> None:
+        if not quiet:
+            log.warning("%s: Consul may have lost its state", reason)
+        self.keeper.suspect(reason, asyncio.get_running_loop().time())
+        self._read_all()
+
+    def _read_all(self) -> None:
+        self._stale_services |= {target.service for target in self._instances}
+        self._stale_chains |= self._chains.keys()
+        self._wake.set()
+
+    def _see_checks(self, states: tuple[CheckState, ...]) -> None:
+        touched = self._mirror.see_checks(states)
+        if touched:
+            self._explained = asyncio.get_running_loop().time()
+        self._stale_services |= touched
+
+    def _see_services(self, services: Mapping[ServiceName, tuple[str, ...]]) -> None:
+        self._stale_services |= self._mirror.see_services(services)
+        checked = self._mirror.checked
+        for target, instances in self._instances.items():
+            if any((instance.node, instance.id) not in checked for instance in instances):
+                self._stale_services.add(target.service)
+        if self._sweep_at is None:
+            self._sweep_at = asyncio.get_running_loop().time() + SWEEP_SOON
+
+    def _see_policies(self, pairs: tuple[KvPair, ...]) -> None:
+        self._policies.see(pairs)
+
+    # Waking
+
+    async def _woken(self) -> None:
+        """Until there is something to do: a wake, a sweep that is due, or the end of a recovery."""
+        loop = asyncio.get_running_loop()
+        while True:
+            times = [time for time in (self._sweep_at, self.keeper.until) if time is not None]
+            timeout = max(0.0, min(times) - loop.time()) if times and not self._awaited else None
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            except TimeoutError:
+                self._sweep(loop.time())
+            self._wake.clear()
+            if not self._awaited:
+                return
+
+    def _sweep(self, now: float) -> None:
+        if self._sweep_at is None or now < self._sweep_at:
+            return
+        if self._explained >= self._sweep_at - 2 * SWEEP_SOON and now < self._swept + SWEEP_RARELY:
+            self._sweep_at = self._swept + SWEEP_RARELY
+            return
+        self._sweep_at = None
+        self._swept = now
+        self._stale_services |= {target.service for target in self._instances}
+
+    # Reading
+
+    async def _pass(self) -> Catalog | None:
+        """Read what is stale. None where nothing changed, or where Consul could not be asked."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        services, self._stale_services = self._stale_services, set()
+        chains, self._stale_chains = self._stale_chains, set()
+        try:
+            await self._read_chains(chains)
+            followed = self.keeper.chains(self._chains)
+            await self._read_instances(followed, services)
+        except (UnreachableError, ConsulError) as error:
+            self._stale_services |= services
+            self._stale_chains |= chains
+            log.debug("reading the catalog failed: %s", error)
+            self._metrics.watch_errors.labels("reading").inc()
+            self.keeper.suspect("Consul was away", loop.time())
+            await asyncio.sleep(RETRY)
+            self._wake.set()
+            return None
+        observed = Catalog(dict(self._chains), dict(self._instances), dict(self._policies.parsed))
+        return self._settle(self.keeper.settle(observed, began, loop.time()))
+
+    def _settle(self, catalog: Catalog) -> Catalog | None:
+        if not self.errors:
+            self._metrics.consul_up.set(1)
+        if not self.synced:
+            log.info("the mesh is known: %d services", len(catalog.chains))
+        self.synced = True
+        self._metrics.synced.set(1)
+        self._metrics.held.set(len(self.keeper.held))
+        self.problems.report()
+        if self._published is not None and _same(self._published, catalog):
+            return None
+        self._published = catalog
+        return catalog
+
+    async def _read_chains(self, stale: set[ServiceName]) -> None:
+        names = self._mirror.names
+        for name in self._chains.keys() - names:
+            del self._chains[name]
+            self.problems.clear(f"chain of {name}")
+        wanted = sorted((stale & names) | (names - self._chains.keys()))
+        await self._read_each(wanted, self._read_chain)
+
+    async def _read_chain(self, name: ServiceName) -> None:
+        self._metrics.fetches.labels("chain").inc()
+        try:
+            chain = (await self._consul.discovery_chain(name)).value
+        except ConsulError as error:
+            self._refused(f"chain of {name}", error)
+            return
+        self.problems.clear(f"chain of {name}")
+        if self._chains.get(name) != chain:
+            self._chains[name] = chain
+
+    async def _read_instances(self, chains: Mapping[ServiceName, Mapping[str, Any]], stale: set[ServiceName]) -> None:
+        needed = {target for chain in chains.values() for target in targets(chain)}
+        for target in self._instances.keys() - needed:
+            del self._instances[target]
+        lists: dict[tuple[ServiceName, str], list[Target]] = {}
+        for target in sorted(needed):
+            if target.service in stale or target not in self._instances:
+                lists.setdefault((target.service, target.filter), []).append(target)
+        await self._read_each(list(lists), lambda key: self._read_list(key, lists[key]))
+
+    async def _read_list(self, key: tuple[ServiceName, str], users: list[Target]) -> None:
+        service, expression = key
+        self._metrics.fetches.labels("instances").inc()
+        topic = f"instances of {service}" + (f" where {expression}" if expression else "")
+        try:
+            instances = (await self._consul.instances(service, filter=expression)).value
+        except ConsulError as error:
+            self._refused(topic, error)
+            instances = ()
+            users = [target for target in users if target not in self._instances]
+        else:
+            self.problems.clear(topic)
+        for target in users:
+            if self._instances.get(target) != instances:
+                self._instances[target] = instances
+
+    def _refused(self, topic: str, error: ConsulError) -> None:
+        """Consul understood and says no: a problem of this service. Anything else is one of Consul's."""
+        if _is_outage(error):
+            raise error
+        self.problems.add(topic, Problem(topic, str(error)))
+
+    async def _read_each(self, keys: list[K], read: Callable[[K], Awaitable[None]]) -> None:
+        if len(keys) == 1:
+            await read(keys[0])
+            return
+
+        async def limited(key: K) -> None:
+            async with self._limit:
+                await read(key)
+
+        results = await asyncio.gather(*(limited(key) for key in keys), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+
+def _same(one: Catalog, other: Catalog) -> bool:
+    return one.chains == other.chains and one.instances == other.instances and one.policies == other.policies
+
+
+def _is_outage(error: MeshwrightError) -> bool:
+    return not isinstance(error, ConsulError) or error.status >= _SERVER_ERROR
+
+
+def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,101 @@
+"""ADS messages as bytes: requests read strictly, responses put together from parts that are encoded once.
+
+A `DiscoveryResponse` differs from stream to stream in its nonce alone. Protobuf lets fields come in any order and
+merges concatenated encodings (protobuf.dev, "Last One Wins"), so everything but the nonce is encoded once, whoever
+asks for it, and each stream appends the few bytes of its own. The resources inside are bytes already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from google.protobuf.message import DecodeError
+
+from meshwright.controlplane.snapshot import ResourceType
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envoy.config.core.v3.base_pb2 import Node
+
+    from meshwright.controlplane.snapshot import Resource
+
+MAX_NAMES = 20_000
+"""Resource names in one request: beyond this it is a mistake or an attack."""
+MAX_NAME_LENGTH = 1024
+
+_TYPES = {item.value: item for item in ResourceType}
+_FIELDS = DiscoveryResponse.DESCRIPTOR.fields_by_name
+_LENGTH_DELIMITED = 2
+_SEVEN_BITS = 0x7F
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a node asks for, or says about the last answer, for one type of resource."""
+
+    type: ResourceType
+    names: frozenset[str] = frozenset()
+    nonce: str = ""
+    version: str = ""
+    error: str | None = None
+    """The reason of a NACK; None for an ACK or a subscription."""
+
+
+class UnknownTypeError(ValueError):
+    """A type of resource that this control plane does not serve. The stream goes on without it."""
+
+
+def read_request(data: bytes) -> tuple[Request, Node | None]:
+    """Decode a DiscoveryRequest. Raises `BadInputError` for what no client may send, `UnknownTypeError` as it says."""
+    try:
+        message = DiscoveryRequest.FromString(data)
+    except DecodeError as error:
+        raise BadInputError("the discovery request", [Problem("", "is not a DiscoveryRequest")]) from error
+    kind = _TYPES.get(message.type_url)
+    if kind is None:
+        if not message.type_url:
+            raise BadInputError("the discovery request", [Problem("type_url", "is required on an aggregated stream")])
+        raise UnknownTypeError(message.type_url[:MAX_NAME_LENGTH])
+    names = frozenset(message.resource_names)
+    _check_names(names)
+    refusal = message.error_detail.message if message.HasField("error_detail") else None
+    node = message.node if message.HasField("node") else None
+    return Request(kind, names, message.response_nonce, message.version_info, refusal), node
+
+
+def _check_names(names: frozenset[str]) -> None:
+    if len(names) > MAX_NAMES:
+        raise BadInputError("the discovery request", [Problem("resource_names", f"are more than {MAX_NAMES}")])
+    if any(len(name) > MAX_NAME_LENGTH for name in names):
+        problem = Problem("resource_names", f"holds a name longer than {MAX_NAME_LENGTH} characters")
+        raise BadInputError("the discovery request", [problem])
+
+
+def encode_body(kind: ResourceType, version: str, resources: Iterable[Resource]) -> bytes:
+    """All of a DiscoveryResponse but its nonce."""
+    parts = [_field("version_info", version.encode()), _field("type_url", kind.value.encode())]
+    parts.extend(_field("resources", resource.body) for resource in resources)
+    return b"".join(parts)
+
+
+def with_nonce(body: bytes, nonce: str) -> bytes:
+    """A whole DiscoveryResponse."""
+    return body + _field("nonce", nonce.encode())
+
+
+def _field(name: str, value: bytes) -> bytes:
+    tag = _FIELDS[name].number << 3 | _LENGTH_DELIMITED
+    return _varint(tag) + _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > _SEVEN_BITS:
+        out.append(number & _SEVEN_BITS | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
