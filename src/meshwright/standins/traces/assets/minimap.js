@@ -1,0 +1,78 @@
+// The whole trace in little: one line per span, and a range to zoom into by dragging.
+
+import { h } from "./dom.js";
+import { duration, hue, offset } from "./format.js";
+
+export function minimap(tree, onRange) {
+  const canvas = h("canvas", { height: "64" });
+  const shade = h("div", { class: "shade", hidden: true });
+  const reset = h("button", { type: "button", class: "plain reset", hidden: true }, "Show all");
+  const element = h("div", { class: "minimap", title: "Drag to zoom" }, canvas, shade, reset);
+  let range = [0, 1];
+  let from = null;
+
+  function at(event) {
+    const box = canvas.getBoundingClientRect();
+    return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+  }
+
+  function mark([a, b]) {
+    shade.hidden = a === 0 && b === 1;
+    shade.style.setProperty("--from", String(a));
+    shade.style.setProperty("--to", String(b));
+  }
+
+  function set(next) {
+    range = next;
+    reset.hidden = range[0] === 0 && range[1] === 1;
+    reset.textContent = reset.hidden ? "" : `${offset(range[0] * tree.duration)} – ${duration(range[1] * tree.duration)}  ✕`;
+    reset.setAttribute("aria-label", "Undo the zoom");
+    mark(range);
+    onRange(range);
+  }
+
+  canvas.addEventListener("pointerdown", (event) => {
+    from = at(event);
+    canvas.setPointerCapture(event.pointerId);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (from !== null) mark([Math.min(from, at(event)), Math.max(from, at(event))]);
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    if (from === null) return;
+    const chosen = [Math.min(from, at(event)), Math.max(from, at(event))];
+    from = null;
+    set(chosen[1] - chosen[0] > 0.005 ? chosen : range);
+  });
+  canvas.addEventListener("dblclick", () => set([0, 1]));
+  reset.addEventListener("click", () => set([0, 1]));
+
+  function draw() {
+    const box = canvas.getBoundingClientRect();
+    const scale = devicePixelRatio || 1;
+    canvas.width = Math.max(box.width * scale, 1);
+    canvas.height = 64 * scale;
+    const pen = canvas.getContext("2d");
+    const style = getComputedStyle(element);
+    const light = style.getPropertyValue("--bar-l");
+    const chroma = style.getPropertyValue("--bar-c");
+    const rows = Math.max(tree.ordered.length, 12);
+    const height = Math.max((canvas.height - 8 * scale) / rows, 0.6 * scale);
+    tree.ordered.forEach((span, row) => {
+      const y = 4 * scale + (row / rows) * (canvas.height - 8 * scale);
+      pen.fillStyle = span.failed ? style.getPropertyValue("--error") : `oklch(${light} ${chroma} ${hue(span.service)})`;
+      const x = ((span.start - tree.start) / tree.duration) * canvas.width;
+      pen.fillRect(x, y, Math.max((span.duration / tree.duration) * canvas.width, 1.5 * scale), Math.max(height * 0.8, 0.8 * scale));
+    });
+  }
+
+  const observer = new ResizeObserver(draw);
+  observer.observe(canvas);
+  const theme = matchMedia("(prefers-color-scheme: dark)");
+  theme.addEventListener("change", draw);
+  return {
+    element, set,
+    get zoomed() { return range[0] !== 0 || range[1] !== 1; },
+    leave() { observer.disconnect(); theme.removeEventListener("change", draw); },
+  };
+}
