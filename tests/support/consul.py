@@ -109,18 +109,27 @@ class ConsulProcess:
 
 
 @contextlib.asynccontextmanager
-async def real_consul(*, keeps_state: bool = False, **extra: Any) -> AsyncIterator[ConsulProcess]:
-    """A real Consul on ports of its own, in memory unless it `keeps_state`. `extra`: more of its JSON configuration."""
+async def real_consul(
+    *, keeps_state: bool = False, token: str | None = None, **extra: Any
+) -> AsyncIterator[ConsulProcess]:
+    """A real Consul on ports of its own, in memory unless it `keeps_state`.
+
+    With a `token`, a UUID, it denies everything to everybody else. `extra`: more of its JSON configuration.
+    """
     binary = find_consul()
     if binary is None:
         raise RuntimeError("there is no real Consul here: scripts/tools.d/consul.sh fetches one")
     with _folder() as folder:
         address = Address("127.0.0.1", find_free())
         document = _real_config(address, folder, keeps_state=keeps_state)
+        if token is not None:
+            document["acl"] = {"enabled": True, "default_policy": "deny", "tokens": {"master": token, "agent": token}}
         (folder / "config.json").write_text(json.dumps(_merged(document, extra)))
         mode = [] if keeps_state else ["-dev"]
         command = [str(binary), "agent", *mode, "-config-file", str(folder / "config.json")]
-        async with _running(ConsulProcess("real", command, address, folder, keeps_state=keeps_state)) as server:
+        process = ConsulProcess("real", command, address, folder, keeps_state=keeps_state)
+        process.config = ConsulConfig(address=str(address), token=token)
+        async with _running(process) as server:
             yield server
 
 

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from meshwright.consul.credentials import Credentials
 from meshwright.consul.encode import duration
 from meshwright.consul.endpoint import parse_endpoint, tls_context
 from meshwright.consul.values import ConsulError, NotConnectedError
-from meshwright.errors import BadInputError, Problem, UnreachableError
+from meshwright.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,7 +95,7 @@ class Transport:
         self.endpoint = parse_endpoint(config)
         self._config = config
         self._tls = tls_context(config) if self.endpoint.tls else None
-        self._token = _Token(config)
+        self._credentials = Credentials(config)
         self._short: aiohttp.ClientSession | None = None
         self._blocking: aiohttp.ClientSession | None = None
 
@@ -130,7 +131,7 @@ class Transport:
             raise RuntimeError("the Consul client is used outside its context (async with Consul(config) as consul)")
         line = f"{method} {path}"
         url = URL(f"{self.endpoint.base}{path}", encoded=True).with_query(dict(params or {}))
-        headers = self._token.headers()
+        headers = self._credentials.headers()
         try:
             async with session.request(
                 method, url, data=body, headers=headers, timeout=_timeout(wait), server_hostname=self._server_name()
@@ -169,42 +170,13 @@ class Transport:
         else:
             tls = self._tls if self._tls is not None else True
             connector = aiohttp.TCPConnector(limit=limit, ssl=tls, socket_factory=_socket)
-        user, _, password = (self._config.auth or "").partition(":")
-        auth = aiohttp.BasicAuth(user, password) if self._config.auth else None
-        return aiohttp.ClientSession(connector=connector, auth=auth, auto_decompress=True)
+        return aiohttp.ClientSession(connector=connector)
 
     def _server_name(self) -> str | None:
         return self._config.tls_server_name if self._tls is not None else None
 
     def _unreachable(self, line: str, reason: str) -> str:
         return f"Consul at {self.endpoint} (CONSUL_HTTP_ADDR): {reason}, asked for {line}"
-
-
-class _Token:
-    """The ACL token. A token file is read again whenever it changes, so that a rotated token needs no restart."""
-
-    def __init__(self, config: ConsulConfig) -> None:
-        self._token = config.token or ""
-        self._file = config.token_file
-        self._seen: tuple[int, int] | None = None
-
-    def headers(self) -> dict[str, str]:
-        if self._file is not None:
-            self._refresh()
-        return {"X-Consul-Token": self._token} if self._token else {}
-
-    def _refresh(self) -> None:
-        assert self._file is not None
-        try:
-            status = self._file.stat()
-            stamp = (status.st_mtime_ns, status.st_size)
-            if stamp != self._seen:
-                self._token = self._file.read_text().strip() or self._token
-                self._seen = stamp
-        except OSError as error:
-            if self._seen is None:
-                problem = Problem("CONSUL_HTTP_TOKEN_FILE", f"cannot read {self._file}: {error.strerror}")
-                raise BadInputError("the token for Consul", [problem]) from error
 
 
 def _socket(info: aiohttp.AddrInfoType) -> socket.socket:

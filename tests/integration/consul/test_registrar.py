@@ -137,7 +137,7 @@ async def test_a_registration_under_way_does_not_outlive_the_withdrawal(any_cons
             starting = asyncio.create_task(registrar.start())
             await eventually(lambda: REGISTER in proxy.arrived)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(lambda: registrar._keeper.done())
+            await eventually(registrar._keeper.done)
             assert not withdrawing.done()
             let_go.set()
             assert await withdrawing
@@ -154,7 +154,7 @@ async def test_a_registration_that_comes_back_from_the_dead_is_withdrawn_too(any
             await consul.deregister(ID)
             await eventually(lambda: proxy.count(REGISTER) == 2)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(lambda: registrar._keeper.done())
+            await eventually(registrar._keeper.done)
             let_go.set()
             assert await withdrawing
         assert proxy.done[-2:] == [REGISTER, "PUT /v1/agent/service/deregister/user-1"]
@@ -162,27 +162,32 @@ async def test_a_registration_that_comes_back_from_the_dead_is_withdrawn_too(any
 
 
 async def test_a_registered_instance_costs_consul_one_waiting_request(any_consul, served):
-    async with proxied(any_consul) as proxy, Consul(proxy.config) as consul:
-        async with Registrar(consul, served.registration()):
-            await eventually(known_to(consul))
-            # Two looks at the instance: the one after registering, and the one that waits.
-            await eventually(lambda: proxy.count(f"GET /v1/agent/service/{ID}") == 2)
-            waiting = len(proxy.arrived) - len(proxy.done)
-            assert waiting == 1
-            for _ in range(20):
-                await consul.leader()
-            assert proxy.count(f"GET /v1/agent/service/{ID}") == 2
-            assert proxy.count(REGISTER) == 1
+    async with (
+        proxied(any_consul) as proxy,
+        Consul(proxy.config) as consul,
+        Registrar(consul, served.registration()),
+    ):
+        await eventually(known_to(consul))
+        # Two looks at the instance: the one after registering, and the one that waits.
+        await eventually(lambda: proxy.count(f"GET /v1/agent/service/{ID}") == 2)
+        assert len(proxy.arrived) - len(proxy.done) == 1
+        for _ in range(20):
+            await consul.leader()
+        assert proxy.count(f"GET /v1/agent/service/{ID}") == 2
+        assert proxy.count(REGISTER) == 1
 
 
 async def test_another_process_under_the_same_id_is_reported_and_not_fought(any_consul, consul, served, caplog):
     with caplog.at_level(logging.WARNING, "meshwright.consul"):
-        async with proxied(any_consul) as proxy, Consul(proxy.config) as ours:
-            async with Registrar(ours, served.registration()):
-                await eventually(lambda: proxy.count(f"GET /v1/agent/service/{ID}") == 2)
-                await consul.register(served.registration(meta={"version": "other"}))
-                await eventually(lambda: "someone else registered user-1" in caplog.text)
-                assert proxy.count(REGISTER) == 1
+        async with (
+            proxied(any_consul) as proxy,
+            Consul(proxy.config) as ours,
+            Registrar(ours, served.registration()),
+        ):
+            await eventually(lambda: proxy.count(f"GET /v1/agent/service/{ID}") == 2)
+            await consul.register(served.registration(meta={"version": "other"}))
+            await eventually(lambda: "someone else registered user-1" in caplog.text)
+            assert proxy.count(REGISTER) == 1
 
 
 async def test_a_persisted_registration_of_an_earlier_life_is_replaced(consul, served):

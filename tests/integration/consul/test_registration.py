@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from meshwright.consul import Consul
 from meshwright.model import Health, Instance, InstanceId, ServiceName
 from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from meshwright.consul import Consul
 
 USER = ServiceName("user")
 
