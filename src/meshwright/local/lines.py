@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
+from typing import Any
 
 Path = tuple[str | int, ...]
 
@@ -53,7 +54,7 @@ def parse_place(place: str) -> Path:
 def _steps(dotted: str) -> Path:
     """A dotted key's steps, by the one parser that knows TOML's rules for quotes."""
     try:
-        document = tomllib.loads(f"{dotted} = 0")
+        document: Any = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:
         return (dotted,)
     steps: list[str] = []

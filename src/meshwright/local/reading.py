@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from meshwright import schema
 from meshwright.errors import BadInputError, Problem
 from meshwright.local import lines
-from meshwright.local.topology import CONTROLPLANE, NONE, PARTS, REGISTRY, TRACES, Hint, Mesh, Process, Topology
+from meshwright.local.topology import (
+    CONTROLPLANE,
+    DEFAULT_PORTS,
+    NONE,
+    PARTS,
+    REGISTRY,
+    TRACES,
+    Hint,
+    Mesh,
+    Process,
+    Topology,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,7 +74,15 @@ TOPOLOGY_SCHEMA: dict[str, Any] = {
     **_table(
         {
             "name": _NAME,
-            "mesh": _table({REGISTRY: _TEXT, CONTROLPLANE: _TEXT, TRACES: _TEXT, "postgres": {"type": "string"}}),
+            "mesh": _table(
+                {
+                    REGISTRY: _TEXT,
+                    CONTROLPLANE: _TEXT,
+                    TRACES: _TEXT,
+                    "postgres": {"type": "string"},
+                    "ports": _table(dict.fromkeys(DEFAULT_PORTS, _PORT)),
+                }
+            ),
             "environment": _TEXTS,
             "processes": {
                 "type": "object",
@@ -172,7 +191,7 @@ def _unknown_names(topology: Topology) -> Iterator[Problem]:
 
 
 def _ports_used_twice(topology: Topology) -> Iterator[Problem]:
-    owners: dict[int, str] = {}
+    owners = {port: f"mesh.ports.{name}" for name, port in topology.mesh.ports.items()}
     for process in topology.processes:
         where = schema.place(["processes", process.name])
         named = {f"{where}.port": process.port, **{f"{where}.ports.{key}": port for key, port in process.ports.items()}}

@@ -7,6 +7,7 @@
     controlplane = "dev"                 # dev | none | host:port[,host:port]
     traces = "auto"                      # auto | dev | none | the endpoint of an OTLP collector
     postgres = "postgresql://..."        # only passed on, as ${postgres}
+    ports = { registry = 8501 }          # of registry, xds, controlplane, traces, otlp-grpc, otlp-http
 
     [environment]                        # for every process
     MESHWRIGHT_LOG_LEVEL = "info"
@@ -42,8 +43,8 @@ Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVIC
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
 (meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${state}` (a folder that
-stays), `${postgres}`, `${<process or part>.address}` and `.port`, or a variable of `up`'s environment; `${x:-y}` is
-y where x is unset or empty.
+stays), `${postgres}`, `${<process or part>.address}` and `.port` (of a process with one instance), or a variable of `up`'s
+environment; `${x:-y}` is y where x is unset or empty.
 
 Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
 """
@@ -63,6 +64,16 @@ TRACES = "traces"
 PARTS = (REGISTRY, CONTROLPLANE, TRACES)
 """The names of the mesh's own processes; no process of a topology may have one of them."""
 
+DEFAULT_PORTS: Mapping[str, int] = {
+    "registry": 8500,
+    "xds": 18000,
+    "controlplane": 18001,
+    "traces": 16686,
+    "otlp-grpc": 4317,
+    "otlp-http": 4318,
+}
+"""Where the mesh's own parts listen, unless the topology or the command line says otherwise."""
+
 AUTO = "auto"
 DEV = "dev"
 NONE = "none"
@@ -76,6 +87,7 @@ class Mesh:
     controlplane: str = DEV
     traces: str = AUTO
     postgres: str = ""
+    ports: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

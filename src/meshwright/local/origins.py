@@ -1,0 +1,95 @@
+"""Where each part of the mesh comes from: it runs here as a stand-in, it is a real one elsewhere, or there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshwright.local.topology import AUTO, DEV, NONE, REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.local.topology import Topology
+
+TOPOLOGY = "the topology"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the command line says, and the environment that `up` was started in."""
+
+    consul: str = ""
+    """`auto`, `dev`, `none` or an address; empty: as the topology says."""
+    postgres: str = ""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a part comes from. `dev`: it runs here; else `address` is where it is, and empty where there is none."""
+
+    dev: bool
+    address: str = ""
+    why: str = ""
+    """Who said so, for the table that `up` prints."""
+
+
+def choose_registry(topology: Topology, choices: Choices) -> Origin | None:
+    """Where Consul comes from, or None: look whether one runs at the registry's address, else run the dev registry."""
+    wanted = choices.consul or topology.mesh.registry
+    who = "--consul" if choices.consul else TOPOLOGY
+    if wanted == AUTO:
+        told = choices.environment.get("CONSUL_HTTP_ADDR", "")
+        return Origin(dev=False, address=told, why="CONSUL_HTTP_ADDR") if told else None
+    return origin(wanted, who)
+
+
+def choose_traces(topology: Topology, choices: Choices) -> Origin:
+    """Where spans go."""
+    wanted = topology.mesh.traces
+    if wanted != AUTO:
+        return origin(wanted, TOPOLOGY)
+    if choices.environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return Origin(dev=False, why="OTEL_SDK_DISABLED")
+    for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        if told := choices.environment.get(variable):
+            return Origin(dev=False, address=told, why=variable)
+    return Origin(dev=True, why=TOPOLOGY)
+
+
+def origin(wanted: str, who: str) -> Origin:
+    if wanted == NONE:
+        return Origin(dev=False, why=who)
+    return Origin(dev=wanted == DEV, address="" if wanted == DEV else wanted, why=who)
+
+
+def mesh_environment(
+    registry: Origin,
+    controlplane: Origin,
+    traces: Origin,
+    addresses: Mapping[str, str],
+    outer: Mapping[str, str],
+) -> dict[str, str]:
+    """How a child finds the mesh. An empty variable counts as unset: what was meant for a real part is taken back."""
+    found: dict[str, str] = {}
+    if registry.dev:
+        found |= dict.fromkeys((name for name in outer if name.startswith("CONSUL_")), "")
+        found["CONSUL_HTTP_ADDR"] = addresses[REGISTRY]
+    elif registry.address:
+        found["CONSUL_HTTP_ADDR"] = registry.address
+    else:
+        found["MESHWRIGHT_REGISTER"] = "false"
+    if controlplane.dev or controlplane.address:
+        found["MESHWRIGHT_XDS"] = addresses["xds"] if controlplane.dev else controlplane.address
+    else:
+        found["MESHWRIGHT_DISCOVERY"] = "consul"
+    if traces.dev:
+        found |= dict.fromkeys((name for name in outer if name.startswith("OTEL_EXPORTER_OTLP_")), "")
+        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{addresses['otlp-grpc']}"
+    elif not traces.address:
+        found["OTEL_TRACES_EXPORTER"] = NONE
+    elif traces.why == TOPOLOGY:
+        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces.address
+    return found

@@ -1,0 +1,266 @@
+"""What `up` will do, decided before anything is done: which parts run here, on which ports, with which environment.
+
+Three inputs meet here and nowhere else: the topology file, the command line and the environment. The command line wins
+over the topology, and the topology over the environment, with one exception: `auto` hands the choice to the
+environment. `choose_registry` (origins) says where Consul is to come from; when it says "look for one", the shell looks, and
+tells `make` what it found. `make` is a function of its arguments (free ports come from a callable), and refuses what
+does not fit together before a single process runs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from meshwright.errors import BadInputError, Problem
+from meshwright.local.expand import UnknownNameError, expand
+from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
+from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from meshwright.local.origins import Choices, Origin
+    from meshwright.local.topology import Hint, Topology
+
+HOST = "127.0.0.1"
+RUN_MARK = "MESHWRIGHT_RUN"
+"""The variable by which a process, and all that it starts, is known to belong to one run of `up`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The place of one instance in the system. Who sits there may crash and be replaced; the name stays."""
+
+    process: str
+    number: int
+    version: str
+
+    @property
+    def instance(self) -> str:
+        """`cart-1`; a part of the mesh has one instance, with its own name."""
+        return self.process if self.process in PARTS else f"{self.process}-{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One instance of a process, ready to be started."""
+
+    seat: Seat
+    process: Process
+    port: int
+    ports: Mapping[str, int]
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole system, decided."""
+
+    topology: Topology
+    registry: Origin
+    controlplane: Origin
+    traces: Origin
+    processes: tuple[Process, ...]
+    """The parts that run here, then the processes of the topology; fixed ports filled in."""
+    ports: Mapping[str, int]
+    """Every port known beforehand, by its name."""
+    values: Mapping[str, str]
+    """What placeholders stand for."""
+    environment: Mapping[str, str]
+    """What every child finds in its environment."""
+    hints: tuple[Hint, ...] = ()
+
+    def process(self, name: str) -> Process:
+        return next(process for process in self.processes if process.name == name)
+
+    def needs(self, process: Process) -> tuple[str, ...]:
+        """The processes that must be ready before this one starts: those of `wait_for` that run here."""
+        wanted = (REGISTRY,) if process.wait_for is None else process.wait_for
+        here = {process.name for process in self.processes}
+        return tuple(name for name in wanted if name in here)
+
+    def readiness(self, process: Process) -> str:
+        if process.ready:
+            return process.ready
+        return "consul" if self.registry.dev or self.registry.address else "grpc"
+
+
+def registry_port(topology: Topology, choices: Choices) -> int:
+    """The port at which a registry runs here, or is looked for."""
+    default = topology.mesh.ports.get("registry", DEFAULT_PORTS["registry"])
+    return choices.ports.get("registry", default)
+
+
+def make(topology: Topology, choices: Choices, registry: Origin, state: Path, free_port: Callable[[], int]) -> Plan:
+    """Decide everything; raises `BadInputError` for ports that do not exist or collide, and unknown placeholders."""
+    traces = choose_traces(topology, choices)
+    controlplane = origin(topology.mesh.controlplane, TOPOLOGY)
+    parts = _parts(registry, controlplane, traces)
+    own = [_with_ports(process, choices.ports, free_port) for process in topology.processes]
+    ports = _ports(topology, choices, parts, own)
+    addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
+    values = _values(topology, choices, ports, addresses, state)
+    mesh = mesh_environment(registry, controlplane, traces, addresses, choices.environment)
+    plan = Plan(
+        topology=topology,
+        registry=registry if registry.address or not registry.dev else replace(registry, address=addresses[REGISTRY]),
+        controlplane=controlplane if not controlplane.dev else replace(controlplane, address=addresses["xds"]),
+        traces=traces if not traces.dev else replace(traces, address=f"http://{addresses['otlp-grpc']}"),
+        processes=(*(_part(name, ports) for name in parts), *own),
+        ports=ports,
+        values=values,
+        environment={**choices.environment, "PYTHONUNBUFFERED": "1", **mesh},
+    )
+    return replace(plan, hints=_checked(plan))
+
+
+def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> Launch:
+    """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
+    process = plan.process(seat.process)
+    port = process.port or free_port()
+    ports = {name: port or free_port() for name, port in process.ports.items()}
+    values = {
+        **plan.values,
+        "port": str(port),
+        "instance": seat.instance,
+        "version": seat.version,
+        **{f"ports.{name}": str(number) for name, number in ports.items()},
+    }
+    outer = plan.environment
+
+    def fill(text: str) -> str:
+        return expand(text, values, outer)
+
+    argv = process.command or (sys.executable, "-m", process.module)
+    written = {**plan.topology.environment, **process.environment}
+    identity = {
+        "MESHWRIGHT_SERVICE": process.service,
+        "MESHWRIGHT_VERSION": seat.version,
+        "MESHWRIGHT_INSTANCE": seat.instance,
+        "MESHWRIGHT_PORT": str(port),
+        RUN_MARK: run,
+    }
+    return Launch(
+        seat=seat,
+        process=process,
+        port=port,
+        ports=ports,
+        argv=tuple(fill(part) for part in argv),
+        environment={**outer, **identity, **{name: fill(text) for name, text in written.items()}},
+    )
+
+
+def stop_stages(plan: Plan) -> list[list[str]]:
+    """Names of processes in the order of stopping: what others wait for stops after them, the mesh's parts last."""
+    depth: dict[str, int] = {}
+
+    def measure(name: str) -> int:
+        process = plan.process(name)
+        if name not in depth:
+            depth[name] = 1 + max((measure(need) for need in plan.needs(process)), default=0)
+        return depth[name]
+
+    own = [process.name for process in plan.topology.processes]
+    deepest = max((measure(name) for name in own), default=0)
+    stages = [[name for name in own if depth[name] == level] for level in range(deepest, 0, -1)]
+    parts = [process.name for process in plan.processes if process.name not in own]
+    ends = [[CONTROLPLANE] if CONTROLPLANE in parts else [], [name for name in parts if name != CONTROLPLANE]]
+    return [stage for stage in [*stages, *ends] if stage]
+
+
+def _parts(registry: Origin, controlplane: Origin, traces: Origin) -> list[str]:
+    origins = {REGISTRY: registry, CONTROLPLANE: controlplane, TRACES: traces}
+    return [name for name, origin in origins.items() if origin.dev]
+
+
+_PART_PORTS: Mapping[str, Mapping[str, str]] = {
+    REGISTRY: {"port": "registry"},
+    CONTROLPLANE: {"port": "xds", "debug_port": "controlplane"},
+    TRACES: {"query_port": "traces", "otlp_grpc_port": "otlp-grpc", "otlp_http_port": "otlp-http"},
+}
+"""Per part: which field of its configuration is which named port."""
+
+_PART_READY = {REGISTRY: "http:/v1/status/leader", CONTROLPLANE: "http:/readyz", TRACES: "http:/"}
+
+
+def _part(name: str, ports: Mapping[str, int]) -> Process:
+    settings = [f"{field}={ports[port]}" for field, port in _PART_PORTS[name].items()]
+    return Process(
+        name=name,
+        service=name,
+        command=(sys.executable, "-m", "meshwright.local.parts", name, *settings),
+        port=ports[name],
+        wait_for=(),
+        ready=_PART_READY[name],
+    )
+
+
+def _with_ports(process: Process, chosen: Mapping[str, int], free_port: Callable[[], int]) -> Process:
+    """The process with its ports as the command line says; a lone instance gets its free ports now, to be named."""
+    port = chosen.get(process.name, process.port)
+    ports = {name: chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items()}
+    if process.replicas == 1:
+        port = port or free_port()
+        ports = {name: port or free_port() for name, port in ports.items()}
+    return replace(process, port=port, ports=ports)
+
+
+def _ports(topology: Topology, choices: Choices, parts: Iterable[str], own: Iterable[Process]) -> dict[str, int]:
+    wanted = {**DEFAULT_PORTS, **topology.mesh.ports}
+    ports = {name: choices.ports.get(name, wanted[name]) for part in parts for name in _PART_PORTS[part].values()}
+    for process in own:
+        if process.port:
+            ports[process.name] = process.port
+        ports.update({f"{process.name}.{name}": port for name, port in process.ports.items() if port})
+    known = {*DEFAULT_PORTS, *ports, *(process.name for process in own)}
+    problems = [Problem(f"--port {name}", _unknown_port(name, known)) for name in choices.ports if name not in known]
+    owners: dict[int, str] = {}
+    for name, port in ports.items():
+        if port in owners:
+            problems.append(Problem(f"port {port}", f"is wanted by {owners[port]} and by {name}"))
+        owners.setdefault(port, name)
+    problems += [
+        Problem(f"--port {process.name}", f"{process.replicas} instances cannot share one port")
+        for process in own
+        if process.port and process.replicas > 1
+    ]
+    if problems:
+        raise BadInputError("the choice of ports", problems)
+    return ports
+
+
+def _unknown_port(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"no such port; did you mean {near[0]}?" if near else f"no such port; known are {', '.join(sorted(known))}"
+
+
+def _values(
+    topology: Topology, choices: Choices, ports: Mapping[str, int], addresses: Mapping[str, str], state: Path
+) -> dict[str, str]:
+    values = {f"{name}.port": str(port) for name, port in ports.items()}
+    values |= {f"{name}.address": address for name, address in addresses.items()}
+    return {**values, "state": str(state), "postgres": choices.postgres or topology.mesh.postgres}
+
+
+def _checked(plan: Plan) -> tuple[Hint, ...]:
+    """Expand everything once, so that a wrong placeholder is found before the first start; returns the hints."""
+    problems: list[Problem] = []
+    for process in plan.topology.processes:
+        try:
+            launch(plan, Seat(process.name, 1, process.version), lambda: 0, "")
+        except UnknownNameError as error:
+            problems.append(Problem(f"processes.{process.name}", str(error)))
+    hints: list[Hint] = []
+    for index, hint in enumerate(plan.topology.hints):
+        try:
+            hints.append(replace(hint, run=expand(hint.run, plan.values, plan.environment)))
+        except UnknownNameError as error:
+            problems.append(Problem(f"try[{index}].run", str(error)))
+    if problems:
+        raise BadInputError(f"topology {plan.topology.source}", problems)
+    return tuple(hints)
