@@ -49,6 +49,9 @@ RETRYABLE = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted",
 MAX_ATTEMPTS = 5
 """gRPC's own limit (gRFC A6)."""
 
+MIN_BACKOFF_MS = 10
+"""Where a backoff rounds to 0 ms after jitter, gRPC never sends the retry and the call hangs (measured at 1 ms)."""
+
 
 class Balancing(StrEnum):
     """How one of the healthy instances is picked for a call."""
@@ -317,8 +320,8 @@ def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Problem]
         problems.append(Problem("load_balancing.minimum_ring_size", "must not exceed maximum_ring_size"))
     if policy.retry.base_backoff_ms > policy.retry.maximum_backoff_ms:
         problems.append(Problem("retry.base_backoff", "must not exceed maximum_backoff"))
-    if policy.retry.base_backoff_ms < 1:
-        problems.append(Problem("retry.base_backoff", "must be at least 1ms"))
+    if policy.retry.base_backoff_ms < MIN_BACKOFF_MS:
+        problems.append(Problem("retry.base_backoff", f"must be at least {MIN_BACKOFF_MS}ms"))
     outliers = policy.outlier_detection
     if outliers and outliers.base_ejection_time_ms > outliers.maximum_ejection_time_ms:
         problems.append(Problem("outlier_detection.base_ejection_time", "must not exceed maximum_ejection_time"))

@@ -57,7 +57,10 @@ SCENARIOS: dict[str, list[dict[str, Any]]] = {
         {
             "Kind": "service-splitter",
             "Name": "user-next",
-            "Splits": [{"Weight": 75, "Service": "user", "ServiceSubset": "v2"}, {"Weight": 25, "Service": "user-next"}],
+            "Splits": [
+                {"Weight": 75, "Service": "user", "ServiceSubset": "v2"},
+                {"Weight": 25, "Service": "user-next"},
+            ],
         },
     ],
     "zero_split": [

@@ -1,0 +1,128 @@
+"""What gRPC's own client does with the routes made from real discovery chains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshwright.controlplane.catalog import Target
+from meshwright.model import ServiceName
+from support.chains import ALL, V1, V2, recorded
+from support.waiting import eventually
+from support.xds_mesh import PATH, answers, backends
+
+if TYPE_CHECKING:
+    from support.xds_mesh import Client, ControlPlane
+
+CALCULATOR = Target(ServiceName("calculator"))
+
+
+async def test_calls_to_a_plain_service_go_round_its_instances(plane: ControlPlane, caller: Client) -> None:
+    async with backends("a", "b") as (a, b):
+        plane.publish(recorded("plain"), instances={ALL: [a.instance(), b.instance()]})
+        await eventually(lambda: _both_answered(caller))
+        found = answers(await caller.call(100))
+        assert found == {"a": 50, "b": 50}
+
+
+async def _both_answered(caller: Client) -> bool:
+    return len(answers(await caller.call(10))) == 2
+
+
+async def test_a_split_gives_each_subset_its_share(plane: ControlPlane, caller: Client) -> None:
+    async with backends("v1", "v2") as (v1, v2):
+        instances = {V1: [v1.instance()], V2: [v2.instance()]}
+        plane.publish(recorded("router_split"), instances=instances)
+        found = answers(await caller.call(2000, concurrent=32))
+        assert found.keys() == {"v1", "v2"}
+        assert 160 <= found["v2"] <= 240
+
+
+async def test_a_share_of_a_twentieth_of_a_per_cent_gets_calls(plane: ControlPlane, caller: Client) -> None:
+    chain = recorded("split")
+    async with backends("v1", "v2") as (v1, v2):
+        plane.publish(chain, instances={V1: [v1.instance()], V2: [v2.instance()]})
+        await eventually(lambda: _reached(caller, "v2"), timeout=60)
+
+
+async def _reached(caller: Client, name: str) -> bool:
+    return name in answers(await caller.call(2000, concurrent=64))
+
+
+async def test_weights_flip_without_a_failed_call(plane: ControlPlane, caller: Client) -> None:
+    chain = recorded("zero_split")
+    splits = next(node for node in chain["Nodes"].values() if node["Type"] == "splitter")["Splits"]
+    flipped = recorded("zero_split")
+    flipped_splits = next(node for node in flipped["Nodes"].values() if node["Type"] == "splitter")["Splits"]
+    flipped_splits[0]["NextNode"], flipped_splits[1]["NextNode"] = splits[1]["NextNode"], splits[0]["NextNode"]
+    async with backends("v1", "v2") as (v1, v2):
+        plane.publish(chain, instances={V1: [v1.instance()], V2: [v2.instance()]})
+        assert answers(await caller.call(50)) == {"v1": 50}
+        plane.publish(flipped)
+        seen = answers([])
+        while seen["v2"] < 50:
+            seen += answers(await caller.call(10))
+            assert seen.keys() <= {"v1", "v2"}
+        assert answers(await caller.call(50)) == {"v2": 50}
+
+
+async def test_routes_match_headers_paths_and_expressions(plane: ControlPlane, caller: Client) -> None:
+    async with backends("v1", "v2", "calculator") as (v1, v2, calculator):
+        instances = {V1: [v1.instance()], V2: [v2.instance()], CALCULATOR: [calculator.instance("calculator")]}
+        plane.publish(recorded("router"), instances=instances)
+        expected = [
+            ({}, PATH, "v1"),
+            ({"x_version": "v2"}, PATH, "v2"),
+            ({"x_version": "v3"}, PATH, "v1"),
+            ({}, "/demo.calculator.v1.Calculator/Add", "calculator"),
+            ({}, "/demo.user.v1.UserService/ListUsers", "v2"),
+            ({"a": "x", "b": "pre", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v2"),
+            ({"a": "x", "b": "pre", "c": "xs", "d": "123"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
+            ({"a": "x", "b": "no", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
+            ({"b": "pre", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
+        ]
+        for metadata, path, name in expected:
+            found = answers(await caller.call(3, path=path, **metadata))
+            assert found == {name: 3}, (metadata, path)
+
+
+async def test_a_route_that_grpc_cannot_meet_catches_nothing(plane: ControlPlane, caller: Client) -> None:
+    async with backends("v1", "v2") as (v1, v2):
+        plane.publish(recorded("router_beyond_grpc"), instances={V1: [v1.instance()], V2: [v2.instance()]})
+        assert answers(await caller.call(10)) == {"v1": 10}
+        assert answers(await caller.call(10, x="1")) == {"v2": 10}
+        assert answers(await caller.call(3, path="/old.UserService/GetUser")) == {"v1": 3}
+
+
+async def test_a_redirect_leads_to_the_other_service(plane: ControlPlane, caller: Client) -> None:
+    async with backends("accounts") as (accounts,):
+        accounts_target = Target(ServiceName("accounts"))
+        plane.publish(recorded("redirect"), instances={accounts_target: [accounts.instance("accounts")]})
+        assert answers(await caller.call(10)) == {"accounts": 10}
+
+
+async def test_a_timeout_ends_a_call_when_the_route_says(plane: ControlPlane, caller: Client) -> None:
+    async with backends("v1", "v2") as (v1, v2):
+        instances = {V1: [v1.instance()], V2: [v2.instance()]}
+        plane.publish(recorded("router_split"), instances=instances)
+        await caller.call(20)
+        v1.released.clear()
+        v2.released.clear()
+        for outcome in await caller.call(5):
+            assert outcome.status == "DEADLINE_EXCEEDED"
+            assert 0.240 <= outcome.seconds <= 0.400
+        v1.released.set()
+        v2.released.set()
+
+
+async def test_an_unknown_service_fails_at_once(plane: ControlPlane, caller: Client) -> None:
+    plane.publish(recorded("plain"), instances={})
+    (outcome,) = await caller.call(1, target="nobody")
+    assert outcome.status == "UNAVAILABLE"
+    assert outcome.seconds < 1.0
+
+
+async def test_a_service_without_a_healthy_instance_fails_at_once(plane: ControlPlane, caller: Client) -> None:
+    plane.publish(recorded("plain"), instances={ALL: []})
+    (outcome,) = await caller.call(1)
+    assert outcome.status == "UNAVAILABLE"
+    assert outcome.seconds < 1.0
