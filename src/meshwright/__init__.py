@@ -1,1 +1,100 @@
-"""Meshwright: a service mesh without sidecars for Python gRPC services."""
+"""Meshwright: a service mesh without sidecars for Python gRPC services.
+
+This is the front door: what a service needs to serve, to call, to fail properly and to be configured. Each name is
+loaded when it is first used, so that a tool that needs one part does not pay for gRPC and OpenTelemetry.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meshwright.client import channel
+    from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load, setting
+    from meshwright.errors import (
+        AbortedError,
+        AlreadyExistsError,
+        BadInputError,
+        FailedPreconditionError,
+        InvalidArgumentError,
+        MeshwrightError,
+        NotFoundError,
+        OutOfRangeError,
+        PermissionDeniedError,
+        ResourceExhaustedError,
+        ServiceError,
+        UnauthenticatedError,
+        UnavailableError,
+    )
+    from meshwright.interceptors.errors import ErrorDetails, details
+    from meshwright.interceptors.incoming import deadline, detached, time_left
+    from meshwright.server import Server
+    from meshwright.telemetry import Telemetry
+
+_HOMES = {
+    "meshwright.client": ("channel",),
+    "meshwright.config": ("ConsulConfig", "Discovery", "ServiceConfig", "load", "setting"),
+    "meshwright.errors": (
+        "AbortedError",
+        "AlreadyExistsError",
+        "BadInputError",
+        "FailedPreconditionError",
+        "InvalidArgumentError",
+        "MeshwrightError",
+        "NotFoundError",
+        "OutOfRangeError",
+        "PermissionDeniedError",
+        "ResourceExhaustedError",
+        "ServiceError",
+        "UnauthenticatedError",
+        "UnavailableError",
+    ),
+    "meshwright.interceptors.errors": ("ErrorDetails", "details"),
+    "meshwright.interceptors.incoming": ("deadline", "detached", "time_left"),
+    "meshwright.server": ("Server",),
+    "meshwright.telemetry": ("Telemetry",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "BadInputError",
+    "ConsulConfig",
+    "Discovery",
+    "ErrorDetails",
+    "FailedPreconditionError",
+    "InvalidArgumentError",
+    "MeshwrightError",
+    "NotFoundError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "Server",
+    "ServiceConfig",
+    "ServiceError",
+    "Telemetry",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "channel",
+    "deadline",
+    "details",
+    "detached",
+    "load",
+    "setting",
+    "time_left",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'meshwright' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,51 @@
+"""Calling a service by its name: `channel("user")`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshwright.client.bootstrap import prepare
+from meshwright.client.connection import open_xds
+from meshwright.client.mesh_channel import MeshChannel
+from meshwright.config import Discovery, ServiceConfig, environment, load
+from meshwright.interceptors.client import ClientCalls
+from meshwright.telemetry import acquire, current
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MeshChannel", "channel"]
+
+
+def channel(
+    name: str,
+    config: ServiceConfig | None = None,
+    *,
+    timeout: float | None = None,
+    authorization: bool = True,
+    options: Iterable[tuple[str, Any]] = (),
+) -> MeshChannel:
+    """A channel to the service `name`, for generated stubs. Close it, or use it as an async context manager.
+
+    `config` is that of the process that calls; without it, that of the process's server, or the environment's.
+    `timeout`: seconds for calls that give none. There is no default: whoever is called should not have to guess how
+    long the caller's caller waits; calls made while answering a call end with that one in any case. `authorization`: whether
+    the incoming call's is passed on. `options`: gRPC channel arguments.
+    """
+    telemetry = acquire(config or _own_config())
+    config = config or telemetry.config
+    calls = ClientCalls(telemetry, name, timeout=timeout, authorization=authorization)
+    prepare(config, telemetry.identity, None)
+    return MeshChannel(calls, lambda: open_xds(name, options), telemetry.release)
+
+
+def _own_config() -> ServiceConfig:
+    """The configuration of this process where nobody gave one: a script may call without being a service."""
+    running = current()
+    if running is not None:
+        return running.config
+    if environment(("MESHWRIGHT_SERVICE",)).get("MESHWRIGHT_SERVICE"):
+        return load(ServiceConfig)
+    return load(ServiceConfig, service=Path(sys.argv[0]).stem or "client")

@@ -1,0 +1,63 @@
+"""gRPC's xDS bootstrap document (gRFC A27), made from the configuration instead of a file.
+
+gRPC reads it once for each process, before the first `xds:///` channel; so the first channel decides. Feature
+`ignore_resource_deletion` (gRFC A53) is essential: without it, a control plane that has lost its state turns every call
+UNAVAILABLE. The node's metadata carries what the control plane must know of this process (`skew.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from meshwright.config import set_grpc_xds_bootstrap
+
+if TYPE_CHECKING:
+    from meshwright.config import ServiceConfig
+    from meshwright.telemetry import Identity
+
+log = logging.getLogger(__name__)
+
+SKEW_KEY = "meshwright.timeout_skew_ms"
+_FEATURES = ["xds_v3", "ignore_resource_deletion"]
+
+
+def document(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> dict[str, Any]:
+    """The bootstrap document. Control planes are in the order of preference."""
+    metadata: dict[str, Any] = {"meshwright.version": identity.version}
+    if skew_ms is not None:
+        metadata[SKEW_KEY] = skew_ms
+    return {
+        "xds_servers": [
+            {"server_uri": str(address), "channel_creds": [{"type": "insecure"}], "server_features": _FEATURES}
+            for address in config.control_planes
+        ],
+        "node": {
+            "id": identity.instance,
+            "cluster": identity.service,
+            "locality": {"region": config.region, "zone": config.zone},
+            "metadata": metadata,
+        },
+    }
+
+
+_LOCK = threading.Lock()
+_GIVEN: list[tuple[str, ...]] = []
+
+
+def prepare(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> None:
+    """Hand gRPC the document, the first time; later it is too late, which is said where it matters."""
+    control_planes = tuple(map(str, config.control_planes))
+    with _LOCK:
+        if not _GIVEN:
+            _GIVEN.append(control_planes)
+            set_grpc_xds_bootstrap(json.dumps(document(config, identity, skew_ms)))
+        elif control_planes not in _GIVEN:
+            _GIVEN.append(control_planes)
+            log.warning(
+                "this process asks the control planes %s: gRPC cannot change to %s",
+                ", ".join(_GIVEN[0]),
+                ", ".join(control_planes),
+            )

@@ -1,0 +1,70 @@
+"""The call that this task is answering, as far as the calls it makes in turn need to know.
+
+A call that serves another must not outlive it: whoever waits for the answer has gone by then. So the incoming
+deadline travels in a context variable, as a point on the monotonic clock, and each outgoing call gets the smaller of
+what is left of it and its own timeout. Work that a handler starts and does not wait for (`asyncio.create_task`)
+inherits the variable too; `detached()` frees it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What an outgoing call inherits."""
+
+    deadline: float | None = None
+    """Seconds on `time.monotonic`; None: no deadline."""
+    authorization: str | bytes | None = None
+    """The `authorization` metadata as it came."""
+
+
+_NONE = Incoming()
+INCOMING: ContextVar[Incoming] = ContextVar("meshwright_incoming", default=_NONE)
+
+
+def time_left() -> float | None:
+    """Seconds until the deadline of the call that is being answered; None where there is none. Never below 0."""
+    deadline = INCOMING.get().deadline
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def within(timeout: float | None, deadline: float | None, now: float) -> float | None:
+    """The timeout of an outgoing call: its own, or what is left until `deadline`, whichever is sooner."""
+    if deadline is None:
+        return timeout
+    left = max(0.0, deadline - now)
+    return left if timeout is None or left < timeout else timeout
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Calls made inside end within `seconds`, or by the deadline that is already in force if that is sooner."""
+    outer = INCOMING.get()
+    inner = time.monotonic() + seconds
+    if outer.deadline is not None:
+        inner = min(inner, outer.deadline)
+    token = INCOMING.set(Incoming(inner, outer.authorization))
+    try:
+        yield
+    finally:
+        INCOMING.reset(token)
+
+
+@contextlib.contextmanager
+def detached() -> Iterator[None]:
+    """Calls made inside, and by tasks started inside, are free of the incoming deadline and its authorization."""
+    token = INCOMING.set(_NONE)
+    try:
+        yield
+    finally:
+        INCOMING.reset(token)

@@ -1,0 +1,91 @@
+"""gRPC's four kinds of multicallable, each making its calls through `ClientMethod`.
+
+They ask their channel for the multicallable to use at each call, because the connection underneath may be exchanged
+(addresses from Consul). The signatures are gRPC's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshwright.interceptors.client import ClientMethod
+
+
+class _Multicallable:
+    def __init__(self, method: ClientMethod, current: Callable[[], Any]) -> None:
+        self._method = method
+        self._current = current
+
+    def _call(self, argument: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
+        make = self._current()
+        timeout, metadata, ongoing = self._method.begin(timeout, metadata)
+        try:
+            call = make(argument, timeout=timeout, metadata=metadata, **options)
+        except BaseException as error:
+            ongoing.refused(error)
+            raise
+        ongoing.follow(call)
+        return call
+
+
+class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._call(request, timeout, metadata, **options)
+
+
+class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request: Any,
+        *,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._call(request, timeout, metadata, **options)
+
+
+class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._call(request_iterator, timeout, metadata, **options)
+
+
+class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any]):
+    def __call__(
+        self,
+        request_iterator: Any = None,
+        timeout: float | None = None,
+        metadata: Any = None,
+        credentials: grpc.CallCredentials | None = None,
+        wait_for_ready: bool | None = None,
+        compression: grpc.Compression | None = None,
+    ) -> Any:
+        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
+        return self._call(request_iterator, timeout, metadata, **options)

@@ -1,0 +1,230 @@
+"""Serving: a gRPC server with what an instance of the mesh needs around it.
+
+Starting and stopping have an order, and the order is why no call is lost. In: bind, serve health as NOT_SERVING, warm
+up, SERVING, register in Consul. Out: NOT_SERVING and out of Consul; wait until callers have heard of it
+(`propagation`), still answering; refuse new calls and let those in flight end (`grace`); close clients and other
+resources; flush telemetry last, because all of the above is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+import grpc_admin
+from aiohttp import web
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from meshwright import http, logs
+from meshwright.consul import Consul, Registrar, Registration
+from meshwright.interceptors.errors import ErrorMap
+from meshwright.interceptors.server import ServerCalls
+from meshwright.model import Address, ServiceName
+from meshwright.ports import find_free
+from meshwright.process import stop_event
+from meshwright.server.binding import OPTIONS, advertised, bind
+from meshwright.server.health import Health
+from meshwright.server.services import Recorder, api_packages
+from meshwright.telemetry import Telemetry, acquire
+from meshwright.telemetry.metrics import CONTENT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from meshwright.config import ServiceConfig
+    from meshwright.errors import ServiceError
+    from meshwright.telemetry import Identity
+
+__all__ = ["Server"]
+
+T = TypeVar("T")
+log = logging.getLogger("meshwright.server")
+
+
+class Server:
+    """One instance of a service. An async context manager: inside it, `add` servicers, then `run`.
+
+    `errors` maps a domain's own exceptions to what callers are told. `telemetry`: instead of the process's.
+    `options`: gRPC server arguments.
+    """
+
+    def __init__(
+        self,
+        config: ServiceConfig,
+        *,
+        errors: Mapping[type[Exception], type[ServiceError]] | None = None,
+        telemetry: Telemetry | None = None,
+        options: Iterable[tuple[str, Any]] = (),
+    ) -> None:
+        self.config = config
+        self.stopping = asyncio.Event()
+        """Set when the server starts to drain: handlers of endless streams may wait for it."""
+        self._errors = ErrorMap(errors)
+        self._given_telemetry = telemetry
+        self._options = tuple((dict(OPTIONS) | dict(options)).items())
+        self._resources = contextlib.AsyncExitStack()
+        self._after = contextlib.AsyncExitStack()
+        self._warm_ups: list[Callable[[], Awaitable[object]]] = []
+        self._names: list[str] = []
+        self._health = Health()
+        self._registrar: Registrar | None = None
+        self._started = self._stopped = False
+        self._address = self._metrics_address = Address(config.host, 0)
+
+    @property
+    def address(self) -> Address:
+        """Where callers reach this instance, once it has started."""
+        return self._address
+
+    @property
+    def metrics_address(self) -> Address:
+        """Where `/metrics` is, once the server has started."""
+        return self._metrics_address
+
+    @property
+    def identity(self) -> Identity:
+        """Service, version and instance id."""
+        return self.telemetry.identity
+
+    @property
+    def health(self) -> Health:
+        """The health that is served; `server.health.set(name, serving=False)` takes one service out."""
+        return self._health
+
+    async def __aenter__(self) -> Self:
+        self.telemetry = self._given_telemetry or acquire(self.config)
+        if self._given_telemetry is None:
+            self._after.push_async_callback(self.telemetry.release)
+        if not logs.configured():
+            identity = self.identity
+            logs.configure(identity.service, identity.version, identity.instance, self.config.log_level)
+        self._server = grpc.aio.server(options=self._options)
+        self._calls = ServerCalls(self.telemetry, self._errors)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
+        """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
+        if self._started:
+            raise RuntimeError("services are added before the server starts")
+        recorder = Recorder(self._server, self._calls)
+        add_to_server(servicer, recorder)
+        self._names += recorder.names
+        self._health.add(recorder.names)
+
+    def warm_up(self, prepare: Callable[[], Awaitable[object]]) -> None:
+        """`prepare` runs before the server says that it serves."""
+        self._warm_ups.append(prepare)
+
+    async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
+        """Open a resource (a channel, a database) that is closed after the last call has ended."""
+        return await self._resources.enter_async_context(resource)
+
+    def on_stop(self, end: Callable[[], Awaitable[object]]) -> None:
+        """`end` runs after the last call has ended; the last one given runs first."""
+
+        async def run() -> None:
+            await end()
+
+        self._resources.push_async_callback(run)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once."""
+        with stop_event() as signalled:
+            if not self._started:
+                await self.start()
+            await signalled.wait()
+            log.info("stopping: out of Consul, then %g s for callers to hear of it", self.config.propagation)
+            signalled.clear()
+            graceful = asyncio.create_task(self.stop())
+            impatient = asyncio.create_task(signalled.wait())
+            await asyncio.wait({graceful, impatient}, return_when=asyncio.FIRST_COMPLETED)
+            impatient.cancel()
+            if not graceful.done():
+                log.warning("told to stop again: calls in flight are cut off")
+                await self._server.stop(None)
+                graceful.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await graceful
+
+    async def start(self) -> None:
+        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound."""
+        self._started = True
+        bound = bind(self._server, self.config.host, self.config.port)
+        self._address = advertised(self.config, bound) if self.config.register else bound
+        self._add_own_services()
+        await self._serve_metrics()
+        await self._server.start()
+        for prepare in self._warm_ups:
+            await prepare()
+        self._health.start()
+        log.info("serving %s at %s", ", ".join(self._names) or "nothing", self._address)
+        if self.config.register:
+            await self._register()
+
+    async def stop(self) -> None:
+        """Stop in the order that loses no call. Safe to call again."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            await self._withdraw()
+            self.stopping.set()
+            self._health.stop()
+            await self._server.stop(self.config.grace if self._started else None)
+        finally:
+            await self._resources.aclose()
+            await self._after.aclose()
+
+    def _add_own_services(self) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        grpc_admin.add_admin_servicers(self._server)
+        own = (health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection((*self._names, *own), self._server)
+
+    async def _serve_metrics(self) -> None:
+        async def page(_request: web.Request) -> web.Response:
+            return web.Response(body=self.telemetry.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+
+        app = web.Application()
+        app.router.add_get("/metrics", page)
+        port = self.config.metrics_port or find_free(self.config.host)
+        self._metrics_address = await self._after.enter_async_context(http.serving(app, self.config.host, port))
+
+    async def _register(self) -> None:
+        registration = Registration(
+            id=self.identity.instance,
+            service=ServiceName(self.config.service),
+            address=self._address,
+            tags=self.config.tags,
+            meta={
+                "version": self.config.version,
+                "api": api_packages(self._names),
+                "metrics_port": str(self._metrics_address.port),
+            },
+            check_interval=self.config.check_interval,
+            deregister_after=self.config.deregister_after,
+        )
+        consul = await self._after.enter_async_context(Consul(self.config.consul))
+        self._registrar = Registrar(consul, registration, healthy=self._health.serving)
+        await self._registrar.start()
+
+    async def _withdraw(self) -> None:
+        was_serving = self._health.serving()
+        self._health.drain()
+        if self._registrar is not None:
+            await self._registrar.withdraw()
+        if was_serving and self._registrar is not None:
+            await asyncio.sleep(self.config.propagation)

@@ -1,0 +1,99 @@
+"""`grpc.health.v1` for a server as a whole (the empty name) and for each of its services.
+
+Unlike the servicer that comes with gRPC, watchers are released when the server stops: a stream that never ends by
+itself would hold up every graceful stop for the whole grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+WHOLE = ""
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """The health of a server: nothing serves until `start`, nothing serves after `drain`."""
+
+    def __init__(self) -> None:
+        self._withheld: dict[str, bool] = {WHOLE: False}
+        self._open = False
+        self._stopped = False
+        self._changed = asyncio.Event()
+
+    def add(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._withheld.setdefault(name, False)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted(self._withheld))
+
+    def serving(self, name: str = WHOLE) -> bool:
+        """Whether that service takes calls; the server as a whole does when each of its services does."""
+        if not self._open:
+            return False
+        return not any(self._withheld.values()) if name == WHOLE else not self._withheld[name]
+
+    def start(self) -> None:
+        """Everything is warm."""
+        self._open = True
+        self._notify()
+
+    def set(self, name: str, *, serving: bool) -> None:
+        """Take one service out, or back. KeyError for a name that is not served."""
+        if name not in self._withheld:
+            raise KeyError(name)
+        self._withheld[name] = not serving
+        self._notify()
+
+    def drain(self) -> None:
+        """Nothing serves any more, whatever anybody says later."""
+        self._open = False
+        self._notify()
+
+    def stop(self) -> None:
+        """End all watches."""
+        self._stopped = True
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _status(self, name: str) -> Any:
+        if name not in self._withheld:
+            return _UNKNOWN
+        return _SERVING if self.serving(name) else _NOT_SERVING
+
+    async def Check(  # noqa: N802 - gRPC's name
+        self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in self._withheld:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"this server does not know {request.service!r}")
+        return health_pb2.HealthCheckResponse(status=self._status(request.service))
+
+    async def Watch(  # noqa: N802 - gRPC's name
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],  # noqa: ARG002
+    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        last = None
+        while True:
+            changed = self._changed
+            status = self._status(request.service)
+            if status != last:
+                last = status
+                yield health_pb2.HealthCheckResponse(status=status)
+                continue
+            if self._stopped:
+                return
+            await changed.wait()

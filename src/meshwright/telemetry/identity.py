@@ -1,0 +1,33 @@
+"""Who this process is, in its traces, metrics, logs, in Consul and to the control plane."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshwright.model import InstanceId
+
+if TYPE_CHECKING:
+    from meshwright.config import ServiceConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A service, a version of it, and one running instance of that version."""
+
+    service: str
+    version: str
+    instance: InstanceId
+
+    @classmethod
+    def of(cls, config: ServiceConfig) -> Identity:
+        """The identity that a configuration gives; a new instance id each time where it names none."""
+        return cls(config.service, config.version, InstanceId(config.instance or new_instance_id(config.service)))
+
+
+def new_instance_id(service: str) -> str:
+    """Unique among all instances of all hosts, and telling for a person who looks for the process."""
+    return f"{service}-{socket.gethostname().partition('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"

@@ -1,0 +1,139 @@
+"""OpenTelemetry's SDK, set up as its own environment variables say.
+
+`OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SPAN_*`, `OTEL_EXPORTER_OTLP_*` are read by the SDK and the exporter
+themselves; here are the ones that nobody reads when the SDK is set up by hand. Spans go to 127.0.0.1:4317, where
+`meshwright traces` listens, unless a variable says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+
+from meshwright.config import load, setting
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from meshwright.telemetry.identity import Identity
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENDPOINT = "http://127.0.0.1:4317"
+_EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+
+
+@dataclass(frozen=True, slots=True)
+class TracingConfig:
+    """The variables of OpenTelemetry that decide whether and where spans go."""
+
+    disabled: bool = setting("OTEL_SDK_DISABLED", default=False)
+    exporter: str = setting("OTEL_TRACES_EXPORTER", "otlp", help="otlp or none")
+    endpoint: str | None = setting("OTEL_EXPORTER_OTLP_ENDPOINT", None)
+    traces_endpoint: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None)
+    protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", help="grpc")
+    traces_protocol: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None)
+
+    def exports(self) -> bool:
+        """Whether spans leave the process; raises `BadInputError` for what this runtime cannot do."""
+        problems = []
+        if self.exporter not in {"otlp", "none"}:
+            problems.append(Problem("OTEL_TRACES_EXPORTER", f"expected otlp or none, not {self.exporter!r}"))
+        protocol = self.traces_protocol or self.protocol
+        if protocol != "grpc":
+            name = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" if self.traces_protocol else "OTEL_EXPORTER_OTLP_PROTOCOL"
+            problems.append(Problem(name, f"expected grpc (port 4317 of a collector), not {protocol!r}"))
+        if problems:
+            raise BadInputError("the environment", problems)
+        return self.exporter == "otlp" and not self.disabled
+
+    def target(self) -> str:
+        return self.traces_endpoint or self.endpoint or DEFAULT_ENDPOINT
+
+
+class PatientExporter(SpanExporter):
+    """An exporter whose collector may be away: it says so once, and once when it is back."""
+
+    def __init__(self, inner: SpanExporter, target: str) -> None:
+        self._inner = inner
+        self._target = target
+        self._failing = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._inner.export(spans)
+        failing = result is not SpanExportResult.SUCCESS
+        if failing and not self._failing:
+            log.warning("no collector answers at %s: spans are dropped until one does", self._target)
+        elif self._failing and not failing:
+            log.info("the collector at %s answers again", self._target)
+        self._failing = failing
+        return result
+
+    def shutdown(self) -> None:
+        self._inner.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return self._inner.force_flush(timeout_millis)
+
+
+def resource(identity: Identity) -> Resource:
+    """What each span says of its origin. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win."""
+    ours = Resource.create(
+        {
+            "service.name": identity.service,
+            "service.version": identity.version,
+            "service.instance.id": identity.instance,
+        }
+    )
+    return ours.merge(OTELResourceDetector().detect())
+
+
+def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> TracerProvider:
+    """A tracer provider that exports as the environment says, or to `exporter`."""
+    provider = TracerProvider(resource=resource(identity), shutdown_on_exit=False)
+    config = load(TracingConfig)
+    if exporter is None and config.exports():
+        # Its own complaints, one for each retry of each batch, are what PatientExporter replaces.
+        logging.getLogger(_EXPORTER_LOGGER).setLevel(logging.CRITICAL)
+        target = config.target()
+        explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
+        exporter = PatientExporter(OTLPSpanExporter(endpoint=explicit), target)
+    if exporter is not None:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+def honours_unsampled_parents(provider: TracerProvider) -> bool:
+    """Whether a span below an unsampled parent is never sampled: the default of all parent-based samplers.
+
+    Then the tracer need not be asked, which is what makes unsampled calls cheap.
+    """
+    sampler = provider.sampler
+    if type(sampler) is not ParentBased:
+        return False
+    description = sampler.get_description()
+    off = ALWAYS_OFF.get_description()
+    return f"remoteParentNotSampled:{off}" in description and f"localParentNotSampled:{off}" in description
+
+
+def shut_down(provider: TracerProvider, seconds: float) -> None:
+    """Flush and end the provider, waiting `seconds` at most.
+
+    The thread that does it is a daemon, so that a collector that hangs cannot keep the process.
+    """
+    thread = threading.Thread(target=provider.shutdown, daemon=True, name="flush traces")
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        log.warning("gave up flushing traces after %g seconds", seconds)
