@@ -21,7 +21,7 @@ from meshwright.ports import find_free
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 30.0
@@ -110,36 +110,36 @@ class ConsulProcess:
 
 @contextlib.asynccontextmanager
 async def real_consul(
-    *, keeps_state: bool = False, token: str | None = None, **extra: Any
+    folder: Path | None = None, *, keeps_state: bool = False, token: str | None = None, **extra: Any
 ) -> AsyncIterator[ConsulProcess]:
-    """A real Consul on ports of its own, in memory unless it `keeps_state`.
+    """A real Consul on ports of its own, in memory unless it `keeps_state`. Its files go into `folder`.
 
     With a `token`, a UUID, it denies everything to everybody else. `extra`: more of its JSON configuration.
     """
     binary = find_consul()
     if binary is None:
         raise RuntimeError("there is no real Consul here: scripts/tools.d/consul.sh fetches one")
-    with _folder() as folder:
+    with _inside(folder) as home:
         address = Address("127.0.0.1", find_free())
-        document = _real_config(address, folder, keeps_state=keeps_state)
+        document = _real_config(address, home, keeps_state=keeps_state)
         if token is not None:
             document["acl"] = {"enabled": True, "default_policy": "deny", "tokens": {"master": token, "agent": token}}
-        (folder / "config.json").write_text(json.dumps(_merged(document, extra)))
+        (home / "config.json").write_text(json.dumps(_merged(document, extra)))
         mode = [] if keeps_state else ["-dev"]
-        command = [str(binary), "agent", *mode, "-config-file", str(folder / "config.json")]
-        process = ConsulProcess("real", command, address, folder, keeps_state=keeps_state)
+        command = [str(binary), "agent", *mode, "-config-file", str(home / "config.json")]
+        process = ConsulProcess("real", command, address, home, keeps_state=keeps_state)
         process.config = ConsulConfig(address=str(address), token=token)
         async with _running(process) as server:
             yield server
 
 
 @contextlib.asynccontextmanager
-async def dev_registry() -> AsyncIterator[ConsulProcess]:
+async def dev_registry(folder: Path | None = None) -> AsyncIterator[ConsulProcess]:
     """The dev registry, which speaks Consul's API and holds everything in memory."""
-    with _folder() as folder:
+    with _inside(folder) as home:
         address = Address("127.0.0.1", find_free())
         command = [sys.executable, "-c", _REGISTRY.format(port=address.port)]
-        async with _running(ConsulProcess("dev", command, address, folder, keeps_state=False)) as server:
+        async with _running(ConsulProcess("dev", command, address, home, keeps_state=False)) as server:
             yield server
 
 
@@ -153,8 +153,8 @@ async def _running(server: ConsulProcess) -> AsyncIterator[ConsulProcess]:
 
 
 @contextlib.contextmanager
-def _folder() -> Any:
-    with tempfile.TemporaryDirectory(prefix="meshwright-consul-", ignore_cleanup_errors=True) as name:
+def _inside(folder: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="consul-", dir=folder, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
