@@ -50,7 +50,7 @@ function picture(links, context) {
   const columns = layers(links);
   const rows = Math.max(...columns.map((column) => column.length));
   const width = columns.length * (NODE.width + NODE.across) - NODE.across + 40;
-  const height = rows * (NODE.height + NODE.down) + 50;
+  const height = rows * (NODE.height + NODE.down) + (columns.length > 2 ? 130 : 60);
   const places = new Map();
   columns.forEach((column, x) => column.forEach((name, y) => {
     const free = height - column.length * (NODE.height + NODE.down) + NODE.down;
@@ -83,6 +83,14 @@ function edge(link, places, most) {
     path = `M${x1} ${from.y + NODE.height} C${x1} ${low} ${x2} ${low} ${x2} ${to.y + NODE.height + 2}`;
     return s("g", { class: "edge" }, s("path", { d: path, "stroke-width": weight, "marker-end": "url(#arrow)" }),
       s("text", { x: (x1 + x2) / 2, y: low - 4, "text-anchor": "middle" }, link.callCount.toLocaleString()));
+  }
+  if (x2 - x1 > NODE.across) {
+    // It passes over the columns in between, not through their nodes.
+    const top = Math.min(from.y, to.y) - 34 - (x2 - x1 - NODE.across) / 16;
+    [x1, x2] = [from.x + NODE.width / 2 + 20, to.x + NODE.width / 2 - 20];
+    path = `M${x1} ${from.y} C${x1 + 40} ${top} ${x2 - 40} ${top} ${x2} ${to.y - 2}`;
+    return s("g", { class: "edge" }, s("path", { d: path, "stroke-width": weight, "marker-end": "url(#arrow)" }),
+      s("text", { x: (x1 + x2) / 2, y: (from.y + to.y) / 8 + top * 0.75 + 4, "text-anchor": "middle" }, link.callCount.toLocaleString()));
   }
   const bend = Math.max((x2 - x1) / 2, 30);
   path = `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;

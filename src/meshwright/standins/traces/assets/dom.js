@@ -30,19 +30,29 @@ export function announce(text) {
   document.getElementById("status").textContent = text;
 }
 
+const SHEETS = "M6 5.5h7.5v8.5H6zM10.5 5.5V2H2.5v9H6";
+const TICK = "M3 8.5l3.5 3.5L13 4.5";
+const CROSS = "M4 4l8 8M12 4l-8 8";
+
+/** Text with places to break after dots and slashes, for names such as `demo.user.v1.UserService/GetUser`. */
+export function breakable(text) {
+  return text.split(/(?<=[./_])/).flatMap((part, at) => (at ? [h("wbr"), part] : [part]));
+}
+
 /** A button that copies `text`. */
 export function copyButton(text, what) {
-  const button = h("button", { type: "button", class: "copy", title: `Copy ${what}`, "aria-label": `Copy ${what}` }, "⧉");
+  const icon = (path) => s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, s("path", { d: path }));
+  const button = h("button", { type: "button", class: "copy", title: `Copy ${what}`, "aria-label": `Copy ${what}` }, icon(SHEETS));
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);
-      button.textContent = "✓";
+      button.replaceChildren(icon(TICK));
       announce(`Copied ${what}`);
     } catch {
-      button.textContent = "✗";
+      button.replaceChildren(icon(CROSS));
       announce("The browser did not allow copying");
     }
-    setTimeout(() => (button.textContent = "⧉"), 1200);
+    setTimeout(() => button.replaceChildren(icon(SHEETS)), 1200);
   });
   return button;
 }

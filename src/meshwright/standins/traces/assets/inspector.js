@@ -1,6 +1,6 @@
 // Everything about one span: facts, tags, events, links, process, warnings.
 
-import { copyButton, h } from "./dom.js";
+import { breakable, copyButton, h } from "./dom.js";
 import { duration, hue, offset, preciseClock } from "./format.js";
 import { selfTime } from "./tree.js";
 
@@ -19,7 +19,7 @@ export function inspect(span, tree, { onClose, onSelect }) {
     h("header", {},
       h("div", { class: "inspector-title" },
         h("p", { class: "service" }, span.service),
-        h("h2", { tabindex: "-1" }, span.name)),
+        h("h2", { tabindex: "-1" }, breakable(span.name))),
       h("button", { type: "button", class: "close", "aria-label": "Close details", title: "Close (Esc)", onclick: onClose }, "✕")),
     span.failed ? h("p", { class: "failure" }, h("strong", {}, "Error"), message ? ` ${message}` : "") : null,
     (raw.warnings ?? []).map((text) => h("p", { class: "warning" }, text)),
@@ -39,7 +39,7 @@ function section(title, count, content, open) {
 
 function table(tags) {
   return h("table", { class: "tags" }, h("tbody", {}, tags.map(({ key, value }) =>
-    h("tr", {}, h("th", { scope: "row" }, key), h("td", {}, valueOf(key, value))))));
+    h("tr", {}, h("th", { scope: "row" }, breakable(key)), h("td", {}, valueOf(key, value))))));
 }
 
 function valueOf(key, value) {

@@ -141,6 +141,7 @@ class TraceView {
     this.inspector.scrollTop = 0;
     this.main.classList.add("inspecting");
     this.fall.redraw();
+    this.fall.reveal(span);
     announce(`Details of ${span.service} ${span.name}`);
   }
 
@@ -179,6 +180,7 @@ class TraceView {
     const places = spans.map((span) => this.tree.ordered.indexOf(span));
     let at = by > 0 ? places.findIndex((place) => place > now) : places.findLastIndex((place) => place < now);
     if (at < 0) at = by > 0 ? 0 : spans.length - 1;
+    if (document.activeElement !== this.find) this.fall.element.focus({ preventScroll: true });
     this.reach(spans[at]);
     told(at);
     if (this.fall.opened) this.open(spans[at]);

@@ -19,6 +19,7 @@ export class Waterfall {
     this.range = [0, 1];
     this.on = { open: onOpen, fold: onFold, active: onActive };
     this.narrow = matchMedia("(max-width: 44rem)");
+    this.sheet = matchMedia("(max-width: 64rem)");
     this.ruler = h("div", { class: "ruler", role: "row" });
     this.body = h("div", { class: "rows", role: "rowgroup" });
     this.element = h("div", {
@@ -96,13 +97,21 @@ export class Waterfall {
     return this.on.active(span);
   }
 
+  /** Brings that span into sight, out from under whatever covers it. */
+  reveal(span) {
+    if (this.index.has(span.id)) this.#reveal(this.index.get(span.id));
+  }
+
   #reveal(at) {
     const height = this.rowHeight;
     const top = this.body.getBoundingClientRect().top + at * height;
     const head = this.ruler.getBoundingClientRect().bottom + 4;
-    const foot = innerHeight - (document.querySelector(".inspector:not([hidden])") && this.narrow.matches ? innerHeight * 0.6 : 24);
-    if (top < head) scrollBy({ top: top - head });
-    else if (top + height > foot) scrollBy({ top: top + height - foot });
+    const sheet = this.opened && this.sheet.matches ? document.querySelector(".inspector")?.offsetHeight ?? 0 : 0;
+    const foot = innerHeight - Math.max(sheet, 24);
+    const away = Math.max(head - top, top + height - foot);
+    if (away <= 0) return;
+    if (away > 3 * height) scrollBy({ top: top - head - (foot - head) * 0.4 });
+    else scrollBy({ top: top < head ? top - head : top + height - foot });
   }
 
   #row(span, at, height) {
