@@ -1,0 +1,1 @@
+"""The lecture's Calculator and NumberService."""

@@ -1,0 +1,47 @@
+"""python -m services.calculator"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+
+import meshwright
+from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError, Problem
+from services.calculator.adapters import Interval
+from services.calculator.server import ERRORS, Calculator, NumberService
+
+INTERVAL = "CALCULATOR_PRIME_INTERVAL"
+DEFAULTS = {"MESHWRIGHT_SERVICE": "calculator", "MESHWRIGHT_VERSION": "1.0.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class CalculatorConfig:
+    """`mesh` is what every service has; the rest is the calculator's own."""
+
+    prime_interval: float = setting(INTERVAL, 0.1, help="seconds between two primes of a stream")
+    mesh: ServiceConfig = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prime_interval < float("inf"):
+            raise BadInputError("the environment", [Problem(INTERVAL, "must be 0 or more seconds")])
+
+
+async def run(config: CalculatorConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        server.add(rpc.add_CalculatorServicer_to_server, Calculator())
+        server.add(rpc.add_NumberServiceServicer_to_server, NumberService(Interval(config.prime_interval)))
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(CalculatorConfig, DEFAULTS | environment())))
+    except BadInputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The calculator's only tie to the world: the passing of time."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Interval:
+    """A pace of one item each so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def next(self) -> None:
+        await asyncio.sleep(self._seconds)

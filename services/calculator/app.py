@@ -1,0 +1,38 @@
+"""What the calculator does for its callers: the use cases that take time or a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from services.calculator import domain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator
+
+
+class Pace(Protocol):
+    """How fast a stream goes on."""
+
+    async def next(self) -> None:
+        """Return when the next item is due."""
+
+
+async def paced_primes(limit: int, pace: Pace) -> AsyncIterator[int]:
+    """The primes up to `limit`, the first at once and each other one when the pace says so.
+
+    A caller that goes away, or a deadline that passes, cancels the wait: nothing is computed for nobody.
+    """
+    waiting = False
+    for prime in domain.primes(limit):
+        if waiting:
+            await pace.next()
+        yield prime
+        waiting = True
+
+
+async def sum_of(numbers: AsyncIterable[float]) -> float:
+    """The sum of a stream of numbers, however long."""
+    total = domain.RunningSum()
+    async for number in numbers:
+        total.add(number)
+    return total.value

@@ -1,0 +1,138 @@
+"""What the user service does for its callers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from services.user import domain
+from services.user.domain import InvalidUserError, User, UserChangedError, UserNotFoundError, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+PAGE = 200
+"""Users read from the store at once: a long list holds neither memory nor a transaction."""
+ATTEMPTS = 5
+"""Times that an update which names no version is tried when others keep changing the same user."""
+
+
+class StoreUnavailableError(Exception):
+    """The store of users cannot be reached, or is too busy to answer in time."""
+
+    def __init__(self) -> None:
+        super().__init__("the users cannot be read or written now")
+
+
+class Users(Protocol):
+    """Where users are kept. Every method may raise StoreUnavailableError."""
+
+    async def add(self, user: User) -> None:
+        """Raises EmailTakenError."""
+
+    async def get(self, user_id: str) -> User | None: ...
+
+    async def replace(self, before: User, after: User) -> bool:
+        """Write `after` if `before` still is what is stored; tells whether. Raises EmailTakenError."""
+
+    async def remove(self, user_id: str) -> bool:
+        """Tells whether there was such a user."""
+
+    async def page(self, after: str, limit: int) -> Sequence[User]:
+        """At most `limit` users whose ids follow `after`, in the order of their ids."""
+
+
+class Figures(Protocol):
+    """Whoever does the sums."""
+
+    async def product(self, a: float, b: float) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    user: User
+    member_days: int
+    points: float
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UserBook:
+    """The use cases."""
+
+    def __init__(
+        self, users: Users, figures: Figures, *, entropy: Callable[[int], bytes], now: Callable[[], datetime] = utc_now
+    ) -> None:
+        self._users = users
+        self._figures = figures
+        self._entropy = entropy
+        self._now = now
+
+    async def create(self, name: str, email: str, phone: str) -> User:
+        now = self._now()
+        user = domain.new_user(name, email, phone, id=domain.new_id(now, self._entropy), now=now)
+        await self._users.add(user)
+        return user
+
+    async def get(self, user_id: str) -> User:
+        user = await self._find(user_id)
+        if user is None:
+            raise UserNotFoundError
+        return user
+
+    async def update(self, user_id: str, changes: domain.Changes, seen: datetime | None) -> User:
+        """Write the changes; with `seen`, only over the state of that `updated_at`. Raises UserChangedError."""
+        for _ in range(1 if seen else ATTEMPTS):
+            before = await self.get(user_id)
+            if seen is not None and before.updated_at != seen:
+                break
+            after = domain.changed(before, changes, now=self._now())
+            if after is before or await self._users.replace(before, after):
+                return after
+        raise UserChangedError
+
+    async def delete(self, user_id: str) -> None:
+        known = domain.parse_id(user_id)
+        if known is None or not await self._users.remove(known):
+            raise UserNotFoundError
+
+    async def list(self, limit: int, after: str) -> AsyncIterator[User]:
+        """At most `limit` users (0: all) that come after the id `after`, in the order of their creation."""
+        position = _position(limit, after)
+        left = limit or None
+        while left != 0:
+            size = PAGE if left is None else min(PAGE, left)
+            page = await self._users.page(position, size)
+            for user in page:
+                yield user
+            if len(page) < size:
+                return
+            position = page[-1].id
+            left = None if left is None else left - size
+
+    async def validate(self, user_id: str) -> Validation:
+        return domain.validated(await self._find(user_id))
+
+    async def summary(self, user_id: str) -> Summary:
+        user = await self.get(user_id)
+        days = domain.member_days(user, self._now())
+        return Summary(user, days, await self._figures.product(days, domain.POINTS_PER_DAY))
+
+    async def _find(self, user_id: str) -> User | None:
+        known = domain.parse_id(user_id)
+        return None if known is None else await self._users.get(known)
+
+
+def _position(limit: int, after: str) -> str:
+    wrong = {}
+    if limit < 0:
+        wrong["limit"] = "must not be negative"
+    position = domain.parse_id(after) if after else ""
+    if position is None:
+        wrong["after"] = "must be the id of a user"
+    if wrong:
+        raise InvalidUserError(wrong)
+    return position or ""
