@@ -1,0 +1,188 @@
+"""The catalog: nodes, services and checks, each touching no more topics than it must.
+
+Which topics a write touches follows Consul's state store: a service's own topic moves when one of its instances,
+their node, or a check that counts for them changes (a node's check counts for every service on that node). A write
+that repeats what is there touches nothing, so a heartbeat with the same content wakes nobody. When the last
+instance of a service goes, its topic would be forgotten with it; readers of a service that is not there watch
+"extinction" as well, so that they see the last instance leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from meshwright.standins.registry.faults import refused
+from meshwright.standins.registry.rows import Check, Node, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from meshwright.standins.registry.store import Store
+
+Row = TypeVar("Row", Node, Service, Check)
+Key = tuple[str, str]
+
+NODES, SERVICES, CHECKS, EXTINCTION = "nodes", "services", "checks", "extinction"
+
+
+def service_topic(name: str) -> str:
+    """The topic that moves with everything that `/v1/health/service/<name>` shows."""
+    return f"service/{name}"
+
+
+class Catalog:
+    """What `/v1/catalog` and `/v1/health` read."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.nodes: dict[str, Node] = {}
+        self.services: dict[Key, Service] = {}
+        self.checks: dict[Key, Check] = {}
+        self._by_name: dict[str, set[Key]] = {}
+        self._checks_on: dict[Key, set[str]] = {}  # (node, service id or "") -> check ids
+
+    # -- writes: each belongs to the write that the caller began with store.next()
+
+    def put_node(self, node: Node) -> None:
+        """Add or change a node."""
+        found = self.nodes.get(node.name)
+        if _same(found, node):
+            return
+        self.nodes[node.name] = _stamp(found, node, self.store.index)
+        self.store.touch(NODES, *self._topics_of(node.name))
+
+    def put_service(self, service: Service) -> None:
+        """Add or change an instance of a service."""
+        if service.node not in self.nodes:
+            raise refused("Missing node registration")
+        key = (service.node, service.id)
+        found = self.services.get(key)
+        if _same(found, service):
+            return
+        if found is not None and found.name != service.name:
+            self._forget_name(found)
+        self.services[key] = _stamp(found, service, self.store.index)
+        self._by_name.setdefault(service.name, set()).add(key)
+        self.store.touch(SERVICES, service_topic(service.name))
+
+    def put_check(self, check: Check) -> None:
+        """Add or change a check; it takes name and tags of its service from the service."""
+        if check.node not in self.nodes:
+            raise refused("Missing node registration")
+        if check.service_id:
+            service = self.services.get((check.node, check.service_id))
+            if service is None:
+                raise refused(f'failed inserting check: Missing service registration on node "{check.node}"')
+            check = replace(check, service_name=service.name, service_tags=service.tags)
+        found = self.checks.get((check.node, check.id))
+        if _same(found, check):
+            return
+        if found is not None:
+            self._drop_check(found)
+        self.checks[check.node, check.id] = _stamp(found, check, self.store.index)
+        self._checks_on.setdefault((check.node, check.service_id), set()).add(check.id)
+        self._touch_check(check)
+
+    def delete_node(self, name: str) -> None:
+        """Remove a node with all that is on it."""
+        if name not in self.nodes:
+            return
+        for key in [key for key in self.services if key[0] == name]:
+            self.delete_service(*key)
+        for key in [key for key in self.checks if key[0] == name]:
+            self.delete_check(*key)
+        del self.nodes[name]
+        self.store.touch(NODES)
+
+    def delete_service(self, node: str, service_id: str) -> None:
+        """Remove an instance with its checks."""
+        service = self.services.get((node, service_id))
+        if service is None:
+            return
+        for check_id in tuple(self._checks_on.get((node, service_id), ())):
+            self._drop_check(self.checks[node, check_id])
+            self.store.touch(CHECKS)
+        del self.services[node, service_id]
+        self._forget_name(service)
+        self.store.touch(SERVICES, service_topic(service.name))
+
+    def delete_check(self, node: str, check_id: str) -> None:
+        """Remove one check."""
+        check = self.checks.get((node, check_id))
+        if check is not None:
+            self._drop_check(check)
+            self._touch_check(check)
+
+    # -- reads
+
+    def names(self) -> Iterable[str]:
+        """The names of the services that have instances."""
+        return self._by_name.keys()
+
+    def instances(self, name: str) -> list[Service]:
+        """The instances of a service, in a stable order."""
+        return [self.services[key] for key in sorted(self._by_name.get(name, ()))]
+
+    def node_checks(self, node: str) -> list[Check]:
+        """Every check on a node, its services' checks included."""
+        return [check for (owner, _), check in sorted(self.checks.items()) if owner == node]
+
+    def checks_for(self, service: Service) -> list[Check]:
+        """The checks that count for an instance: the node's and its own."""
+        node = service.node
+        ids = self._checks_on.get((node, ""), set()) | self._checks_on.get((node, service.id), set())
+        return [self.checks[node, check_id] for check_id in sorted(ids)]
+
+    def service_index(self, name: str) -> int:
+        """What `X-Consul-Index` says about a service, whether it exists or not."""
+        if name in self._by_name:
+            return self.store.last(service_topic(name))
+        if self.store.has(EXTINCTION):
+            return self.store.last(EXTINCTION)
+        return self.store.last(NODES, SERVICES, CHECKS)
+
+    def health(self, name: str) -> list[dict[str, Any]]:
+        """The entries of `/v1/health/service/<name>`, unfiltered."""
+        return [
+            {
+                "Node": self.nodes[service.node].json(),
+                "Service": service.json(),
+                "Checks": [check.json() for check in self.checks_for(service)],
+            }
+            for service in self.instances(name)
+        ]
+
+    # -- bookkeeping
+
+    def _topics_of(self, node: str) -> Iterator[str]:
+        return (service_topic(service.name) for (owner, _), service in self.services.items() if owner == node)
+
+    def _touch_check(self, check: Check) -> None:
+        names = [service_topic(check.service_name)] if check.service_id else list(self._topics_of(check.node))
+        self.store.touch(CHECKS, *names)
+
+    def _drop_check(self, check: Check) -> None:
+        del self.checks[check.node, check.id]
+        owner = (check.node, check.service_id)
+        self._checks_on[owner].discard(check.id)
+        if not self._checks_on[owner]:
+            del self._checks_on[owner]
+
+    def _forget_name(self, service: Service) -> None:
+        keys = self._by_name[service.name]
+        keys.discard((service.node, service.id))
+        if not keys:
+            del self._by_name[service.name]
+            self.store.touch(EXTINCTION)
+
+
+def _same(found: Row | None, new: Row) -> bool:
+    if found is None:
+        return False
+    return replace(new, create_index=found.create_index, modify_index=found.modify_index) == found
+
+
+def _stamp(found: Row | None, new: Row, index: int) -> Row:
+    created = index if found is None else found.create_index
+    return replace(new, create_index=created, modify_index=index)

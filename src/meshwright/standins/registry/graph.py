@@ -1,0 +1,105 @@
+"""The config entries together: written only if every chain they take part in still compiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshwright.standins.registry.chains import compile_chain
+from meshwright.standins.registry.entries import DEFAULTS, GLOBAL, PROXY, RESOLVER, ROUTER, SPLITTER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meshwright.standins.registry.entries import Entry
+    from meshwright.standins.registry.store import Store
+
+ENTRIES = "config-entries"
+_CHAIN_KINDS = (ROUTER, SPLITTER, RESOLVER)
+
+Key = tuple[str, str]
+
+
+def entry_topic(kind: str, name: str) -> str:
+    """The topic of one entry."""
+    return f"config/{kind}/{name}"
+
+
+def kind_topic(kind: str) -> str:
+    """The topic of all entries of a kind."""
+    return f"config/{kind}"
+
+
+@dataclass
+class ConfigEntries:
+    """All entries by kind and name."""
+
+    store: Store
+    datacenter: str
+    entries: dict[Key, Entry] = field(default_factory=dict)
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry; a fault where it would break a chain."""
+        key = (entry["Kind"], entry["Name"])
+        self.store.next()
+        self._check(key, entry)
+        found = self.entries.get(key)
+        index = self.store.index
+        created = found["CreateIndex"] if found else index
+        self.entries[key] = {**entry, "CreateIndex": created, "ModifyIndex": index}
+        self.store.touch(ENTRIES, entry_topic(*key), kind_topic(key[0]))
+
+    def put_if(self, entry: Entry, index: int) -> bool:
+        """Write an entry if it was last changed at `index`; 0: if it does not exist."""
+        found = self.entries.get((entry["Kind"], entry["Name"]))
+        if index != (found["ModifyIndex"] if found else 0):
+            return False
+        self.put(entry)
+        return True
+
+    def delete(self, kind: str, name: str) -> None:
+        """Remove an entry; a fault where a chain needs it, nothing where it is not there."""
+        if (kind, name) not in self.entries:
+            return
+        self.store.next()
+        self._check((kind, name), None)
+        del self.entries[kind, name]
+        self.store.touch(ENTRIES, entry_topic(kind, name), kind_topic(kind))
+
+    def of_kind(self, kind: str) -> list[Entry]:
+        """The entries of a kind by name."""
+        return [self.entries[key] for key in sorted(self.entries) if key[0] == kind]
+
+    def find(self, kind: str, name: str) -> Entry | None:
+        """One entry."""
+        return self.entries.get((kind, name))
+
+    def _check(self, changed: Key, proposed: Entry | None) -> None:
+        def find(kind: str, name: str) -> Entry | None:
+            return proposed if (kind, name) == changed else self.find(kind, name)
+
+        for name in sorted(self._affected(changed)):
+            compile_chain(name, self.datacenter, "trust-domain.consul", find)
+
+    def _affected(self, changed: Key) -> set[str]:
+        """The services whose chains may change: the entry's own, and those that name it one step away."""
+        kind, name = changed
+        chained = {key for key in self.entries if key[0] in _CHAIN_KINDS}
+        if kind == PROXY:
+            return {owner for _, owner in chained} if name == GLOBAL else set()
+        return {name} | {owner for owner_kind, owner in chained if name in _related(self.entries[owner_kind, owner])}
+
+
+def _related(entry: Entry) -> Iterator[str]:
+    """The services that an entry names."""
+    for route in entry.get("Routes") or ():
+        yield (route.get("Destination") or {}).get("Service") or entry["Name"]
+    for split in entry.get("Splits") or ():
+        yield split.get("Service") or entry["Name"]
+    if entry.get("Redirect"):
+        yield entry["Redirect"].get("Service") or entry["Name"]
+    for failover in (entry.get("Failover") or {}).values():
+        yield failover.get("Service") or entry["Name"]
+
+
+__all__ = ["DEFAULTS", "ENTRIES", "ConfigEntries", "entry_topic", "kind_topic"]

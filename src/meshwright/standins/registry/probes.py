@@ -1,0 +1,136 @@
+"""One run of one health check: gRPC, HTTP or TCP.
+
+A gRPC probe needs a channel, and opening one costs several times what the call does. A channel is therefore kept
+per check as long as its answers are good; the first failure closes it, so that recovery is never delayed by gRPC's
+own reconnection backoff and a dead instance leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from meshwright.standins.registry.rows import CRITICAL, PASSING, WARNING
+
+if TYPE_CHECKING:
+    from meshwright.standins.registry.agent import CheckSpec
+
+Outcome = tuple[str, str]
+"""Status and output."""
+
+_TOO_MANY_REQUESTS = 429
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.service_config_disable_resolution", 1),
+)
+
+
+class Prober:
+    """Runs probes; holds the HTTP session and the gRPC channels that they share."""
+
+    def __init__(self) -> None:
+        self._http: aiohttp.ClientSession | None = None
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for key in tuple(self._channels):
+            await self._drop(key)
+        if self._http is not None:
+            await self._http.close()
+
+    async def probe(self, spec: CheckSpec) -> Outcome:
+        """Run the check once; whatever goes wrong is its outcome."""
+        if spec.grpc:
+            return await self._grpc(spec)
+        if spec.http:
+            return await self._get(spec)
+        return await _tcp(spec)
+
+    async def forget(self, spec: CheckSpec) -> None:
+        """The check runs no more: let go of its channel."""
+        await self._drop(spec.id)
+
+    async def _grpc(self, spec: CheckSpec) -> Outcome:
+        target, _, service = spec.grpc.partition("/")
+        channel = self._channels.get(spec.id)
+        if channel is None:
+            channel = self._channels[spec.id] = await self._open(spec, target)
+        stub = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            answer = await stub.Check(request, timeout=spec.timeout)
+        except grpc.aio.AioRpcError as error:
+            await self._drop(spec.id)
+            code = "".join(part.capitalize() for part in error.code().name.split("_"))
+            return CRITICAL, f"rpc error: code = {code} desc = {error.details()}"
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return CRITICAL, "gRPC application didn't report service healthy"
+        return PASSING, f"gRPC check {spec.grpc}: success"
+
+    async def _open(self, spec: CheckSpec, target: str) -> grpc.aio.Channel:
+        if not spec.grpc_use_tls:
+            return grpc.aio.insecure_channel(target, options=_OPTIONS)
+        trusted = await _presented_certificate(target) if spec.tls_skip_verify else None
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(trusted), options=_OPTIONS)
+
+    async def _drop(self, key: str) -> None:
+        channel = self._channels.pop(key, None)
+        if channel is not None:
+            await channel.close()
+
+    async def _get(self, spec: CheckSpec) -> Outcome:
+        if self._http is None:
+            connector = aiohttp.TCPConnector(force_close=True, limit=0)
+            self._http = aiohttp.ClientSession(connector=connector, headers={"User-Agent": "Consul Health Check"})
+        options: dict[str, Any] = {"ssl": False} if spec.tls_skip_verify else {}
+        headers = [(key, value) for key, values in (spec.header or {}).items() for value in values]
+        try:
+            async with self._http.request(
+                spec.method,
+                spec.http,
+                headers=headers,
+                data=spec.body.encode() or None,
+                timeout=aiohttp.ClientTimeout(total=spec.timeout),
+                **options,
+            ) as answer:
+                text = (await answer.content.read(4096)).decode("utf-8", "replace")
+                output = f"HTTP {spec.method} {spec.http}: {answer.status} {answer.reason} Output: {text}"
+                return _http_status(answer.status), output
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return CRITICAL, f'{spec.method.capitalize()} "{spec.http}": {error or "deadline exceeded"}'
+
+
+def _http_status(code: int) -> str:
+    if 200 <= code < 300:  # noqa: PLR2004 - the class of a status code
+        return PASSING
+    return WARNING if code == _TOO_MANY_REQUESTS else CRITICAL
+
+
+async def _tcp(spec: CheckSpec) -> Outcome:
+    host, _, port = spec.tcp.rpartition(":")
+    try:
+        async with asyncio.timeout(spec.timeout):
+            _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    except (OSError, ValueError) as error:
+        reason = "connect: connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
+        return CRITICAL, f"dial tcp {spec.tcp}: {reason or 'i/o timeout'}"
+    writer.close()
+    return PASSING, f"TCP connect {spec.tcp}: Success"
+
+
+async def _presented_certificate(target: str) -> bytes | None:
+    """What the target presents, to trust exactly that: gRPC has no switch that turns verification off."""
+    host, _, port = target.rpartition(":")
+    try:
+        pem = await asyncio.to_thread(ssl.get_server_certificate, (host.strip("[]"), int(port)), timeout=5.0)
+    except (OSError, ValueError):
+        return None
+    return pem.encode()

@@ -1,0 +1,63 @@
+"""From a table of routes to an aiohttp application that answers mistakes as Consul does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from meshwright.standins.registry.faults import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Route = tuple[str, str, Handler]
+"""Method, path, handler."""
+
+
+def application(routes: Iterable[Route], max_body: int) -> web.Application:
+    """An application that knows these routes: others are 404, other methods 405 with Consul's text."""
+    app = web.Application(middlewares=[_errors], client_max_size=max_body)
+    by_path: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
+    for method, path, handler in routes:
+        by_path[path][method] = handler
+    for path, handlers in by_path.items():
+        app.router.add_route("*", path, _by_method(handlers))
+    return app
+
+
+def _by_method(handlers: dict[str, Handler]) -> Handler:
+    allowed = ",".join(sorted(handlers))
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+        if request.method == "OPTIONS":
+            return web.Response(headers={"Allow": f"OPTIONS,{allowed}"})
+        if handler is None:
+            text = f"method {request.method} not allowed"
+            return web.Response(status=405, text=text, headers={"Allow": allowed})
+        return await handler(request)
+
+    return handle
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Fault as fault:
+        return web.Response(status=fault.status, text=fault.text)
+    except web.HTTPNotFound:
+        return web.Response(status=404)
+    except web.HTTPRequestEntityTooLarge:
+        return web.Response(status=413, text=_too_large(request))
+
+
+def _too_large(request: web.Request) -> str:
+    return (
+        f"Request body({request.content_length} bytes) too large, max size: {request.client_max_size} bytes. "
+        "See https://www.consul.io/docs/agent/options.html#kv_max_value_size."
+    )
