@@ -2,7 +2,7 @@
 
 Three inputs meet here and nowhere else: the topology file, the command line and the environment. The command line wins
 over the topology, and the topology over the environment, with one exception: `auto` hands the choice to the
-environment. `choose_registry` (origins) says where Consul is to come from; when it says "look for one", the shell looks, and
+environment. `choose_registry` (origins) says where Consul comes from; when it says "look for one", the shell looks and
 tells `make` what it found. `make` is a function of its arguments (free ports come from a callable), and refuses what
 does not fit together before a single process runs.
 """

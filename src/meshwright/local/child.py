@@ -1,0 +1,105 @@
+"""One child process: started in a group of its own, read line by line, ended with all that it started.
+
+On Linux the kernel kills the child when the supervisor dies, however it dies (PR_SET_PDEATHSIG, set by util-linux's
+`setpriv` on the way to the command: code of ours between fork and exec would not be safe). Elsewhere, and for what
+the child started itself, `state.json` remembers whom to end at the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+from meshwright.errors import BadInputError, Problem
+from meshwright.local.state import start_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshwright.local.plan import Launch
+
+_CHUNK = 2**16
+_LONGEST = 2**16
+"""Bytes after which a line is broken, so that a child without newlines cannot fill our memory."""
+
+
+class Child:
+    """A running or ended process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
+        self._process = process
+        self._on_line = on_line
+        self.pid = process.pid
+        self.started = start_time(process.pid)
+        self._reading = asyncio.create_task(self._read(), name=f"log of {process.pid}")
+
+    @classmethod
+    async def start(cls, launch: Launch, on_line: Callable[[str], None]) -> Child:
+        """Start the process; raises `BadInputError` if there is no such program or folder."""
+        setpriv = shutil.which("setpriv")
+        tied = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
+        program = launch.argv[0]
+        if shutil.which(program, path=launch.environment.get("PATH")) is None:
+            where = f"processes.{launch.process.name}.command"
+            raise BadInputError(launch.seat.instance, [Problem(where, f"there is no program {program!r}")])
+        process = await asyncio.create_subprocess_exec(
+            *tied,
+            *launch.argv,
+            cwd=launch.process.folder,
+            env=launch.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        return cls(process, on_line)
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        return self._process.returncode
+
+    async def wait(self) -> int:
+        """Wait for the end; ends what the process left in its group, and reads its last lines."""
+        code = await self._process.wait()
+        self._signal_group(signal.SIGKILL)
+        # A grandchild that left the group may keep the pipe open for ever.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._reading, 1.0)
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and all in its group; nothing happens if it has ended."""
+        if self.code is None:
+            self._signal_group(number)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    async def _read(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        rest = b""
+        while chunk := await stream.read(_CHUNK):
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                self._on_line(line.decode(errors="replace").rstrip("\r"))
+            if len(rest) > _LONGEST:
+                self._on_line(rest.decode(errors="replace"))
+                rest = b""
+        if rest:
+            self._on_line(rest.decode(errors="replace"))
+
+
+def describe_end(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exited with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"

@@ -1,0 +1,67 @@
+"""A line of a log as a person reads it: JSON as the runtime writes it taken apart, anything else as it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+_QUIET = frozenset({"time", "level", "message", "logger", "trace_id", "span_id", "service", "version", "instance"})
+_BLOCKS = ("exception", "stack")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """The parts of a line. For a line that is not JSON only `message` is set."""
+
+    message: str
+    time: str = ""
+    """`09:30:15.123`, in local time."""
+    level: str = ""
+    trace: str = ""
+    """The trace id."""
+    extra: str = ""
+    """`key=value` of everything else in the entry."""
+    block: str = ""
+    """A stack trace, several lines."""
+
+    def __str__(self) -> str:
+        trace = f"trace={self.trace}" if self.trace else ""
+        level = f"{self.level.upper():<7}" if self.level else ""
+        line = " ".join(part for part in (self.time, level, self.message, self.extra, trace) if part)
+        return f"{line}\n{self.block}" if self.block else line
+
+
+def parse(text: str) -> LogLine:
+    """Take a line apart."""
+    text = text.rstrip("\r\n")
+    if not text.startswith("{"):
+        return LogLine(text)
+    try:
+        entry: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return LogLine(text)
+    if not isinstance(entry.get("message"), str):
+        return LogLine(text)
+    extra = [f"{key}={_shown(value)}" for key, value in entry.items() if key not in _QUIET and key not in _BLOCKS]
+    return LogLine(
+        message=entry["message"],
+        time=_clock(str(entry.get("time", ""))),
+        level=str(entry.get("level", "")).lower(),
+        trace=str(entry.get("trace_id", "")),
+        extra=" ".join(extra),
+        block="\n".join(str(entry[key]).rstrip() for key in _BLOCKS if entry.get(key)),
+    )
+
+
+def _clock(text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    except ValueError:
+        return text
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if " " in text or not text else text

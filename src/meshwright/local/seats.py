@@ -1,0 +1,68 @@
+"""Which instances there are to be: at the start, and when somebody scales. Pure; the supervisor acts on it."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from meshwright.errors import BadInputError, Problem
+from meshwright.local.plan import Seat
+from meshwright.local.topology import PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from meshwright.local.plan import Plan
+    from meshwright.local.topology import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What scaling means: the seats to add and those to give up."""
+
+    added: tuple[Seat, ...] = ()
+    removed: tuple[Seat, ...] = ()
+
+
+def initial(plan: Plan) -> list[Seat]:
+    """Every seat that the topology asks for, the mesh's parts first."""
+    return [
+        Seat(process.name, number, process.version)
+        for process in plan.processes
+        for number in range(1, process.replicas + 1)
+    ]
+
+
+def scale(plan: Plan, seats: Collection[Seat], name: str, replicas: int, version: str | None = None) -> Change:
+    """Have `replicas` instances of the service or process `name`, of that version (default: the topology's).
+
+    Other versions of the service stay as they are. New seats take the lowest numbers that are free; those given up
+    are the youngest. Raises `BadInputError` for an unknown service and for a second instance on a fixed port.
+    """
+    process = _process(plan, name, version)
+    wanted = version or process.version
+    own = sorted((seat for seat in seats if seat.process == process.name), key=lambda seat: seat.number)
+    present = [seat for seat in own if seat.version == wanted]
+    if replicas <= len(present):
+        return Change(removed=tuple(reversed(present[replicas:])))
+    if process.port and replicas - len(present) + len(own) > 1:
+        what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
+        raise BadInputError(f"scaling {name}", [Problem(name, what)])
+    taken = {seat.number for seat in own}
+    numbers = (number for number in count(1) if number not in taken)
+    missing = replicas - len(present)
+    return Change(added=tuple(Seat(process.name, next(numbers), wanted) for _ in range(missing)))
+
+
+def _process(plan: Plan, name: str, version: str | None) -> Process:
+    own = [process for process in plan.processes if process.name not in PARTS]
+    named = [process for process in own if name in (process.name, process.service)]
+    if not named:
+        known = sorted({process.service for process in own})
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+        raise BadInputError("scaling", [Problem(name, f"no such service in this topology; {hint}")])
+    exact = [process for process in named if process.version == version]
+    return (exact or named)[0]
