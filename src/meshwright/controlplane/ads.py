@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from meshwright.controlplane.wire import Request
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-_METHOD = "StreamAggregatedResources"
+METHOD = f"/{SERVICE}/StreamAggregatedResources"
 _MOST_REMEMBERED = 1000
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Ads:
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
         method: Any = grpc.stream_stream_rpc_method_handler(self._stream)
-        return grpc.method_handlers_generic_handler(SERVICE, {_METHOD: method})
+        return grpc.method_handlers_generic_handler(SERVICE, {METHOD.rpartition("/")[2]: method})
 
     async def stop(self) -> None:
         """End every stream with UNAVAILABLE, so that clients turn to another control plane."""

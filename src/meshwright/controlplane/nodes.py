@@ -6,17 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from google.protobuf.json_format import MessageToDict
-
 from meshwright.controlplane.snapshot import NodeKind, Viewpoint
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from envoy.config.core.v3.base_pb2 import Node
+    from google.protobuf.struct_pb2 import Struct
 
 SKEW = "meshwright.timeout_skew_ms"
 """Metadata: by how many milliseconds this process's gRPC fires route timeouts early."""
@@ -40,33 +36,35 @@ def read_node(node: Node | None) -> NodeInfo:
     if node is None:
         raise BadInputError("the discovery request", [Problem("node", "is required in the first request of a stream")])
     agent = f"{node.user_agent_name} {node.user_agent_version}".strip()
-    metadata = MessageToDict(node.metadata)
     problems: list[Problem] = []
     if node.user_agent_name.lower() == NodeKind.ENVOY.value:
-        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=_ingress(metadata, problems))
+        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=_ingress(node.metadata, problems))
     else:
-        viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=_skew(metadata, problems))
+        viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=_skew(node.metadata, problems))
     if problems:
         raise BadInputError(f"the metadata of node {node.id or '(without an id)'}", problems)
     return NodeInfo(node.id, node.cluster, agent, viewpoint)
 
 
-def _skew(metadata: Mapping[str, Any], problems: list[Problem]) -> int:
-    value = metadata.get(SKEW, 0)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0 <= value <= MAX_SKEW_MS:
-        problems.append(Problem(SKEW, f"expected a number from 0 to {MAX_SKEW_MS}, not {value!r}"))
+def _skew(metadata: Struct, problems: list[Problem]) -> int:
+    if SKEW not in metadata.fields:
         return 0
-    return round(float(value))
+    value = metadata.fields[SKEW]
+    number = value.number_value
+    if value.WhichOneof("kind") != "number_value" or not math.isfinite(number) or not 0 <= number <= MAX_SKEW_MS:
+        shown = str(value).strip().replace("\n", " ")
+        problems.append(Problem(SKEW, f"expected a number from 0 to {MAX_SKEW_MS}, not {shown[:100]}"))
+        return 0
+    return round(number)
 
 
-def _ingress(metadata: Mapping[str, Any], problems: list[Problem]) -> Address:
+def _ingress(metadata: Struct, problems: list[Problem]) -> Address:
     default = Viewpoint(NodeKind.ENVOY).ingress
-    text = metadata.get(INGRESS)
-    if text is None:
+    if INGRESS not in metadata.fields:
         return default
+    text = metadata.fields[INGRESS].string_value
     try:
-        return Address.parse(str(text))
+        return Address.parse(text)
     except ValueError as error:
-        problems.append(Problem(INGRESS, f"{error}, not {text!r}"))
+        problems.append(Problem(INGRESS, f"{error}, not {text[:100]!r}"))
         return default

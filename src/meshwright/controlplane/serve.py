@@ -19,7 +19,7 @@ import grpc_admin
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meshwright import http
+from meshwright import http, logs
 from meshwright.consul import Consul
 from meshwright.controlplane import ads, debug
 from meshwright.controlplane.metrics import Metrics
@@ -61,6 +61,7 @@ class Bound:
 
 async def run(config: ControlPlaneConfig) -> None:
     """Serve until SIGINT or SIGTERM."""
+    logs.configure("controlplane", level=config.log_level)
     with stop_event() as stop:
         async with serving(config) as bound:
             log.info("xDS on %s, debug and metrics on %s", bound.xds, bound.debug)

@@ -1,0 +1,327 @@
+"""The rules of state-of-the-world xDS, one by one, on the pure state machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshwright.controlplane.hub import Hub
+from meshwright.controlplane.snapshot import NodeKind, ResourceType
+from meshwright.controlplane.streams import Receipt
+from support.ads import (
+    CLUSTER,
+    ENDPOINTS,
+    LISTENER,
+    ROUTE,
+    Mesh,
+    Talk,
+    kinds_in,
+    names_in,
+)
+
+BASE = {
+    LISTENER: {"user": "l1", "order": "l1"},
+    ROUTE: {"user": "r1", "order": "r1"},
+    CLUSTER: {"user.c": "c1", "order.c": "c1"},
+    ENDPOINTS: {"user.c": "e1", "order.c": "e1"},
+}
+NAMES = {LISTENER: "user", ROUTE: "user", CLUSTER: "user.c", ENDPOINTS: "user.c"}
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.mesh = Mesh()
+        self.hub = Hub()
+        self.publish()
+
+    def publish(self, **changes: dict[str, str]) -> int:
+        """Publish BASE with types replaced by name; returns how many streams that concerned."""
+        contents = {kind: changes.get(kind.name.lower(), BASE[kind]) for kind in BASE}
+        return len(self.hub.publish(self.mesh.snapshot(contents)))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+@pytest.mark.parametrize("kind", list(ResourceType))
+@pytest.mark.parametrize("version", ["", "from-before-the-reconnect"])
+def test_the_first_request_of_a_type_is_answered_whatever_version_it_carries(
+    scene: Scene, kind: ResourceType, version: str
+) -> None:
+    talk = Talk(scene.hub)
+    talk.ask(kind, [NAMES[kind]], version=version)
+    answer = talk.one()
+    assert names_in(answer) == [NAMES[kind]]
+    assert answer.nonce
+    assert answer.version_info
+
+
+def test_the_first_request_is_answered_even_if_it_carries_a_nonce_of_another_stream(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    assert talk.ask(ENDPOINTS, ["user.c"], nonce="77") is Receipt.SUBSCRIBED
+    assert names_in(talk.one()) == ["user.c"]
+
+
+@pytest.mark.parametrize("kind", list(ResourceType))
+def test_an_ack_is_not_answered(scene: Scene, kind: ResourceType) -> None:
+    talk = Talk(scene.hub)
+    talk.asked_and_acked(kind, [NAMES[kind]])
+    assert talk.stream.types[kind].acked == talk.stream.types[kind].sent != ""
+
+
+def test_a_stale_nonce_is_ignored(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    first = talk.asked_and_acked(ENDPOINTS, ["user.c"])
+    scene.publish(endpoints={"user.c": "e2", "order.c": "e1"})
+    talk.one()
+    assert talk.ask(ENDPOINTS, ["user.c", "order.c"], first.nonce) is Receipt.STALE
+    assert talk.hear() == []
+
+
+def test_names_that_a_stale_request_dropped_are_answered_when_asked_again(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    first = talk.asked_and_acked(ENDPOINTS, ["user.c", "order.c"])
+    scene.publish(endpoints={"user.c": "e2", "order.c": "e1"})
+    second = talk.one()
+    assert names_in(second) == ["user.c"]
+    assert talk.ask(ENDPOINTS, ["user.c"], first.nonce) is Receipt.STALE
+    talk.ask(ENDPOINTS, ["user.c", "order.c"], second.nonce)
+    assert names_in(talk.one()) == ["order.c"]
+
+
+@pytest.mark.parametrize("kind", list(ResourceType))
+def test_unsubscribing_and_subscribing_again_is_answered(scene: Scene, kind: ResourceType) -> None:
+    talk = Talk(scene.hub)
+    answer = talk.asked_and_acked(kind, [NAMES[kind]])
+    talk.ask(kind, [], answer.nonce)
+    assert talk.hear() == []
+    talk.ask(kind, [NAMES[kind]], answer.nonce)
+    assert names_in(talk.one()) == [NAMES[kind]]
+
+
+def test_dropping_a_name_is_not_answered(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    answer = talk.asked_and_acked(CLUSTER, ["user.c", "order.c"])
+    talk.ask(CLUSTER, ["user.c"], answer.nonce)
+    assert talk.hear() == []
+
+
+def test_a_further_name_before_the_first_answer_shares_it(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.ask(LISTENER, ["user"])
+    talk.ask(LISTENER, ["user", "order"])
+    assert names_in(talk.one()) == ["order", "user"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (LISTENER, ["order", "user"]),
+        (CLUSTER, ["order.c", "user.c"]),
+        (ROUTE, ["order"]),
+        (ENDPOINTS, ["order.c"]),
+    ],
+)
+def test_listeners_and_clusters_come_in_full_and_the_others_as_far_as_they_are_new(
+    scene: Scene, kind: ResourceType, expected: list[str]
+) -> None:
+    talk = Talk(scene.hub)
+    both = sorted(BASE[kind])
+    answer = talk.asked_and_acked(kind, [both[1]])
+    talk.ask(kind, both, answer.nonce)
+    assert names_in(talk.one()) == expected
+
+
+@pytest.mark.parametrize("kind", list(ResourceType))
+def test_a_change_is_pushed_once_to_those_who_asked_for_it(scene: Scene, kind: ResourceType) -> None:
+    interested, other = Talk(scene.hub), Talk(scene.hub)
+    names = sorted(BASE[kind])
+    interested.asked_and_acked(kind, [names[0]])
+    other.asked_and_acked(kind, [names[1]])
+    touched = scene.publish(**{kind.name.lower(): {**BASE[kind], names[0]: "new"}})
+    assert touched == 1
+    assert names_in(interested.one()) == [names[0]]
+    assert other.hear() == []
+
+
+def test_a_snapshot_with_the_same_content_is_not_pushed(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.asked_and_acked(CLUSTER, ["user.c"])
+    scene.mesh = Mesh()  # other objects, equal content: what a translation from scratch makes
+    assert scene.publish() == 0
+    assert talk.hear() == []
+
+
+def test_changes_of_several_types_come_as_clusters_endpoints_listeners_routes(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    for kind in (LISTENER, ROUTE, CLUSTER, ENDPOINTS):
+        talk.asked_and_acked(kind, [NAMES[kind]])
+    scene.publish(listener={"user": "l2"}, route={"user": "r2"}, cluster={"user.c": "c2"}, endpoints={"user.c": "e2"})
+    assert kinds_in(talk.hear()) == [CLUSTER, ENDPOINTS, LISTENER, ROUTE]
+
+
+def test_a_nack_is_recorded_and_nothing_is_sent_until_the_content_changes(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.ask(CLUSTER, ["user.c"])
+    bad = talk.one()
+    assert talk.ask(CLUSTER, ["user.c"], bad.nonce, error="no such policy") is Receipt.NACK
+    nack = talk.stream.types[CLUSTER].nack
+    assert nack is not None
+    assert (nack.message, nack.version, nack.at) == ("no such policy", bad.version_info, 1.0)
+    assert talk.hear() == []
+    scene.publish(endpoints={"user.c": "e2"})
+    assert talk.hear() == []
+    scene.publish(cluster={"user.c": "c2"})
+    good = talk.one()
+    assert talk.ask(CLUSTER, ["user.c"], good.nonce) is Receipt.ACK
+    assert talk.stream.types[CLUSTER].nack is None
+
+
+def test_a_nack_of_one_type_does_not_hold_up_the_others(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.ask(CLUSTER, ["user.c"])
+    talk.ask(CLUSTER, ["user.c"], talk.one().nonce, error="no")
+    assert names_in(talk.asked_and_acked(ENDPOINTS, ["user.c"])) == ["user.c"]
+
+
+def test_new_names_in_a_nack_are_answered(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.ask(ENDPOINTS, ["user.c"])
+    talk.ask(ENDPOINTS, ["user.c", "order.c"], talk.one().nonce, error="no")
+    assert names_in(talk.one()) == ["order.c"]
+
+
+def test_an_unknown_listener_is_answered_at_once_and_replaced_when_it_comes(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    answer = talk.asked_and_acked(LISTENER, ["nobody"])
+    assert names_in(answer) == ["nobody"]
+    assert b"unknown:nobody" in answer.resources[0].value
+    scene.publish(listener={**BASE[LISTENER], "nobody": "here now"})
+    came = talk.one()
+    assert b"unknown:" not in came.resources[0].value
+
+
+def test_a_listener_that_goes_is_replaced_by_an_empty_one(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.asked_and_acked(LISTENER, ["user"])
+    scene.publish(listener={"order": "l1"})
+    assert b"unknown:user" in talk.one().resources[0].value
+
+
+@pytest.mark.parametrize("kind", [ROUTE, CLUSTER, ENDPOINTS])
+def test_an_unknown_name_of_another_type_is_answered_empty_and_blocks_nothing(scene: Scene, kind: ResourceType) -> None:
+    talk = Talk(scene.hub)
+    assert names_in(talk.asked_and_acked(kind, ["nobody"])) == []
+    scene.publish(**{kind.name.lower(): {**BASE[kind], "nobody": "here"}})
+    assert names_in(talk.one()) == ["nobody"]
+
+
+@pytest.mark.parametrize("names", [[], ["*"]])
+@pytest.mark.parametrize("kind", [LISTENER, CLUSTER])
+def test_a_wildcard_means_everything_now_and_later(scene: Scene, kind: ResourceType, names: list[str]) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    assert names_in(talk.asked_and_acked(kind, names)) == sorted(BASE[kind])
+    scene.publish(**{kind.name.lower(): {**BASE[kind], "zebra": "new"}})
+    assert names_in(talk.one()) == [*sorted(BASE[kind]), "zebra"]
+
+
+@pytest.mark.parametrize("kind", [ROUTE, ENDPOINTS])
+def test_routes_and_endpoints_know_no_wildcard(scene: Scene, kind: ResourceType) -> None:
+    assert names_in(Talk(scene.hub).asked_and_acked(kind, [])) == []
+
+
+def test_naming_something_ends_the_wildcard_of_empty_names(scene: Scene) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    answer = talk.asked_and_acked(CLUSTER, [])
+    talk.ask(CLUSTER, ["user.c"], answer.nonce)
+    assert names_in(talk.one()) == ["user.c"]
+    scene.publish(cluster={**BASE[CLUSTER], "order.c": "c2"})
+    assert talk.hear() == []
+
+
+def test_an_envoy_gets_the_endpoints_of_a_changed_cluster_again_because_it_warms_it(scene: Scene) -> None:
+    envoy, grpc = Talk(scene.hub, NodeKind.ENVOY), Talk(scene.hub)
+    for talk in (envoy, grpc):
+        talk.asked_and_acked(CLUSTER, ["user.c"])
+        talk.asked_and_acked(ENDPOINTS, ["user.c"])
+    scene.publish(cluster={**BASE[CLUSTER], "user.c": "c2"})
+    assert kinds_in(envoy.hear()) == [CLUSTER, ENDPOINTS]
+    assert kinds_in(grpc.hear()) == [CLUSTER]
+
+
+def test_a_cluster_that_goes_is_kept_until_the_routes_without_it_are_accepted(scene: Scene) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    talk.asked_and_acked(CLUSTER, [])
+    talk.asked_and_acked(ROUTE, ["user"])
+    scene.publish(cluster={"new.c": "c1", "order.c": "c1"}, route={"user": "r2"})
+    clusters, routes = talk.hear()
+    assert names_in(clusters) == ["new.c", "order.c", "user.c"]
+    assert names_in(routes) == ["user"]
+    talk.ask(CLUSTER, [], clusters.nonce)
+    assert talk.hear() == []
+    talk.ask(ROUTE, ["user"], routes.nonce)
+    assert names_in(talk.one()) == ["new.c", "order.c"]
+
+
+def test_a_cluster_that_comes_back_in_time_is_never_dropped(scene: Scene) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    talk.asked_and_acked(CLUSTER, [])
+    talk.ask(ENDPOINTS, ["user.c"])
+    unacked = talk.one()
+    scene.publish(cluster={"order.c": "c1"})
+    assert talk.hear() == []
+    scene.publish()
+    answers = talk.hear()
+    talk.ask(ENDPOINTS, ["user.c"], answers[-1].nonce if kinds_in(answers)[-1:] == [ENDPOINTS] else unacked.nonce)
+    answers += talk.hear()
+    assert all("user.c" in names_in(answer) for answer in answers)
+
+
+def test_changes_while_a_reader_is_slow_become_one_answer_with_the_newest_content(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.asked_and_acked(ENDPOINTS, ["user.c", "order.c"])
+    for round_ in range(50):
+        scene.publish(endpoints={"user.c": f"e{round_}", "order.c": "e2"})
+    assert names_in(talk.one()) == ["order.c", "user.c"]
+
+
+def test_streams_that_want_the_same_share_the_bytes(scene: Scene) -> None:
+    talks = [Talk(scene.hub, skew=skew) for skew in (0, 0, 1500)]
+    for talk in talks:
+        talk.asked_and_acked(CLUSTER, ["user.c"])
+    scene.publish(cluster={**BASE[CLUSTER], "user.c": "c2"})
+    factory = scene.hub._factory
+    assert factory is not None
+    bodies = {id(room.view[CLUSTER].body(frozenset({"user.c"}))[0]) for room in scene.hub._rooms.values() if room.view}
+    assert len(bodies) == 1
+    assert len({talk.one().SerializeToString() for talk in talks}) == 1
+
+
+def test_before_the_first_snapshot_a_stream_waits_and_then_gets_what_it_asked_for() -> None:
+    hub, mesh = Hub(), Mesh()
+    talk = Talk(hub)
+    talk.ask(LISTENER, ["user"])
+    assert talk.hear() == []
+    assert hub.publish(mesh.snapshot(BASE)) == (talk.stream,)
+    assert names_in(talk.one()) == ["user"]
+
+
+def test_versions_depend_on_content_alone() -> None:
+    answers = []
+    for _ in range(2):
+        scene = Scene()
+        answers.append(Talk(scene.hub).asked_and_acked(CLUSTER, ["user.c"]).version_info)
+    scene.publish(cluster={**BASE[CLUSTER], "user.c": "c2"})
+    answers.append(Talk(scene.hub).asked_and_acked(CLUSTER, ["user.c"]).version_info)
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_a_closed_stream_leaves_nothing_behind(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    talk.asked_and_acked(CLUSTER, ["user.c"])
+    scene.hub.close(talk.stream)
+    scene.hub.close(talk.stream)
+    assert scene.hub.streams == ()
+    assert scene.hub._rooms == {}
+    assert scene.publish(cluster={"user.c": "c9"}) == 0

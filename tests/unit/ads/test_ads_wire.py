@@ -1,0 +1,100 @@
+"""Requests as bytes, nodes, and responses put together from shared parts."""
+
+from __future__ import annotations
+
+import pytest
+from envoy.config.core.v3.base_pb2 import Node
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshwright.controlplane.nodes import read_node
+from meshwright.controlplane.snapshot import NodeKind
+from meshwright.controlplane.wire import (
+    MAX_NAME_LENGTH,
+    MAX_NAMES,
+    UnknownTypeError,
+    encode_body,
+    read_request,
+    with_nonce,
+)
+from meshwright.errors import BadInputError
+from support.ads import CLUSTER, raw, resource
+
+
+@pytest.mark.parametrize("count", [0, 1, 300])
+def test_a_response_of_shared_parts_reads_like_one_made_whole(count: int) -> None:
+    resources = [resource(CLUSTER, f"cluster-{number}", "x" * number) for number in range(count)]
+    whole = DiscoveryResponse(version_info="v1", type_url=CLUSTER.value, nonce="7")
+    for item in resources:
+        whole.resources.add().ParseFromString(item.body)
+    assert DiscoveryResponse.FromString(with_nonce(encode_body(CLUSTER, "v1", resources), "7")) == whole
+
+
+def test_a_nack_is_told_from_an_ack_even_without_a_message() -> None:
+    message = DiscoveryRequest(type_url=CLUSTER.value, response_nonce="3")
+    message.error_detail.SetInParent()
+    assert read_request(message.SerializeToString())[0].error == ""
+    message.ClearField("error_detail")
+    assert read_request(message.SerializeToString())[0].error is None
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xff\xff garbage", "is not a DiscoveryRequest"),
+        (raw(""), "type_url: is required"),
+        (raw(CLUSTER.value, ["x" * (MAX_NAME_LENGTH + 1)]), "longer than 1024 characters"),
+        (raw(CLUSTER.value, [str(number) for number in range(MAX_NAMES + 1)]), "more than 20000"),
+    ],
+)
+def test_what_no_client_may_send_is_refused_with_the_reason(data: bytes, message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        read_request(data)
+
+
+def test_a_type_that_nobody_serves_is_named() -> None:
+    with pytest.raises(UnknownTypeError, match="Runtime"):
+        read_request(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime"))
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_reader_fail_in_another_way(data: bytes) -> None:
+    try:
+        read_request(data)
+    except (BadInputError, UnknownTypeError):
+        pass
+
+
+@pytest.mark.parametrize(("value", "skew"), [(0, 0), (1234, 1234), (1234.4, 1234), (5000, 5000)])
+def test_the_skew_of_a_grpc_node_is_read(value: float, skew: int) -> None:
+    _, node = read_request(raw(CLUSTER.value, node="n", **{"meshwright.timeout_skew_ms": value}))
+    viewpoint = read_node(node).viewpoint
+    assert (viewpoint.kind, viewpoint.timeout_skew_ms) == (NodeKind.GRPC, skew)
+
+
+@pytest.mark.parametrize("value", [-1, 5001, float("nan"), float("inf"), "1500", True, None, [1]])
+def test_a_skew_that_cannot_be_is_refused(value: object) -> None:
+    node = Node(id="n", user_agent_name="gRPC C-core")
+    node.metadata.update({"meshwright.timeout_skew_ms": value})
+    with pytest.raises(BadInputError, match=r"meshwright\.timeout_skew_ms: expected a number from 0 to 5000"):
+        read_node(node)
+
+
+def test_an_envoy_has_no_skew_and_may_say_where_it_listens() -> None:
+    node = Node(id="n", user_agent_name="envoy")
+    node.metadata.update({"meshwright.ingress": "0.0.0.0:8443"})
+    viewpoint = read_node(node).viewpoint
+    assert (viewpoint.kind, viewpoint.timeout_skew_ms, str(viewpoint.ingress)) == (NodeKind.ENVOY, 0, "0.0.0.0:8443")
+
+
+def test_an_envoy_that_says_nonsense_of_where_it_listens_is_refused() -> None:
+    node = Node(id="n", user_agent_name="envoy")
+    node.metadata.update({"meshwright.ingress": "8443"})
+    with pytest.raises(BadInputError, match="expected host:port"):
+        read_node(node)
+
+
+def test_a_stream_without_a_node_is_refused() -> None:
+    with pytest.raises(BadInputError, match="node: is required"):
+        read_node(None)
