@@ -12,9 +12,8 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
-from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database
-from services.user.app import UserBook
-from services.user.migrations import migrate
+from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database, prepare_database
+from services.user.app import StoreUnavailableError, UserBook
 from services.user.server import ERRORS, UserService
 
 DATABASE = "USER_DATABASE_URL"
@@ -31,25 +30,21 @@ class UserConfig:
 
 
 async def run(config: UserConfig) -> None:
-    engine = open_database(DATABASE, config.database)
-    try:
-        async with (
-            meshwright.Server(config.mesh, errors=ERRORS) as server,
-            meshwright.channel(config.calculator, config.mesh) as calculator,
-        ):
-            await migrate(engine)
-            figures = CalculatorFigures(calculator_rpc.CalculatorStub(calculator))
-            book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
-            server.add(rpc.add_UserServiceServicer_to_server, UserService(book))
-            await server.run()
-    finally:
-        await engine.dispose()
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        engine = open_database(DATABASE, config.database)
+        server.on_stop(engine.dispose)
+        server.warm_up(lambda: prepare_database(engine))
+        calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
+        figures = CalculatorFigures(calculator_rpc.CalculatorStub(calculator))
+        book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
+        server.add(rpc.add_UserServiceServicer_to_server, UserService(book))
+        await server.run()
 
 
 def main() -> None:
     try:
         asyncio.run(run(load(UserConfig, DEFAULTS | environment())))
-    except BadInputError as error:
+    except (BadInputError, StoreUnavailableError) as error:
         sys.exit(str(error))
 
 

@@ -21,6 +21,7 @@ from demo.calculator.v1 import calculator_pb2 as calculator_pb
 from meshwright.errors import BadInputError, Problem
 from services.user.app import StoreUnavailableError
 from services.user.domain import EmailTakenError, User
+from services.user.migrations import migrate
 from services.user.tables import users
 
 if TYPE_CHECKING:
@@ -107,6 +108,12 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailableError from error
     except (exc.TimeoutError, OSError, TimeoutError) as error:
         raise StoreUnavailableError from error
+
+
+async def prepare_database(engine: AsyncEngine) -> None:
+    """Bring the tables up to date; raises StoreUnavailableError."""
+    with _translated():
+        await migrate(engine)
 
 
 class DatabaseUsers:

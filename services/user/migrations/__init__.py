@@ -43,6 +43,7 @@ def upgrade(connection: sa.Connection) -> None:
     """Apply what is missing, in the transaction that `connection` is in."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -54,3 +55,5 @@ def upgrade(connection: sa.Connection) -> None:
         log.warning("the database is ahead of this version (at %s) and is left as it is", ", ".join(strange))
         return
     command.upgrade(config, "head")
+    if applied != (head := tuple(scripts.get_heads())):
+        log.info("the database was brought from revision %s to %s", ", ".join(applied) or "none", ", ".join(head))
