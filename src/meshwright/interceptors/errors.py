@@ -50,7 +50,10 @@ class Failure:
 
 
 class ErrorMap:
-    """A domain's exceptions and the `ServiceError`s that they mean; a subclass follows its nearest base."""
+    """A domain's exceptions and the `ServiceError`s that they mean; a subclass follows its nearest base.
+
+    Where an exception means `InvalidArgumentError` and has an attribute `fields`, callers get these as field violations.
+    """
 
     def __init__(self, errors: Mapping[type[Exception], type[ServiceError]] | None = None) -> None:
         self._errors = dict(errors or {})
@@ -60,6 +63,8 @@ class ErrorMap:
             return error
         for kind in type(error).__mro__:
             meant = self._errors.get(kind)
+            if meant is not None and issubclass(meant, InvalidArgumentError):
+                return meant(str(error), reason=_reason(kind), fields=getattr(error, "fields", None))
             if meant is not None:
                 return meant(str(error), reason=_reason(kind))
         return None
