@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -196,10 +197,15 @@ def _timeout(wait: float | None) -> aiohttp.ClientTimeout:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate was refused: {error.certificate_error}"
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return "no connection in time"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return os.strerror(error.os_error.errno).lower() if error.os_error.errno else str(error.os_error)
-    return str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate was refused: {error.certificate_error}"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS with it: {cause.reason or cause}"
+    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, socket.gaierror) and cause.errno:
+        return os.strerror(cause.errno).lower()  # asyncio's own text repeats the address
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    return str(cause) or type(cause).__name__

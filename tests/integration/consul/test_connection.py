@@ -134,8 +134,15 @@ async def test_an_unreachable_consul_is_named_with_its_address_and_the_request()
 
 
 async def test_a_host_that_does_not_resolve_is_named():
-    with pytest.raises(UnreachableError, match=r"Consul at http://no\.such\.host\.invalid:8500 \(CONSUL_HTTP_ADDR\)"):
+    with pytest.raises(
+        UnreachableError, match=r"^Consul at http://no\.such\.host\.invalid:8500 \(CONSUL_HTTP_ADDR\): "
+    ):
         await leader(ConsulConfig(address="no.such.host.invalid:8500"))
+
+
+async def test_tls_towards_a_server_that_speaks_none_is_said(fake):
+    with pytest.raises(NotConnectedError, match="no TLS with it"):
+        await leader(ConsulConfig(address=f"https://{fake}"))
 
 
 async def test_a_consul_that_accepts_and_says_nothing_is_given_up(monkeypatch):

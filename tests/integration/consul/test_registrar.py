@@ -74,6 +74,7 @@ async def test_an_unhealthy_instance_comes_back_as_critical(any_consul, consul, 
     async with Registrar(consul, registration, healthy=lambda: healthy):
         await eventually(known_to(consul))
         healthy = False
+        await served.set_healthy(False)
         await any_consul.restart(empty=True)
 
         async def critical() -> bool:

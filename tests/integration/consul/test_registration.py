@@ -55,6 +55,7 @@ async def test_an_instance_counts_as_passing_before_its_first_check(consul, serv
 
 
 async def test_an_instance_can_register_as_critical(consul, served):
+    await served.set_healthy(False)
     await consul.register(served.registration(check_interval=3600.0), status=Health.CRITICAL)
     found = await eventually(lambda: only(consul), ignore=(ValueError,))
     assert found.health is Health.CRITICAL
@@ -124,6 +125,7 @@ async def test_a_filter_on_meta_selects_instances(consul, served):
 
 
 async def test_one_query_tells_the_state_of_every_check(consul, served):
+    await served.set_healthy(False)
     await consul.register(served.registration(check_interval=3600.0), status=Health.CRITICAL)
 
     async def told() -> bool:
