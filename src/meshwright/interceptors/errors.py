@@ -52,7 +52,7 @@ class Failure:
 class ErrorMap:
     """A domain's exceptions and the `ServiceError`s that they mean; a subclass follows its nearest base.
 
-    Where an exception means `InvalidArgumentError` and has an attribute `fields`, callers get these as field violations.
+    Where one means `InvalidArgumentError` and has an attribute `fields`, callers get these as field violations.
     """
 
     def __init__(self, errors: Mapping[type[Exception], type[ServiceError]] | None = None) -> None:
