@@ -10,10 +10,9 @@ made, so that they also catch a mistake of the translation's own.
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import xds
+from meshwright.controlplane import expressions, xds
 from meshwright.controlplane.policy import RETRYABLE
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 _MAX_UINT32 = 4_294_967_295
 _MAX_RING = 8_388_608
-_NOT_RE2 = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\(\?P=|\(\?>|\(\?\(|[*+?}]\+")
-"""Lookaround, back references, atomic groups, conditionals, possessive repeats: Python has them, RE2 does not."""
 
 
 def routes(table: Iterable[Any], clusters: Collection[str]) -> list[str]:
@@ -38,17 +35,6 @@ def cluster(message: Any) -> list[str]:
 def assignment(message: Any) -> list[str]:
     """What is wrong with an endpoint assignment."""
     return list(_assignment(message))
-
-
-def regex(pattern: str) -> str | None:
-    """Why RE2 would not take this expression, as far as can be told without RE2."""
-    if _NOT_RE2.search(pattern):
-        return f"regular expression {pattern!r} uses what RE2 does not have (lookaround or back references)"
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        return f"regular expression {pattern!r} is not valid: {error}"
-    return None
 
 
 def _route(route: Any, clusters: Collection[str]) -> Iterator[str]:
@@ -69,7 +55,7 @@ def _match(match: Any) -> Iterator[str]:
     if kind is None:
         yield "matches no path"
     if kind == "safe_regex":
-        yield from filter(None, [regex(match.safe_regex.regex)])
+        yield from filter(None, [expressions.problem(match.safe_regex.regex)])
     if match.query_parameters:
         yield "matches query parameters, which gRPC ignores"
     for header in match.headers:
@@ -80,7 +66,7 @@ def _match(match: Any) -> Iterator[str]:
         if header.WhichOneof("header_match_specifier") is None:
             yield f"says nothing about the header {header.name}"
         if header.string_match.WhichOneof("match_pattern") == "safe_regex":
-            yield from filter(None, [regex(header.string_match.safe_regex.regex)])
+            yield from filter(None, [expressions.problem(header.string_match.safe_regex.regex)])
 
 
 def _references(action: Any, clusters: Collection[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from meshwright import schema
-from meshwright.controlplane import durations
+from meshwright.controlplane import durations, expressions
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -322,6 +322,11 @@ def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Problem]
         problems.append(Problem("retry.base_backoff", "must not exceed maximum_backoff"))
     if policy.retry.base_backoff_ms < MIN_BACKOFF_MS:
         problems.append(Problem("retry.base_backoff", f"must be at least {MIN_BACKOFF_MS}ms"))
+    for number, fault in enumerate(policy.faults):
+        for index, header in enumerate(fault.headers):
+            wrong = expressions.problem(header.regex or "")
+            if wrong:
+                problems.append(Problem(f"faults[{number}].headers[{index}].regex", wrong))
     outliers = policy.outlier_detection
     if outliers and outliers.base_ejection_time_ms > outliers.maximum_ejection_time_ms:
         problems.append(Problem("outlier_detection.base_ejection_time", "must not exceed maximum_ejection_time"))
