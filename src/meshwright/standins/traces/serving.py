@@ -31,7 +31,8 @@ async def serving(config: TracesConfig, store: TraceStore | None = None) -> Asyn
 
     `store`: the one to serve, if not a new one of the size that `config` says.
     """
-    kept = store or TraceStore(max_spans=config.max_spans, max_bytes=config.max_bytes)
+    # An empty store is false: it has a length.
+    kept = TraceStore(max_spans=config.max_spans, max_bytes=config.max_bytes) if store is None else store
     limit = config.max_request_bytes
     async with contextlib.AsyncExitStack() as stack:
         query = await stack.enter_async_context(http.serving(query_app(kept), config.host, config.query_port))
