@@ -32,7 +32,8 @@ class Catalog:
     chains: Mapping[ServiceName, Mapping[str, Any]] = field(default_factory=dict)
     """The compiled discovery chain (Consul's JSON under "Chain") of every service name that clients may dial."""
     instances: Mapping[Target, tuple[Instance, ...]] = field(default_factory=dict)
-    """Healthy ones and others: `translate` decides which get traffic."""
+    """Healthy ones and others: `translate` decides which get traffic. A target of a chain that is not a key here counts
+    as empty, so whoever builds a catalog reads the lists of a chain before it adds the chain."""
     policies: Mapping[ServiceName, Policy] = field(default_factory=dict)
     """The parsed documents under `meshwright/policy/`."""
 

@@ -78,6 +78,7 @@ async def test_routes_match_headers_paths_and_expressions(plane: ControlPlane, c
             ({"a": "x", "b": "pre", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v2"),
             ({"a": "x", "b": "pre", "c": "xs", "d": "123"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
             ({"a": "x", "b": "no", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
+            ({"a": "x", "b": "pre", "c": "xs"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
             ({"b": "pre", "c": "xs", "d": "abc"}, "/demo.user.v1.UserService/DeleteUser", "v1"),
         ]
         for metadata, path, name in expected:

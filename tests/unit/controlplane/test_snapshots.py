@@ -1,0 +1,218 @@
+"""From one catalog to the next: what is kept, what stays in force, and that versions mean content."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from meshwright.controlplane import check, xds
+from meshwright.controlplane.catalog import Catalog, Target, targets
+from meshwright.controlplane.policy import Abort, Fault, Policy
+from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, unpack
+from meshwright.controlplane.translate import translate
+from meshwright.errors import Problem
+from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
+from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
+
+if TYPE_CHECKING:
+    import random
+
+GRPC = Viewpoint(NodeKind.GRPC)
+ENVOY = Viewpoint(NodeKind.ENVOY)
+MESSAGES: dict[ResourceType, Any] = {
+    ResourceType.LISTENER: xds.Listener,
+    ResourceType.ROUTE: xds.RouteConfiguration,
+    ResourceType.CLUSTER: xds.Cluster,
+    ResourceType.ENDPOINTS: xds.ClusterLoadAssignment,
+}
+
+
+def catalog(count: int = 3) -> Catalog:
+    services = [ServiceName(f"svc{number:02}") for number in range(count)]
+    return Catalog(
+        {service: chain_of(service) for service in services},
+        {Target(service): (instance(service, 1), instance(service, 2)) for service in services},
+    )
+
+
+def instance(service: str, number: int, health: Health = Health.PASSING, **meta: str) -> Instance:
+    name = InstanceId(f"{service}-{number}")
+    return Instance(name, ServiceName(service), Address("10.0.0.1", 1_000 + number), health, meta=meta)
+
+
+def everything(made: Snapshot, viewpoint: Viewpoint = GRPC) -> dict[tuple[ResourceType, str], Resource]:
+    return {(kind, name): each for kind, found in made.view(viewpoint).items() for name, each in found.items()}
+
+
+def test_a_change_of_one_service_s_instances_changes_its_endpoints_alone() -> None:
+    before = catalog()
+    target = Target(ServiceName("svc01"))
+    after = dataclasses.replace(before, instances={**before.instances, target: (instance("svc01", 1),)})
+    old = translate(before)
+    new = translate(after, old)
+    changed = {key for key, each in everything(new).items() if each is not everything(old)[key]}
+    assert changed == {(ResourceType.ENDPOINTS, "svc01.default.dc1")}
+    assert new.version != old.version
+
+
+def test_an_equal_catalog_of_other_objects_gives_the_same_resources() -> None:
+    before = catalog()
+    old = translate(before)
+    new = translate(copy.deepcopy(before), old)
+    assert new.version == old.version
+    assert all(each is everything(old)[key] for key, each in everything(new).items())
+
+
+def test_a_policy_change_reaches_the_routes_that_hang_on_it() -> None:
+    old = translate(catalog())
+    faulty = dataclasses.replace(catalog(), policies={ServiceName("svc02"): Policy(faults=(Fault((), Abort(14)),))})
+    new = translate(faulty, old)
+    changed = {key for key, each in everything(new).items() if each.version != everything(old)[key].version}
+    assert changed == {(ResourceType.ROUTE, "svc02")}
+    assert translate(catalog(), new).version == old.version
+
+
+def test_a_chain_that_breaks_keeps_its_last_good_routes_and_the_rest_goes_on() -> None:
+    good = Catalog({USER: recorded("split"), ServiceName("svc00"): chain_of("svc00")})
+    old = translate(good)
+    bad = recorded("router")
+    router = next(node for node in bad["Nodes"].values() if node["Type"] == "router")
+    router["Routes"][3]["Definition"]["Match"]["HTTP"]["PathRegex"] = "(?!x)"
+    split_flipped = {USER: bad, ServiceName("svc01"): chain_of("svc01")}
+    new = translate(Catalog(split_flipped), old)
+    assert new.view(GRPC)[ResourceType.ROUTE].keys() == {"user", "svc01"}
+    assert everything(new)[ResourceType.ROUTE, "user"] is everything(old)[ResourceType.ROUTE, "user"]
+    assert {"v1.user.default.dc1", "v2.user.default.dc1"} <= new.view(GRPC)[ResourceType.CLUSTER].keys()
+    (problem,) = new.problems
+    assert problem.where == "user"
+    assert problem.what.startswith("its last good routes stay in force: route 3: regular expression '(?!x)'")
+    assert translate(good, new).problems == ()
+
+
+def test_a_chain_that_never_was_good_is_not_published() -> None:
+    made = translate(Catalog({USER: {"StartNode": "x"}, ServiceName("svc00"): chain_of("svc00")}))
+    assert made.view(GRPC)[ResourceType.LISTENER].keys() == {"svc00"}
+    assert made.problems == (Problem("user", "it is not published: names 'x', which is not in it"),)
+
+
+def test_a_service_that_is_gone_takes_its_resources_along() -> None:
+    old = translate(catalog(2))
+    new = translate(catalog(1), old)
+    assert {name for _, name in everything(new)} == {"svc00", "svc00.default.dc1"}
+
+
+def test_a_target_of_two_chains_is_what_its_own_service_says() -> None:
+    own = recorded("default_subset")
+    other = recorded("split")
+    other["Targets"]["v1.user.default.dc1"]["Subset"]["Filter"] = "Service.Meta.version == outdated"
+    instances = {V1: (instance("user", 1),), V2: (instance("user", 2),)}
+    for name in ("a", "z"):
+        made = translate(Catalog({ServiceName(name): other, USER: own}, instances))
+        message = unpack(everything(made)[ResourceType.ENDPOINTS, "v1.user.default.dc1"], xds.ClusterLoadAssignment())
+        assert len(message.endpoints) == 1
+
+
+def test_an_envoy_sees_one_listener_and_all_services() -> None:
+    instances = {ALL: (instance("user", 1, api="demo.user.v1"), instance("user", 2, api="demo.user.v1.Extra x"))}
+    made = translate(Catalog({USER: recorded("grpc"), ServiceName("svc00"): chain_of("svc00")}, instances))
+    view = made.view(Viewpoint(NodeKind.ENVOY, ingress=Address("127.0.0.1", 7)))
+    assert list(view[ResourceType.LISTENER]) == ["ingress"]
+    listener = unpack(view[ResourceType.LISTENER]["ingress"], xds.Listener())
+    assert listener.address.socket_address.port_value == 7
+    table = unpack(view[ResourceType.ROUTE]["ingress"], xds.RouteConfiguration())
+    assert [list(host.domains) for host in table.virtual_hosts] == [["svc00", "svc00:*"], ["user", "user:*"], ["*"]]
+    prefixes = [route.match.headers[-1].string_match.prefix for route in table.virtual_hosts[2].routes]
+    assert prefixes == ["/demo.user.v1.Extra/", "/demo.user.v1."]
+    assert view[ResourceType.ENDPOINTS] is made.view(GRPC)[ResourceType.ENDPOINTS]
+
+
+def test_an_api_that_two_services_claim_goes_to_the_first_aloud() -> None:
+    chains = {ServiceName(name): chain_of(name) for name in ("b", "a")}
+    instances = {Target(ServiceName(name)): (instance(name, 1, api="demo.x.v1"),) for name in chains}
+    made = translate(Catalog(chains, instances))
+    table = unpack(everything(made, ENVOY)[ResourceType.ROUTE, "ingress"], xds.RouteConfiguration())
+    assert [route.route.cluster for route in table.virtual_hosts[-1].routes] == ["a.default.dc1"]
+    assert made.problems == (Problem("b", "calls to /demo.x.v1. at an Envoy reach a, which has it too"),)
+
+
+def test_an_api_that_appears_changes_the_version() -> None:
+    without = translate(Catalog({USER: recorded("grpc")}, {ALL: (instance("user", 1, Health.CRITICAL),)}))
+    critical = instance("user", 1, Health.CRITICAL, api="demo.user.v1")
+    with_api = translate(Catalog({USER: recorded("grpc")}, {ALL: (critical,)}), without)
+    assert without.version != with_api.version
+    assert (
+        everything(without, ENVOY)[ResourceType.ROUTE, "ingress"]
+        != everything(with_api, ENVOY)[ResourceType.ROUTE, "ingress"]
+    )
+
+
+health = st.sampled_from(list(Health))
+members = st.lists(
+    st.builds(
+        Instance,
+        id=st.integers(1, 9).map(lambda number: InstanceId(f"i{number}")),
+        service=st.just(USER),
+        address=st.builds(Address, st.sampled_from(["10.0.0.1", "::1", "name"]), st.integers(1, 6)),
+        health=health,
+        meta=st.dictionaries(st.sampled_from(["zone", "region"]), st.sampled_from(["a", "b"])),
+        weight=st.integers(0, 3),
+    ),
+    max_size=6,
+    unique_by=lambda each: each.id,
+).map(tuple)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.sampled_from(names()), st.randoms())
+def test_whatever_the_catalog_the_snapshot_is_whole_and_independent_of_order(
+    data: st.DataObject, name: str, chance: random.Random
+) -> None:
+    chains = {USER: recorded(name), ServiceName("other"): chain_of("other"), ServiceName("twin"): recorded("split")}
+    wanted = sorted({target for chain in chains.values() for target in targets(chain)})
+    instances = {target: data.draw(members) for target in wanted}
+    made = translate(Catalog(chains, instances))
+    shuffled = Catalog(
+        shuffle(chains, chance), {target: tuple(shuffle_list(found, chance)) for target, found in instances.items()}
+    )
+    earlier = translate(Catalog({USER: recorded(chance.choice(names()))}))
+    for again in (translate(shuffled), translate(shuffled, made), translate(shuffled, earlier)):
+        assert again.version == made.version
+        assert everything(again) == everything(made)
+        assert everything(again, ENVOY) == everything(made, ENVOY)
+    assert_whole(made)
+
+
+def shuffle(document: Any, chance: random.Random) -> Any:
+    """The same JSON value with its objects' keys in another order."""
+    if isinstance(document, dict):
+        keys = shuffle_list(list(document), chance)
+        return {key: shuffle(document[key], chance) for key in keys}
+    return [shuffle(each, chance) for each in document] if isinstance(document, list) else document
+
+
+def shuffle_list(values: Any, chance: random.Random) -> list[Any]:
+    return chance.sample(list(values), len(values))
+
+
+def assert_whole(made: Snapshot) -> None:
+    for viewpoint in (GRPC, ENVOY):
+        view = made.view(viewpoint)
+        for kind, found in view.items():
+            for name, each in found.items():
+                assert each.name == name
+                assert each.type is kind
+                unpack(each, MESSAGES[kind]())
+        assert view[ResourceType.CLUSTER].keys() == view[ResourceType.ENDPOINTS].keys()
+    view = made.view(GRPC)
+    assert view[ResourceType.LISTENER].keys() == view[ResourceType.ROUTE].keys()
+    for each in view[ResourceType.ROUTE].values():
+        (host,) = unpack(each, xds.RouteConfiguration()).virtual_hosts
+        assert check.routes(host.routes, view[ResourceType.CLUSTER].keys()) == []
+    for each in view[ResourceType.CLUSTER].values():
+        assert check.cluster(unpack(each, xds.Cluster())) == []
+    for each in view[ResourceType.ENDPOINTS].values():
+        assert check.assignment(unpack(each, xds.ClusterLoadAssignment())) == []

@@ -1,0 +1,129 @@
+"""Which clusters and endpoints upstreams, policies and instances lead to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from meshwright.controlplane import xds
+from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.chain import Upstream
+from meshwright.controlplane.clusters import cluster
+from meshwright.controlplane.endpoints import assignment
+from meshwright.controlplane.policy import Policy, parse_policy
+from meshwright.controlplane.snapshot import NodeKind
+from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
+from support.chains import USER
+
+TARGET = Target(USER)
+RESERVE = Target(ServiceName("reserve"))
+UPSTREAM = Upstream("user.default.dc1", TARGET, 2_500.0, (RESERVE,))
+
+
+def policy(**document: Any) -> Policy:
+    return parse_policy(USER, json.dumps(document).encode())
+
+
+def instance(port: int, health: Health = Health.PASSING, host: str = "10.0.0.1", **changes: Any) -> Instance:
+    made = Instance(InstanceId(f"i{port}"), USER, Address(host, port), health)
+    return dataclasses.replace(made, **changes)
+
+
+def ports(*members: tuple[Target, tuple[Instance, ...]]) -> list[list[int]]:
+    """The ports at each priority."""
+    message, _ = assignment(UPSTREAM, members)
+    found: dict[int, list[int]] = {}
+    for group in message.endpoints:
+        for entry in group.lb_endpoints:
+            found.setdefault(group.priority, []).append(entry.endpoint.address.socket_address.port_value)
+    assert sorted(found) == list(range(len(found)))
+    return [found[priority] for priority in sorted(found)]
+
+
+@pytest.mark.parametrize("kind", NodeKind)
+def test_a_cluster_without_policy_goes_round_without_limits(kind: NodeKind) -> None:
+    message = cluster(UPSTREAM, Policy(), kind)
+    assert message.lb_policy == xds.Cluster.ROUND_ROBIN
+    assert message.type == xds.Cluster.EDS
+    assert message.connect_timeout.ToMilliseconds() == 2_500
+    assert message.circuit_breakers.thresholds[0].max_requests.value == 2**32 - 1
+    assert not message.HasField("outlier_detection")
+
+
+def test_only_envoy_is_told_about_http2() -> None:
+    assert not cluster(UPSTREAM, Policy(), NodeKind.GRPC).typed_extension_protocol_options
+    assert xds.HTTP_OPTIONS in cluster(UPSTREAM, Policy(), NodeKind.ENVOY).typed_extension_protocol_options
+
+
+def test_ring_hash_outliers_and_limits_reach_the_cluster() -> None:
+    message = cluster(
+        UPSTREAM,
+        policy(
+            load_balancing={"policy": "ring_hash", "hash_on_header": "x", "minimum_ring_size": 16},
+            outlier_detection={"failure_percentage": 30, "request_volume": 7},
+            max_concurrent_requests=9,
+        ),
+        NodeKind.GRPC,
+    )
+    assert message.lb_policy == xds.Cluster.RING_HASH
+    assert message.ring_hash_lb_config.minimum_ring_size.value == 16
+    assert message.circuit_breakers.thresholds[0].max_requests.value == 9
+    outliers = message.outlier_detection
+    assert outliers.failure_percentage_threshold.value == 30
+    assert outliers.failure_percentage_request_volume.value == 7
+    assert outliers.enforcing_failure_percentage.value == 100
+    assert outliers.HasField("enforcing_success_rate")
+    assert outliers.enforcing_success_rate.value == 0
+
+
+def test_only_the_well_get_traffic() -> None:
+    everyone = tuple(instance(number + 1, health) for number, health in enumerate(Health))
+    assert ports((TARGET, everyone)) == [[1, 2]]
+    strict = dataclasses.replace(TARGET, only_passing=True)
+    assert ports((strict, everyone)) == [[1]]
+
+
+def test_nobody_well_is_an_honest_empty_set() -> None:
+    assert ports((TARGET, (instance(1, Health.CRITICAL),))) == []
+
+
+def test_failover_is_the_next_priority_without_gaps() -> None:
+    one, two = instance(1), instance(2)
+    assert ports((TARGET, (one,)), (RESERVE, (two,))) == [[1], [2]]
+    assert ports((TARGET, ()), (RESERVE, (two,))) == [[2]]
+    assert ports((TARGET, (one,)), (RESERVE, (one, two))) == [[1], [2]]
+    assert ports((TARGET, (one,)), (RESERVE, (one,))) == [[1]]
+
+
+def test_an_address_counts_once_though_a_ghost_has_it_too() -> None:
+    ghost = instance(1, id=InstanceId("ghost"))
+    assert ports((TARGET, (ghost, instance(1), instance(2)))) == [[1, 2]]
+    critical = instance(1, Health.CRITICAL, id=InstanceId("a-ghost"))
+    assert ports((TARGET, (critical, instance(1)))) == [[1]]
+
+
+def test_a_host_name_is_left_out_aloud() -> None:
+    message, problems = assignment(UPSTREAM, ((TARGET, (instance(1, host="db.local"), instance(2, host="::1"))),))
+    assert len(message.endpoints[0].lb_endpoints) == 1
+    assert problems == ["instance i1 is left out: db.local:1 is not an IP address and a port"]
+
+
+def test_localities_come_from_meta_and_weigh_what_their_instances_weigh() -> None:
+    members = (
+        instance(1, meta={"region": "eu", "zone": "b"}),
+        instance(2, meta={"region": "eu", "zone": "a"}),
+        instance(3, meta={"region": "eu", "zone": "a"}),
+    )
+    message, _ = assignment(UPSTREAM, ((TARGET, members),))
+    found = [(group.locality.zone, group.load_balancing_weight.value) for group in message.endpoints]
+    assert found == [("a", 2), ("b", 1)]
+
+
+def test_unequal_weights_become_localities_which_grpc_honours() -> None:
+    members = (instance(1, weight=9), instance(2, weight=1), instance(3, weight=1), instance(4, weight=0))
+    message, _ = assignment(UPSTREAM, ((TARGET, members),))
+    found = [(group.locality.sub_zone, group.load_balancing_weight.value) for group in message.endpoints]
+    assert found == [("weight-1", 2), ("weight-9", 9)]
