@@ -113,7 +113,6 @@ class Agent:
             if found is not None:  # a repeated registration keeps the state that was observed
                 check = replace(check, status=found.row.status, output=found.row.output)  # noqa: PLW2901
             self._add_check(check, spec, now)
-        self._refresh_checks_of(service)
 
     def deregister(self, service_id: str) -> None:
         """Remove a service with its checks; one that is not there is no error."""
@@ -269,14 +268,6 @@ class Agent:
         self.checks[row.id] = LocalCheck(row=row, spec=None, critical_since=now)
         self.catalog.store.next()
         self.catalog.put_check(row)
-
-    def _refresh_checks_of(self, service: Service) -> None:
-        for item in self.checks.values():
-            if item.row.service_id == service.id and (
-                item.row.service_name != service.name or item.row.service_tags != service.tags
-            ):
-                item.row = replace(item.row, service_name=service.name, service_tags=service.tags)
-                self.catalog.put_check(item.row)
 
     def _publish(self, item: LocalCheck, now: float) -> None:
         item.published_output = now

@@ -10,7 +10,7 @@ instance of a service goes, its topic would be forgotten with it; readers of a s
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from meshwright.standins.registry.faults import refused
 from meshwright.standins.registry.rows import Check, Node, Service
@@ -142,24 +142,17 @@ class Catalog:
             return self.store.last(EXTINCTION)
         return self.store.last(NODES, SERVICES, CHECKS)
 
-    def health(self, name: str) -> list[dict[str, Any]]:
-        """The entries of `/v1/health/service/<name>`, unfiltered."""
-        return [
-            {
-                "Node": self.nodes[service.node].json(),
-                "Service": service.json(),
-                "Checks": [check.json() for check in self.checks_for(service)],
-            }
-            for service in self.instances(name)
-        ]
-
     # -- bookkeeping
 
     def _topics_of(self, node: str) -> Iterator[str]:
         return (service_topic(service.name) for (owner, _), service in self.services.items() if owner == node)
 
     def _touch_check(self, check: Check) -> None:
-        names = [service_topic(check.service_name)] if check.service_id else list(self._topics_of(check.node))
+        if not check.service_id:
+            names = list(self._topics_of(check.node))
+        else:
+            service = self.services.get((check.node, check.service_id))
+            names = [service_topic(service.name if service else check.service_name)]
         self.store.touch(CHECKS, *names)
 
     def _drop_check(self, check: Check) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshwright.standins.registry import durations
+from meshwright.standins.registry.customization import digest
 from meshwright.standins.registry.decode import encode
 from meshwright.standins.registry.entries import DEFAULTS, PROXY, RESOLVER, ROUTE, ROUTER, SPLITTER, SUBSET, weight
 from meshwright.standins.registry.faults import refused
@@ -63,11 +64,19 @@ class Target:
         return ".".join(part for part in parts if part)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a chain is compiled for (`datacenter`), and where it will be used (`here`)."""
+
+    datacenter: str
+    here: str
+    trust_domain: str
+
+
 @dataclass
 class _Compiler:
     service: str
-    datacenter: str
-    trust_domain: str
+    place: Place
     find: Find
     overrides: Overrides
     protocol: str = ""
@@ -99,13 +108,13 @@ class _Compiler:
         service = destination.get("Service") or self.service
         subset, namespace = destination.get("ServiceSubset", ""), destination.get("Namespace") or NAMESPACE
         if subset or namespace != NAMESPACE:
-            following = self.resolver(Target(service, self.datacenter, subset, namespace))
+            following = self.resolver(Target(service, self.place.datacenter, subset, namespace))
         else:
             following = self.splitter_or_resolver(service)
         return {"Definition": encode(route, ROUTE), "NextNode": following}
 
     def splitter_or_resolver(self, service: str) -> str:
-        return self.splitter(service) or self.resolver(Target(service, self.datacenter))
+        return self.splitter(service) or self.resolver(Target(service, self.place.datacenter))
 
     def splitter(self, service: str) -> str | None:
         key = f"splitter:{service}.{NAMESPACE}"
@@ -122,7 +131,8 @@ class _Compiler:
         self.add("splitter", f"{service}.{NAMESPACE}", {"Splits": splits})
         self.advanced = True
         for split in entry["Splits"]:
-            splits.append({"Weight": split["Weight"], "NextNode": self.branch(service, split)})
+            # One at a time: a circle meets this node while it has only some of its splits.
+            splits.append({"Weight": split["Weight"], "NextNode": self.branch(service, split)})  # noqa: PERF401
         return key
 
     def branch(self, service: str, split: Mapping[str, Any]) -> str:
@@ -132,7 +142,7 @@ class _Compiler:
             inner = self.splitter(name)
             if inner is not None:
                 return inner
-        return self.resolver(Target(name, self.datacenter, subset, namespace))
+        return self.resolver(Target(name, self.place.datacenter, subset, namespace))
 
     def resolver(self, target: Target) -> str:
         target, entry = self.resolve(target)
@@ -204,7 +214,7 @@ class _Compiler:
         return {"ConnectTimeout": durations.show(timeout), **default, "Target": target.id}
 
     def describe(self, target: Target, entry: Entry) -> dict[str, Any]:
-        sni = f"{target.id}.internal.{self.trust_domain}"
+        sni = f"{target.id}.internal.{self.place.trust_domain}"
         subset = {"ServiceSubset": target.subset} if target.subset else {}
         external = (self.find(DEFAULTS, target.service) or {}).get("ExternalSNI")
         if external:
@@ -231,7 +241,7 @@ class _Compiler:
 
     def gateway(self, target: Target) -> dict[str, str]:
         """Gateways matter only on the way to another datacenter."""
-        if target.datacenter == self.datacenter:
+        if target.datacenter == self.place.here:
             return {}
         own = ((self.find(DEFAULTS, target.service) or {}).get("MeshGateway") or {}).get("Mode", "")
         everywhere = ((self.find(PROXY, "global") or {}).get("MeshGateway") or {}).get("Mode", "")
@@ -288,12 +298,10 @@ def _rewritten(target: Target, to: Mapping[str, Any], datacenter: str) -> Target
     )
 
 
-def compile_chain(
-    service: str, datacenter: str, trust_domain: str, find: Find, overrides: Overrides | None = None
-) -> dict[str, Any]:
+def compile_chain(service: str, place: Place, find: Find, overrides: Overrides | None = None) -> dict[str, Any]:
     """The chain of a service as Consul writes it under "Chain"; a fault where the graph is not valid."""
     overrides = overrides or Overrides()
-    compiler = _Compiler(service, datacenter, trust_domain, find, overrides)
+    compiler = _Compiler(service, place, find, overrides)
     start = compiler.start()
     _refuse_circles(start, compiler.nodes)
     _flatten(compiler.nodes)
@@ -307,8 +315,6 @@ def compile_chain(
 
 
 def _document(compiler: _Compiler, start: str, nodes: dict[str, Any]) -> dict[str, Any]:
-    from meshwright.standins.registry.customization import digest
-
     protocol = compiler.protocol
     if compiler.overrides.protocol and compiler.overrides.protocol != protocol:
         protocol = compiler.customized["protocol"] = compiler.overrides.protocol
@@ -316,7 +322,7 @@ def _document(compiler: _Compiler, start: str, nodes: dict[str, Any]) -> dict[st
     return {
         "ServiceName": compiler.service,
         "Namespace": NAMESPACE,
-        "Datacenter": compiler.datacenter,
+        "Datacenter": compiler.place.datacenter,
         **custom,
         "Protocol": protocol,
         "StartNode": start,

@@ -41,13 +41,15 @@ class Struct:
 
     fields: tuple[Field, ...]
     by_key: Mapping[str, Field] = field(init=False)
+    by_any_key: Mapping[str, Field] = field(init=False)
+    """With the snake_case aliases that the weak decoder knows for every field."""
 
     def __post_init__(self) -> None:
         keys = {item.name.lower(): item for item in self.fields}
         for item in self.fields:
-            keys.setdefault(snake(item.name), item)
             keys.update(dict.fromkeys(item.aliases, item))
         object.__setattr__(self, "by_key", keys)
+        object.__setattr__(self, "by_any_key", {**{snake(item.name): item for item in self.fields}, **keys})
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _weak_struct(
     found: dict[str, Any] = {}
     extra: list[str] = []
     for key, item in value.items():
-        known = shape.by_key.get(key.lower())
+        known = shape.by_any_key.get(key.lower())
         if known is None:
             extra.append(f"{path}{key}")
         elif item is not None:
@@ -187,12 +189,7 @@ def _weak_struct(
 
 def _weak(value: Any, kind: Any, path: str, unknown: list[str], wrong: list[str]) -> Any:
     if isinstance(kind, Struct):
-        if isinstance(value, list) and len(value) == 1:  # HCL wraps a block in a list
-            value = value[0]
-        if not isinstance(value, dict):
-            wrong.append(f"'{path}' expected a map, got '{_go_kind(value)}'")
-            return {}
-        return _weak_struct(value, kind, f"{path}.", unknown, wrong)
+        return _weak_block(value, kind, path, unknown, wrong)
     if isinstance(kind, Many):
         items: Sequence[Any] = value if isinstance(value, list) else [value]
         return [_weak(item, kind.item, f"{path}[{at}]", unknown, wrong) for at, item in enumerate(items)]
@@ -201,9 +198,16 @@ def _weak(value: Any, kind: Any, path: str, unknown: list[str], wrong: list[str]
             wrong.append(f"'{path}' expected a map, got '{_go_kind(value)}'")
             return {}
         return {key: _weak(item, kind.item, f"{path}[{key}]", unknown, wrong) for key, item in value.items()}
-    if kind == "any":
-        return value
-    return _weak_scalar(value, kind, path, wrong)
+    return value if kind == "any" else _weak_scalar(value, kind, path, wrong)
+
+
+def _weak_block(value: Any, kind: Struct, path: str, unknown: list[str], wrong: list[str]) -> Any:
+    if isinstance(value, list) and len(value) == 1:  # HCL wraps a block in a list
+        value = value[0]
+    if not isinstance(value, dict):
+        wrong.append(f"'{path}' expected a map, got '{_go_kind(value)}'")
+        return {}
+    return _weak_struct(value, kind, f"{path}.", unknown, wrong)
 
 
 def _weak_scalar(value: Any, kind: str, path: str, wrong: list[str]) -> Any:
@@ -282,6 +286,10 @@ def _encode(value: Any, kind: Any) -> Any:
         return None if value is None else {key: _encode(value[key], kind.item) for key in sorted(value)}
     if value is None:
         return _ZERO[kind]
+    return _encode_scalar(value, kind)
+
+
+def _encode_scalar(value: Any, kind: str) -> Any:
     if kind == "duration":
         return durations.show(value)
     if kind == "float" and float(value).is_integer():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from meshwright.standins.registry.booleans import read_bool
 from meshwright.standins.registry.faults import refused
 
 Predicate = Callable[[Any], bool]
@@ -29,6 +30,7 @@ class ListOf:
 Shape = Mapping[str, Any]
 """Field name -> "string", "int", "bool", "strings" (a list), "map" (of strings), a nested shape, or a ListOf."""
 
+_ADDRESS: Shape = {"Address": "string", "Port": "int"}
 _WEIGHTS: Shape = {"Passing": "int", "Warning": "int"}
 _PROXY: Shape = {
     "DestinationServiceName": "string",
@@ -99,18 +101,21 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?$")
-_SELECTOR = re.compile(r"[A-Za-z][A-Za-z0-9_/]*(\.[A-Za-z0-9][A-Za-z0-9_/]*)*$")
-_SCALARS = ("string", "int", "bool")
+_SELECTOR = re.compile(r"[A-Za-z][A-Za-z0-9_/]*(\.[A-Za-z][A-Za-z0-9_/]*)*$")
 
 
 def compile_filter(text: str, shape: Shape) -> Predicate:
     """The predicate that `text` says; a fault in Consul's words where it does not parse or names no such field."""
-    if not text.strip():
+    if not text:
         return lambda _: True
     try:
         return _Parser(text, shape).parse()
     except ValueError as error:
         raise refused(f"Failed to create boolean expression evaluator: {error}") from None
+
+
+class _CoercionError(Exception):
+    """The value is not of the kind that the selector has."""
 
 
 @dataclass(frozen=True)
@@ -233,20 +238,24 @@ class _Parser:
             if negated:
                 shown = {"Is Empty": "Is Not Empty"}.get(shown, f"Not {shown}")
             raise ValueError(f'Invalid match operator "{shown}" for selector "{name}"')
-        test = _test(operator, kind, value)
+        try:
+            test = _test(operator, kind, value)
+        except _CoercionError as error:
+            raise ValueError(f'Failed to coerce value "{value}" for selector "{name}": {error}') from None
+        # A key that a map does not have: Consul's language lets `matches` hold, whatever the pattern.
+        absent = negated or operator == "matches"
 
-        def holds(row: Any) -> bool:
-            found = [item for item in _walk(row, selector) if item is not _MISSING]
-            return any(test(item) for item in found)
+        def holds(item: Any) -> bool:
+            return absent if item is _MISSING else test(item) is not negated
 
-        return (lambda row: not holds(row)) if negated else holds
+        return lambda row: any(holds(item) for item in _walk(row, selector, self._shape))
 
     def _peek(self) -> _Token:
         return self._tokens[self._next]
 
     def _word(self, word: str) -> bool:
         token = self._peek()
-        if token.kind == "word" and token.text.lower() == word:
+        if token.kind == "word" and token.text == word:
             self._next += 1
             return True
         return False
@@ -266,29 +275,37 @@ class _Parser:
 _MISSING = object()
 
 
-def _walk(row: Any, selector: tuple[str, ...]) -> list[Any]:
+_ZERO = {"string": "", "int": 0, "bool": False}
+
+
+def _walk(row: Any, selector: tuple[str, ...], shape: Any) -> list[Any]:
+    """The values that a selector names: one, or as many as a list on the way has elements."""
     if not selector:
         return [row]
-    if isinstance(row, list):
-        return [found for item in row for found in _walk(item, selector)]
-    if not isinstance(row, Mapping) or selector[0] not in row:
-        return [_MISSING]
-    return _walk(row[selector[0]], selector[1:])
+    if isinstance(shape, ListOf):
+        return [found for item in row or () for found in _walk(item, selector, shape.shape)]
+    part, rest = selector[0], selector[1:]
+    row = row if isinstance(row, Mapping) else {}
+    if shape in ("map", "addresses"):
+        inner = "string" if shape == "map" else _ADDRESS
+        return _walk(row[part], rest, inner) if part in row else [_MISSING]
+    kind = shape[part]
+    return _walk(row.get(part, _ZERO.get(kind) if isinstance(kind, str) else None), rest, kind)
 
 
 def _kind_of(selector: tuple[str, ...], shape: Shape) -> Any:
     kind: Any = shape
-    for part in selector:
+    for number, part in enumerate(selector, start=1):
         if isinstance(kind, ListOf):
             kind = kind.shape
         if kind == "map":
             kind = "string"
         elif kind == "addresses":
-            kind = {"Address": "string", "Port": "int"}
+            kind = _ADDRESS
         elif isinstance(kind, Mapping) and part in kind:
             kind = kind[part]
         else:
-            raise ValueError(f'Selector "{".".join(selector)}" is not valid')
+            raise ValueError(f'Selector "{".".join(selector[:number])}" is not valid')
     return kind
 
 
@@ -317,8 +334,11 @@ def _test(operator: str, kind: Any, value: str) -> Predicate:
         try:
             number = int(value)
         except ValueError:
-            raise ValueError(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
+            raise _CoercionError(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
         return lambda found: found == number
     if kind == "bool":
-        return lambda found: found is (value.lower() in ("1", "t", "true"))
+        truth = read_bool(value)
+        if truth is None:
+            raise _CoercionError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        return lambda found: found is truth
     return lambda found: found == value

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any
 from meshwright.standins.registry import durations
 from meshwright.standins.registry.agent import CheckSpec
 from meshwright.standins.registry.decode import Field, Many, Named, Struct, parse_json, strict
-from meshwright.standins.registry.faults import bad_request
+from meshwright.standins.registry.faults import bad_request, refused
 from meshwright.standins.registry.rows import CRITICAL, STATUSES, Check, Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CHECK_FIELDS = (
-    Field("CheckID"),
-    Field("ID"),
     Field("Name"),
     Field("Status"),
     Field("Notes"),
-    Field("ScriptArgs", Many("string"), aliases=("args",)),
+    Field("ScriptArgs", Many("string"), aliases=("args", "script_args")),
     Field("HTTP"),
     Field("Header", Named(Many("string"))),
     Field("Method"),
@@ -30,23 +28,25 @@ _CHECK_FIELDS = (
     Field("Interval", "duration"),
     Field("AliasNode"),
     Field("AliasService"),
-    Field("DockerContainerID"),
+    Field("DockerContainerID", aliases=("docker_container_id",)),
+    Field("ServiceID", aliases=("service_id",)),
     Field("Shell"),
     Field("GRPC"),
     Field("GRPCUseTLS", "bool"),
-    Field("TLSSkipVerify", "bool"),
+    Field("TLSSkipVerify", "bool", aliases=("tls_skip_verify",)),
     Field("Timeout", "duration"),
     Field("TTL", "duration"),
     Field("SuccessBeforePassing", "int"),
     Field("FailuresBeforeCritical", "int"),
-    Field("DeregisterCriticalServiceAfter", "duration"),
+    Field("DeregisterCriticalServiceAfter", "duration", aliases=("deregister_critical_service_after",)),
     Field("OutputMaxSize", "int"),
     Field("ProxyHTTP"),
     Field("ProxyGRPC"),
 )
-_CHECK = Struct(_CHECK_FIELDS)
-_REGISTER_CHECK = Struct((*_CHECK_FIELDS, Field("ServiceID"), Field("Token"), Field("Namespace")))
+_CHECK = Struct((Field("CheckID"), *_CHECK_FIELDS))
+_REGISTER_CHECK = Struct((Field("ID"), *_CHECK_FIELDS, Field("Token"), Field("Namespace")))
 _WEIGHTS = Struct((Field("Passing", "int"), Field("Warning", "int")))
+_ADDRESSES = Named(Struct((Field("Address"), Field("Port", "int"))))
 _SERVICE = Struct(
     (
         Field("Kind"),
@@ -54,14 +54,14 @@ _SERVICE = Struct(
         Field("Name"),
         Field("Tags", Many("string")),
         Field("Address"),
-        Field("TaggedAddresses", Named(Struct((Field("Address"), Field("Port", "int"))))),
+        Field("TaggedAddresses", _ADDRESSES, aliases=("tagged_addresses",)),
         Field("Meta", Named("string")),
         Field("Port", "int"),
         Field("Check", _CHECK),
         Field("Checks", Many(_CHECK)),
         Field("Weights", _WEIGHTS),
         Field("Token"),
-        Field("EnableTagOverride", "bool"),
+        Field("EnableTagOverride", "bool", aliases=("enable_tag_override",)),
         Field("Proxy", "any"),
         Field("Connect", "any"),
     )
@@ -78,7 +78,8 @@ _MIN_DEREGISTER = 60.0
 def decode(body: bytes, shape: Struct) -> dict[str, Any]:
     """The body as `shape`; a fault in Consul's words where it is not."""
     try:
-        return strict(parse_json(body), shape)
+        value = parse_json(body)
+        return {} if value is None else strict(value, shape)
     except ValueError as error:
         raise bad_request(f"Request decode failed: {error}") from None
 
@@ -113,6 +114,7 @@ def service(body: bytes, node: str, *, min_deregister: float) -> tuple[Service, 
         port=form.get("Port", 0),
         weights=_weights(form),
         enable_tag_override=form.get("EnableTagOverride", False),
+        native=bool((form.get("Connect") or {}).get("Native")),
     )
     forms = [*([form["Check"]] if form.get("Check") else []), *form.get("Checks", [])]
     for item in forms:
@@ -128,8 +130,10 @@ def check(body: bytes, node: str, *, min_deregister: float) -> tuple[Check, Chec
     name = form.get("Name", "")
     if not name:
         raise bad_request("Missing check name")
+    if form.get("Status") and form["Status"] not in STATUSES:
+        raise bad_request("Bad check status")
     _validate(form)
-    check_id = form.get("CheckID") or form.get("ID") or name
+    check_id = form.get("ID") or name
     spec = _spec(form, check_id, form.get("ServiceID", ""), min_deregister)
     return _row(form, node, check_id, name, spec), spec
 
@@ -138,7 +142,7 @@ def _service_check(
     row: Service, form: Mapping[str, Any], number: int, count: int, min_deregister: float
 ) -> tuple[Check, CheckSpec]:
     default = f"service:{row.id}" if count == 1 else f"service:{row.id}:{number}"
-    check_id = form.get("CheckID") or form.get("ID") or default
+    check_id = form.get("CheckID") or default
     spec = _spec(form, check_id, row.id, min_deregister)
     name = form.get("Name") or f"Service '{row.name}' check"
     made = _row(form, row.node, check_id, name, spec, service_name=row.name, service_tags=row.tags)
@@ -196,8 +200,6 @@ def _spec(form: Mapping[str, Any], check_id: str, service_id: str, min_deregiste
 def _validate(form: Mapping[str, Any]) -> None:
     polled = any(form.get(kind) for kind in ("HTTP", "TCP", "GRPC", "ScriptArgs"))
     interval, ttl = form.get("Interval", 0), form.get("TTL", 0)
-    if form.get("ScriptArgs"):
-        raise bad_request("Scripts are disabled on this agent; to enable, configure 'enable_script_checks'")
     if interval > 0 and ttl > 0:
         raise bad_request("Invalid check: Interval and TTL cannot both be specified")
     if polled and interval <= 0:
@@ -206,6 +208,10 @@ def _validate(form: Mapping[str, Any]) -> None:
         raise bad_request("Invalid check: TTL must be > 0 for TTL checks")
     if form.get("Status") and form["Status"] not in STATUSES:
         raise bad_request("Status for checks must 'passing', 'warning', 'critical'")
+    if form.get("ScriptArgs"):
+        raise refused(
+            "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
+        )
 
 
 def _weights(form: Mapping[str, Any]) -> tuple[int, int]:

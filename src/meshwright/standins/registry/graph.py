@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from meshwright.standins.registry.chains import compile_chain
-from meshwright.standins.registry.entries import DEFAULTS, GLOBAL, PROXY, RESOLVER, ROUTER, SPLITTER
+from meshwright.standins.registry.chains import Place, compile_chain
+from meshwright.standins.registry.entries import GLOBAL, PROXY, RESOLVER, ROUTER, SPLITTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +67,8 @@ class ConfigEntries:
         self.store.touch(ENTRIES, entry_topic(kind, name), kind_topic(kind))
 
     def of_kind(self, kind: str) -> list[Entry]:
-        """The entries of a kind by name."""
-        return [self.entries[key] for key in sorted(self.entries) if key[0] == kind]
+        """The entries of a kind by name; without a kind, all."""
+        return [self.entries[key] for key in sorted(self.entries) if kind in ("", key[0])]
 
     def find(self, kind: str, name: str) -> Entry | None:
         """One entry."""
@@ -78,8 +78,8 @@ class ConfigEntries:
         def find(kind: str, name: str) -> Entry | None:
             return proposed if (kind, name) == changed else self.find(kind, name)
 
-        for name in sorted(self._affected(changed)):
-            compile_chain(name, self.datacenter, "trust-domain.consul", find)
+        for name in sorted(self._affected(changed), key=lambda name: (name != changed[1], name)):
+            compile_chain(name, Place(self.datacenter, self.datacenter, "trust-domain.consul"), find)
 
     def _affected(self, changed: Key) -> set[str]:
         """The services whose chains may change: the entry's own, and those that name it one step away."""
@@ -100,6 +100,3 @@ def _related(entry: Entry) -> Iterator[str]:
         yield entry["Redirect"].get("Service") or entry["Name"]
     for failover in (entry.get("Failover") or {}).values():
         yield failover.get("Service") or entry["Name"]
-
-
-__all__ = ["DEFAULTS", "ENTRIES", "ConfigEntries", "entry_topic", "kind_topic"]

@@ -87,7 +87,7 @@ class KeyValues:
     sessions: dict[str, Session] = field(default_factory=dict)
     _expires: dict[str, float] = field(default_factory=dict)
     _delayed: dict[str, float] = field(default_factory=dict)
-    _graves: dict[str, int] = field(default_factory=dict)
+    graves: dict[str, int] = field(default_factory=dict)
 
     # -- keys
 
@@ -161,7 +161,7 @@ class KeyValues:
     def index_under(self, prefix: str) -> int:
         """The index of the last change under a prefix; of any key where nothing ever was under it."""
         found = [pair.modify_index for key, pair in self.pairs.items() if key.startswith(prefix)]
-        found += [index for key, index in self._graves.items() if key.startswith(prefix)]
+        found += [index for key, index in self.graves.items() if key.startswith(prefix)]
         return max(found) if found and prefix else self.store.last(KVS, TOMBSTONES)
 
     # -- sessions
@@ -202,7 +202,7 @@ class KeyValues:
             else:
                 self._set(pair, replace(pair, session=""))
             if session.lock_delay:
-                self._delayed[pair.key] = now + durations.seconds(session.lock_delay)
+                self._delayed[pair.key] = now + durations.seconds(min(session.lock_delay, MAX_LOCK_DELAY))
         self.store.touch(SESSIONS, session_topic(session_id))
 
     def expire(self, now: float) -> None:
@@ -231,12 +231,12 @@ class KeyValues:
         created = found.create_index if found else index
         lock_index = max(pair.lock_index, found.lock_index if found else 0)
         self.pairs[pair.key] = replace(pair, lock_index=lock_index, create_index=created, modify_index=index)
-        self._graves.pop(pair.key, None)
+        self.graves.pop(pair.key, None)
         self.store.touch(KVS, key_topic(pair.key))
 
     def _remove(self, key: str) -> None:
         del self.pairs[key]
-        self._graves[key] = self.store.index
+        self.graves[key] = self.store.index
         self.store.touch(KVS, TOMBSTONES, key_topic(key))
 
 
@@ -282,9 +282,9 @@ def make_session(form: dict[str, Any], node: str) -> Session:
 
 
 def lock_delay(value: int | None) -> int:
-    """Nanoseconds; a small bare number means seconds, none the default, at most a minute."""
+    """Nanoseconds; a small bare number means seconds, none the default."""
     if value is None:
         return DEFAULT_LOCK_DELAY
     if 0 < value < 1000:  # noqa: PLR2004 - Consul's guess at what was meant
         value *= durations.SECOND
-    return min(value, MAX_LOCK_DELAY)
+    return value

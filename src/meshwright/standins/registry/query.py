@@ -41,6 +41,8 @@ class Read:
     status: int = 200
     text: str | None = None
     """Answer with this text instead of the value's JSON."""
+    null: bool = False
+    """Answer JSON's null where the value is None, instead of nothing."""
 
 
 class Waiting:
@@ -94,7 +96,7 @@ def respond(request: web.Request, found: Read) -> web.Response:
     }
     if found.text is not None:
         return web.Response(status=found.status, text=found.text, headers=headers)
-    if found.value is None:
+    if found.value is None and not found.null:
         return web.Response(status=found.status, headers=headers)
     return as_json(request, found.value, headers, found.status)
 
@@ -141,10 +143,3 @@ def _consistency(request: web.Request) -> str:
     if "stale" in request.query:
         return "stale"
     return "consistent" if "consistent" in request.query else "leader"
-
-
-def read_bool(text: str) -> bool | None:
-    """Go's ParseBool; None where it would not parse."""
-    if text in ("1", "t", "T", "TRUE", "true", "True"):
-        return True
-    return False if text in ("0", "f", "F", "FALSE", "false", "False") else None

@@ -12,11 +12,12 @@ from aiohttp import web
 
 from meshwright.standins.registry import forms
 from meshwright.standins.registry.agent import aggregate, health_json
+from meshwright.standins.registry.booleans import read_bool
 from meshwright.standins.registry.catalog import SERVICES
 from meshwright.standins.registry.faults import Fault, bad_request
 from meshwright.standins.registry.filters import AGENT_CHECK, AGENT_SERVICE, compile_filter
 from meshwright.standins.registry.presence import agent_self, members
-from meshwright.standins.registry.query import as_json, blocking_wait, read_bool
+from meshwright.standins.registry.query import as_json, blocking_wait
 from meshwright.standins.registry.rows import CRITICAL, PASSING, WARNING
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class AgentRoutes:
 
     async def deregister(self, request: web.Request) -> web.Response:
         """Remove a service."""
-        self._agent.deregister(_id(request, "Missing service ID"))
+        self._agent.deregister(_id(request, "ServiceID missing", status=500))
         return web.Response()
 
     async def maintain_service(self, request: web.Request) -> web.Response:
@@ -131,7 +132,7 @@ class AgentRoutes:
 
     async def deregister_check(self, request: web.Request) -> web.Response:
         """Remove a check."""
-        self._agent.deregister_check(_id(request, "Missing check ID"))
+        self._agent.deregister_check(_id(request, "CheckID missing", status=500))
         return web.Response()
 
     async def pass_(self, request: web.Request) -> web.Response:
@@ -147,14 +148,14 @@ class AgentRoutes:
         return self._beat(request, CRITICAL)
 
     def _beat(self, request: web.Request, status: str) -> web.Response:
-        check_id = _id(request, "Missing check ID")
+        check_id = request.match_info["id"]
         self._agent.beat(check_id, status, request.query.get("note", ""), time.monotonic())
         return web.Response()
 
     async def update(self, request: web.Request) -> web.Response:
         """A TTL check says status and output in its body."""
         status, output = forms.update(await request.read())
-        self._agent.beat(_id(request, "Missing check ID"), status, output, time.monotonic())
+        self._agent.beat(request.match_info["id"], status, output, time.monotonic())
         return web.Response()
 
     async def health_by_id(self, request: web.Request) -> web.Response:
@@ -182,10 +183,10 @@ class AgentRoutes:
         return as_json(request, value, status=code)
 
 
-def _id(request: web.Request, missing: str) -> str:
+def _id(request: web.Request, missing: str, status: int = 400) -> str:
     found = request.match_info["id"]
     if not found:
-        raise bad_request(missing)
+        raise Fault(status, missing)
     return found
 
 

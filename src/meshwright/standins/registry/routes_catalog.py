@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshwright.standins.registry import catalog as topics
+from meshwright.standins.registry.booleans import read_bool
 from meshwright.standins.registry.catalog import service_topic
 from meshwright.standins.registry.faults import bad_request
-from meshwright.standins.registry.filters import CHECK, HEALTH_SERVICE, NODE, SERVICE_NODE, compile_filter
-from meshwright.standins.registry.query import Read, as_json, check_datacenter, read_bool
+from meshwright.standins.registry.filters import CHECK, HEALTH_SERVICE, NODE, SERVICE, SERVICE_NODE, compile_filter
+from meshwright.standins.registry.query import Read, as_json, check_datacenter
 from meshwright.standins.registry.registration import deregister, register
 from meshwright.standins.registry.rows import PASSING
 
@@ -91,15 +92,16 @@ class CatalogRoutes:
     async def node(self, request: web.Request) -> web.Response:
         """A node with its services; null where there is none."""
         name = _name(request, "Missing node name")
+        matches = _filter(request, SERVICE)
 
         def read() -> Read:
             watched = (topics.NODES, topics.SERVICES)
             node = self._catalog.nodes.get(name)
             if node is None:
-                return Read(None, self._store.last(*watched), watched, text="null")
+                return Read(None, self._store.last(*watched), watched, null=True)
             owned = sorted(key for key in self._catalog.services if key[0] == name)
             services = {key[1]: self._catalog.services[key].json() for key in owned}
-            value = {"Node": node.json(), "Services": services}
+            value = {"Node": node.json(), "Services": {key: row for key, row in services.items() if matches(row)}}
             return Read(value, self._store.last(*watched), watched)
 
         return await self._answer(request, read)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.standins.registry import entries
-from meshwright.standins.registry.chains import Overrides, compile_chain
+from meshwright.standins.registry.chains import Overrides, Place, compile_chain
 from meshwright.standins.registry.decode import Field, Struct, parse_json, weak
 from meshwright.standins.registry.faults import Fault, bad_request
 from meshwright.standins.registry.graph import ENTRIES, entry_topic, kind_topic
@@ -59,14 +59,13 @@ class ConfigRoutes:
     async def get(self, request: web.Request) -> web.Response:
         """One entry, or all of a kind."""
         kind, slash, name = request.match_info["path"].partition("/")
-        if not kind:
-            raise Fault(404, "Must provide either a kind or both kind and name")
         check_datacenter(request, self._state.datacenter)
         try:
-            entries.known_kind(kind)
+            if kind:
+                entries.known_kind(kind)
         except ValueError as error:
             raise Fault(500, str(error)) from None
-        read = (lambda: self._one(kind, name)) if slash and name else (lambda: self._all(kind))
+        read = (lambda: self._one(kind, name)) if slash else (lambda: self._all(kind))
         return await self._state.waiting.answer(request, read)
 
     def _one(self, kind: str, name: str) -> Read:
@@ -79,7 +78,7 @@ class ConfigRoutes:
 
     def _all(self, kind: str) -> Read:
         found = [entries.show(entry) for entry in self._entries.of_kind(kind)]
-        return Read(found, self._state.store.last(ENTRIES), (kind_topic(kind),))
+        return Read(found, self._state.store.last(ENTRIES), (kind_topic(kind) if kind else ENTRIES,))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Remove an entry."""
@@ -111,8 +110,8 @@ class ConfigRoutes:
             topics.add(entry_topic(kind, service))
             return self._entries.find(kind, service)
 
-        domain = self._state.identity.trust_domain
-        chain = compile_chain(name, datacenter, domain, find, overrides)
+        place = Place(datacenter, self._state.datacenter, self._state.identity.trust_domain)
+        chain = compile_chain(name, place, find, overrides)
         return Read({"Chain": chain}, self._state.store.last(ENTRIES), tuple(sorted(topics)))
 
 
@@ -124,7 +123,7 @@ def _overrides(body: bytes) -> Overrides:
     except ValueError as error:
         raise bad_request(f"Bad request: Request decoding failed: {error}") from None
     if isinstance(value, dict):  # what it does not know it ignores here
-        value = {key: item for key, item in value.items() if key.lower() in _OVERRIDES.by_key}
+        value = {key: item for key, item in value.items() if key.lower() in _OVERRIDES.by_any_key}
     form = weak(value, _OVERRIDES)
     mode = form.get("OverrideMeshGateway", {}).get("Mode", "")
     if mode not in _GATEWAY_MODES:

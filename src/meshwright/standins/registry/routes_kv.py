@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -238,4 +239,4 @@ def number(request: web.Request, name: str) -> int | None:
 def _refuse_conflict(request: web.Request, *pairs: tuple[str, str]) -> None:
     for first, second in pairs:
         if first in request.query and second in request.query:
-            raise bad_request(f"Conflicting flags: {request.query_string}")
+            raise bad_request(f"Conflicting flags: {urlencode(sorted(request.query.items()))}")

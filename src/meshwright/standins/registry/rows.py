@@ -55,6 +55,7 @@ class Service:
     port: int = 0
     weights: tuple[int, int] = (1, 1)
     enable_tag_override: bool = False
+    native: bool = False
     create_index: int = 0
     modify_index: int = 0
 
@@ -72,7 +73,7 @@ class Service:
             "Weights": self.weights_json(),
             "EnableTagOverride": self.enable_tag_override,
             "Proxy": {"MeshGateway": {}, "Expose": {}},
-            "Connect": {},
+            "Connect": {"Native": True} if self.native else {},
             "CreateIndex": self.create_index,
             "ModifyIndex": self.modify_index,
         }
@@ -90,6 +91,7 @@ class Service:
             **tagged,
             "Weights": self.weights_json(),
             "EnableTagOverride": self.enable_tag_override,
+            **({"Connect": {"Native": True}} if self.native else {}),
         }
 
     def weights_json(self) -> dict[str, int]:
@@ -117,7 +119,7 @@ class Service:
             "ServicePort": self.port,
             "ServiceEnableTagOverride": self.enable_tag_override,
             "ServiceProxy": {"MeshGateway": {}, "Expose": {}},
-            "ServiceConnect": {},
+            "ServiceConnect": {"Native": True} if self.native else {},
             "CreateIndex": self.create_index,
             "ModifyIndex": self.modify_index,
         }

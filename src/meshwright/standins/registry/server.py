@@ -14,7 +14,7 @@ from aiohttp import web
 from meshwright import http, process
 from meshwright.config import setting
 from meshwright.standins.registry.presence import PAGE
-from meshwright.standins.registry.query import as_json
+from meshwright.standins.registry.query import as_json, check_datacenter
 from meshwright.standins.registry.routes_agent import AgentRoutes
 from meshwright.standins.registry.routes_catalog import CatalogRoutes
 from meshwright.standins.registry.routes_config import ConfigRoutes
@@ -22,6 +22,7 @@ from meshwright.standins.registry.routes_kv import KvRoutes
 from meshwright.standins.registry.routing import application
 from meshwright.standins.registry.runner import TICK, ChecksRunner
 from meshwright.standins.registry.state import State, new_identity
+from meshwright.standins.registry.txn import transact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,16 +98,28 @@ def _application(state: State) -> web.Application:
 
 def _status_routes(state: State) -> list[Route]:
     async def leader(request: web.Request) -> web.Response:
+        check_datacenter(request, state.datacenter)
         return as_json(request, state.server_address)
 
     async def peers(request: web.Request) -> web.Response:
+        check_datacenter(request, state.datacenter)
         return as_json(request, [state.server_address])
+
+    async def txn(request: web.Request) -> web.Response:
+        check_datacenter(request, state.datacenter)
+        status, value = transact(state.kv, await request.read(), time.monotonic())
+        return as_json(request, value, status=status)
 
     async def page(request: web.Request) -> web.Response:
         del request
         return web.Response(text=PAGE, content_type="text/html")
 
-    return [("GET", "/v1/status/leader", leader), ("GET", "/v1/status/peers", peers), ("GET", "/", page)]
+    return [
+        ("GET", "/v1/status/leader", leader),
+        ("GET", "/v1/status/peers", peers),
+        ("PUT", "/v1/txn", txn),
+        ("GET", "/", page),
+    ]
 
 
 async def _let_time_pass(state: State, reap_interval: float) -> None:

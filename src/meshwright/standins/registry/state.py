@@ -61,7 +61,14 @@ class State:
         self.catalog.put_node(
             Node(who.node, who.host, who.datacenter, who.node_id, addresses, {"consul-network-segment": ""})
         )
-        meta = {"raft_version": "3", "serf_protocol_current": "2", "version": VERSION}
+        meta = {
+            "non_voter": "false",
+            "raft_version": "3",
+            "serf_protocol_current": "2",
+            "serf_protocol_max": "5",
+            "serf_protocol_min": "1",
+            "version": VERSION,
+        }
         self.catalog.put_service(Service(who.node, "consul", "consul", meta=meta, port=who.port))
         self.catalog.put_check(
             Check(who.node, "serfHealth", "Serf Health Status", PASSING, output="Agent alive and reachable")

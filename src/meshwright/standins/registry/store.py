@@ -14,11 +14,12 @@ The parts are called topics and are plain strings: a table ("nodes"), a service 
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Store:
@@ -27,15 +28,34 @@ class Store:
     def __init__(self) -> None:
         self.index = 1
         self._moved: dict[str, int] = {}
+        self._held: set[str] | None = None
         self._waiters: defaultdict[str, set[Callable[[], None]]] = defaultdict(set)
 
     def next(self) -> int:
         """Begin a write: its index."""
-        self.index += 1
+        if self._held is None:
+            self.index += 1
         return self.index
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[set[str]]:
+        """One write made of several: a single index, and nobody wakes before the end.
+
+        Yields the topics touched so far; a caller that undoes its write empties the set.
+        """
+        self.next()
+        self._held = set()
+        try:
+            yield self._held
+        finally:
+            topics, self._held = self._held, None
+            self.touch(*topics)
 
     def touch(self, *topics: str) -> None:
         """The current write changed these topics: remember it and wake who waits for them."""
+        if self._held is not None:
+            self._held.update(topics)
+            return
         for topic in topics:
             self._moved[topic] = self.index
         for topic in topics:
