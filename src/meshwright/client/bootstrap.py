@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from meshwright.config import set_grpc_xds_bootstrap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from meshwright.config import ServiceConfig
     from meshwright.telemetry import Identity
 
@@ -47,13 +49,13 @@ _LOCK = threading.Lock()
 _GIVEN: list[tuple[str, ...]] = []
 
 
-def prepare(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> None:
+def prepare(config: ServiceConfig, identity: Identity, skew_ms: Callable[[], int | None]) -> None:
     """Hand gRPC the document, the first time; later it is too late, which is said where it matters."""
     control_planes = tuple(map(str, config.control_planes))
     with _LOCK:
         if not _GIVEN:
             _GIVEN.append(control_planes)
-            set_grpc_xds_bootstrap(json.dumps(document(config, identity, skew_ms)))
+            set_grpc_xds_bootstrap(json.dumps(document(config, identity, skew_ms())))
         elif control_planes not in _GIVEN:
             _GIVEN.append(control_planes)
             log.warning(

@@ -52,9 +52,17 @@ def open_xds(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"xds:///{name}", options=merged(options))
 
 
+def open_nowhere(name: str) -> grpc.aio.Channel:
+    """While no instance is known: calls fail at once, and the error says why."""
+    return grpc.aio.insecure_channel(f"unix:/nonexistent/no-instance-of-{name}-is-known")
+
+
 def open_static(addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
     """Round robin over those addresses, each call retried where nobody answered."""
-    scheme = "ipv6" if any(":" in address.host for address in addresses) else "ipv4"
-    target = f"{scheme}:{','.join(map(str, addresses))}"
+    # One scheme for a channel: where both families are about, the larger one it is.
+    v6 = [address for address in addresses if ":" in address.host]
+    v4 = [address for address in addresses if ":" not in address.host]
+    chosen, scheme = (v4, "ipv4") if len(v4) >= len(v6) else (v6, "ipv6")
+    target = f"{scheme}:{','.join(map(str, chosen))}"
     config = ("grpc.service_config", json.dumps(ROUND_ROBIN_CONFIG))
     return grpc.aio.insecure_channel(target, options=merged((config, *options)))

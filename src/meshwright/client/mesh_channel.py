@@ -16,8 +16,7 @@ from meshwright.interceptors.multicallables import StreamStream, StreamUnary, Un
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from meshwright.interceptors.client import ClientCalls
 
