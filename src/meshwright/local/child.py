@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
+from signal import SIGKILL, Signals
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
@@ -66,18 +66,18 @@ class Child:
     async def wait(self) -> int:
         """Wait for the end; ends what the process left in its group, and reads its last lines."""
         code = await self._process.wait()
-        self._signal_group(signal.SIGKILL)
+        self._signal_group(SIGKILL)
         # A grandchild that left the group may keep the pipe open for ever.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._reading, 1.0)
         return code
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal to the process and all in its group; nothing happens if it has ended."""
         if self.code is None:
             self._signal_group(number)
 
-    def _signal_group(self, number: signal.Signals) -> None:
+    def _signal_group(self, number: Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
@@ -101,5 +101,5 @@ def describe_end(code: int) -> str:
     if code >= 0:
         return f"exited with code {code}"
     with contextlib.suppress(ValueError):
-        return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by {Signals(-code).name}"
     return f"was ended by signal {-code}"

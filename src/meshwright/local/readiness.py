@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from meshwright.config import ConsulConfig, load
-from meshwright.consul import Blocking, Consul
 from meshwright.errors import MeshwrightError
 from meshwright.local.plan import HOST
 from meshwright.model import Health
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from meshwright.local.plan import Launch
+    from meshwright.model import Instance
 
 EVERY = 0.02
 """Seconds between two questions."""
@@ -38,7 +38,7 @@ async def until_ready(kind: str, launch: Launch) -> None:
         await _until_registered(launch)
         return
     ask = _question(kind, launch)
-    while not await _answer(ask):
+    while not await _answer(ask):  # noqa: ASYNC110 - another process cannot set an event here
         await asyncio.sleep(EVERY)
 
 
@@ -98,6 +98,8 @@ async def _serves(port: int) -> bool:
 
 async def _until_registered(launch: Launch) -> None:
     """Wait until Consul calls the instance passing, at the port that this process was given."""
+    from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
+
     config = load(ConsulConfig, launch.environment)
     index = 0
     async with Consul(config) as consul:
@@ -109,6 +111,12 @@ async def _until_registered(launch: Launch) -> None:
                 await asyncio.sleep(EVERY)
                 continue
             for instance in found.value:
-                if instance.id == launch.seat.instance and instance.health is Health.PASSING:
+                if instance.id == launch.seat.instance and _is_this_one(instance, launch):
                     return
             index = found.index if found.index >= index else 0
+
+
+def _is_this_one(instance: Instance, launch: Launch) -> bool:
+    """Passing, and not what is left of an earlier process with that name: its port says which one it is."""
+    moved = bool(launch.environment.get("MESHWRIGHT_ADVERTISE"))
+    return instance.health is Health.PASSING and (moved or instance.address.port == launch.port)

@@ -1,0 +1,191 @@
+"""`meshwright up`: the command, and what it shows while it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from meshwright.cli import output
+from meshwright.config import environment
+from meshwright.errors import BadInputError, Problem
+from meshwright.local import loglines, reading, state
+from meshwright.local.member import State
+from meshwright.local.origins import Choices
+from meshwright.local.topology import DEFAULT_PORTS, PARTS
+from meshwright.local.up import up as run_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from meshwright.local.loglines import LogLine
+    from meshwright.local.member import Status
+    from meshwright.local.origins import Origin
+    from meshwright.local.plan import Plan, Seat
+    from meshwright.local.state import Life
+    from meshwright.local.topology import Topology
+
+DEMO = Path("services/demo.toml")
+"""The topology of a checkout; beside the package `services` where that is installed."""
+_COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
+_LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
+_STATES = {State.READY: "green", State.BACKOFF: "yellow", State.FAILED: "red"}
+
+
+@click.command()
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The topology; default: services/demo.toml.")
+@click.option("--consul", default="", metavar="auto|dev|ADDRESS", help="Which Consul; default: what the topology says.")
+@click.option("--postgres", default="", metavar="URL", help="A PostgreSQL for the services that want one.")
+@click.option("--port", "ports", multiple=True, metavar="NAME=NUMBER", help="Another port, such as gateway=8081.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show what the processes write.")
+def up(file: Path | None, consul: str, postgres: str, ports: Sequence[str], quiet: bool) -> None:
+    """Run a topology: the mesh, and the services on it.
+
+    Starts what the file names, waits until all is ready, shows the logs, starts again what crashes, and stops
+    everything in order on Ctrl-C; a second Ctrl-C ends it at once. State and logs are in .meshwright/ (or
+    MESHWRIGHT_HOME).
+
+    A real Consul is used when CONSUL_HTTP_ADDR or --consul names one, or when one is found running at the
+    registry's address; a real collector when OTEL_EXPORTER_OTLP_ENDPOINT names one.
+    """
+    topology = reading.load(file or _demo())
+    choices = Choices(consul, postgres, _ports(ports), environment())
+    folder = state.Folder(state.home(), topology.name)
+    asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet)))
+
+
+def _demo() -> Path:
+    if DEMO.exists():
+        return DEMO
+    spec = find_spec(DEMO.parent.name)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(place) / DEMO.name).exists():
+            return Path(place) / DEMO.name
+    raise BadInputError("meshwright up", [Problem("", f"there is no {DEMO} here; name a topology with -f")])
+
+
+def _ports(texts: Sequence[str]) -> dict[str, int]:
+    chosen: dict[str, int] = {}
+    problems = []
+    for text in texts:
+        name, _, number = text.partition("=")
+        if number.isdigit() and 0 < int(number) < 65536:  # noqa: PLR2004
+            chosen[name] = int(number)
+        else:
+            problems.append(Problem(f"--port {text}", "expected NAME=NUMBER, with a number from 1 to 65535"))
+    if problems:
+        raise BadInputError("the choice of ports", problems)
+    return chosen
+
+
+class Screen:
+    """Shows a person what happens; the `View` of `up`."""
+
+    def __init__(self, topology: Topology, *, quiet: bool) -> None:
+        names = [*PARTS, *(f"{process.name}-{process.replicas}" for process in topology.processes)]
+        self._console = output.console()
+        self._colour = self._console.is_terminal and not self._console.no_color
+        self._width = max(len(name) for name in names)
+        self._colours: dict[str, str] = {}
+        self._palette = itertools.cycle(_COLOURS)
+        self._quiet = quiet
+        self._mute = False
+
+    def starting(self, plan: Plan, leftovers: list[Life]) -> None:
+        for life in leftovers:
+            self._say(f"Ended {life.instance} (pid {life.pid}), which an earlier run had left behind.")
+        self._say(f"Starting {plan.topology.name} ({plan.topology.source})")
+        self._say(f"  registry       {_origin(plan.registry, 'the dev registry', 'none')}")
+        self._say(f"  control plane  {_origin(plan.controlplane, 'here', 'none: addresses from Consul, round robin')}")
+        self._say(f"  spans          {_origin(plan.traces, 'the dev trace store', 'none')}")
+
+    def line(self, seat: Seat, text: str) -> None:
+        if not self._quiet:
+            self._instance(seat.instance, seat.process, self._styled(loglines.parse(text)))
+
+    def changed(self, status: Status) -> None:
+        text = f"* {status.state}" + (f": {status.detail}" if status.detail else "")
+        if status.state is State.READY and status.address:
+            text += f" on {status.address}"
+        self._instance(status.instance, status.process, self._style(text, _STATES.get(status.state, ""), bold=True))
+
+    def ready(self, plan: Plan, statuses: list[Status], seconds: float) -> None:
+        self._say("")
+        self._say(self._style(f"{plan.topology.name} is up after {seconds:.1f} s.", "green", bold=True))
+        self._say("")
+        self._print(_addresses(plan, statuses))
+        if plan.hints:
+            self._say("\nTry next:")
+        for hint in plan.hints:
+            self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
+        self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")
+
+    def stopping(self) -> None:
+        self._say("\nStopping, in order. Ctrl-C again ends everything at once.")
+
+    def _instance(self, instance: str, process: str, text: str) -> None:
+        if process not in self._colours:
+            self._colours[process] = next(self._palette)
+        prefix = self._style(f"{instance:<{self._width}} |", self._colours[process])
+        for line in text.splitlines() or [""]:
+            self._say(f"{prefix} {line}")
+
+    def _styled(self, line: LogLine) -> str:
+        if not line.level:
+            return line.message
+        head = f"{line.time} {self._style(f'{line.level.upper():<7}', _LEVELS.get(line.level, ''))} {line.message}"
+        rest = " ".join(part for part in (line.extra, f"trace={line.trace}" if line.trace else "") if part)
+        text = f"{head} {self._style(rest, 'bright_black')}" if rest else head
+        return f"{text}\n{line.block}" if line.block else text
+
+    def _style(self, text: str, colour: str, *, bold: bool = False) -> str:
+        return click.style(text, fg=colour or None, bold=bold) if self._colour and text else text
+
+    def _print(self, table: object) -> None:
+        with self._console.capture() as capture:
+            self._console.print(table)
+        self._say(capture.get().rstrip("\n"))
+
+    def _say(self, text: str) -> None:
+        """Print; once nobody reads any more, go on without."""
+        if self._mute:
+            return
+        try:
+            click.echo(text, color=self._colour)
+        except (BrokenPipeError, OSError):
+            self._mute = True
+
+
+def _origin(origin: Origin, here: str, nowhere: str) -> str:
+    if origin.dev:
+        return f"{here}, at {origin.address}"
+    return f"{origin.address} ({origin.why})" if origin.address else f"{nowhere} ({origin.why})"
+
+
+_WHAT = {
+    "registry": ("http://{}", "the registry: Consul's HTTP API"),
+    "xds": ("{}", "the control plane: xDS"),
+    "controlplane": ("http://{}/debug/snapshot", "the control plane: what it serves, and to whom"),
+    "traces": ("http://{}", "the traces, to look at"),
+    "otlp-grpc": ("{}", "OTLP over gRPC"),
+    "otlp-http": ("http://{}", "OTLP over HTTP"),
+}
+
+
+def _addresses(plan: Plan, statuses: list[Status]) -> object:
+    table = output.table("NAME", "ADDRESS", "WHAT")
+    own = {process.name for process in plan.topology.processes}
+    for status in statuses:
+        if status.process in own:
+            web = plan.readiness(plan.process(status.process)).startswith("http")
+            address = f"http://{status.address}" if web else status.address
+            table.add_row(status.instance, address, f"{status.service} {status.version}, pid {status.pid}")
+    for name in DEFAULT_PORTS:
+        if name in plan.ports:
+            form, what = _WHAT[name]
+            table.add_row(name, form.format(f"127.0.0.1:{plan.ports[name]}"), what)
+    return table

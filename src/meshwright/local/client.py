@@ -1,0 +1,134 @@
+"""Reaching a running `up` from another process. Synchronous and light: `meshwright ps` should not feel like a start."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from meshwright.errors import MeshwrightError, UnreachableError
+from meshwright.local.logfiles import last_lines
+from meshwright.local.state import Folder, nearest_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from meshwright.local.state import Record
+
+_PATIENCE = 5.0
+_SCALE_PATIENCE = 3600.0
+_OK = 200
+
+
+class RefusedError(MeshwrightError):
+    """The supervisor answered that it cannot do that, and why."""
+
+
+class NothingUpError(MeshwrightError):
+    """No `up` runs here, or several do."""
+
+
+def find(name: str = "", home: Path | None = None) -> Running:
+    """The `up` of that topology, or the only one there is; raises `NothingUpError`."""
+    root = home or nearest_home()
+    folders = [Folder(root, path.name) for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    running = [(folder, record) for folder in folders if (record := folder.running())]
+    chosen = [pair for pair in running if name in ("", pair[0].path.name)]
+    if len(chosen) == 1:
+        return Running(*chosen[0])
+    names = ", ".join(folder.path.name for folder, _ in running)
+    if not running:
+        raise NothingUpError(f"nothing is up here ({root}). Start something with `meshwright up`.")
+    if not chosen:
+        raise NothingUpError(f"no {name!r} is up here; there is {names}.")
+    raise NothingUpError(f"several topologies are up here: {names}. Say which one with --topology.")
+
+
+def find_folder(name: str = "", home: Path | None = None) -> Folder:
+    """The state folder of the topology that is up, or of the only one that ever was; raises `NothingUpError`."""
+    try:
+        return find(name, home).folder
+    except NothingUpError:
+        root = home or nearest_home()
+        folders = [path for path in sorted(root.iterdir()) if (path / "logs").is_dir()] if root.is_dir() else []
+        chosen = [path for path in folders if name in ("", path.name)]
+        if len(chosen) != 1:
+            raise
+        return Folder(root, chosen[0].name)
+
+
+def old_logs(folder: Folder, name: str, count: int) -> Iterator[tuple[str, str]]:
+    """The last lines of each instance of an `up` that has ended. `name`: an instance or a process; empty: all."""
+    for path in sorted(folder.logs.glob("*.log")):
+        if name in ("", path.stem, path.stem.rpartition("-")[0]):
+            for line in last_lines(path, count):
+                yield path.stem, line
+
+
+class Running:
+    """A running `up`."""
+
+    def __init__(self, folder: Folder, record: Record) -> None:
+        self.folder = folder
+        self.record = record
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The status of every instance."""
+        rows: list[dict[str, Any]] = self._ask("GET", "/v1/processes")
+        return rows
+
+    def kill(self, instance: str, signal: str) -> None:
+        self._ask("POST", "/v1/kill", {"instance": instance, "signal": signal})
+
+    def scale(self, service: str, replicas: int, version: str | None = None) -> dict[str, list[str]]:
+        """Have that many instances; returns when that is so. The answer lists those `added` and `removed`."""
+        body = {"service": service, "replicas": replicas, "version": version}
+        answer: dict[str, list[str]] = self._ask("POST", "/v1/scale", body, patience=_SCALE_PATIENCE)
+        return answer
+
+    def logs(self, name: str, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:
+        """(instance, line), oldest first; with `follow` until the `up` ends."""
+        query = urlencode({"of": name, "lines": count, "follow": "1" if follow else "0"})
+        response = self._send("GET", f"/v1/logs?{query}", patience=None if follow else _PATIENCE)
+        try:
+            for text in response:
+                entry = json.loads(text)
+                yield entry["instance"], entry["line"]
+        except (http.client.HTTPException, OSError):
+            return  # the `up` ended in the middle of an answer that has no other end
+        finally:
+            response.close()
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = _PATIENCE) -> Any:
+        with self._send(method, path, body, patience) as response:
+            return json.loads(response.read())
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float | None = _PATIENCE
+    ) -> http.client.HTTPResponse:
+        connection = _UnixConnection(self.record.socket, patience)
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+        except OSError as error:
+            what = "is still starting, or stopping" if isinstance(error, FileNotFoundError) else f"({error})"
+            raise UnreachableError(f"`up` of {self.folder.path.name} does not answer {what}; try again.") from error
+        if response.status != _OK:
+            text = json.loads(response.read()).get("error", "")
+            raise RefusedError(text)
+        return response
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

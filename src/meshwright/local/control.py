@@ -1,0 +1,165 @@
+"""How other commands reach a running `up`: HTTP over a unix socket that only its owner can open.
+
+    GET  /v1/processes                              the status of every instance
+    GET  /v1/logs?of=<name>&lines=<n>&follow=1      JSON lines {"instance", "line"}, oldest first
+    POST /v1/kill   {"instance", "signal"}
+    POST /v1/scale  {"service", "replicas", "version"}   answers when the new instances are ready
+
+An error is `{"error": "<text for a person>"}` with a status of 400 or 500.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import asdict
+from signal import Signals
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from aiohttp import web
+
+from meshwright.config import ConsulConfig, load
+from meshwright.consul import Consul
+from meshwright.errors import BadInputError, MeshwrightError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from meshwright.local.supervisor import Supervisor
+
+_CONSUL_PATIENCE = 1.0
+_QUEUE = 10_000
+"""Lines that a slow reader may lag behind before it loses some."""
+
+
+@contextlib.asynccontextmanager
+async def serving(supervisor: Supervisor, path: Path) -> AsyncIterator[None]:
+    """Serve the control API on that socket for as long as the context lasts."""
+    api = _Api(supervisor)
+    app = web.Application(middlewares=[_say_errors])
+    app.router.add_get("/v1/processes", api.processes)
+    app.router.add_get("/v1/logs", api.logs)
+    app.router.add_post("/v1/kill", api.kill)
+    app.router.add_post("/v1/scale", api.scale)
+    path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local path, as below
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        await web.UnixSite(runner, str(path)).start()
+        path.chmod(0o600)  # noqa: ASYNC240
+        yield
+    finally:
+        await runner.cleanup()
+        path.unlink(missing_ok=True)  # noqa: ASYNC240
+
+
+@web.middleware
+async def _say_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (BadInputError, KeyError, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=400)
+    except MeshwrightError as error:
+        return web.json_response({"error": str(error)}, status=500)
+
+
+class _Api:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def processes(self, _: web.Request) -> web.Response:
+        health = await self._health()
+        rows = []
+        for status in self._supervisor.statuses():
+            row = asdict(status)
+            row["health"] = health.get(status.instance, "")
+            row["rss"] = _rss(status.pid)
+            rows.append(row)
+        return web.json_response(rows)
+
+    async def logs(self, request: web.Request) -> web.StreamResponse:
+        wanted = self._instances(request.query.get("of", ""))
+        count = int(request.query.get("lines", "100"))
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        lines: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_QUEUE)
+
+        def on_line(instance: str, line: str) -> None:
+            if wanted is None or instance in wanted or self._is_of(instance, request.query.get("of", "")):
+                with contextlib.suppress(asyncio.QueueFull):
+                    lines.put_nowait((instance, line))
+
+        with self._supervisor.listening(on_line):
+            await response.prepare(request)
+            for entry in self._supervisor.history(wanted, count):
+                await response.write(_entry(*entry))
+            while request.query.get("follow") == "1":
+                await response.write(_entry(*await lines.get()))
+        return response
+
+    async def kill(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self._supervisor.kill(str(body["instance"]), Signals[str(body.get("signal", "SIGKILL"))])
+        return web.json_response({})
+
+    async def scale(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        change = await self._supervisor.scale(str(body["service"]), int(body["replicas"]), body.get("version"))
+        return web.json_response(
+            {
+                "added": [seat.instance for seat in change.added],
+                "removed": [seat.instance for seat in change.removed],
+            }
+        )
+
+    def _instances(self, name: str) -> set[str] | None:
+        """The instances that an instance's, process's or service's name means; None for all."""
+        if not name:
+            return None
+        found = {status.instance for status in self._supervisor.statuses() if name in _names(status)}
+        if not found:
+            known = ", ".join(status.instance for status in self._supervisor.statuses())
+            raise BadInputError("logs", [Problem(name, f"no such service or instance; there are {known}")])
+        return found
+
+    def _is_of(self, instance: str, name: str) -> bool:
+        """Whether an instance that came later is meant as well."""
+        member = self._supervisor.members.get(instance)
+        return member is not None and name in _names(member.status())
+
+    async def _health(self) -> dict[str, str]:
+        """What Consul says of each instance, if it says anything now."""
+        plan = self._supervisor.plan
+        if not plan.registry.address:
+            return {}
+        with contextlib.suppress(MeshwrightError, TimeoutError):
+            async with Consul(load(ConsulConfig, plan.environment)) as consul:
+                states = await asyncio.wait_for(consul.check_states(), _CONSUL_PATIENCE)
+            worst: dict[str, str] = {}
+            for state in states.value:
+                if worst.get(state.instance, "passing") == "passing":
+                    worst[state.instance] = state.health.value
+            return worst
+        return {}
+
+
+def _names(status: Any) -> tuple[str, str, str]:
+    return (status.instance, status.process, status.service)
+
+
+def _rss(pid: int | None) -> int | None:
+    """Bytes of memory that a process and what it started hold."""
+    if pid is None:
+        return None
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        return int(sum(one.memory_info().rss for one in (process, *process.children(recursive=True))))
+    return None
+
+
+def _entry(instance: str, line: str) -> bytes:
+    return json.dumps({"instance": instance, "line": line}).encode() + b"\n"

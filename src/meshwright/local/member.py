@@ -1,0 +1,104 @@
+"""One seat and who sits there: the supervisor's notes, and what it tells others of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from meshwright.local.plan import HOST
+from meshwright.local.restarts import Restarts
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from meshwright.local.child import Child
+    from meshwright.local.plan import Launch, Seat
+    from meshwright.local.topology import Process
+
+
+class State(StrEnum):
+    """What an instance is doing."""
+
+    WAITING = "waiting"
+    """for what it needs to be ready"""
+    STARTING = "starting"
+    """it runs and is not ready yet"""
+    READY = "ready"
+    BACKOFF = "backoff"
+    """it ended, and will be started again"""
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """it could not be started, and will not be tried again"""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An instance at one moment."""
+
+    instance: str
+    process: str
+    service: str
+    version: str
+    state: State
+    detail: str
+    pid: int | None
+    address: str
+    restarts: int
+    started: float | None
+    """Seconds since the epoch."""
+
+
+class Member:
+    """One seat: mutable, and touched by the supervisor only."""
+
+    def __init__(self, seat: Seat, process: Process) -> None:
+        self.seat = seat
+        self.process = process
+        self.state = State.WAITING
+        self.detail = ""
+        self.since = time.time()
+        self.launch: Launch | None = None
+        self.child: Child | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.restarts = Restarts()
+        self.early_ends = 0
+        self.end = ""
+        self.stopping = False
+        self.was_ready = asyncio.Event()
+        """Set when the instance has been ready for the first time, and for ever."""
+        self.woken = asyncio.Event()
+
+    async def unless_woken(self, wait: Coroutine[Any, Any, None]) -> bool:
+        """Whether `wait` came to its end before the seat was given up."""
+        waits = {asyncio.create_task(wait), asyncio.create_task(self.woken.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+        return not self.woken.is_set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless the seat is given up meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.woken.wait(), seconds)
+
+    def status(self) -> Status:
+        running = self.child if self.child and self.child.code is None else None
+        return Status(
+            instance=self.seat.instance,
+            process=self.seat.process,
+            service=self.process.service,
+            version=self.seat.version,
+            state=self.state,
+            detail=self.detail,
+            pid=running.pid if running else None,
+            address=f"{HOST}:{self.launch.port}" if self.launch else "",
+            restarts=self.restarts.total,
+            started=running.started if running else None,
+        )

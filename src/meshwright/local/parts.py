@@ -1,0 +1,79 @@
+"""The mesh's own parts as processes: `python -m meshwright.local.parts registry port=8501`.
+
+The command line runs them by the same door. Imports happen late because each part is a process of its own, and none
+of them needs what the others do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from meshwright import logs
+from meshwright.config import load, parse
+from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.local.topology import CONTROLPLANE, PARTS, REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+
+def run(name: str, settings: dict[str, Any]) -> None:
+    """Serve a part until SIGINT or SIGTERM. `settings` win over the environment."""
+    kind, serve = _part(name)
+    config = load(kind, **settings)
+    logs.configure(name, instance=name, level=str(getattr(config, "log_level", "info")))
+    asyncio.run(serve(config))
+
+
+def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
+    """`field=value` texts as values of the part's configuration; raises `BadInputError`."""
+    kind, _ = _part(name)
+    hints = get_type_hints(kind)
+    known = {item.name: hints[item.name] for item in fields(kind) if "variable" in item.metadata}
+    values: dict[str, Any] = {}
+    problems = []
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            values[key] = parse(value, known[key])
+        except KeyError:
+            problems.append(Problem(key, f"no such setting; known are {', '.join(known)}"))
+        except ValueError as error:
+            problems.append(Problem(key, f"{error}, not {value!r}"))
+    if problems:
+        raise BadInputError(f"the settings of {name}", problems)
+    return values
+
+
+def _part(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, None]]]:
+    if name == REGISTRY:
+        from meshwright.standins import registry  # noqa: PLC0415
+
+        return registry.RegistryConfig, registry.run
+    if name == CONTROLPLANE:
+        from meshwright import controlplane  # noqa: PLC0415
+
+        return controlplane.ControlPlaneConfig, controlplane.run
+    from meshwright.standins import traces  # noqa: PLC0415
+
+    return traces.TracesConfig, traces.run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the part that the first argument names, with the settings that the others say."""
+    if not arguments or arguments[0] not in PARTS:
+        sys.stderr.write(f"expected one of {', '.join(PARTS)}\n")
+        return 2
+    try:
+        run(arguments[0], read_settings(arguments[0], arguments[1:]))
+    except MeshwrightError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""`meshwright up`, from a topology to the end of everything it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Protocol
+
+from meshwright import ports
+from meshwright.local import found, plan, state, taken
+from meshwright.local.origins import choose_registry
+from meshwright.local.supervisor import Report, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meshwright.local.member import Status
+    from meshwright.local.origins import Choices
+    from meshwright.local.plan import Plan
+    from meshwright.local.state import Folder, Life
+    from meshwright.local.topology import Topology
+
+CLIENT_VARIABLES = ("CONSUL_HTTP_ADDR", "MESHWRIGHT_XDS", "MESHWRIGHT_DISCOVERY", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""What other commands need to know of a running system. No token and no password: `state.json` is a plain file."""
+
+
+class View(Report, Protocol):
+    """Who shows a person what happens."""
+
+    def starting(self, plan: Plan, leftovers: list[Life]) -> None:
+        """All is decided, and about to start. `leftovers` of a killed supervisor have been ended."""
+
+    def ready(self, plan: Plan, statuses: list[Status], seconds: float) -> None:
+        """Everything is ready."""
+
+    def stopping(self) -> None:
+        """A signal has come; a second one will end everything at once."""
+
+
+async def up(topology: Topology, choices: Choices, folder: Folder, view: View) -> None:
+    """Run a topology until SIGINT, SIGTERM or SIGHUP.
+
+    Raises `BadInputError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
+    started has been stopped again.
+    """
+    began = time.monotonic()
+    with folder.locked():
+        record = folder.read()
+        leftovers = state.end_leftovers(record) if record and record.lives else []
+        made = await decide(topology, choices, folder)
+        taken.check(made.ports)
+        view.starting(made, leftovers)
+        run = uuid.uuid4().hex
+        note = _Note(made, folder, run)
+        supervisor = Supervisor(made, folder, run, view, lambda: note.write(supervisor))
+        with _interrupts() as interrupts:
+            try:
+                await _serve(supervisor, folder, view, interrupts, began)
+            finally:
+                await _end(supervisor, interrupts)
+                note.write(supervisor)
+
+
+async def decide(topology: Topology, choices: Choices, folder: Folder) -> Plan:
+    """Look for Consul where that is asked, and decide everything else."""
+    registry = choose_registry(topology, choices)
+    if registry is None:
+        registry = await found.find(plan.registry_port(topology, choices))
+    elif registry.address:
+        await found.check(registry, dict(choices.environment))
+    return plan.make(topology, choices, registry, folder.data.resolve(), ports.find_free)
+
+
+async def _serve(
+    supervisor: Supervisor, folder: Folder, view: View, interrupts: asyncio.Queue[int], began: float
+) -> None:
+    interrupted = asyncio.create_task(interrupts.get())
+    starting = asyncio.create_task(supervisor.start())
+    try:
+        await asyncio.sleep(0)  # the first processes start, and while they do we import what serves
+        from meshwright.local import control  # noqa: PLC0415
+
+        async with control.serving(supervisor, folder.socket):
+            await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()
+                view.ready(supervisor.plan, supervisor.statuses(), time.monotonic() - began)
+                either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure]
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                if supervisor.failure.done():
+                    supervisor.failure.result()
+            view.stopping()
+    finally:
+        interrupted.cancel()
+        starting.cancel()
+        # What went wrong has been raised above; here it only must not go unretrieved.
+        await asyncio.wait({starting})
+        if not starting.cancelled():
+            starting.exception()
+
+
+async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:
+    """Stop everything in order, or at once when a second signal comes."""
+    stopping = asyncio.create_task(supervisor.stop())
+    again = asyncio.create_task(interrupts.get())
+    await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
+    if again.done():
+        supervisor.kill_all()
+    again.cancel()
+    await stopping
+    if supervisor.failure.done():
+        supervisor.failure.exception()
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[asyncio.Queue[int]]:
+    """The signals that ask us to stop, as they come."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[int] = asyncio.Queue()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, queue.put_nowait, number)
+    try:
+        yield queue
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+class _Note:
+    """Writes the state down as it changes."""
+
+    def __init__(self, made: Plan, folder: Folder, run: str) -> None:
+        self._plan = made
+        self._folder = folder
+        self._run = run
+        self._started = state.start_time(os.getpid())
+
+    def write(self, supervisor: Supervisor) -> None:
+        environment = self._plan.environment
+        self._folder.write(
+            state.Record(
+                pid=os.getpid(),
+                started=self._started,
+                run=self._run,
+                topology=str(self._plan.topology.source.resolve()),
+                socket=str(self._folder.socket),
+                environment={name: environment[name] for name in CLIENT_VARIABLES if name in environment},
+                addresses={name: f"{plan.HOST}:{port}" for name, port in self._plan.ports.items()},
+                lives=supervisor.lives(),
+            )
+        )
