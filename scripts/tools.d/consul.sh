@@ -33,7 +33,8 @@ echo "deb $mirror $release main" >"$work/sources.list"
 private() {
     apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts="$work/parts" \
         -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User= \
-        -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=30 "$@"
+        -o Acquire::Languages=none -o Acquire::Retries=2 -o Acquire::http::Timeout=30 \
+        -o APT::Update::Error-Mode=any "$@"
 }
 private update >"$work/log" 2>&1 || fail "cannot read Debian $release from the mirror: $(tail -n 1 "$work/log")"
 (cd "$work" && private download consul >log 2>&1) || fail "cannot download the package: $(tail -n 1 "$work/log")"

@@ -68,6 +68,7 @@ class Registrar:
         self._attempted = asyncio.Event()
         self._present = False
         self._may_be_known = False
+        self._gone: bool | None = None
         self._complaint = ""
 
     async def __aenter__(self) -> Registrar:
@@ -95,18 +96,13 @@ class Registrar:
     async def withdraw(self) -> bool:
         """Take the instance out of Consul for good, within the patience. False where Consul did not confirm it:
         it forgets the instance by itself, `deregister_after` its check turned critical."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
-        self._present = False
-        try:
-            async with asyncio.timeout(self._patience):
-                await self._settle()
-                await self._deregister()
-        except TimeoutError:
-            log.warning("Consul at %s did not confirm that %s is gone", self._consul.address, self._registration.id)
-            return False
-        return True
+        if self._gone is None:
+            if self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.gather(self._keeper, return_exceptions=True)
+            self._gone = await self._leave()
+            self._present = False
+        return self._gone
 
     async def _keep(self) -> None:
         """Round after round, for ever."""
@@ -115,6 +111,7 @@ class Registrar:
         known = ""
         while True:
             await asyncio.sleep(self._pace.delay(loop.time()))
+            delay = 0.0
             try:
                 known = await self._round(known)
                 failures = 0
@@ -123,9 +120,13 @@ class Registrar:
                 known = ""
                 self._complain(error)
                 backoff = _REFUSED if _is_refusal(error) else _LOST
-                await asyncio.sleep(backoff.delay(failures, random.random()))  # noqa: S311 (jitter)
+                delay = backoff.delay(failures, random.random())  # noqa: S311 (jitter)
+            except Exception:
+                log.exception("%s is not kept registered any more", self._registration.id)
+                raise
             finally:
                 self._attempted.set()
+            await asyncio.sleep(delay)
 
     async def _round(self, known: str) -> str:
         """Look at the agent's record of us, waiting for a change if we know it by its hash; register if it is not
@@ -151,12 +152,20 @@ class Registrar:
         status = Health.PASSING if self._healthy() else Health.CRITICAL
         try:
             await self._consul.register(self._registration, status=status)
-        except NotConnectedError:
-            raise
-        except BaseException:
-            self._may_be_known = True  # it may have reached Consul all the same
+        except MeshwrightError as error:
+            if not (isinstance(error, NotConnectedError) or _is_refusal(error)):
+                self._may_be_known = True  # no answer, or a broken one: Consul may have acted all the same
             raise
         self._may_be_known = True
+
+    async def _leave(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                await self._settle()
+                if await self._deregister():
+                    return True
+        log.warning("Consul at %s did not confirm that %s is gone", self._consul.address, self._registration.id)
+        return False
 
     async def _settle(self) -> None:
         """Wait for the registration that is under way, if one is; how it ends does not matter any more."""
@@ -170,7 +179,7 @@ class Registrar:
             elif not self._sending.cancelled():
                 self._sending.exception()
 
-    async def _deregister(self) -> None:
+    async def _deregister(self) -> bool:
         failures = 0
         while self._may_be_known:
             try:
@@ -180,7 +189,10 @@ class Registrar:
             except MeshwrightError as error:
                 failures += 1
                 self._complain(error)
+                if _is_refusal(error):
+                    return False
                 await asyncio.sleep(_LOST.delay(failures, random.random()))  # noqa: S311 (jitter)
+        return True
 
     def _is_ours(self, found: AgentService) -> bool:
         ours = self._registration

@@ -8,10 +8,12 @@ import logging
 import time
 
 import pytest
+from aiohttp import web
 
 from meshwright.config import ConsulConfig
 from meshwright.consul import Consul, Registrar
 from meshwright.errors import MeshwrightError
+from meshwright.http import serving
 from meshwright.model import Health, InstanceId
 from meshwright.ports import find_free
 from support.consul_proxy import proxied
@@ -219,3 +221,31 @@ async def test_many_instances_of_one_process_all_come_back(any_consul, consul, s
             return False
 
         await eventually(all_back, 10.0)
+
+
+async def test_a_consul_that_refuses_the_registration_is_not_kept_busy_and_not_waited_for(served, caplog):
+    refusals = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        refusals.append(request.path)
+        return web.Response(text="Permission denied", status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", refuse)
+    async with serving(app, "127.0.0.1", 0, grace=0.1) as address, Consul(ConsulConfig(address=str(address))) as consul:
+        with caplog.at_level(logging.WARNING, "meshwright.consul"):
+            registrar = Registrar(consul, served.registration(), patience=60.0)
+            await registrar.start()
+            assert not registrar.registered
+            async with asyncio.timeout(5):
+                assert await registrar.withdraw()
+    assert refusals == ["/v1/agent/service/register"]
+    assert "403" in caplog.text
+    assert "Permission denied" in caplog.text
+
+
+async def test_withdrawing_twice_asks_consul_once(any_consul, served):
+    async with proxied(any_consul) as proxy, Consul(proxy.config) as consul:
+        async with Registrar(consul, served.registration()) as registrar:
+            assert await registrar.withdraw()
+        assert proxy.count("deregister") == 1
