@@ -1,0 +1,306 @@
+"""The ADS server with real gRPC clients: no Consul, the test publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
+
+from meshwright.controlplane import inspect
+from meshwright.controlplane.ads import METHOD
+from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, pack
+from meshwright.controlplane.translate import translate
+from meshwright.controlplane.xds import Cluster
+from meshwright.errors import UnreachableError
+from meshwright.model import Address
+from support.ads import CLUSTER, ENDPOINTS, raw
+from support.mesh import failures
+from support.plane import FedAds, Services, answered_by, backend, caller, fed_ads
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+async def fed() -> AsyncIterator[FedAds]:
+    async with fed_ads() as made:
+        yield made
+
+
+@pytest.fixture
+async def channel(fed: FedAds) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(str(fed.address)) as made:
+        yield made
+
+
+async def test_a_client_finds_instances_and_follows_their_coming_and_going(fed: FedAds, tmp_path: Path) -> None:
+    async with backend("one") as one, backend("two") as two, caller("xds:///calc", tmp_path, fed.address) as client:
+        fed.ads.publish(translate(Services().add(one).catalog()))
+        assert set(answered_by(await client.call(4))) == {"one"}
+        fed.ads.publish(translate(Services().add(one, two).catalog()))
+
+        async def both() -> bool:
+            return set(answered_by(await client.call(4))) == {"one", "two"}
+
+        await eventually(both)
+        fed.ads.publish(translate(Services().add(two).catalog()))
+
+        async def only_two() -> bool:
+            return set(answered_by(await client.call(4))) == {"two"}
+
+        await eventually(only_two)
+
+
+async def test_a_service_that_nobody_knows_fails_in_under_100_ms_and_works_when_it_comes(
+    fed: FedAds, tmp_path: Path
+) -> None:
+    fed.ads.publish(translate(Services().catalog()))
+    async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
+        (first, second) = await client.call(2)
+        assert {first.code, second.code} == {"UNAVAILABLE"}
+        assert first.seconds < 0.1
+        assert second.seconds < 0.1
+        fed.ads.publish(translate(Services().add(one).catalog()))
+
+        async def works() -> bool:
+            return not failures(await client.call(1))
+
+        await eventually(works)
+
+
+async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(fed: FedAds, tmp_path: Path) -> None:
+    async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
+        pending = asyncio.create_task(client.call(1, wait_for_ready=True))
+        await eventually(lambda: len(fed.ads.hub.streams) == 1)
+        assert not pending.done()
+        fed.ads.publish(translate(Services().add(one).catalog()))
+        assert not failures(await pending)
+
+
+def with_bad_cluster(snapshot: Snapshot, name: str) -> Snapshot:
+    """The same snapshot, but for one cluster with a policy that gRPC refuses."""
+    viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=1500)
+    view = {kind: dict(resources) for kind, resources in snapshot.view(viewpoint).items()}
+    good = view[CLUSTER][name]
+    message = Cluster(name=name, type=Cluster.EDS, lb_policy=Cluster.MAGLEV)
+    message.eds_cluster_config.eds_config.ads.SetInParent()
+    view[CLUSTER][name] = dataclasses.replace(pack(CLUSTER, name, message), name=good.name)
+    return Snapshot("doctored", (), lambda _: view)
+
+
+async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp_path: Path, caplog: object) -> None:
+    async with (
+        backend("one") as one,
+        backend("two", "other") as two,
+        caller("xds:///calc", tmp_path, fed.address) as bad,
+        caller("xds:///other", tmp_path, fed.address) as good,
+    ):
+        services = Services().add(one, two)
+        sound = translate(services.catalog())
+        fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
+        assert not failures(await good.call(1, wait_for_ready=True))
+        assert set(failures(await bad.call(1))) != set()
+        nacks = [stream.types[CLUSTER].nack for stream in fed.ads.hub.streams if CLUSTER in stream.types]
+        assert [nack.message for nack in nacks if nack and "calc.default.dc1" in nack.message] != []
+        assert fed.metrics.registry.get_sample_value("meshwright_ads_nacks_total", {"type": "cluster"}) == 1
+        fed.ads.publish(sound)
+
+        async def mended() -> bool:
+            return not failures(await bad.call(1))
+
+        await eventually(mended)
+        assert all(not state.nack for stream in fed.ads.hub.streams for state in stream.types.values())
+
+
+async def test_when_a_good_resource_turns_bad_clients_keep_the_good_one(fed: FedAds, tmp_path: Path) -> None:
+    async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
+        sound = translate(Services().add(one).catalog())
+        fed.ads.publish(sound)
+        assert not failures(await client.call(10, wait_for_ready=True))
+        fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
+        await eventually(lambda: any(s.types[CLUSTER].nack for s in fed.ads.hub.streams if CLUSTER in s.types))
+        assert not failures(await client.call(50))
+
+
+async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_the_other(tmp_path: Path) -> None:
+    async with fed_ads() as second, backend("one") as one, backend("two") as two, contextlib.AsyncExitStack() as stack:
+        first = await stack.enter_async_context(fed_ads())
+        for each in (first, second):
+            each.ads.publish(translate(Services().add(one).catalog()))
+        dumps = [await inspect.dump(each.address, "calc") for each in (first, second)]
+        assert dumps[0] == dumps[1]
+        async with caller("xds:///calc", tmp_path, first.address, second.address) as client:
+            assert not failures(await client.call(5, wait_for_ready=True))
+            assert second.ads.hub.streams == ()
+            await client.start(workers=4)
+            await stack.aclose()
+            await eventually(lambda: second.ads.hub.streams != (), timeout=20)
+            second.ads.publish(translate(Services().add(one, two).catalog()))
+
+            async def both() -> bool:
+                await client.made(10)
+                return second.ads.hub.streams[0].types[ENDPOINTS].acked != dumps[0].versions["endpoints"]
+
+            await eventually(both)
+            outcomes = await client.stop()
+            assert not failures(outcomes)
+            assert set(answered_by(await client.call(10))) == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff\xff garbage", "is not a DiscoveryRequest"),
+        (raw(CLUSTER.value, ["a"]), "node: is required in the first request"),
+        (raw("", node="n"), "type_url: is required"),
+        (raw(CLUSTER.value, node="n", **{"meshwright.timeout_skew_ms": 1e9}), "expected a number from 0 to 5000"),
+    ],
+)
+async def test_garbage_is_refused_with_the_reason_and_harms_nobody(
+    fed: FedAds, channel: grpc.aio.Channel, data: bytes, message: str
+) -> None:
+    fed.ads.publish(translate(Services().catalog()))
+    other = channel.stream_stream(METHOD)()
+    await other.write(raw(CLUSTER.value, ["a"], node="other"))
+    await other.read()
+    call = channel.stream_stream(METHOD)()
+    await call.write(data)
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert message in (await call.details() or "")
+    await other.write(raw(ENDPOINTS.value, ["b"]))
+    assert DiscoveryResponse.FromString(await other.read()).type_url == ENDPOINTS.value
+    await eventually(lambda: len(fed.ads.hub.streams) == 1)
+    other.cancel()
+
+
+async def test_a_type_that_nobody_serves_is_passed_over(fed: FedAds, channel: grpc.aio.Channel) -> None:
+    fed.ads.publish(translate(Services().catalog()))
+    call = channel.stream_stream(METHOD)()
+    await call.write(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime", node="n"))
+    await call.write(raw(CLUSTER.value, ["a"], node="n"))
+    assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
+    call.cancel()
+
+
+async def test_an_oversized_request_ends_its_own_stream_only(fed: FedAds, channel: grpc.aio.Channel) -> None:
+    call = channel.stream_stream(METHOD)()
+    await call.write(raw(CLUSTER.value, ["x" * 5_000_000], node="n"))
+    assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert fed.ads.hub.streams == ()
+
+
+async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_at_last(
+    fed: FedAds, channel: grpc.aio.Channel
+) -> None:
+    async with backend("one") as one, backend("two") as two:
+        services = [Services().add(one), Services().add(one, two)]
+        for each in services:
+            for number in range(2000):
+                each.add(dataclasses.replace(one, service=f"service-{number:04}"))
+        # Two sizes of everything, so that each publication changes 2,001 clusters' endpoints: some 300 kB.
+        for number in range(2000):
+            services[1].add(dataclasses.replace(two, service=f"service-{number:04}"))
+        snapshots = [translate(each.catalog()) for each in services]
+        names = [f"service-{number:04}.default.dc1" for number in range(2000)]
+        fed.ads.publish(snapshots[0])
+        slow, quick = (channel.stream_stream(METHOD)() for _ in range(2))
+        for call in (slow, quick):
+            await call.write(raw(ENDPOINTS.value, names, node="n"))
+        await eventually(lambda: len(fed.ads.hub.streams) == 2)
+        began = time.monotonic()
+        for turn in range(1, 60):
+            fed.ads.publish(snapshots[turn % 2])
+            answer = DiscoveryResponse.FromString(await quick.read())
+            assert len(answer.resources) == 2000
+        assert time.monotonic() - began < 30
+        held = fed.ads.hub.streams[0].types[ENDPOINTS]
+        sent = int(held.nonce)
+        assert sent < 50
+        final = translate(services[1].add(dataclasses.replace(two, service="service-0000", id="three")).catalog())
+        fed.ads.publish(final)
+        versions = []
+        async for data in slow:
+            versions.append(DiscoveryResponse.FromString(data).version_info)
+            if len(versions) > 1 and versions[-1] == _version_of(fed):
+                break
+        assert len(versions) <= sent + 2
+        for call in (slow, quick):
+            call.cancel()
+
+
+def _version_of(fed: FedAds) -> str:
+    room = next(iter(fed.ads.hub._rooms.values()))
+    assert room.view is not None
+    return room.view[ENDPOINTS].version
+
+
+async def test_a_stop_tells_clients_to_go_elsewhere(tmp_path: Path) -> None:
+    async with fed_ads() as fed:
+        fed.ads.publish(translate(Services().catalog()))
+        channel = grpc.aio.insecure_channel(str(fed.address))
+        call = channel.stream_stream(METHOD)()
+        await call.write(raw(CLUSTER.value, ["a"], node="n"))
+        await call.read()
+        await fed.ads.stop()
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+        assert "stopping" in (await call.details() or "")
+        assert fed.ads.hub.streams == ()
+        await channel.close()
+
+
+async def test_what_a_client_is_told_can_be_dumped(fed: FedAds) -> None:
+    async with backend("one") as one:
+        fed.ads.publish(translate(Services().add(one).catalog()))
+        dump = await inspect.dump(fed.address, "calc")
+        assert dump.known
+        assert [shown.type for shown in dump.resources] == ["listener", "route", "cluster", "endpoints"]
+        assert str(one.address.port) in dump.resources[-1].text
+        assert not (await inspect.dump(fed.address, "nobody")).known
+    await eventually(lambda: fed.ads.hub.streams == ())
+
+
+async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
+    async with backend("one") as one, backend("two") as two:
+        fed.ads.publish(translate(Services().add(one).catalog()))
+        changes = inspect.watch(fed.address, "calc")
+        first = [await anext(changes) for _ in range(4)]
+        assert [(change.what, change.type) for change in first] == [
+            ("added", "listener"),
+            ("added", "route"),
+            ("added", "cluster"),
+            ("added", "endpoints"),
+        ]
+        fed.ads.publish(translate(Services().add(one, two).catalog()))
+        change = await anext(changes)
+        assert (change.what, change.type) == ("changed", "endpoints")
+        assert any(line.startswith("+") and str(two.address.port) in line for line in change.diff)
+        await changes.aclose()
+
+
+async def test_a_dump_of_a_control_plane_that_is_not_there_says_so() -> None:
+    with pytest.raises(UnreachableError, match=r"control plane at 127\.0\.0\.1:1"):
+        await inspect.dump(Address("127.0.0.1", 1), "calc", timeout=2)
+
+
+async def test_a_dump_of_a_control_plane_that_knows_nothing_yet_says_so(fed: FedAds) -> None:
+    with pytest.raises(UnreachableError, match="no answer in time"):
+        await inspect.dump(fed.address, "calc", timeout=0.2)
+
+
+async def test_requests_in_a_burst_are_each_understood(fed: FedAds, channel: grpc.aio.Channel) -> None:
+    fed.ads.publish(translate(Services().catalog()))
+    call = channel.stream_stream(METHOD)()
+    for kind in ResourceType:
+        await call.write(raw(kind.value, ["a"], node="n"))
+    kinds = {DiscoveryResponse.FromString(await call.read()).type_url for _ in ResourceType}
+    assert kinds == {kind.value for kind in ResourceType}
+    await call.write(DiscoveryRequest(type_url=CLUSTER.value).SerializeToString())
+    call.cancel()
