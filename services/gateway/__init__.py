@@ -1,0 +1,1 @@
+"""The way in: REST for the services of the mesh."""

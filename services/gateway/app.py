@@ -1,0 +1,73 @@
+"""What the gateway does for its callers, and what it needs for that."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from services.gateway.domain import Changes, Failure, Page, Summary, User, Validation
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+    from datetime import datetime
+
+
+class Users(Protocol):
+    """The user service. Every method may raise Failure; `timeout` is in seconds."""
+
+    async def create(self, name: str, email: str, phone: str, timeout: float) -> User: ...
+    async def get(self, user_id: str, timeout: float) -> User: ...
+    async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User: ...
+    async def delete(self, user_id: str, timeout: float) -> None: ...
+    async def list(self, limit: int, after: str, timeout: float) -> list[User]: ...
+    async def validate(self, user_id: str, timeout: float) -> Validation: ...
+    async def summary(self, user_id: str, timeout: float) -> Summary: ...
+
+
+class Calculator(Protocol):
+    """The calculator. Every method may raise Failure; `timeout` is in seconds."""
+
+    async def add(self, a: float, b: float, timeout: float) -> float: ...
+    async def multiply(self, a: float, b: float, timeout: float) -> float: ...
+    def primes(self, limit: int, timeout: float) -> AsyncGenerator[int]: ...
+
+
+class Upstream(Protocol):
+    """A service that the gateway cannot do without."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def missing(self) -> str:
+        """What keeps calls from being answered; empty if nothing does."""
+
+
+class Readiness:
+    """Whether requests would be answered now, found out by asking."""
+
+    def __init__(self, upstreams: Sequence[Upstream], draining: Callable[[], bool]) -> None:
+        self._upstreams = upstreams
+        self._draining = draining
+
+    async def missing(self) -> dict[str, str]:
+        """Each part that keeps the gateway from answering, and what is the matter with it."""
+        if self._draining():
+            return {"gateway": "is stopping"}
+        found = await asyncio.gather(*(upstream.missing() for upstream in self._upstreams))
+        return {upstream.name: what for upstream, what in zip(self._upstreams, found, strict=True) if what}
+
+
+async def page_of(users: Users, limit: int, after: str, timeout: float) -> Page:
+    """At most `limit` users, and where to go on: one more is asked for, to know whether there is more."""
+    found = await users.list(limit + 1, after, timeout)
+    return Page(found[:limit], next=found[limit - 1].id if len(found) > limit else None)
+
+
+async def update(users: Users, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
+    """Change a user; a version that is no longer the current one is a failed precondition (RFC 9110, 15.5.13)."""
+    try:
+        return await users.update(user_id, changes, seen, timeout)
+    except Failure as failure:
+        if failure.code == "ABORTED" and seen is not None:
+            failure.status = 412
+        raise

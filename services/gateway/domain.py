@@ -1,0 +1,234 @@
+"""What the gateway knows: the resources that it shows, and how a failure reads in HTTP.
+
+A failure of a call is one of gRPC's status codes. The table below is where it becomes an HTTP status (the mapping is
+that of google.rpc.Code), and an RFC 9457 problem. What a caller did wrong is told in the words of the service that
+said so; what went wrong on our side is told in ours, since messages of transports and of bugs name what is none of
+the caller's business.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+CLIENT_CLOSED_REQUEST = 499
+"""Not in any registry; what proxies log for a caller that went away."""
+
+STATUSES: Mapping[str, int] = {
+    "CANCELLED": CLIENT_CLOSED_REQUEST,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+"""The HTTP status of each gRPC status code."""
+
+OUR_WORDS: Mapping[str, str] = {
+    "CANCELLED": "the request was cancelled",
+    "DEADLINE_EXCEEDED": "there was no answer in time",
+    "UNIMPLEMENTED": "the service that should answer does not know how to, in its current version",
+    "UNAVAILABLE": "a service that is needed for the answer cannot be reached now",
+    "RESOURCE_EXHAUSTED": "a service that is needed for the answer has too much to do now",
+}
+"""What callers are told in place of a message that no service meant for them."""
+BUG = "something went wrong here; with the trace id it can be found out what"
+
+_PHRASES: Mapping[int, str] = {
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    CLIENT_CLOSED_REQUEST: "Client Closed Request",
+}
+"""RFC 9110's phrases where Python, depending on its version, has older ones."""
+
+TRY_AGAIN_AFTER: Mapping[int, int] = {429: 1, 503: 1}
+"""Seconds, for the header Retry-After."""
+
+
+class Failure(Exception):  # noqa: N818 - it is the outcome of a call, whoever is to blame
+    """A call or a request that did not succeed. `fields` maps each wrong field to what is wrong with it."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str = "",
+        *,
+        reason: str = "",
+        fields: Mapping[str, str] | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message or code)
+        self.code = code
+        self.message = message
+        self.reason = reason
+        self.fields = dict(fields or {})
+        self.status = status or STATUSES.get(code, 500)
+
+    @property
+    def detail(self) -> str:
+        """What the caller is told. A reason shows that a service meant the message for its caller."""
+        if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            return BUG
+        if self.message and (self.reason or self.code not in OUR_WORDS):
+            return self.message
+        return OUR_WORDS.get(self.code, BUG)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """A field of the body, a parameter or a header that is wrong."""
+
+    field: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """RFC 9457's problem details. `code`, `reason`, `errors` and `trace_id` are extensions of ours."""
+
+    title: str
+    status: int
+    detail: str
+    instance: str
+    type: str = "about:blank"
+    code: str = ""
+    """gRPC's name of the status, where a service has answered."""
+    reason: str = ""
+    """A constant for programs, such as EMAIL_TAKEN."""
+    errors: tuple[FieldProblem, ...] = ()
+    trace_id: str = ""
+    """What to look for in the traces."""
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object, without the members that say nothing."""
+        body: dict[str, Any] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": self.instance,
+            "code": self.code,
+            "reason": self.reason,
+            "errors": [{"field": item.field, "detail": item.detail} for item in self.errors],
+            "trace_id": self.trace_id,
+        }
+        return {name: value for name, value in body.items() if value not in ("", [])}
+
+
+def title(status: int) -> str:
+    """The phrase of an HTTP status."""
+    return _PHRASES.get(status) or HTTPStatus(status).phrase
+
+
+def problem_of(failure: Failure, instance: str, trace_id: str) -> Problem:
+    """What a caller is told of a failure."""
+    return Problem(
+        title(failure.status),
+        failure.status,
+        failure.detail,
+        instance,
+        code=failure.code,
+        reason="" if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR else failure.reason,
+        errors=tuple(FieldProblem(name, what) for name, what in failure.fields.items()),
+        trace_id=trace_id,
+    )
+
+
+def seconds_to_answer(header: str | None, default: float, most: float) -> float:
+    """What X-Request-Timeout asks for, in seconds: the default without one, and `most` at most."""
+    if header is None:
+        return default
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        message = "X-Request-Timeout must be a number of seconds above 0"
+        raise Failure("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
+    return min(seconds, most)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user, as callers of the gateway see it."""
+
+    id: str
+    name: str
+    email: str
+    phone: str
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a PATCH writes; None: leave it alone."""
+
+    name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    active: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some users, and where to go on."""
+
+    users: list[User]
+    next: str | None = field(metadata={"description": "the value of `after` for the next page; null on the last"})
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Whether others may act for a user, and if not, why."""
+
+    is_valid: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A user and a figure that the calculator has worked out for the user service."""
+
+    user: User
+    member_days: int
+    points: float
+
+
+def tag(updated_at: datetime) -> str:
+    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond."""
+    return f'"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"'
+
+
+def seen(if_match: str | None) -> datetime | None:
+    """The version that If-Match names: None for none and for `*`, which any existing user matches."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=int(if_match.strip().removeprefix('"').removesuffix('"'), 16))
+    except (ValueError, OverflowError):
+        raise Failure(
+            "FAILED_PRECONDITION",
+            "If-Match is not an ETag of this user",
+            fields={"If-Match": "is no ETag of ours"},
+            status=412,
+        ) from None

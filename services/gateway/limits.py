@@ -1,0 +1,66 @@
+"""What a request may cost: the size of its body, checked before anything reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.gateway.problems import ProblemResponse, problem
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class BodyLimit:
+    """ASGI middleware that reads the body up to a limit, and answers 413 beyond it.
+
+    Bodies here are small documents that are needed whole, so they are read here and handed on in one piece. Where the
+    length is announced nothing is read of one that is too long; where it is not (chunked), reading stops at the limit.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = None if _announced(scope) > self._most else await self._read(receive)
+        if body is None:
+            detail = f"the body is larger than {self._most} bytes"
+            # What is left of the body is not worth reading: the connection ends with this answer.
+            response = ProblemResponse(problem(413, detail, scope["path"]), {"Connection": "close"})
+            await response(scope, receive, send)
+            return
+        await self._app(scope, _replayed(body, receive), send)
+
+    async def _read(self, receive: Receive) -> Message | None:
+        """The body as one message, or the message that the client has gone; None where it is too long."""
+        chunks = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return message
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._most:
+                return None
+            if not message.get("more_body", False):
+                return {"type": "http.request", "body": b"".join(chunks), "more_body": False}
+
+
+def _announced(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() else 0
+    return 0
+
+
+def _replayed(first: Message, receive: Receive) -> Receive:
+    pending: list[Message] = [first]
+
+    async def replay() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return replay

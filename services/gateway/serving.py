@@ -1,0 +1,83 @@
+"""uvicorn, started and stopped by us.
+
+uvicorn's own `serve` takes over the signals and stops when *it* hears one. Here the process has an order to keep: out
+of Consul first, then no new requests, then those in flight, then the channels that they use, and traces last. So the
+parts of `serve` are called one by one, and stopping is the end of a context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from meshwright.errors import BadInputError, Problem
+from meshwright.model import Address
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+BACKLOG = 2048
+KEEP_ALIVE_SECONDS = 30
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any, host: str, port: int, *, grace: float) -> AsyncIterator[Address]:
+    """Serve the ASGI application `app` for as long as the context lasts; yields the address bound.
+
+    When it ends, requests in flight get `grace` seconds. Raises `BadInputError` where the address cannot be bound.
+    """
+    listener = _bind(host, port)
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, round(grace)),
+    )
+    logging.getLogger("uvicorn.error").addFilter(_not_said_already)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    ticking = asyncio.create_task(server.main_loop())
+    try:
+        yield Address(host, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await ticking
+        await server.shutdown(sockets=[listener])
+        await _ended(server.server_state.tasks)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise BadInputError(f"address {Address(host, port)}", [Problem("", f"cannot listen: {error}")]) from error
+    listener.setblocking(False)
+    return listener
+
+
+async def _ended(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait for requests that were cut off: what they use is closed next."""
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _not_said_already(record: logging.LogRecord) -> bool:
+    """A bug is logged with its trace id where it is answered (problems.py); uvicorn would repeat it without one."""
+    return not record.getMessage().startswith("Exception in ASGI application")
