@@ -32,6 +32,8 @@ def make_app(backends: routes.Backends, *, version: str, max_body: int) -> FastA
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name,
+        # The mesh traces and counts requests, in AsgiMiddleware: once is enough.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.backends = backends
     app.include_router(routes.users)
