@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import random
 import statistics
 import sys
 import threading
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 KINDS = ("meshwright.consul", "py-consul asyncio", "py-consul threads")
 WATCHES = 40
-WAKE_UPS = 200
-STORMS = 20
+WAKE_UPS = 300
+STORMS = 40
 
 
 def say(key: str, value: bytes) -> None:
@@ -134,13 +135,14 @@ async def wake_up(writer: Consul, client: Child, value: str, number: int = 0) ->
     return seen - began
 
 
-async def storm(writer: Consul, client: Child) -> float:
-    """CPU seconds of the client per change."""
-    before = client.cpu()
+async def storms(writer: Consul, clients: list[Child]) -> dict[str, float]:
+    """CPU seconds of each client per change."""
+    before = {client.kind: client.cpu() for client in clients}
     for turn in range(STORMS):
-        for number in range(WATCHES):
-            await wake_up(writer, client, f"storm-{turn}-{number}", number)
-    return (client.cpu() - before) / (STORMS * WATCHES)
+        for client in random.sample(clients, len(clients)):
+            for number in range(WATCHES):
+                await wake_up(writer, client, f"storm-{turn}-{number}", number)
+    return {client.kind: (client.cpu() - before[client.kind]) / (STORMS * WATCHES) for client in clients}
 
 
 async def measure() -> Section:
@@ -158,9 +160,9 @@ async def measure() -> Section:
                 await wake_up(writer, client, f"ready-{number}", number)
         latencies: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for turn in range(WAKE_UPS):
-            for client in clients:
+            for client in random.sample(clients, len(clients)):
                 latencies[client.kind].append(await wake_up(writer, client, f"turn-{turn}"))
-        costs = {client.kind: await storm(writer, client) for client in clients}
+        costs = await storms(writer, clients)
         rows = [row(client, latencies[client.kind], costs[client.kind]) for client in clients]
     return Section(
         key="consul_clients",
