@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 from yarl import URL
 
-from meshwright.standins.traces import TracesConfig, TraceStore, serving
+from meshwright.standins.traces import TracesConfig, TraceStore, run, serving
 from support.spans import EPOCH, MS, request, span
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -180,3 +184,12 @@ async def test_assets_are_sent_once(api: aiohttp.ClientSession) -> None:
         assert response.status == 304
     async with api.get("/assets/absent.js") as response:
         assert response.status == 404
+
+
+async def test_the_process_serves_until_it_is_told_to_stop(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "meshwright.standins.traces")
+    running = asyncio.create_task(run(CONFIG))
+    await eventually(lambda: "trace store ready" in caplog.text)
+    assert not running.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 10)

@@ -162,7 +162,8 @@ function makeForm(parameters, submit) {
 }
 
 function field(label, control, ...more) {
-  return h("label", { class: "field" }, h("span", { class: "label" }, label), control, ...more);
+  control.id = `field-${control.name}`;
+  return h("div", { class: "field" }, h("label", { class: "label", for: control.id }, label), control, ...more);
 }
 
 function tagsOf(text) {
