@@ -52,6 +52,7 @@ class Backend:
     fail: grpc.StatusCode | None = None
     fail_next: int = 0
     calls: int = 0
+    paths: list[str] = field(default_factory=list)
     held: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
     server: grpc.aio.Server | None = None
@@ -92,9 +93,11 @@ class Backend:
 
 class _Everything(grpc.GenericRpcHandler):
     def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._handler = grpc.unary_unary_rpc_method_handler(backend.answer)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        self._backend.paths.append(handler_call_details.method)
         return self._handler
 
 
@@ -196,7 +199,9 @@ class Client:
         assert child.stdout
         child.stdin.write(json.dumps(command).encode() + b"\n")
         line = await asyncio.wait_for(child.stdout.readline(), 60)
-        assert line, self._process.tail()
+        if not line:
+            code = await child.wait()
+            raise RuntimeError(f"the client ended with {code}:\n{self._process.tail(100)}")
         return [Outcome(*outcome) for outcome in json.loads(line)]
 
 
