@@ -25,9 +25,9 @@ from meshwright.standins.traces.spans import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-    from meshwright.standins.traces.spans import Resource, StoredSpan
+    from meshwright.standins.traces.spans import Resource, Scope, StoredSpan
     from meshwright.standins.traces.store import Trace
 
 Json = dict[str, Any]
@@ -67,7 +67,7 @@ def span_to_json(stored: StoredSpan, process: str, warnings: list[str]) -> Json:
         "references": references(span, stored.parent_id),
         "startTime": stored.start // NANOS_PER_MICRO,
         "duration": stored.duration // NANOS_PER_MICRO,
-        "tags": span_tags(span, stored.scope.message()),
+        "tags": span_tags(span, stored.scope),
         "logs": [event_to_json(event) for event in span.events],
         "processID": process,
         "warnings": said or None,
@@ -81,8 +81,9 @@ def trace_id_text(trace_id: bytes) -> str:
 
 def process_to_json(resource: Resource) -> Json:
     """The resource as a Jaeger process."""
-    attributes = (item for item in resource.message().attributes if item.key != "service.name")
-    return {"serviceName": resource.service, "tags": tags(attributes)}
+    if resource.tags is None:
+        resource.tags = tags(item for item in resource.message().attributes if item.key != "service.name")
+    return {"serviceName": resource.service, "tags": resource.tags}
 
 
 def references(span: Span, parent_id: bytes) -> list[Json]:
@@ -108,7 +109,7 @@ def _reference(kind: str, trace_id: bytes, span_id: bytes) -> Json:
     return {"refType": kind, "traceID": trace_id_text(trace_id), "spanID": span_id.hex()}
 
 
-def span_tags(span: Span, scope: InstrumentationScope) -> list[Json]:
+def span_tags(span: Span, scope: Scope) -> list[Json]:
     """The span's attributes, and before and after them what Jaeger has no field for."""
     found = []
     if scope.name:

@@ -69,13 +69,13 @@ def has_tag(span: StoredSpan, key: str, value: str) -> bool:
         return text in ("true", "false") and span.failed == (text == "true")
     if key == "span.kind":
         return span.kind == text
-    process = process_to_json(span.resource)["tags"]
     if key.startswith("resource."):
-        return _carries(process, key.removeprefix("resource."), value)
+        return _carries(process_to_json(span.resource)["tags"], key.removeprefix("resource."), value)
     if not _may_carry(span, key):
         return False
+    process = process_to_json(span.resource)["tags"]
     message = span.message()
-    own = span_tags(message, span.scope.message())
+    own = span_tags(message, span.scope)
     logs = (field for event in message.events for field in event_to_json(event)["fields"])
     return _carries(own, key, value) or _carries(process, key, value) or _carries(logs, key, value)
 

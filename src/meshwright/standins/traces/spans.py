@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
@@ -39,6 +39,8 @@ class Resource:
 
     body: bytes
     service: str
+    tags: list[dict[str, Any]] | None = None
+    """Its attributes as they are shown; filled in when first asked for."""
 
     def message(self) -> ResourceMessage:
         """The resource as OTLP says it."""
@@ -49,11 +51,8 @@ class Resource:
 class Scope:
     """The instrumentation library that made a span."""
 
-    body: bytes
-
-    def message(self) -> InstrumentationScope:
-        """The scope as OTLP says it."""
-        return InstrumentationScope.FromString(self.body)
+    name: str
+    version: str
 
 
 @dataclass(eq=False, slots=True)
@@ -118,7 +117,7 @@ class SpanReader:
         body = message.SerializeToString(deterministic=True)
         known = self._scopes.get(body)
         if known is None:
-            known = self._scopes[body] = Scope(body)
+            known = self._scopes[body] = Scope(message.name, message.version)
         return known
 
 
