@@ -75,9 +75,7 @@ class Arena:
         }
         process = await self.built.run(python("-m", "bench.rpc_process", kind), kind, environ)
         await serving(address, "", process)
-        registration = Registration(
-            id=InstanceId(service), service=ServiceName(service), address=address
-        )
+        registration = Registration(id=InstanceId(service), service=ServiceName(service), address=address)
         await self.built.consul.register(registration)
         return address
 

@@ -57,7 +57,9 @@ class ConsulChannel(MeshChannel):
     def connection(self) -> grpc.aio.Channel:
         inner = super().connection()
         if self._follower is None:
-            self._follower = asyncio.get_running_loop().create_task(self._follow(), name=f"addresses of {self._service}")
+            self._follower = asyncio.get_running_loop().create_task(
+                self._follow(), name=f"addresses of {self._service}"
+            )
         return inner
 
     async def __aenter__(self) -> Self:

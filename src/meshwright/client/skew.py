@@ -54,7 +54,9 @@ def agreed(estimates: Sequence[float]) -> bool:
 
     Calls that failed at once cannot: their estimates are as far apart as their timeouts.
     """
-    return any(max(group) - min(group) <= _AGREE for group in zip(estimates, estimates[1:], estimates[2:], strict=False))
+    return any(
+        max(group) - min(group) <= _AGREE for group in zip(estimates, estimates[1:], estimates[2:], strict=False)
+    )
 
 
 class Probe:

@@ -8,24 +8,25 @@ object; a callback that gRPC runs when the call is over, however it ends, ends t
 from __future__ import annotations
 
 import time
+from random import getrandbits
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from opentelemetry import trace
 
 from meshwright.interceptors.incoming import INCOMING, within
-from meshwright.interceptors.propagation import inject, uses_w3c
+from meshwright.interceptors.propagation import Unsampled, carries_more, header, inject, uses_w3c
 from meshwright.interceptors.server import INSTANCE_KEY, VERSION_KEY
 from meshwright.interceptors.spans import CLIENT_FAULTS, method_attributes, set_status
-from meshwright.telemetry.metrics import MethodMetrics
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
 
     from meshwright.interceptors.propagation import Pair
     from meshwright.telemetry import Telemetry
 
 _CANCELLED = grpc.StatusCode.CANCELLED
+_LOW_64 = 2**64 - 1
 
 
 class ClientCalls:
@@ -59,13 +60,14 @@ class ClientMethod:
     def __init__(self, calls: ClientCalls, name: str) -> None:
         self.calls = calls
         self.name = name
-        self.metrics = MethodMetrics(calls.telemetry.metrics, "client", calls.target, name)
+        self.metrics = calls.telemetry.metrics.method("client", calls.target, name)
         self.attributes = method_attributes(name) | {
             "server.address": calls.target,
             "service.peer.name": calls.target,
         }
         self._tracer = calls.telemetry.tracer
-        self._skips_unsampled = calls.telemetry.skips_unsampled
+        self._sampling = calls.telemetry.sampling
+        self._short_cuts = calls.w3c and self._sampling.skips_unsampled
 
     def begin(self, timeout: float | None, metadata: Any) -> tuple[float | None, grpc.aio.Metadata, ClientCall]:
         """What a call is made with, and the object to hand it to when it is made."""
@@ -77,18 +79,57 @@ class ClientMethod:
         pairs: list[Pair] = list(metadata) if metadata else []
         if calls.authorization and incoming.authorization is not None and not _has(pairs, "authorization"):
             pairs.append(("authorization", incoming.authorization))
-        span = self._start_span()
-        inject(pairs, span, w3c=calls.w3c)
-        recorded = span if span.is_recording() else None
-        return timeout, grpc.aio.Metadata(*pairs), ClientCall(self, recorded)
+        return timeout, Pairs(pairs), ClientCall(self, self._trace(pairs))
 
-    def _start_span(self) -> trace.Span:
+    def _trace(self, pairs: list[Pair]) -> trace.Span | None:
+        """Begin the span and put it into the metadata; the span, if it is recorded.
+
+        Three short cuts for calls that will not be sampled: the parent's header goes on as it came, a parent's context is
+        formatted, or an id for a trace that begins here is drawn and compared. None of them needs a span.
+        """
         parent = trace.get_current_span()
-        if self._skips_unsampled:
-            context = parent.get_span_context()
-            if context.is_valid and not context.trace_flags.sampled:
-                return trace.NonRecordingSpan(context)
-        return self._tracer.start_span(self.name, kind=trace.SpanKind.CLIENT, attributes=self.attributes)
+        context: trace.SpanContext | None = None
+        if self._short_cuts:
+            if type(parent) is Unsampled:
+                if not carries_more(None):
+                    pairs.append(("traceparent", parent.traceparent))
+                    return None
+            else:
+                context = parent.get_span_context()
+                if context.is_valid:
+                    if not context.trace_flags.sampled and not carries_more(context):
+                        pairs.append(("traceparent", header(context)))
+                        return None
+                elif self._sampling.root_bound is not None:
+                    trace_id = getrandbits(128)
+                    if trace_id & _LOW_64 >= self._sampling.root_bound and not carries_more(None):
+                        pairs.append(("traceparent", f"00-{trace_id:032x}-{getrandbits(64):016x}-00"))
+                        return None
+                    self._sampling.choose(trace_id)
+        return self._start(pairs)
+
+    def _start(self, pairs: list[Pair]) -> trace.Span | None:
+        span = self._tracer.start_span(self.name, kind=trace.SpanKind.CLIENT, attributes=self.attributes)
+        context = span.get_span_context()
+        if self.calls.w3c and context.is_valid and not carries_more(context):
+            pairs.append(("traceparent", header(context)))
+        else:
+            inject(pairs, span)
+        return span if span.is_recording() else None
+
+
+class Pairs(grpc.aio.Metadata):
+    """Metadata as the pairs that they are, without the dictionary that gRPC makes of them and never asks."""
+
+    def __init__(self, pairs: list[Pair]) -> None:
+        super().__init__()
+        self._pairs = pairs
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
 
 
 def _has(pairs: list[Pair], name: str) -> bool:
@@ -104,7 +145,7 @@ class ClientCall:
         self._method = method
         self._span = span
         self._start = time.perf_counter()
-        method.metrics.begin()
+        method.metrics.begun += 1
 
     def follow(self, call: Any) -> None:
         """End with that call, however it ends."""

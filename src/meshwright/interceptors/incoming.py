@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: made for each call, and freezing doubles the cost
 class Incoming:
     """What an outgoing call inherits."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import baggage, propagate, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -23,6 +23,11 @@ Pair = tuple[str, str | bytes]
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 _EMPTY = Context()
+_NO_TRACE = f"00-{0:032x}-"
+_SPAN_AT = 36
+_NO_SPAN = f"{0:016x}-"
+_LAST_DIGIT = 54
+_ODD = frozenset("13579bdf")
 
 
 class _PairsGetter(Getter[Any]):
@@ -46,29 +51,63 @@ def uses_w3c() -> bool:
     return kinds == {TraceContextTextMapPropagator, W3CBaggagePropagator}
 
 
-def extract(metadata: Sequence[Pair], traceparent: str | None, *, plain: bool) -> Context:
-    """The context that came with a call. `plain`: `traceparent` is all there is, and W3C is spoken."""
+class Unsampled(trace.NonRecordingSpan):
+    """The span of a call that is not sampled, kept as the header it came in and goes on in.
+
+    Most calls of a busy service are of this kind, and most of them never look at the ids: they are parsed when a log line
+    or a span of the service's own asks.
+    """
+
+    def __init__(self, traceparent: str) -> None:
+        self.traceparent = traceparent
+        self._parsed: trace.SpanContext | None = None
+
+    def get_span_context(self) -> trace.SpanContext:
+        if self._parsed is None:
+            self._parsed = _parse(self.traceparent)
+        return self._parsed
+
+
+def _parse(traceparent: str) -> trace.SpanContext:
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        return trace.INVALID_SPAN_CONTEXT
+    flags = trace.TraceFlags(int(found[3], 16))
+    return trace.SpanContext(int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=flags)
+
+
+def extract(metadata: Sequence[Pair], traceparent: str | None, *, plain: bool) -> trace.Span | Context | None:
+    """The parent that came with a call: a span, or a whole context where there is more to it; None: nothing came.
+
+    `plain`: `traceparent` is all there is, and W3C is spoken.
+    """
     if not plain:
         return propagate.extract(metadata, context=_EMPTY, getter=_GETTER)
-    found = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
-    if found is None:
-        return _EMPTY
-    span_context = trace.SpanContext(
-        int(found[1], 16), int(found[2], 16), is_remote=True, trace_flags=trace.TraceFlags(int(found[3], 16))
-    )
-    if not span_context.is_valid:
-        return _EMPTY
-    return trace.set_span_in_context(trace.NonRecordingSpan(span_context), _EMPTY)
+    if traceparent is None or _TRACEPARENT.fullmatch(traceparent) is None:
+        return None
+    if traceparent.startswith(_NO_TRACE) or traceparent.startswith(_NO_SPAN, _SPAN_AT):
+        return None
+    if traceparent[_LAST_DIGIT] in _ODD:
+        return trace.NonRecordingSpan(_parse(traceparent))
+    return Unsampled(traceparent)
 
 
-def inject(pairs: list[Pair], span: trace.Span, *, w3c: bool) -> None:
-    """Add to the metadata `pairs` what the callee needs to go on with the trace of `span`."""
-    span_context = span.get_span_context()
-    if w3c and not span_context.trace_state and not baggage.get_all():
-        if span_context.is_valid:
-            flags = int(span_context.trace_flags)
-            pairs.append(("traceparent", f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{flags:02x}"))
-        return
+def header(span_context: trace.SpanContext) -> str:
+    """The `traceparent` of a span."""
+    flags = int(span_context.trace_flags)
+    return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{flags:02x}"
+
+
+def carries_more(span_context: trace.SpanContext | None) -> bool:
+    """Whether a `traceparent` is not all that an outgoing call must carry."""
+    if span_context is not None and span_context.trace_state:
+        return True
+    # A context of one entry holds the current span and nothing else.
+    return len(get_current()) > 1 and bool(baggage.get_all())
+
+
+def inject(pairs: list[Pair], span: trace.Span) -> None:
+    """Add to the metadata `pairs` all that the callee needs, by OpenTelemetry's propagators."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier, context=trace.set_span_in_context(span))
     pairs.extend(carrier.items())

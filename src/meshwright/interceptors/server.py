@@ -16,17 +16,15 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.context import Context
 
 from meshwright.interceptors.errors import DETAILS_KEY, ErrorMap, Failure, describe, ended_by
 from meshwright.interceptors.incoming import INCOMING, Incoming
-from meshwright.interceptors.propagation import extract, uses_w3c
+from meshwright.interceptors.propagation import Unsampled, extract, uses_w3c
 from meshwright.interceptors.spans import SERVER_FAULTS, method_attributes, set_status
-from meshwright.telemetry.metrics import MethodMetrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    from opentelemetry.context import Context
 
     from meshwright.telemetry import Telemetry
 
@@ -35,6 +33,7 @@ log = logging.getLogger(__name__)
 INSTANCE_KEY = "meshwright-instance"
 VERSION_KEY = "meshwright-version"
 _OK = grpc.StatusCode.OK
+_EMPTY = Context()
 
 
 class ServerCalls:
@@ -66,10 +65,10 @@ class _Method:
     def __init__(self, calls: ServerCalls, name: str) -> None:
         self.calls = calls
         self.name = name
-        self.metrics = MethodMetrics(calls.telemetry.metrics, "server", calls.service, name)
+        self.metrics = calls.telemetry.metrics.method("server", calls.service, name)
         self.attributes = method_attributes(name)
         self.tracer = calls.telemetry.tracer
-        self.skips_unsampled = calls.telemetry.skips_unsampled
+        self.skips_unsampled = calls.telemetry.sampling.skips_unsampled
 
     def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         kinds = {
@@ -134,7 +133,7 @@ class ServerCall:
         self._context = context
         self._ended = False
         self._start = time.perf_counter()
-        method.metrics.begin()
+        method.metrics.begun += 1
         context.set_trailing_metadata(method.calls.trailers)
         traceparent = authorization = attempts = None
         plain = method.calls.w3c
@@ -153,28 +152,36 @@ class ServerCall:
             INCOMING.set(Incoming(None if left is None else time.monotonic() + left, authorization))
         self._span = self._start_span(extract(metadata, traceparent, plain=plain), attempts)
 
-    def _start_span(self, parent: Context, attempts: str | None) -> trace.Span | None:
+    def _start_span(self, parent: trace.Span | Context | None, attempts: str | None) -> trace.Span | None:
         """Attach the trace to this task; the span, if it is recorded.
 
         gRPC runs each call in a task of its own, so that nothing needs to be detached.
         """
         method = self._method
-        if method.skips_unsampled:
-            context = trace.get_current_span(parent).get_span_context()
-            if context.is_valid and not context.trace_flags.sampled:
-                otel_context.attach(parent)
+        if parent is None:
+            context = _EMPTY
+        elif isinstance(parent, trace.Span):
+            context = trace.set_span_in_context(parent, _EMPTY)
+            if method.skips_unsampled and type(parent) is Unsampled:
+                otel_context.attach(context)
                 return None
-        span = method.tracer.start_span(method.name, parent, trace.SpanKind.SERVER, method.attributes)
-        otel_context.attach(trace.set_span_in_context(span, parent))
+        else:
+            context = parent
+        span = method.tracer.start_span(method.name, context, trace.SpanKind.SERVER, method.attributes)
+        otel_context.attach(trace.set_span_in_context(span, context))
         if not span.is_recording():
             return None
+        self._describe_peer(span, attempts)
+        return span
+
+    def _describe_peer(self, span: trace.Span, attempts: str | None) -> None:
         if attempts:
             span.set_attribute("rpc.grpc.previous_attempts", int(attempts))
-        peer, _, port = self._context.peer().rpartition(":")
-        span.set_attribute("network.peer.address", peer.partition(":")[2].replace("%5B", "").replace("%5D", ""))
-        if port.isdigit():
+        family, _, rest = self._context.peer().partition(":")
+        host, _, port = rest.rpartition(":")
+        if family in {"ipv4", "ipv6"} and port.isdigit():
+            span.set_attribute("network.peer.address", host.removeprefix("%5B").removesuffix("%5D"))
             span.set_attribute("network.peer.port", int(port))
-        return span
 
     def succeed(self) -> None:
         """The handler has returned; it may have set a status other than OK all the same."""

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from meshwright.config import ServiceConfig
     from meshwright.errors import ServiceError

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
+from meshwright.config import load
 from meshwright.telemetry.identity import Identity
 from meshwright.telemetry.metrics import Metrics
-from meshwright.telemetry.tracing import honours_unsampled_parents, make_provider, shut_down
+from meshwright.telemetry.tracing import Sampling, TracingConfig, make_provider, shut_down
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -41,7 +42,7 @@ class Telemetry:
         self.metrics = metrics or Metrics()
         self.provider = make_provider(self.identity, exporter)
         self.tracer = self.provider.get_tracer("meshwright", self.identity.version)
-        self.skips_unsampled = honours_unsampled_parents(self.provider)
+        self.sampling = Sampling(self.provider, disabled=load(TracingConfig).disabled)
         self.users = 0
 
     async def flush(self) -> None:

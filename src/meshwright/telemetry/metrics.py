@@ -8,10 +8,15 @@ caller was is Prometheus' own `job` and `instance`.
 
 The label values are bounded: methods are those of the generated code, and whatever else a client asks a server for
 is counted under `unknown`.
+
+Counting is a few additions on plain integers, made into Prometheus' families when somebody scrapes. The library's own
+counters take a lock for each addition, and a call needs five of them: that was a tenth of what the runtime adds to a call
+(docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import (
@@ -19,16 +24,19 @@ from prometheus_client import (
     GC_COLLECTOR,
     CollectorRegistry,
     Counter,
-    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from prometheus_client import Metric
 
 Side = Literal["server", "client"]
 
@@ -43,25 +51,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.requests = Counter(
-            "grpc_requests",
-            "Calls ended, by gRPC status.",
-            ("side", "service", "version", "method", "status"),
-            registry=self.registry,
-        )
-        self.duration = Histogram(
-            "grpc_request_duration_seconds",
-            "Time from the start of a call to its end.",
-            ("side", "service", "version", "method"),
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            "grpc_requests_in_flight",
-            "Calls begun and not ended.",
-            ("side", "service", "method"),
-            registry=self.registry,
-        )
+        self._calls = _CallCollector()
+        self.registry.register(self._calls)
         self.http_requests = Counter(
             "http_requests",
             "HTTP requests ended, by status.",
@@ -76,6 +67,14 @@ class Metrics:
             registry=self.registry,
         )
 
+    def method(self, side: Side, service: str, method: str) -> MethodMetrics:
+        """The series of one method on one side; the same object for the same names."""
+        key = (side, service, method)
+        found = self._calls.methods.get(key)
+        if found is None:
+            found = self._calls.methods[key] = MethodMetrics()
+        return found
+
     def describe_process(self) -> None:
         """Add CPU, memory, file descriptors, garbage collection and the Python version of this process."""
         # One more series for each of ours, which nobody queries.
@@ -89,28 +88,80 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class MethodMetrics:
-    """The series of one method on one side, looked up once: a call costs four additions."""
+class _Ends:
+    """Calls of one method that a version ended with one status: how many, how long, in which buckets."""
 
-    def __init__(self, metrics: Metrics, side: Side, service: str, method: str) -> None:
-        self._metrics = metrics
-        self._labels = (side, service)
-        self._method = method
-        self._ends: dict[tuple[str, str], tuple[Callable[[], None], Callable[[float], None]]] = {}
-        gauge = metrics.in_flight.labels(side, service, method)
-        self.begin: Callable[[], None] = gauge.inc
-        self._leave: Callable[[], None] = gauge.dec
+    __slots__ = ("buckets", "count", "seconds")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.buckets = [0] * (len(BUCKETS) + 1)
+
+
+class MethodMetrics:
+    """What has been counted of one method on one side."""
+
+    __slots__ = ("begun", "ended", "ends")
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.ended = 0
+        self.ends: dict[tuple[str, str], _Ends] = {}
 
     def end(self, status: str, version: str, seconds: float) -> None:
-        """Count a call that has ended."""
-        found = self._ends.get((status, version))
-        if found is None:
-            found = self._ends[status, version] = self._series(status, version)
-        self._leave()
-        found[0]()
-        found[1](seconds)
+        """Count a call that has ended; `begun += 1` counted its beginning."""
+        self.ended += 1
+        key = (version, status)
+        ends = self.ends.get(key)
+        if ends is None:
+            ends = self.ends[key] = _Ends()
+        ends.count += 1
+        ends.seconds += seconds
+        ends.buckets[bisect_left(BUCKETS, seconds)] += 1
 
-    def _series(self, status: str, version: str) -> tuple[Callable[[], None], Callable[[float], None]]:
-        counter = self._metrics.requests.labels(*self._labels, version, self._method, status)
-        histogram = self._metrics.duration.labels(*self._labels, version, self._method)
-        return counter.inc, histogram.observe
+    def durations(self) -> dict[str, tuple[list[int], float]]:
+        """Buckets and seconds by version, over all statuses."""
+        found: dict[str, tuple[list[int], float]] = {}
+        for (version, _), ends in list(self.ends.items()):
+            buckets, seconds = found.get(version, ([0] * len(ends.buckets), 0.0))
+            summed = [one + other for one, other in zip(buckets, ends.buckets, strict=True)]
+            found[version] = (summed, seconds + ends.seconds)
+        return found
+
+
+class _CallCollector(Collector):
+    """Gives Prometheus what the methods have counted."""
+
+    def __init__(self) -> None:
+        self.methods: dict[tuple[Side, str, str], MethodMetrics] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "grpc_requests", "Calls ended, by gRPC status.", labels=("side", "service", "version", "method", "status")
+        )
+        duration = HistogramMetricFamily(
+            "grpc_request_duration_seconds",
+            "Time from the start of a call to its end.",
+            labels=("side", "service", "version", "method"),
+        )
+        in_flight = GaugeMetricFamily(
+            "grpc_requests_in_flight", "Calls begun and not ended.", labels=("side", "service", "method")
+        )
+        for (side, service, method), counted in list(self.methods.items()):
+            for (version, status), ends in list(counted.ends.items()):
+                requests.add_metric((side, service, version, method, status), ends.count)
+            for version, (buckets, seconds) in counted.durations().items():
+                duration.add_metric((side, service, version, method), _cumulative(buckets), seconds)
+            in_flight.add_metric((side, service, method), counted.begun - counted.ended)
+        yield from (requests, duration, in_flight)
+
+
+def _cumulative(counts: list[int]) -> list[tuple[str, float]]:
+    """Prometheus' buckets: how many took up to that many seconds."""
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip((*map(str, BUCKETS), "+Inf"), counts, strict=True):
+        total += count
+        buckets.append((bound, float(total)))
+    return buckets

@@ -8,6 +8,7 @@ themselves; here are the ones that nobody reads when the SDK is set up by hand. 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from meshwright.config import load, setting
 from meshwright.errors import BadInputError, Problem
@@ -101,7 +103,7 @@ def resource(identity: Identity) -> Resource:
 
 def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> TracerProvider:
     """A tracer provider that exports as the environment says, or to `exporter`."""
-    provider = TracerProvider(resource=resource(identity), shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource(identity), shutdown_on_exit=False, id_generator=ChosenIds())
     config = load(TracingConfig)
     if exporter is None and config.exports():
         # Its own complaints, one for each retry of each batch, are what PatientExporter replaces.
@@ -114,17 +116,54 @@ def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> T
     return provider
 
 
-def honours_unsampled_parents(provider: TracerProvider) -> bool:
-    """Whether a span below an unsampled parent is never sampled: the default of all parent-based samplers.
+class ChosenIds(RandomIdGenerator):
+    """Random ids, except that the next trace id of this thread may be chosen beforehand."""
 
-    Then the tracer need not be asked, which is what makes unsampled calls cheap.
-    """
-    sampler = provider.sampler
-    if type(sampler) is not ParentBased:
-        return False
-    description = sampler.get_description()
+    def __init__(self) -> None:
+        self._chosen = threading.local()
+
+    def choose(self, trace_id: int) -> None:
+        self._chosen.trace_id = trace_id
+
+    def generate_trace_id(self) -> int:
+        chosen: int | None = self._chosen.__dict__.pop("trace_id", None)
+        return super().generate_trace_id() if chosen is None else chosen
+
+
+class Sampling:
+    """What can be known of a sampler without asking it for each call: that is what makes unsampled calls cheap."""
+
+    def __init__(self, provider: TracerProvider, *, disabled: bool) -> None:
+        sampler = provider.sampler
+        generator = provider.id_generator
+        self._ids = generator if isinstance(generator, ChosenIds) else None
+        self.skips_unsampled = not disabled and _honours_unsampled_parents(sampler)
+        """Whether a span below an unsampled parent is never sampled: the default of all parent-based samplers."""
+        self.root_bound = None if disabled or self._ids is None or not self.skips_unsampled else _root_bound(sampler)
+        """A trace without a parent is sampled if the low 64 bits of its id are below this; None: ask the sampler."""
+
+    def choose(self, trace_id: int) -> None:
+        """Make this the id of the trace that the tracer begins next."""
+        if self._ids is not None:
+            self._ids.choose(trace_id)
+
+
+def _honours_unsampled_parents(sampler: Sampler) -> bool:
+    description = str(sampler.get_description())
     off = ALWAYS_OFF.get_description()
-    return f"remoteParentNotSampled:{off}" in description and f"localParentNotSampled:{off}" in description
+    never = f"remoteParentNotSampled:{off}" in description and f"localParentNotSampled:{off}" in description
+    return isinstance(sampler, ParentBased) and never
+
+
+def _root_bound(sampler: Sampler) -> int | None:
+    """The bound of a parent-based sampler whose root is one of the SDK's three."""
+    description = str(sampler.get_description())
+    for root, bound in ((ALWAYS_OFF, 0), (ALWAYS_ON, 2**64)):
+        if f"root:{root.get_description()}," in description:
+            return bound
+    if not (ratio := re.search(r"root:TraceIdRatioBased\{([0-9.e-]+)\}", description)):
+        return None
+    return TraceIdRatioBased(float(ratio[1])).bound
 
 
 def shut_down(provider: TracerProvider, seconds: float) -> None:
