@@ -105,7 +105,8 @@ export class Waterfall {
   #reveal(at) {
     const height = this.rowHeight;
     const top = this.body.getBoundingClientRect().top + at * height;
-    const head = this.ruler.getBoundingClientRect().bottom + 4;
+    const holder = this.ruler.parentElement;
+    const head = parseFloat(getComputedStyle(holder).top) + holder.offsetHeight + 4; // where the ruler sticks
     const sheet = this.opened && this.sheet.matches ? document.querySelector(".inspector")?.offsetHeight ?? 0 : 0;
     const foot = innerHeight - Math.max(sheet, 24);
     const away = Math.max(head - top, top + height - foot);
