@@ -21,10 +21,11 @@ from meshwright.ports import find_free
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 30.0
+ATTEMPTS = 3
 
 _REGISTRY = (
     "import asyncio; from meshwright.config import load; from meshwright.standins.registry import RegistryConfig, run; "
@@ -36,6 +37,10 @@ def find_consul() -> Path | None:
     """The real Consul: one on PATH, or the one that scripts/tools.d/consul.sh fetched, or none."""
     found = shutil.which("consul") or shutil.which(ROOT / ".tools/consul/consul")
     return Path(found) if found else None
+
+
+class NotStartedError(RuntimeError):
+    """It ended instead of starting; the text holds the end of its log."""
 
 
 class ConsulServer(Protocol):
@@ -104,7 +109,7 @@ class ConsulProcess:
     async def _is_ready(self, consul: Consul) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise RuntimeError(f"the {self.name} Consul ended:\n{self.log.read_text()[-2000:]}")
+            raise NotStartedError(f"the {self.name} Consul ended:\n{self.log.read_text()[-2000:]}")
         return bool(await consul.leader()) and "consul" in (await consul.services()).value
 
 
@@ -119,7 +124,8 @@ async def real_consul(
     binary = find_consul()
     if binary is None:
         raise RuntimeError("there is no real Consul here: scripts/tools.d/consul.sh fetches one")
-    with _inside(folder) as home:
+
+    def make(home: Path) -> ConsulProcess:
         address = Address("127.0.0.1", find_free())
         document = _real_config(address, home, keeps_state=keeps_state)
         if token is not None:
@@ -129,27 +135,42 @@ async def real_consul(
         command = [str(binary), "agent", *mode, "-config-file", str(home / "config.json")]
         process = ConsulProcess("real", command, address, home, keeps_state=keeps_state)
         process.config = ConsulConfig(address=str(address), token=token)
-        async with _running(process) as server:
-            yield server
+        return process
+
+    async with _started(folder, make) as server:
+        yield server
 
 
 @contextlib.asynccontextmanager
 async def dev_registry(folder: Path | None = None) -> AsyncIterator[ConsulProcess]:
     """The dev registry, which speaks Consul's API and holds everything in memory."""
-    with _inside(folder) as home:
+
+    def make(home: Path) -> ConsulProcess:
         address = Address("127.0.0.1", find_free())
         command = [sys.executable, "-c", _REGISTRY.format(port=address.port)]
-        async with _running(ConsulProcess("dev", command, address, home, keeps_state=False)) as server:
-            yield server
+        return ConsulProcess("dev", command, address, home, keeps_state=False)
+
+    async with _started(folder, make) as server:
+        yield server
 
 
 @contextlib.asynccontextmanager
-async def _running(server: ConsulProcess) -> AsyncIterator[ConsulProcess]:
-    try:
-        await server.start()
-        yield server
-    finally:
-        await server.kill()
+async def _started(folder: Path | None, make: Callable[[Path], ConsulProcess]) -> AsyncIterator[ConsulProcess]:
+    """Start what `make` makes. A port that was free may be taken by the time it is bound: then, others are tried."""
+    for attempt in range(ATTEMPTS):
+        with _inside(folder) as home:
+            server = make(home)
+            try:
+                try:
+                    await server.start()
+                except NotStartedError:
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+                    continue
+                yield server
+                return
+            finally:
+                await server.kill()
 
 
 @contextlib.contextmanager
