@@ -48,6 +48,11 @@ def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def configuration(name: str) -> type[Any]:
+    """The dataclass of a part's settings."""
+    return _part(name)[0]
+
+
 def _part(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, None]]]:
     if name == REGISTRY:
         from meshwright.standins import registry  # noqa: PLC0415

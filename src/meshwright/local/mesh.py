@@ -1,0 +1,62 @@
+"""Where the mesh is, for commands that look at it or change it: that of the `up` here, or the environment's."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from meshwright.config import ConsulConfig, ServiceConfig, environment, load
+from meshwright.local import client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PATIENCE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """How to reach the mesh."""
+
+    environment: Mapping[str, str]
+    debug: str = ""
+    """`host:port` of the control plane's pages; empty if not known."""
+
+    @property
+    def consul(self) -> ConsulConfig:
+        return load(ConsulConfig, self.environment)
+
+    @property
+    def service(self) -> ServiceConfig:
+        """For calls of ours."""
+        return load(ServiceConfig, self.environment, service="meshwright-cli", version="", register=False)
+
+
+def locate(topology: str = "") -> Whereabouts:
+    """The mesh of the `up` that runs here; without one, what the environment says, and the default addresses.
+
+    Several topologies without a name are an error only where there is nothing else to go by.
+    """
+    own = environment()
+    try:
+        record = client.find(topology).record
+    except client.NothingUpError:
+        if topology:
+            raise
+        return Whereabouts(own, "127.0.0.1:18001")
+    return Whereabouts({**own, **record.environment}, record.addresses.get("controlplane", ""))
+
+
+def problems(where: Whereabouts) -> dict[str, Any] | None:
+    """What the control plane could not honour, by its debug pages; None if they do not answer."""
+    if not where.debug:
+        return None
+    try:
+        with urllib.request.urlopen(f"http://{where.debug}/debug/problems", timeout=_PATIENCE) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except (urllib.error.URLError, ValueError, OSError):
+        return None
