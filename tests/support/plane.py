@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
@@ -54,6 +55,7 @@ async def backend(
     """A served backend, as Consul would describe it."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     rpc.add_CalculatorServicer_to_server(Backend(instance), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -62,11 +64,22 @@ async def backend(
         await server.stop(0)
 
 
-def registration(instance: Instance) -> Registration:
-    """How a backend without a health check registers."""
+def registration(instance: Instance, *, check: bool = False) -> Registration:
+    """How a backend registers: without a health check, unless told otherwise."""
     return Registration(
-        id=instance.id, service=instance.service, address=instance.address, meta=instance.meta, grpc_check=None
+        id=instance.id,
+        service=instance.service,
+        address=instance.address,
+        meta=instance.meta,
+        grpc_check="" if check else None,
     )
+
+
+async def health_of(address: Address, service: str = "") -> Any:
+    """What a gRPC server says of its health."""
+    async with grpc.aio.insecure_channel(str(address)) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        return (await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)).status
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,7 @@ from meshwright.model import Address
 from meshwright.process import stop_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
     from meshwright.controlplane.settings import ControlPlaneConfig
     from meshwright.controlplane.snapshot import Snapshot
@@ -83,10 +83,28 @@ async def serving(config: ControlPlaneConfig) -> AsyncIterator[Bound]:
         stack.push_async_callback(plane.stop)
         pages = debug.application(source, plane.ads, metrics, consul.address)
         address = await stack.enter_async_context(http.serving(pages, config.debug_host, config.debug_port))
-        async with asyncio.TaskGroup() as group:
-            follower = group.create_task(plane.follow())
+        async with _beside(plane.follow()):
             yield Bound(xds, address)
-            follower.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Do work that never ends beside the context's body; if it fails, the body is cancelled and the failure raised."""
+    body = asyncio.current_task()
+    assert body is not None
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else body.cancel())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+            body.uncancel()
+            raise failure from None
+        raise
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await task
 
 
 class _Plane:
@@ -99,6 +117,7 @@ class _Plane:
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
         self._said: frozenset[Problem] = frozenset()
+        metrics.problems.set_function(self._count_problems)
 
     async def start(self, config: ControlPlaneConfig) -> Address:
         await self._set_health(_NOT_SERVING)
@@ -124,13 +143,16 @@ class _Plane:
                 snapshot = translate(catalog, previous)
             previous = snapshot
             self._said = say_changes(self._said, snapshot.problems)
-            self._metrics.problems.set(len(snapshot.problems) + len(self._source.problems.all))
             self.ads.publish(snapshot)
             if snapshot.version != version:
                 self._count(snapshot, version)
                 if not version:
                     await self._set_health(_SERVING)
                 version = snapshot.version
+
+    def _count_problems(self) -> int:
+        snapshot = self.ads.hub.snapshot
+        return len(self._source.problems.all) + (len(snapshot.problems) if snapshot else 0)
 
     def _count(self, snapshot: Snapshot, before: str) -> None:
         self._metrics.snapshots.inc()

@@ -27,10 +27,11 @@ from meshwright.controlplane.mirror import KINDS, Mirror
 from meshwright.controlplane.policies import Policies
 from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.controlplane.problems import Problems
+from meshwright.controlplane.sweeper import Sweeper
 from meshwright.errors import MeshwrightError, Problem, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
     from meshwright.controlplane.metrics import Metrics
@@ -41,10 +42,6 @@ K = TypeVar("K")
 
 CONCURRENCY = 16
 """Queries at a time when reading what changed."""
-SWEEP_SOON = 1.0
-"""Seconds after a move of the services' index that nothing explained."""
-SWEEP_RARELY = 30.0
-"""Seconds between sweeps while there is an explanation."""
 RETRY = 0.25
 """Seconds before a pass that failed is tried again."""
 _SERVER_ERROR = 500
@@ -73,9 +70,7 @@ class Source:
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
-        self._explained = 0.0
-        self._sweep_at: float | None = None
-        self._swept = 0.0
+        self._sweeper = Sweeper()
         self._limit = asyncio.Semaphore(CONCURRENCY)
 
     @property
@@ -91,9 +86,8 @@ class Source:
             stack.push_async_callback(_cancel, tasks)
             last = -self._debounce
             while True:
-                await self._woken()
+                await self._woken(tasks)
                 await asyncio.sleep(max(0.0, last + self._debounce - loop.time()))
-                _raise_failure(tasks)
                 catalog = await self._pass()
                 last = loop.time()
                 if catalog is not None:
@@ -116,13 +110,13 @@ class Source:
     def _entries_watch(
         self, kind: str
     ) -> tuple[str, Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]:
-        def see(entries: Iterable[dict[str, Any]]) -> None:
-            self._stale_chains |= self._mirror.see_entries(kind, entries)
+        def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> None:
+            self._stale_chains |= self._mirror.see_entries(kind, answer.value)
 
         return kind, lambda blocking: self._consul.config_entries(kind, blocking), see
 
     async def _watch(
-        self, name: str, fetch: Callable[[Blocking], Awaitable[Indexed[T]]], see: Callable[[T], None]
+        self, name: str, fetch: Callable[[Blocking], Awaitable[Indexed[T]]], see: Callable[[Indexed[T]], None]
     ) -> None:
         index = 0
         try:
@@ -130,7 +124,7 @@ class Source:
                 if answer.index < index:
                     self._suspect(f"the index of {name} fell from {index} to {answer.index}")
                 index = answer.index
-                see(answer.value)
+                see(answer)
                 self._awaited.discard(name)
                 self._wake.set()
         finally:
@@ -162,50 +156,41 @@ class Source:
         self._stale_chains |= self._chains.keys()
         self._wake.set()
 
-    def _see_checks(self, states: tuple[CheckState, ...]) -> None:
-        touched = self._mirror.see_checks(states)
+    def _see_checks(self, answer: Indexed[tuple[CheckState, ...]]) -> None:
+        touched = self._mirror.see_checks(answer.value)
         if touched:
-            self._explained = asyncio.get_running_loop().time()
+            self._sweeper.explain(answer.index)
         self._stale_services |= touched
 
-    def _see_services(self, services: Mapping[ServiceName, tuple[str, ...]]) -> None:
-        self._stale_services |= self._mirror.see_services(services)
+    def _see_services(self, answer: Indexed[Mapping[ServiceName, tuple[str, ...]]]) -> None:
+        self._stale_services |= self._mirror.see_services(answer.value)
         checked = self._mirror.checked
         for target, instances in self._instances.items():
             if any((instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
-        if self._sweep_at is None:
-            self._sweep_at = asyncio.get_running_loop().time() + SWEEP_SOON
+        self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
 
-    def _see_policies(self, pairs: tuple[KvPair, ...]) -> None:
-        self._policies.see(pairs)
+    def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> None:
+        self._policies.see(answer.value)
 
     # Waking
 
-    async def _woken(self) -> None:
+    async def _woken(self, tasks: list[asyncio.Task[None]]) -> None:
         """Until there is something to do: a wake, a sweep that is due, or the end of a recovery."""
         loop = asyncio.get_running_loop()
         while True:
-            times = [time for time in (self._sweep_at, self.keeper.until) if time is not None]
+            times = [time for time in (self._sweeper.at, self.keeper.until) if time is not None]
             timeout = max(0.0, min(times) - loop.time()) if times and not self._awaited else None
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
             except TimeoutError:
-                self._sweep(loop.time())
+                if self._sweeper.due(loop.time()):
+                    self._stale_services |= {target.service for target in self._instances}
             self._wake.clear()
+            _raise_failure(tasks)
             if not self._awaited:
                 return
-
-    def _sweep(self, now: float) -> None:
-        if self._sweep_at is None or now < self._sweep_at:
-            return
-        if self._explained >= self._sweep_at - 2 * SWEEP_SOON and now < self._swept + SWEEP_RARELY:
-            self._sweep_at = self._swept + SWEEP_RARELY
-            return
-        self._sweep_at = None
-        self._swept = now
-        self._stale_services |= {target.service for target in self._instances}
 
     # Reading
 
