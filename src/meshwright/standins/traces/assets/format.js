@@ -61,6 +61,11 @@ export function plural(count, one, many = `${one}s`) {
   return `${count.toLocaleString()} ${count === 1 ? one : many}`;
 }
 
+/** A gRPC method without its package, where there is little room: `demo.user.v1.UserService/GetUser` is long. */
+export function shortName(name) {
+  return name.match(/^[\w.]+\.(\w+\/\w+)$/)?.[1] ?? name;
+}
+
 // Hues that stay apart from each other and from the red of errors, in both themes.
 const HUES = [245, 160, 70, 305, 200, 125, 345, 275, 100, 180, 225, 45];
 const taken = new Map();

@@ -6,10 +6,12 @@ export function makeTree(trace) {
   for (const raw of trace.spans) {
     const tags = new Map(raw.tags.map((tag) => [tag.key, tag.value]));
     const process = trace.processes[raw.processID];
+    const about = new Map(process.tags.map((tag) => [tag.key, String(tag.value)]));
     const parent = raw.references.find((ref) => ref.refType === "CHILD_OF" && ref.traceID === raw.traceID)
       ?? raw.references.find((ref) => ref.traceID === raw.traceID);
     spans.set(raw.spanID, {
       raw, process, id: raw.spanID, name: raw.operationName, service: process.serviceName,
+      version: about.get("service.version") ?? "", instance: about.get("service.instance.id") ?? "",
       start: raw.startTime, duration: raw.duration, end: raw.startTime + raw.duration,
       kind: tags.get("span.kind") ?? "", failed: isTrue(tags.get("error")), tags,
       parentId: parent?.spanID ?? "", parent: null, children: [], depth: 0, below: 0, failedBelow: 0,

@@ -3,7 +3,7 @@
 // The grid keeps the focus and names the current row (aria-activedescendant); rows come and go as the page scrolls.
 
 import { h } from "./dom.js";
-import { duration, hue, offset, plural } from "./format.js";
+import { duration, hue, offset, plural, shortName } from "./format.js";
 
 const OVERSCAN = 8;
 const TICKS = 4;
@@ -122,6 +122,7 @@ export class Waterfall {
     const width = span.duration / whole / (to - from);
     const folded = this.folded.has(span.id);
     const parent = span.children.length > 0;
+    const entered = span.parent?.raw.processID !== span.raw.processID;
     const failedInside = folded && span.failedBelow > 0;
     const marks = span.raw.logs.map((log) => h("i", { class: "mark",
       style: { "--at": String(Math.min(Math.max((log.timestamp - span.start) / Math.max(span.duration, 1), 0), 1)) } }));
@@ -139,10 +140,11 @@ export class Waterfall {
     h("div", { class: "name", role: "gridcell" },
       h("span", { class: `fold${parent ? "" : " leaf"}`, "aria-hidden": "true" }, parent ? "" : null),
       h("span", { class: "service" }, span.service),
+      entered && span.version ? h("span", { class: "version", title: `version ${span.version}` }, span.version) : null,
       span.failed ? h("span", { class: "error-mark", title: "error" }, h("span", { "aria-hidden": "true" }, "!"), h("span", { class: "hidden" }, "error")) : null,
       failedInside ? h("span", { class: "error-mark hollow", title: plural(span.failedBelow, "error") + " inside" }, "!") : null,
       warned ? h("span", { class: "warn-mark", title: span.raw.warnings.join("\n") }, "△") : null,
-      h("span", { class: "operation", title: `${span.service}: ${span.name}` }, span.name),
+      h("span", { class: "operation", title: `${span.service}: ${span.name}` }, shortName(span.name)),
       folded && parent ? h("span", { class: "count", title: `${plural(span.below, "span")} folded` }, `+${span.below}`) : null),
     h("div", { class: "lane", role: "gridcell" },
       h("span", { class: "bar-holder" },
