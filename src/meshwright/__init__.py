@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         UnauthenticatedError,
         UnavailableError,
     )
+    from meshwright.interceptors.asgi import AsgiMiddleware
     from meshwright.interceptors.errors import ErrorDetails, details
     from meshwright.interceptors.incoming import deadline, detached, time_left
     from meshwright.server import Server
@@ -50,6 +51,7 @@ _HOMES = {
         "UnauthenticatedError",
         "UnavailableError",
     ),
+    "meshwright.interceptors.asgi": ("AsgiMiddleware",),
     "meshwright.interceptors.errors": ("ErrorDetails", "details"),
     "meshwright.interceptors.incoming": ("deadline", "detached", "time_left"),
     "meshwright.server": ("Server",),
@@ -60,6 +62,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
+    "AsgiMiddleware",
     "BadInputError",
     "ConsulConfig",
     "Discovery",
@@ -79,8 +82,8 @@ __all__ = [
     "UnavailableError",
     "channel",
     "deadline",
-    "details",
     "detached",
+    "details",
     "load",
     "setting",
     "time_left",

@@ -2,8 +2,8 @@
 
 gRPC takes a list of addresses with a channel and never another, so a change of the list means a new channel. That is
 cheap: gRPC shares connections between channels of one process, so the new one finds those of the instances that stayed
-open. Calls in flight end on the old one. An empty list is not acted on: that is rather Consul having lost its state than
-all instances being gone, and if they are, calls fail by themselves.
+open. Calls in flight end on the old one. An empty list is not acted on: that is rather Consul having lost its state
+than all instances being gone, and if they are, calls fail by themselves.
 """
 
 from __future__ import annotations

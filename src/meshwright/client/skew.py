@@ -1,16 +1,17 @@
 """How much too early gRPC's configured timeouts fire in this process, in milliseconds.
 
-gRPC turns a timeout that it was configured with (an xDS route's, a service config's) into a deadline by way of its cycle
-clock, whose zero is the whole second *before* the process's first look at the monotonic clock. The conversion loses that
-second and the fraction: the timeout fires early by `1 + frac(CLOCK_MONOTONIC at init)` seconds, in every release tried
-(1.62 to 1.85; related: grpc/grpc#34547, #40633). A timeout below that fires at once. Deadlines given per call are right.
+gRPC turns a timeout that it was configured with (an xDS route's, a service config's) into a deadline by way of its
+cycle clock, whose zero is the whole second *before* the process's first look at the monotonic clock. The conversion
+loses that second and the fraction: the timeout fires early by `1 + frac(CLOCK_MONOTONIC at init)` seconds, in every
+release tried (1.62 to 1.85; related: grpc/grpc#34547, #40633). A timeout below that fires at once. Deadlines given per
+call are right.
 
-We cannot know when gRPC looked at the clock, but we can watch the error. On a channel that leads nowhere, calls wait for a
-connection, each with another timeout from the service config: those below the skew fail at once, the others after
-`timeout - skew`. So each failure says that the skew is at least `timeout - elapsed`, never more, and the largest of these
-is the skew, less what the failure took to be noticed. When three timers in a row say the same, they are no accident, and
-we stop waiting. Without the bug, all say zero. It takes some 40 ms once for each process (docs/decisions/0032); the
-control plane adds the result to the timeouts of this node.
+We cannot know when gRPC looked at the clock, but we can watch the error. On a channel that leads nowhere, calls wait
+for a connection, each with another timeout from the service config: those below the skew fail at once, the others
+after `timeout - skew`. So each failure says that the skew is at least `timeout - elapsed`, never more, and the largest
+of these is the skew, less what the failure took to be noticed. When three timers in a row say the same, they are no
+accident, and we stop waiting. Without the bug, all say zero. It takes some 40 ms once for each process
+(docs/decisions/0032); the control plane adds the result to the timeouts of this node.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ _LOW_64 = 2**64 - 1
 class ClientCalls:
     """What all calls through one channel share.
 
-    `target` is the service that is dialled. `timeout` is for calls that give none, in seconds. `authorization`: whether the
-    incoming call's is passed on.
+    `target` is the service that is dialled. `timeout` is for calls that give none, in seconds. `authorization`:
+    whether the incoming call's is passed on.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class ClientMethod:
     def _trace(self, pairs: list[Pair]) -> trace.Span | None:
         """Begin the span and put it into the metadata; the span, if it is recorded.
 
-        Three short cuts for calls that will not be sampled: the parent's header goes on as it came, a parent's context is
-        formatted, or an id for a trace that begins here is drawn and compared. None of them needs a span.
+        Three short cuts for calls that will not be sampled: the parent's header goes on as it came, a parent's context
+        is formatted, or an id for a trace that begins here is drawn and compared. None of them needs a span.
         """
         parent = trace.get_current_span()
         context: trace.SpanContext | None = None

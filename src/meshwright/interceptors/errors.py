@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -141,7 +141,8 @@ def details(error: grpc.RpcError) -> ErrorDetails:
     code = error.code()
     message = error.details() or ""
     found: dict[str, object] = {}
-    for key, value in error.trailing_metadata() or ():
+    trailers: Any = error.trailing_metadata() or ()
+    for key, value in trailers:
         if key == DETAILS_KEY and isinstance(value, bytes):
             found = _unpack(value)
     return ErrorDetails(code.name, message, **found)  # type: ignore[arg-type]

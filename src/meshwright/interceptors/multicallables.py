@@ -64,7 +64,7 @@ class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
 
 
 class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
-    def __call__(
+    def __call__(  # noqa: PLR0917 - gRPC's signature
         self,
         request_iterator: Any = None,
         timeout: float | None = None,
@@ -78,7 +78,7 @@ class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
 
 
 class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any]):
-    def __call__(
+    def __call__(  # noqa: PLR0917 - gRPC's signature
         self,
         request_iterator: Any = None,
         timeout: float | None = None,

@@ -54,8 +54,8 @@ def uses_w3c() -> bool:
 class Unsampled(trace.NonRecordingSpan):
     """The span of a call that is not sampled, kept as the header it came in and goes on in.
 
-    Most calls of a busy service are of this kind, and most of them never look at the ids: they are parsed when a log line
-    or a span of the service's own asks.
+    Most calls of a busy service are of this kind, and most of them never look at the ids: they are parsed when a log
+    line or a span of the service's own asks.
     """
 
     def __init__(self, traceparent: str) -> None:

@@ -79,7 +79,7 @@ class _Method:
         }
         make, behaviour = kinds[bool(handler.request_streaming), bool(handler.response_streaming)]
         wrapped = self._around(behaviour)
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)  # type: ignore[operator]
+        return make(wrapped, handler.request_deserializer, handler.response_serializer)
 
     def _around(self, behaviour: Any) -> Callable[..., Any]:
         if inspect.isasyncgenfunction(behaviour):
@@ -91,7 +91,7 @@ class _Method:
         raise TypeError(f"{self.name}: the handler must be an async function: {behaviour!r}")
 
     def _around_coroutine(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def call(request: Any, context: Any) -> Any:
             ongoing = ServerCall(self, context)
             try:
                 response = await behaviour(request, context)
@@ -104,7 +104,7 @@ class _Method:
         return call
 
     def _around_generator(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             ongoing = ServerCall(self, context)
             # A stream that is cancelled while gRPC sends a message ends outside this frame.
             context.add_done_callback(ongoing.abandon)
@@ -119,7 +119,7 @@ class _Method:
         return call
 
 
-async def _not_implemented(_request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+async def _not_implemented(_request: Any, context: Any) -> None:
     await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this service does not implement the method")
 
 
@@ -128,7 +128,7 @@ class ServerCall:
 
     __slots__ = ("_context", "_ended", "_method", "_span", "_start")
 
-    def __init__(self, method: _Method, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, method: _Method, context: Any) -> None:
         self._method = method
         self._context = context
         self._ended = False
@@ -189,7 +189,7 @@ class ServerCall:
         now = self._context.trailing_metadata()
         if now is not mine:
             own = dict.fromkeys(key for key, _ in mine)
-            kept = tuple(pair for pair in now or () if pair[0] not in own)  # type: ignore[misc]
+            kept = tuple(pair for pair in now or () if pair[0] not in own)
             self._context.set_trailing_metadata((*kept, *mine))
         self._end(self._context.code() or _OK, self._context.details() or "")
 
@@ -206,7 +206,7 @@ class ServerCall:
             trailers = (*self._method.calls.trailers, (DETAILS_KEY, failure.details))
             await self._context.abort(failure.code, failure.message, trailers)
 
-    def abandon(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def abandon(self, context: Any) -> None:
         """gRPC says that the call is over. Nothing to do where the handler came to its end before."""
         if not self._ended:
             left = context.time_remaining()

@@ -10,8 +10,8 @@ The label values are bounded: methods are those of the generated code, and whate
 is counted under `unknown`.
 
 Counting is a few additions on plain integers, made into Prometheus' families when somebody scrapes. The library's own
-counters take a lock for each addition, and a call needs five of them: that was a tenth of what the runtime adds to a call
-(docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread.
+counters take a lock for each addition, and a call needs five of them: that was a tenth of what the runtime adds to a
+call (docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread.
 """
 
 from __future__ import annotations

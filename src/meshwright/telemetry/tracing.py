@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
@@ -102,17 +102,20 @@ def resource(identity: Identity) -> Resource:
 
 
 def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> TracerProvider:
-    """A tracer provider that exports as the environment says, or to `exporter`."""
-    provider = TracerProvider(resource=resource(identity), shutdown_on_exit=False, id_generator=ChosenIds())
+    """A tracer provider that exports as the environment says; or to `exporter`, each span at once, sampling all."""
+    sampler = None if exporter is None else ParentBased(ALWAYS_ON)
+    provider = TracerProvider(
+        sampler=sampler, resource=resource(identity), shutdown_on_exit=False, id_generator=ChosenIds()
+    )
     config = load(TracingConfig)
-    if exporter is None and config.exports():
+    if exporter is not None:
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+    elif config.exports():
         # Its own complaints, one for each retry of each batch, are what PatientExporter replaces.
         logging.getLogger(_EXPORTER_LOGGER).setLevel(logging.CRITICAL)
-        target = config.target()
         explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
-        exporter = PatientExporter(OTLPSpanExporter(endpoint=explicit), target)
-    if exporter is not None:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        patient = PatientExporter(OTLPSpanExporter(endpoint=explicit), config.target())
+        provider.add_span_processor(BatchSpanProcessor(patient))
     return provider
 
 

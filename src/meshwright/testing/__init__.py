@@ -1,0 +1,13 @@
+"""What the tests of a service need: the service really served, other services at known addresses, time, spans.
+
+- `served`: an async context manager that serves a servicer and gives a channel to it, with its spans and metrics
+- `resolving`: inside it, `meshwright.channel(name)` goes to the addresses given
+- `ManualClock`: time that stands still until the test moves it
+- `SpanRecorder`: an exporter that keeps the spans
+"""
+
+from meshwright.telemetry.recording import SpanRecorder
+from meshwright.testing.clock import ManualClock
+from meshwright.testing.service import Served, resolving, served
+
+__all__ = ["ManualClock", "Served", "SpanRecorder", "resolving", "served"]
