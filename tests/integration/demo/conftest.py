@@ -1,0 +1,50 @@
+"""Databases of both kinds, and the demo's services, served for real on ports of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.user.adapters import DatabaseUsers, open_database, prepare_database
+from support.demo import Demo, demo
+from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests; each gets a database of its own."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    with cluster(programs) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: once SQLite's, once PostgreSQL's."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/new folder/users.db"
+    made: Cluster = request.getfixturevalue("postgres")
+    return made.new_database()
+
+
+@pytest.fixture
+async def users(database: str) -> AsyncIterator[DatabaseUsers]:
+    """The store of users on a database that is up to date."""
+    engine = open_database("USER_DATABASE_URL", database)
+    await prepare_database(engine)
+    yield DatabaseUsers(engine)
+    await engine.dispose()
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Demo]:
+    """Calculator, user service and gateway, each one instance, without Consul and control plane."""
+    async with demo(tmp_path) as running:
+        yield running

@@ -1,0 +1,119 @@
+"""The demo's three services in one process, on real sockets: neither Consul nor a control plane is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import meshwright
+from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
+from demo.user.v1 import user_pb2_grpc as user_rpc
+from meshwright.client.connection import open_static
+from meshwright.client.mesh_channel import MeshChannel
+from meshwright.config import ServiceConfig, load
+from meshwright.interceptors.client import ClientCalls
+from meshwright.telemetry import Telemetry
+from services.calculator import server as calculator_server
+from services.calculator.adapters import Interval
+from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
+from services.gateway.app import Readiness
+from services.gateway.routes import Backends, Budgets
+from services.gateway.server import make_app
+from services.gateway.serving import serving
+from services.user import server as user_server
+from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database, prepare_database
+from services.user.app import UserBook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from services.calculator.app import Pace
+
+VERSION = "1.2.3"
+MAX_BODY = 2000
+
+
+@dataclass
+class Demo:
+    """What is running, and a client of the gateway."""
+
+    stack: contextlib.AsyncExitStack
+    folder: Path
+    budgets: Budgets
+    pace: Pace
+    spans: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
+    draining: bool = False
+
+    def telemetry(self, service: str) -> Telemetry:
+        config = load(ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0)
+        return Telemetry(config, exporter=self.spans)
+
+    async def start(self) -> None:
+        self.calculator = await self.serve_calculator()
+        self.calculator_channel = await self.channel("calculator", self.calculator, self.telemetry("test"))
+        self.user = await self.serve_user()
+        self.user_channel = await self.channel("user", self.user, self.telemetry("test"))
+        await self.serve_gateway()
+
+    async def serve_calculator(self) -> meshwright.Server:
+        server = self.server("calculator", calculator_server.ERRORS)
+        server = await self.stack.enter_async_context(server)
+        server.add(calculator_rpc.add_CalculatorServicer_to_server, calculator_server.Calculator())
+        server.add(calculator_rpc.add_NumberServiceServicer_to_server, calculator_server.NumberService(self.pace))
+        await server.start()
+        return server
+
+    async def serve_user(self) -> meshwright.Server:
+        server = await self.stack.enter_async_context(self.server("user", user_server.ERRORS))
+        engine = open_database("X", f"sqlite:///{self.folder}/users.db")
+        await prepare_database(engine)
+        server.on_stop(engine.dispose)
+        channel = await self.channel("calculator", self.calculator, server.telemetry)
+        figures = CalculatorFigures(calculator_rpc.CalculatorStub(channel))
+        book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
+        server.add(user_rpc.add_UserServiceServicer_to_server, user_server.UserService(book))
+        await server.start()
+        return server
+
+    async def serve_gateway(self) -> None:
+        telemetry = self.telemetry("gateway")
+        user = await self.channel("user", self.user, telemetry)
+        calculator = await self.channel("calculator", self.calculator, telemetry)
+        upstreams = [MeshUpstream("user", user), MeshUpstream("calculator", calculator)]
+        readiness = Readiness(upstreams, draining=lambda: self.draining)
+        backends = Backends(MeshUsers(user), MeshCalculator(calculator), readiness, self.budgets)
+        app = make_app(backends, version=VERSION, max_body=MAX_BODY)
+        self.gateway = contextlib.AsyncExitStack()
+        self.stack.push_async_callback(self.gateway.aclose)
+        self.address = await self.gateway.enter_async_context(serving(app, "127.0.0.1", 0, grace=1.0))
+        self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
+
+    def server(self, service: str, errors) -> meshwright.Server:
+        telemetry = self.telemetry(service)
+        return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry)
+
+    async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> MeshChannel:
+        calls = ClientCalls(telemetry, name)
+        return await self.stack.enter_async_context(MeshChannel(calls, lambda: open_static([server.address], ())))
+
+    async def user_id(self, **changes) -> str:
+        """The id of a user who was not there before."""
+        body = {"name": "Ada", "email": f"{os.urandom(6).hex()}@example.org"} | changes
+        response = await self.http.post("/api/v1/users", json=body)
+        assert response.status_code == 201, response.text
+        return response.json()["id"]
+
+
+@contextlib.asynccontextmanager
+async def demo(folder: Path, *, budgets: Budgets | None = None, pace: Pace | None = None) -> AsyncIterator[Demo]:
+    """Everything, for as long as the context lasts; primes come without a pause unless `pace` says otherwise."""
+    async with contextlib.AsyncExitStack() as stack:
+        running = Demo(stack, folder, budgets or Budgets(), pace or Interval(0))
+        await running.start()
+        yield running

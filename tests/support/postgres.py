@@ -1,0 +1,100 @@
+"""A PostgreSQL of the tests' own: a throwaway cluster on a free port, never as root (PostgreSQL refuses that)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from meshwright.ports import find_free
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NO_POSTGRES = "no PostgreSQL here: initdb is neither on PATH nor in /usr/lib/postgresql (scripts/system-packages.sh)"
+OWNER = "meshwright"
+
+
+def find_postgres() -> Path | None:
+    """The folder of PostgreSQL's programs: PATH first, then where Debian keeps them, the newest."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    folders = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    return max((path.parent for path in folders), key=lambda path: float(path.parent.name), default=None)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running server."""
+
+    programs: Path
+    folder: Path
+    port: int
+    user: str | None
+
+    def new_database(self) -> str:
+        """The URL of a database that nobody else uses."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name)
+        return f"postgresql://{OWNER}:not-asked-for@127.0.0.1:{self.port}/{name}"
+
+    def run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self.programs / program, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            **_as(self.user),
+        )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed: {done.stderr or done.stdout}")
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=50"
+        log = str(self.folder / "log")
+        # pg_ctl's server inherits its output; only a file lets `run` see the end of pg_ctl.
+        self.run("pg_ctl", "start", "-w", "-s", "-D", str(self.folder / "data"), "-l", log, "-o", options)
+
+    def stop(self) -> None:
+        self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
+
+
+@contextlib.contextmanager
+def cluster(programs: Path) -> Iterator[Cluster]:
+    """A server for as long as the context lasts."""
+    user = _unprivileged() if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="meshwright-pg-", dir="/tmp"))
+    if user is not None:
+        shutil.chown(folder, user)
+    made = Cluster(programs, folder, find_free(), user)
+    try:
+        made.run("initdb", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "-D", str(folder / "data"))
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unprivileged() -> str:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise RuntimeError("PostgreSQL does not run as root, and this system has no user to run it as")
+
+
+def _as(user: str | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
