@@ -26,3 +26,10 @@ if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -c '' 2>/dev/null; th
 fi
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extras]"
+
+# xds-protos brings an old copy of OpenTelemetry's messages to the same paths as opentelemetry-proto, and pip lets the last
+# one win (docs/decisions/0043). Everything in xds-protos works with the newer copy, not the other way round.
+if ! "$folder/bin/python" -c 'from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope' 2>/dev/null; then
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+        --force-reinstall --no-deps opentelemetry-proto
+fi
