@@ -9,7 +9,8 @@ no gap and that no address appears twice, so an empty target takes no priority, 
 share keeps its first place.
 
 gRPC's round robin ignores the weight of an endpoint but honours that of a locality. A zone whose instances
-weigh differently is therefore published as one locality per weight.
+weigh differently is therefore published as one locality per weight. Its ring hash multiplies the two, which would
+give an instance of a larger zone a larger share, so that a ring is one locality that weighs nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import xds
+from meshwright.controlplane.policy import Balancing
 from meshwright.model import Health
 
 if TYPE_CHECKING:
@@ -31,7 +33,11 @@ MAX_WEIGHT = 100_000
 """Sums of weights within a priority must fit 32 bits; Consul itself allows up to 65535."""
 
 
-def assignment(upstream: Upstream, members: Sequence[tuple[Target, tuple[Instance, ...]]]) -> tuple[Any, list[str]]:
+def assignment(
+    upstream: Upstream,
+    members: Sequence[tuple[Target, tuple[Instance, ...]]],
+    balancing: Balancing = Balancing.ROUND_ROBIN,
+) -> tuple[Any, list[str]]:
     """The endpoints of an upstream, from the instances of its target and of its failover targets, in that order.
 
     Also returns what is wrong with instances that had to be left out.
@@ -43,7 +49,12 @@ def assignment(upstream: Upstream, members: Sequence[tuple[Target, tuple[Instanc
     for target, instances in members:
         chosen = _chosen(target, instances, taken, problems)
         if chosen:
-            _add_localities(message, chosen, priority)
+            if balancing is Balancing.RING_HASH:
+                locality = message.endpoints.add(priority=priority, locality=xds.Locality())
+                locality.load_balancing_weight.value = 1
+                _add_endpoints(locality, chosen)
+            else:
+                _add_localities(message, chosen, priority)
             priority += 1
     return message, problems
 
@@ -79,17 +90,21 @@ def _is_ip(host: str) -> bool:
 
 
 def _add_localities(message: Any, chosen: Sequence[tuple[Instance, int]], priority: int) -> None:
-    zones: dict[tuple[str, str], dict[int, list[Instance]]] = {}
+    zones: dict[tuple[str, str], dict[int, list[tuple[Instance, int]]]] = {}
     for instance, weight in chosen:
         place = (instance.meta.get("region", ""), instance.meta.get("zone", ""))
-        zones.setdefault(place, {}).setdefault(weight, []).append(instance)
+        zones.setdefault(place, {}).setdefault(weight, []).append((instance, weight))
     for (region, zone), weights in sorted(zones.items()):
-        for weight, instances in sorted(weights.items()):
+        for weight, group in sorted(weights.items()):
             sub_zone = f"weight-{weight}" if len(weights) > 1 else ""
             locality = message.endpoints.add(priority=priority)
             locality.locality.CopyFrom(xds.Locality(region=region, zone=zone, sub_zone=sub_zone))
-            locality.load_balancing_weight.value = weight * len(instances)
-            for instance in instances:
-                endpoint = locality.lb_endpoints.add(health_status="HEALTHY")
-                endpoint.endpoint.address.CopyFrom(xds.address(instance.address.host, instance.address.port))
-                endpoint.load_balancing_weight.value = weight
+            locality.load_balancing_weight.value = weight * len(group)
+            _add_endpoints(locality, group)
+
+
+def _add_endpoints(locality: Any, group: Sequence[tuple[Instance, int]]) -> None:
+    for instance, weight in group:
+        endpoint = locality.lb_endpoints.add(health_status="HEALTHY")
+        endpoint.endpoint.address.CopyFrom(xds.address(instance.address.host, instance.address.port))
+        endpoint.load_balancing_weight.value = weight

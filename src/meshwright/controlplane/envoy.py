@@ -25,6 +25,7 @@ INGRESS = "ingress"
 """The name of the listener and of its route table."""
 
 _CONNECTION_MANAGER = "envoy.filters.network.http_connection_manager"
+_DOMAIN = re.compile(r"[A-Za-z0-9._-]+")
 _API = re.compile(r"[A-Za-z_][\w]*(\.[A-Za-z_][\w]*)+")
 
 
@@ -44,6 +45,15 @@ def ingress_listener(address: Address) -> Resource:
         filter_chains=[xds.FilterChain(filters=[network_filter])],
     )
     return pack(ResourceType.LISTENER, INGRESS, message)
+
+
+def routable(services: Iterable[str]) -> list[str]:
+    """The services whose name an Envoy takes as an authority: one bad or doubled domain would cost the whole table."""
+    chosen: dict[str, str] = {}
+    for service in sorted(services):
+        if _DOMAIN.fullmatch(service):
+            chosen.setdefault(service.lower(), service)
+    return sorted(chosen.values())
 
 
 def virtual_host(service: str, routes: Iterable[Any]) -> Any:
@@ -70,10 +80,11 @@ def ingress_routes(hosts: Sequence[Any], prefixes: Mapping[str, str]) -> Resourc
 def api_prefixes(instances: Iterable[Instance]) -> frozenset[str]:
     """The path prefixes that the instances' meta `api` stands for: `/demo.user.v1.` or `/demo.user.v1.UserService/`.
 
-    Names are separated by commas or spaces; a name without a dot is no proto name and is passed over.
+    Names are separated by commas or spaces. A name without a dot is no proto name; gRPC's own (health, reflection) are
+    everybody's. Both are passed over.
     """
     names = {name for instance in instances for name in re.split(r"[,\s]+", instance.meta.get("api", ""))}
-    return frozenset(_prefix(name) for name in names if _API.fullmatch(name))
+    return frozenset(_prefix(name) for name in names if _API.fullmatch(name) and not name.startswith("grpc."))
 
 
 def _prefix(name: str) -> str:

@@ -1,19 +1,46 @@
-"""Regular expressions: gRPC and Envoy take RE2's, and refuse a whole route table over one that is not."""
+r"""Regular expressions: gRPC and Envoy take RE2's, and refuse a whole route table over one that is not.
+
+RE2 itself is not at hand, so an expression is judged by what the two syntaxes do not share (github.com/google/re2,
+Syntax): what only Python has is refused, what only RE2 has is replaced by something of the same form, and the rest
+Python's own parser judges.
+"""
 
 from __future__ import annotations
 
 import re
+import warnings
 
-_NOT_RE2 = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\(\?P=|\(\?>|\(\?\(|[*+?}]\+")
-"""Lookaround, back references, atomic groups, conditionals, possessive repeats: Python has them, RE2 does not."""
+_PYTHON_ONLY = re.compile(
+    r"\(\?(?:[=!>(#]|<[=!]|P=)"  # lookaround, atomic groups, conditionals, comments, named back references
+    r"|\\[1-9ZuUN]"  # back references, Python's own escapes
+    r"|[*+?}]\+"  # possessive repeats
+)
+_REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_RE2_ONLY = (
+    (re.compile(r"\\Q.*?(?:\\E|$)"), "x"),
+    (re.compile(r"\\[pP](?:\{\^?\w+\}|\w)"), r"\\w"),
+    (re.compile(r"\\z"), "$"),
+    (re.compile(r"\\C"), "."),
+    (re.compile(r"\\x\{[0-9A-Fa-f]+\}"), "x"),
+    (re.compile(r"\[:\^?\w+:\]"), "a-z"),
+    (re.compile(r"\(\?[imsU]*(?:-[imsU]+)?(?P<end>[:)])"), lambda found: "(?:" if found["end"] == ":" else ""),
+)
+_MOST_REPEATS = 1000
 
 
 def problem(pattern: str) -> str | None:
-    """Why RE2 would not take this expression, as far as can be told without RE2; None where it would."""
-    if _NOT_RE2.search(pattern):
+    """Why RE2 would not take this expression, as far as can be told; None where it would."""
+    plain = pattern.replace("\\\\", "x")
+    for foreign, substitute in _RE2_ONLY:
+        plain = foreign.sub(substitute, plain)
+    if _PYTHON_ONLY.search(plain):
         return f"regular expression {pattern!r} uses what RE2 does not have (lookaround, back references or the like)"
+    if any(int(number or 0) > _MOST_REPEATS for repeat in _REPEAT.findall(plain) for number in repeat):
+        return f"regular expression {pattern!r} repeats more than {_MOST_REPEATS} times"
     try:
-        re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of no concern: what Python may one day read differently
+            re.compile(plain)
     except (re.error, RecursionError, OverflowError) as error:
         return f"regular expression {pattern!r} is not valid: {error}"
     return None

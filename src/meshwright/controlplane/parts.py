@@ -113,7 +113,7 @@ def make_target(upstream: Upstream, policy: Policy | None, members: Members, old
         packed = old.clusters
     else:
         packed = _clusters(upstream, policy or Policy(), old, problems)
-    message, left_out = endpoints.assignment(upstream, members)
+    message, left_out = endpoints.assignment(upstream, members, (policy or Policy()).load_balancing.policy)
     problems += left_out
     wrong = check.assignment(message)
     if wrong:

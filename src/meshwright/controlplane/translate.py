@@ -20,6 +20,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshwright.controlplane import envoy
 from meshwright.controlplane.listeners import unknown_listener
 from meshwright.controlplane.parts import ServicePart, TargetPart, make_service, make_target
 from meshwright.controlplane.snapshot import Snapshot
@@ -120,6 +121,9 @@ def _prefixes(
     services: Mapping[ServiceName, ServicePart], targets: Mapping[str, TargetPart], problems: list[Problem]
 ) -> dict[str, ServiceName]:
     """Which service an Envoy's caller means who names only a path. The first by name wins."""
+    unroutable = services.keys() - set(envoy.routable(services))
+    what = "an Envoy does not route to it: its name is no domain, or is another's but for case"
+    problems += [Problem(service, what) for service in unroutable]
     claims: dict[str, set[ServiceName]] = {}
     for part in targets.values():
         if part.upstream.target.service in services:

@@ -52,8 +52,11 @@ class Services:
     def ingress(self) -> Mapping[str, Resource]:
         """Envoy's route table."""
         if "ingress" not in self._made:
-            hosts = [part.host for part in self.parts.values()]
-            self._made["ingress"] = {envoy.INGRESS: envoy.ingress_routes(hosts, self.prefixes)}
+            by_name = {str(name): part.host for name, part in self.parts.items()}
+            names = envoy.routable(by_name)
+            prefixes = {prefix: name for prefix, name in self.prefixes.items() if name in names}
+            ingress = envoy.ingress_routes([by_name[name] for name in names], prefixes)
+            self._made["ingress"] = {envoy.INGRESS: ingress}
         return self._made["ingress"]
 
 

@@ -38,6 +38,16 @@ async def test_ring_hash_keeps_a_key_on_one_instance(plane: ControlPlane, caller
         assert len(homes) > 1
 
 
+async def test_a_ring_gives_instances_of_all_zones_the_same_share(plane: ControlPlane, caller: Client) -> None:
+    policy = {"load_balancing": {"policy": "ring_hash", "hash_on_header": "x-user"}}
+    async with backends("a1", "a2", "a3", "b1") as servers:
+        members = [server.instance(zone=server.name[0]) for server in servers]
+        plane.publish(recorded("plain"), instances={ALL: members}, policies={"user": policy})
+        await eventually(lambda: _all_reached(caller, 4))
+        found = answers(await caller.call(2000, concurrent=32))
+        assert 350 <= found["b1"] <= 650
+
+
 async def _all_reached(caller: Client, count: int, **metadata: str) -> bool:
     return len(answers(await caller.call(30, **metadata))) == count
 

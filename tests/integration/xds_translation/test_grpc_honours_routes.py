@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.catalog import Target, targets
 from meshwright.model import ServiceName
-from support.chains import ALL, V1, V2, recorded
+from support.chains import ALL, V1, V2, names, recorded
 from support.waiting import eventually
 from support.xds_mesh import PATH, answers, backends
 
@@ -127,3 +129,33 @@ async def test_a_service_without_a_healthy_instance_fails_at_once(plane: Control
     (outcome,) = await caller.call(1)
     assert outcome.status == "UNAVAILABLE"
     assert outcome.seconds < 1.0
+
+
+async def test_grpc_accepts_every_recorded_chain_under_the_richest_policy(plane: ControlPlane, caller: Client) -> None:
+    policy = {
+        "load_balancing": {"policy": "ring_hash", "hash_on_header": "x-user", "maximum_ring_size": 2048},
+        "outlier_detection": {"request_volume": 1000},
+        "max_concurrent_requests": 100,
+        "faults": [
+            {"headers": [{"name": "never", "regex": "[0-9]+", "invert": False}], "abort": {"status": 13}},
+            {"headers": [{"name": "never", "present": True}], "delay": {"duration": "1s", "percentage": 0.0001}},
+        ],
+        "retry": {"on": ["unavailable", "internal", "cancelled"], "attempts": 5, "maximum_backoff": "1s"},
+        "timeout": "30s",
+    }
+    chains = []
+    for name in names():
+        text = json.dumps(recorded(name)).replace('"user', f'"{name}').replace(".user.", f".{name}.")
+        chains.append(json.loads(text))
+    async with backends("a", "b") as servers:
+        wanted = {target for chain in chains for target in targets(chain)}
+        members = [servers[0].instance(region="r", zone="z"), dataclasses.replace(servers[1].instance(), weight=7)]
+        plane.publish(
+            *chains,
+            instances=dict.fromkeys(wanted, members),
+            policies={str(target.service): policy for target in wanted},
+        )
+        for chain in chains:
+            found = answers(await caller.call(3, target=chain["ServiceName"]))
+            assert found.keys() <= {"a", "b"}, chain["ServiceName"]
+        assert plane.nacks() == []

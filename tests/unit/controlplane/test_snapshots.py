@@ -150,6 +150,15 @@ def test_an_api_that_appears_changes_the_version() -> None:
     )
 
 
+def test_a_name_that_is_no_domain_does_not_cost_an_envoy_its_table() -> None:
+    chains = {ServiceName(name): chain_of("user") for name in ("user", "User", "a b", "*")}
+    made = translate(Catalog(chains))
+    table = unpack(everything(made, ENVOY)[ResourceType.ROUTE, "ingress"], xds.RouteConfiguration())
+    assert [host.name for host in table.virtual_hosts] == ["User", "*"]
+    assert {problem.where for problem in made.problems} == {"user", "a b", "*"}
+    assert made.view(GRPC)[ResourceType.LISTENER].keys() == chains.keys()
+
+
 health = st.sampled_from(list(Health))
 members = st.lists(
     st.builds(

@@ -13,7 +13,7 @@ from meshwright.controlplane.catalog import Target
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.clusters import cluster
 from meshwright.controlplane.endpoints import assignment
-from meshwright.controlplane.policy import Policy, parse_policy
+from meshwright.controlplane.policy import Balancing, Policy, parse_policy
 from meshwright.controlplane.snapshot import NodeKind
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import USER
@@ -127,3 +127,17 @@ def test_unequal_weights_become_localities_which_grpc_honours() -> None:
     message, _ = assignment(UPSTREAM, ((TARGET, members),))
     found = [(group.locality.sub_zone, group.load_balancing_weight.value) for group in message.endpoints]
     assert found == [("weight-1", 2), ("weight-9", 9)]
+
+
+def test_a_ring_is_one_locality_whatever_the_zones() -> None:
+    members = (instance(1, meta={"zone": "a"}), instance(2, meta={"zone": "b"}, weight=3))
+    message, _ = assignment(UPSTREAM, ((TARGET, members), (RESERVE, (instance(3),))), Balancing.RING_HASH)
+    found = [
+        (
+            group.priority,
+            group.load_balancing_weight.value,
+            [each.load_balancing_weight.value for each in group.lb_endpoints],
+        )
+        for group in message.endpoints
+    ]
+    assert found == [(0, 1, [1, 3]), (1, 1, [1])]
