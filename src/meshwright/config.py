@@ -65,6 +65,11 @@ def environment(names: tuple[str, ...] | None = None) -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+def adopt(variables: Mapping[str, str]) -> None:
+    """Make variables those of this process: for a command that found out where the mesh is, before anything is read."""
+    os.environ.update(variables)
+
+
 def set_grpc_xds_bootstrap(document: str) -> None:
     """Hand gRPC its xDS bootstrap document (gRFC A27): the one thing that it takes from the environment alone.
 

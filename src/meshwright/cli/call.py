@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from meshwright.cli import output
-from meshwright.cli.processes import topology_option
-from meshwright.errors import BadInputError, Problem
+from meshwright.cli.options import pairs, topology_option
 from meshwright.local import calling, mesh
 
 if TYPE_CHECKING:
@@ -76,14 +75,7 @@ def _channel(service: str, address: str | None, topology: str) -> grpc.aio.Chann
         import grpc  # noqa: PLC0415
 
         return grpc.aio.insecure_channel(address)
+    config = mesh.join(mesh.locate(topology))
     from meshwright.client import channel  # noqa: PLC0415
 
-    return channel(service, mesh.locate(topology).service)
-
-
-def pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
-    """`name=value` texts; raises `BadInputError` for one without `=`."""
-    wrong = [text for text in texts if "=" not in text.strip("=")]
-    if wrong:
-        raise BadInputError("the command", [Problem(f"{option} {text}", "expected NAME=VALUE") for text in wrong])
-    return [(name, value) for name, _, value in (text.partition("=") for text in texts)]
+    return channel(service, config)

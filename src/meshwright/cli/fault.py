@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshwright.cli import output
-from meshwright.cli.call import pairs
-from meshwright.cli.processes import json_option, topology_option
+from meshwright.cli.options import json_option, pairs, topology_option
 from meshwright.consul import Consul
 from meshwright.local import faults, mesh
 

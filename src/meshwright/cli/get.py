@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from meshwright.cli import output
-from meshwright.cli.processes import json_option, topology_option
+from meshwright.cli.options import json_option, topology_option
 from meshwright.consul import Consul
 from meshwright.errors import BadInputError, Problem
 from meshwright.local import faults, mesh
@@ -43,7 +43,7 @@ async def _gather(service: str, where: mesh.Whereabouts) -> dict[str, Any]:
         instances = (await consul.instances(service)).value
         chain = (await consul.discovery_chain(service)).value
         policy = await faults.document(consul, service)
-        if not instances and chain.get("Default", False) and policy is None:
+        if not instances and policy is None and _is_default(chain):
             known = sorted((await consul.services()).value)
             near = difflib.get_close_matches(service, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none'}"
@@ -67,6 +67,12 @@ async def _gather(service: str, where: mesh.Whereabouts) -> dict[str, Any]:
         "chain": chain,
         "policy": policy,
     }
+
+
+def _is_default(chain: dict[str, Any]) -> bool:
+    """Whether nobody has written a config entry for the service: Consul compiles a chain for any name."""
+    nodes = list((chain.get("Nodes") or {}).values())
+    return len(nodes) == 1 and bool((nodes[0].get("Resolver") or {}).get("Default"))
 
 
 def _of(service: str, told: dict[str, Any]) -> list[str]:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from meshwright.cli import output
+from meshwright.cli.options import json_option, topology_option
 from meshwright.errors import BadInputError, Problem
 from meshwright.local import client, loglines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-topology_option = click.option("-t", "--topology", default="", metavar="NAME", help="Which one, if several are up.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 _COLOURS = {"ready": "green", "passing": "green", "failed": "red", "critical": "red", "backoff": "yellow"}
 
 

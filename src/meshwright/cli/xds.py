@@ -9,7 +9,7 @@ from dataclasses import asdict
 import click
 
 from meshwright.cli import output
-from meshwright.cli.processes import json_option, topology_option
+from meshwright.cli.options import json_option, topology_option
 from meshwright.controlplane import inspect
 from meshwright.errors import BadInputError, Problem
 from meshwright.local import mesh
@@ -65,7 +65,7 @@ async def _watch(address: Address, service: str, *, as_json: bool) -> None:
 
 def _address(text: str | None, topology: str) -> Address:
     if text is None:
-        return mesh.locate(topology).service.control_planes[0]
+        return mesh.locate(topology).control_plane
     try:
         return Address.parse(text)
     except ValueError as error:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 _INFRASTRUCTURE = ("grpc.", "envoy.")
 """Services that every server of the mesh has; a bare method name does not mean theirs."""
 _DETAILS_KEY = "grpc-status-details-bin"
-_DETAILS = {kind.DESCRIPTOR.full_name: kind for kind in vars(error_details_pb2).values() if hasattr(kind, "DESCRIPTOR")}
+_DETAILS = {
+    descriptor.full_name: getattr(error_details_pb2, name)
+    for name, descriptor in error_details_pb2.DESCRIPTOR.message_types_by_name.items()
+}
 
 
 class CallFailedError(MeshwrightError):
@@ -160,7 +163,8 @@ def _messages(method: MethodDescriptor, requests: Sequence[Any]) -> list[Message
             messages.append(json_format.ParseDict(value, kind()))
         except (json_format.ParseError, TypeError, AttributeError) as error:
             fields = ", ".join(field.json_name for field in method.input_type.fields) or "none"
-            what = f"is not a {method.input_type.full_name}: {error}. Its fields: {fields}"
+            reason = str(error).partition("\n")[0].rstrip(".")
+            what = f"is not a {method.input_type.full_name}: {reason}. Its fields: {fields}"
             raise BadInputError("the request", [Problem("", what)]) from error
     return messages
 

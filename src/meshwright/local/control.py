@@ -123,7 +123,7 @@ class _Api:
         found = {status.instance for status in self._supervisor.statuses() if name in _names(status)}
         if not found:
             known = ", ".join(status.instance for status in self._supervisor.statuses())
-            raise BadInputError("logs", [Problem(name, f"no such service or instance; there are {known}")])
+            raise BadInputError("the name", [Problem(name, f"no such service or instance; there are {known}")])
         return found
 
     def _is_of(self, instance: str, name: str) -> bool:

@@ -8,11 +8,13 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshwright.config import ConsulConfig, ServiceConfig, environment, load
+from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load
 from meshwright.local import client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from meshwright.model import Address
 
 _PATIENCE = 2.0
 
@@ -30,9 +32,9 @@ class Whereabouts:
         return load(ConsulConfig, self.environment)
 
     @property
-    def service(self) -> ServiceConfig:
-        """For calls of ours."""
-        return load(ServiceConfig, self.environment, service="meshwright-cli", version="", register=False)
+    def control_plane(self) -> Address:
+        """The first control plane."""
+        return load(ServiceConfig, self.environment, service="meshwright-cli").control_planes[0]
 
 
 def locate(topology: str = "") -> Whereabouts:
@@ -48,6 +50,14 @@ def locate(topology: str = "") -> Whereabouts:
             raise
         return Whereabouts(own, "127.0.0.1:18001")
     return Whereabouts({**own, **record.environment}, record.addresses.get("controlplane", ""))
+
+
+def join(where: Whereabouts) -> ServiceConfig:
+    """Make this process one that calls over the mesh: its spans go where the mesh's go, and nowhere if that is unknown."""
+    spans_known = any(name.startswith("OTEL_") for name in where.environment)
+    quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
+    adopt({**where.environment, "GRPC_VERBOSITY": "NONE", **quiet})
+    return load(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
 def problems(where: Whereabouts) -> dict[str, Any] | None:

@@ -63,6 +63,6 @@ def _process(plan: Plan, name: str, version: str | None) -> Process:
         known = sorted({process.service for process in own})
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise BadInputError("scaling", [Problem(name, f"no such service in this topology; {hint}")])
+        raise BadInputError("the service", [Problem(name, f"no such service in this topology; {hint}")])
     exact = [process for process in named if process.version == version]
     return (exact or named)[0]

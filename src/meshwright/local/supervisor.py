@@ -111,9 +111,9 @@ class Supervisor:
         member = self.members.get(instance)
         if member is None:
             known = ", ".join(self.members)
-            raise BadInputError("kill", [Problem(instance, f"no such instance; there are {known}")])
+            raise BadInputError("the instance", [Problem(instance, f"no such instance; there are {known}")])
         if member.child is None or member.child.code is not None:
-            raise BadInputError("kill", [Problem(instance, f"does not run: it is {member.state}")])
+            raise BadInputError("the instance", [Problem(instance, f"does not run: it is {member.state}")])
         member.child.signal(number)
 
     async def scale(self, name: str, replicas: int, version: str | None = None) -> seating.Change:
