@@ -62,6 +62,8 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
     if memory and memory.services == services:
         services = memory.services
     targets = Targets(target_parts)
+    if memory:
+        targets.inherit(memory.targets)
     for name, part in service_parts.items():
         problems += [Problem(name, what) for what in part.problems]
     for target in target_parts.values():
@@ -87,6 +89,8 @@ def _services(
             except BadInputError as error:
                 outcome = "its last good routes stay in force" if part else "it is not published"
                 problems += [Problem(service, f"{outcome}: {problem}") for problem in error.problems]
+                if part and not part.fits(part.document, catalog.policies):  # the policies still apply
+                    part = make_service(service, part.document, catalog.policies)
         if part is not None:
             parts[service] = part
     return parts

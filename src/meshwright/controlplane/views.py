@@ -24,6 +24,7 @@ class Services:
     parts: Mapping[ServiceName, ServicePart]
     prefixes: Mapping[str, ServiceName]
     _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+    _corrected: dict[int, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
 
     def __eq__(self, other: object) -> bool:
         """Whether the same parts are in it: by identity, which is what `translate` keeps."""
@@ -45,9 +46,11 @@ class Services:
         """gRPC's route tables, those with timeouts corrected for that skew."""
         if "routes" not in self._made:
             self._made["routes"] = {name: part.route for name, part in self.parts.items()}
-        if skew_ms and any(part.timed for part in self.parts.values()):
-            return _CorrectedRoutes(self.parts, skew_ms)
-        return self._made["routes"]
+        if not skew_ms or not any(part.timed for part in self.parts.values()):
+            return self._made["routes"]
+        if skew_ms not in self._corrected:
+            self._corrected[skew_ms] = _CorrectedRoutes(self.parts, skew_ms)
+        return self._corrected[skew_ms]
 
     def ingress(self) -> Mapping[str, Resource]:
         """Envoy's route table."""
@@ -83,6 +86,14 @@ class Targets:
 
     parts: Mapping[str, TargetPart]
     _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+
+    def inherit(self, old: Targets) -> None:
+        """Take over the cluster tables where no cluster changed, so that whoever compares sees it at a glance."""
+        same = len(self.parts) == len(old.parts) and all(
+            name in old.parts and old.parts[name].clusters is part.clusters for name, part in self.parts.items()
+        )
+        if same:
+            self._made.update({kind.value: old.clusters(kind) for kind in NodeKind})
 
     def clusters(self, kind: NodeKind) -> Mapping[str, Resource]:
         """The clusters as that kind of node needs them."""

@@ -93,6 +93,28 @@ def test_a_chain_that_breaks_keeps_its_last_good_routes_and_the_rest_goes_on() -
     assert translate(good, new).problems == ()
 
 
+def test_a_policy_applies_to_the_last_good_routes_too() -> None:
+    faulty = {USER: Policy(faults=(Fault((), Abort(14)),))}
+    old = translate(Catalog({USER: recorded("grpc")}, policies=faulty))
+    new = translate(Catalog({USER: {"StartNode": "x"}}), old)
+    expected = translate(Catalog({USER: recorded("grpc")}))
+    assert everything(new)[ResourceType.ROUTE, "user"] == everything(expected)[ResourceType.ROUTE, "user"]
+    assert len(new.problems) == 1
+
+
+def test_what_did_not_change_is_the_same_table() -> None:
+    chains = {USER: recorded("router_split"), ServiceName("svc00"): chain_of("svc00")}
+    skewed = Viewpoint(NodeKind.GRPC, timeout_skew_ms=1_500)
+    old = translate(Catalog(chains, {V1: (instance("user", 1),)}))
+    before = {viewpoint: old.view(viewpoint) for viewpoint in (GRPC, ENVOY, skewed)}
+    new = translate(Catalog(chains, {V1: (instance("user", 2),)}), old)
+    for viewpoint, view in before.items():
+        after = new.view(viewpoint)
+        assert after[ResourceType.ROUTE] is view[ResourceType.ROUTE]
+        assert after[ResourceType.CLUSTER] is view[ResourceType.CLUSTER]
+        assert after[ResourceType.ENDPOINTS] != view[ResourceType.ENDPOINTS]
+
+
 def test_a_chain_that_never_was_good_is_not_published() -> None:
     made = translate(Catalog({USER: {"StartNode": "x"}, ServiceName("svc00"): chain_of("svc00")}))
     assert made.view(GRPC)[ResourceType.LISTENER].keys() == {"svc00"}
