@@ -252,6 +252,18 @@ async def test_a_trace_of_ten_thousand_spans_keeps_few_rows_and_reaches_its_end(
     await expect(page.get_by_role("treegrid")).to_have_attribute("aria-rowcount", "20")
 
 
+async def test_a_deep_chain_and_a_circle_are_shown_whole(page: Page, store: TraceStore) -> None:
+    chain = [span(5, n, parent=n - 1, name=f"level {n}", at=ago(1), took=5) for n in range(1, 5001)]
+    store.ingest(
+        request(*chain, span(6, 1, parent=3), span(6, 2, parent=1), span(6, 3, parent=2), span(6, 4, parent=2))
+    )
+    await page.goto("/trace/5")
+    await expect(page.get_by_role("treegrid")).to_have_attribute("aria-rowcount", "5001")
+    await page.goto("/trace/6")
+    await expect(page.locator(".row")).to_have_count(4)
+    await expect(page.locator(".warn-mark").first).to_be_visible()
+
+
 async def test_live_brings_new_traces_and_new_spans(page: Page, store: TraceStore) -> None:
     await page.goto("/search")
     await expect(page.locator(".hit")).to_have_count(3)
@@ -261,8 +273,13 @@ async def test_live_brings_new_traces_and_new_spans(page: Page, store: TraceStor
     await expect(page.locator(".hit")).to_have_count(4)
     await page.locator(".hit").first.click()
     await expect(page.locator(".row")).to_have_count(1)
+    await page.keyboard.press("/")
+    await page.keyboard.type("la")
     store.ingest(request(span(4, 2, parent=1, name="late", at=ago(0)), service="user"))
     await expect(page.locator(".row")).to_have_count(2)
+    await page.keyboard.type("te")
+    await expect(page.get_by_label("Find in this trace")).to_have_value("late")
+    await expect(page.locator(".row.match")).to_have_count(1)
 
 
 async def test_a_trace_that_is_not_there_says_so(page: Page) -> None:

@@ -28,6 +28,10 @@ export function searchView(main, parameters, context) {
   let request = null;
   let order = "newest";
 
+  const frame = { plot: h("div"), title: h("h2"), list: h("ol", { class: "hits" }) };
+  const select = h("select", { "aria-label": "Order", onchange: (event) => { order = event.target.value; draw(); } },
+    Object.entries(ORDERS).map(([value, [label]]) => h("option", { value }, label)));
+  frame.head = h("div", { class: "list-head" }, frame.title, select);
   const results = h("section", { class: "results", "aria-label": "Traces found", "aria-busy": "true" });
   const form = makeForm(parameters, submit);
   const panel = h("details", { class: "panel", open: matchMedia("(min-width: 56rem)").matches },
@@ -69,16 +73,13 @@ export function searchView(main, parameters, context) {
       return;
     }
     const longest = Math.max(...sorted.map((trace) => trace.duration), 1);
-    const select = h("select", { "aria-label": "Order", onchange: (event) => { order = event.target.value; draw(); } },
-      Object.entries(ORDERS).map(([key, [label]]) => h("option", { value: key, selected: key === order }, label)));
     const failed = sorted.filter((trace) => trace.errors).length;
-    results.replaceChildren(
-      scatter(sorted, context),
-      h("div", { class: "list-head" },
-        h("h2", {}, plural(sorted.length, "trace"), failed ? h("span", { class: "count-errors" }, ` · ${failed} with errors`) : ""),
-        select),
-      h("ol", { class: "hits" }, sorted.map((trace) => hit(trace, longest, seen && !seen.has(trace.traceID)))),
-    );
+    // The frame stays, so that an open menu survives what comes in live.
+    if (frame.head.parentElement !== results) results.replaceChildren(frame.plot, frame.head, frame.list);
+    frame.plot.replaceChildren(scatter(sorted, context));
+    frame.title.replaceChildren(plural(sorted.length, "trace"),
+      failed ? h("span", { class: "count-errors" }, ` · ${failed} with errors`) : "");
+    frame.list.replaceChildren(...sorted.map((trace) => hit(trace, longest, seen && !seen.has(trace.traceID))));
     if (active) results.querySelector(`.hit[data-id="${CSS.escape(active)}"]`)?.focus({ preventScroll: true });
     if (!seen) announce(`${plural(sorted.length, "trace")} found`);
     seen = new Set(sorted.map((trace) => trace.traceID));

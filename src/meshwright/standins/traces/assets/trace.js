@@ -43,10 +43,14 @@ class TraceView {
     try {
       const [trace] = await get(`/api/traces/${encodeURIComponent(this.id)}`);
       if (this.gone || trace.spans.length === this.tree.ordered.length) return;
-      const { folded, active, opened } = this.fall;
+      const { folded, active, opened, range, element } = this.fall;
+      const focused = [element, this.find].indexOf(document.activeElement);
+      const place = [scrollX, scrollY];
       this.wanted = this.find.value;
       this.leaveParts();
-      this.show(makeTree(trace), { folded, active: active?.id, opened, focused: this.fall.element === document.activeElement });
+      this.show(makeTree(trace), { folded, active: active?.id, opened, range });
+      scrollTo(...place);
+      [this.fall.element, this.find][focused]?.focus({ preventScroll: true });
     } catch {
       // The next change tries again.
     } finally {
@@ -73,7 +77,7 @@ class TraceView {
     this.layout();
     this.search(this.wanted, { jump: !kept.folded && Boolean(this.wanted) });
     if (kept.opened && tree.spans.has(kept.opened)) this.open(tree.spans.get(kept.opened));
-    if (kept.focused) this.fall.element.focus({ preventScroll: true });
+    if (kept.range) this.map.set(kept.range);
   }
 
   head(root) {

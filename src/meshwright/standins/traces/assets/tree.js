@@ -20,23 +20,21 @@ export function makeTree(trace) {
   const roots = [];
   for (const span of spans.values()) {
     span.parent = spans.get(span.parentId) ?? null;
-    if (!span.parent || circular(span, spans)) {
+    (span.parent?.children ?? roots).push(span);
+  }
+  const ordered = walk(roots.sort(byStart));
+  if (ordered.length < spans.size) {
+    // What no root leads to hangs on a circle: cut each at its earliest span.
+    const reached = new Set(ordered);
+    for (const span of [...spans.values()].sort(byStart)) {
+      if (reached.has(span)) continue;
+      span.parent.children = span.parent.children.filter((child) => child !== span);
       span.parent = null;
       roots.push(span);
-    } else {
-      span.parent.children.push(span);
-    }
-  }
-  roots.sort(byStart);
-  const ordered = [];
-  const waiting = [...roots].reverse();
-  while (waiting.length) {
-    const span = waiting.pop();
-    ordered.push(span);
-    span.children.sort(byStart);
-    for (let i = span.children.length - 1; i >= 0; i--) {
-      span.children[i].depth = span.depth + 1;
-      waiting.push(span.children[i]);
+      for (const found of walk([span])) {
+        reached.add(found);
+        ordered.push(found);
+      }
     }
   }
   for (let i = ordered.length - 1; i >= 0; i--) {
@@ -63,15 +61,18 @@ export function makeTree(trace) {
 const byStart = (a, b) => a.start - b.start || b.duration - a.duration;
 const isTrue = (value) => value === true || value === "true";
 
-/** Whether following parents from the span comes back to it. */
-function circular(span, spans) {
-  const seen = new Set([span.id]);
-  for (let up = spans.get(span.parentId); up; up = spans.get(up.parentId)) {
-    if (up === span) return true;
-    if (seen.has(up.id) || seen.size > 10000) return false;
-    seen.add(up.id);
+/** The spans below these, parents first, children by time; sets their depths. */
+function walk(roots) {
+  const ordered = [];
+  const waiting = [...roots].reverse();
+  while (waiting.length) {
+    const span = waiting.pop();
+    ordered.push(span);
+    span.depth = span.parent ? span.parent.depth + 1 : 0;
+    span.children.sort(byStart);
+    for (let i = span.children.length - 1; i >= 0; i--) waiting.push(span.children[i]);
   }
-  return false;
+  return ordered;
 }
 
 /** The spans to show, in order, with the descendants of folded ones left out. */
