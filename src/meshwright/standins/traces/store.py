@@ -131,6 +131,8 @@ class TraceStore:
         if earlier is not None:
             self.counts.repeated += 1
             self._forget(trace, earlier)
+            if earlier.start == trace.start:
+                trace.start = min((other.start for other in trace.spans.values()), default=span.start)
         self._remember(trace, span)
         while self.spans > self.max_spans or self.bytes > self.max_bytes:
             self._evict(next(iter(self._traces.values())))
