@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 from aiohttp import web
-from google.rpc import code_pb2  # type: ignore[import-untyped]
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
+from google.rpc import code_pb2
+from google.rpc.status_pb2 import Status
 
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address

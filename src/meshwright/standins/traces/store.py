@@ -128,7 +128,7 @@ class TraceStore:
         if trace is None:
             trace = self._traces[trace_id] = Trace(trace_id, start=span.start)
             self.bytes += trace.size
-        if earlier is not None:
+        elif earlier is not None:
             self.counts.repeated += 1
             self._forget(trace, earlier)
             if earlier.start == trace.start:
