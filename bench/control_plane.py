@@ -1,9 +1,9 @@
 """How fast one change in Consul reaches every ADS stream, and what the control plane costs meanwhile.
 
 200 services with three instances each in a Consul (the real one where it is there), one control plane process, and a
-process that holds the streams. Each stream subscribes to every service, so that each change concerns every stream: more
-than gRPC clients do, whose streams follow one target each. An instance is taken out and put back in turn; time runs from
-before the request to Consul until the last stream has the new endpoints.
+process that holds the streams. Each stream subscribes to every service, so that each change concerns every stream:
+more than gRPC clients do, whose streams follow one target each. An instance is taken out and put back in turn; time
+runs from before the request to Consul until the last stream has the new endpoints.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from support.plane import Plane
 
+ROOT = str(Path(__file__).resolve().parents[1])
 STREAMS = (100, 300, 1000)
 SERVICES = 200
 INSTANCES = 3
@@ -116,7 +117,7 @@ async def figures_for(streams: int, *, services: int = SERVICES, changes: int = 
         load = await stack.enter_async_context(_load(folder, xds, streams, services))
         connect = time.monotonic() - began
         times = [await _change(load, registry, process, turn, streams) for turn in range(changes)]
-        return _figures(times, streams, services, connect, idle, process.memory_info().rss)
+        return _figures(times, streams, services, connect, (idle, process.memory_info().rss))
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Times:
     cpu: float
 
 
-def _figures(times: list[_Times], streams: int, services: int, connect: float, idle: int, rss: int) -> Figures:
+def _figures(times: list[_Times], streams: int, services: int, connect: float, rss: tuple[int, int]) -> Figures:
     settled = times[2:]  # the first changes warm caches up
 
     def median(name: str) -> float:
@@ -142,8 +143,8 @@ def _figures(times: list[_Times], streams: int, services: int, connect: float, i
         last_max_ms=round(max(each.last for each in settled) * 1000, 1),
         cpu_ms=median("cpu"),
         connect_s=round(connect, 2),
-        rss_idle_mib=round(idle / 2**20, 1),
-        rss_mib=round(rss / 2**20, 1),
+        rss_idle_mib=round(rss[0] / 2**20, 1),
+        rss_mib=round(rss[1] / 2**20, 1),
     )
 
 
@@ -171,9 +172,8 @@ async def _say(load: Any, command: dict[str, Any]) -> None:
 async def _load(folder: Path, xds: Address, streams: int, services: int) -> AsyncIterator[Any]:
     from support.processes import python, running  # noqa: PLC0415
 
-    root = str(Path(__file__).resolve().parents[1])
     command = python("-m", "bench.control_plane_load", str(xds), *map(str, (streams, CONNECTIONS, services, services)))
-    async with running(command, folder / "load.log", {"PYTHONPATH": root}, pipes=True) as process:
+    async with running(command, folder / "load.log", {"PYTHONPATH": ROOT}, pipes=True) as process:
         child = process.child
         assert child.stdout
         assert await asyncio.wait_for(child.stdout.readline(), 120) == b"{}\n", process.tail()

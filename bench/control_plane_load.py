@@ -1,4 +1,4 @@
-"""Many ADS streams in one process: `python -m bench.control_plane_load ADDRESS STREAMS CONNECTIONS SERVICES SUBSCRIBED`.
+"""Many ADS streams in one process: `bench.control_plane_load ADDRESS STREAMS CONNECTIONS SERVICES SUBSCRIBED`.
 
 Each stream subscribes to all four types for SUBSCRIBED of the SERVICES services, acknowledges as gRPC does (all names,
 every time), and does nothing else: what arrives is not even decoded. On stdin, each line arms a measurement; on stdout

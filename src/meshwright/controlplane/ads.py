@@ -111,7 +111,7 @@ class Ads:
     def _receive(self, connection: _Connection, request: Request) -> None:
         stream = connection.stream
         receipt = self.hub.receive(stream, request, time.time())
-        self._metrics.requests.labels(receipt.value).inc()
+        self._metrics.received[receipt].inc()
         if receipt is Receipt.NACK:
             kind = SHORT_NAMES[request.type]
             self._metrics.nacks.labels(kind).inc()
@@ -155,7 +155,7 @@ class _Connection:
         try:
             while response is not None:
                 await self._context.write(response.data)
-                self._metrics.pushes.labels(SHORT_NAMES[response.type]).inc()
+                self._metrics.pushed[response.type].inc()
                 self._metrics.sent_bytes.inc(len(response.data))
                 response = self._ads.hub.next(self.stream)
         except grpc.aio.BaseError as error:

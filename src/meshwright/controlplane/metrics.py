@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from meshwright.controlplane.snapshot import ResourceType
+from meshwright.controlplane.streams import Receipt
 
 SHORT_NAMES = {
     ResourceType.LISTENER: "listener",
@@ -26,6 +27,8 @@ class Metrics:
         self.pushes = Counter("meshwright_ads_responses", "Responses sent.", ["type"], registry=registry)
         self.sent_bytes = Counter("meshwright_ads_sent_bytes", "Bytes of responses sent.", registry=registry)
         self.requests = Counter("meshwright_ads_requests", "Requests, by kind.", ["receipt"], registry=registry)
+        self.pushed = {kind: self.pushes.labels(name) for kind, name in SHORT_NAMES.items()}
+        self.received = {receipt: self.requests.labels(receipt.value) for receipt in Receipt}
         self.nacks = Counter("meshwright_ads_nacks", "Responses that a node refused.", ["type"], registry=registry)
         self.refused = Counter("meshwright_ads_refused_requests", "Requests that made no sense.", registry=registry)
         self.snapshots = Counter("meshwright_snapshots", "Snapshots published.", registry=registry)

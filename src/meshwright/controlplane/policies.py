@@ -20,6 +20,8 @@ class Policies:
 
     def __init__(self, problems: Problems) -> None:
         self.parsed: dict[ServiceName, Policy] = {}
+        self.changed = False
+        """Whether a document came, went or is another one since `take`."""
         self._problems = problems
         self._documents: dict[ServiceName, bytes] = {}
 
@@ -27,6 +29,7 @@ class Policies:
         """Take in everything under the prefix."""
         documents = {ServiceName(pair.key.removeprefix(KV_PREFIX)): pair.value for pair in pairs}
         documents.pop(ServiceName(""), None)
+        self.changed |= documents != self._documents
         for service in self._documents.keys() - documents.keys():
             self.parsed.pop(service, None)
             self._problems.clear(KV_PREFIX + service)
@@ -34,6 +37,11 @@ class Policies:
             if self._documents.get(service) != document:
                 self._parse(service, document)
         self._documents = documents
+
+    def take(self) -> dict[ServiceName, Policy]:
+        """The policies in force, as a copy."""
+        self.changed = False
+        return dict(self.parsed)
 
     def _parse(self, service: ServiceName, document: bytes) -> None:
         topic = KV_PREFIX + service

@@ -65,6 +65,7 @@ class Source:
         self._policies = Policies(self.problems)
         self._chains: dict[ServiceName, Mapping[str, Any]] = {}
         self._instances: dict[Target, tuple[Instance, ...]] = {}
+        self._known_targets: dict[int, tuple[Mapping[str, Any], frozenset[Target]]] = {}
         self._published: Catalog | None = None
         self._awaited: set[str] = set()
         self._stale_services: set[ServiceName] = set()
@@ -125,8 +126,9 @@ class Source:
                     self._suspect(f"the index of {name} fell from {index} to {answer.index}")
                 index = answer.index
                 see(answer)
+                if self._stale_services or self._stale_chains or self._policies.changed or name in self._awaited:
+                    self._wake.set()
                 self._awaited.discard(name)
-                self._wake.set()
         finally:
             self._wake.set()
 
@@ -213,7 +215,9 @@ class Source:
             await asyncio.sleep(RETRY)
             self._wake.set()
             return None
-        observed = Catalog(dict(self._chains), dict(self._instances), dict(self._policies.parsed))
+        if len(self._known_targets) > 2 * len(followed):
+            self._known_targets.clear()
+        observed = Catalog(dict(self._chains), dict(self._instances), self._policies.take())
         return self._settle(self.keeper.settle(observed, began, loop.time()))
 
     def _settle(self, catalog: Catalog) -> Catalog | None:
@@ -250,7 +254,7 @@ class Source:
             self._chains[name] = chain
 
     async def _read_instances(self, chains: Mapping[ServiceName, Mapping[str, Any]], stale: set[ServiceName]) -> None:
-        needed = {target for chain in chains.values() for target in targets(chain)}
+        needed = {target for chain in chains.values() for target in self._targets(chain)}
         for target in self._instances.keys() - needed:
             del self._instances[target]
         lists: dict[tuple[ServiceName, str], list[Target]] = {}
@@ -258,6 +262,13 @@ class Source:
             if target.service in stale or target not in self._instances:
                 lists.setdefault((target.service, target.filter), []).append(target)
         await self._read_each(list(lists), lambda key: self._read_list(key, lists[key]))
+
+    def _targets(self, chain: Mapping[str, Any]) -> frozenset[Target]:
+        """The targets of a chain, worked out once for each chain object."""
+        known = self._known_targets.get(id(chain))
+        if known is None or known[0] is not chain:
+            known = self._known_targets[id(chain)] = (chain, targets(chain))
+        return known[1]
 
     async def _read_list(self, key: tuple[ServiceName, str], users: list[Target]) -> None:
         service, expression = key

@@ -28,8 +28,12 @@ MAX_NAMES = 20_000
 MAX_NAME_LENGTH = 1024
 
 _TYPES = {item.value: item for item in ResourceType}
-_FIELDS = DiscoveryResponse.DESCRIPTOR.fields_by_name
 _LENGTH_DELIMITED = 2
+_TAGS: dict[str, bytes] = {
+    field.name: (field.number << 3 | _LENGTH_DELIMITED).to_bytes(1, "big")
+    for field in DiscoveryResponse.DESCRIPTOR.fields
+}
+"""The first byte of each field: their numbers are small enough for one."""
 _SEVEN_BITS = 0x7F
 
 
@@ -70,7 +74,7 @@ def read_request(data: bytes) -> tuple[Request, Node | None]:
 def _check_names(names: frozenset[str]) -> None:
     if len(names) > MAX_NAMES:
         raise BadInputError("the discovery request", [Problem("resource_names", f"are more than {MAX_NAMES}")])
-    if any(len(name) > MAX_NAME_LENGTH for name in names):
+    if max(map(len, names), default=0) > MAX_NAME_LENGTH:
         problem = Problem("resource_names", f"holds a name longer than {MAX_NAME_LENGTH} characters")
         raise BadInputError("the discovery request", [problem])
 
@@ -88,11 +92,12 @@ def with_nonce(body: bytes, nonce: str) -> bytes:
 
 
 def _field(name: str, value: bytes) -> bytes:
-    tag = _FIELDS[name].number << 3 | _LENGTH_DELIMITED
-    return _varint(tag) + _varint(len(value)) + value
+    return _TAGS[name] + _varint(len(value)) + value
 
 
 def _varint(number: int) -> bytes:
+    if number <= _SEVEN_BITS:
+        return number.to_bytes(1, "big")
     out = bytearray()
     while number > _SEVEN_BITS:
         out.append(number & _SEVEN_BITS | 0x80)
