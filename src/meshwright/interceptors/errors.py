@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from meshwright.errors import InvalidArgumentError, ServiceError
@@ -162,6 +163,6 @@ def _unpack(raw: bytes) -> dict[str, object]:
                 found["fields"] = {item.field: item.description for item in bad.field_violations}
             elif packed.Unpack(request):
                 found["request_id"] = request.request_id
-    except ValueError:  # google.protobuf.message.DecodeError: another implementation's details; the status stands
+    except DecodeError:  # another implementation's details; the status stands
         return {}
     return found

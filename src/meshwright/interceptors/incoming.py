@@ -28,6 +28,9 @@ class Incoming:
     """The `authorization` metadata as it came."""
 
 
+OVERDUE = -1.0
+"""The timeout of a call whose time is up. With 0 gRPC would still send it, and cancel it right after."""
+
 _NONE = Incoming()
 INCOMING: ContextVar[Incoming] = ContextVar("meshwright_incoming", default=_NONE)
 
@@ -42,7 +45,9 @@ def within(timeout: float | None, deadline: float | None, now: float) -> float |
     """The timeout of an outgoing call: its own, or what is left until `deadline`, whichever is sooner."""
     if deadline is None:
         return timeout
-    left = max(0.0, deadline - now)
+    left = deadline - now
+    if left <= 0:
+        return OVERDUE
     return left if timeout is None or left < timeout else timeout
 
 

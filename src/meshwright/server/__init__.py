@@ -28,7 +28,7 @@ from meshwright.ports import find_free
 from meshwright.process import stop_event
 from meshwright.server.binding import OPTIONS, advertised, bind
 from meshwright.server.health import Health
-from meshwright.server.services import Recorder, api_packages
+from meshwright.server.services import Recorder, Unknown, api_packages
 from meshwright.telemetry import Telemetry, acquire
 from meshwright.telemetry.metrics import CONTENT_TYPE
 
@@ -192,6 +192,7 @@ class Server:
         grpc_admin.add_admin_servicers(self._server)
         own = (health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection((*self._names, *own), self._server)
+        self._server.add_generic_rpc_handlers([Unknown(self._calls)])
 
     async def _serve_metrics(self) -> None:
         async def page(_request: web.Request) -> web.Response:
@@ -221,9 +222,11 @@ class Server:
         await self._registrar.start()
 
     async def _withdraw(self) -> None:
-        was_serving = self._health.serving()
+        opened = self._health.opened
         self._health.drain()
         if self._registrar is not None:
             await self._registrar.withdraw()
-        if was_serving and self._registrar is not None:
+        if opened:
+            # Also where nobody is told: calls that have arrived and that no handler has yet taken up are cut off by
+            # gRPC's stop, whatever the grace.
             await asyncio.sleep(self.config.propagation)

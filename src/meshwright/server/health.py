@@ -37,6 +37,11 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._withheld))
 
+    @property
+    def opened(self) -> bool:
+        """Whether calls are being taken at all."""
+        return self._open
+
     def serving(self, name: str = WHOLE) -> bool:
         """Whether that service takes calls; the server as a whole does when each of its services does."""
         if not self._open:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from meshwright.telemetry.metrics import UNKNOWN_METHOD
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -58,6 +60,18 @@ class _Wrapping(grpc.GenericRpcHandler):
                 return None
             self._wrapped[method] = self._calls.wrap(method, found)
         return self._wrapped[method]
+
+
+class Unknown(grpc.GenericRpcHandler):
+    """Asked after all others: counts calls of methods that nobody serves, under one label whatever they are called."""
+
+    def __init__(self, calls: ServerCalls) -> None:
+        self._calls = calls
+        self._metrics = calls.telemetry.metrics.method("server", calls.service, UNKNOWN_METHOD)
+
+    def service(self, details: grpc.HandlerCallDetails) -> None:  # noqa: ARG002 - whatever it is called
+        self._metrics.begun += 1
+        self._metrics.end(grpc.StatusCode.UNIMPLEMENTED.name, self._calls.version, 0.0)
 
 
 def api_packages(services: Iterable[str]) -> str:

@@ -1,0 +1,150 @@
+"""An outgoing call never outlives the incoming one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import meshwright
+from demo.calculator.v1 import calculator_pb2 as pb
+from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.client import channel
+from meshwright.interceptors.incoming import INCOMING, Incoming, within
+from meshwright.testing import resolving
+from support.calculator import Everything, everything, failure
+
+
+@given(
+    timeout=st.none() | st.floats(0, 1e6),
+    left=st.floats(-1e3, 1e6),
+    now=st.integers(0, 10**9),
+)
+def test_no_outgoing_timeout_reaches_past_the_incoming_deadline(timeout: float | None, left: float, now: int) -> None:
+    deadline = now + left
+    chosen = within(timeout, deadline, now)
+    assert chosen is not None
+    assert chosen <= max(0.0, deadline - now)
+    if timeout is not None:
+        assert chosen <= timeout
+    if deadline <= now:
+        assert chosen < 0
+
+
+def test_without_an_incoming_deadline_the_calls_own_timeout_counts() -> None:
+    assert within(None, None, 0.0) is None
+    assert within(2.5, None, 0.0) == 2.5
+
+
+async def relay_to(inner: Everything, seconds: float, **options):
+    """Calls a service that calls `inner` with `options`; how the outer call failed, and after how long."""
+    async with everything(inner) as back:
+
+        async def act(context):
+            await rpc.CalculatorStub(back.channel).Multiply(pb.Numbers(), **options)
+
+        async with everything(Everything(act)) as front:
+            began = time.monotonic()
+            error = await failure(rpc.CalculatorStub(front.channel).Multiply(pb.Numbers(), timeout=seconds))
+            await asyncio.wait_for(inner.cancelled.wait(), 5)
+            return error, time.monotonic() - began
+
+
+@pytest.mark.parametrize("options", [{}, {"timeout": 60.0}])
+async def test_the_call_behind_ends_with_the_call_before(options) -> None:
+    inner = Everything(lambda context: asyncio.Event().wait())
+    error, seconds = await relay_to(inner, 0.2, **options)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0.15 < seconds < 2
+
+
+async def test_the_deadline_that_the_service_behind_sees_is_what_is_left() -> None:
+    left: list[float] = []
+
+    async def note(context):
+        left.append(context.time_remaining())
+
+    async with everything(Everything(note)) as back:
+
+        async def act(context):
+            await rpc.CalculatorStub(back.channel).Multiply(pb.Numbers(), timeout=100)
+            await rpc.CalculatorStub(back.channel).Multiply(pb.Numbers(), timeout=0.5)
+
+        async with everything(Everything(act)) as front:
+            await rpc.CalculatorStub(front.channel).Multiply(pb.Numbers(), timeout=5)
+    assert 4 < left[0] <= 5.01
+    assert left[1] <= 0.51  # the wire's header counts in milliseconds, rounded up
+
+
+async def test_work_that_outlives_the_call_is_detached_from_its_deadline() -> None:
+    seen: list[float | None] = []
+
+    async def act(context):
+        seen.append(meshwright.time_left())
+        with meshwright.detached():
+            seen.append(meshwright.time_left())
+        seen.append(meshwright.time_left())
+
+    async with everything(Everything(act)) as calculator:
+        await rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=5)
+    assert seen[0] is not None
+    assert seen[1] is None
+    assert seen[2] is not None
+
+
+def test_a_deadline_inside_another_never_extends_it() -> None:
+    with meshwright.deadline(1.0):
+        with meshwright.deadline(50.0):
+            assert meshwright.time_left() <= 1.0
+        with meshwright.deadline(0.5):
+            assert meshwright.time_left() <= 0.5
+    assert meshwright.time_left() is None
+
+
+def test_a_deadline_in_the_past_leaves_no_time() -> None:
+    token = INCOMING.set(Incoming(time.monotonic() - 5))
+    try:
+        assert meshwright.time_left() == 0.0
+    finally:
+        INCOMING.reset(token)
+
+
+async def test_a_call_after_the_deadline_fails_at_once() -> None:
+    servicer = Everything(lambda context: asyncio.Event().wait())
+    async with everything(servicer) as calculator:
+        with meshwright.deadline(-1.0):
+            error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=30))
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not servicer.entered.is_set()
+
+
+async def authorization_seen(*, forward: bool, own: str | None) -> str | None:
+    seen: list[str | None] = []
+
+    async def note(context):
+        seen.append(dict(context.invocation_metadata()).get("authorization"))
+
+    async with everything(Everything(note)) as back:
+        with resolving({"back": [back.address]}):
+            between = channel("back", telemetry=back.telemetry, authorization=forward)
+
+        async def act(context):
+            metadata = (("authorization", own),) if own else None
+            await rpc.CalculatorStub(between).Multiply(pb.Numbers(), metadata=metadata)
+
+        async with between, everything(Everything(act)) as front:
+            incoming = (("authorization", "Bearer caller"),)
+            await rpc.CalculatorStub(front.channel).Multiply(pb.Numbers(), metadata=incoming)
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("forward", "own", "seen"),
+    [(True, None, "Bearer caller"), (False, None, None), (True, "Bearer mine", "Bearer mine")],
+)
+async def test_authorization_goes_on_unless_the_channel_or_the_call_says_otherwise(forward, own, seen) -> None:
+    assert await authorization_seen(forward=forward, own=own) == seen
