@@ -126,6 +126,17 @@ async def test_the_form_narrows_the_search_and_the_address_says_how(page: Page) 
     await expect(page.locator(".problem")).to_contain_text("unable to parse param 'minDuration'")
 
 
+async def test_the_form_is_there_after_a_phone_is_turned(page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.goto("/search")
+    await expect(page.get_by_role("button", name="Find traces")).to_be_hidden()
+    await page.locator(".panel summary").click()
+    await expect(page.get_by_role("button", name="Find traces")).to_be_visible()
+    await page.locator(".panel summary").click()
+    await page.set_viewport_size({"width": 1000, "height": 400})
+    await expect(page.get_by_role("button", name="Find traces")).to_be_visible()
+
+
 async def test_only_traces_with_errors(page: Page) -> None:
     await page.goto("/search?service=calculator&tags=%7B%22error%22%3A%22true%22%7D")
     await expect(page.get_by_label("Only traces with errors")).to_be_checked()

@@ -48,12 +48,14 @@ function layers(links) {
 
 function picture(links, context) {
   const columns = layers(links);
-  const rows = Math.max(...columns.map((column) => column.length));
+  const rows = Math.max(...columns.map((names) => names.length));
   const width = columns.length * (NODE.width + NODE.across) - NODE.across + 40;
-  const height = rows * (NODE.height + NODE.down) + (columns.length > 2 ? 130 : 60);
+  const column = (name) => columns.findIndex((names) => names.includes(name));
+  const curved = links.some((link) => column(link.child) - column(link.parent) !== 1);
+  const height = rows * (NODE.height + NODE.down) + (curved ? 120 : 30);
   const places = new Map();
-  columns.forEach((column, x) => column.forEach((name, y) => {
-    const free = height - column.length * (NODE.height + NODE.down) + NODE.down;
+  columns.forEach((names, x) => names.forEach((name, y) => {
+    const free = height - names.length * (NODE.height + NODE.down) + NODE.down;
     places.set(name, { x: 20 + x * (NODE.width + NODE.across), y: free / 2 + y * (NODE.height + NODE.down) });
   }));
   const most = Math.max(...links.map((link) => link.callCount));

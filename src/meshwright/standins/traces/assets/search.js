@@ -34,8 +34,10 @@ export function searchView(main, parameters, context) {
   frame.head = h("div", { class: "list-head" }, frame.title, select);
   const results = h("section", { class: "results", "aria-label": "Traces found", "aria-busy": "true" });
   const form = makeForm(parameters, submit);
-  const panel = h("details", { class: "panel", open: matchMedia("(min-width: 56rem)").matches },
-    h("summary", {}, "Search"), form.element);
+  const wide = matchMedia("(min-width: 56rem)");
+  const panel = h("details", { class: "panel", open: wide.matches }, h("summary", {}, "Search"), form.element);
+  const unfold = () => (panel.open = wide.matches);
+  wide.addEventListener("change", unfold);
   main.append(h("h1", { class: "hidden" }, "Search traces"), h("div", { class: "search" }, panel, results));
   run();
   live.listen(run);
@@ -98,7 +100,12 @@ export function searchView(main, parameters, context) {
     return next.scrollIntoView({ block: "nearest" });
   }
 
-  return { key, leave: () => request?.abort() };
+  function leave() {
+    request?.abort();
+    wide.removeEventListener("change", unfold);
+  }
+
+  return { key, leave };
 }
 
 function makeForm(parameters, submit) {
