@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import meshwright
 from meshwright.config import ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError
+from meshwright.errors import BadInputError, Problem
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.routes import Backends, Budgets
-from services.gateway.server import make_app
+from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
 
 DEFAULTS = {
@@ -37,6 +37,17 @@ class GatewayConfig:
     max_body: int = setting("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
     mesh: ServiceConfig = field(kw_only=True)
 
+    def __post_init__(self) -> None:
+        limits = {
+            "GATEWAY_TIMEOUT": self.timeout,
+            "GATEWAY_STREAM_TIMEOUT": self.stream_timeout,
+            "GATEWAY_MAX_TIMEOUT": self.max_timeout,
+            "GATEWAY_MAX_BODY": self.max_body,
+        }
+        wrong = [name for name, value in limits.items() if not 0 < value < float("inf")]
+        if wrong:
+            raise BadInputError("the environment", [Problem(name, "must be above 0") for name in wrong])
+
 
 async def run(config: GatewayConfig) -> None:
     """Resources are closed in the reverse order: requests end first, then the channels that they use."""
@@ -51,7 +62,8 @@ async def run(config: GatewayConfig) -> None:
             Budgets(config.timeout, config.stream_timeout, config.max_timeout),
         )
         app = make_app(backends, version=config.mesh.version, max_body=config.max_body)
-        await server.enter(serving(app, config.mesh.host, config.mesh.port, grace=config.mesh.grace))
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET)
+        await server.enter(serving(traced, config.mesh.host, config.mesh.port, grace=config.mesh.grace))
         await server.run()
 
 

@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi.exceptions import RequestValidationError
-from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from services.gateway.domain import BUG, TRY_AGAIN_AFTER, Failure, FieldProblem, Problem, problem_of, title
+from services.gateway.tracing import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,12 +49,6 @@ class ProblemResponse(JSONResponse):
         again = TRY_AGAIN_AFTER.get(problem.status)
         extra = {"Retry-After": str(again)} if again else {}
         super().__init__(problem.document(), problem.status, {**extra, **(headers or {})})
-
-
-def trace_id() -> str:
-    """The id of the current trace in hexadecimal, or the empty string."""
-    context = trace.get_current_span().get_span_context()
-    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
 
 
 def problem(status: int, detail: str, instance: str, errors: Sequence[FieldProblem] = ()) -> Problem:

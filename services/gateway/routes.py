@@ -13,7 +13,8 @@ from fastapi.responses import StreamingResponse
 
 from services.gateway import app, domain
 from services.gateway.bodies import NewUser, Operands, UserChanges, Value
-from services.gateway.problems import MEDIA_TYPE, trace_id
+from services.gateway.problems import MEDIA_TYPE
+from services.gateway.tracing import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -144,7 +145,7 @@ async def delete_user(user_id: UserId, service: Users, within: Within) -> None:
     await service.delete(user_id, within)
 
 
-@users.post("/{user_id}/validate")
+@users.post("/{user_id}/validate", responses=problems())
 async def validate_user(user_id: UserId, service: Users, within: Within) -> domain.Validation:
     """Ask whether others may act for a user. An unknown one is an answer, not an error."""
     return await service.validate(user_id, within)

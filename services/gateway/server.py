@@ -14,6 +14,7 @@ from services.gateway.bodies import ProblemBody, WrongField
 from services.gateway.domain import FieldProblem
 from services.gateway.limits import BodyLimit
 from services.gateway.problems import ProblemResponse
+from services.gateway.tracing import TraceHeader
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 PAGES = Path(__file__).parent / "pages"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 DESCRIPTION = "REST for the services of the mesh. Errors are problem documents (RFC 9457)."
+
+
+QUIET = ("/healthz", "/readyz")
+"""Paths that are asked each second, and worth neither a trace nor a count."""
 
 
 def make_app(backends: routes.Backends, *, version: str, max_body: int) -> FastAPI:
@@ -39,6 +44,7 @@ def make_app(backends: routes.Backends, *, version: str, max_body: int) -> FastA
     app.include_router(routes.users)
     app.include_router(routes.calculator)
     app.add_middleware(BodyLimit, most=max_body)
+    app.add_middleware(TraceHeader)
     problems.install(app)
     _add_health(app)
     _add_docs(app)

@@ -8,22 +8,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as user_rpc
-from meshwright.client.connection import open_static
-from meshwright.client.mesh_channel import MeshChannel
 from meshwright.config import ServiceConfig, load
-from meshwright.interceptors.client import ClientCalls
 from meshwright.telemetry import Telemetry
+from meshwright.testing import SpanRecorder, resolving
 from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.routes import Backends, Budgets
-from services.gateway.server import make_app
+from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
 from services.user import server as user_server
 from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database, prepare_database
@@ -32,6 +29,8 @@ from services.user.app import UserBook
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    import grpc
 
     from services.calculator.app import Pace
 
@@ -47,12 +46,14 @@ class Demo:
     folder: Path
     budgets: Budgets
     pace: Pace
-    spans: InMemorySpanExporter = field(default_factory=InMemorySpanExporter)
+    spans: SpanRecorder = field(default_factory=SpanRecorder)
     draining: bool = False
 
     def telemetry(self, service: str) -> Telemetry:
         config = load(ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0)
-        return Telemetry(config, exporter=self.spans)
+        telemetry = Telemetry(config, exporter=self.spans)
+        self.stack.push_async_callback(telemetry.close)
+        return telemetry
 
     async def start(self) -> None:
         self.calculator = await self.serve_calculator()
@@ -89,18 +90,19 @@ class Demo:
         readiness = Readiness(upstreams, draining=lambda: self.draining)
         backends = Backends(MeshUsers(user), MeshCalculator(calculator), readiness, self.budgets)
         app = make_app(backends, version=VERSION, max_body=MAX_BODY)
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
         self.gateway = contextlib.AsyncExitStack()
         self.stack.push_async_callback(self.gateway.aclose)
-        self.address = await self.gateway.enter_async_context(serving(app, "127.0.0.1", 0, grace=1.0))
+        self.address = await self.gateway.enter_async_context(serving(traced, "127.0.0.1", 0, grace=1.0))
         self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
 
     def server(self, service: str, errors) -> meshwright.Server:
         telemetry = self.telemetry(service)
         return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry)
 
-    async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> MeshChannel:
-        calls = ClientCalls(telemetry, name)
-        return await self.stack.enter_async_context(MeshChannel(calls, lambda: open_static([server.address], ())))
+    async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> grpc.aio.Channel:
+        with resolving({name: [server.address]}):
+            return await self.stack.enter_async_context(meshwright.channel(name, telemetry=telemetry))
 
     async def user_id(self, **changes) -> str:
         """The id of a user who was not there before."""

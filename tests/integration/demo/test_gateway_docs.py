@@ -1,0 +1,68 @@
+"""The gateway's description of itself, for people and for programs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from support.demo import Demo
+
+ROUTES = {
+    ("post", "/api/v1/users"),
+    ("get", "/api/v1/users"),
+    ("get", "/api/v1/users/{user_id}"),
+    ("patch", "/api/v1/users/{user_id}"),
+    ("delete", "/api/v1/users/{user_id}"),
+    ("post", "/api/v1/users/{user_id}/validate"),
+    ("get", "/api/v1/users/{user_id}/summary"),
+    ("post", "/api/v1/calculator/add"),
+    ("post", "/api/v1/calculator/multiply"),
+    ("get", "/api/v1/calculator/primes"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+}
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/docs.css", "/docs/docs.js"])
+async def test_the_page_loads_nothing_from_elsewhere(served: Demo, path):
+    response = await served.http.get(path)
+    assert response.status_code == 200
+    assert re.findall(r"(?:https?:)?//[a-z0-9][^\s\"')]*", response.text.replace("// ", "")) == []
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+async def test_all_that_the_page_refers_to_is_there(served: Demo):
+    page = (await served.http.get("/docs")).text
+    references = set(re.findall(r'(?:src|href)="([^"#]+)"', page)) - {"data:,"}
+    assert references == {"docs/docs.css", "docs/docs.js", "openapi.json"}
+    for reference in references:
+        assert (await served.http.get(f"/{reference}")).status_code == 200
+
+
+async def test_nothing_else_is_served_beside_the_page(served: Demo):
+    for name in ("docs.html", "..%2fserver.py", "%2e%2e"):
+        assert (await served.http.get(f"/docs/{name}")).status_code == 404
+
+
+async def test_the_description_has_every_route_and_its_problems(served: Demo):
+    document = (await served.http.get("/openapi.json")).json()
+    found = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert found == ROUTES
+    for method, path in ROUTES - {("get", "/healthz")}:
+        answers = document["paths"][path][method]["responses"]
+        assert "application/problem+json" in answers["default"]["content"], (method, path)
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+async def test_every_reference_in_the_description_leads_somewhere(served: Demo):
+    response = await served.http.get("/openapi.json")
+    schemas = response.json()["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))
+    assert {"Problem", "WrongField", "User", "Page", "NewUser", "UserChanges"} <= references
+    assert references <= set(schemas)
