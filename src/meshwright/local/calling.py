@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_format, message_factory
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem

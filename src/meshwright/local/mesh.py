@@ -53,7 +53,7 @@ def locate(topology: str = "") -> Whereabouts:
 
 
 def join(where: Whereabouts) -> ServiceConfig:
-    """Make this process one that calls over the mesh: its spans go where the mesh's go, and nowhere if that is unknown."""
+    """Make this process one that calls over the mesh: its spans go where those of the mesh go, if that is known."""
     spans_known = any(name.startswith("OTEL_") for name in where.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
     adopt({**where.environment, "GRPC_VERBOSITY": "NONE", **quiet})

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from meshwright.errors import BadInputError
+from meshwright.local.origins import Choices, Origin, choose_registry, choose_traces
+from meshwright.local.plan import Plan, Seat, launch, make, registry_port, stop_stages
+from meshwright.local.reading import parse
+from meshwright.local.seats import initial, scale
+
+SHOP = """
+[processes.price]
+module = "shop.price"
+replicas = 2
+[processes.cart]
+command = ["cart", "--listen", "${port}"]
+environment = { PRICE = "${PRICES:-none}", DB = "${postgres:-sqlite:///${state}/cart.db}" }
+wait_for = ["price", "registry"]
+[processes.front]
+module = "shop.front"
+port = 8080
+ready = "http:/readyz"
+wait_for = ["cart"]
+[[try]]
+say = "look"
+run = "curl ${front.address}"
+"""
+DEV = Origin(dev=True)
+
+
+def plan(text: str = SHOP, registry: Origin = DEV, **choices: Any) -> Plan:
+    numbers = itertools.count(20000)
+    return make(parse(text, Path("shop.toml")), Choices(**choices), registry, Path("/state"), lambda: next(numbers))
+
+
+def origin(text: str = SHOP, **choices: Any) -> Origin | None:
+    return choose_registry(parse(text, Path("shop.toml")), Choices(**choices))
+
+
+def test_the_parts_come_first_and_run_on_their_fixed_ports() -> None:
+    made = plan()
+    assert [process.name for process in made.processes] == [
+        "registry",
+        "controlplane",
+        "traces",
+        "price",
+        "cart",
+        "front",
+    ]
+    assert made.ports["registry"] == 8500
+    assert (made.ports["xds"], made.ports["controlplane"]) == (18000, 18001)
+    assert (made.ports["otlp-grpc"], made.ports["otlp-http"], made.ports["traces"]) == (4317, 4318, 16686)
+
+
+def test_the_command_line_wins_over_the_topology_and_that_over_the_defaults() -> None:
+    text = f"[mesh]\nports = {{ registry = 8501, xds = 18500 }}\n{SHOP}"
+    made = plan(text, ports={"registry": 8502, "front": 8081})
+    assert (made.ports["registry"], made.ports["xds"], made.ports["front"]) == (8502, 18500, 8081)
+    assert made.environment["CONSUL_HTTP_ADDR"] == "127.0.0.1:8502"
+    assert made.hints[0].run == "curl 127.0.0.1:8081"
+    assert registry_port(made.topology, Choices(ports={"registry": 8502})) == 8502
+
+
+def test_children_are_told_where_the_mesh_is() -> None:
+    environment = plan().environment
+    assert environment["CONSUL_HTTP_ADDR"] == "127.0.0.1:8500"
+    assert environment["MESHWRIGHT_XDS"] == "127.0.0.1:18000"
+    assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
+
+
+def test_settings_for_a_real_consul_do_not_reach_the_dev_registry() -> None:
+    environment = plan(environment={"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_TOKEN": "t"}).environment
+    assert (environment["CONSUL_HTTP_SSL"], environment["CONSUL_HTTP_TOKEN"]) == ("", "")
+
+
+def test_a_real_consul_is_used_where_one_is_told_and_none_is_started() -> None:
+    told = origin(environment={"CONSUL_HTTP_ADDR": "10.0.0.1:8500"})
+    assert told == Origin(dev=False, address="10.0.0.1:8500", why="CONSUL_HTTP_ADDR")
+    made = plan(registry=told, environment={"CONSUL_HTTP_TOKEN": "t"})
+    assert "registry" not in [process.name for process in made.processes]
+    assert made.environment["CONSUL_HTTP_ADDR"] == "10.0.0.1:8500"
+    assert made.environment["CONSUL_HTTP_TOKEN"] == "t"
+    assert made.needs(made.process("cart")) == ("price",)
+
+
+def test_the_command_line_decides_about_consul_before_the_environment() -> None:
+    assert origin(consul="dev", environment={"CONSUL_HTTP_ADDR": "x:1"}) == Origin(dev=True, why="--consul")
+    assert origin(consul="y:2", environment={"CONSUL_HTTP_ADDR": "x:1"}) == Origin(False, "y:2", "--consul")
+    assert origin() is None, "auto: it has to be looked for"
+    assert origin('[mesh]\nregistry = "none"\n' + SHOP) == Origin(dev=False, why="the topology")
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, Origin(dev=True, why="the topology")),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://j:4317"},
+            Origin(False, "http://j:4317", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ),
+        ({"OTEL_SDK_DISABLED": "true"}, Origin(dev=False, why="OTEL_SDK_DISABLED")),
+    ],
+)
+def test_spans_go_where_opentelemetrys_variables_say(environment: dict[str, str], expected: Origin) -> None:
+    assert choose_traces(parse(SHOP, Path("x")), Choices(environment=environment)) == expected
+    made = plan(environment=environment)
+    assert ("traces" in [process.name for process in made.processes]) == expected.dev
+    if not expected.dev and expected.address:
+        assert made.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == expected.address
+    if not expected.dev and not expected.address:
+        assert made.environment["OTEL_TRACES_EXPORTER"] == "none"
+
+
+def test_without_a_control_plane_services_take_addresses_from_consul() -> None:
+    made = plan('[mesh]\ncontrolplane = "none"\n' + SHOP)
+    assert made.environment["MESHWRIGHT_DISCOVERY"] == "consul"
+    assert "MESHWRIGHT_XDS" not in made.environment
+
+
+def test_a_launch_has_identity_ports_and_expanded_strings() -> None:
+    made = plan(postgres="postgresql://db", environment={"PRICES": "high"})
+    started = launch(made, Seat("cart", 1, "2.0.0"), lambda: 1, "run")
+    assert started.argv == ("cart", "--listen", str(started.port))
+    environment = started.environment
+    assert environment["MESHWRIGHT_INSTANCE"] == "cart-1"
+    assert environment["MESHWRIGHT_VERSION"] == "2.0.0"
+    assert environment["MESHWRIGHT_SERVICE"] == "cart"
+    assert environment["MESHWRIGHT_PORT"] == str(made.ports["cart"])
+    assert (environment["PRICE"], environment["DB"]) == ("high", "postgresql://db")
+
+
+def test_without_a_postgres_the_default_of_the_placeholder_counts() -> None:
+    started = launch(plan(), Seat("cart", 1, "0"), lambda: 1, "run")
+    assert started.environment["DB"] == "sqlite:////state/cart.db"
+
+
+def test_each_replica_has_a_free_port_of_its_own() -> None:
+    made = plan()
+    ports = iter([23001, 23002])
+    started = [launch(made, Seat("price", number, "0"), lambda: next(ports), "r").port for number in (1, 2)]
+    assert started == [23001, 23002]
+
+
+@pytest.mark.parametrize(
+    ("ports", "problem"),
+    [
+        ({"fronnt": 1}, "--port fronnt: no such port; did you mean front?"),
+        ({"front": 8500}, "port 8500: is wanted by registry and by front"),
+        ({"price": 81}, "--port price: 2 instances cannot share one port"),
+    ],
+)
+def test_ports_that_cannot_be_are_refused(ports: dict[str, int], problem: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        plan(ports=ports)
+    assert str(caught.value) == f"the choice of ports is not valid:\n  {problem}"
+
+
+def test_unknown_placeholders_are_refused_before_anything_starts() -> None:
+    with pytest.raises(BadInputError) as caught:
+        plan('[processes.a]\nmodule = "a"\nenvironment = { X = "${nope}" }\n[[try]]\nsay = "x"\nrun = "${a.addres}"\n')
+    assert str(caught.value) == (
+        "topology shop.toml is not valid:\n"
+        "  processes.a: nothing is called ${nope}; it is not in the environment either\n"
+        "  try[0].run: nothing is called ${a.addres}; did you mean ${a.address}?"
+    )
+
+
+def test_what_others_wait_for_stops_after_them_and_the_mesh_last() -> None:
+    assert stop_stages(plan()) == [["front"], ["cart"], ["price"], ["controlplane"], ["registry", "traces"]]
+
+
+def test_at_the_start_every_replica_has_a_seat() -> None:
+    names = [seat.instance for seat in initial(plan())]
+    assert names == ["registry", "controlplane", "traces", "price-1", "price-2", "cart-1", "front-1"]
+
+
+def test_scaling_up_takes_the_lowest_free_numbers_and_down_gives_up_the_youngest() -> None:
+    made = plan()
+    seats = [Seat("price", 1, "0.0.0"), Seat("price", 3, "0.0.0")]
+    assert [seat.instance for seat in scale(made, seats, "price", 4).added] == ["price-2", "price-4"]
+    assert [seat.instance for seat in scale(made, seats, "price", 0).removed] == ["price-3", "price-1"]
+    assert scale(made, seats, "price", 2).added == ()
+
+
+def test_scaling_a_version_leaves_the_others_alone() -> None:
+    made = plan()
+    seats = [Seat("price", 1, "0.0.0"), Seat("price", 2, "0.0.0")]
+    change = scale(made, seats, "price", 1, "2.0.0")
+    assert change.added == (Seat("price", 3, "2.0.0"),)
+    assert scale(made, [*seats, *change.added], "price", 0, "2.0.0").removed == change.added
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("prise", "the service is not valid:\n  prise: no such service in this topology; did you mean price?"),
+        (
+            "front",
+            "scaling front is not valid:\n"
+            "  front: has the port 8080 in one instance; leave `port` out of the topology to have more",
+        ),
+        (
+            "registry",
+            "the service is not valid:\n  registry: no such service in this topology; known are cart, front, price",
+        ),
+    ],
+)
+def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        scale(plan(), initial(plan()), name, 3)
+    assert str(caught.value) == problem
