@@ -50,6 +50,11 @@ class Ads:
         for stream in self.hub.publish(snapshot):
             self._connections[stream].wake()
 
+    def end_patience(self) -> None:
+        """Tell those who were spared what nobody knows."""
+        for stream in self.hub.end_patience():
+            self._connections[stream].wake()
+
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
         method: Any = grpc.stream_stream_rpc_method_handler(self._stream)

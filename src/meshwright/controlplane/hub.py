@@ -42,6 +42,8 @@ class Hub:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
+        self.patient = False
+        """Whether what a node knows is better than our not knowing it: while we are new (see decision 0026)."""
         self._factory: BodyFactory | None = None
         self._rooms: dict[Viewpoint, _Room] = {}
         self._keys: dict[Stream, dict[ResourceType, GroupKey]] = {}
@@ -78,7 +80,10 @@ class Hub:
 
     def receive(self, stream: Stream, request: Request, now: float) -> Receipt:
         """Take in a request of a stream; whether there is something to send, `next` tells."""
+        first = request.type not in stream.types
         receipt = stream.receive(request, now)
+        if first and self.patient and request.version and request.type is ResourceType.LISTENER:
+            stream.types[request.type].spared = stream.types[request.type].names
         wanted = stream.types[request.type].wanted
         keys = self._keys[stream]
         key = keys.get(request.type)
@@ -106,6 +111,18 @@ class Hub:
                 touched.update({stream: None for streams in room.groups.values() for stream in streams})
             else:
                 _compare(room, old, room.view, touched)
+        return tuple(touched)
+
+    def end_patience(self) -> tuple[Stream, ...]:
+        """From now on our not knowing a name counts. Returns the streams that have something to be sent."""
+        self.patient = False
+        touched = []
+        for stream in self._keys:
+            state = stream.types.get(ResourceType.LISTENER)
+            if state is not None and state.spared:
+                state.due |= state.spared & state.names
+                state.spared = frozenset()
+                touched.append(stream)
         return tuple(touched)
 
     def _leave(self, room: _Room, key: GroupKey, stream: Stream) -> None:

@@ -78,7 +78,7 @@ async def serving(config: ControlPlaneConfig) -> AsyncIterator[Bound]:
     metrics = Metrics()
     async with Consul(config.consul) as consul, contextlib.AsyncExitStack() as stack:
         source = Source(consul, metrics, debounce=config.debounce_ms / 1000, recovery=config.recovery_seconds)
-        plane = _Plane(source, metrics)
+        plane = _Plane(source, metrics, config.recovery_seconds)
         xds = await plane.start(config)
         stack.push_async_callback(plane.stop)
         pages = debug.application(source, plane.ads, metrics, consul.address)
@@ -110,8 +110,10 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 class _Plane:
     """The gRPC server, and what feeds it."""
 
-    def __init__(self, source: Source, metrics: Metrics) -> None:
+    def __init__(self, source: Source, metrics: Metrics, patience: float) -> None:
         self.ads = ads.Ads(metrics)
+        self.ads.hub.patient = True
+        self._patience = patience
         self._source = source
         self._metrics = metrics
         self._health = health.aio.HealthServicer()
@@ -148,6 +150,7 @@ class _Plane:
                 self._count(snapshot, version)
                 if not version:
                     await self._set_health(_SERVING)
+                    asyncio.get_running_loop().call_later(self._patience, self.ads.end_patience)
                 version = snapshot.version
 
     def _count_problems(self) -> int:

@@ -72,6 +72,8 @@ class Subscription:
     """Names whose content the node has not been sent."""
     owed: bool = False
     """The node waits for an answer even if there is nothing in it."""
+    spared: frozenset[str] = EMPTY
+    """Names that the node knows from another stream, and is not told that nobody knows them."""
     leaving: frozenset[Resource] = frozenset()
     """Clusters that are gone from the snapshot and not yet from the node."""
 
@@ -161,7 +163,10 @@ class Stream:
         if view.type in FULL_SET:
             if not (state.names or state.wildcard or owed):
                 return None
-            return self._send(state, view, *view.body(state.wanted, state.leaving))
+            wanted = state.wanted
+            if wanted and state.spared:
+                wanted -= state.spared - view.resources.keys()
+            return self._send(state, view, *view.body(wanted, state.leaving))
         data, count = view.body(state.names if owed and due == state.names else due & state.names)
         if not count and not owed:
             return None

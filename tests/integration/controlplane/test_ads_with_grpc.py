@@ -19,7 +19,7 @@ from meshwright.controlplane.translate import translate
 from meshwright.controlplane.xds import Cluster
 from meshwright.errors import UnreachableError
 from meshwright.model import Address
-from support.ads import CLUSTER, ENDPOINTS, raw
+from support.ads import CLUSTER, ENDPOINTS, ROUTE, raw
 from support.mesh import failures
 from support.plane import FedAds, Services, answered_by, backend, caller, fed_ads
 from support.waiting import eventually
@@ -83,6 +83,30 @@ async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(fed: F
         assert not pending.done()
         fed.ads.publish(translate(Services().add(one).catalog()))
         assert not failures(await pending)
+
+
+async def test_a_service_that_goes_and_comes_again_on_the_same_stream_is_answered_again(
+    fed: FedAds, tmp_path: Path
+) -> None:
+    async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
+        there, gone = translate(Services().add(one).catalog()), translate(Services().catalog())
+
+        async def works() -> bool:
+            return not failures(await client.call(1))
+
+        async def fails() -> bool:
+            return bool(failures(await client.call(1)))
+
+        fed.ads.publish(there)
+        await eventually(works)
+        (stream,) = fed.ads.hub.streams
+        for _ in range(3):
+            fed.ads.publish(gone)
+            await eventually(fails)
+            await eventually(lambda: not stream.types[ROUTE].names)
+            fed.ads.publish(there)
+            await eventually(works, timeout=3)
+        assert fed.ads.hub.streams == (stream,)
 
 
 def with_bad_cluster(snapshot: Snapshot, name: str) -> Snapshot:

@@ -272,6 +272,39 @@ async def test_the_control_plane_killed_and_restarted_fails_no_call_and_catches_
         assert not failures(await client.stop())
 
 
+async def test_consul_and_the_control_plane_both_restarted_empty_fail_no_call(
+    any_consul: ConsulServer, consul: Consul, tmp_path: Path
+) -> None:
+    xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
+    async with backend("one") as one, backend("two") as two, contextlib.AsyncExitStack() as stack:
+        await consul.register(registration(one))
+        plane = await stack.enter_async_context(plane_process(tmp_path, any_consul.config, xds, debug))
+        client = await stack.enter_async_context(caller("xds:///calc", tmp_path, xds))
+
+        async def works() -> bool:
+            return not failures(await client.call(1))
+
+        await eventually(works, timeout=20)
+        await client.start(workers=4)
+        await plane.process.kill()
+        await any_consul.restart()
+        plane = await stack.enter_async_context(plane_process(tmp_path, any_consul.config, xds, debug))
+
+        async def reconnected() -> bool:
+            streams = (await plane.page("/debug/streams"))[1]["streams"]
+            return bool(streams) and all(stream["types"]["listener"]["acked"] for stream in streams)
+
+        await eventually(reconnected, timeout=30, ignore=(OSError,))
+        await client.made(100)
+        await consul.register(registration(two))
+
+        async def moved() -> bool:
+            return "two" in answered_by(await client.call(4))
+
+        await eventually(moved)
+        assert not failures(await client.stop())
+
+
 async def test_a_terminated_control_plane_ends_in_order_with_exit_code_0(
     any_consul: ConsulServer, tmp_path: Path
 ) -> None:

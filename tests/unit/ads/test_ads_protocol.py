@@ -307,6 +307,28 @@ def test_before_the_first_snapshot_a_stream_waits_and_then_gets_what_it_asked_fo
     assert names_in(talk.one()) == ["user"]
 
 
+def test_a_new_control_plane_does_not_tell_a_node_that_nobody_knows_what_it_has(scene: Scene) -> None:
+    scene.hub.patient = True
+    knowing, new = Talk(scene.hub), Talk(scene.hub)
+    knowing.ask(LISTENER, ["user", "gone"], version="from another stream")
+    assert names_in(knowing.one()) == ["user"]
+    assert names_in(new.asked_and_acked(LISTENER, ["gone"])) == ["gone"]
+    knowing.ask(LISTENER, ["user", "gone", "typo"], knowing.stream.types[LISTENER].nonce)
+    assert names_in(knowing.one()) == ["user", "typo"]
+    assert scene.hub.end_patience() == (knowing.stream,)
+    assert names_in(knowing.one()) == ["user", "gone", "typo"]
+    assert scene.hub.end_patience() == ()
+
+
+def test_a_spared_name_is_served_as_soon_as_it_is_known(scene: Scene) -> None:
+    scene.hub.patient = True
+    talk = Talk(scene.hub)
+    talk.ask(LISTENER, ["late"], version="from another stream")
+    assert names_in(talk.one()) == []
+    scene.publish(listener={**BASE[LISTENER], "late": "l1"})
+    assert names_in(talk.one()) == ["late"]
+
+
 def test_versions_depend_on_content_alone() -> None:
     answers = []
     for _ in range(2):
