@@ -82,9 +82,10 @@ class Supervisor:
             self._add(seat)
         for name in self._ready:
             self._note_ready(name)
-        ready: asyncio.Future[Any] = asyncio.gather(*(member.was_ready.wait() for member in self.members.values()))
+        ready = asyncio.create_task(self._all_ready())
         try:
-            await asyncio.wait([ready, self.failure], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [ready, self.failure]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if self.failure.done():
                 self.failure.result()
         finally:
@@ -260,6 +261,10 @@ class Supervisor:
         self._set(member, State.STOPPED)
 
     # Bookkeeping
+
+    async def _all_ready(self) -> None:
+        for member in tuple(self.members.values()):
+            await member.was_ready.wait()
 
     async def _needs_ready(self, member: Member) -> None:
         for need in self.plan.needs(member.process):

@@ -104,5 +104,5 @@ async def test_a_wrong_fault_is_refused_and_nothing_is_written() -> None:
 
 async def test_a_document_that_is_not_json_is_not_overwritten() -> None:
     kv = FakeKv(b"{", 4)
-    with pytest.raises(BadInputError, match="is not JSON: .*; mend or delete it"):
+    with pytest.raises(BadInputError, match=r"is not JSON: .*; mend or delete it"):
         await faults.edit(kv, "cart", faults.without_faults)  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""`meshwright up` as a real process on a topology of small scripts, and the commands that act on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import psutil
+
+from meshwright.local.state import Folder, Record
+from support.processes import Process, python, running
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+NO_MESH = '[mesh]\nregistry = "none"\ncontrolplane = "none"\ntraces = "none"\n'
+
+SERVER = """
+import http.server, os, signal, sys, time
+name = os.environ["MESHWRIGHT_INSTANCE"]
+def note(what):
+    with open(sys.argv[1], "a") as notes:
+        notes.write(f"{what} {name}\\n")
+def stop(number, frame):
+    note("stop")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *parts):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", int(os.environ["MESHWRIGHT_PORT"])), Handler)
+note("start")
+print(f"hello from {name} at {os.environ['MESHWRIGHT_VERSION']}", flush=True)
+server.serve_forever()
+"""
+
+
+_NUMBERS = itertools.count()
+
+
+class Up:
+    """A running `meshwright up`."""
+
+    def __init__(self, process: Process, folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.state = Folder(folder / "home", "shop")
+
+    @property
+    def shown(self) -> str:
+        """All that it has printed."""
+        return self.process.log.read_text(errors="replace")
+
+    @property
+    def record(self) -> Record:
+        record = self.state.read()
+        assert record is not None
+        return record
+
+    def pid(self, instance: str) -> int:
+        return next(life.pid for life in self.record.lives if life.instance == instance)
+
+    def notes(self) -> list[str]:
+        path = self.folder / "notes"
+        return path.read_text().splitlines() if path.exists() else []
+
+    async def until_shown(self, text: str, timeout: float = 30) -> None:
+        def shown() -> bool:
+            assert re.search(text, self.shown), self.shown
+            return True
+
+        await eventually(shown, timeout)
+
+    async def until_up(self) -> None:
+        await self.until_shown(r"is up after [0-9.]+ s\.")
+
+    async def do(self, *arguments: str) -> tuple[int, str]:
+        """Run another command; returns its exit code and all that it printed."""
+        return await command(self.folder, *arguments)
+
+    async def interrupt(self) -> int:
+        return await self.process.end(signal.SIGINT)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {"MESHWRIGHT_HOME": str(folder / "home"), "CONSUL_HTTP_ADDR": "", "COLUMNS": "200"}
+
+
+async def command(folder: Path, *arguments: str, **environ: str) -> tuple[int, str]:
+    """Run one command of `meshwright` to its end."""
+    child = await asyncio.create_subprocess_exec(
+        *python("-m", "meshwright.cli", *arguments),
+        cwd=folder,
+        env={**os.environ, **environment(folder), **environ},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await asyncio.wait_for(child.communicate(), 60)
+    assert child.returncode is not None
+    return child.returncode, out.decode()
+
+
+def write(folder: Path, topology: str) -> Path:
+    """Write a topology and the script that its processes run: `server` there stands for the command."""
+    (folder / "server.py").write_text(SERVER)
+    server = f'command = ["{sys.executable}", "{folder}/server.py", "{folder}/notes"]\nready = "http:/"'
+    path = folder / "shop.toml"
+    path.write_text(f'name = "shop"\n{NO_MESH}' + topology.replace("SERVER", server))
+    return path
+
+
+@contextlib.asynccontextmanager
+async def an_up(folder: Path, topology: str, *arguments: str, **environ: str) -> AsyncIterator[Up]:
+    """`meshwright up` on that topology, for as long as the context lasts."""
+    path = write(folder, topology)
+    argv = python("-m", "meshwright.cli", "up", "-f", str(path), *arguments)
+    log = folder / f"up-{next(_NUMBERS)}.log"
+    async with running(argv, log, {**environment(folder), **environ}) as process:
+        yield Up(process, folder)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
