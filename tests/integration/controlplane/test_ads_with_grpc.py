@@ -76,9 +76,12 @@ async def test_a_service_that_nobody_knows_fails_in_under_100_ms_and_works_when_
         await eventually(works)
 
 
-async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(fed: FedAds, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wait", [True, False])
+async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(
+    fed: FedAds, tmp_path: Path, wait: bool
+) -> None:
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
-        pending = asyncio.create_task(client.call(1, wait_for_ready=True))
+        pending = asyncio.create_task(client.call(1, wait_for_ready=wait))
         await eventually(lambda: len(fed.ads.hub.streams) == 1)
         assert not pending.done()
         fed.ads.publish(translate(Services().add(one).catalog()))
