@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
     from meshwright.controlplane.snapshot import Snapshot
 
+# A burst of more than a thousand calls must reach the handler: by default the server turns some away at random.
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
+]
 PATH = "/demo.user.v1.UserService/GetUser"
 
 
@@ -63,7 +69,7 @@ class Backend:
 
     async def start(self) -> None:
         """Serve on the port that it had before, if it had one."""
-        self.server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        self.server = grpc.aio.server(options=_OPTIONS)
         self.server.add_generic_rpc_handlers((_Everything(self),))
         self.address = Address("127.0.0.1", self.server.add_insecure_port(str(self.address)))
         await self.server.start()

@@ -156,7 +156,8 @@ async def test_calls_beyond_the_limit_fail_at_once(plane: ControlPlane, caller: 
         await caller.call(1)
         a.released.clear()
         pending = asyncio.create_task(caller.call(10, concurrent=10))
-        await eventually(lambda: a.held == 3)
+        await eventually(lambda: pending.done() or a.held == 3)
+        assert not pending.done(), pending.result()
         a.released.set()
         # Which of the ten come late enough to find room again is chance: at least one was refused, three served.
         found = answers(await pending)
@@ -173,7 +174,9 @@ async def test_more_than_a_thousand_calls_at_once_are_no_problem_without_a_limit
         await caller.call(1)
         a.released.clear()
         pending = asyncio.create_task(caller.call(1200, concurrent=1200, timeout=30))
-        await eventually(lambda: a.held == 1200, timeout=30)
+        await eventually(lambda: pending.done() or a.held == 1200, timeout=30)
+        assert not pending.done(), pending.result()[:3]
+        assert a.held == 1200
         a.released.set()
         assert answers(await pending) == {"a": 1200}
 
