@@ -1,0 +1,89 @@
+"""The runtime against a real control plane and a Consul: what only the whole shows."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.mesh import Mesh, failures, mesh
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.consul import ConsulServer
+
+
+async def timeout_of(built: Mesh, service: str, seconds: float) -> None:
+    """Let Consul's router end calls of that service after `seconds`."""
+    await built.consul.put_config_entry({"Kind": "service-defaults", "Name": service, "Protocol": "grpc"})
+    route = {
+        "Match": {"HTTP": {"PathPrefix": "/"}},
+        "Destination": {"Service": service, "RequestTimeout": f"{seconds * 1000:.0f}ms"},
+    }
+    await built.consul.put_config_entry({"Kind": "service-router", "Name": service, "Routes": [route]})
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
+async def test_a_timeout_set_in_consul_fires_to_the_millisecond(
+    only_real_consul: ConsulServer, tmp_path: Path, seconds: float
+) -> None:
+    async with mesh(only_real_consul, tmp_path) as built:
+        service = built.new_name()
+        await timeout_of(built, service, seconds)
+        await built.instance(service, TARGET_DELAY="10")
+        caller = await built.caller(service)
+
+        async def timed_out() -> bool:
+            (outcome,) = await caller.call(1, timeout=20, wait_for_ready=True)
+            return outcome.code == "DEADLINE_EXCEEDED" and outcome.seconds < 5
+
+        await eventually(timed_out, timeout=30)
+        outcomes = await caller.call(7, timeout=20)
+        assert {outcome.code for outcome in outcomes} == {"DEADLINE_EXCEEDED"}
+        middle = statistics.median(outcome.seconds for outcome in outcomes)
+        assert seconds - 0.003 < middle < seconds + 0.02
+
+
+async def test_sigterm_under_load_loses_no_call(any_consul: ConsulServer, tmp_path: Path) -> None:
+    async with mesh(any_consul, tmp_path) as built:
+        service = built.new_name()
+        leaving, process = await built.instance(service)
+        await built.instance(service)
+        caller = await built.callable(service)
+        await caller.start(workers=20)
+        assert await process.terminate() == 0
+        await caller.made(300)
+        outcomes = await caller.stop()
+    assert not failures(outcomes)
+    assert leaving in {outcome.instance for outcome in outcomes}
+
+
+async def test_without_a_control_plane_channels_follow_consul(any_consul: ConsulServer, tmp_path: Path) -> None:
+    async with mesh(any_consul, tmp_path, control_planes=0) as built:
+        service = built.new_name()
+        first, process = await built.instance(service)
+        caller = await built.caller(service, MESHWRIGHT_DISCOVERY="consul")
+        assert {outcome.instance for outcome in await caller.call(20)} == {first}
+        await caller.start(workers=10)
+        second, _ = await built.instance(service)
+        await caller.made(300)
+        assert await process.terminate() == 0
+        await caller.made(300)
+        outcomes = await caller.stop()
+        assert {outcome.instance for outcome in await caller.call(20)} == {second}
+    assert not failures(outcomes)
+    assert {outcome.instance for outcome in outcomes} == {first, second}
+
+
+async def test_without_consul_and_control_plane_calls_say_that_nobody_is_known(tmp_path: Path) -> None:
+    from support.consul import dev_registry
+
+    async with dev_registry() as registry, mesh(registry, tmp_path, control_planes=0) as built:
+        await registry.kill()
+        caller = await built.caller("nobody", MESHWRIGHT_DISCOVERY="consul")
+        (outcome,) = await caller.call(1)
+    assert outcome.code == "UNAVAILABLE"
+    assert "no-instance-of-nobody-is-known" in outcome.message
