@@ -31,6 +31,7 @@ def cluster(upstream: Upstream, policy: Policy, kind: NodeKind) -> Any:
     if policy.outlier_detection:
         message.outlier_detection.CopyFrom(_outliers(policy.outlier_detection, kind))
     if kind is NodeKind.ENVOY:
+        message.common_lb_config.healthy_panic_threshold.value = 0  # decision 0021
         options = xds.HttpProtocolOptions(
             explicit_http_config=xds.HttpProtocolOptions.ExplicitHttpConfig(
                 http2_protocol_options=xds.Http2ProtocolOptions()

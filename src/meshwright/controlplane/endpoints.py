@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MAX_WEIGHT = 100_000
 """Sums of weights within a priority must fit 32 bits; Consul itself allows up to 65535."""
 
+_ONLY_WHEN_NOBODY_IS_LEFT = 100_000
+"""For Envoy, which would spill calls over as soon as 29 per cent of the first priority are ejected; gRPC does not."""
+
 
 def assignment(
     upstream: Upstream,
@@ -56,6 +59,8 @@ def assignment(
             else:
                 _add_localities(message, chosen, priority)
             priority += 1
+    if priority > 1:
+        message.policy.overprovisioning_factor.value = _ONLY_WHEN_NOBODY_IS_LEFT
     return message, problems
 
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from meshwright.controlplane.catalog import Target
-from meshwright.model import Address, ServiceName
+from meshwright.model import Address, Health, ServiceName
 from support.chains import ALL, V1, V2, chain_of, recorded
 from support.envoy import NO_ENVOY, Envoy, envoy, find_envoy
 from support.waiting import eventually
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from support.xds_mesh import ControlPlane
 
 OTHER = Target(ServiceName("other"))
+RESERVE = Target(ServiceName("user-reserve"))
 
 pytestmark = pytest.mark.skipif(find_envoy() is None, reason=NO_ENVOY)
 
@@ -116,3 +117,16 @@ async def test_what_grpc_cannot_match_an_envoy_can(plane: ControlPlane, tmp_path
             assert await call(channel, f"{PATH}?debug=1") == "v2"
             assert await call(channel, "/old.UserService/GetUser") == "v1"
             assert v1.paths[-1] == PATH
+
+
+async def test_envoy_fails_over_and_comes_back(plane: ControlPlane, tmp_path: Path) -> None:
+    async with backends("first", "reserve") as (first, reserve):
+        behind = {RESERVE: [reserve.instance("user-reserve")]}
+        plane.publish(recorded("failover"), instances={V1: [first.instance()], **behind})
+        async with ingress(plane, tmp_path) as running, dialled(running, "user") as channel:
+            await eventually(lambda: _is(call(channel), "first"))
+            assert {await call(channel) for _ in range(30)} == {"first"}
+            plane.publish(instances={V1: [first.instance(health=Health.CRITICAL)], **behind})
+            await eventually(lambda: _is(call(channel), "reserve"))
+            plane.publish(instances={V1: [first.instance()], **behind})
+            await eventually(lambda: _is(call(channel), "first"))

@@ -58,6 +58,14 @@ def test_only_envoy_is_told_about_http2() -> None:
     assert xds.HTTP_OPTIONS in cluster(UPSTREAM, Policy(), NodeKind.ENVOY).typed_extension_protocol_options
 
 
+def test_envoy_neither_panics_nor_spills_over_early() -> None:
+    assert cluster(UPSTREAM, Policy(), NodeKind.ENVOY).common_lb_config.HasField("healthy_panic_threshold")
+    message, _ = assignment(UPSTREAM, ((TARGET, (instance(1),)), (RESERVE, (instance(2),))))
+    assert message.policy.overprovisioning_factor.value == 100_000
+    alone, _ = assignment(UPSTREAM, ((TARGET, (instance(1),)), (RESERVE, ())))
+    assert not alone.HasField("policy")
+
+
 def test_ring_hash_outliers_and_limits_reach_the_cluster() -> None:
     message = cluster(
         UPSTREAM,
