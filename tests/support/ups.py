@@ -112,19 +112,19 @@ async def command(folder: Path, *arguments: str, **environ: str) -> tuple[int, s
     return child.returncode, out.decode()
 
 
-def write(folder: Path, topology: str) -> Path:
+def write(folder: Path, topology: str, *, mesh: bool = False) -> Path:
     """Write a topology and the script that its processes run: `server` there stands for the command."""
     (folder / "server.py").write_text(SERVER)
     server = f'command = ["{sys.executable}", "{folder}/server.py", "{folder}/notes"]\nready = "http:/"'
     path = folder / "shop.toml"
-    path.write_text(f'name = "shop"\n{NO_MESH}' + topology.replace("SERVER", server))
+    path.write_text(f'name = "shop"\n{"" if mesh else NO_MESH}' + topology.replace("SERVER", server))
     return path
 
 
 @contextlib.asynccontextmanager
-async def an_up(folder: Path, topology: str, *arguments: str, **environ: str) -> AsyncIterator[Up]:
+async def an_up(folder: Path, topology: str, *arguments: str, mesh: bool = False, **environ: str) -> AsyncIterator[Up]:
     """`meshwright up` on that topology, for as long as the context lasts."""
-    path = write(folder, topology)
+    path = write(folder, topology, mesh=mesh)
     argv = python("-m", "meshwright.cli", "up", "-f", str(path), *arguments)
     log = folder / f"up-{next(_NUMBERS)}.log"
     async with running(argv, log, {**environment(folder), **environ}) as process:

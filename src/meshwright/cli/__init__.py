@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
     try:
-        outcome = cli.main(list(arguments), prog_name="meshwright", standalone_mode=False)
+        outcome = cli.main(list(arguments), prog_name="meshwright", standalone_mode=False, color=output.colour())
     except click.ClickException as error:
         error.show()
         return error.exit_code

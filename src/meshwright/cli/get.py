@@ -97,7 +97,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         table.add_row(row["instance"], row["version"], health, row["address"], " ".join(row["tags"]))
     console.print(table)
     console.print("\nRoutes", style="bold")
-    for line in _routes(found["chain"]):
+    for line in routes(found["chain"]):
         console.print(f"  {line}")
     console.print("\nPolicy", style="bold")
     policy = json.dumps(found["policy"], indent=2) if found["policy"] else "none: the defaults apply"
@@ -109,7 +109,7 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         console.print(f"  {problem}")
 
 
-def _routes(chain: dict[str, Any]) -> list[str]:
+def routes(chain: dict[str, Any]) -> list[str]:
     """The compiled discovery chain as an indented tree."""
     nodes = chain.get("Nodes") or {}
     lines: list[str] = []

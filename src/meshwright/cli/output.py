@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from meshwright.config import environment
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -20,6 +22,11 @@ INTERRUPTED = 130
 
 _WIDE = 200
 """Columns where no terminal says how wide it is: a pipe wants its lines whole."""
+
+
+def colour() -> bool | None:
+    """What click should do: None where the terminal decides, False where NO_COLOR says no (https://no-color.org)."""
+    return False if environment(("NO_COLOR",)).get("NO_COLOR") else None
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -48,7 +55,7 @@ def as_json(value: Any) -> None:
 
 def error(text: str) -> None:
     """Print what went wrong, for a person."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=colour())
 
 
 def size(count: int | None) -> str:

@@ -44,7 +44,7 @@ def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
         except ValueError as error:
             problems.append(Problem(key, f"{error}, not {value!r}"))
     if problems:
-        raise BadInputError(f"the settings of {name}", problems)
+        raise BadInputError(f"the command line of {name}", problems)
     return values
 
 

@@ -1,0 +1,124 @@
+"""`up` with the mesh's own parts and a service of the runtime, and the commands that look into the mesh."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshwright import ports
+from meshwright.local import found
+from meshwright.local.origins import Origin
+from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+from support.ups import an_up
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.ups import Up
+
+TESTS = Path(__file__).resolve().parents[2]
+MESH = f"""
+[environment]
+PYTHONPATH = "{TESTS}"
+[processes.target]
+command = ["{sys.executable}", "-m", "support.target"]
+version = "1.0.0"
+replicas = 2
+"""
+
+
+@contextlib.asynccontextmanager
+async def a_mesh(folder: Path, *arguments: str) -> AsyncIterator[Up]:
+    """A mesh with two instances of the target, on ports that nobody else uses."""
+    names = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+    chosen = [option for name in names for option in ("--port", f"{name}={ports.find_free()}")]
+    async with an_up(folder, MESH, *chosen, *arguments, mesh=True) as up:
+        yield up
+
+
+async def test_a_service_is_called_seen_and_disturbed_through_the_mesh(tmp_path: Path) -> None:
+    async with a_mesh(tmp_path) as up:
+        await up.until_up()
+        assert "the dev registry, at 127.0.0.1:" in up.shown
+        code, text = await up.do("call", "target", "Add", '{"a": 1, "b": 2}')
+        answer, who = text.splitlines()
+        assert (code, json.loads(answer)) == (0, {"value": 3.0})
+        assert who.startswith(("target-1 1.0.0, ", "target-2 1.0.0, "))
+
+        shown = json.loads((await up.do("get", "target", "--json"))[1])
+        assert shown["versions"] == {"1.0.0": 2}
+        assert [row["instance"] for row in shown["instances"]] == ["target-1", "target-2"]
+        assert shown["problems"] == []
+        assert "to target.default.dc1" in (await up.do("get", "target"))[1]
+        code, text = await up.do("get", "targett")
+        assert code == 2
+        assert "targett: no such service; did you mean target?" in text
+
+        rows = json.loads((await up.do("ps", "--json"))[1])
+        assert {row["instance"]: row["health"] for row in rows if row["service"] == "target"} == {
+            "target-1": "passing",
+            "target-2": "passing",
+        }
+
+        said = await up.do("fault", "set", "target", "--abort", "RESOURCE_EXHAUSTED")
+        assert said == (0, "target: 100 % of calls end with RESOURCE_EXHAUSTED\n")
+        assert await up.do("fault", "list") == said
+
+        async def disturbed() -> bool:
+            code, text = await up.do("call", "target", "Add")
+            return code == 1 and text == "error: RESOURCE_EXHAUSTED: Fault injected\n"
+
+        await eventually(disturbed, timeout=20)
+        assert await up.do("fault", "clear", "target") == (0, "target: no faults\n")
+        assert await up.do("fault", "list") == (0, "no faults are set\n")
+
+        dump = json.loads((await up.do("xds", "dump", "target", "--json"))[1])
+        assert dump["known"] is True
+        assert {resource["type"] for resource in dump["resources"]} == {"listener", "route", "cluster", "endpoints"}
+
+
+async def test_an_unknown_service_fails_at_once(tmp_path: Path) -> None:
+    async with a_mesh(tmp_path) as up:
+        await up.until_up()
+        code, text = await up.do("call", "nobody", "Add")
+        assert code == 1
+        assert text.startswith("error: UNAVAILABLE: ")
+        assert "nobody" in text
+        assert text.count("\n") == 1
+
+
+async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_path: Path) -> None:
+    if find_consul() is None:
+        pytest.skip("no real Consul here")
+    async with real_consul() as consul, a_mesh(tmp_path, "--port", f"registry={port_of(consul)}") as up:
+        await up.until_up()
+        assert "found running, version " in up.shown
+        assert "registry" not in [life.instance for life in up.record.lives]
+
+
+async def test_a_dev_registry_that_is_found_is_somebody_elses() -> None:
+    async with dev_registry() as registry:
+        assert await found.find(port_of(registry)) == Origin(dev=True, why="no Consul is running here")
+
+
+async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n[1, 2]")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        assert (await found.find(port)).dev
+    assert (await found.find(ports.find_free())).dev
+
+
+def port_of(server: ConsulServer) -> int:
+    return int(str(server.address).rpartition(":")[2])
