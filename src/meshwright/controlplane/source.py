@@ -21,29 +21,29 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright.consul import ConsulError, watch
-from meshwright.controlplane.catalog import Catalog, Target, targets
+from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
 from meshwright.controlplane.mirror import KINDS, Mirror
 from meshwright.controlplane.policies import Policies
 from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.controlplane.problems import Problems
+from meshwright.controlplane.reader import Reader
 from meshwright.controlplane.sweeper import Sweeper
-from meshwright.errors import MeshwrightError, Problem, UnreachableError
+from meshwright.errors import MeshwrightError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
     from meshwright.controlplane.metrics import Metrics
-    from meshwright.model import Instance, ServiceName
+    from meshwright.model import ServiceName
 
 T = TypeVar("T")
-K = TypeVar("K")
 
-CONCURRENCY = 16
-"""Queries at a time when reading what changed."""
 RETRY = 0.25
 """Seconds before a pass that failed is tried again."""
+RETRY_REFUSED = 5.0
+"""Seconds before something to which Consul answered with an error is read again."""
 _SERVER_ERROR = 500
 
 log = logging.getLogger(__name__)
@@ -63,16 +63,14 @@ class Source:
         self._debounce = debounce
         self._mirror = Mirror()
         self._policies = Policies(self.problems)
-        self._chains: dict[ServiceName, Mapping[str, Any]] = {}
-        self._instances: dict[Target, tuple[Instance, ...]] = {}
-        self._known_targets: dict[int, tuple[Mapping[str, Any], frozenset[Target]]] = {}
+        self._reader = Reader(consul, metrics, self.problems)
         self._published: Catalog | None = None
         self._awaited: set[str] = set()
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
         self._sweeper = Sweeper()
-        self._limit = asyncio.Semaphore(CONCURRENCY)
+        self._said_held: frozenset[ServiceName] = frozenset()
 
     @property
     def connected(self) -> bool:
@@ -154,8 +152,8 @@ class Source:
         self._read_all()
 
     def _read_all(self) -> None:
-        self._stale_services |= {target.service for target in self._instances}
-        self._stale_chains |= self._chains.keys()
+        self._stale_services |= self._reader.services
+        self._stale_chains |= self._reader.chains.keys()
         self._wake.set()
 
     def _see_checks(self, answer: Indexed[tuple[CheckState, ...]]) -> None:
@@ -167,7 +165,7 @@ class Source:
     def _see_services(self, answer: Indexed[Mapping[ServiceName, tuple[str, ...]]]) -> None:
         self._stale_services |= self._mirror.see_services(answer.value)
         checked = self._mirror.checked
-        for target, instances in self._instances.items():
+        for target, instances in self._reader.instances.items():
             if any((instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
         self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
@@ -188,7 +186,7 @@ class Source:
                     await self._wake.wait()
             except TimeoutError:
                 if self._sweeper.due(loop.time()):
-                    self._stale_services |= {target.service for target in self._instances}
+                    self._stale_services |= self._reader.services
             self._wake.clear()
             _raise_failure(tasks)
             if not self._awaited:
@@ -203,10 +201,9 @@ class Source:
         services, self._stale_services = self._stale_services, set()
         chains, self._stale_chains = self._stale_chains, set()
         try:
-            await self._read_chains(chains)
-            followed = self.keeper.chains(self._chains)
-            await self._read_instances(followed, services)
-        except (UnreachableError, ConsulError) as error:
+            await self._reader.read_chains(self._mirror.names, chains)
+            await self._reader.read_instances(self.keeper.chains(self._reader.chains), services)
+        except UnreachableError as error:
             self._stale_services |= services
             self._stale_chains |= chains
             log.debug("reading the catalog failed: %s", error)
@@ -215,10 +212,17 @@ class Source:
             await asyncio.sleep(RETRY)
             self._wake.set()
             return None
-        if len(self._known_targets) > 2 * len(followed):
-            self._known_targets.clear()
-        observed = Catalog(dict(self._chains), dict(self._instances), self._policies.take())
+        if self._reader.refused:
+            loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
+            self._reader.refused.clear()
+            began = float("-inf")  # the last good values among what was read are no proof that Consul has them
+        observed = Catalog(dict(self._reader.chains), dict(self._reader.instances), self._policies.take())
         return self._settle(self.keeper.settle(observed, began, loop.time()))
+
+    def _read_again(self, services: frozenset[ServiceName]) -> None:
+        self._stale_services |= services
+        self._stale_chains |= services
+        self._wake.set()
 
     def _settle(self, catalog: Catalog) -> Catalog | None:
         if not self.errors:
@@ -229,82 +233,20 @@ class Source:
         self._metrics.synced.set(1)
         self._metrics.held.set(len(self.keeper.held))
         self.problems.report()
+        self._say_held()
         if self._published is not None and _same(self._published, catalog):
             return None
         self._published = catalog
         return catalog
 
-    async def _read_chains(self, stale: set[ServiceName]) -> None:
-        names = self._mirror.names
-        for name in self._chains.keys() - names:
-            del self._chains[name]
-            self.problems.clear(f"chain of {name}")
-        wanted = sorted((stale & names) | (names - self._chains.keys()))
-        await self._read_each(wanted, self._read_chain)
-
-    async def _read_chain(self, name: ServiceName) -> None:
-        self._metrics.fetches.labels("chain").inc()
-        try:
-            chain = (await self._consul.discovery_chain(name)).value
-        except ConsulError as error:
-            self._refused(f"chain of {name}", error)
-            return
-        self.problems.clear(f"chain of {name}")
-        if self._chains.get(name) != chain:
-            self._chains[name] = chain
-
-    async def _read_instances(self, chains: Mapping[ServiceName, Mapping[str, Any]], stale: set[ServiceName]) -> None:
-        needed = {target for chain in chains.values() for target in self._targets(chain)}
-        for target in self._instances.keys() - needed:
-            del self._instances[target]
-        lists: dict[tuple[ServiceName, str], list[Target]] = {}
-        for target in sorted(needed):
-            if target.service in stale or target not in self._instances:
-                lists.setdefault((target.service, target.filter), []).append(target)
-        await self._read_each(list(lists), lambda key: self._read_list(key, lists[key]))
-
-    def _targets(self, chain: Mapping[str, Any]) -> frozenset[Target]:
-        """The targets of a chain, worked out once for each chain object."""
-        known = self._known_targets.get(id(chain))
-        if known is None or known[0] is not chain:
-            known = self._known_targets[id(chain)] = (chain, targets(chain))
-        return known[1]
-
-    async def _read_list(self, key: tuple[ServiceName, str], users: list[Target]) -> None:
-        service, expression = key
-        self._metrics.fetches.labels("instances").inc()
-        topic = f"instances of {service}" + (f" where {expression}" if expression else "")
-        try:
-            instances = (await self._consul.instances(service, filter=expression)).value
-        except ConsulError as error:
-            self._refused(topic, error)
-            instances = ()
-            users = [target for target in users if target not in self._instances]
-        else:
-            self.problems.clear(topic)
-        for target in users:
-            if self._instances.get(target) != instances:
-                self._instances[target] = instances
-
-    def _refused(self, topic: str, error: ConsulError) -> None:
-        """Consul understood and says no: a problem of this service. Anything else is one of Consul's."""
-        if _is_outage(error):
-            raise error
-        self.problems.add(topic, Problem(topic, str(error)))
-
-    async def _read_each(self, keys: list[K], read: Callable[[K], Awaitable[None]]) -> None:
-        if len(keys) == 1:
-            await read(keys[0])
-            return
-
-        async def limited(key: K) -> None:
-            async with self._limit:
-                await read(key)
-
-        results = await asyncio.gather(*(limited(key) for key in keys), return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
+    def _say_held(self) -> None:
+        held = self.keeper.held
+        if held and not self._said_held:
+            names = ", ".join(sorted(held))
+            log.warning("%s: keeping what was known of %d services: %s", self.keeper.reason, len(held), names)
+        elif self._said_held and not held:
+            log.info("what Consul says is believed again")
+        self._said_held = held
 
 
 def _same(one: Catalog, other: Catalog) -> bool:

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2
 
 from meshwright.consul import Consul
 from meshwright.controlplane import inspect, serving
+from meshwright.controlplane.mirror import Mirror
 from meshwright.errors import BadInputError, UnreachableError
 from meshwright.model import Address
 from meshwright.ports import find_free
@@ -344,6 +345,18 @@ async def test_a_removed_instance_is_last_picked_within_milliseconds(
     record_property("last pick after deregistration, ms", sorted(delays))
     assert statistics.median(delays) < 50
     assert max(delays) < 250
+
+
+async def test_a_bug_in_following_consul_ends_the_control_plane_instead_of_freezing_it(
+    any_consul: ConsulServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Mirror, "see_checks", broken)
+    with pytest.raises(ZeroDivisionError):
+        async with serving(plane_config(any_consul.config)):
+            await asyncio.Event().wait()
 
 
 async def test_a_taken_port_is_named(any_consul: ConsulServer, bound: Bound) -> None:

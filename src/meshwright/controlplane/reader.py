@@ -1,0 +1,119 @@
+"""Reads chains and instance lists from Consul, those that are stale or missing, some at a time.
+
+What did not change keeps its object, which is what `translate` compares first. Where Consul answers with an error for
+one of them (a chain that it cannot compile, a filter that it refuses: it says 500 to both), that one keeps its last
+good value and becomes a problem, and the others go on; it is read again after a while. Only a Consul that does not
+answer at all ends the reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from meshwright.consul import ConsulError
+from meshwright.controlplane.catalog import Target, targets
+from meshwright.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
+
+    from meshwright.consul import Consul
+    from meshwright.controlplane.metrics import Metrics
+    from meshwright.controlplane.problems import Problems
+    from meshwright.model import Instance, ServiceName
+
+    Chains = Mapping[ServiceName, Mapping[str, Any]]
+
+K = TypeVar("K")
+
+CONCURRENCY = 16
+
+
+class Reader:
+    """The chains and instances as they were last read."""
+
+    def __init__(self, consul: Consul, metrics: Metrics, problems: Problems) -> None:
+        self.chains: dict[ServiceName, Mapping[str, Any]] = {}
+        self.instances: dict[Target, tuple[Instance, ...]] = {}
+        self.refused: set[ServiceName] = set()
+        """Services of which something could not be read, to be tried again."""
+        self._consul = consul
+        self._metrics = metrics
+        self._problems = problems
+        self._known: dict[int, tuple[Mapping[str, Any], frozenset[Target]]] = {}
+        self._limit = asyncio.Semaphore(CONCURRENCY)
+
+    @property
+    def services(self) -> frozenset[ServiceName]:
+        """Those whose instances are read."""
+        return frozenset(target.service for target in self.instances)
+
+    async def read_chains(self, names: Set[ServiceName], stale: Set[ServiceName]) -> None:
+        """Make `chains` those of `names`. Raises `UnreachableError`."""
+        for name in self.chains.keys() - names:
+            del self.chains[name]
+            self._problems.clear(f"chain of {name}")
+        wanted = (stale & names) | (names - self.chains.keys())
+        await self._each(sorted(wanted), self._read_chain)
+
+    async def read_instances(self, chains: Chains, stale: Set[ServiceName]) -> None:
+        """Make `instances` those that `chains` need. Raises `UnreachableError`."""
+        needed = self._needed(chains)
+        for target in self.instances.keys() - needed:
+            del self.instances[target]
+        lists: dict[tuple[ServiceName, str], list[Target]] = {}
+        for target in sorted(needed):
+            if target.service in stale or target not in self.instances:
+                lists.setdefault((target.service, target.filter), []).append(target)
+        await self._each(list(lists), lambda key: self._read_list(*key, lists[key]))
+
+    async def _read_chain(self, name: ServiceName) -> None:
+        topic = f"chain of {name}"
+        self._metrics.fetches.labels("chain").inc()
+        try:
+            chain = (await self._consul.discovery_chain(name)).value
+        except ConsulError as error:
+            self._refuse(name, topic, error)
+            return
+        self._problems.clear(topic)
+        if self.chains.get(name) != chain:
+            self.chains[name] = chain
+
+    async def _read_list(self, service: ServiceName, expression: str, users: Iterable[Target]) -> None:
+        topic = f"instances of {service}" + (f" where {expression}" if expression else "")
+        self._metrics.fetches.labels("instances").inc()
+        try:
+            instances = (await self._consul.instances(service, filter=expression)).value
+        except ConsulError as error:
+            self._refuse(service, topic, error)
+            for target in users:
+                self.instances.setdefault(target, ())
+            return
+        self._problems.clear(topic)
+        for target in users:
+            if self.instances.get(target) != instances:
+                self.instances[target] = instances
+
+    def _refuse(self, service: ServiceName, topic: str, error: ConsulError) -> None:
+        self.refused.add(service)
+        self._problems.add(topic, Problem(topic, str(error)))
+
+    def _needed(self, chains: Chains) -> frozenset[Target]:
+        """The targets of all chains, worked out once for each chain object."""
+        known = self._known
+        self._known = {}
+        for chain in chains.values():
+            entry = known.get(id(chain))
+            self._known[id(chain)] = entry if entry and entry[0] is chain else (chain, targets(chain))
+        return frozenset[Target]().union(*(entry[1] for entry in self._known.values()))
+
+    async def _each(self, keys: list[K], read: Callable[[K], Awaitable[None]]) -> None:
+        async def limited(key: K) -> None:
+            async with self._limit:
+                await read(key)
+
+        results = await asyncio.gather(*map(limited, keys), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
