@@ -191,7 +191,11 @@ class ServerCall:
             own = dict.fromkeys(key for key, _ in mine)
             kept = tuple(pair for pair in now or () if pair[0] not in own)
             self._context.set_trailing_metadata((*kept, *mine))
-        self._end(self._context.code() or _OK, self._context.details() or "")
+        code = self._context.code()
+        if code is None or code is _OK:
+            self._end(_OK, "")
+        else:
+            self._end(code, self._context.details() or "")
 
     async def fail(self, error: BaseException) -> None:
         """The handler has raised. Aborts the call with what the caller is told, unless it is over anyway."""

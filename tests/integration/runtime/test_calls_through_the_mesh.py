@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.consul import dev_registry
 from support.mesh import Mesh, failures, mesh
 from support.waiting import eventually
 
@@ -79,8 +80,6 @@ async def test_without_a_control_plane_channels_follow_consul(any_consul: Consul
 
 
 async def test_without_consul_and_control_plane_calls_say_that_nobody_is_known(tmp_path: Path) -> None:
-    from support.consul import dev_registry
-
     async with dev_registry() as registry, mesh(registry, tmp_path, control_planes=0) as built:
         await registry.kill()
         caller = await built.caller("nobody", MESHWRIGHT_DISCOVERY="consul")

@@ -73,22 +73,24 @@ async def test_one_service_can_be_taken_out_of_service() -> None:
 
 async def test_watchers_hear_of_each_change_and_are_released_at_the_end() -> None:
     seen: list[int] = []
-    async with everything(Everything(), grace=30.0) as calculator:
-        async with grpc.aio.insecure_channel(str(calculator.address)) as channel:
-            call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=CALCULATOR))
+    async with (
+        everything(Everything(), grace=30.0) as calculator,
+        grpc.aio.insecure_channel(str(calculator.address)) as channel,
+    ):
+        call = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=CALCULATOR))
 
-            async def watch() -> None:
-                async for answer in call:
-                    seen.append(answer.status)  # noqa: PERF401 - read while it grows
+        async def watch() -> None:
+            async for answer in call:
+                seen.append(answer.status)  # noqa: PERF401 - read while it grows
 
-            watching = asyncio.create_task(watch())
-            await eventually(lambda: seen == [SERVING])
-            calculator.server.health.set(CALCULATOR, serving=False)
-            await eventually(lambda: seen == [SERVING, NOT_SERVING])
-            calculator.server.health.set(CALCULATOR, serving=True)
-            await eventually(lambda: seen == [SERVING, NOT_SERVING, SERVING])
-            await asyncio.wait_for(calculator.server.stop(), 5)
-            await asyncio.wait_for(watching, 5)
+        watching = asyncio.create_task(watch())
+        await eventually(lambda: seen == [SERVING])
+        calculator.server.health.set(CALCULATOR, serving=False)
+        await eventually(lambda: seen == [SERVING, NOT_SERVING])
+        calculator.server.health.set(CALCULATOR, serving=True)
+        await eventually(lambda: seen == [SERVING, NOT_SERVING, SERVING])
+        await asyncio.wait_for(calculator.server.stop(), 5)
+        await asyncio.wait_for(watching, 5)
     assert seen == [SERVING, NOT_SERVING, SERVING, NOT_SERVING]
 
 
