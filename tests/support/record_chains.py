@@ -1,6 +1,7 @@
-"""Records the compiled chains under chains/ from a real, empty Consul: `python record_chains.py 127.0.0.1:8500`.
+"""Records the chains of `support.chains` from a real, empty Consul: `python -m support.record_chains 127.0.0.1:8500`.
 
-Each scenario's config entries are written, the chain is read as Consul compiled it, and the entries are removed.
+Run it in tests/. Each scenario's config entries are written, the chain is read as Consul compiled it, and the entries
+are removed.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FOLDER = Path(__file__).parent / "chains"
+from support.chains import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def defaults(*names: str) -> list[dict[str, Any]]:
@@ -156,16 +159,20 @@ def call(address: str, method: str, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def main(address: str) -> None:
-    FOLDER.mkdir(exist_ok=True)
+def compiled(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each scenario's name and the chain that the Consul at this address makes of it."""
     for name, entries in SCENARIOS.items():
         for entry in entries:
             call(address, "PUT", "/v1/config", entry)
-        chain = call(address, "GET", "/v1/discovery-chain/user")["Chain"]
-        text = json.dumps(chain, indent=1, ensure_ascii=False)
-        (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        yield name, call(address, "GET", "/v1/discovery-chain/user")["Chain"]
         for entry in reversed(entries):
             call(address, "DELETE", f"/v1/config/{entry['Kind']}/{entry['Name']}")
+
+
+def main(address: str) -> None:
+    for name, chain in compiled(address):
+        text = json.dumps(chain, indent=1, ensure_ascii=False)
+        (FOLDER / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
