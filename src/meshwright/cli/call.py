@@ -13,7 +13,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import pairs, topology_option
-from meshwright.local import calling, mesh
+from meshwright.local import mesh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,9 @@ def call(
     Goes through the mesh: discovery, splits, retries and faults apply. The server has to offer reflection. Prints one
     line of JSON for each message that comes back, and on standard error who answered.
     """
+    mesh.hush()
+    from meshwright.local import calling  # noqa: PLC0415 - imports gRPC, which reads how loud to be
+
     text = sys.stdin.read() if request == "-" else request
     values = calling.read_json(text)
     metadata = pairs(headers, "--header")
@@ -59,6 +62,8 @@ class _Request:
 
 
 async def _call(service: str, address: str | None, topology: str, request: _Request) -> None:
+    from meshwright.local import calling  # noqa: PLC0415
+
     async with _channel(service, address, topology) as channel:
         caller = calling.Caller(channel, request.timeout)
         method = await caller.find(request.method)

@@ -52,11 +52,17 @@ def locate(topology: str = "") -> Whereabouts:
     return Whereabouts({**own, **record.environment}, record.addresses.get("controlplane", ""))
 
 
+def hush() -> None:
+    """Keep gRPC's own log off standard error, where errors are told in words; before gRPC is imported."""
+    if not environment(("GRPC_VERBOSITY",)):
+        adopt({"GRPC_VERBOSITY": "NONE"})
+
+
 def join(where: Whereabouts) -> ServiceConfig:
     """Make this process one that calls over the mesh: its spans go where those of the mesh go, if that is known."""
     spans_known = any(name.startswith("OTEL_") for name in where.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
-    adopt({**where.environment, "GRPC_VERBOSITY": "NONE", **quiet})
+    adopt({**where.environment, **quiet})
     return load(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
