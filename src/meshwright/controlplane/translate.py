@@ -59,7 +59,7 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
     prefixes = _prefixes(service_parts, target_parts, problems)
 
     services = Services(service_parts, prefixes)
-    if memory and memory.services == services:
+    if memory and memory.services.same_as(services):
         services = memory.services
     targets = Targets(target_parts)
     if memory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import envoy
@@ -17,24 +18,24 @@ if TYPE_CHECKING:
     from meshwright.model import ServiceName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Services:
-    """All service parts, and what is made from them together. Equal ones are interchangeable."""
+    """All service parts, and what is made from them together."""
 
     parts: Mapping[ServiceName, ServicePart]
     prefixes: Mapping[str, ServiceName]
-    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
-    _corrected: dict[int, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict)
+    _corrected: dict[int, Mapping[str, Resource]] = field(default_factory=dict)
 
-    def __eq__(self, other: object) -> bool:
+    def same_as(self, other: Services) -> bool:
         """Whether the same parts are in it: by identity, which is what `translate` keeps."""
-        if not isinstance(other, Services) or self.prefixes != other.prefixes:
+        if self.prefixes != other.prefixes or len(self.parts) != len(other.parts):
             return False
-        return len(self.parts) == len(other.parts) and all(
-            other.parts.get(name) is part for name, part in self.parts.items()
-        )
+        return all(other.parts.get(name) is part for name, part in self.parts.items())
 
-    __hash__ = None  # type: ignore[assignment]
+    @cached_property
+    def _timed(self) -> bool:
+        return any(part.timed for part in self.parts.values())
 
     def listeners(self) -> Mapping[str, Resource]:
         """gRPC's listeners."""
@@ -46,7 +47,7 @@ class Services:
         """gRPC's route tables, those with timeouts corrected for that skew."""
         if "routes" not in self._made:
             self._made["routes"] = {name: part.route for name, part in self.parts.items()}
-        if not skew_ms or not any(part.timed for part in self.parts.values()):
+        if not skew_ms or not self._timed:
             return self._made["routes"]
         if skew_ms not in self._corrected:
             self._corrected[skew_ms] = _CorrectedRoutes(self.parts, skew_ms)
@@ -85,7 +86,7 @@ class Targets:
     """All target parts, and what is made from them together."""
 
     parts: Mapping[str, TargetPart]
-    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict, compare=False)
+    _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict)
 
     def inherit(self, old: Targets) -> None:
         """Take over the cluster tables where no cluster changed, so that whoever compares sees it at a glance."""
