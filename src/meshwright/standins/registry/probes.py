@@ -37,7 +37,9 @@ class Prober:
 
     def __init__(self) -> None:
         self._http: aiohttp.ClientSession | None = None
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        # By identity of the spec, which its run holds on to: a check that begins anew under an old id, for an instance
+        # that is back at another port, must not find the channel that the run before is about to close.
+        self._channels: dict[int, grpc.aio.Channel] = {}
 
     async def close(self) -> None:
         """Close every connection."""
@@ -56,19 +58,19 @@ class Prober:
 
     async def forget(self, spec: CheckSpec) -> None:
         """The check runs no more: let go of its channel."""
-        await self._drop(spec.id)
+        await self._drop(id(spec))
 
     async def _grpc(self, spec: CheckSpec) -> Outcome:
         target, _, service = spec.grpc.partition("/")
-        channel = self._channels.get(spec.id)
+        channel = self._channels.get(id(spec))
         if channel is None:
-            channel = self._channels[spec.id] = await self._open(spec, target)
+            channel = self._channels[id(spec)] = await self._open(spec, target)
         stub = health_pb2_grpc.HealthStub(channel)
         request = health_pb2.HealthCheckRequest(service=service)
         try:
             answer = await stub.Check(request, timeout=spec.timeout)
         except grpc.aio.AioRpcError as error:
-            await self._drop(spec.id)
+            await self._drop(id(spec))
             code = "".join(part.capitalize() for part in error.code().name.split("_"))
             return CRITICAL, f"rpc error: code = {code} desc = {error.details()}"
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
@@ -81,7 +83,7 @@ class Prober:
         trusted = await _presented_certificate(target) if spec.tls_skip_verify else None
         return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(trusted), options=_OPTIONS)
 
-    async def _drop(self, key: str) -> None:
+    async def _drop(self, key: int) -> None:
         channel = self._channels.pop(key, None)
         if channel is not None:
             await channel.close()
