@@ -26,6 +26,8 @@ NO_MESH = '[mesh]\nregistry = "none"\ncontrolplane = "none"\ntraces = "none"\n'
 SERVER = """
 import http.server, os, signal, sys, time
 name = os.environ["MESHWRIGHT_INSTANCE"]
+if os.environ["MESHWRIGHT_VERSION"] == "bad":
+    sys.exit("this version is bad")
 def note(what):
     with open(sys.argv[1], "a") as notes:
         notes.write(f"{what} {name}\\n")

@@ -115,8 +115,9 @@ class Running:
             connection.request(method, path, content, {"Content-Type": "application/json"})
             response = connection.getresponse()
         except OSError as error:
-            what = "is still starting, or stopping" if isinstance(error, FileNotFoundError) else f"({error})"
-            raise UnreachableError(f"`up` of {self.folder.path.name} does not answer {what}; try again.") from error
+            missing = isinstance(error, FileNotFoundError)
+            what = "is still starting, or stopping already" if missing else f"does not answer ({error})"
+            raise UnreachableError(f"the `up` of {self.folder.path.name} {what}; try again.") from error
         if response.status != _OK:
             text = json.loads(response.read()).get("error", "")
             raise RefusedError(text)

@@ -47,6 +47,18 @@ async def test_two_versions_of_a_service_side_by_side(tmp_path: Path) -> None:
         assert await instances(up) == [("price-3", "2.0.0")]
 
 
+async def test_new_instances_that_do_not_become_ready_are_given_up(tmp_path: Path) -> None:
+    async with an_up(tmp_path, PRICE + "ready_timeout = 2\n") as up:
+        await up.until_up()
+        code, text = await up.do("scale", "price", "1", "--version", "bad")
+        assert code == 1
+        assert text.startswith(
+            "error: price-3 was not ready in time; it is given up. Its last lines:\n  | this version is"
+        )
+        assert await instances(up) == [("price-1", "0.0.0"), ("price-2", "0.0.0")]
+        assert [life.instance for life in up.record.lives] == ["price-1", "price-2"]
+
+
 async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     text = f"{PRICE}[processes.cart]\nSERVER\nport = {ports.find_free()}\n"
     async with an_up(tmp_path, text) as up:
