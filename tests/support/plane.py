@@ -143,13 +143,13 @@ class FedAds:
 
 
 @contextlib.asynccontextmanager
-async def fed_ads() -> AsyncIterator[FedAds]:
+async def fed_ads(port: int = 0) -> AsyncIterator[FedAds]:
     """An ADS server without Consul."""
     metrics = Metrics()
     ads = Ads(metrics)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((ads.handler(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield FedAds(ads, metrics, Address("127.0.0.1", port))

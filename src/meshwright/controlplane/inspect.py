@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from meshwright.errors import UnreachableError
 from meshwright.model import ServiceName
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -81,8 +82,8 @@ async def dump(address: Address, service: str, *, timeout: float = 5.0, timeout_
     """What a client that dials `service` is told now. Raises `UnreachableError` where nothing whole came in time."""
     view = _View(service)
     try:
-        async with asyncio.timeout(timeout):
-            async for _ in _follow(address, view, timeout_skew_ms):
+        async with asyncio.timeout(timeout), aclosing(_follow(address, view, timeout_skew_ms)) as answers:
+            async for _ in answers:
                 if view.whole:
                     return view.dump()
     except TimeoutError:
@@ -107,12 +108,13 @@ async def watch(
     while True:
         view = _View(service)
         try:
-            async for _ in _follow(address, view, timeout_skew_ms):
-                if view.whole:
-                    failures = 0
-                    for change in differences(shown, view.shown()):
-                        yield change
-                    shown = view.shown()
+            async with aclosing(_follow(address, view, timeout_skew_ms)) as answers:
+                async for _ in answers:
+                    if view.whole:
+                        failures = 0
+                        for change in differences(shown, view.shown()):
+                            yield change
+                        shown = view.shown()
             failures += 1
         except UnreachableError:
             if not shown:
@@ -218,7 +220,7 @@ class _View:
         )
 
 
-async def _follow(address: Address, view: _View, skew: int) -> AsyncIterator[None]:
+async def _follow(address: Address, view: _View, skew: int) -> AsyncGenerator[None]:
     """Converse with a control plane, yielding after each answer that `view` took in."""
     node = Node(id=f"inspect-{view.service}", user_agent_name="meshwright")
     node.metadata.update({SKEW: skew})

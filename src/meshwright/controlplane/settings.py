@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from meshwright.config import ConsulConfig, setting
+from meshwright.errors import BadInputError, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,3 +26,18 @@ class ControlPlaneConfig:
     )
     log_level: str = setting("MESHWRIGHT_CONTROLPLANE_LOG_LEVEL", "INFO")
     consul: ConsulConfig = field(default_factory=ConsulConfig)
+
+    def __post_init__(self) -> None:
+        """Raises `BadInputError` for values that cannot be meant."""
+        problems = [
+            Problem(f"MESHWRIGHT_CONTROLPLANE_{name}", f"expected a number from 0 to {most:g}, not {value:g}")
+            for name, value, most in (
+                ("PORT", self.port, 65535),
+                ("DEBUG_PORT", self.debug_port, 65535),
+                ("DEBOUNCE_MS", self.debounce_ms, 5000),
+                ("RECOVERY_SECONDS", self.recovery_seconds, 86400),
+            )
+            if not 0 <= value <= most
+        ]
+        if problems:
+            raise BadInputError("the control plane's configuration", problems)

@@ -19,6 +19,7 @@ from meshwright.controlplane.translate import translate
 from meshwright.controlplane.xds import Cluster
 from meshwright.errors import UnreachableError
 from meshwright.model import Address
+from meshwright.ports import find_free
 from support.ads import CLUSTER, ENDPOINTS, ROUTE, raw
 from support.mesh import failures
 from support.plane import FedAds, Services, answered_by, backend, caller, fed_ads
@@ -310,6 +311,22 @@ async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
         assert (change.what, change.type) == ("changed", "endpoints")
         assert any(line.startswith("+") and str(two.address.port) in line for line in change.diff)
         await changes.aclose()
+
+
+async def test_a_watch_goes_on_when_the_control_plane_comes_back(tmp_path: Path) -> None:
+    port = find_free()
+    async with backend("one") as one, backend("two") as two:
+        async with fed_ads(port) as fed:
+            fed.ads.publish(translate(Services().add(one).catalog()))
+            changes = inspect.watch(fed.address, "calc")
+            for _ in range(4):
+                assert (await anext(changes)).what == "added"
+        pending = asyncio.ensure_future(anext(changes))
+        async with fed_ads(port) as fed:
+            fed.ads.publish(translate(Services().add(two).catalog()))
+            change = await pending
+            assert (change.what, change.type) == ("changed", "endpoints")
+            await changes.aclose()
 
 
 async def test_a_dump_of_a_control_plane_that_is_not_there_says_so() -> None:
