@@ -33,6 +33,8 @@ _OPTIONS = [
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
 ]
 PATH = "/demo.user.v1.UserService/GetUser"
+UNTIMED = "/demo.user.v1.Other/Get"
+"""A path for which no recorded chain has a timeout, so that a slow machine fails no call."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from meshwright.model import Address, Health, ServiceName
 from support.chains import ALL, V1, V2, chain_of, recorded
 from support.envoy import NO_ENVOY, Envoy, envoy, find_envoy
 from support.waiting import eventually
-from support.xds_mesh import PATH, backends
+from support.xds_mesh import PATH, UNTIMED, backends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,13 +76,13 @@ async def test_splits_headers_timeouts_and_endpoint_changes_are_honoured(plane: 
         plane.publish(recorded("router_split"), instances={V1: [v1.instance()], V2: [v2.instance()]})
         async with ingress(plane, tmp_path) as running, dialled(running, "user") as channel:
             await eventually(lambda: _is(call(channel, x_version="v2"), "v2"))
-            found = Counter([await call(channel) for _ in range(500)])
+            found = Counter([await call(channel, UNTIMED) for _ in range(500)])
             assert found.keys() == {"v1", "v2"}
             assert 20 <= found["v2"] <= 90
             v2.released.clear()
             began = time.monotonic()
             assert await call(channel, x_version="v2") == "DEADLINE_EXCEEDED"
-            assert 1.95 <= time.monotonic() - began <= 2.5
+            assert 1.95 <= time.monotonic() - began <= 2.95  # the correction that gRPC needs would be a second at least
             v2.released.set()
             plane.publish(instances={V1: [v1.instance()], V2: [v3.instance()]})
             await eventually(lambda: _is(call(channel, x_version="v2"), "v3"))
