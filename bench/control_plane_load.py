@@ -1,8 +1,9 @@
 """Many ADS streams in one process: `bench.control_plane_load ADDRESS STREAMS CONNECTIONS SERVICES SUBSCRIBED`.
 
 Each stream subscribes to all four types for SUBSCRIBED of the SERVICES services, acknowledges as gRPC does (all names,
-every time), and does nothing else: what arrives is not even decoded. On stdin, each line arms a measurement; on stdout
-comes the first time (monotonic, machine-wide) at which each stream that is concerned got something after it.
+every time), and does nothing else: what arrives is not even decoded. Each has a timeout skew of its own, as the
+processes of a mesh have. On stdin, each line arms a measurement; on stdout come the times (monotonic, machine-wide) at
+which each stream that is concerned got something after it.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Streams:
             if kind is ResourceType.LISTENER:
                 request.node.id = f"bench-{number}"
                 request.node.user_agent_name = "bench"
+                request.node.metadata.update({"meshwright.timeout_skew_ms": 1000 + number % 1000})
             await call.write(request.SerializeToString())
         waiting = len(requests)
         while isinstance(data := await call.read(), bytes):

@@ -105,12 +105,13 @@ class Hub:
         self.snapshot = snapshot
         self._factory = BodyFactory(snapshot)
         touched: dict[Stream, None] = {}
+        comparison = _Comparison()
         for viewpoint, room in self._rooms.items():
             old, room.view = room.view, self._factory.make(viewpoint)
             if old is None:
                 touched.update({stream: None for streams in room.groups.values() for stream in streams})
             else:
-                _compare(room, old, room.view, touched)
+                comparison.touch(room, old, room.view, touched)
         return tuple(touched)
 
     def end_patience(self) -> tuple[Stream, ...]:
@@ -138,21 +139,40 @@ class Hub:
         return self._names.setdefault(names, names)
 
 
-def _compare(room: _Room, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
-    for kind in ResourceType:
-        before, now = old[kind].resources, new[kind].resources
-        if before is now:
-            continue
-        groups = [(names, streams) for (type_, names), streams in room.groups.items() if type_ is kind]
-        among = {name for names, _ in groups if names for name in names}
-        changed = changes(before, now, among)
-        for names, streams in groups:
+class _Comparison:
+    """Old and new views compared; mappings that viewpoints share are compared once."""
+
+    def __init__(self) -> None:
+        # The mappings are kept with the result: a key made of their identities holds as long as they live.
+        self._found: dict[tuple[int, int], tuple[frozenset[str], object, object]] = {}
+
+    def touch(self, room: _Room, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
+        """Tell the streams of a room what changed for them, and note them in `touched`."""
+        different = {kind for kind in ResourceType if old[kind].resources is not new[kind].resources}
+        if not different:
+            return
+        for (kind, names), streams in room.groups.items():
+            if kind not in different:
+                continue
+            before, now = old[kind].resources, new[kind].resources
+            changed = self._changes(before, now, names)
             hit = changed if names is None else changed & names
             if hit:
                 gone = _gone(hit, before, now) if kind is ResourceType.CLUSTER else frozenset()
                 for stream in streams:
                     stream.changed(kind, hit, gone)
                 touched.update(streams)
+
+    def _changes(
+        self, before: Mapping[str, Resource], now: Mapping[str, Resource], names: frozenset[str] | None
+    ) -> frozenset[str]:
+        if not (isinstance(before, dict) and isinstance(now, dict)):
+            return changes(before, now, names or ())
+        key = (id(before), id(now))
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = (changes(before, now), before, now)
+        return found[0]
 
 
 def _gone(names: frozenset[str], old: Mapping[str, Resource], new: Mapping[str, Resource]) -> frozenset[Resource]:
