@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -156,8 +158,10 @@ class Screen:
             return
         try:
             click.echo(text, color=self._colour)
-        except (BrokenPipeError, OSError):
+        except OSError:
             self._mute = True
+            # What is still buffered must not fail once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _origin(origin: Origin, here: str, nowhere: str) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright import ports
-from support.ups import alive, an_up, command, write
+from support.processes import python
+from support.ups import alive, an_up, command, environment, write
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -258,3 +259,26 @@ async def test_ctrl_c_during_the_start_stops_what_has_started(tmp_path: Path) ->
         pid = up.pid("mule-1")
         assert await up.interrupt() == 0
         assert not alive(pid)
+
+
+async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
+    path = write(tmp_path, ONE)
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *python("-m", "meshwright.cli", "up", "-f", str(path)),
+        env={**os.environ, **environment(tmp_path)},
+        stdout=writing,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(writing)
+    os.close(reading)
+
+    async def ready() -> bool:
+        code, text = await command(tmp_path, "ps", "--json")
+        return code == 0 and json.loads(text)[0]["state"] == "ready"
+
+    await eventually(ready, timeout=30)
+    process.terminate()
+    _, complaints = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, complaints) == (0, b"")
+    assert (tmp_path / "notes").read_text().splitlines() == ["start cart-1", "stop cart-1"]
