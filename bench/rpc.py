@@ -28,8 +28,8 @@ from support.processes import Process, python
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROUNDS = 21
-SEQUENTIAL = 300
+ROUNDS = 31
+SEQUENTIAL = 400
 CONCURRENT = 1500
 WORKERS = 32
 BARE = "bench-bare"

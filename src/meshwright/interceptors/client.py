@@ -1,8 +1,8 @@
 """The client's side of a call: deadline, authorization, trace and metrics around each of gRPC's multicallables.
 
-grpc.aio's client interceptors run each call in a task of its own and answer with a stand-in for the call, which costs
-more than the call's own work in Python does (docs/decisions/0031). Here the call is made at once and is gRPC's own
-object; a callback that gRPC runs when the call is over, however it ends, ends the span and counts.
+grpc.aio's client interceptors run each call in a task of its own and answer with a stand-in for the call
+(docs/decisions/0031). Here the call is made at once and is gRPC's own object; a callback that gRPC runs when the call
+is over, however it ends, ends the span and counts.
 """
 
 from __future__ import annotations
@@ -156,10 +156,6 @@ class ClientCall:
         self._start = time.perf_counter()
         method.metrics.begun += 1
 
-    def follow(self, call: Any) -> None:
-        """End with that call, however it ends."""
-        call.add_done_callback(self._end)
-
     def refused(self, error: BaseException) -> None:
         """gRPC would not even make the call (wrong arguments, a closed channel)."""
         self._method.metrics.end(_CANCELLED.name, "", time.perf_counter() - self._start)
@@ -168,7 +164,8 @@ class ClientCall:
             set_status(self._span, _CANCELLED, str(error), CLIENT_FAULTS)
             self._span.end()
 
-    def _end(self, call: Any) -> None:
+    def end(self, call: Any) -> None:
+        """gRPC says that the call is over; this is its done callback."""
         seconds = time.perf_counter() - self._start
         code, trailers, message = _outcome(call)
         version = instance = ""

@@ -23,13 +23,13 @@ class _Multicallable:
 
     def _call(self, argument: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
         make = self._current()
-        timeout, metadata, ongoing = self._method.begin(timeout, metadata)
+        timeout, pairs, ongoing = self._method.begin(timeout, metadata)
         try:
-            call = make(argument, timeout=timeout, metadata=metadata, **options)
+            call = make(argument, timeout=timeout, metadata=pairs, **options)
         except BaseException as error:
             ongoing.refused(error)
             raise
-        ongoing.follow(call)
+        call.add_done_callback(ongoing.end)
         return call
 
 
@@ -44,8 +44,14 @@ class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
-        return self._call(request, timeout, metadata, **options)
+        return self._call(
+            request,
+            timeout,
+            metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
 
 
 class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
@@ -59,8 +65,14 @@ class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
-        return self._call(request, timeout, metadata, **options)
+        return self._call(
+            request,
+            timeout,
+            metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
 
 
 class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
@@ -73,8 +85,14 @@ class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
-        return self._call(request_iterator, timeout, metadata, **options)
+        return self._call(
+            request_iterator,
+            timeout,
+            metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )
 
 
 class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any]):
@@ -87,5 +105,11 @@ class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any])
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        options = {"credentials": credentials, "wait_for_ready": wait_for_ready, "compression": compression}
-        return self._call(request_iterator, timeout, metadata, **options)
+        return self._call(
+            request_iterator,
+            timeout,
+            metadata,
+            credentials=credentials,
+            wait_for_ready=wait_for_ready,
+            compression=compression,
+        )

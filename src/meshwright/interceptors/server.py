@@ -8,6 +8,7 @@ health check each second is not worth a trace.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import time
@@ -191,11 +192,12 @@ class ServerCall:
             own = dict.fromkeys(key for key, _ in mine)
             kept = tuple(pair for pair in now or () if pair[0] not in own)
             self._context.set_trailing_metadata((*kept, *mine))
-        code = self._context.code()
-        if code is None or code is _OK:
-            self._end(_OK, "")
-        else:
-            self._end(code, self._context.details() or "")
+        code = self._context.code() or _OK
+        message = "" if code is _OK else self._context.details() or ""
+        self._ended = True
+        # The answer goes out first; the books are kept while the network is at work.
+        seconds, now_ns = time.perf_counter() - self._start, time.time_ns()
+        asyncio.get_running_loop().call_soon(self._record, code, message, None, seconds, now_ns)
 
     async def fail(self, error: BaseException) -> None:
         """The handler has raised. Aborts the call with what the caller is told, unless it is over anyway."""
@@ -228,11 +230,16 @@ class ServerCall:
 
     def _end(self, code: grpc.StatusCode, message: str, bug: Exception | None = None) -> None:
         self._ended = True
+        self._record(code, message, bug, time.perf_counter() - self._start, None)
+
+    def _record(
+        self, code: grpc.StatusCode, message: str, bug: Exception | None, seconds: float, now_ns: int | None
+    ) -> None:
         method = self._method
-        method.metrics.end(code.name, method.calls.version, time.perf_counter() - self._start)
+        method.metrics.end(code.name, method.calls.version, seconds)
         span = self._span
         if span is not None:
             if bug is not None:
                 span.record_exception(bug)
             set_status(span, code, message, SERVER_FAULTS)
-            span.end()
+            span.end(now_ns)

@@ -15,12 +15,12 @@ from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 
 if TYPE_CHECKING:
-    from meshwright.model import Address
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     import grpc
 
     from meshwright.errors import ServiceError
+    from meshwright.model import Address
 
 
 @dataclass(frozen=True, slots=True)
