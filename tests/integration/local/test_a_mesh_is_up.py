@@ -122,3 +122,17 @@ async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
 
 def port_of(server: ConsulServer) -> int:
     return int(str(server.address).rpartition(":")[2])
+
+
+async def test_a_killed_instance_is_back_in_consul_each_time(tmp_path: Path) -> None:
+    async with a_mesh(tmp_path) as up:
+        await up.until_up()
+        for times in range(1, 4):
+            await up.do("kill", "target-1")
+
+            async def back(times: int = times) -> bool:
+                rows = json.loads((await up.do("ps", "--json"))[1])
+                one = next(row for row in rows if row["instance"] == "target-1")
+                return bool((one["restarts"], one["state"], one["health"]) == (times, "ready", "passing"))
+
+            await eventually(back, timeout=20)
