@@ -1,8 +1,8 @@
 """What the mesh adds to a call: the same call through each variant, as medians of interleaved rounds.
 
-All processes of all variants run at the same time: a plain gRPC server, a server of the mesh, Consul, a control plane, a
-trace collector that throws away what it gets, an Envoy where there is one, and one client process for each variant. Only
-one client calls at a time, round after round in turn, so that whatever else the machine does meets all.
+All processes of all variants run at the same time: a plain gRPC server, a server of the mesh, Consul, a control plane,
+a trace collector that throws away what it gets, an Envoy where there is one, and one client process for each variant.
+Only one client calls at a time, round after round in turn, so that whatever else the machine does meets all.
 """
 
 from __future__ import annotations
