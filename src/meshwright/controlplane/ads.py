@@ -8,6 +8,7 @@ there. Messages pass as bytes, because a decoding error inside gRPC would end th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,14 @@ class Ads:
             if not self._stopping:
                 raise
             task.uncancel()
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this control plane is stopping")
+            with contextlib.suppress(grpc.aio.InternalError, grpc.aio.UsageError):  # the call had ended already
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "this control plane is stopping")
         finally:
             self._handlers.discard(task)
 
     async def _serve(self, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        # Otherwise the first response sends it, and an abort meanwhile sends it again, which leaves the call stuck.
+        await context.send_initial_metadata(())
         connection: _Connection | None = None
         try:
             while isinstance(data := await context.read(), bytes):  # grpc.aio.EOF is not
