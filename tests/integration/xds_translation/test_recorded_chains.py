@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane.chain import parse_chain
@@ -23,11 +22,5 @@ async def test_consul_compiles_what_was_recorded(any_consul: ConsulServer) -> No
 
 
 def nodes(chain: dict[str, Any]) -> Any:
-    """The graph; the targets' SNI holds the trust domain, which every Consul makes up anew.
-
-    A weight of 0 may be written or left out: Consul's JSON leaves out what is zero.
-    """
-    graph = copy.deepcopy(chain["Nodes"])
-    for split in (split for node in graph.values() for split in node.get("Splits", ())):
-        split.setdefault("Weight", 0)
-    return chain["StartNode"], chain["Protocol"], graph
+    """The graph; the targets' SNI holds the trust domain, which every Consul makes up anew."""
+    return chain["StartNode"], chain["Protocol"], chain["Nodes"]

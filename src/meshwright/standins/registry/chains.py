@@ -326,7 +326,7 @@ def _document(compiler: _Compiler, start: str, nodes: dict[str, Any]) -> dict[st
         **custom,
         "Protocol": protocol,
         "StartNode": start,
-        "Nodes": {key: nodes[key] for key in sorted(nodes)},
+        "Nodes": {key: _shown(nodes[key]) for key in sorted(nodes)},
         "Targets": {key: compiler.targets[key] for key in sorted(compiler.targets)},
     }
 
@@ -369,6 +369,13 @@ def _flatten(nodes: Mapping[str, dict[str, Any]]) -> None:
                     for part in inner["Splits"]
                 )
             node["Splits"] = flat
+
+
+def _shown(node: dict[str, Any]) -> dict[str, Any]:
+    """The node as Consul writes it: without weights of nothing."""
+    if node["Type"] != "splitter":
+        return node
+    return {**node, "Splits": [{key: value for key, value in split.items() if value} for split in node["Splits"]]}
 
 
 def _reachable(start: str, nodes: Mapping[str, dict[str, Any]]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class KeyValues:
         if self._delayed.get(key, now) > now:
             return False
         if session not in self.sessions:
-            return False
+            raise refused(f'invalid session "{session}"')
         found = self.pairs.get(key)
         if found is not None and found.session not in ("", session):
             return False

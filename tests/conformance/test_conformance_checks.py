@@ -1,0 +1,195 @@
+"""Checks that really run: gRPC, HTTP, TCP and time to live."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from aiohttp import web
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from meshwright import http as serving
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import httpx
+
+    from support.consul import ConsulServer
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+WITHIN = 6.0
+"""Seconds in which a check with an interval of one second has certainly run."""
+
+
+@dataclass
+class GrpcServer:
+    port: int
+    servicer: Any
+    server: Any
+
+
+@contextlib.asynccontextmanager
+async def grpc_server() -> AsyncIterator[GrpcServer]:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield GrpcServer(port, servicer, server)
+    finally:
+        await server.stop(0)
+
+
+@dataclass
+class HttpServer:
+    port: int = 0
+    status: int = 200
+    seen: list[tuple[str, str, bytes]] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.seen.append((request.method, request.headers.get("X-Probe", ""), await request.read()))
+        return web.Response(status=self.status, text="the body")
+
+
+@pytest.fixture
+async def http_server() -> AsyncIterator[HttpServer]:
+    """A server that answers with the status that the test sets."""
+    server = HttpServer()
+    app = web.Application()
+    app.router.add_route("*", "/health", server.handle)
+    async with serving.serving(app, "127.0.0.1", 0) as address:
+        server.port = address.port
+        yield server
+
+
+async def register(http: httpx.AsyncClient, name: str, **check: Any) -> None:
+    body = {"Name": name, "Check": {"CheckID": name, "Interval": "1s", "Timeout": "500ms", **check}}
+    answer = await http.put("agent/service/register", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def becomes(http: httpx.AsyncClient, name: str, status: str) -> str:
+    """Wait until the catalog shows that state; returns the output."""
+
+    async def output() -> tuple[str] | None:
+        rows = (await http.get(f"health/checks/{name}")).json()
+        return next(((row["Output"],) for row in rows if row["Status"] == status), None)
+
+    found = await eventually(output, WITHIN, message=f"{name} is {status}")
+    assert found is not None
+    return found[0]
+
+
+async def test_a_grpc_check_follows_the_health_service(http: httpx.AsyncClient, name: str) -> None:
+    async with grpc_server() as server:
+        await server.servicer.set("demo.Service", SERVING)
+        target = f"127.0.0.1:{server.port}/demo.Service"
+        await register(http, name, GRPC=target)
+
+        assert await becomes(http, name, "passing") == f"gRPC check {target}: success"
+        await server.servicer.set("demo.Service", NOT_SERVING)
+        assert await becomes(http, name, "critical") == "gRPC application didn't report service healthy"
+        await server.servicer.set("demo.Service", SERVING)
+        await becomes(http, name, "passing")
+
+    assert "rpc error: code = Unavailable" in await becomes(http, name, "critical")
+    await http.put(f"agent/service/deregister/{name}")
+
+
+async def test_a_grpc_check_of_the_whole_server_and_of_an_unknown_service(http: httpx.AsyncClient, name: str) -> None:
+    async with grpc_server() as server:
+        await server.servicer.set("", SERVING)
+        await register(http, f"{name}-all", GRPC=f"127.0.0.1:{server.port}")
+        await register(http, f"{name}-unknown", GRPC=f"127.0.0.1:{server.port}/not.There")
+        await becomes(http, f"{name}-all", "passing")
+
+        async def not_found() -> bool:
+            rows = (await http.get("agent/checks")).json()
+            return "code = NotFound" in rows[f"{name}-unknown"]["Output"]
+
+        await eventually(not_found, WITHIN)
+        await http.put(f"agent/service/deregister/{name}-all")
+        await http.put(f"agent/service/deregister/{name}-unknown")
+
+
+async def test_an_http_check_maps_statuses(http: httpx.AsyncClient, name: str, http_server: HttpServer) -> None:
+    url = f"http://127.0.0.1:{http_server.port}/health"
+    await register(http, name, HTTP=url, Method="POST", Header={"X-Probe": ["yes"]}, Body="ping")
+
+    output = await becomes(http, name, "passing")
+    assert output.startswith(f"HTTP POST {url}: 200 OK")
+    assert "the body" in output
+    assert http_server.seen[0] == ("POST", "yes", b"ping")
+    http_server.status = 429
+    await becomes(http, name, "warning")
+    http_server.status = 503
+    await becomes(http, name, "critical")
+    http_server.status = 204
+    await becomes(http, name, "passing")
+    await http.put(f"agent/service/deregister/{name}")
+
+
+async def test_a_tcp_check_connects(http: httpx.AsyncClient, name: str) -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await register(http, name, TCP=f"127.0.0.1:{port}")
+    assert await becomes(http, name, "passing") == f"TCP connect 127.0.0.1:{port}: Success"
+    server.close()
+    await server.wait_closed()
+    await becomes(http, name, "critical")
+    output = (await http.get("agent/checks")).json()[name]["Output"]
+    assert output == f"dial tcp 127.0.0.1:{port}: connect: connection refused"
+    await http.put(f"agent/service/deregister/{name}")
+
+
+async def test_a_ttl_check_that_is_not_heard_of_turns_critical(http: httpx.AsyncClient, name: str) -> None:
+    body = {"Name": name, "Check": {"CheckID": name, "TTL": "400ms", "Status": "passing"}}
+    await http.put("agent/service/register", json=body)
+    await http.put(f"agent/check/pass/{name}", params={"note": "last words"})
+    await becomes(http, name, "critical")
+    output = (await http.get("agent/checks")).json()[name]["Output"]
+    assert "TTL expired" in output
+    assert "last words" in output
+    await http.put(f"agent/service/deregister/{name}")
+
+
+async def test_an_initial_status_holds_until_the_first_run(http: httpx.AsyncClient, name: str) -> None:
+    await register(http, name, TCP="127.0.0.1:1", Interval="1h", Status="passing", FailuresBeforeCritical=1)
+    row = (await http.get("agent/checks")).json()[name]
+    assert row["Status"] == "passing"
+    await http.put(f"agent/service/deregister/{name}")
+
+
+def needs_thresholds(consul: ConsulServer) -> None:
+    if consul.name == "real":
+        pytest.skip("Consul 1.8.7 takes SuccessBeforePassing and FailuresBeforeCritical of a service's check, unheeded")
+
+
+async def test_failures_before_critical_are_counted(
+    consul: ConsulServer, http: httpx.AsyncClient, name: str, http_server: HttpServer
+) -> None:
+    needs_thresholds(consul)
+    http_server.status = 500
+    url = f"http://127.0.0.1:{http_server.port}/health"
+    await register(http, name, HTTP=url, Status="passing", FailuresBeforeCritical=2)
+    await becomes(http, name, "critical")
+    assert len(http_server.seen) >= 3
+    await http.put(f"agent/service/deregister/{name}")
+
+
+async def test_successes_before_passing_are_counted(
+    consul: ConsulServer, http: httpx.AsyncClient, name: str, http_server: HttpServer
+) -> None:
+    needs_thresholds(consul)
+    url = f"http://127.0.0.1:{http_server.port}/health"
+    await register(http, name, HTTP=url, SuccessBeforePassing=2)
+    await becomes(http, name, "passing")
+    assert len(http_server.seen) >= 2
+    await http.put(f"agent/service/deregister/{name}")
