@@ -3,10 +3,14 @@
 gRPC reads it once for each process, before the first `xds:///` channel; so the first channel decides. Feature
 `ignore_resource_deletion` (gRFC A53) is essential: without it, a control plane that has lost its state turns every call
 UNAVAILABLE. The node's metadata carries what the control plane must know of this process (`skew.py`).
+
+Several control planes are addresses of *one* server where they are IP addresses. A list of servers would not do: gRPC
+asks the next one only for what it lacks (gRFC A71), so a client that has everything never leaves a dead one.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import threading
@@ -15,15 +19,33 @@ from typing import TYPE_CHECKING, Any
 from meshwright.config import set_grpc_xds_bootstrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from meshwright.config import ServiceConfig
+    from meshwright.model import Address
     from meshwright.telemetry import Identity
 
 log = logging.getLogger(__name__)
 
 SKEW_KEY = "meshwright.timeout_skew_ms"
 _FEATURES = ["xds_v3", "ignore_resource_deletion"]
+
+
+def server_uris(addresses: Sequence[Address]) -> list[str]:
+    """The gRPC targets of the servers to ask, the preferred one first. Host names stay servers of their own."""
+    if len(addresses) > 1:
+        for scheme, kind in (("ipv4", ipaddress.IPv4Address), ("ipv6", ipaddress.IPv6Address)):
+            if all(_is_literal(address.host, kind) for address in addresses):
+                return [f"{scheme}:{','.join(map(str, addresses))}"]
+    return [str(address) for address in addresses]
+
+
+def _is_literal(host: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
+    try:
+        kind(host)
+    except ValueError:
+        return False
+    return True
 
 
 def document(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> dict[str, Any]:
@@ -33,8 +55,8 @@ def document(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> 
         metadata[SKEW_KEY] = skew_ms
     return {
         "xds_servers": [
-            {"server_uri": str(address), "channel_creds": [{"type": "insecure"}], "server_features": _FEATURES}
-            for address in config.control_planes
+            {"server_uri": uri, "channel_creds": [{"type": "insecure"}], "server_features": _FEATURES}
+            for uri in server_uris(config.control_planes)
         ],
         "node": {
             "id": identity.instance,

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from meshwright.client.bootstrap import document
+import pytest
+
+from meshwright.client.bootstrap import document, server_uris
 from meshwright.config import ServiceConfig, load
 from meshwright.model import Address, InstanceId
 from meshwright.telemetry import Identity
@@ -31,3 +33,19 @@ def test_instance_ids_differ_even_within_a_process() -> None:
     config = load(ServiceConfig, {}, service="user")
     assert Identity.of(config).instance != Identity.of(config).instance
     assert Identity.of(config).instance.startswith("user-")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "uris"),
+    [
+        (["127.0.0.1:18000"], ["127.0.0.1:18000"]),
+        (["10.0.0.1:1", "10.0.0.2:2"], ["ipv4:10.0.0.1:1,10.0.0.2:2"]),
+        (["[::1]:1", "[::2]:2"], ["ipv6:[::1]:1,[::2]:2"]),
+        (["controlplane:1"], ["controlplane:1"]),
+        (["a:1", "10.0.0.2:2"], ["a:1", "10.0.0.2:2"]),
+    ],
+)
+def test_control_planes_with_ip_addresses_are_one_server_that_grpc_leaves_when_it_dies(
+    addresses: list[str], uris: list[str]
+) -> None:
+    assert server_uris([Address.parse(address) for address in addresses]) == uris
