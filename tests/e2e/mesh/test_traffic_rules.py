@@ -132,7 +132,7 @@ async def test_failover_takes_over_when_a_service_has_no_healthy_instance(a_mesh
 
 async def test_ring_hash_keeps_a_key_on_one_instance(a_mesh: Mesh) -> None:
     service = a_mesh.new_name()
-    await policy(a_mesh, service, {"load_balancing": {"policy": "ring_hash", "hash_on": {"header": "x-user"}}})
+    await policy(a_mesh, service, {"load_balancing": {"policy": "ring_hash", "hash_on_header": "x-user"}})
     names = {(await a_mesh.instance(service))[0] for _ in range(3)}
     caller = await a_mesh.callable(service)
 
@@ -159,9 +159,9 @@ async def test_an_instance_that_fails_is_ejected(a_mesh: Mesh) -> None:
                 "failure_percentage": 50,
                 "minimum_hosts": 2,
                 "request_volume": 5,
-                "interval_ms": 500,
-                "base_ejection_ms": 60000,
-                "max_ejection_percent": 60,
+                "interval": "500ms",
+                "base_ejection_time": "60s",
+                "maximum_ejection_percent": 60,
             }
         },
     )
@@ -178,7 +178,7 @@ async def test_a_fault_is_injected_for_the_share_asked_and_ends_when_cleared(a_m
     service = a_mesh.new_name()
     await a_mesh.instance(service)
     caller = await a_mesh.callable(service)
-    await policy(a_mesh, service, {"faults": {"abort": {"status": "RESOURCE_EXHAUSTED", "percentage": 50}}})
+    await policy(a_mesh, service, {"faults": [{"abort": {"status": "RESOURCE_EXHAUSTED", "percentage": 50}}]})
     await until_calls(caller, lambda outcomes: bool(failures(outcomes)), times=20)
     outcomes = await caller.call(1000, workers=8)
     failed = Counter(outcome.code for outcome in outcomes)
@@ -193,7 +193,7 @@ async def test_a_delay_is_injected(a_mesh: Mesh) -> None:
     service = a_mesh.new_name()
     await a_mesh.instance(service)
     caller = await a_mesh.callable(service)
-    await policy(a_mesh, service, {"faults": {"delay": {"delay_ms": 200, "percentage": 100}}})
+    await policy(a_mesh, service, {"faults": [{"delay": {"duration": "200ms", "percentage": 100}}]})
     await until_calls(caller, lambda outcomes: outcomes[0].seconds >= 0.2, times=1)
     outcomes = await caller.call(5)
     assert all(outcome.seconds >= 0.2 for outcome in outcomes)
@@ -225,10 +225,10 @@ async def test_a_policy_that_is_refused_leaves_the_last_good_one_in_force(a_mesh
     service = a_mesh.new_name()
     await a_mesh.instance(service)
     caller = await a_mesh.callable(service)
-    await policy(a_mesh, service, {"faults": {"abort": {"status": "ABORTED", "percentage": 100}}})
+    await policy(a_mesh, service, {"faults": [{"abort": {"status": "ABORTED", "percentage": 100}}]})
     await until_calls(caller, lambda outcomes: outcomes[0].code == "ABORTED", times=1)
 
-    await a_mesh.consul.kv_put(f"meshwright/policy/{service}", b'{"faults": {"abort": {"percentage": 1e9}}}')
+    await a_mesh.consul.kv_put(f"meshwright/policy/{service}", b'{"faults": [{"abort": {"percentage": 1e9}}]}')
     second, _ = await a_mesh.instance(service)
     # The new instance shows that the control plane has moved on since; the fault is still there.
     assert {outcome.code for outcome in await caller.call(20)} == {"ABORTED"}
