@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from support.consul import ConsulServer
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WITHIN = 6.0
@@ -161,35 +160,27 @@ async def test_a_ttl_check_that_is_not_heard_of_turns_critical(http: httpx.Async
 
 
 async def test_an_initial_status_holds_until_the_first_run(http: httpx.AsyncClient, name: str) -> None:
-    await register(http, name, TCP="127.0.0.1:1", Interval="1h", Status="passing", FailuresBeforeCritical=1)
+    await register(http, name, TCP="127.0.0.1:1", Interval="1h", Status="passing")
     row = (await http.get("agent/checks")).json()[name]
     assert row["Status"] == "passing"
     await http.put(f"agent/service/deregister/{name}")
 
 
-def needs_thresholds(consul: ConsulServer) -> None:
-    if consul.name == "real":
-        pytest.skip("Consul 1.8.7 takes SuccessBeforePassing and FailuresBeforeCritical of a service's check, unheeded")
-
-
-async def test_failures_before_critical_are_counted(
-    consul: ConsulServer, http: httpx.AsyncClient, name: str, http_server: HttpServer
+async def test_the_first_run_decides_alone_and_thresholds_count_from_then_on(
+    http: httpx.AsyncClient, name: str, http_server: HttpServer
 ) -> None:
-    needs_thresholds(consul)
-    http_server.status = 500
     url = f"http://127.0.0.1:{http_server.port}/health"
-    await register(http, name, HTTP=url, Status="passing", FailuresBeforeCritical=2)
-    await becomes(http, name, "critical")
-    assert len(http_server.seen) >= 3
-    await http.put(f"agent/service/deregister/{name}")
-
-
-async def test_successes_before_passing_are_counted(
-    consul: ConsulServer, http: httpx.AsyncClient, name: str, http_server: HttpServer
-) -> None:
-    needs_thresholds(consul)
-    url = f"http://127.0.0.1:{http_server.port}/health"
-    await register(http, name, HTTP=url, SuccessBeforePassing=2)
+    await register(http, name, HTTP=url, SuccessBeforePassing=2, FailuresBeforeCritical=2)
     await becomes(http, name, "passing")
-    assert len(http_server.seen) >= 2
+    assert len(http_server.seen) == 1
+
+    http_server.status = 500
+    http_server.seen.clear()
+    await becomes(http, name, "critical")
+    assert len(http_server.seen) == 2
+
+    http_server.status = 200
+    http_server.seen.clear()
+    await becomes(http, name, "passing")
+    assert len(http_server.seen) == 2
     await http.put(f"agent/service/deregister/{name}")

@@ -73,8 +73,8 @@ class LocalCheck:
 class Runner(Protocol):
     """Runs the checks that are not TTL checks."""
 
-    def start(self, spec: CheckSpec) -> None:
-        """Begin to run a check, instead of any that had its id."""
+    def start(self, spec: CheckSpec, *, at_once: bool) -> None:
+        """Begin to run a check, instead of any that had its id: at once, or within its interval."""
 
     def stop(self, check_id: str) -> None:
         """Run it no more."""
@@ -163,9 +163,9 @@ class Agent:
         good = status in (PASSING, WARNING)
         item.successes = item.successes + 1 if good else 0
         item.failures = 0 if good else item.failures + 1
-        if good and item.successes <= item.spec.success_before_passing:
+        if good and item.successes < item.spec.success_before_passing:
             return
-        if not good and item.failures <= item.spec.failures_before_critical:
+        if not good and item.failures < item.spec.failures_before_critical:
             return
         self.observe(check_id, status, output, now)
 
@@ -252,7 +252,14 @@ class Agent:
 
     def _add_check(self, check: Check, spec: CheckSpec, now: float) -> None:
         found = self.checks.get(check.id)
-        item = LocalCheck(row=check, spec=spec, published_output=now)
+        item = LocalCheck(
+            row=check,
+            spec=spec,
+            published_output=now,
+            # Consul begins with both counts full: the first run decides alone, the thresholds hold from then on.
+            successes=spec.success_before_passing,
+            failures=spec.failures_before_critical,
+        )
         if check.status == CRITICAL:
             item.critical_since = found.critical_since if found and found.critical_since is not None else now
         if spec.ttl:
@@ -262,7 +269,8 @@ class Agent:
         if spec.ttl:
             self._runner.stop(check.id)
         elif found is None or found.spec != spec:
-            self._runner.start(spec)
+            # A state that came with the registration is believed for a while; without one there is nothing to lose.
+            self._runner.start(spec, at_once=check.status == CRITICAL)
 
     def _add_maintenance(self, row: Check, now: float) -> None:
         self.checks[row.id] = LocalCheck(row=row, spec=None, critical_since=now)

@@ -24,10 +24,10 @@ class ChecksRunner:
         self._prober = Prober()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def start(self, spec: CheckSpec) -> None:
-        """Begin to run a check at once, instead of any that had its id."""
+    def start(self, spec: CheckSpec, *, at_once: bool) -> None:
+        """Begin to run a check, instead of any that had its id: at once, or within its interval."""
         self.stop(spec.id)
-        self._tasks[spec.id] = asyncio.create_task(self._run(spec), name=f"check {spec.id}")
+        self._tasks[spec.id] = asyncio.create_task(self._run(spec, at_once=at_once), name=f"check {spec.id}")
 
     def stop(self, check_id: str) -> None:
         """Run it no more; its outcome, if one is under way, is dropped."""
@@ -44,10 +44,13 @@ class ChecksRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._prober.close()
 
-    async def _run(self, spec: CheckSpec) -> None:
+    async def _run(self, spec: CheckSpec, *, at_once: bool) -> None:
         try:
             # The first pause is shortened at random, so that checks that began together drift apart.
             pause = spec.interval * random.uniform(0.5, 1.0)  # noqa: S311
+            if not at_once:
+                await asyncio.sleep(pause)
+                pause = spec.interval
             while True:
                 status, output = await self._prober.probe(spec)
                 if self.agent is not None:
