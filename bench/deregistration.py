@@ -1,8 +1,8 @@
 """From the moment Consul has confirmed a deregistration to the last call that a client still sends there.
 
 A service has two instances, one of which is registered by hand, so that it can leave Consul while it goes on serving. A
-client calls without pause and notes when each call began and who answered. The figure is the start of the last call that
-the leaving instance answered, minus the moment Consul confirmed; where the last call began before that, it is zero.
+client calls without pause and notes when each call began and who answered. The figure is the start of the last call
+that the leaving instance answered, minus the moment Consul confirmed; where the last call began before that, it is zero.
 """
 
 from __future__ import annotations
