@@ -2,7 +2,7 @@
 
 A service has two instances, one of which is registered by hand, so that it can leave Consul while it goes on serving. A
 client calls without pause and notes when each call began and who answered. The figure is the start of the last call
-that the leaving instance answered, minus the moment Consul confirmed; where the last call began before that, it is zero.
+that the leaving instance answered, minus the moment Consul confirmed; zero where that call began before it.
 """
 
 from __future__ import annotations
