@@ -173,7 +173,7 @@ async def test_a_taken_port_is_refused_by_name_before_anything_starts(tmp_path: 
         free = ports.find_free()
         async with an_up(tmp_path, ONE + f"port = {port}\n", "--port", f"cart={free}") as up:
             await up.until_up()
-            assert f"http://127.0.0.1:{free}" in up.shown
+            await up.until_shown(f"http://127.0.0.1:{free}")
 
 
 async def test_a_malformed_topology_is_refused_in_one_paragraph(tmp_path: Path) -> None:
