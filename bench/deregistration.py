@@ -61,7 +61,7 @@ async def against(server: ConsulServer, folder: Path) -> list[float]:
         process = await built.run(python("-m", "support.target"), "leaving", environ)
         await serving(Address("127.0.0.1", port), "", process)
         leaving = Registration(
-            id=InstanceId("leaving"), service=ServiceName(service), address=Address("127.0.0.1", port), grpc_check=None
+            id=InstanceId("leaving"), service=ServiceName(service), address=Address("127.0.0.1", port)
         )
         caller = await built.callable(service)
         return [await one_round(built, caller, leaving) for _ in range(ROUNDS)]
