@@ -3,8 +3,9 @@
 # Debian; says what to install otherwise. Never fatal: a test whose part is missing skips and says why.
 set -u
 missing=
-[ -x /usr/lib/postgresql/15/bin/initdb ] || command -v initdb >/dev/null || missing="$missing postgresql-15"
-command -v chromium >/dev/null || missing="$missing chromium"
+command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql-15"
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+    missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "some tests will skip; to run them install:$missing" >&2

@@ -26,7 +26,7 @@ CONFIG = TracesConfig(query_port=0, otlp_grpc_port=0, otlp_http_port=0, max_span
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: neither on PATH nor fetched by scripts/tools.d/chromium.sh"
+    CHROMIUM is None, reason="no Chromium here: none on PATH (see scripts/system-packages.sh)"
 )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NO_CHROMIUM = "no Chromium here: neither on PATH nor fetched by scripts/tools.d/chromium.sh"
+NO_CHROMIUM = "no Chromium here: none on PATH (see scripts/system-packages.sh)"
 ARGUMENTS = [
     *("--no-sandbox", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),

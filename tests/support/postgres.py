@@ -18,7 +18,7 @@ from meshwright.ports import find_free
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NO_POSTGRES = "no PostgreSQL here: initdb is neither on PATH nor in /usr/lib/postgresql (scripts/tools.d/postgres.sh)"
+NO_POSTGRES = "no PostgreSQL: initdb is neither on PATH nor in /usr/lib/postgresql (see scripts/system-packages.sh)"
 OWNER = "meshwright"
 
 

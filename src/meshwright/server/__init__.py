@@ -169,7 +169,7 @@ class Server:
         for prepare in self._warm_ups:
             await prepare()
         self._health.start()
-        log.info("serving %s at %s", ", ".join(self._names) or "nothing", self._address)
+        log.info("serving %s at %s", ", ".join(self._names) or "only health and reflection", self._address)
         if self.config.register:
             await self._register()
 
