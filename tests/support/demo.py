@@ -50,7 +50,8 @@ class Demo:
     draining: bool = False
 
     def telemetry(self, service: str) -> Telemetry:
-        config = load(ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0)
+        # No time for callers to hear of a stop: nobody finds these servers by name.
+        config = load(ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0, propagation=0.0)
         telemetry = Telemetry(config, exporter=self.spans)
         self.stack.push_async_callback(telemetry.close)
         return telemetry
