@@ -1,0 +1,77 @@
+"""What a shell saw of the world in one pass. None always means "unknown", never "nothing"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.rollout.routing import Routing
+    from meshwright.rollout.spec import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The processes or the Deployment of one version."""
+
+    version: str
+    desired: int
+    running: int = 0
+    """How many run and are ready by their own account; Consul's word on health counts for weight."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficState:
+    """What Consul says, at one moment."""
+
+    healthy: Mapping[str, int] = field(default_factory=dict)
+    """Passing instances by version."""
+    routing: Routing | None = None
+    """The rollout's routing as it stands in the config entries; None where there is none, or it was tampered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One figure that an analysis wants: `metric` of `version` over the last `seconds`."""
+
+    metric: Metric
+    version: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """The answer to a demand. `value` is None where there was none (no calls, no answer from the source)."""
+
+    metric: str
+    version: str
+    value: float | None
+    calls: float | None = None
+    """The calls that it is made of; None where the source does not know (a custom query)."""
+    error: str = ""
+    """Why there is no value, when the source is at fault rather than the lack of calls."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ApiUse:
+    """Calls to an API (`demo.user.v1`) by a caller (a service's name) within the asked interval."""
+
+    api: str
+    caller: str
+    calls: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One pass's view of the world."""
+
+    workloads: Mapping[str, Workload] | None = None
+    """By version; None where they could not be listed."""
+    traffic: TrafficState | None = None
+    """None where Consul could not be asked: nothing is changed then."""
+    measurements: tuple[Measurement, ...] = ()
+    """Answers to the `Demand`s of this pass."""
+    callers: tuple[ApiUse, ...] | None = None
+    """Who used the APIs that the target takes away; None where it could not be found out."""
