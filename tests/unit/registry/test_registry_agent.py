@@ -71,13 +71,25 @@ def test_a_state_that_came_with_the_registration_is_believed_for_a_while(state: 
     assert runner.at_once == [False]
 
 
-def test_an_output_alone_reaches_the_catalog_after_five_minutes(state: State) -> None:
+def test_an_output_that_changed_alone_reaches_the_catalog_after_five_minutes(state: State) -> None:
     register(state, TTL="1h", Status="passing")
     row = (state.node, "c")
     state.agent.beat("c", "passing", "1 ms", 1.0)
+    state.agent.beat("c", "passing", "2 ms", 2.0)
+    state.agent.expire(CHECK_UPDATE_INTERVAL + 0.9)
     assert state.catalog.checks[row].output == ""
-    state.agent.beat("c", "passing", "2 ms", CHECK_UPDATE_INTERVAL + 1)
+    state.agent.expire(CHECK_UPDATE_INTERVAL + 1.0)
     assert state.catalog.checks[row].output == "2 ms"
+
+
+def test_a_new_status_takes_the_output_that_was_held_back_with_it(state: State) -> None:
+    register(state, TTL="1h", Status="passing")
+    state.agent.beat("c", "passing", "1 ms", 1.0)
+    state.agent.beat("c", "warning", "2 ms", 2.0)
+    assert state.catalog.checks[state.node, "c"].output == "2 ms"
+    before = state.store.index
+    state.agent.expire(CHECK_UPDATE_INTERVAL + 1.0)
+    assert state.store.index == before
 
 
 def test_a_long_output_keeps_its_end(state: State) -> None:

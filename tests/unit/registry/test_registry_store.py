@@ -29,6 +29,25 @@ def test_only_who_waits_for_the_topic_wakes_and_nobody_after_leaving() -> None:
     assert woken == ["ab"]
 
 
+def test_moving_wakes_nobody_and_waking_moves_nothing() -> None:
+    store, woken = Store(), []
+    store.subscribe(("a",), lambda: woken.append("a"))
+    store.next()
+    store.move("a")
+    assert (woken, store.last("a")) == ([], 2)
+    store.next()
+    store.wake("a")
+    assert (woken, store.last("a")) == (["a"], 2)
+
+
+def test_a_waiter_counts_once_however_much_it_waits_for() -> None:
+    store = Store()
+    leave = store.subscribe(("a", "b"), lambda: None)
+    assert store.waiters == 1
+    leave()
+    assert store.waiters == 0
+
+
 def test_writes_held_together_share_an_index_and_wake_once_at_the_end() -> None:
     store, woken = Store(), []
     store.subscribe(("a",), lambda: woken.append(store.last("a")))

@@ -4,8 +4,7 @@ The agent owns what is registered with it and pushes every change of state to th
 a check's output alone waits: Consul holds it back for five minutes (`CheckUpdateInterval`), since an output that
 carries a duration would otherwise wake every reader at every check.
 
-Time is an argument. `due` names the checks whose time to live ran out and the services that have been critical for
-too long; the checks runner asks for it.
+Time is an argument: whoever owns the agent calls `expire` and `reap` as it passes.
 """
 
 from __future__ import annotations
@@ -65,7 +64,8 @@ class LocalCheck:
     spec: CheckSpec | None
     critical_since: float | None = None
     expires: float | None = None
-    published_output: float = 0.0
+    publish_at: float | None = None
+    """When an output that changed alone goes to the catalog."""
     successes: int = 0
     failures: int = 0
 
@@ -109,9 +109,6 @@ class Agent:
         self.services[service.id] = service
         self.catalog.put_service(service)
         for check, spec in checks:
-            found = self.checks.get(check.id)
-            if found is not None:  # a repeated registration keeps the state that was observed
-                check = replace(check, status=found.row.status, output=found.row.output)  # noqa: PLW2901
             self._add_check(check, spec, now)
 
     def deregister(self, service_id: str) -> None:
@@ -181,8 +178,10 @@ class Agent:
             item.critical_since = None
         elif item.critical_since is None:
             item.critical_since = now
-        if changed or now - item.published_output >= CHECK_UPDATE_INTERVAL:
-            self._publish(item, now)
+        if changed:
+            self._publish(item)
+        elif item.publish_at is None:
+            item.publish_at = now + CHECK_UPDATE_INTERVAL
 
     def maintain_service(self, service_id: str, *, enable: bool, reason: str, now: float) -> None:
         """Begin or end a service's maintenance, which is a critical check of its own."""
@@ -226,8 +225,10 @@ class Agent:
             self._add_maintenance(row, now)
 
     def expire(self, now: float) -> None:
-        """Let the time to live of TTL checks run out."""
+        """Let the time to live of TTL checks run out, and publish the outputs that were held back for long enough."""
         for check_id, item in tuple(self.checks.items()):
+            if item.publish_at is not None and item.publish_at <= now:
+                self._publish(item)
             if item.expires is not None and item.expires <= now and item.spec is not None:
                 item.expires = None
                 note = f"TTL expired (last output before timeout follows): {item.row.output}"
@@ -252,10 +253,11 @@ class Agent:
 
     def _add_check(self, check: Check, spec: CheckSpec, now: float) -> None:
         found = self.checks.get(check.id)
+        if found is not None:  # a repeated registration keeps the state that was observed
+            check = replace(check, status=found.row.status, output=found.row.output)
         item = LocalCheck(
             row=check,
             spec=spec,
-            published_output=now,
             # Consul begins with both counts full: the first run decides alone, the thresholds hold from then on.
             successes=spec.success_before_passing,
             failures=spec.failures_before_critical,
@@ -277,8 +279,8 @@ class Agent:
         self.catalog.store.next()
         self.catalog.put_check(row)
 
-    def _publish(self, item: LocalCheck, now: float) -> None:
-        item.published_output = now
+    def _publish(self, item: LocalCheck) -> None:
+        item.publish_at = None
         self.catalog.store.next()
         self.catalog.put_check(item.row)
 

@@ -1,10 +1,16 @@
 """The catalog: nodes, services and checks, each touching no more topics than it must.
 
-Which topics a write touches follows Consul's state store: a service's own topic moves when one of its instances,
-their node, or a check that counts for them changes (a node's check counts for every service on that node). A write
-that repeats what is there touches nothing, so a heartbeat with the same content wakes nobody. When the last
-instance of a service goes, its topic would be forgotten with it; readers of a service that is not there watch
-"extinction" as well, so that they see the last instance leave.
+Which topics a write touches follows Consul's state store, its oddities included, since readers count on them:
+
+* A service's own topic moves when one of its instances, their node, or a check that counts for them changes (a node's
+  check counts for every service on that node). A service or node that is written as it is there already moves nothing.
+* A check that is written always moves the table of checks, even where nothing about it changed: an instance that
+  registers again, checks and all, wakes who reads `/v1/health/state/any`, but nobody who reads its service.
+* A service that goes moves the table of checks though it had none, and a node's check that goes that of services.
+* When the last instance of a service goes, its topic is forgotten with it and its readers are told by "extinction".
+  A new name under an old id is no extinction: readers of the old name learn of it when their wait ends.
+* `/v1/catalog/service` shows the index of the service's own topic but wakes for instances and nodes alone, not for
+  checks; `/v1/health/checks` shows that of all checks and wakes for those that bear the service's name.
 """
 
 from __future__ import annotations
@@ -16,7 +22,7 @@ from meshwright.standins.registry.faults import refused
 from meshwright.standins.registry.rows import Check, Node, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from meshwright.standins.registry.store import Store
 
@@ -29,6 +35,16 @@ NODES, SERVICES, CHECKS, EXTINCTION = "nodes", "services", "checks", "extinction
 def service_topic(name: str) -> str:
     """The topic that moves with everything that `/v1/health/service/<name>` shows."""
     return f"service/{name}"
+
+
+def instances_topic(name: str) -> str:
+    """Who waits for the instances of a service, whatever their health."""
+    return f"instances/{name}"
+
+
+def checks_topic(name: str) -> str:
+    """Who waits for the checks that bear the name of a service."""
+    return f"checks/{name}"
 
 
 class Catalog:
@@ -50,7 +66,9 @@ class Catalog:
         if _same(found, node):
             return
         self.nodes[node.name] = _stamp(found, node, self.store.index)
-        self.store.touch(NODES, *self._topics_of(node.name))
+        names = {service.name for (owner, _), service in self.services.items() if owner == node.name}
+        self.store.touch(NODES, *map(service_topic, names))
+        self.store.wake(*map(instances_topic, names))
 
     def put_service(self, service: Service) -> None:
         """Add or change an instance of a service."""
@@ -62,9 +80,11 @@ class Catalog:
             return
         if found is not None and found.name != service.name:
             self._forget_name(found)
+            self.store.wake(instances_topic(found.name))
         self.services[key] = _stamp(found, service, self.store.index)
         self._by_name.setdefault(service.name, set()).add(key)
         self.store.touch(SERVICES, service_topic(service.name))
+        self.store.wake(instances_topic(service.name))
 
     def put_check(self, check: Check) -> None:
         """Add or change a check; it takes name and tags of its service from the service."""
@@ -76,13 +96,16 @@ class Catalog:
                 raise refused(f'failed inserting check: Missing service registration on node "{check.node}"')
             check = replace(check, service_name=service.name, service_tags=service.tags)
         found = self.checks.get((check.node, check.id))
-        if _same(found, check):
-            return
+        is_news = found is None or not _same(replace(found, type=check.type), check)
         if found is not None:
             self._drop_check(found)
-        self.checks[check.node, check.id] = _stamp(found, check, self.store.index)
+        index = self.store.index if is_news or found is None else found.modify_index
+        self.checks[check.node, check.id] = _stamp(found, check, index)
         self._checks_on.setdefault((check.node, check.service_id), set()).add(check.id)
-        self._touch_check(check)
+        self.store.touch(CHECKS)
+        self.store.wake(checks_topic(check.service_name))
+        if is_news:
+            self._touch_services(check)
 
     def delete_node(self, name: str) -> None:
         """Remove a node with all that is on it."""
@@ -102,17 +125,21 @@ class Catalog:
             return
         for check_id in tuple(self._checks_on.get((node, service_id), ())):
             self._drop_check(self.checks[node, check_id])
-            self.store.touch(CHECKS)
+        self.store.move(CHECKS)
         del self.services[node, service_id]
-        self._forget_name(service)
         self.store.touch(SERVICES, service_topic(service.name))
+        self.store.wake(instances_topic(service.name))
+        if self._forget_name(service):
+            self.store.touch(EXTINCTION)
 
     def delete_check(self, node: str, check_id: str) -> None:
         """Remove one check."""
         check = self.checks.get((node, check_id))
         if check is not None:
             self._drop_check(check)
-            self._touch_check(check)
+            self._touch_services(check)
+            if not check.service_id:
+                self.store.move(SERVICES)
 
     # -- reads
 
@@ -134,26 +161,23 @@ class Catalog:
         ids = self._checks_on.get((node, ""), set()) | self._checks_on.get((node, service.id), set())
         return [self.checks[node, check_id] for check_id in sorted(ids)]
 
-    def service_index(self, name: str) -> int:
-        """What `X-Consul-Index` says about a service, whether it exists or not."""
+    def service_index(self, name: str, *, checks: bool = True) -> int:
+        """What `X-Consul-Index` says about a service, whether it exists or not; `checks`: they were read as well."""
         if name in self._by_name:
             return self.store.last(service_topic(name))
         if self.store.has(EXTINCTION):
             return self.store.last(EXTINCTION)
-        return self.store.last(NODES, SERVICES, CHECKS)
+        return self.store.last(NODES, SERVICES, *([CHECKS] if checks else []))
 
     # -- bookkeeping
 
-    def _topics_of(self, node: str) -> Iterator[str]:
-        return (service_topic(service.name) for (owner, _), service in self.services.items() if owner == node)
-
-    def _touch_check(self, check: Check) -> None:
-        if not check.service_id:
-            names = list(self._topics_of(check.node))
+    def _touch_services(self, check: Check) -> None:
+        """The health of those services changed for which a check counts: Consul goes by the name in the check."""
+        if check.service_id:
+            names = {check.service_name} & self._by_name.keys()
         else:
-            service = self.services.get((check.node, check.service_id))
-            names = [service_topic(service.name if service else check.service_name)]
-        self.store.touch(CHECKS, *names)
+            names = {service.name for (owner, _), service in self.services.items() if owner == check.node}
+        self.store.touch(*map(service_topic, names))
 
     def _drop_check(self, check: Check) -> None:
         del self.checks[check.node, check.id]
@@ -161,13 +185,18 @@ class Catalog:
         self._checks_on[owner].discard(check.id)
         if not self._checks_on[owner]:
             del self._checks_on[owner]
+        self.store.touch(CHECKS)
+        self.store.wake(checks_topic(check.service_name))
 
-    def _forget_name(self, service: Service) -> None:
+    def _forget_name(self, service: Service) -> bool:
+        """An instance bears this name no more; whether it was the last."""
         keys = self._by_name[service.name]
         keys.discard((service.node, service.id))
-        if not keys:
-            del self._by_name[service.name]
-            self.store.touch(EXTINCTION)
+        if keys:
+            return False
+        del self._by_name[service.name]
+        self.store.forget(service_topic(service.name))
+        return True
 
 
 def _same(found: Row | None, new: Row) -> bool:

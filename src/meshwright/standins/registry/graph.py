@@ -47,7 +47,7 @@ class ConfigEntries:
         index = self.store.index
         created = found["CreateIndex"] if found else index
         self.entries[key] = {**entry, "CreateIndex": created, "ModifyIndex": index}
-        self.store.touch(ENTRIES, entry_topic(*key), kind_topic(key[0]))
+        self._touch(*key)
 
     def put_if(self, entry: Entry, index: int) -> bool:
         """Write an entry if it was last changed at `index`; 0: if it does not exist."""
@@ -64,7 +64,7 @@ class ConfigEntries:
         self.store.next()
         self._check((kind, name), None)
         del self.entries[kind, name]
-        self.store.touch(ENTRIES, entry_topic(kind, name), kind_topic(kind))
+        self._touch(kind, name)
 
     def of_kind(self, kind: str) -> list[Entry]:
         """The entries of a kind by name; without a kind, all."""
@@ -73,6 +73,10 @@ class ConfigEntries:
     def find(self, kind: str, name: str) -> Entry | None:
         """One entry."""
         return self.entries.get((kind, name))
+
+    def _touch(self, kind: str, name: str) -> None:
+        self.store.touch(ENTRIES)
+        self.store.wake(entry_topic(kind, name), kind_topic(kind))
 
     def _check(self, changed: Key, proposed: Entry | None) -> None:
         def find(kind: str, name: str) -> Entry | None:

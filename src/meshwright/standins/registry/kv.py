@@ -180,7 +180,8 @@ class KeyValues:
         index = self.store.index
         self.sessions[session.id] = replace(session, create_index=index, modify_index=index)
         self._prolong(session, now)
-        self.store.touch(SESSIONS, session_topic(session.id))
+        self.store.touch(SESSIONS)
+        self.store.wake(session_topic(session.id))
 
     def renew(self, session_id: str, now: float) -> Session | None:
         """Give a session its time to live anew."""
@@ -203,7 +204,8 @@ class KeyValues:
                 self._set(pair, replace(pair, session=""))
             if session.lock_delay:
                 self._delayed[pair.key] = now + durations.seconds(min(session.lock_delay, MAX_LOCK_DELAY))
-        self.store.touch(SESSIONS, session_topic(session_id))
+        self.store.touch(SESSIONS)
+        self.store.wake(session_topic(session_id))
 
     def expire(self, now: float) -> None:
         """End the sessions whose time ran out or whose checks failed; forget delays that are over."""
@@ -232,12 +234,14 @@ class KeyValues:
         lock_index = max(pair.lock_index, found.lock_index if found else 0)
         self.pairs[pair.key] = replace(pair, lock_index=lock_index, create_index=created, modify_index=index)
         self.graves.pop(pair.key, None)
-        self.store.touch(KVS, key_topic(pair.key))
+        self.store.touch(KVS)
+        self.store.wake(key_topic(pair.key))
 
     def _remove(self, key: str) -> None:
         del self.pairs[key]
         self.graves[key] = self.store.index
-        self.store.touch(KVS, TOMBSTONES, key_topic(key))
+        self.store.touch(KVS, TOMBSTONES)
+        self.store.wake(key_topic(key))
 
 
 def session_topic(session_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.standins.registry import catalog as topics
 from meshwright.standins.registry.booleans import read_bool
-from meshwright.standins.registry.catalog import service_topic
+from meshwright.standins.registry.catalog import checks_topic, instances_topic, service_topic
 from meshwright.standins.registry.faults import bad_request
 from meshwright.standins.registry.filters import CHECK, HEALTH_SERVICE, NODE, SERVICE, SERVICE_NODE, compile_filter
 from meshwright.standins.registry.query import Read, as_json, check_datacenter
@@ -73,7 +73,8 @@ class CatalogRoutes:
                 for service in self._near(request, self._catalog.instances(name))
                 if _has_tags(service.tags, tags) and self._node_matches(service.node, wanted)
             ]
-            return self._service_read(name, [row for row in rows if matches(row)])
+            index = self._catalog.service_index(name, checks=False)
+            return Read([row for row in rows if matches(row)], index, (instances_topic(name),))
 
         return await self._answer(request, read)
 
@@ -98,7 +99,7 @@ class CatalogRoutes:
             watched = (topics.NODES, topics.SERVICES)
             node = self._catalog.nodes.get(name)
             if node is None:
-                return Read(None, self._store.last(*watched), watched, null=True)
+                return Read(None, 0, watched, null=True)  # Consul: a node that is not there has no index
             owned = sorted(key for key in self._catalog.services if key[0] == name)
             services = {key[1]: self._catalog.services[key].json() for key in owned}
             value = {"Node": node.json(), "Services": {key: row for key, row in services.items() if matches(row)}}
@@ -137,14 +138,15 @@ class CatalogRoutes:
                 for service in self._near(request, self._catalog.instances(name))
                 if _has_tags(service.tags, tags) and self._node_matches(service.node, wanted)
             ]
-            return self._service_read(name, [row for row in rows if _is_healthy(row, passing) and matches(row)])
+            found = [row for row in rows if _is_healthy(row, passing) and matches(row)]
+            return Read(found, self._catalog.service_index(name), (service_topic(name),))
 
         return await self._answer(request, read)
 
     async def health_checks(self, request: web.Request) -> web.Response:
         """The checks of a service's instances."""
         name = _name(request, "Missing service name")
-        return await self._checks(request, lambda check: check.service_name == name, service_topic(name))
+        return await self._checks(request, lambda check: check.service_name == name, checks_topic(name))
 
     async def health_node(self, request: web.Request) -> web.Response:
         """The checks on a node."""
@@ -176,9 +178,6 @@ class CatalogRoutes:
     async def _answer(self, request: web.Request, read: Callable[[], Read]) -> web.Response:
         check_datacenter(request, self._state.datacenter)
         return await self._state.waiting.answer(request, read)
-
-    def _service_read(self, name: str, rows: list[dict[str, Any]]) -> Read:
-        return Read(rows, self._catalog.service_index(name), (service_topic(name),))
 
     def _near(self, request: web.Request, services: list[Any]) -> list[Any]:
         near = request.query.get("near", "")
