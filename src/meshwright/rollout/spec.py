@@ -123,7 +123,7 @@ class SetCanaryScale:
 
 @dataclass(frozen=True, slots=True)
 class SetHeaderRoute:
-    """Calls that satisfy all of `match` go to the canary, whatever its weight. An empty `match` takes the route away."""
+    """Calls that satisfy all of `match` go to the canary, whatever its weight. An empty `match` removes the route."""
 
     name: str
     match: tuple[HeaderMatch, ...] = ()

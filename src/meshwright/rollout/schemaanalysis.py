@@ -1,0 +1,159 @@
+"""The part of the schema that is about analyses: metrics, thresholds, counts. See `meshwright.rollout.schema`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from meshwright.rollout.schemaparts import (
+    ADDRESS,
+    HEADER,
+    LABEL,
+    Schema,
+    flag,
+    many,
+    obj,
+    one_of,
+    rule,
+    span,
+    text,
+    whole,
+)
+
+HEADER_MATCH = obj(
+    "A condition on one metadata key of the call.",
+    {
+        "header": text("the name of a header in lower case", 128, HEADER),
+        "exact": text("The header's whole value.", 256),
+        "prefix": text("What the header's value begins with.", 256),
+        "regex": text("An RE2 expression that matches the header's whole value.", 256),
+    },
+    ["header"],
+    **{"x-kubernetes-validations": [one_of("exact", "prefix", "regex")]},
+)
+
+_METRIC = obj(
+    "One figure and what it must be.",
+    {
+        "name": text("a name of lower-case letters, digits and dashes", 63, LABEL),
+        "successRate": obj(
+            "The share of calls, 0 to 1, that did not fail by the server's fault.",
+            {
+                "failureCodes": many(
+                    "The gRPC status codes that count as failures.",
+                    text("the name of a gRPC status code such as UNAVAILABLE", 32, "^[A-Z_]+$"),
+                    16,
+                    minItems=1,
+                )
+            },
+        ),
+        "latency": obj(
+            "A quantile of the calls' durations, in seconds.",
+            {"quantile": {"type": "number", "description": "Between 0 and 1.", "default": 0.99}},
+            **{
+                "x-kubernetes-validations": [
+                    rule("self.quantile > 0.0 && self.quantile < 1.0", "quantile must lie between 0 and 1")
+                ]
+            },
+        ),
+        "query": text(
+            "A PromQL query that gives one number; {{service}}, {{version}} and {{window}} are filled in.", 2048
+        ),
+        "minimum": {"type": "number", "description": "The least value that passes."},
+        "maximum": {"type": "number", "description": "The greatest value that passes."},
+        "againstStable": obj(
+            "Compare with the stable version in the same window.",
+            {
+                "tolerance": {
+                    "type": "number",
+                    "minimum": 0,
+                    "description": "How much worse it may be, as a share of the stable version's value.",
+                    "default": 0.05,
+                }
+            },
+        ),
+        "higherIsBetter": flag("Which way a query's value is good; known for the other kinds."),
+    },
+    ["name"],
+    **{
+        "x-kubernetes-validations": [
+            one_of("successRate", "latency", "query"),
+            rule(
+                "has(self.minimum) || has(self.maximum) || has(self.againstStable)",
+                "at least one of minimum, maximum, againstStable must be set",
+            ),
+            rule(
+                "!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum",
+                "minimum must not be greater than maximum",
+            ),
+            rule("!has(self.higherIsBetter) || has(self.query)", "higherIsBetter belongs to a query"),
+        ]
+    },
+)
+
+DEFAULT_METRICS = [{"name": "success-rate", "successRate": {}, "minimum": 0.95}]
+
+
+def analysis(description: str, *, whole_spec: bool) -> Schema:
+    """`spec.analysis` has all defaults, and the source; the analyses of steps say only what differs from it."""
+
+    def default(value: Any) -> Schema:
+        return {"default": value} if whole_spec else {}
+
+    properties = {
+        "interval": span("how often it measures, at least 1s", **default("2s")),
+        "window": span("how far a measurement looks back", **default("30s")),
+        "count": whole("Measurements that make an analysis step pass.", 1, 10_000, **default(5)),
+        "failureLimit": whole("Failed measurements that are tolerated.", 0, 10_000, **default(1)),
+        "inconclusiveLimit": whole(
+            "Inconclusive measurements in a row that are tolerated; one more pauses the rollout.",
+            0,
+            100_000,
+            **default(30),
+        ),
+        "minimumCalls": whole("With fewer calls a measurement is inconclusive.", 1, 1_000_000, **default(5)),
+        "metrics": many(
+            "All of them must pass.",
+            _METRIC,
+            10,
+            minItems=1,
+            **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            **default(DEFAULT_METRICS),
+        ),
+    }
+    rules = [
+        rule("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"),
+        rule(
+            "!has(self.interval) || !has(self.window) || duration(self.window) >= duration(self.interval)",
+            "window must not be shorter than interval",
+        ),
+    ]
+    if whole_spec:
+        properties = {
+            "background": flag(
+                "Whether it also runs while the steps are walked and the canary can be called.", default=True
+            ),
+            **properties,
+            "source": {
+                "type": "string",
+                "enum": ["scrape", "prometheus"],
+                "default": "scrape",
+                "description": "Where figures come from: the instances that Consul lists, or Prometheus.",
+            },
+            "prometheus": obj(
+                "The Prometheus server.",
+                {"address": text("an address such as http://prometheus:9090", 512, ADDRESS)},
+                ["address"],
+            ),
+        }
+        rules += [
+            rule(
+                "self.source != 'prometheus' || has(self.prometheus)",
+                "source prometheus needs prometheus.address",
+            ),
+            rule(
+                "self.source == 'prometheus' || self.metrics.all(metric, !has(metric.query))",
+                "a query needs source prometheus",
+            ),
+        ]
+    more: Schema = {"x-kubernetes-validations": rules} | ({"default": {}} if whole_spec else {})
+    return obj(description, properties, **more)
