@@ -16,14 +16,27 @@ if TYPE_CHECKING:
 
 @contextlib.asynccontextmanager
 async def serving(
-    app: web.Application, host: str, port: int, *, grace: float = 1.0, auto_decompress: bool = True
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    grace: float = 1.0,
+    auto_decompress: bool = True,
+    handler_cancellation: bool = False,
 ) -> AsyncIterator[Address]:
     """Serve `app` for as long as the context lasts; yields the address bound (port 0: any free one).
 
     `grace` is the seconds that requests in flight get when the context ends. `auto_decompress=False` leaves compressed
-    request bodies to the handlers. Raises `BadInputError` naming the address where it cannot be bound.
+    request bodies to the handlers. `handler_cancellation=True` cancels the handler of a client that went away: each
+    must bear that at any of its awaits. Raises `BadInputError` naming the address where it cannot be bound.
     """
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=grace, auto_decompress=auto_decompress)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        shutdown_timeout=grace,
+        auto_decompress=auto_decompress,
+        handler_cancellation=handler_cancellation,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+from typing import TYPE_CHECKING
 
 import httpx
+import pytest
+from aiohttp import web
 
+from meshwright import http as meshwright_http
 from meshwright.standins.registry import RegistryConfig, serving
+from meshwright.standins.registry.routing import application
+from meshwright.standins.registry.server import application_of
 from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from meshwright.model import Address
+    from meshwright.standins.registry.state import State
 
 
 async def test_a_dead_instance_is_forgotten_after_the_time_it_said() -> None:
@@ -44,3 +57,60 @@ async def test_the_front_page_points_at_the_api() -> None:
         page = await http.get(f"http://{address}/")
     assert page.headers["Content-Type"].startswith("text/html")
     assert "/v1/catalog/services" in page.text
+
+
+@contextlib.asynccontextmanager
+async def sent(address: Address, request: str) -> AsyncIterator[None]:
+    """A client that sends those bytes, reads nothing, and goes away at the end of the context."""
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(request.replace("\n", "\r\n").encode())
+    await writer.drain()
+    yield
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("path", ["catalog/services", "health/service/web", "kv/a", "agent/service/web"])
+async def test_a_blocking_read_of_a_client_that_went_away_is_released(state: State, path: str) -> None:
+    async with (
+        meshwright_http.serving(application_of(state), "127.0.0.1", 0, handler_cancellation=True) as address,
+        httpx.AsyncClient(base_url=f"http://{address}/v1/") as http,
+    ):
+        await http.put("agent/service/register", json={"Name": "web"})
+        await http.put("kv/a", content=b"1")
+        answer = await http.get(path)
+        known = answer.json()["ContentHash"] if "agent" in path else ""
+        query = f"hash={known}" if known else f"index={answer.headers['X-Consul-Index']}"
+        async with sent(address, f"GET /v1/{path}?{query}&wait=10m HTTP/1.1\nHost: x\n\n"):
+            await eventually(lambda: state.store.waiters == 1)
+        await eventually(lambda: state.store.waiters == 0)
+
+
+async def test_a_write_goes_on_to_its_end_though_its_client_went_away() -> None:
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    gone: list[web.BaseRequest] = []
+
+    async def write(request: web.Request) -> web.Response:
+        begun.set()
+        gone.append(request)
+        await go_on.wait()
+        done.set()
+        return web.Response()
+
+    app = application([("PUT", "/x", write)], 100)
+    async with meshwright_http.serving(app, "127.0.0.1", 0, handler_cancellation=True) as address:
+        async with sent(address, "PUT /x HTTP/1.1\nHost: x\nContent-Length: 0\n\n"):
+            await asyncio.wait_for(begun.wait(), 5)
+        await eventually(lambda: gone[0].transport is None)
+        go_on.set()
+        await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_a_write_whose_client_went_away_before_its_end_is_not_done(state: State) -> None:
+    app = application_of(state)
+    async with meshwright_http.serving(app, "127.0.0.1", 0, handler_cancellation=True) as address:
+        async with sent(address, "PUT /v1/kv/a HTTP/1.1\nHost: x\nContent-Length: 10\n\n123"):
+            pass
+        async with httpx.AsyncClient(base_url=f"http://{address}/v1/") as http:
+            await http.put("kv/b", content=b"1")
+            assert (await http.get("kv/?keys")).json() == ["b"]

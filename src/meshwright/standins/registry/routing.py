@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,14 +14,18 @@ from meshwright.standins.registry.faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiohttp.typedefs import Middleware
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Route = tuple[str, str, Handler]
 """Method, path, handler."""
 
+_WRITES = ("PUT", "DELETE")
+
 
 def application(routes: Iterable[Route], max_body: int) -> web.Application:
     """An application that knows these routes: others are 404, other methods 405 with Consul's text."""
-    app = web.Application(middlewares=[_errors], client_max_size=max_body)
+    app = web.Application(middlewares=[_writes_end(), _errors], client_max_size=max_body)
     by_path: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
     for method, path, handler in routes:
         by_path[path][method] = handler
@@ -42,6 +47,22 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
         return await handler(request)
 
     return handle
+
+
+def _writes_end() -> Middleware:
+    """A middleware: a write goes on to its end though its client goes away, and with it the handler that awaits it."""
+    writes: set[asyncio.Task[web.StreamResponse]] = set()
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method not in _WRITES:
+            return await handler(request)
+        write = asyncio.ensure_future(handler(request))
+        writes.add(write)  # the loop alone would let go of it
+        write.add_done_callback(writes.discard)
+        return await asyncio.shield(write)
+
+    return middleware
 
 
 @web.middleware

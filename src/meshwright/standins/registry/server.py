@@ -66,7 +66,9 @@ async def serving(config: RegistryConfig) -> AsyncIterator[Address]:
     runner.agent = state.agent
     clock = asyncio.create_task(_let_time_pass(state, config.reap_interval))
     try:
-        async with http.serving(_application(state), config.host, config.port) as address:
+        # A blocking read whose client went away ends at once, not when its wait does.
+        app = application_of(state)
+        async with http.serving(app, config.host, config.port, handler_cancellation=True) as address:
             yield address
     finally:
         clock.cancel()
@@ -83,7 +85,8 @@ async def run(config: RegistryConfig) -> None:
             await stop.wait()
 
 
-def _application(state: State) -> web.Application:
+def application_of(state: State) -> web.Application:
+    """Consul's HTTP API over that state. Writes outlive their clients; reads may be cancelled."""
     parts = (AgentRoutes(state), CatalogRoutes(state), KvRoutes(state), ConfigRoutes(state))
     routes: list[Route] = [route for part in parts for route in part.routes()]
     app = application([*routes, *_status_routes(state)], MAX_BODY)
