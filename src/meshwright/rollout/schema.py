@@ -44,15 +44,13 @@ _STEP = obj(
                 "weight": whole("This share of spec.replicas, in per cent.", 1, 100),
                 "matchTrafficWeight": flag("As many as its share of the calls asks for."),
             },
-            **{
-                "x-kubernetes-validations": [
-                    one_of("replicas", "weight", "matchTrafficWeight"),
-                    rule(
-                        "!has(self.matchTrafficWeight) || self.matchTrafficWeight",
-                        "matchTrafficWeight can only be true",
-                    ),
-                ]
-            },
+            rules=[
+                one_of("replicas", "weight", "matchTrafficWeight"),
+                rule(
+                    "!has(self.matchTrafficWeight) || self.matchTrafficWeight",
+                    "matchTrafficWeight can only be true",
+                ),
+            ],
         ),
         "setHeaderRoute": obj(
             "Calls that satisfy all of match go to the canary; without match the route is removed.",
@@ -64,7 +62,7 @@ _STEP = obj(
         ),
         "analysis": _STEP_ANALYSIS,
     },
-    **{"x-kubernetes-validations": [one_of("setWeight", "pause", "setCanaryScale", "setHeaderRoute", "analysis")]},
+    rules=[one_of("setWeight", "pause", "setCanaryScale", "setHeaderRoute", "analysis")],
 )
 
 _STRATEGY = obj(
@@ -99,7 +97,7 @@ _STRATEGY = obj(
             },
         ),
     },
-    **{"x-kubernetes-validations": [one_of("canary", "blueGreen")]},
+    rules=[one_of("canary", "blueGreen")],
 )
 
 _TEMPLATE = obj(
@@ -116,7 +114,7 @@ _TEMPLATE = obj(
                 }
             },
             ["containers"],
-            **{"x-kubernetes-preserve-unknown-fields": True},
+            is_open=True,
         ),
     },
     ["spec"],
@@ -136,14 +134,12 @@ _API = obj(
         "sunset": text("a date such as 2026-12-31: from when it may go while it is still called", 10, DATE),
     },
     ["name", "servedBy"],
-    **{
-        "x-kubernetes-validations": [
-            rule(
-                "!has(self.deprecated) || !has(self.sunset) || self.deprecated <= self.sunset",
-                "sunset must not be earlier than deprecated",
-            )
-        ]
-    },
+    rules=[
+        rule(
+            "!has(self.deprecated) || !has(self.sunset) || self.deprecated <= self.sunset",
+            "sunset must not be earlier than deprecated",
+        )
+    ],
 )
 
 _STEP_QUERIES = (
@@ -206,20 +202,18 @@ SPEC = obj(
         },
     },
     ["service", "version", "strategy"],
-    **{
-        "x-kubernetes-validations": [
-            one_of("template", "workloadRef"),
-            rule(_STEP_QUERIES, "a query in a step needs analysis.source prometheus"),
-            rule(
-                _promotion_queries("prePromotionAnalysis"),
-                "a query in prePromotionAnalysis needs analysis.source prometheus",
-            ),
-            rule(
-                _promotion_queries("postPromotionAnalysis"),
-                "a query in postPromotionAnalysis needs analysis.source prometheus",
-            ),
-        ]
-    },
+    rules=[
+        one_of("template", "workloadRef"),
+        rule(_STEP_QUERIES, "a query in a step needs analysis.source prometheus"),
+        rule(
+            _promotion_queries("prePromotionAnalysis"),
+            "a query in prePromotionAnalysis needs analysis.source prometheus",
+        ),
+        rule(
+            _promotion_queries("postPromotionAnalysis"),
+            "a query in postPromotionAnalysis needs analysis.source prometheus",
+        ),
+    ],
 )
 
 

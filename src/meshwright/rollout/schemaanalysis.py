@@ -28,7 +28,7 @@ HEADER_MATCH = obj(
         "regex": text("An RE2 expression that matches the header's whole value.", 256),
     },
     ["header"],
-    **{"x-kubernetes-validations": [one_of("exact", "prefix", "regex")]},
+    rules=[one_of("exact", "prefix", "regex")],
 )
 
 _METRIC = obj(
@@ -49,11 +49,7 @@ _METRIC = obj(
         "latency": obj(
             "A quantile of the calls' durations, in seconds.",
             {"quantile": {"type": "number", "description": "Between 0 and 1.", "default": 0.99}},
-            **{
-                "x-kubernetes-validations": [
-                    rule("self.quantile > 0.0 && self.quantile < 1.0", "quantile must lie between 0 and 1")
-                ]
-            },
+            rules=[rule("self.quantile > 0.0 && self.quantile < 1.0", "quantile must lie between 0 and 1")],
         ),
         "query": text(
             "A PromQL query that gives one number; {{service}}, {{version}} and {{window}} are filled in.", 2048
@@ -74,20 +70,18 @@ _METRIC = obj(
         "higherIsBetter": flag("Which way a query's value is good; known for the other kinds."),
     },
     ["name"],
-    **{
-        "x-kubernetes-validations": [
-            one_of("successRate", "latency", "query"),
-            rule(
-                "has(self.minimum) || has(self.maximum) || has(self.againstStable)",
-                "at least one of minimum, maximum, againstStable must be set",
-            ),
-            rule(
-                "!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum",
-                "minimum must not be greater than maximum",
-            ),
-            rule("!has(self.higherIsBetter) || has(self.query)", "higherIsBetter belongs to a query"),
-        ]
-    },
+    rules=[
+        one_of("successRate", "latency", "query"),
+        rule(
+            "has(self.minimum) || has(self.maximum) || has(self.againstStable)",
+            "at least one of minimum, maximum, againstStable must be set",
+        ),
+        rule(
+            "!has(self.minimum) || !has(self.maximum) || self.minimum <= self.maximum",
+            "minimum must not be greater than maximum",
+        ),
+        rule("!has(self.higherIsBetter) || has(self.query)", "higherIsBetter belongs to a query"),
+    ],
 )
 
 DEFAULT_METRICS = [{"name": "success-rate", "successRate": {}, "minimum": 0.95}]
@@ -155,5 +149,5 @@ def analysis(description: str, *, whole_spec: bool) -> Schema:
                 "a query needs source prometheus",
             ),
         ]
-    more: Schema = {"x-kubernetes-validations": rules} | ({"default": {}} if whole_spec else {})
-    return obj(description, properties, **more)
+    more: Schema = {"default": {}} if whole_spec else {}
+    return obj(description, properties, rules=rules, **more)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Schema = dict[str, Any]
 
@@ -15,9 +18,20 @@ DATE = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 ADDRESS = r"^https?://[^\s/]+(/\S*)?$"
 
 
-def obj(description: str, properties: Schema, required: list[str] | None = None, **more: Any) -> Schema:
+def obj(
+    description: str,
+    properties: Schema,
+    required: Sequence[str] = (),
+    *,
+    rules: Sequence[Schema] = (),
+    is_open: bool = False,
+    **more: Any,
+) -> Schema:
+    """An object; with `is_open`, one whose other keys are kept as they are."""
     found: Schema = {"type": "object", "description": description, "properties": properties}
-    return found | ({"required": required} if required else {}) | more
+    found |= {"required": list(required)} if required else {}
+    found |= {"x-kubernetes-preserve-unknown-fields": True} if is_open else {}
+    return found | more | ({"x-kubernetes-validations": list(rules)} if rules else {})
 
 
 def text(description: str, limit: int, pattern: str = "", **more: Any) -> Schema:
