@@ -26,7 +26,7 @@ _DOCUMENT: Schema = obj(
         "apiVersion": {"const": API_VERSION},
         "kind": {"const": KIND},
         "metadata": obj(
-            "", {"name": text("a name of lower-case letters, digits and dashes", 63, LABEL)}, ["name"], **_OPEN
+            "", {"name": text("a name of lower-case letters, digits and dashes", 63, LABEL)}, ["name"], is_open=True
         ),
         "spec": strict(SPEC),
         "status": {},
