@@ -10,6 +10,7 @@ the document back the way Go does (declared order, empty optional fields left ou
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class Field:
     """One field: its Go name, its kind, and whether JSON leaves it out when it is empty.
 
-    `kind` is "string", "int", "uint", "float", "bool", "duration", "any", a `Struct`, or one of these in a
-    `Many` (list) or `Named` (map).
+    `kind` is "string", "int", "uint", "index" (64 bits), "float", "bool", "duration", "any", a `Struct`, or one of
+    these in a `Many` (list) or `Named` (map).
     """
 
     name: str
@@ -77,11 +78,37 @@ def parse_json(body: bytes) -> Any:
     if not text.strip():
         raise ValueError("EOF")
     try:
-        value, end = json.JSONDecoder().raw_decode(text.lstrip())
+        value, end = _JSON.raw_decode(text.lstrip())
     except json.JSONDecodeError as error:
         raise ValueError(_syntax(text.lstrip(), error)) from None
+    except RecursionError:
+        raise ValueError("exceeded max depth") from None
     del end  # what follows the first value is ignored, as by Go's decoder
+    return _whole(value) if "\\u" in text else value
+
+
+def _no_constant(name: str) -> None:
+    """Python reads NaN and Infinity; JSON has no such thing."""
+    raise ValueError(f"invalid character '{name.lstrip('-')[0]}' looking for beginning of value")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"json: cannot unmarshal number {text} into Go value of type float64")
     return value
+
+
+_JSON = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+
+
+def _whole(value: Any) -> Any:
+    """Half of a surrogate pair becomes U+FFFD, as in Go: it could not be written in UTF-8 again."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return {_whole(key): _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _syntax(text: str, error: json.JSONDecodeError) -> str:
@@ -97,13 +124,22 @@ def _syntax(text: str, error: json.JSONDecodeError) -> str:
     return f"invalid character '{text[error.pos]}' {where}"
 
 
-_GO_TYPES = {"string": "string", "int": "int", "uint": "uint32", "float": "float32", "bool": "bool"}
+_GO_TYPES = {
+    "string": "string",
+    "int": "int",
+    "uint": "uint32",
+    "index": "uint64",
+    "float": "float32",
+    "bool": "bool",
+}
+_RANGES = {"int": range(-(2**63), 2**63), "index": range(2**64)}
 
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "int": (int,),
     "uint": (int,),
+    "index": (int,),
     "bool": (bool,),
     "float": (int, float),
 }
@@ -135,7 +171,8 @@ def _strict(value: Any, kind: Any, path: str) -> Any:
     if kind == "duration":
         return _duration(value)
     accepted = _JSON_TYPES.get(kind, ()) if isinstance(kind, str) else ()
-    if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "bool"):
+    fits = isinstance(value, accepted) and (kind == "bool" or not isinstance(value, bool))
+    if not fits or (isinstance(value, int) and kind in _RANGES and value not in _RANGES[kind]):
         goes = _GO_TYPES.get(kind, "[]string" if isinstance(kind, Many) else "map[string]string")
         raise ValueError(f"json: cannot unmarshal {_json_kind(value)} into Go struct field {path} of type {goes}")
     return value

@@ -11,6 +11,7 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 
+_MOST = 2**63 - 1
 _UNITS = {
     "ns": NANOSECOND,
     "us": MICROSECOND,
@@ -39,6 +40,8 @@ def parse(text: str) -> int:
         position = match.end()
     if not rest or position != len(rest):
         raise ValueError(_complaint(text, rest[position:]))
+    if total > _MOST:
+        raise ValueError(f'time: invalid duration "{text}"')
     return sign * total
 
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_WAIT = 300.0
 MAX_WAIT = 600.0
 JITTER = 16
+_DIGITS = 20
+"""Of the greatest number in 64 bits."""
 
 JSON = "application/json"
 
@@ -134,9 +136,19 @@ def _index(request: web.Request) -> int:
     if "stale" in request.query and "consistent" in request.query:
         raise bad_request("Cannot specify ?stale with ?consistent, conflicting semantics.")
     text = request.query.get("index", "")
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not is_uint64(text):
         raise bad_request("Invalid index")
     return int(text or 0)
+
+
+def is_uint64(text: str) -> bool:
+    """Whether Go's ParseUint would take it."""
+    digits = text.lstrip("0")
+    return (
+        text.isascii()
+        and text.isdigit()
+        and (len(digits) < _DIGITS or (len(digits) == _DIGITS and int(digits) < 2**64))
+    )
 
 
 def _consistency(request: web.Request) -> str:

@@ -86,13 +86,26 @@ def register(state: State, body: bytes) -> None:
     skip = form.get("SkipNodeUpdate", False)
     if not form.get("Address") and not skip:
         raise refused("Must provide address if SkipNodeUpdate is not set")
+    service = _service(node, form["Service"]) if form.get("Service") else None
+    checks = [_check(node, item) for item in [*form.get("Checks", []), *([form["Check"]] if form.get("Check") else [])]]
+    _can_all_be_written(state, node, service, checks)
     state.store.next()
     if not (skip and node in state.catalog.nodes):
         state.catalog.put_node(_node(state, form))
-    if form.get("Service"):
-        state.catalog.put_service(_service(node, form["Service"]))
-    for item in [*form.get("Checks", []), *([form["Check"]] if form.get("Check") else [])]:
-        state.catalog.put_check(_check(node, item))
+    if service is not None:
+        state.catalog.put_service(service)
+    for check in checks:
+        state.catalog.put_check(check)
+
+
+def _can_all_be_written(state: State, node: str, service: Service | None, checks: list[Check]) -> None:
+    """One write: all of it or nothing."""
+    for check in checks:
+        if check.node != node:
+            raise refused(f'check node "{check.node}" does not match node "{node}"')
+        is_new = service is not None and check.service_id == service.id
+        if check.service_id and not is_new and (node, check.service_id) not in state.catalog.services:
+            raise refused(f'failed inserting check: Missing service registration on node "{node}"')
 
 
 def deregister(state: State, body: bytes) -> None:

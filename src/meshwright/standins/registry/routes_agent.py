@@ -162,8 +162,9 @@ class AgentRoutes:
         """The aggregated state of one service, also as an HTTP status."""
         service = self._agent.services.get(request.match_info["id"])
         if service is None:
+            text = json.dumps(f"ServiceId {request.match_info['id']} not found")
             value = {"AggregatedStatus": CRITICAL, "Service": None, "Checks": None}
-            return self._health(request, 404, CRITICAL, value)
+            return self._health(request, 404, text, value)
         status, value = health_json(service, self._agent.checks_for(service.id))
         return self._health(request, _HTTP_STATUS.get(status, 503), status, value)
 
@@ -172,14 +173,14 @@ class AgentRoutes:
         name = request.match_info["name"]
         found = [service for _, service in sorted(self._agent.services.items()) if service.name == name]
         if not found:
-            return self._health(request, 404, CRITICAL, [])
+            return self._health(request, 404, f"ServiceName {name} Not Found", [])
         values = [health_json(service, self._agent.checks_for(service.id))[1] for service in found]
         status = aggregate([check for service in found for check in self._agent.checks_for(service.id)])
         return self._health(request, _HTTP_STATUS.get(status, 503), status, values)
 
-    def _health(self, request: web.Request, code: int, status: str, value: Any) -> web.Response:
+    def _health(self, request: web.Request, code: int, text: str, value: Any) -> web.Response:
         if request.query.get("format") == "text" or request.headers.get("Accept") == "text/plain":
-            return web.Response(status=code, text=status)
+            return web.Response(status=code, text=text)
         return as_json(request, value, status=code)
 
 

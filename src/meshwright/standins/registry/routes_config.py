@@ -50,9 +50,8 @@ class ConfigRoutes:
         """Write an entry."""
         check_datacenter(request, self._state.datacenter)
         entry = entries.read(await request.read())
-        index = number(request, "cas")
-        if index is not None:
-            return as_json(request, self._entries.put_if(entry, index))
+        if request.query.get("cas"):
+            return as_json(request, self._entries.put_if(entry, number(request, "cas") or 0))
         self._entries.put(entry)
         return as_json(request, True)
 

@@ -13,7 +13,7 @@ from meshwright.standins.registry.decode import Field, Many, Struct
 from meshwright.standins.registry.faults import Fault, bad_request, refused
 from meshwright.standins.registry.forms import decode
 from meshwright.standins.registry.kv import KVS, SESSIONS, check_uuid, key_topic, make_session, session_topic
-from meshwright.standins.registry.query import Read, as_json, check_datacenter
+from meshwright.standins.registry.query import Read, as_json, check_datacenter, is_uint64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +134,8 @@ class KvRoutes:
         elif "acquire" in query:
             done = self._kv.acquire(key, body, flags, query["acquire"], now)
         elif "release" in query:
+            if not query["release"]:
+                raise refused("missing session")
             done = self._kv.release(key, body, flags, query["release"])
         else:
             self._kv.put(key, body, flags)
@@ -166,11 +168,15 @@ class KvRoutes:
 
     async def destroy(self, request: web.Request) -> web.Response:
         """End a session."""
-        self._kv.close(_session_id(request), time.monotonic())
+        check_datacenter(request, self._state.datacenter)
+        session_id = _session_id(request)
+        check_uuid(session_id)
+        self._kv.close(session_id, time.monotonic())
         return as_json(request, True)
 
     async def renew(self, request: web.Request) -> web.Response:
         """Give a session its time to live anew."""
+        check_datacenter(request, self._state.datacenter)
         session_id = _session_id(request)
         check_uuid(session_id)
         session = self._kv.renew(session_id, time.monotonic())
@@ -231,8 +237,9 @@ def number(request: web.Request, name: str) -> int | None:
     text = request.query.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise refused(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if not is_uint64(text):
+        reason = "value out of range" if text.isascii() and text.isdigit() else "invalid syntax"
+        raise refused(f'strconv.ParseUint: parsing "{text}": {reason}')
     return int(text)
 
 

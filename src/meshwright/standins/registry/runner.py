@@ -8,9 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from meshwright.standins.registry.probes import Prober
+from meshwright.standins.registry.rows import CRITICAL
 
 if TYPE_CHECKING:
     from meshwright.standins.registry.agent import Agent, CheckSpec
+    from meshwright.standins.registry.probes import Outcome
 
 TICK = 0.1
 """Seconds between two looks at what is due: TTLs and session expiry are at most this late."""
@@ -52,10 +54,16 @@ class ChecksRunner:
                 await asyncio.sleep(pause)
                 pause = spec.interval
             while True:
-                status, output = await self._prober.probe(spec)
+                status, output = await self._probe(spec)
                 if self.agent is not None:
                     self.agent.report(spec.id, status, output, time.monotonic())
                 await asyncio.sleep(pause)
                 pause = spec.interval
         finally:
             await asyncio.shield(self._prober.forget(spec))
+
+    async def _probe(self, spec: CheckSpec) -> Outcome:
+        try:
+            return await self._prober.probe(spec)
+        except Exception as error:  # noqa: BLE001 - a target that no library of ours takes must not end its checks
+            return CRITICAL, f"{type(error).__name__}: {error}"

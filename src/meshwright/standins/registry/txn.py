@@ -7,7 +7,7 @@ import binascii
 import copy
 from typing import TYPE_CHECKING, Any
 
-from meshwright.standins.registry.decode import parse_json
+from meshwright.standins.registry.decode import Field, Struct, parse_json, strict
 from meshwright.standins.registry.faults import Fault, bad_request
 from meshwright.standins.registry.routes_kv import pair_json
 
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from meshwright.standins.registry.kv import KeyValues, Pair
 
 MAX_OPERATIONS = 64
+
+_KV = Struct(
+    (
+        Field("Verb"),
+        Field("Key"),
+        Field("Value"),
+        Field("Flags", "index"),
+        Field("Index", "index"),
+        Field("Session"),
+        Field("LockIndex", "index"),
+    )
+)
 
 
 class _RefusedError(Exception):
@@ -46,20 +58,33 @@ def transact(kv: KeyValues, body: bytes, now: float) -> tuple[int, dict[str, Any
 def _operations(body: bytes) -> list[Mapping[str, Any]]:
     try:
         value = parse_json(body)
+        items = [] if value is None else value
+        if not isinstance(items, list):
+            raise ValueError("json: cannot unmarshal into Go value of type structs.TxnOps")
+        if len(items) > MAX_OPERATIONS:
+            raise Fault(413, f"Transaction contains too many operations ({len(items)} > {MAX_OPERATIONS})")
+        return [_operation(item) for item in items if item != {}]
     except ValueError as error:
         raise bad_request(f"Failed to parse body: {error}") from None
-    if not isinstance(value, list):
-        raise bad_request("Failed to parse body: json: cannot unmarshal into Go value of type structs.TxnOps")
-    if len(value) > MAX_OPERATIONS:
-        raise Fault(413, f"Transaction contains too many operations ({len(value)} > {MAX_OPERATIONS})")
-    found = [item["KV"] for item in value if isinstance(item, dict) and isinstance(item.get("KV"), dict)]
-    if len(found) != len(value):
-        raise bad_request("Only operations on keys are known here")
-    return found
+
+
+def _operation(item: Any) -> Mapping[str, Any]:
+    """One operation on a key with its value as bytes; ValueError where it is none."""
+    found = {key.lower(): part for key, part in item.items()}.get("kv") if isinstance(item, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("only operations on keys are known here")
+    operation = strict({key: part for key, part in found.items() if key.lower() in _KV.by_key}, _KV)
+    value: str = operation.get("Value", "")
+    try:
+        return {**operation, "Value": base64.b64decode(value, validate=True)}
+    except (binascii.Error, ValueError):
+        raise ValueError("illegal base64 data at input byte 0") from None
 
 
 def _apply(kv: KeyValues, operation: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    verb, key = str(operation.get("Verb", "")), str(operation.get("Key", ""))
+    verb, key = operation.get("Verb", ""), operation.get("Key", "")
+    if not key and verb not in ("get-tree", "delete-tree"):
+        raise _RefusedError("Must provide key")
     if verb in ("get", "get-tree", "check-index", "check-session", "check-not-exists"):
         return _read(kv, verb, key, operation)
     if verb in ("delete", "delete-tree", "delete-cas"):
@@ -93,21 +118,17 @@ def _remove(kv: KeyValues, verb: str, key: str, operation: Mapping[str, Any]) ->
         kv.delete_tree(key)
     elif verb == "delete":
         kv.delete(key)
-    elif not kv.delete_if(key, int(operation.get("Index", 0))):
+    elif not kv.delete_if(key, operation.get("Index", 0)):
         raise _RefusedError(f'failed to delete key "{key}", index is stale')
     return []
 
 
 def _write(kv: KeyValues, verb: str, key: str, operation: Mapping[str, Any], now: float) -> list[dict[str, Any]]:
-    try:
-        value = base64.b64decode(operation.get("Value") or "", validate=True)
-    except (binascii.Error, TypeError) as error:
-        raise _RefusedError(f"Failed to parse body: {error}") from None
-    flags, session = int(operation.get("Flags", 0)), str(operation.get("Session", ""))
+    value, flags, session = operation["Value"], operation.get("Flags", 0), operation.get("Session", "")
     if verb == "set":
         kv.put(key, value, flags)
     elif verb == "cas":
-        if not kv.put_if(key, value, flags, int(operation.get("Index", 0))):
+        if not kv.put_if(key, value, flags, operation.get("Index", 0)):
             raise _RefusedError(f'failed to set key "{key}", index is stale')
     elif verb == "lock":
         if not kv.acquire(key, value, flags, session, now):
