@@ -162,7 +162,11 @@ class _View:
             if self.asked.get(kind, frozenset()) != names:
                 if names - self.asked.get(kind, frozenset()):
                     self.unanswered.add(kind)
-                self.asked[kind] = names
+                if names:
+                    self.asked[kind] = names
+                else:  # what referred to them has gone: nobody answers a question that was taken back
+                    del self.asked[kind]
+                    self.unanswered.discard(kind)
                 requests.append(self._request(kind))
         return requests
 

@@ -298,6 +298,24 @@ async def test_what_a_client_is_told_can_be_dumped(fed: FedAds) -> None:
     await eventually(lambda: fed.ads.hub.streams == ())
 
 
+async def test_a_service_that_vanishes_is_watched_to_its_end_and_back(fed: FedAds) -> None:
+    async with backend("one") as one:
+        known = translate(Services().add(one).catalog())
+        gone = translate(Services().catalog(), known)
+        fed.ads.publish(known)
+        changes = inspect.watch(fed.address, "calc")
+        every = {"listener", "route", "cluster", "endpoints"}
+        assert {(await anext(changes)).type for _ in every} == every
+        for state, words in ((gone, {"removed", "changed"}), (known, {"added", "changed"})):
+            fed.ads.publish(state)
+            seen = set()
+            while not {"cluster", "endpoints"} <= seen:
+                change = await asyncio.wait_for(anext(changes), 10)
+                assert change.what in words
+                seen.add(change.type)
+        await changes.aclose()
+
+
 async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
     async with backend("one") as one, backend("two") as two:
         fed.ads.publish(translate(Services().add(one).catalog()))
