@@ -72,6 +72,14 @@ async def test_keys_match_whatever_their_case_and_some_in_snake_case(http: httpx
         ('{"Name":"x","Address":"0.0.0.0"}', "Invalid service address"),
         ('{"Name":"x","Meta":{"a b":"c"}}', "Key contains invalid characters"),
         ('{"Name":"x","Meta":{"consul-a":"c"}}', "is reserved for internal use"),
+        ('{"Name":"x","Address":"[::]"}', "Invalid service address"),
+        ('{"Name":"x","Connect":"y"}', "Request decode failed: json: cannot unmarshal string into Go"),
+        ('{"Name":"x","Connect":{"Native":"y"}}', "Request decode failed: json: cannot unmarshal string into Go"),
+        ('{"Name":"x","Port":NaN}', "Request decode failed: invalid character 'N' looking for beginning of value"),
+        ('{"Name":"x","Port":1e400}', "Request decode failed: json: cannot unmarshal number"),
+        ('{"Name":"x","Weights":{}}', "Invalid Weights: Passing must be greater than 0"),
+        ('{"Name":"x","Check":{"TTL":"1h","OutputMaxSize":-1}}', "MaxOutputMaxSize must be positive"),
+        ('{"Name":"x","Check":{"TTL":"99999999999h"}}', 'time: invalid duration "99999999999h"'),
         ('{"Name":"x","Weights":{"Passing":-1}}', "Invalid Weights: Passing must be greater than 0"),
         ('{"Name":"x","Weights":{"Passing":70000}}', "Invalid Weights: DNS Weight must be between 0 and 65535"),
         ('{"Name":"x","Check":{"TTL":"x"}}', 'Request decode failed: time: invalid duration "x"'),
@@ -279,3 +287,22 @@ async def test_the_agent_says_who_it_is(http: httpx.AsyncClient) -> None:
     assert found["Member"]["Name"] == found["Config"]["NodeName"]
     members = (await http.get("agent/members")).json()
     assert [member["Status"] for member in members] == [1]
+
+
+async def test_an_absent_tag_is_an_empty_one(http: httpx.AsyncClient, name: str) -> None:
+    assert (await http.put("agent/service/register", json={"Name": name, "Tags": [None]})).status_code == 200
+    assert (await http.get(f"agent/service/{name}")).json()["Tags"] == [""]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("agent/health/service/name/not-there?format=text", 404, "ServiceName not-there Not Found"),
+        ("agent/health/service/id/not-there?format=text", 404, '"ServiceId not-there not found"\n'),
+        ("agent/health/service/name/", 500, "Bad request: Missing service Name"),
+        ("agent/health/service/id/", 500, "Bad request: Missing serviceID"),
+    ],
+)
+async def test_health_of_what_is_not_there_says_so(http: httpx.AsyncClient, path: str, status: int, text: str) -> None:
+    answer = await http.get(path)
+    assert (answer.status_code, answer.text) == (status, text)

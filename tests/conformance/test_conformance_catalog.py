@@ -133,3 +133,44 @@ async def test_the_nearest_node_comes_first(http: httpx.AsyncClient, name: str) 
     await register(http, name)
     nodes = (await http.get("catalog/nodes", params={"near": f"node-{name}"})).json()
     assert f"node-{name}" in [node["Node"] for node in nodes]
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "text"),
+    [
+        ({"Check": {"Name": "c", "ServiceID": "not-there"}}, 500, "Missing service registration"),
+        ({"Check": {"Name": "c", "Node": "elsewhere"}}, 500, 'check node "elsewhere" does not match node'),
+        ({"Check": {}}, 500, "object missing primary index"),
+        ({"Check": {"Name": "c", "Definition": "x"}}, 400, "Request decode failed"),
+        ({"Service": {"Service": "x", "TaggedAddresses": {"lan": "x"}}}, 400, "Request decode failed"),
+        ({"Service": {"Service": "x", "Port": 2**70}}, 400, "Request decode failed"),
+        ({"ID": "short"}, 500, "Bad node ID"),
+    ],
+)
+async def test_a_registration_is_written_whole_or_not_at_all(
+    http: httpx.AsyncClient, name: str, more: dict[str, Any], status: int, text: str
+) -> None:
+    body = {"Node": name, "Address": "10.0.0.1", "Service": {"Service": name}, **more}
+    answer = await http.put("catalog/register", json=body)
+    assert (answer.status_code, text in answer.text) == (status, True), answer.text
+    assert (await http.get(f"catalog/node/{name}")).json() is None
+    assert (await http.get(f"catalog/service/{name}")).json() == []
+
+
+async def test_half_a_surrogate_pair_in_a_name_does_not_break_the_lists(http: httpx.AsyncClient, name: str) -> None:
+    await http.put("catalog/register", content=f'{{"Node":"{name}","Address":"1.2.3.4","NodeMeta":{{"a":"\\ud800"}}}}')
+    answer = await http.get("catalog/nodes?pretty")
+    assert answer.status_code == 200
+    [node] = [row for row in answer.json() if row["Node"] == name]
+    assert node["Meta"] == {"a": "\ufffd"}
+    await http.put("catalog/deregister", json={"Node": name})
+
+
+@pytest.mark.parametrize("index", ["x", "-1", "1.5", "99999999999999999999999"])
+async def test_an_index_that_is_none_is_refused(http: httpx.AsyncClient, index: str) -> None:
+    answer = await http.get("catalog/nodes", params={"index": index})
+    assert (answer.status_code, answer.text) == (400, "Invalid index")
+
+
+async def test_head_is_not_get(http: httpx.AsyncClient) -> None:
+    assert (await http.head("catalog/nodes")).status_code == 405

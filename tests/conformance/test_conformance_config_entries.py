@@ -315,3 +315,23 @@ async def test_what_a_path_misses_is_said(
 ) -> None:
     answer = await http.request(method, path)
     assert (answer.status_code, answer.text) == (status, text)
+
+
+async def test_the_configuration_of_a_proxy_is_a_map(http: httpx.AsyncClient) -> None:
+    answer = await http.put("config", json={"Kind": "proxy-defaults", "Name": "global", "Config": 5})
+    assert answer.status_code == 400
+    assert "'Config' expected a map, got 'float64'" in answer.text
+
+
+async def test_an_empty_cas_is_none(http: httpx.AsyncClient, name: str) -> None:
+    body = {"Kind": "service-resolver", "Name": name}
+    for _ in range(2):
+        answer = await http.put("config?cas=", json=body)
+        assert (answer.status_code, answer.json()) == (200, True)
+    await http.delete(f"config/service-resolver/{name}")
+
+
+async def test_overrides_are_json_or_null(http: httpx.AsyncClient, name: str) -> None:
+    empty = await http.post(f"discovery-chain/{name}", content=b"")
+    assert (empty.status_code, empty.text) == (400, "Bad request: Request decoding failed: EOF")
+    assert (await http.post(f"discovery-chain/{name}", content=b"null")).status_code == 200

@@ -154,3 +154,37 @@ async def test_an_unknown_verb_and_bad_json_are_refused(http: httpx.AsyncClient)
     answer = await http.put("txn", content=b"{bad")
     assert answer.status_code == 400
     assert answer.text.startswith("Failed to parse body: ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"Value": "!!"}, {"Value": 5}, {"Flags": "x"}, {"Flags": -1}, {"Flags": 2**64}, {"Key": 5}, {"Index": "x"}],
+)
+async def test_an_operation_of_wrong_types_is_refused_and_nothing_is_done(
+    http: httpx.AsyncClient, name: str, more: dict[str, object]
+) -> None:
+    wrong: dict[str, Any] = {"KV": {"Verb": "set", "Key": f"{name}/b", **more}}
+    answer = await http.put("txn", json=[operation("set", f"{name}/a", "1"), wrong])
+    assert (answer.status_code, answer.text[:21]) == (400, "Failed to parse body:")
+    assert (await http.get(f"kv/{name}/?keys")).status_code == 404
+
+
+async def test_an_operation_needs_a_key_and_nulls_count_as_nothing(http: httpx.AsyncClient, name: str) -> None:
+    answer = await http.put("txn", json=[{"KV": {"Verb": "set"}}])
+    assert (answer.status_code, answer.json()["Errors"][0]["What"]) == (409, "Must provide key")
+    assert (await http.put("txn", content=b"null")).status_code == 200
+    nothing = [{"kv": {"verb": "cas", "key": name, "value": None, "index": None}}]
+    assert (await http.put("txn", json=nothing)).status_code == 200
+    assert (await http.get(f"kv/{name}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("flags=18446744073709551616", 'strconv.ParseUint: parsing "18446744073709551616": value out of range'),
+        ("release=", "missing session"),
+    ],
+)
+async def test_what_a_write_cannot_mean_is_an_error(http: httpx.AsyncClient, name: str, query: str, text: str) -> None:
+    answer = await http.put(f"kv/{name}?{query}", content=b"1")
+    assert (answer.status_code, answer.text) == (500, text)

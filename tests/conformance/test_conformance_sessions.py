@@ -159,3 +159,14 @@ async def test_what_is_no_session_id_is_refused(http: httpx.AsyncClient, name: s
     assert (await http.put(f"kv/{name}?release=nope", content=b"x")).json() is False
     assert (await http.get(f"session/info/{UNKNOWN}")).json() == []
     assert (await http.put("session/destroy/")).text == "Missing session"
+
+
+async def test_what_is_no_session_cannot_be_destroyed(http: httpx.AsyncClient) -> None:
+    answer = await http.put("session/destroy/x")
+    assert (answer.status_code, answer.text) == (500, "failed session lookup: index error: UUID must be 36 characters")
+
+
+@pytest.mark.parametrize("verb", ["destroy", "renew"])
+async def test_sessions_of_another_datacenter_are_out_of_reach(http: httpx.AsyncClient, verb: str) -> None:
+    answer = await http.put(f"session/{verb}/{'0' * 8}-{'0' * 4}-{'0' * 4}-{'0' * 4}-{'0' * 12}?dc=elsewhere")
+    assert (answer.status_code, answer.text) == (500, "No path to datacenter")

@@ -114,3 +114,16 @@ async def test_a_write_whose_client_went_away_before_its_end_is_not_done(state: 
         async with httpx.AsyncClient(base_url=f"http://{address}/v1/") as http:
             await http.put("kv/b", content=b"1")
             assert (await http.get("kv/?keys")).json() == ["b"]
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:99999999", "a\u0000b:80", "no-port"])
+async def test_a_check_with_an_impossible_target_is_critical_and_goes_on(target: str) -> None:
+    config = RegistryConfig(port=0)
+    async with serving(config) as address, httpx.AsyncClient(base_url=f"http://{address}/v1/") as http:
+        check = {"TCP": target, "Interval": "1s", "Status": "passing"}
+        await http.put("agent/service/register", json={"Name": "odd", "Check": check})
+
+        async def critical() -> bool:
+            return (await http.get("agent/health/service/id/odd?format=text")).text == "critical"
+
+        await eventually(critical, 5)

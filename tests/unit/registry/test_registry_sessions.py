@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshwright.standins.registry.kv import make_session
+from meshwright.standins.registry.rows import Service
 
 if TYPE_CHECKING:
     from meshwright.standins.registry.state import State
@@ -40,3 +41,39 @@ def test_an_expired_session_deletes_what_it_held_where_it_said_so(state: State) 
     state.kv.acquire("k", b"1", 0, held, 0.0)
     state.kv.expire(20.0)
     assert "k" not in state.kv.pairs
+
+
+def test_a_deleted_key_is_remembered_for_a_quarter_of_an_hour(state: State) -> None:
+    kv = state.kv
+    kv.put("keep/a", b"1")
+    for key in ("gone/a", "gone/b"):
+        kv.put(key, b"1")
+        kv.delete(key)
+    deleted = state.store.index
+    kv.expire(0.0)
+    kv.put("keep/b", b"1")
+    assert kv.index_under("gone/") == deleted
+
+    kv.expire(899.0)
+    assert kv.index_under("gone/") == deleted
+    kv.expire(900.0)
+    assert kv.graves == {}
+    kv.expire(2000.0)
+    assert kv.index_under("gone/") == state.store.index
+
+
+def test_names_that_come_and_go_leave_nothing_behind(state: State) -> None:
+    def churn(number: int) -> None:
+        state.store.next()
+        state.catalog.put_service(Service(state.node, f"s{number}", f"s{number}"))
+        state.catalog.delete_service(state.node, f"s{number}")
+        state.kv.put(f"k{number}", b"1")
+        state.kv.delete(f"k{number}")
+        state.kv.open(session := make_session({}, state.node), 0.0)
+        state.kv.close(session.id, 0.0)
+
+    churn(0)
+    before = state.store.topics
+    for number in range(1, 20):
+        churn(number)
+    assert state.store.topics == before

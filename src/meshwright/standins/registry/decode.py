@@ -163,7 +163,8 @@ def _strict(value: Any, kind: Any, path: str) -> Any:
     if isinstance(kind, Struct):
         return strict(value, kind, path)
     if isinstance(kind, Many) and isinstance(value, list):
-        return [_strict(item, kind.item, path) for item in value]
+        empty = _ZERO[kind.item] if isinstance(kind.item, str) else None
+        return [_strict(empty if item is None else item, kind.item, path) for item in value]
     if isinstance(kind, Named) and isinstance(value, dict):
         return {key: _strict(item, kind.item, path) for key, item in value.items()}
     if kind == "any":

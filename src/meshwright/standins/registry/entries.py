@@ -141,7 +141,9 @@ KINDS: Mapping[str, Struct] = {
             *_TAIL,
         )
     ),
-    PROXY: Struct((*_HEAD, Field("Config", "any"), Field("MeshGateway", _GATEWAY), Field("Expose", _EXPOSE), *_TAIL)),
+    PROXY: Struct(
+        (*_HEAD, Field("Config", Named("any")), Field("MeshGateway", _GATEWAY), Field("Expose", _EXPOSE), *_TAIL)
+    ),
     RESOLVER: Struct(
         (
             Field("ConnectTimeout", "duration", omit=True),

@@ -46,7 +46,8 @@ _CHECK_FIELDS = (
 _CHECK = Struct((Field("CheckID"), *_CHECK_FIELDS))
 _REGISTER_CHECK = Struct((Field("ID"), *_CHECK_FIELDS, Field("Token"), Field("Namespace")))
 _WEIGHTS = Struct((Field("Passing", "int"), Field("Warning", "int")))
-_ADDRESSES = Named(Struct((Field("Address"), Field("Port", "int"))))
+ADDRESSES = Named(Struct((Field("Address"), Field("Port", "int"))))
+CONNECT = Struct((Field("Native", "bool"), Field("SidecarService", "any", aliases=("sidecar_service",))))
 _SERVICE = Struct(
     (
         Field("Kind"),
@@ -54,7 +55,7 @@ _SERVICE = Struct(
         Field("Name"),
         Field("Tags", Many("string")),
         Field("Address"),
-        Field("TaggedAddresses", _ADDRESSES, aliases=("tagged_addresses",)),
+        Field("TaggedAddresses", ADDRESSES, aliases=("tagged_addresses",)),
         Field("Meta", Named("string")),
         Field("Port", "int"),
         Field("Check", _CHECK),
@@ -63,7 +64,7 @@ _SERVICE = Struct(
         Field("Token"),
         Field("EnableTagOverride", "bool", aliases=("enable_tag_override",)),
         Field("Proxy", "any"),
-        Field("Connect", "any"),
+        Field("Connect", CONNECT),
     )
 )
 _UPDATE = Struct((Field("Status"), Field("Output")))
@@ -114,7 +115,7 @@ def service(body: bytes, node: str, *, min_deregister: float) -> tuple[Service, 
         port=form.get("Port", 0),
         weights=_weights(form),
         enable_tag_override=form.get("EnableTagOverride", False),
-        native=bool((form.get("Connect") or {}).get("Native")),
+        native=form.get("Connect", {}).get("Native", False),
     )
     forms = [*([form["Check"]] if form.get("Check") else []), *form.get("Checks", [])]
     for item in forms:
@@ -208,6 +209,8 @@ def _validate(form: Mapping[str, Any]) -> None:
         raise bad_request("Invalid check: TTL must be > 0 for TTL checks")
     if form.get("Status") and form["Status"] not in STATUSES:
         raise bad_request("Status for checks must 'passing', 'warning', 'critical'")
+    if form.get("OutputMaxSize", 0) < 0:
+        raise bad_request("Invalid check: MaxOutputMaxSize must be positive")
     if form.get("ScriptArgs"):
         raise refused(
             "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true"
@@ -215,7 +218,7 @@ def _validate(form: Mapping[str, Any]) -> None:
 
 
 def _weights(form: Mapping[str, Any]) -> tuple[int, int]:
-    if not form.get("Weights"):
+    if "Weights" not in form:
         return (1, 1)
     passing, warning = form["Weights"].get("Passing", 0), form["Weights"].get("Warning", 0)
     if passing < 1:
@@ -228,16 +231,21 @@ def _weights(form: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def _tagged(form: Mapping[str, Any], address: str) -> dict[str, Any] | None:
-    tagged = {
-        key: {"Address": item.get("Address", ""), "Port": item.get("Port", 0)}
-        for key, item in form.get("TaggedAddresses", {}).items()
-    }
+    tagged = full_addresses(form) or {}
     family = _family(address)
     if family:
         own = {"Address": address, "Port": form.get("Port", 0)}
         for key in (f"lan_{family}", f"wan_{family}"):
             tagged.setdefault(key, own)
     return tagged or None
+
+
+def full_addresses(form: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tagged addresses of a service, complete; None where there are none."""
+    return {
+        key: {"Address": item.get("Address", ""), "Port": item.get("Port", 0)}
+        for key, item in form.get("TaggedAddresses", {}).items()
+    } or None
 
 
 def _family(address: str) -> str:
@@ -249,7 +257,7 @@ def _family(address: str) -> str:
 
 def _is_any_address(address: str) -> bool:
     try:
-        return ipaddress.ip_address(address).is_unspecified
+        return address == "[::]" or ipaddress.ip_address(address).is_unspecified
     except ValueError:
         return False
 

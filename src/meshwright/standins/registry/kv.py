@@ -10,6 +10,7 @@ lock. Time is an argument.
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ KVS, SESSIONS, TOMBSTONES = "kvs", "sessions", "tombstones"
 MIN_TTL, MAX_TTL = 10 * durations.SECOND, 24 * durations.HOUR
 DEFAULT_LOCK_DELAY = 15 * durations.SECOND
 MAX_LOCK_DELAY = 60 * durations.SECOND
+TOMBSTONE_TTL = 900.0
+"""Seconds for which Consul remembers that a key was deleted."""
 TTL_MULTIPLIER = 2
 """A session lives for up to twice its time to live, as Consul promises no earlier than once."""
 
@@ -88,6 +91,7 @@ class KeyValues:
     _expires: dict[str, float] = field(default_factory=dict)
     _delayed: dict[str, float] = field(default_factory=dict)
     graves: dict[str, int] = field(default_factory=dict)
+    _dug: deque[tuple[float, int]] = field(default_factory=deque)
 
     # -- keys
 
@@ -216,8 +220,18 @@ class KeyValues:
                 self.close(session.id, now)
         for key in [key for key, end in self._delayed.items() if end <= now]:
             del self._delayed[key]
+        self._level_graves(now)
 
     # -- inside
+
+    def _level_graves(self, now: float) -> None:
+        """Forget the indexes of keys that were deleted long ago: keys that come and go leave nothing behind."""
+        last = self.store.last(TOMBSTONES)
+        if self.graves and (not self._dug or self._dug[-1][1] < last):
+            self._dug.append((now, last))
+        while self._dug and now - self._dug[0][0] >= TOMBSTONE_TTL:
+            _, old = self._dug.popleft()
+            self.graves = {key: index for key, index in self.graves.items() if index > old}
 
     def _is_backed(self, session: Session) -> bool:
         checks = [self.catalog.checks.get((session.node, check_id)) for check_id in session.node_checks]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.standins.registry.decode import Field, Many, Named, Struct
 from meshwright.standins.registry.faults import refused
-from meshwright.standins.registry.forms import decode
+from meshwright.standins.registry.forms import ADDRESSES, CONNECT, decode, full_addresses
 from meshwright.standins.registry.rows import CRITICAL, Check, Node, Service
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _CHECK = Struct(
         Field("ServiceName"),
         Field("ServiceTags", Many("string")),
         Field("Type"),
-        Field("Definition", "any"),
+        Field("Definition", Named("any")),
         Field("CreateIndex", "int"),
         Field("ModifyIndex", "int"),
     )
@@ -36,13 +36,13 @@ _SERVICE = Struct(
         Field("Service"),
         Field("Tags", Many("string")),
         Field("Address"),
-        Field("TaggedAddresses", "any"),
+        Field("TaggedAddresses", ADDRESSES),
         Field("Meta", Named("string")),
         Field("Port", "int"),
         Field("Weights", Struct((Field("Passing", "int"), Field("Warning", "int")))),
         Field("EnableTagOverride", "bool"),
         Field("Proxy", "any"),
-        Field("Connect", "any"),
+        Field("Connect", CONNECT),
         Field("CreateIndex", "int"),
         Field("ModifyIndex", "int"),
     )
@@ -63,6 +63,7 @@ _REGISTER = Struct(
         Field("Token"),
     )
 )
+_UUID_LENGTH = 36
 _DEREGISTER = Struct(
     (
         Field("Datacenter"),
@@ -83,11 +84,13 @@ def register(state: State, body: bytes) -> None:
     node = form.get("Node", "")
     if not node:
         raise refused("Must provide node")
+    if len(form.get("ID", "")) not in (0, _UUID_LENGTH):
+        raise refused("Bad node ID: uuid string is wrong length")
     skip = form.get("SkipNodeUpdate", False)
     if not form.get("Address") and not skip:
         raise refused("Must provide address if SkipNodeUpdate is not set")
     service = _service(node, form["Service"]) if form.get("Service") else None
-    checks = [_check(node, item) for item in [*form.get("Checks", []), *([form["Check"]] if form.get("Check") else [])]]
+    checks = [_check(node, item) for item in [*form.get("Checks", []), *([form["Check"]] if "Check" in form else [])]]
     _can_all_be_written(state, node, service, checks)
     state.store.next()
     if not (skip and node in state.catalog.nodes):
@@ -101,6 +104,10 @@ def register(state: State, body: bytes) -> None:
 def _can_all_be_written(state: State, node: str, service: Service | None, checks: list[Check]) -> None:
     """One write: all of it or nothing."""
     for check in checks:
+        if not check.id:
+            raise refused(
+                f'failed inserting check: failed inserting check: object missing primary index on node "{node}"'
+            )
         if check.node != node:
             raise refused(f'check node "{check.node}" does not match node "{node}"')
         is_new = service is not None and check.service_id == service.id
@@ -152,7 +159,7 @@ def _service(node: str, form: dict[str, Any]) -> Service:
         name=name,
         tags=tuple(form.get("Tags", ())),
         address=form.get("Address", ""),
-        tagged_addresses=form.get("TaggedAddresses"),
+        tagged_addresses=full_addresses(form),
         meta=form.get("Meta"),
         port=form.get("Port", 0),
         weights=(weights.get("Passing", 0), weights.get("Warning", 0)) if weights else (1, 1),

@@ -160,9 +160,9 @@ class AgentRoutes:
 
     async def health_by_id(self, request: web.Request) -> web.Response:
         """The aggregated state of one service, also as an HTTP status."""
-        service = self._agent.services.get(request.match_info["id"])
+        service = self._agent.services.get(_id(request, "Bad request: Missing serviceID", status=500))
         if service is None:
-            text = json.dumps(f"ServiceId {request.match_info['id']} not found")
+            text = json.dumps(f"ServiceId {request.match_info['id']} not found") + "\n"
             value = {"AggregatedStatus": CRITICAL, "Service": None, "Checks": None}
             return self._health(request, 404, text, value)
         status, value = health_json(service, self._agent.checks_for(service.id))
@@ -171,6 +171,8 @@ class AgentRoutes:
     async def health_by_name(self, request: web.Request) -> web.Response:
         """The aggregated state of all services of a name: the worst counts."""
         name = request.match_info["name"]
+        if not name:
+            raise Fault(500, "Bad request: Missing service Name")
         found = [service for _, service in sorted(self._agent.services.items()) if service.name == name]
         if not found:
             return self._health(request, 404, f"ServiceName {name} Not Found", [])

@@ -115,12 +115,12 @@ class ConfigRoutes:
 
 
 def _overrides(body: bytes) -> Overrides:
-    if not body.strip():
-        return Overrides()
     try:
         value = parse_json(body)
     except ValueError as error:
         raise bad_request(f"Bad request: Request decoding failed: {error}") from None
+    if value is None:
+        return Overrides()
     if isinstance(value, dict):  # what it does not know it ignores here
         value = {key: item for key, item in value.items() if key.lower() in _OVERRIDES.by_any_key}
     form = weak(value, _OVERRIDES)

@@ -38,7 +38,7 @@ def _by_method(handlers: dict[str, Handler]) -> Handler:
     allowed = ",".join(sorted(handlers))
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        handler = handlers.get("GET" if request.method == "HEAD" else request.method)
+        handler = handlers.get(request.method)
         if request.method == "OPTIONS":
             return web.Response(headers={"Allow": f"OPTIONS,{allowed}"})
         if handler is None:

@@ -105,6 +105,11 @@ class Store:
         """How many wait for something to move."""
         return len({waiter for waiters in self._waiters.values() for waiter in waiters})
 
+    @property
+    def topics(self) -> int:
+        """How many topics have an index of their own."""
+        return len(self._moved)
+
     def has(self, topic: str) -> bool:
         """Whether any write ever moved the topic."""
         return topic in self._moved
