@@ -21,6 +21,9 @@ class Credentials:
 
     def __init__(self, config: ConsulConfig) -> None:
         self._token = config.token or ""
+        if not _is_usable(self._token):
+            problem = Problem("CONSUL_HTTP_TOKEN", "expected printable ASCII")
+            raise BadInputError("the token for Consul", [problem])
         self._file = config.token_file
         self._seen: tuple[int, int] | None = None
         self._basic = ""
@@ -29,8 +32,9 @@ class Credentials:
         if self._file is not None:
             try:
                 self._refresh(self._file)
-            except OSError as error:
-                problem = Problem("CONSUL_HTTP_TOKEN_FILE", f"cannot read {self._file}: {error.strerror}")
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "expected one line of printable ASCII"
+                problem = Problem("CONSUL_HTTP_TOKEN_FILE", f"cannot read {self._file}: {reason}")
                 raise BadInputError("the token for Consul", [problem]) from error
 
     def headers(self) -> dict[str, str]:
@@ -42,12 +46,20 @@ class Credentials:
     def _refresh_if_possible(self, file: Path) -> None:
         try:
             self._refresh(file)
-        except OSError:
+        except (OSError, ValueError):
             return  # being replaced just now, perhaps; the token that we have is as good as none is
 
     def _refresh(self, file: Path) -> None:
         status = file.stat()
         stamp = (status.st_mtime_ns, status.st_size)
         if stamp != self._seen:
-            self._token = file.read_text().strip() or self._token
+            token = file.read_text().strip()
+            if not _is_usable(token):
+                raise ValueError("not a token")
+            self._token = token or self._token
             self._seen = stamp
+
+
+def _is_usable(token: str) -> bool:
+    """Whether it can be sent in a header."""
+    return token.isascii() and (token.isprintable() or not token)

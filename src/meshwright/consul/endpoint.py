@@ -11,6 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from yarl import URL
+
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -53,9 +55,21 @@ def parse_endpoint(config: ConsulConfig) -> Endpoint:
     bare_ipv6 = authority.startswith("[") and authority.endswith("]")
     if colon and not bare_ipv6 and not (host and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 (the highest port)
         raise _bad(config, "expected host:port")
+    if not _is_authority(authority):
+        raise _bad(config, "expected host:port")
     chosen = "https" if config.ssl or scheme == "https" else "http"
     path = f"/{prefix.strip('/')}" if prefix.strip("/") else ""
     return Endpoint(f"{chosen}://{authority}{path}")
+
+
+def _is_authority(text: str) -> bool:
+    """Whether the HTTP client and the resolver will take it: both raise errors of their own where they do not."""
+    try:
+        host = URL(f"http://{text}").host or ""
+        host.encode("idna")
+    except ValueError:
+        return False
+    return bool(host) and not any(character.isspace() for character in text)
 
 
 def tls_context(config: ConsulConfig) -> ssl.SSLContext:

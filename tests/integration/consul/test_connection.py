@@ -118,6 +118,33 @@ async def test_a_token_file_that_cannot_be_read_is_named(tmp_path):
         Consul(ConsulConfig(token_file=tmp_path / "absent"))
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"two\nlines", "\u00e9".encode()])
+async def test_a_token_file_that_holds_no_token_is_named_and_never_takes_the_place_of_one(
+    recorder, fake, tmp_path, content
+):
+    file = tmp_path / "token"
+    file.write_bytes(content)
+    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_TOKEN_FILE: cannot read .*token: expected one line"):
+        Consul(ConsulConfig(token_file=file))
+    file.write_text("good")
+    async with Consul(ConsulConfig(address=fake, token_file=file)) as consul:
+        file.write_bytes(content)
+        await consul.leader()
+    assert recorder.requests[-1].headers["X-Consul-Token"] == "good"
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "\u00e9", "a\0"])
+async def test_a_token_that_no_header_can_carry_is_refused(token):
+    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_TOKEN: expected printable ASCII"):
+        Consul(ConsulConfig(token=token))
+
+
+@pytest.mark.parametrize("address", ["a..b:80", "[::1", "[zz]:80", "[::1]]:80", "ho st:80", "x" * 70 + ":80"])
+async def test_an_address_that_is_none_is_refused_before_the_first_request(address):
+    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_ADDR: expected host:port"):
+        Consul(ConsulConfig(address=address))
+
+
 async def test_basic_authentication_is_sent(recorder, fake):
     await leader(ConsulConfig(address=fake, auth="ada:love:lace"))
     expected = base64.b64encode(b"ada:love:lace").decode()
