@@ -7,18 +7,36 @@
 
 A side that cannot be reached leaves its part of `Observed` unknown, and an action that fails is reported in
 `failures` and tried again in the next pass: actions are idempotent, and status says what is meant, not what was done.
+After an action that failed the rest of the pass is left out, for the order of actions matters.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from meshwright.errors import MeshwrightError
+from meshwright.rollout.decide import decide, demands, farewell, wanted_apis
+from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
+from meshwright.rollout.observed import Observed
 
 if TYPE_CHECKING:
-    from meshwright.rollout.decision import Decision
+    from collections.abc import Awaitable
+
+    from meshwright.rollout.decision import Action, Decision
+    from meshwright.rollout.observed import ApiUse, Measurement
     from meshwright.rollout.ports import Announcer, Measurements, Traffic, Workloads
     from meshwright.rollout.spec import Rollout
     from meshwright.rollout.status import Status
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+AGAIN = 1.0
+"""Seconds to the next pass where something failed in this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +62,8 @@ class Outcome:
     @property
     def requeue_after(self) -> float | None:
         """Seconds until the next pass; soon, where something failed."""
-        raise NotImplementedError
+        wait = self.decision.requeue_after
+        return min(wait or AGAIN, AGAIN) if self.failures else wait
 
 
 class Engine:
@@ -60,12 +79,79 @@ class Engine:
 
     async def step(self, rollout: Rollout, status: Status, now: float) -> Outcome:
         """Observe, decide and act once. Raises nothing for sides that are away."""
-        raise NotImplementedError(rollout, status, now)
+        failures: list[Failure] = []
+        observed = await self._observe(rollout, status, now, failures)
+        decision = decide(rollout, status, observed, now)
+        await self._act(rollout, decision, failures)
+        return Outcome(decision, tuple(failures))
 
     async def announce(self, rollout: Rollout, outcome: Outcome) -> None:
         """Tell events and spans, after the status was written."""
-        raise NotImplementedError(rollout, outcome)
+        decision = outcome.decision
+        try:
+            if decision.events:
+                await self._announcer.events(rollout, decision.events)
+            if decision.spans:
+                await self._announcer.spans(rollout, decision.spans)
+        except MeshwrightError as error:
+            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
 
     async def leave(self, rollout: Rollout, status: Status) -> Outcome:
-        """The resource is being deleted: restore or leave the traffic rules."""
-        raise NotImplementedError(rollout, status)
+        """The resource is being deleted: restore or leave the traffic rules. With failures: to be called again."""
+        failures: list[Failure] = []
+        decision = farewell(rollout, status)
+        await self._act(rollout, decision, failures)
+        return Outcome(decision, tuple(failures))
+
+    async def _observe(self, rollout: Rollout, status: Status, now: float, failures: list[Failure]) -> Observed:
+        workloads, traffic, (measurements, callers) = await asyncio.gather(
+            _tried("observing workloads", self._workloads.observe(rollout), failures),
+            _tried("observing traffic", self._traffic.observe(rollout), failures),
+            self._figures(rollout, status, now, failures),
+        )
+        return Observed(workloads, traffic, measurements, callers)
+
+    async def _figures(
+        self, rollout: Rollout, status: Status, now: float, failures: list[Failure]
+    ) -> tuple[tuple[Measurement, ...], tuple[ApiUse, ...] | None]:
+        asked = demands(rollout, status, now)
+        apis = wanted_apis(rollout, status, datetime.fromtimestamp(now, UTC).date().isoformat())
+        measurements: tuple[Measurement, ...] | None = ()
+        callers: tuple[ApiUse, ...] | None = None
+        if asked:
+            measurements = await _tried("measuring", self._measurements.measure(rollout, asked), failures)
+        if apis:
+            seconds = rollout.analysis.window
+            callers = await _tried("finding callers", self._measurements.callers(rollout, apis, seconds), failures)
+        if measurements is None:
+            measurements = tuple(demand.answer(None, error="could not be measured") for demand in asked)
+        return measurements, callers
+
+    async def _act(self, rollout: Rollout, decision: Decision, failures: list[Failure]) -> None:
+        for action in decision.actions:
+            try:
+                await self._do(rollout, action)
+            except MeshwrightError as error:
+                failures.append(Failure(f"{type(action).__name__}", error))
+                return
+
+    async def _do(self, rollout: Rollout, action: Action) -> None:
+        match action:
+            case EnsureVersion():
+                await self._workloads.ensure(rollout, action.version, action.replicas)
+            case ScaleVersion():
+                await self._workloads.scale(rollout, action.version, action.replicas)
+            case DeleteVersion():
+                await self._workloads.delete(rollout, action.version)
+            case SetTraffic():
+                await self._traffic.route(rollout, action.routing)
+            case ReleaseTraffic():
+                await self._traffic.release(rollout)
+
+
+async def _tried(what: str, doing: Awaitable[T], failures: list[Failure]) -> T | None:
+    try:
+        return await doing
+    except MeshwrightError as error:
+        failures.append(Failure(what, error))
+        return None

@@ -39,6 +39,11 @@ class Demand:
     metric: Metric
     version: str
     seconds: float
+    run: str = "background"
+    """The analysis that wants it."""
+
+    def answer(self, value: float | None, *, calls: float | None = None, error: str = "") -> Measurement:
+        return Measurement(self.metric.name, self.version, value, calls, error, self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Measurement:
     """The calls that it is made of; None where the source does not know (a custom query)."""
     error: str = ""
     """Why there is no value, when the source is at fault rather than the lack of calls."""
+    run: str = "background"
 
 
 @dataclass(frozen=True, slots=True, order=True)

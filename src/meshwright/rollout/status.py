@@ -6,15 +6,14 @@ seconds here, rounded to milliseconds, and RFC 3339 text in the JSON (`meshwrigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from meshwright.rollout.vocabulary import ConditionType, Phase, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from meshwright.rollout.routing import Routing
+    from meshwright.rollout.spec import SetCanaryScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class Status:
     """The share of calls that the target is meant to have now, in per cent."""
     canary_replicas: int = 0
     """How many instances the target is meant to have now."""
-    canary_scale: Mapping[str, Any] | None = field(default=None, hash=False)
+    canary_scale: SetCanaryScale | None = None
     """The last `setCanaryScale`, in force until the next."""
     routing: Routing | None = None
     """What Consul is meant to say."""

@@ -1,0 +1,115 @@
+"""The working copy of one pass: what `decide`'s parts read and add to. It never outlives the call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from meshwright.rollout import plan
+from meshwright.rollout.decision import Decision, Event
+from meshwright.rollout.observed import TrafficState
+from meshwright.rollout.routing import WHOLE, HeaderRoute, Routing
+from meshwright.rollout.vocabulary import EventType, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.rollout.decision import Action, FinishedSpan
+    from meshwright.rollout.observed import Observed, Workload
+    from meshwright.rollout.spec import Rollout, Step
+    from meshwright.rollout.status import Status
+    from meshwright.rollout.vocabulary import Reason
+
+ACTIVE = frozenset({Phase.PROGRESSING, Phase.PAUSED})
+"""The phases in which a canary is under way."""
+
+
+@dataclass(slots=True)
+class Turn:
+    rollout: Rollout
+    status: Status
+    observed: Observed
+    now: float
+    before: Status
+    """As it was when the pass began."""
+    actions: list[Action] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    spans: list[FinishedSpan] = field(default_factory=list)
+    wakes: list[float] = field(default_factory=list)
+    """Moments at which something is due."""
+
+    def set(self, **changes: Any) -> None:
+        self.status = replace(self.status, **changes)
+
+    def enter(self, phase: Phase, reason: Reason, message: str) -> None:
+        self.set(phase=phase, reason=reason.value, message=message)
+
+    def tell(self, reason: Reason, message: str, kind: EventType = EventType.NORMAL) -> None:
+        self.events.append(Event(kind, reason.value, message))
+
+    def warn(self, reason: Reason, message: str) -> None:
+        self.tell(reason, message, EventType.WARNING)
+
+    def wake_in(self, seconds: float) -> None:
+        self.wakes.append(self.now + seconds)
+
+    def decided(self) -> Decision:
+        wait = max(0.1, min(self.wakes) - self.now) if self.wakes else None
+        return Decision(self.status, tuple(self.actions), tuple(self.events), tuple(self.spans), wait)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return plan.steps(self.rollout, skip=self.status.skip_steps)
+
+    @property
+    def traffic(self) -> TrafficState:
+        return self.observed.traffic or TrafficState()
+
+    @property
+    def workloads(self) -> Mapping[str, Workload]:
+        return self.observed.workloads or {}
+
+    def healthy(self, version: str) -> int:
+        return self.traffic.healthy.get(version, 0)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status.phase in ACTIVE
+
+    @property
+    def needed(self) -> int:
+        """The instances that the target is meant to have: enough for the weight it is to get and for what it has."""
+        present = self.traffic.routing.weight(self.status.target) if self.traffic.routing else 0
+        return max(
+            plan.instances(self.rollout, self.status.canary_scale, weight) for weight in (self.status.weight, present)
+        )
+
+    @property
+    def is_canary_ready(self) -> bool:
+        return self.healthy(self.status.target) >= self.needed
+
+    @property
+    def has_arrived(self) -> bool:
+        """Whether Consul says what it is meant to say."""
+        return self.status.routing is not None and self.traffic.routing == self.status.routing
+
+    @property
+    def is_canary_called(self) -> bool:
+        return self.traffic.routing is not None and self.status.target in self.traffic.routing.versions
+
+
+def with_weight(stable: str, target: str, weight: int, routes: tuple[HeaderRoute, ...]) -> Routing:
+    """So much to the target, the rest to the stable version."""
+    shares = {stable: WHOLE - weight, target: weight}
+    return Routing({version: share for version, share in shares.items() if share}, routes)
+
+
+def attainable(routing: Routing, healthy: Mapping[str, int], stable: str) -> Routing | None:
+    """What can be set of `routing` now: nothing goes to a version without a healthy instance. None: nothing at all."""
+    well = {version for version, count in healthy.items() if count}
+    routes = tuple(route for route in routing.header_routes if route.version in well)
+    if set(routing.weights) <= well:
+        return Routing(routing.weights, routes)
+    if stable in well:
+        return Routing({stable: WHOLE}, routes)
+    return None
