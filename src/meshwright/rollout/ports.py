@@ -58,8 +58,8 @@ class Measurements(Protocol):
     async def measure(self, rollout: Rollout, demands: Sequence[Demand]) -> tuple[Measurement, ...]:
         """One answer to each demand; a source that does not answer is an answer with `error`."""
 
-    async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...]:
-        """Who called these APIs of the service within the last seconds."""
+    async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
+        """Who called these APIs of the service within the last seconds; None while that is not known yet."""
 
 
 class Announcer(Protocol):

@@ -1,0 +1,77 @@
+"""`Traffic` on Consul: health by version from the catalog, the routing from and to the config entries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from meshwright.consul import ConsulError
+from meshwright.errors import MeshwrightError
+from meshwright.rollout import weights
+from meshwright.rollout.observed import TrafficState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from meshwright.consul import Consul
+    from meshwright.rollout.routing import Routing
+    from meshwright.rollout.spec import Rollout
+
+_ROUNDS = 8
+"""Subsets, entries, tidying: three without interference."""
+
+
+class ContestedError(MeshwrightError):
+    """Others kept changing the same entries."""
+
+
+class ConsulTraffic:
+    """`meshwright.rollout.ports.Traffic` on one Consul."""
+
+    def __init__(self, consul: Consul) -> None:
+        self._consul = consul
+
+    async def observe(self, rollout: Rollout) -> TrafficState:
+        """What is healthy, and what the entries say now."""
+        instances, entries = await asyncio.gather(
+            self._consul.instances(rollout.service, passing=True), self._entries(rollout)
+        )
+        entries.check_owner()
+        healthy = Counter(instance.version for instance in instances.value)
+        return TrafficState(dict(healthy), weights.read(entries))
+
+    async def route(self, rollout: Rollout, routing: Routing) -> None:
+        """Make the entries say it, keeping what others wrote in them."""
+        await self._converge(rollout, lambda entries: weights.writes(entries, routing))
+
+    async def release(self, rollout: Rollout) -> None:
+        """Take this rollout's part out of the entries."""
+        await self._converge(rollout, weights.release)
+
+    async def _entries(self, rollout: Rollout) -> weights.Entries:
+        found = await asyncio.gather(*(self._consul.config_entry(kind, rollout.service) for kind in weights.KINDS))
+        owner = f"{rollout.namespace}/{rollout.name}"
+        return weights.Entries(rollout.service, owner, dict(zip(weights.KINDS, found, strict=True)))
+
+    async def _converge(self, rollout: Rollout, step: Callable[[weights.Entries], tuple[weights.Write, ...]]) -> None:
+        """Write what can be written and look again, until nothing is left; an entry that moved is read anew."""
+        for _ in range(_ROUNDS):
+            pending = step(await self._entries(rollout))
+            if not pending:
+                return
+            for write in pending:
+                try:
+                    if not await self._write(write):
+                        break
+                except ConsulError:
+                    if not write.is_tidying:
+                        raise
+                    return
+        raise ContestedError(f"the config entries of {rollout.service} keep changing under the rollout's hands")
+
+    async def _write(self, write: weights.Write) -> bool:
+        if write.entry is None:
+            await self._consul.delete_config_entry(write.kind, write.name)
+            return True
+        return await self._consul.put_config_entry(write.entry, cas=write.cas)

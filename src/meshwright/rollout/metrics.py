@@ -1,0 +1,208 @@
+"""Figures of calls, from the pages that Prometheus would scrape, or as queries for Prometheus. Pure.
+
+A page holds counters since a process began. What happened within a window is the difference of two pages of the same
+instance: a counter that is less than before was reset by a restart and counts from zero, one that was not there
+before began at zero. The first page of an instance tells only of a process that began within the window.
+
+Failures are the server's fault by status code; health checks, reflection and the admin services are no calls. The
+quantile is PromQL's `histogram_quantile`: linear within a bucket, the last finite bound beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshwright.rollout.vocabulary import MetricKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meshwright.rollout.observed import Demand
+
+CALLS = "grpc_requests_total"
+BUCKETS = "grpc_request_duration_seconds_bucket"
+HTTP_CALLS = "http_requests_total"
+STARTED = "process_start_time_seconds"
+NO_CALLS = ("grpc.health.", "grpc.reflection.", "grpc.channelz.", "grpc.admin.", "envoy.")
+"""What the methods begin with that are not the service's own."""
+
+_LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([^ ]+)")
+_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
+_ESCAPED = re.compile(r"\\(.)")
+
+Series = tuple[str, tuple[tuple[str, str], ...]]
+"""A metric's name and its labels, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One instance's counters at one moment."""
+
+    at: float
+    counters: Mapping[Series, float] = field(default_factory=dict)
+    started: float | None = None
+    """When the process began, if it says so."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Calls of one version within a window."""
+
+    by_status: dict[str, float] = field(default_factory=dict)
+    buckets: dict[float, float] = field(default_factory=dict)
+    """Cumulative, by upper bound in seconds."""
+
+    @property
+    def calls(self) -> float:
+        return sum(self.by_status.values())
+
+    def success_rate(self, failure_codes: Iterable[str]) -> float | None:
+        """The share of calls that did not fail; None without calls."""
+        calls = self.calls
+        failures = sum(self.by_status.get(code, 0.0) for code in failure_codes)
+        return None if calls <= 0 else 1.0 - failures / calls
+
+    def quantile(self, share: float) -> float | None:
+        """As PromQL's histogram_quantile; None without calls."""
+        bounds = sorted(self.buckets)
+        total = self.buckets[bounds[-1]] if bounds else 0.0
+        if total <= 0:
+            return None
+        rank = share * total
+        below, lower = 0.0, 0.0
+        for bound in bounds:
+            count = self.buckets[bound]
+            if count >= rank:
+                if math.isinf(bound):
+                    return lower
+                inside = count - below
+                return bound if inside <= 0 else lower + (bound - lower) * (rank - below) / inside
+            below, lower = count, bound
+        return lower
+
+
+def parse_page(text: str, at: float) -> Page:
+    """The counters of calls on a /metrics page; whatever else is there is passed over."""
+    counters: dict[Series, float] = {}
+    started = None
+    for line in text.splitlines():
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        name, labels, value = match.groups()
+        if name == STARTED:
+            started = _number(value)
+        elif name in (CALLS, BUCKETS, HTTP_CALLS):
+            number = _number(value)
+            if number is not None:
+                counters[name, _labels(labels or "")] = number
+    return Page(at, counters, started)
+
+
+def _labels(text: str) -> tuple[tuple[str, str], ...]:
+    found = ((name, _ESCAPED.sub(_unescaped, value)) for name, value in _LABEL.findall(text))
+    return tuple(sorted(found))
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return "\n" if match.group(1) == "n" else match.group(1)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def increase(before: Page | None, after: Page, since: float) -> dict[Series, float]:
+    """What was counted between two pages of an instance, or since `since` where there is no earlier page."""
+    if before is None:
+        began_within = after.started is not None and after.started >= since
+        return dict(after.counters) if began_within else {}
+    restarted = before.started is not None and after.started is not None and after.started > before.started
+    found = {}
+    for series, value in after.counters.items():
+        base = 0.0 if restarted else before.counters.get(series, 0.0)
+        found[series] = value - base if value >= base else value
+    return found
+
+
+def window(increases: Iterable[Mapping[Series, float]], service: str, version: str) -> Window:
+    """The calls that a version of a service has answered, over all instances."""
+    found = Window()
+    for counted in increases:
+        for (name, pairs), value in counted.items():
+            labels = dict(pairs)
+            if not _is_served(labels, service, version):
+                continue
+            if name == CALLS:
+                status = labels.get("status", "")
+                found.by_status[status] = found.by_status.get(status, 0.0) + value
+            elif name == BUCKETS:
+                bound = _bound(labels.get("le", ""))
+                found.buckets[bound] = found.buckets.get(bound, 0.0) + value
+    return found
+
+
+def _bound(text: str) -> float:
+    return math.inf if text in ("+Inf", "Inf", "") else float(text)
+
+
+def _is_served(labels: Mapping[str, str], service: str, version: str) -> bool:
+    mine = labels.get("service") == service and labels.get("version") == version
+    return mine and labels.get("side", "server") == "server" and not _is_no_call(labels.get("method", ""))
+
+
+def _is_no_call(method: str) -> bool:
+    return method.removeprefix("/").startswith(NO_CALLS)
+
+
+def used_apis(counted: Mapping[Series, float], service: str, apis: Iterable[str]) -> dict[str, float]:
+    """Calls to each API of a service that one instance has made, or (REST) the service's own HTTP side has taken."""
+    found: dict[str, float] = {}
+    asked = tuple(apis)
+    for (name, pairs), value in counted.items():
+        labels = dict(pairs)
+        if value <= 0 or labels.get("service") != service:
+            continue
+        for api in asked:
+            if _uses(name, labels, api):
+                found[api] = found.get(api, 0.0) + value
+    return found
+
+
+def _uses(name: str, labels: Mapping[str, str], api: str) -> bool:
+    if api.startswith("/"):
+        route = labels.get("route", "")
+        return name == HTTP_CALLS and (route == api or route.startswith(api.rstrip("/") + "/"))
+    called = labels.get("method", "").removeprefix("/").startswith(f"{api}.")
+    return name == CALLS and labels.get("side") == "client" and called
+
+
+def value(demand: Demand, seen: Window) -> float | None:
+    """What a window says to a demand."""
+    if demand.metric.kind is MetricKind.SUCCESS_RATE:
+        return seen.success_rate(demand.metric.failure_codes)
+    return seen.quantile(demand.metric.quantile)
+
+
+def queries(demand: Demand, service: str) -> tuple[str, str]:
+    """PromQL for a demand's value and for its number of calls; the latter is empty for a query of a person's own."""
+    metric, span = demand.metric, f"{max(1, round(demand.seconds))}s"
+    if metric.kind is MetricKind.QUERY:
+        facts = {"service": service, "version": demand.version, "window": span}
+        return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: facts.get(match[1], match[0]), metric.query), ""
+    no_calls = "|".join(prefix.replace(".", "[.]") for prefix in NO_CALLS)
+    labels = f'side="server",service="{service}",version="{demand.version}",method!~"/?({no_calls}).*"'
+    calls = f"sum(increase({CALLS}{{{labels}}}[{span}]))"
+    if metric.kind is MetricKind.LATENCY:
+        rate = f"sum by (le) (rate({BUCKETS}{{{labels}}}[{span}]))"
+        return f"histogram_quantile({metric.quantile}, {rate})", calls
+    codes = "|".join(sorted(metric.failure_codes))
+    failures = f'sum(increase({CALLS}{{{labels},status=~"{codes}"}}[{span}]))'
+    return f"1 - (({failures} or vector(0)) / {calls})", calls
