@@ -34,7 +34,7 @@ $(VENV)/.installed-demo: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt
-	scripts/venv.sh $(PYTHON) $(VENV) demo,dev
+	scripts/venv.sh $(PYTHON) $(VENV) demo,operator,dev
 	touch $@ $(VENV)/.installed-demo
 
 clean:

@@ -28,6 +28,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "call": ("meshwright.cli.call:call", "Call a method of a service, with JSON."),
     "get": ("meshwright.cli.get:get", "Show a service: instances, health, routes, policy, problems."),
     "fault": ("meshwright.cli.fault:fault", "Set and clear faults: aborts and delays."),
+    "rollout": (
+        "meshwright.cli.rollout:rollout",
+        "Move a service from version to version, and back.",
+    ),
     "xds": ("meshwright.cli.xds:xds", "Show the xDS resources that a client of a service receives."),
     "registry": ("meshwright.cli.parts:registry", "Run the dev registry, which speaks Consul's HTTP API."),
     "controlplane": ("meshwright.cli.parts:controlplane", "Run the control plane: Consul in, xDS out."),
@@ -66,6 +70,14 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; exits the process."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def kubectl_main() -> None:
+    """`kubectl meshwright ...`: the same command line, with rollouts of the cluster that kubectl reaches."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["rollout"]:
+        arguments.insert(1, "--cluster")
+    main(arguments)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -126,6 +126,9 @@ class Screen:
             self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
         self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")
 
+    def note(self, rollout: str, text: str, *, warning: bool) -> None:
+        self._instance(f"~{rollout}", f"~{rollout}", self._style(text, "yellow" if warning else "cyan", bold=True))
+
     def stopping(self) -> None:
         self._say("\nStopping, in order. Ctrl-C again ends everything at once.")
 

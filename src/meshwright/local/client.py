@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local.logfiles import last_lines
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 5.0
 _SCALE_PATIENCE = 3600.0
+_DELETE_PATIENCE = 30.0
 _OK = 200
 
 
@@ -101,6 +102,25 @@ class Running:
             return  # the `up` ended in the middle of an answer that has no other end
         finally:
             response.close()
+
+    def rollouts(self) -> list[dict[str, Any]]:
+        """Every rollout: the resource as it stands, status included."""
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/rollouts")
+        return found
+
+    def apply_rollout(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Create or change a rollout. The answer: the `rollout`, and `notices` of what a laptop passes over."""
+        answer: dict[str, Any] = self._ask("POST", "/v1/rollouts", document)
+        return answer
+
+    def patch_rollout(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a merge patch (RFC 7396) to the resource; returns it."""
+        found: dict[str, Any] = self._ask("PATCH", f"/v1/rollouts/{quote(name)}", patch)
+        return found
+
+    def delete_rollout(self, name: str) -> None:
+        """Delete the rollout; its traffic rules go, or stay, as its `onDelete` says."""
+        self._ask("DELETE", f"/v1/rollouts/{quote(name)}", patience=_DELETE_PATIENCE)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = _PATIENCE) -> Any:
         with self._send(method, path, body, patience) as response:

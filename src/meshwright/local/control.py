@@ -4,6 +4,9 @@
     GET  /v1/logs?of=<name>&lines=<n>&follow=1      JSON lines {"instance", "line"}, oldest first
     POST /v1/kill   {"instance", "signal"}
     POST /v1/scale  {"service", "replicas", "version"}   answers when the new instances are ready
+    GET  /v1/rollouts                               every rollout, as a resource with its status
+    POST /v1/rollouts  <a VersionedRollout>         creates or changes it: {"rollout", "notices"}
+    PATCH, DELETE /v1/rollouts/<name>               a merge patch (RFC 7396); the traffic rules go with it
 
 An error is `{"error": "<text for a person>"}` with a status of 400 or 500.
 """
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
+    from meshwright.local.desk import RolloutDesk
     from meshwright.local.supervisor import Supervisor
 
 _CONSUL_PATIENCE = 1.0
@@ -36,7 +40,7 @@ _QUEUE = 10_000
 
 
 @contextlib.asynccontextmanager
-async def serving(supervisor: Supervisor, path: Path) -> AsyncIterator[None]:
+async def serving(supervisor: Supervisor, path: Path, desk: RolloutDesk) -> AsyncIterator[None]:
     """Serve the control API on that socket for as long as the context lasts."""
     api = _Api(supervisor)
     app = web.Application(middlewares=[_say_errors])
@@ -44,6 +48,7 @@ async def serving(supervisor: Supervisor, path: Path) -> AsyncIterator[None]:
     app.router.add_get("/v1/logs", api.logs)
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/scale", api.scale)
+    app.router.add_routes(_RolloutApi(desk).routes())
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local path, as below
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
@@ -145,6 +150,34 @@ class _Api:
                     worst[state.instance] = state.health.value
             return worst
         return {}
+
+
+class _RolloutApi:
+    def __init__(self, desk: RolloutDesk) -> None:
+        self._desk = desk
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/rollouts", self.list),
+            web.post("/v1/rollouts", self.apply),
+            web.patch("/v1/rollouts/{name}", self.patch),
+            web.delete("/v1/rollouts/{name}", self.delete),
+        ]
+
+    async def list(self, _: web.Request) -> web.Response:
+        return web.json_response((await self._desk.open()).documents())
+
+    async def apply(self, request: web.Request) -> web.Response:
+        rollout, notices = (await self._desk.open()).apply(await request.json())
+        return web.json_response({"rollout": rollout, "notices": notices})
+
+    async def patch(self, request: web.Request) -> web.Response:
+        rollouts = await self._desk.open()
+        return web.json_response(rollouts.patch(request.match_info["name"], await request.json()))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        await (await self._desk.open()).delete(request.match_info["name"])
+        return web.json_response({})
 
 
 def _names(status: Any) -> tuple[str, str, str]:

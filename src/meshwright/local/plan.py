@@ -38,6 +38,8 @@ class Seat:
     process: str
     number: int
     version: str
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables of this version alone; what the topology and `up` itself say wins over them."""
 
     @property
     def instance(self) -> str:
@@ -73,6 +75,8 @@ class Plan:
     """What placeholders stand for."""
     environment: Mapping[str, str]
     """What every child finds in its environment."""
+    mesh: frozenset[str] = frozenset()
+    """The names of those variables by which a child finds the mesh."""
     hints: tuple[Hint, ...] = ()
 
     def process(self, name: str) -> Process:
@@ -115,6 +119,7 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
         ports=ports,
         values=values,
         environment={**choices.environment, "PYTHONUNBUFFERED": "1", **mesh},
+        mesh=frozenset(mesh),
     )
     return replace(plan, hints=_checked(plan))
 
@@ -151,7 +156,12 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
         port=port,
         ports=ports,
         argv=tuple(fill(part) for part in argv),
-        environment={**outer, **identity, **{name: fill(text) for name, text in written.items()}},
+        environment={
+            **outer,
+            **{name: text for name, text in seat.environment if name not in plan.mesh},
+            **identity,
+            **{name: fill(text) for name, text in written.items()},
+        },
     )
 
 

@@ -12,7 +12,7 @@ from meshwright.local.plan import Seat
 from meshwright.local.topology import PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from meshwright.local.plan import Plan
     from meshwright.local.topology import Process
@@ -35,8 +35,18 @@ def initial(plan: Plan) -> list[Seat]:
     ]
 
 
-def scale(plan: Plan, seats: Collection[Seat], name: str, replicas: int, version: str | None = None) -> Change:
+def scale(
+    plan: Plan,
+    seats: Collection[Seat],
+    name: str,
+    replicas: int,
+    version: str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Change:
     """Have `replicas` instances of the service or process `name`, of that version (default: the topology's).
+
+    `environment`: variables of the new ones.
 
     Other versions of the service stay as they are. New seats take the lowest numbers that are free; those given up
     are the youngest. Raises `BadInputError` for an unknown service and for a second instance on a fixed port.
@@ -53,7 +63,8 @@ def scale(plan: Plan, seats: Collection[Seat], name: str, replicas: int, version
     taken = {seat.number for seat in own}
     numbers = (number for number in count(1) if number not in taken)
     missing = replicas - len(present)
-    return Change(added=tuple(Seat(process.name, next(numbers), wanted) for _ in range(missing)))
+    extra = tuple(sorted((environment or {}).items()))
+    return Change(added=tuple(Seat(process.name, next(numbers), wanted, extra) for _ in range(missing)))
 
 
 def _process(plan: Plan, name: str, version: str | None) -> Process:

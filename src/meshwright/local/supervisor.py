@@ -29,7 +29,7 @@ from meshwright.local.readiness import until_ready
 from meshwright.local.state import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from signal import Signals
 
     from meshwright.local.plan import Plan, Seat
@@ -117,10 +117,12 @@ class Supervisor:
             raise BadInputError("the instance", [Problem(instance, f"does not run: it is {member.state}")])
         member.child.signal(number)
 
-    async def scale(self, name: str, replicas: int, version: str | None = None) -> seating.Change:
+    async def scale(
+        self, name: str, replicas: int, version: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> seating.Change:
         """Have that many instances; returns when the new ones are ready and the others gone."""
         taken = [member.seat for member in self.members.values() if not member.stopping]
-        change = seating.scale(self.plan, taken, name, replicas, version)
+        change = seating.scale(self.plan, taken, name, replicas, version, environment=environment)
         added = [self._add(seat) for seat in change.added]
         removed = [self.members[seat.instance] for seat in change.removed]
         for member in removed:

@@ -37,6 +37,9 @@ class View(Report, Protocol):
     def ready(self, plan: Plan, statuses: list[Status], seconds: float) -> None:
         """Everything is ready."""
 
+    def note(self, rollout: str, text: str, *, warning: bool) -> None:
+        """Something has happened to a rollout."""
+
     def stopping(self) -> None:
         """A signal has come; a second one will end everything at once."""
 
@@ -83,12 +86,15 @@ async def _serve(
     try:
         await asyncio.sleep(0)  # the first processes start, and while they do we import what serves
         from meshwright.local import control  # noqa: PLC0415
+        from meshwright.local.desk import RolloutDesk  # noqa: PLC0415
 
-        async with control.serving(supervisor, folder.socket):
+        desk = RolloutDesk(supervisor, folder.path / "rollouts", view.note)
+        async with desk, control.serving(supervisor, folder.socket, desk):
             await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 starting.result()
                 view.ready(supervisor.plan, supervisor.statuses(), time.monotonic() - began)
+                await desk.resume()
                 either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure]
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if supervisor.failure.done():

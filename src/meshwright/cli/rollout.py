@@ -1,0 +1,254 @@
+"""`meshwright rollout`: rollouts of a running `up`, or with --cluster (and `kubectl meshwright`) of a cluster."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from meshwright.cli import output
+from meshwright.cli.options import json_option
+from meshwright.cli.rolloutdoors import Door, Here, Kubectl
+from meshwright.cli.rolloutview import tree
+from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.rollout import statusjson, verbs
+from meshwright.rollout.parse import parse
+from meshwright.rollout.vocabulary import KIND, Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OVER = {Phase.HEALTHY: 0, Phase.ABORTED: output.FAILED, Phase.INVALID: output.FAILED}
+_LOOK = 0.5
+"""Seconds between two looks."""
+
+
+class NotInTimeError(MeshwrightError):
+    """A rollout had not come to its end when the time was up."""
+
+
+class Where:
+    """The choice of a door, opened by the command that needs it: `lint` needs none."""
+
+    def __init__(self, topology: str, namespace: str, *, cluster: bool) -> None:
+        self._topology = topology
+        self._namespace = namespace
+        self._cluster = cluster
+
+    def open(self) -> Door:
+        return Kubectl(self._namespace) if self._cluster else Here(self._topology)
+
+
+@click.group()
+@click.option("--cluster", is_flag=True, help="On the cluster that kubectl reaches, instead of the `up` here.")
+@click.option("-n", "--namespace", default="", help="With --cluster: the namespace.")
+@click.option("-t", "--topology", default="", metavar="NAME", help="Which `up`, if several run.")
+@click.pass_context
+def rollout(ctx: click.Context, cluster: bool, namespace: str, topology: str) -> None:
+    """Move a service from version to version, and back."""
+    ctx.obj = Where(topology, namespace, cluster=cluster)
+
+
+@rollout.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.pass_obj
+def apply(where: Where, file: Path) -> None:
+    """Create or change the rollouts of a YAML file; `-` is standard input."""
+    door = where.open()
+    for document in _documents(file):
+        parse(document)
+        for notice in door.apply(document):
+            click.echo(f"note: {notice}", err=True)
+        name, spec = document["metadata"]["name"], document["spec"]
+        click.echo(f"rollout {name}: {spec['service']} to version {spec['version']}")
+
+
+@rollout.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+def lint(file: Path) -> None:
+    """Check the rollouts of a YAML file by the rules that the cluster has, without a cluster."""
+    documents = _documents(file)
+    for document in documents:
+        parse(document)
+        click.echo(f"{document['metadata']['name']}: good")
+
+
+@rollout.command()
+@click.argument("name", default="")
+@json_option
+@click.pass_obj
+def get(where: Where, name: str, as_json: bool) -> None:
+    """Show a rollout: its versions, weights, steps and analyses. Without a name, a line for each."""
+    door = where.open()
+    if as_json:
+        output.as_json(door.get(name) if name else door.all())
+    elif name:
+        _show(door.get(name))
+    else:
+        _list(door.all())
+
+
+@rollout.command()
+@click.argument("name")
+@click.pass_obj
+def watch(where: Where, name: str) -> None:
+    """Show a rollout as it goes on, until Ctrl-C."""
+    door = where.open()
+    if sys.stdout.isatty():
+        _watch_live(door, name)
+        return
+    shown: list[tuple[str, str]] = []
+    while True:
+        # The ages of things would make every look a change.
+        lines = tree(door.get(name), now=0.0)
+        if lines != shown:
+            _print(lines)
+            shown = lines
+        time.sleep(_LOOK)
+
+
+@rollout.command()
+@click.argument("name")
+@click.option("--timeout", default=0.0, metavar="SECONDS", help="Wait so long for its end; 0: tell how it is now.")
+@click.pass_obj
+def status(where: Where, name: str, timeout: float) -> int:
+    """Tell how a rollout is, or wait for its end. Exit code 0: promoted; 1: aborted, not valid, or not in time."""
+    door = where.open()
+    until = time.monotonic() + timeout
+    while True:
+        document = door.get(name)
+        found = statusjson.read(document.get("status"))
+        current = found.observed_generation >= document["metadata"].get("generation", 0)
+        over = current and found.phase in _OVER
+        if over or time.monotonic() >= until:
+            click.echo(f"{name}: {found.phase}: {found.message or found.reason}")
+            if not over and timeout:
+                raise NotInTimeError(f"{name} had not come to its end after {timeout:g} s: it is {found.phase}")
+            return _OVER[found.phase] if over else 0
+        time.sleep(_LOOK)
+
+
+@rollout.command()
+@click.argument("name")
+@click.pass_obj
+def pause(where: Where, name: str) -> None:
+    """Stop where it is, until `promote`."""
+    where.open().patch(name, verbs.pause())
+    click.echo(f"{name}: paused")
+
+
+@rollout.command()
+@click.argument("name")
+@click.option("--full", is_flag=True, help="Skip the remaining steps and analyses.")
+@click.pass_obj
+def promote(where: Where, name: str, full: bool) -> None:
+    """Go on: end a pause, or the present step."""
+    door = where.open()
+    door.patch(name, verbs.promote(door.get(name), _token(), full=full))
+    click.echo(f"{name}: {'going straight to the end' if full else 'going on'}")
+
+
+@rollout.command()
+@click.argument("name")
+@click.pass_obj
+def abort(where: Where, name: str) -> None:
+    """Send all calls back to the stable version."""
+    door = where.open()
+    door.patch(name, verbs.abort(door.get(name), _token()))
+    click.echo(f"{name}: all calls go back to the stable version")
+
+
+@rollout.command()
+@click.argument("name")
+@click.pass_obj
+def retry(where: Where, name: str) -> None:
+    """Walk the steps again with the version that was aborted."""
+    door = where.open()
+    door.patch(name, verbs.retry(door.get(name), _token()))
+    click.echo(f"{name}: trying again")
+
+
+@rollout.command()
+@click.argument("name")
+@click.option("--to", "version", default="", metavar="VERSION", help="A version of its history.")
+@click.pass_obj
+def undo(where: Where, name: str, version: str) -> None:
+    """Ask for the version before the present one, or for an earlier one."""
+    door = where.open()
+    patch = verbs.undo(door.get(name), version)
+    door.patch(name, patch)
+    click.echo(f"{name}: back to version {patch['spec']['version']}")
+
+
+@rollout.command("set-version")
+@click.argument("name")
+@click.argument("version")
+@click.pass_obj
+def set_version(where: Where, name: str, version: str) -> None:
+    """Ask for another version."""
+    where.open().patch(name, verbs.set_version(version))
+    click.echo(f"{name}: to version {version}")
+
+
+@rollout.command()
+@click.argument("name")
+@click.pass_obj
+def delete(where: Where, name: str) -> None:
+    """Delete a rollout. The traffic rules go or stay as its onDelete says."""
+    where.open().delete(name)
+    click.echo(f"{name}: deleted")
+
+
+def _token() -> str:
+    """What tells this command from all others."""
+    return secrets.token_hex(4)
+
+
+def _documents(file: Path) -> list[dict[str, Any]]:
+    """The documents of a YAML file; raises `BadInputError` that says where it is not one."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text()
+        found = [document for document in yaml.safe_load_all(text) if document is not None]
+    except OSError as error:
+        raise BadInputError(str(file), [Problem("", error.strerror or str(error))]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInputError(str(file), [Problem("", f"is not YAML: {error}")]) from error
+    if not found or not all(isinstance(document, dict) for document in found):
+        raise BadInputError(str(file), [Problem("", f"expected a {KIND}")])
+    return found
+
+
+def _list(documents: list[dict[str, Any]]) -> None:
+    table = output.table("NAME", "SERVICE", "VERSION", "STABLE", "PHASE", "STEP", ">WEIGHT", "MESSAGE")
+    for document in documents:
+        spec, status = document["spec"], document.get("status") or {}
+        cells = (spec["service"], spec["version"], status.get("stable", ""), status.get("phase", Phase.PENDING.value))
+        weight = str(status.get("weight", 0))
+        message = status.get("message", "")
+        table.add_row(document["metadata"]["name"], *cells, status.get("progress", ""), weight, message)
+    output.console().print(table)
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    _print(tree(document))
+
+
+def _print(lines: list[tuple[str, str]]) -> None:
+    for text, colour in lines:
+        click.echo(click.style(text, fg=colour or None))
+
+
+def _watch_live(door: Door, name: str) -> None:
+    from rich.live import Live  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    with Live(console=output.console(), auto_refresh=False) as live:
+        while True:
+            lines = [Text(text, style=colour) for text, colour in tree(door.get(name))]
+            live.update(Text("\n").join(lines), refresh=True)
+            time.sleep(_LOOK)

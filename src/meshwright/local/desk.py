@@ -1,0 +1,75 @@
+"""Where a running `up` keeps its rollouts: opened when somebody asks for one, because most never do.
+
+The engine needs a connection to Consul, a tracer and half a second of imports; an `up` without rollouts has none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from meshwright.errors import BadInputError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Protocol, Self
+
+    from meshwright.local.rollouts import Rollouts
+    from meshwright.local.supervisor import Supervisor
+
+    class Say(Protocol):
+        """Tells a person what happened to a rollout."""
+
+        def __call__(self, rollout: str, text: str, *, warning: bool) -> None: ...
+
+
+class RolloutDesk:
+    """The rollouts of one `up`, kept in `folder`. An async context manager."""
+
+    def __init__(self, supervisor: Supervisor, folder: Path, say: Say) -> None:
+        self._supervisor = supervisor
+        self._folder = folder
+        self._say = say
+        self._stack = contextlib.AsyncExitStack()
+        self._opening = asyncio.Lock()
+        self._rollouts: Rollouts | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def resume(self) -> None:
+        """Go on with the rollouts of an earlier run, if there are any."""
+        if self._folder.is_dir() and any(self._folder.glob("*.json")) and self._supervisor.plan.registry.address:
+            await self.open()
+
+    async def open(self) -> Rollouts:
+        """The rollouts; raises `BadInputError` where the topology has no registry."""
+        async with self._opening:
+            if self._rollouts is None:
+                self._rollouts = await self._make()
+            return self._rollouts
+
+    async def _make(self) -> Rollouts:
+        # Imports that cost more than the rest of the supervisor together.
+        from meshwright.config import ConsulConfig, ServiceConfig, adopt, load  # noqa: PLC0415
+        from meshwright.consul import Consul  # noqa: PLC0415
+        from meshwright.local.rollouts import Announcements, Rollouts  # noqa: PLC0415
+        from meshwright.rollout.spanexport import Traces  # noqa: PLC0415
+        from meshwright.telemetry import Telemetry  # noqa: PLC0415
+
+        plan = self._supervisor.plan
+        if not plan.registry.address:
+            what = "a rollout needs a registry, and this topology has none"
+            raise BadInputError("the rollout", [Problem("mesh.registry", what)])
+        adopt({name: plan.environment[name] for name in plan.mesh})
+        telemetry = Telemetry(load(ServiceConfig, service="meshwright-rollouts"))
+        self._stack.push_async_callback(telemetry.close)
+        consul = await self._stack.enter_async_context(Consul(load(ConsulConfig)))
+        jaeger = f"http://127.0.0.1:{plan.ports['traces']}" if plan.traces.dev else ""
+        announcements = Announcements(self._say, Traces(telemetry, jaeger))
+        rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, announcements)
+        return await self._stack.enter_async_context(rollouts)

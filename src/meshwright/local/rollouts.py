@@ -1,0 +1,194 @@
+"""Rollouts on a running `up`: the same resource, the same engine, with processes for pods.
+
+Each rollout is a file `<state>/rollouts/<name>.json`, the resource as a cluster would keep it, status included, written
+whole after each change. An `up` that starts again goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import BadInputError, Problem, UnreachableError
+from meshwright.local.versions import Versions, environment
+from meshwright.rollout import statusjson, verbs
+from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
+from meshwright.rollout.engine import Engine
+from meshwright.rollout.figures import Figures
+from meshwright.rollout.following import Follower
+from meshwright.rollout.parse import parse, refuse_change
+from meshwright.rollout.vocabulary import API_VERSION, KIND, EventType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import Self
+
+    from meshwright.consul import Consul
+    from meshwright.local.desk import Say
+    from meshwright.local.supervisor import Supervisor
+    from meshwright.rollout.decision import Event, FinishedSpan
+    from meshwright.rollout.spanexport import Traces
+    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.status import Status
+    from meshwright.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+
+class Announcements:
+    """`Announcer` for a terminal."""
+
+    def __init__(self, say: Say, traces: Traces) -> None:
+        self._say = say
+        self._traces = traces
+
+    async def events(self, rollout: Rollout, events: Sequence[Event]) -> None:
+        for event in events:
+            self._say(rollout.name, f"{event.reason}: {event.message}", warning=event.type is EventType.WARNING)
+
+    async def spans(self, rollout: Rollout, spans: Sequence[FinishedSpan]) -> None:
+        await self._traces.tell(rollout, spans)
+
+
+class Rollouts:
+    """All rollouts of one `up`. An async context manager."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        folder: Path,
+        consul: Consul,
+        telemetry: Telemetry,
+        announcements: Announcements,
+    ) -> None:
+        self._supervisor = supervisor
+        self._folder = folder
+        self._versions = Versions(supervisor)
+        self._measurements = ConsulMeasurements(consul)
+        self._engine = Engine(self._versions, ConsulTraffic(consul), self._measurements, announcements)
+        self._figures = Figures(telemetry.metrics.registry)
+        self._documents: dict[str, dict[str, Any]] = {}
+        self._followers: dict[str, Follower] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                document = json.loads(path.read_text())
+                self._documents[path.stem] = document
+                self._follow(path.stem)
+            except (ValueError, KeyError, TypeError) as error:
+                log.warning("%s is not a rollout and is left alone: %s", path, error)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await self._versions.close()
+
+    def documents(self) -> list[dict[str, Any]]:
+        return [self._documents[name] for name in sorted(self._documents)]
+
+    def apply(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Create or replace a rollout's spec; returns the resource and notices. Raises `BadInputError`."""
+        rollout = parse(document)
+        self._check(rollout)
+        before = self._documents.get(rollout.name)
+        if before is not None:
+            refuse_change(parse(before), rollout)
+        _, notices = environment(rollout.template or {})
+        if rollout.workload_ref is not None:
+            notices.append("workloadRef is passed over here: the topology says what runs")
+        metadata = {**document["metadata"], "namespace": document["metadata"].get("namespace", "default")}
+        old = (before or {}).get("metadata", {})
+        metadata["uid"] = old.get("uid") or str(uuid.uuid4())
+        same = before is not None and before["spec"] == document["spec"]
+        metadata["generation"] = old.get("generation", 0) + (0 if same else 1)
+        made = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": dict(document["spec"])}
+        if before is not None and "status" in before:
+            made["status"] = before["status"]
+        self._keep(rollout.name, made)
+        return made, notices
+
+    def patch(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
+        before = self._known(name)
+        changed = verbs.merged(before, {key: value for key, value in patch.items() if key != "status"})
+        refuse_change(parse(before), parse(changed))
+        if changed["spec"] != before["spec"]:
+            changed["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        self._keep(name, changed)
+        return dict(changed)
+
+    async def delete(self, name: str) -> None:
+        """Restore or leave the traffic rules, and forget the rollout; its processes stay as they are."""
+        self._known(name)
+        if not await self._followers[name].leave():
+            raise UnreachableError(
+                f"the traffic rules of {name} could not be restored: Consul does not answer; try again"
+            )
+        self._tasks.pop(name).cancel()
+        del self._followers[name], self._documents[name]
+        (self._folder / f"{name}.json").unlink(missing_ok=True)
+
+    def wake(self) -> None:
+        """Something has changed among the processes."""
+        for follower in self._followers.values():
+            follower.wake()
+
+    def _check(self, rollout: Rollout) -> None:
+        """What is right on a cluster and cannot work here."""
+        services = {process.service: process for process in self._supervisor.plan.topology.processes}
+        process = services.get(rollout.service)
+        problems = []
+        if process is None:
+            known = ", ".join(sorted(services))
+            problems.append(Problem("spec.service", f"nothing of that name is up; there are {known}"))
+        elif process.port:
+            what = f"{process.name} has the fixed port {process.port}, so that it can have one instance only"
+            problems.append(Problem("spec.service", what))
+        problems += [
+            Problem("spec.service", f"rollout {other['metadata']['name']} has this service already")
+            for other in self._documents.values()
+            if other["metadata"]["name"] != rollout.name and other["spec"]["service"] == rollout.service
+        ]
+        if problems:
+            raise BadInputError(f"{KIND} {rollout.name}", problems)
+
+    def _known(self, name: str) -> dict[str, Any]:
+        if name not in self._documents:
+            known = ", ".join(sorted(self._documents)) or "none"
+            raise BadInputError("the rollout", [Problem(name, f"no such rollout; there are {known}")])
+        return self._documents[name]
+
+    def _keep(self, name: str, document: dict[str, Any]) -> None:
+        self._documents[name] = document
+        self._store(name)
+        if name in self._followers:
+            self._followers[name].offer(document)
+        else:
+            self._follow(name)
+
+    def _follow(self, name: str) -> None:
+        async def write(status: Status) -> bool:
+            if name not in self._documents:
+                return False
+            self._documents[name] = {**self._documents[name], "status": statusjson.write(status)}
+            self._store(name)
+            return True
+
+        follower = Follower(self._engine, self._documents[name], write, self._figures)
+        self._followers[name] = follower
+        self._tasks[name] = asyncio.create_task(follower.run(), name=f"rollout {name}")
+
+    def _store(self, name: str) -> None:
+        path = self._folder / f"{name}.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(self._documents[name], indent=2))
+        fresh.replace(path)

@@ -1,0 +1,166 @@
+"""Following one rollout through its life: the loop around the engine that every shell runs.
+
+A shell says what the resource is now (`offer`), when to look again (`wake`), and how to write a status. The loop holds
+the status between passes, because what a shell reads back may be older than what it wrote. It takes the status that the
+resource came with once, at its start: that is what makes a restart a continuation.
+
+A resource that is not valid is permanent: its status says why, and nothing is tried again until it changes. A side that
+is away is temporary: the next pass comes soon.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.rollout import statusjson
+from meshwright.rollout.parse import parse, refuse_change
+from meshwright.rollout.status import Condition, Status
+from meshwright.rollout.vocabulary import ConditionType, Phase, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from meshwright.rollout.engine import Engine
+    from meshwright.rollout.figures import Figures
+    from meshwright.rollout.spec import Rollout
+
+log = logging.getLogger(__name__)
+
+SOON = 1.0
+"""Seconds until the next try when a status could not be written."""
+
+
+class Follower:
+    """One rollout. `write` stores a status; it returns False where the resource is gone."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        document: Mapping[str, Any],
+        write: Callable[[Status], Awaitable[bool]],
+        figures: Figures,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.document = document
+        self.status = statusjson.read(document.get("status") or {})
+        self.rollout: Rollout | None = None
+        """The last valid form of the resource."""
+        self.pass_began: float | None = None
+        """When the pass that is running began, on the monotonic clock; None between passes."""
+        self._engine = engine
+        self._write = write
+        self._figures = figures
+        self._clock = clock
+        self._woken = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._left = False
+
+    def offer(self, document: Mapping[str, Any]) -> None:
+        """The resource as it is now."""
+        self.document = document
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Something that the rollout depends on has changed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Pass after pass, until cancelled or until the resource is gone."""
+        while True:
+            self._woken.clear()
+            async with self._turn:
+                if self._left:
+                    return
+                self.pass_began = time.monotonic()
+                try:
+                    delay = await self._pass()
+                finally:
+                    self.pass_began = None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), delay)
+
+    async def leave(self) -> bool:
+        """The resource is being deleted: say farewell once, after the pass that is running. False: try again later."""
+        async with self._turn:
+            self._left = True
+            self._woken.set()
+            rollout = self._parsed() or self.rollout
+            if rollout is None:  # it was never valid, so nothing was ever done for it
+                return True
+            outcome = await self._engine.leave(rollout, self.status)
+            for failure in outcome.failures:
+                log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+            if outcome.failures:
+                return False
+            await self._engine.announce(rollout, outcome)
+            self._figures.forget(rollout.namespace, rollout.name)
+            return True
+
+    async def _pass(self) -> float | None:
+        """One pass; returns the seconds until the next, None: when something changes."""
+        try:
+            rollout = parse(self.document)
+            if self.rollout is not None:
+                refuse_change(self.rollout, rollout)
+        except BadInputError as error:
+            return await self._refuse(error)
+        self.rollout = rollout
+        before = self.status
+        outcome = await self._engine.step(rollout, before, self._clock())
+        for failure in outcome.failures:
+            log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+            self._figures.failed(rollout)
+        if not await self._store(outcome.status):
+            return SOON
+        self._figures.note(rollout, before, outcome.status)
+        await self._engine.announce(rollout, outcome)
+        return outcome.requeue_after
+
+    def _parsed(self) -> Rollout | None:
+        try:
+            return parse(self.document)
+        except BadInputError:
+            return None
+
+    async def _refuse(self, error: BadInputError) -> float | None:
+        log.warning("%s", error)
+        generation = int((self.document.get("metadata") or {}).get("generation") or 0)
+        written = await self._store(refused(self.status, error, generation, self._clock()))
+        return None if written else SOON
+
+    async def _store(self, status: Status) -> bool:
+        """Write the status where it differs; False where it could not be written."""
+        if status == self.status:
+            return True
+        try:
+            if not await self._write(status):
+                self._left = True
+        except MeshwrightError as error:
+            log.warning("the status could not be written, the pass is repeated: %s", error)
+            return False
+        self.status = status
+        return True
+
+
+def refused(status: Status, error: BadInputError, generation: int, now: float) -> Status:
+    """The status of a resource that is not valid: what ran before goes on running, and the message names the fields."""
+    message = "; ".join(map(str, error.problems))
+    reason = Reason.INVALID_SPEC.value
+    before = status.condition(ConditionType.PROGRESSING)
+    since = before.since if before is not None and not before.status else now
+    condition = Condition(ConditionType.PROGRESSING, status=False, reason=reason, message=message, since=since)
+    others = tuple(item for item in status.conditions if item.type is not ConditionType.PROGRESSING)
+    return replace(
+        status,
+        observed_generation=generation,
+        phase=Phase.INVALID,
+        reason=reason,
+        message=message,
+        conditions=(*others, replace(condition, generation=generation)),
+    )

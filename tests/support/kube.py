@@ -1,0 +1,266 @@
+"""A Kubernetes API for operator tests: kmock's emulator with what kopf needs stamped on, and pods that are made up.
+
+What it cannot show: garbage collection by owner, server-side apply, the CRD's schema and CEL rules, PUT, admission. The
+end-to-end tests on a real cluster show these.
+
+`Pods` plays kubelet and the Deployment controller: each Deployment's replicas become instances in the real Consul, with
+a metrics page of which the test decides what it says, and the Deployment's status follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import kmock
+import yaml
+from aiohttp import web
+from lightkube import KubeConfig
+
+from meshwright import http
+from meshwright.consul import Consul, Registration
+from meshwright.model import Address, InstanceId, ServiceName
+from meshwright.rollout.vocabulary import GROUP, PLURAL
+from meshwright_operator.deployments import VERSION_ANNOTATION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+ROLLOUTS = kmock.resource(f"{GROUP}/v1alpha1/{PLURAL}")
+DEPLOYMENTS = kmock.resource("apps/v1/deployments")
+EVENTS = kmock.resource("v1/events")
+NAMESPACE = "demo"
+
+
+@attrs.define(kw_only=True)
+class Emulator(kmock.KubernetesEmulator):
+    """kmock's, with uid, resourceVersion and generation as a real API server gives them."""
+
+    away: bool = False
+    _versions: Any = attrs.field(factory=lambda: itertools.count(1), init=False)
+
+    async def _handle(self, request: Any) -> Any:
+        if self.away:
+            return web.json_response({"kind": "Status", "code": 503, "message": "the test says so"}, status=503)
+        data = request.data
+        if request.resource is not None and isinstance(data, dict):
+            metadata = data.setdefault("metadata", {}) or {}
+            data["metadata"] = metadata
+            if request.action == kmock.action.CREATE:
+                name = metadata.get("name") or f"{metadata.get('generateName', 'x-')}{uuid.uuid4().hex[:6]}"
+                fresh = {"name": name, "uid": str(uuid.uuid4()), "generation": 1, "namespace": request.namespace}
+                metadata.update({key: value for key, value in fresh.items() if not metadata.get(key)})
+                metadata["creationTimestamp"] = "2026-01-01T00:00:00Z"
+            elif request.action == kmock.action.UPDATE and "spec" in data and request.subresource is None:
+                known = self._objects[request.resource, request.namespace, request.name]
+                metadata["generation"] = known["metadata"].get("generation", 1) + 1
+            if request.action in {kmock.action.CREATE, kmock.action.UPDATE}:
+                metadata["resourceVersion"] = str(next(self._versions))
+        return await super()._handle(request)
+
+
+class Kube:
+    """The emulator, reached as a test reaches a cluster."""
+
+    def __init__(self, emulator: Emulator, address: str, folder: Path) -> None:
+        self.emulator = emulator
+        self.address = address
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(address)))
+
+    @property
+    def config(self) -> KubeConfig:
+        return KubeConfig.from_server(self.address)
+
+    def rollout(self, name: str) -> dict[str, Any]:
+        return json.loads(json.dumps(dict(self.emulator.objects[ROLLOUTS, NAMESPACE, name].raw)))
+
+    def status(self, name: str) -> dict[str, Any]:
+        return self.rollout(name).get("status") or {}
+
+    def exists(self, resource: Any, name: str) -> bool:
+        key = (resource, NAMESPACE, name)
+        return key in self.emulator.objects and not self.emulator.objects[key].deleted
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: json.loads(json.dumps(dict(item.raw)))
+            for (resource, namespace, name), item in self.emulator.objects.items()
+            if resource == DEPLOYMENTS and namespace == NAMESPACE and not item.deleted
+        }
+
+    def events(self) -> list[tuple[str, str]]:
+        """(reason, message) of each Event."""
+        return [
+            (item["reason"], item["message"])
+            for (resource, _, _), item in self.emulator.objects.items()
+            if resource == EVENTS
+        ]
+
+    async def create(self, document: dict[str, Any]) -> None:
+        path = f"/apis/{GROUP}/v1alpha1/namespaces/{NAMESPACE}/{PLURAL}"
+        response = await self.emulator.post(path, json=document)
+        assert response.status < 300, await response.text()
+
+    async def patch(self, name: str, patch: dict[str, Any]) -> None:
+        path = f"/apis/{GROUP}/v1alpha1/namespaces/{NAMESPACE}/{PLURAL}/{name}"
+        response = await self.emulator.patch(
+            path, data=json.dumps(patch), headers={"Content-Type": "application/merge-patch+json"}
+        )
+        assert response.status < 300, await response.text()
+
+    async def patch_deployment(self, name: str, patch: dict[str, Any], sub: str = "") -> None:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}{sub}"
+        response = await self.emulator.patch(
+            path, data=json.dumps(patch), headers={"Content-Type": "application/merge-patch+json"}
+        )
+        assert response.status < 300, await response.text()
+
+    async def delete(self, name: str) -> None:
+        await self.emulator.delete(f"/apis/{GROUP}/v1alpha1/namespaces/{NAMESPACE}/{PLURAL}/{name}")
+
+
+def _kubeconfig(address: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "clusters": [{"name": "test", "cluster": {"server": address}}],
+        "users": [{"name": "test", "user": {"token": "test"}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": NAMESPACE}}],
+    }
+
+
+@contextlib.asynccontextmanager
+async def kube(folder: Path) -> AsyncIterator[Kube]:
+    """An API server that knows rollouts, Deployments and Events, and holds none."""
+    emulator = Emulator()
+    emulator.resources[ROLLOUTS] = _info("VersionedRollout", "versionedrollout", {"status", "scale"})
+    emulator.resources[DEPLOYMENTS] = _info("Deployment", "deployment", {"status", "scale"})
+    emulator.resources[EVENTS] = _info("Event", "event", set())
+    emulator.resources[kmock.resource("v1/namespaces")] = _info("Namespace", "namespace", set(), namespaced=False)
+    async with emulator, kmock.Server(emulator) as server:
+        yield Kube(emulator, str(server.url).rstrip("/"), folder)
+
+
+def _info(kind: str, singular: str, subresources: set[str], *, namespaced: bool = True) -> dict[str, Any]:
+    verbs = {"get", "list", "watch", "create", "patch", "delete", "update"}
+    return {
+        "kind": kind,
+        "singular": singular,
+        "verbs": verbs,
+        "subresources": subresources,
+        "namespaced": namespaced,
+    }
+
+
+@dataclass
+class Traffic:
+    """What a version's instances say of the calls that they answered."""
+
+    ok: float = 0.0
+    failed: float = 0.0
+    rate: float = 20.0
+    """Calls per second and instance, while the version is reached."""
+    failing: float = 0.0
+    """The share that fails."""
+
+
+@dataclass
+class Pods:
+    """The pods of all Deployments, as instances in Consul."""
+
+    cluster: Kube
+    consul: Consul
+    service: str
+    traffic: dict[str, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
+    broken: set[str] = field(default_factory=set)
+    """Versions whose pods never become ready."""
+    instances: dict[str, list[Registration]] = field(default_factory=dict)
+    stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _ports: dict[str, int] = field(default_factory=dict)
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    async def _metrics_port(self, version: str) -> int:
+        """Where the instances of a version are scraped."""
+        if version not in self._ports:
+
+            async def page(_: web.Request) -> web.Response:
+                return self._page(version)
+
+            app = web.Application()
+            app.router.add_get("/metrics", page)
+            address = await self.stack.enter_async_context(http.serving(app, "127.0.0.1", 0))
+            self._ports[version] = address.port
+        return self._ports[version]
+
+    def _page(self, version: str) -> web.Response:
+        """The metrics of one instance; instances of one version say the same."""
+        counts = self.traffic[version]
+        lines = [
+            f'grpc_requests_total{{side="server",service="{self.service}",version="{version}",'
+            f'method="demo.user.v1.UserService/GetUser",status="{status}"}} {count}'
+            for status, count in (("OK", counts.ok), ("INTERNAL", counts.failed))
+        ]
+        return web.Response(text="# TYPE grpc_requests_total counter\n" + "\n".join(lines) + "\n")
+
+    async def keep(self) -> None:
+        """Have as many instances as each Deployment asks for, for ever."""
+        while True:
+            for counts in self.traffic.values():
+                counts.ok += counts.rate * (1 - counts.failing) * 0.1
+                counts.failed += counts.rate * counts.failing * 0.1
+            if not self.cluster.emulator.away:
+                await self._reconcile()
+            await asyncio.sleep(0.1)
+
+    async def _reconcile(self) -> None:
+        found = self.cluster.deployments()
+        for name in self.instances.keys() - found.keys():
+            for registration in self.instances.pop(name):
+                await self.consul.deregister(registration.id)
+        for name, item in found.items():
+            version = item["metadata"]["annotations"].get(VERSION_ANNOTATION, "0")
+            wanted = 0 if version in self.broken else item["spec"].get("replicas", 1)
+            mine = self.instances.setdefault(name, [])
+            while len(mine) > wanted:
+                await self.consul.deregister(mine.pop().id)
+            while len(mine) < wanted:
+                registration = await self._start(name, version)
+                mine.append(registration)
+            if (item.get("status") or {}).get("readyReplicas", 0) != len(mine):
+                await self.cluster.patch_deployment(name, {"status": {"readyReplicas": len(mine)}}, "/status")
+
+    async def _start(self, name: str, version: str) -> Registration:
+        number = next(self._numbers)
+        registration = Registration(
+            id=InstanceId(f"{name}-{number}"),
+            service=ServiceName(self.service),
+            address=Address("127.0.0.1", 20000 + number),
+            meta={"version": version, "metrics_port": str(await self._metrics_port(version))},
+            grpc_check=None,
+        )
+        await self.consul.register(registration)
+        return registration
+
+
+@contextlib.asynccontextmanager
+async def pods(cluster: Kube, consul: Consul, service: str) -> AsyncIterator[Pods]:
+    """Pods for as long as the context lasts."""
+    made = Pods(cluster, consul, service)
+    async with made.stack:
+        keeping = asyncio.create_task(made.keep())
+        try:
+            yield made
+        finally:
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
