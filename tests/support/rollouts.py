@@ -1,0 +1,155 @@
+"""A world for rollouts: workloads, Consul and callers, simulated; time passes when told to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import UnreachableError
+from meshwright.rollout.decide import decide, demands
+from meshwright.rollout.decision import (
+    Decision,
+    DeleteVersion,
+    EnsureVersion,
+    Event,
+    FinishedSpan,
+    ReleaseTraffic,
+    ScaleVersion,
+    SetTraffic,
+)
+from meshwright.rollout.observed import ApiUse, Demand, Measurement, Observed, TrafficState, Workload
+from meshwright.rollout.parse import parse
+from meshwright.rollout.status import Status
+from meshwright.rollout.statusjson import read, write
+from meshwright.rollout.vocabulary import MetricKind
+
+if TYPE_CHECKING:
+    from meshwright.rollout.routing import Routing
+    from meshwright.rollout.spec import Rollout
+
+START = 1_800_000_000.0
+STEPS: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {"duration": "10s"}}, {"setWeight": 50}]
+
+
+def document(version: str = "1.0.0", *, steps: list[dict[str, Any]] | None = None, **spec: Any) -> dict[str, Any]:
+    """A resource; `steps` of a canary unless `spec` has a strategy."""
+    strategy = {"canary": {"steps": STEPS if steps is None else steps, "scaleDownDelay": "30s"}}
+    template = {"spec": {"containers": [{"name": "user", "image": "user"}]}}
+    base = {"service": "user", "version": version, "replicas": 4, "template": template, "strategy": strategy}
+    return {
+        "apiVersion": "meshwright.dev/v1alpha1",
+        "kind": "VersionedRollout",
+        "metadata": {"name": "user", "namespace": "shop", "uid": "u-1", "generation": 1},
+        "spec": base | spec,
+    }
+
+
+def rollout(version: str = "1.0.0", *, steps: list[dict[str, Any]] | None = None, **spec: Any) -> Rollout:
+    return parse(document(version, steps=steps, **spec))
+
+
+@dataclass
+class World:
+    """Obeys actions, starts instances as time passes, answers demands; `bad` versions fail, `dead` ones never start."""
+
+    asked: Rollout
+    status: Status = field(default_factory=Status)
+    now: float = START
+    desired: dict[str, int] = field(default_factory=dict)
+    healthy: dict[str, int] = field(default_factory=dict)
+    routing: Routing | None = None
+    bad: set[str] = field(default_factory=set)
+    dead: set[str] = field(default_factory=set)
+    consul_away: bool = False
+    silent: bool = False
+    """Nobody calls."""
+    callers: tuple[ApiUse, ...] | None = ()
+    events: list[Event] = field(default_factory=list)
+    spans: list[FinishedSpan] = field(default_factory=list)
+    actions: list[Any] = field(default_factory=list)
+    set_traffic: list[tuple[Routing, dict[str, int]]] = field(default_factory=list)
+
+    def ask(self, version: str | None = None, **changes: Any) -> None:
+        self.asked = replace(self.asked, version=version or self.asked.version, **changes)
+
+    def observe(self) -> Observed:
+        traffic = None if self.consul_away else TrafficState(dict(self.healthy), self.routing)
+        workloads = {
+            version: Workload(version, count, self.healthy.get(version, 0)) for version, count in self.desired.items()
+        }
+        wanted = demands(self.asked, self.status, self.now)
+        return Observed(workloads, traffic, tuple(map(self.answer, wanted)), self.callers)
+
+    def answer(self, demand: Demand) -> Measurement:
+        called = self.routing is not None and demand.version in self.routing.versions
+        if self.silent or not called or not self.healthy.get(demand.version):
+            return demand.answer(None, calls=0.0)
+        is_bad = demand.version in self.bad
+        if demand.metric.kind is MetricKind.SUCCESS_RATE:
+            return demand.answer(0.0 if is_bad else 1.0, calls=100.0)
+        return demand.answer(5.0 if is_bad else 0.1, calls=100.0)
+
+    def decide(self) -> Decision:
+        return decide(self.asked, self.status, self.observe(), self.now)
+
+    def act(self, action: Any) -> None:
+        self.actions.append(action)
+        match action:
+            case EnsureVersion():
+                self.desired[action.version] = action.replicas
+            case ScaleVersion() if action.version in self.desired:
+                self.desired[action.version] = action.replicas
+            case DeleteVersion():
+                self.desired.pop(action.version, None)
+            case SetTraffic():
+                self.set_traffic.append((action.routing, dict(self.healthy)))
+                self.routing = action.routing
+            case ReleaseTraffic():
+                self.routing = None
+
+    def step(self, *, done: int | None = None, writes: bool = True) -> Decision:
+        """One pass. A crash: only `done` actions happen, and the status is not written."""
+        decision = self.decide()
+        for action in decision.actions[:done]:
+            if self.consul_away and isinstance(action, SetTraffic):
+                raise UnreachableError("Consul is away")
+            self.act(action)
+        if writes:
+            self.status = read(write(decision.status))
+            assert self.status == decision.status, "a status survives its JSON"
+            self.events += decision.events
+            self.spans += decision.spans
+        return decision
+
+    def settle_instances(self) -> None:
+        """What was asked to run runs, or is gone."""
+        for version in set(self.desired) | set(self.healthy):
+            wanted = self.desired.get(version, 0)
+            self.healthy[version] = 0 if version in self.dead else wanted
+
+    def run(self, seconds: float) -> World:
+        """Pass after pass, as the decisions ask for it."""
+        end = self.now + seconds
+        while self.now < end:
+            decision = self.step()
+            assert decision.requeue_after is not None
+            self.now = round(self.now + min(decision.requeue_after, 1.0), 3)
+            self.settle_instances()
+        return self
+
+    @property
+    def weights(self) -> dict[str, int]:
+        return dict(self.routing.weights) if self.routing else {}
+
+    def reasons(self) -> list[str]:
+        return [event.reason for event in self.events]
+
+
+def stable_world(version: str = "1.0.0", **spec: Any) -> World:
+    """A world in which `version` is stable."""
+    world = World(rollout(version, **spec)).run(10)
+    assert world.status.stable == version
+    world.events.clear()
+    world.actions.clear()
+    world.spans.clear()
+    return world
