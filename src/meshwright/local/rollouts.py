@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, Problem, UnreachableError
@@ -20,7 +22,8 @@ from meshwright.rollout.engine import Engine
 from meshwright.rollout.figures import Figures
 from meshwright.rollout.following import Follower
 from meshwright.rollout.parse import parse, refuse_change
-from meshwright.rollout.vocabulary import API_VERSION, KIND, EventType
+from meshwright.rollout.status import Promotion, Status
+from meshwright.rollout.vocabulary import API_VERSION, KIND, EventType, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +36,6 @@ if TYPE_CHECKING:
     from meshwright.rollout.decision import Event, FinishedSpan
     from meshwright.rollout.spanexport import Traces
     from meshwright.rollout.spec import Rollout
-    from meshwright.rollout.status import Status
     from meshwright.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -111,8 +113,9 @@ class Rollouts:
         same = before is not None and before["spec"] == document["spec"]
         metadata["generation"] = old.get("generation", 0) + (0 if same else 1)
         made = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": dict(document["spec"])}
-        if before is not None and "status" in before:
-            made["status"] = before["status"]
+        status = before.get("status") if before is not None else self._adopted(rollout)
+        if status:
+            made["status"] = status
         self._keep(rollout.name, made)
         return made, notices
 
@@ -141,6 +144,17 @@ class Rollouts:
         """Something has changed among the processes."""
         for follower in self._followers.values():
             follower.wake()
+
+    def _adopted(self, rollout: Rollout) -> dict[str, Any]:
+        """The status that a new rollout begins with: the version that runs already is the stable one."""
+        seats = [member.seat for member in self._supervisor.members.values() if not member.stopping]
+        processes = {process.name for process in self._supervisor.plan.processes if process.service == rollout.service}
+        running = Counter(seat.version for seat in seats if seat.process in processes)
+        if not running:
+            return {}
+        version, _ = running.most_common(1)[0]
+        promoted = (Promotion(version, time.time()),)
+        return statusjson.write(Status(phase=Phase.HEALTHY, stable=version, target=version, history=promoted))
 
     def _check(self, rollout: Rollout) -> None:
         """What is right on a cluster and cannot work here."""

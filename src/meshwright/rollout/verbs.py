@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import MeshwrightError
 from meshwright.rollout import statusjson
-from meshwright.rollout.vocabulary import COMMAND_ANNOTATION, KIND, Phase, Verb
+from meshwright.rollout.vocabulary import COMMAND_ANNOTATION, Phase, Verb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class NotNowError(MeshwrightError):
+    """The verb makes no sense for a rollout that stands where this one does."""
 
 
 def command(verb: Verb, token: str) -> dict[str, Any]:
@@ -27,7 +31,7 @@ def pause() -> dict[str, Any]:
 
 
 def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str, Any]:
-    """Go on; with `full` straight to the end. Refuses a rollout that has nothing left to promote."""
+    """Go on; with `full` straight to the end. Raises `NotNowError` where nothing is left to promote."""
     status = statusjson.read(document.get("status"))
     if status.phase in {Phase.HEALTHY, Phase.ABORTED} and not document["spec"].get("paused"):
         hint = "; `retry` walks its steps again" if status.phase is Phase.ABORTED else ""
@@ -84,5 +88,5 @@ def merged(document: Any, patch: Any) -> Any:
     return result
 
 
-def _refusal(document: Mapping[str, Any], text: str) -> BadInputError:
-    return BadInputError(f"{KIND} {document['metadata']['name']}", [Problem("", text)])
+def _refusal(document: Mapping[str, Any], text: str) -> NotNowError:
+    return NotNowError(f"rollout {document['metadata']['name']}: {text}")
