@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,8 @@ from support.rollouts import World, rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.slow
 
 VERSIONS = ("1.0.0", "2.0.0", "3.0.0")
 _MATCH = [{"header": "x-tester", "exact": "yes"}]
