@@ -11,7 +11,7 @@ laptop refuses them (`strict`). And the description of a string with a pattern c
 
 from __future__ import annotations
 
-from meshwright.rollout.schemaanalysis import HEADER_MATCH, analysis
+from meshwright.rollout.schemaanalysis import HEADER_MATCH, spec_analysis, step_analysis
 from meshwright.rollout.schemaparts import (
     DATE,
     LABEL,
@@ -27,7 +27,7 @@ from meshwright.rollout.schemaparts import (
     whole,
 )
 
-_STEP_ANALYSIS = analysis("Measure until there is a verdict; the rest is as in spec.analysis.", whole_spec=False)
+_STEP_ANALYSIS = step_analysis("Measure until there is a verdict; the rest is as in spec.analysis.")
 
 _STEP = obj(
     "One step; exactly one key.",
@@ -88,8 +88,8 @@ _STRATEGY = obj(
                     },
                     ["match"],
                 ),
-                "prePromotionAnalysis": analysis("Must pass before the calls move.", whole_spec=False),
-                "postPromotionAnalysis": analysis("Must pass after the calls moved.", whole_spec=False),
+                "prePromotionAnalysis": step_analysis("Must pass before the calls move."),
+                "postPromotionAnalysis": step_analysis("Must pass after the calls moved."),
                 "autoPromotion": flag("False: wait for a person before the calls move.", default=True),
                 "scaleDownDelay": span(
                     "how long the version before keeps its instances after a promotion", default="30s"
@@ -180,7 +180,7 @@ SPEC = obj(
         ),
         "paused": flag("Stand still: calls and instances stay as they are until it is false.", default=False),
         "strategy": _STRATEGY,
-        "analysis": analysis("How figures become a verdict.", whole_spec=True),
+        "analysis": spec_analysis("How figures become a verdict."),
         "progressDeadlineSeconds": whole("Seconds without progress until it aborts.", 1, 86_400, default=600),
         "revisionHistoryLimit": whole("Promoted versions that are remembered.", 0, 100, default=5),
         "rollbackWindow": obj(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from meshwright.rollout.schemaparts import (
     ADDRESS,
     HEADER,
@@ -84,70 +82,62 @@ _METRIC = obj(
     ],
 )
 
-DEFAULT_METRICS = [{"name": "success-rate", "successRate": {}, "minimum": 0.95}]
+
+def step_analysis(description: str) -> Schema:
+    """An analysis within a strategy: it says only what differs from `spec.analysis`, and has that one's source."""
+    return obj(description, _measuring({}), rules=_MEASURING_RULES)
 
 
-def analysis(description: str, *, whole_spec: bool) -> Schema:
-    """`spec.analysis` has all defaults, and the source; the analyses of steps say only what differs from it."""
-
-    def default(value: Any) -> Schema:
-        return {"default": value} if whole_spec else {}
-
-    properties = {
-        "interval": span("how often it measures, at least 1s", **default("2s")),
-        "window": span("how far a measurement looks back", **default("30s")),
-        "count": whole("Measurements that make an analysis step pass.", 1, 10_000, **default(5)),
-        "failureLimit": whole("Failed measurements that are tolerated.", 0, 10_000, **default(1)),
-        "inconclusiveLimit": whole(
-            "Inconclusive measurements in a row that are tolerated; one more pauses the rollout.",
-            0,
-            100_000,
-            **default(30),
-        ),
-        "minimumCalls": whole("With fewer calls a measurement is inconclusive.", 1, 1_000_000, **default(5)),
-        "metrics": many(
-            "All of them must pass.",
-            _METRIC,
-            10,
-            minItems=1,
-            **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-            **default(DEFAULT_METRICS),
-        ),
+def spec_analysis(description: str) -> Schema:
+    """`spec.analysis`: with all defaults, and the source."""
+    background = flag("Whether it also runs while the steps are walked and the canary can be called.", default=True)
+    source = {
+        "type": "string",
+        "enum": ["scrape", "prometheus"],
+        "default": "scrape",
+        "description": "Where figures come from: the instances that Consul lists, or Prometheus.",
     }
-    rules = [
-        rule("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"),
-        rule(
-            "!has(self.interval) || !has(self.window) || duration(self.window) >= duration(self.interval)",
-            "window must not be shorter than interval",
-        ),
-    ]
-    if whole_spec:
-        properties = {
-            "background": flag(
-                "Whether it also runs while the steps are walked and the canary can be called.", default=True
-            ),
-            **properties,
-            "source": {
-                "type": "string",
-                "enum": ["scrape", "prometheus"],
-                "default": "scrape",
-                "description": "Where figures come from: the instances that Consul lists, or Prometheus.",
-            },
-            "prometheus": obj(
-                "The Prometheus server.",
-                {"address": text("an address such as http://prometheus:9090", 512, ADDRESS)},
-                ["address"],
-            ),
-        }
-        rules += [
-            rule(
-                "self.source != 'prometheus' || has(self.prometheus)",
-                "source prometheus needs prometheus.address",
-            ),
-            rule(
-                "self.source == 'prometheus' || self.metrics.all(metric, !has(metric.query))",
-                "a query needs source prometheus",
-            ),
-        ]
-    more: Schema = {"default": {}} if whole_spec else {}
-    return obj(description, properties, rules=rules, **more)
+    address = text("an address such as http://prometheus:9090", 512, ADDRESS)
+    prometheus = obj("The Prometheus server.", {"address": address}, ["address"])
+    properties = {"background": background, **_measuring(DEFAULTS), "source": source, "prometheus": prometheus}
+    return obj(description, properties, rules=[*_MEASURING_RULES, *_SOURCE_RULES], default={})
+
+
+DEFAULTS: Schema = {
+    "interval": "2s",
+    "window": "30s",
+    "count": 5,
+    "failureLimit": 1,
+    "inconclusiveLimit": 30,
+    "minimumCalls": 5,
+    "metrics": [{"name": "success-rate", "successRate": {}, "minimum": 0.95}],
+}
+_MEASURING_RULES = [
+    rule("!has(self.interval) || duration(self.interval) >= duration('1s')", "interval must be at least 1s"),
+    rule(
+        "!has(self.interval) || !has(self.window) || duration(self.window) >= duration(self.interval)",
+        "window must not be shorter than interval",
+    ),
+]
+_SOURCE_RULES = [
+    rule("self.source != 'prometheus' || has(self.prometheus)", "source prometheus needs prometheus.address"),
+    rule(
+        "self.source == 'prometheus' || self.metrics.all(metric, !has(metric.query))",
+        "a query needs source prometheus",
+    ),
+]
+
+
+def _measuring(defaults: Schema) -> Schema:
+    inconclusive = "Inconclusive measurements in a row that are tolerated; one more pauses the rollout."
+    as_map: Schema = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    found = {
+        "interval": span("how often it measures, at least 1s"),
+        "window": span("how far a measurement looks back"),
+        "count": whole("Measurements that make an analysis step pass.", 1, 10_000),
+        "failureLimit": whole("Failed measurements that are tolerated.", 0, 10_000),
+        "inconclusiveLimit": whole(inconclusive, 0, 100_000),
+        "minimumCalls": whole("With fewer calls a measurement is inconclusive.", 1, 1_000_000),
+        "metrics": many("All of them must pass.", _METRIC, 10, minItems=1, **as_map),
+    }
+    return {name: part | ({"default": defaults[name]} if name in defaults else {}) for name, part in found.items()}

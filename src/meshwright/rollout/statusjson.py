@@ -120,9 +120,14 @@ def _made(kind: Any, document: Any) -> Any:
     changes: dict[str, Any] = {}
     for one in fields(kind):
         key = _name(kind, one.name)
-        if key in document and document[key] is not None:
+        if key in document and document[key] is not None and _is_known(_INNER.get((kind, one.name)), document[key]):
             changes[one.name] = _value(kind, one.name, document[key])
     return kind(**changes)
+
+
+def _is_known(inner: type | None, value: Any) -> bool:
+    """Whether a word is one of ours: another version may have written others."""
+    return inner is None or not issubclass(inner, Enum) or value in {one.value for one in inner}
 
 
 def _value(owner: type, name: str, value: Any) -> Any:
