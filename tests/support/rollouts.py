@@ -63,6 +63,8 @@ class World:
     consul_away: bool = False
     silent: bool = False
     """Nobody calls."""
+    source_away: bool = False
+    """Figures cannot be had."""
     callers: tuple[ApiUse, ...] | None = ()
     events: list[Event] = field(default_factory=list)
     spans: list[FinishedSpan] = field(default_factory=list)
@@ -81,6 +83,8 @@ class World:
         return Observed(workloads, traffic, tuple(map(self.answer, wanted)), self.callers)
 
     def answer(self, demand: Demand) -> Measurement:
+        if self.source_away:
+            return demand.answer(None, error="the source is away")
         called = self.routing is not None and demand.version in self.routing.versions
         if self.silent or not called or not self.healthy.get(demand.version):
             return demand.answer(None, calls=0.0)

@@ -5,7 +5,8 @@ window. With too few calls it says nothing: in the background that is passed ove
 in an analysis step it counts as inconclusive. A source that does not answer is inconclusive in both.
 
 Failures of a step's analysis add up. In the background, which may run for days over windows that overlap, they must
-come in a row.
+come in a row; and it goes on while the rollout waits for a person because of it: a canary that begins to fail then is
+aborted all the same.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ def measure(
     """The run after one more measurement of (canary, stable); unchanged where `measurements` hold nothing for it."""
     canary, stable = versions
     mine = {(found.metric, found.version): found for found in measurements if found.run == run.name}
-    if not mine or run.verdict is not Verdict.RUNNING:
+    goes_on = run.verdict is Verdict.RUNNING or (run.name == BACKGROUND and run.verdict is Verdict.INCONCLUSIVE)
+    if not mine or not goes_on:
         return run
+    run = replace(run, verdict=Verdict.RUNNING, message="")
     figures = tuple(
         _figure(metric, analysis, mine.get((metric.name, canary)), mine.get((metric.name, stable)))
         for metric in analysis.metrics

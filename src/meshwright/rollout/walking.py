@@ -134,7 +134,7 @@ def measured(turn: Turn, asked: Analysis, name: str) -> AnalysisRun:
         transitions.abort(turn, Reason.ANALYSIS_FAILED, f"{name}: {run.message}")
     elif run.verdict is Verdict.INCONCLUSIVE:
         transitions.pause(turn, Reason.INCONCLUSIVE, f"{name}: {run.message or 'no verdict'}; promote or abort")
-    elif run.verdict is Verdict.RUNNING:
+    if run.verdict in (Verdict.RUNNING, Verdict.INCONCLUSIVE):
         turn.wakes.append(max(analysis.due_at(asked, run), turn.now + 0.1))
     return run
 

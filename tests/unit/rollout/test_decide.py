@@ -349,6 +349,20 @@ def test_an_analysis_without_calls_pauses_for_a_person() -> None:
     assert world.status.stable == "2.0.0"
 
 
+def test_a_canary_that_fails_while_a_person_is_waited_for_is_aborted() -> None:
+    world = stable_world(steps=[{"setWeight": 20}, {"pause": {}}], analysis={"inconclusiveLimit": 1})
+    world.source_away = True
+    world.ask("2.0.0")
+    world.run(15)
+    assert (world.status.phase, world.status.reason) == (Phase.PAUSED, Reason.INCONCLUSIVE.value)
+    world.source_away = False
+    world.run(10)
+    assert world.status.reason == Reason.INCONCLUSIVE.value, "good figures do not decide for the person"
+    world.bad.add("2.0.0")
+    world.run(10)
+    assert world.status.phase is Phase.ABORTED
+
+
 def test_an_idle_service_can_be_rolled_out() -> None:
     world = stable_world()
     world.silent = True
