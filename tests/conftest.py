@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+from support.pki import authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d/consul.sh"
 
@@ -30,3 +32,11 @@ async def only_real_consul() -> AsyncIterator[ConsulServer]:
         pytest.skip(NO_CONSUL)
     async with real_consul() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificates of `support.pki`."""
+    folder = tmp_path_factory.mktemp("pki")
+    authority(folder)
+    return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,13 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshwright import http as serving
+from meshwright.ports import find_free
+from support.pki import needs_openssl
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import httpx
 
@@ -34,11 +38,12 @@ class GrpcServer:
 
 
 @contextlib.asynccontextmanager
-async def grpc_server() -> AsyncIterator[GrpcServer]:
+async def grpc_server(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[GrpcServer]:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     servicer = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     try:
         yield GrpcServer(port, servicer, server)
@@ -84,6 +89,20 @@ async def becomes(http: httpx.AsyncClient, name: str, status: str) -> str:
     found = await eventually(output, WITHIN, message=f"{name} is {status}")
     assert found is not None
     return found[0]
+
+
+async def judged(http: httpx.AsyncClient, name: str, status: str) -> str:
+    """Wait for the first run of a check, which must come to that status; returns the output."""
+
+    async def run() -> dict[str, Any] | None:
+        # The agent's own word: the catalog hears of an output alone minutes later.
+        row: dict[str, Any] = (await http.get("agent/checks")).json()[name]
+        return row if row["Output"] else None
+
+    row = await eventually(run, WITHIN, message=f"the check of {name} has run")
+    assert row is not None
+    assert row["Status"] == status, row["Output"]
+    return str(row["Output"])
 
 
 async def test_a_grpc_check_follows_the_health_service(http: httpx.AsyncClient, name: str) -> None:
@@ -133,6 +152,51 @@ async def test_an_http_check_maps_statuses(http: httpx.AsyncClient, name: str, h
     http_server.status = 204
     await becomes(http, name, "passing")
     await http.put(f"agent/service/deregister/{name}")
+
+
+@needs_openssl
+async def test_a_grpc_check_over_tls_trusts_authorities_only_unless_told_otherwise(
+    http: httpx.AsyncClient, name: str, pki: Path
+) -> None:
+    credentials = grpc.ssl_server_credentials([((pki / "server.key").read_bytes(), (pki / "server.pem").read_bytes())])
+    async with grpc_server(credentials) as server:
+        await server.servicer.set("", SERVING)
+        target = f"127.0.0.1:{server.port}"
+        await register(http, f"{name}-strict", GRPC=target, GRPCUseTLS=True)
+        await register(http, f"{name}-lax", GRPC=target, GRPCUseTLS=True, TLSSkipVerify=True)
+        await register(http, f"{name}-plain", GRPC=target)
+        assert await becomes(http, f"{name}-lax", "passing") == f"gRPC check {target}: success"
+        for other in ("strict", "plain"):
+            await judged(http, f"{name}-{other}", "critical")
+        for each in ("strict", "lax", "plain"):
+            await http.put(f"agent/service/deregister/{name}-{each}")
+
+
+@needs_openssl
+async def test_an_https_check_trusts_authorities_only_unless_told_otherwise(
+    http: httpx.AsyncClient, name: str, pki: Path
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="the body")
+
+    app = web.Application()
+    app.router.add_get("/health", answer)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pki / "server.pem", pki / "server.key")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    port = find_free()
+    await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+    try:
+        url = f"https://127.0.0.1:{port}/health"
+        await register(http, f"{name}-strict", HTTP=url)
+        await register(http, f"{name}-lax", HTTP=url, TLSSkipVerify=True)
+        assert (await becomes(http, f"{name}-lax", "passing")).startswith(f"HTTP GET {url}: 200 OK")
+        assert "certificate" in await judged(http, f"{name}-strict", "critical")
+        for each in ("strict", "lax"):
+            await http.put(f"agent/service/deregister/{name}-{each}")
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_tcp_check_connects(http: httpx.AsyncClient, name: str) -> None:

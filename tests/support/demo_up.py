@@ -56,11 +56,11 @@ def free_ports() -> dict[str, int]:
 
 
 @contextlib.asynccontextmanager
-async def starting(folder: Path, **environ: str) -> AsyncIterator[DemoUp]:
-    """`meshwright up` on the demo, just begun."""
+async def starting(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[DemoUp]:
+    """`meshwright up` on the demo, just begun, with these arguments more."""
     ports = free_ports()
     options = [text for name, port in ports.items() for text in ("--port", f"{name}={port}")]
-    argv = python("-m", "meshwright.cli", "up", "-f", str(TOPOLOGY), "--consul", "dev", *options)
+    argv = python("-m", "meshwright.cli", "up", "-f", str(TOPOLOGY), "--consul", "dev", *options, *arguments)
     given = {**environment(folder), "OTEL_SDK_DISABLED": "false", **environ}
     async with running(argv, folder / "up.log", given) as process:
         yield DemoUp(process, folder, ports)

@@ -9,7 +9,6 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 import uuid
 from dataclasses import replace
 
@@ -23,10 +22,10 @@ from meshwright.http import serving
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.ports import find_free
 from support.consul import find_consul, real_consul
+from support.pki import needs_openssl
 from support.waiting import eventually
 
 needs_consul = pytest.mark.skipif(find_consul() is None, reason="no real Consul here")
-needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here to make certificates with")
 
 
 class Recorder:
@@ -247,32 +246,6 @@ async def test_a_real_consul_with_acls_lets_the_token_in_and_nobody_else():
 
 
 # TLS
-
-
-def openssl(*arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
-
-
-def certificate(folder, name: str, *extensions: str) -> None:
-    """NAME.pem and NAME.key, signed by folder/ca.pem."""
-    request, key = folder / f"{name}.csr", folder / f"{name}.key"
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(request), "-subj", f"/CN={name}")
-    config = folder / f"{name}.ext"
-    config.write_text("\n".join(["basicConstraints=CA:FALSE", *extensions]))
-    signing = ["-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial", "-days", "2"]
-    openssl("x509", "-req", "-in", str(request), *signing, "-extfile", str(config), "-out", str(folder / f"{name}.pem"))
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory):
-    """A certificate authority, a server called consul.example, and a client."""
-    folder = tmp_path_factory.mktemp("pki")
-    subject = ["-subj", "/CN=test authority", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    files = ["-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem")]
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", *files, *subject)
-    certificate(folder, "server", "subjectAltName=DNS:consul.example", "extendedKeyUsage=serverAuth")
-    certificate(folder, "client", "extendedKeyUsage=clientAuth")
-    return folder
 
 
 @contextlib.asynccontextmanager

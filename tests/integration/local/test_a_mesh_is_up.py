@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from meshwright import ports
 from meshwright.local import found
 from meshwright.local.origins import Origin
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
-from support.ups import an_up
+from support.processes import python
+from support.ups import an_up, environment
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -82,6 +86,62 @@ async def test_a_service_is_called_seen_and_disturbed_through_the_mesh(tmp_path:
         dump = json.loads((await up.do("xds", "dump", "target", "--json"))[1])
         assert dump["known"] is True
         assert {resource["type"] for resource in dump["resources"]} == {"listener", "route", "cluster", "endpoints"}
+
+
+async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_service(tmp_path: Path) -> None:
+    async with a_mesh(tmp_path) as up:
+        await up.until_up()
+        watcher = await asyncio.create_subprocess_exec(
+            *python("-um", "meshwright.cli", "xds", "watch", "target", "--json"),
+            cwd=tmp_path,
+            env={**os.environ, **environment(tmp_path)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+
+        async def change() -> dict[str, Any]:
+            assert watcher.stdout is not None
+            found: dict[str, Any] = json.loads(await asyncio.wait_for(watcher.stdout.readline(), 20))
+            return found
+
+        try:
+            first = [await change() for _ in range(4)]
+            assert [one["what"] for one in first] == ["added"] * 4
+            assert [one["type"] for one in first] == ["listener", "route", "cluster", "endpoints"]
+            await up.do("scale", "target", "1")
+            while (seen := await change())["type"] != "endpoints":
+                pass
+            assert (seen["what"], seen["name"]) == ("changed", first[3]["name"])
+            assert any(line.startswith("-") for line in seen["diff"])
+        finally:
+            watcher.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(watcher.wait(), 20) == 130
+
+        address = f"http://{up.record.addresses['registry']}"
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as consul:
+            policy = {"max_concurrent_requests": "many"}
+            await consul.put("/v1/kv/meshwright/policy/target", json=policy)
+
+        async def told() -> bool:
+            code, text = await up.do("get", "target")
+            assert code == 0
+            return "max_concurrent_requests: " in text.partition("Problems")[2]
+
+        await eventually(told, timeout=20)
+        assert json.loads((await up.do("call", "target", "Add", '{"a": 1, "b": 2}'))[1].splitlines()[0])["value"] == 3.0
+
+
+async def test_without_a_control_plane_addresses_come_from_consul(tmp_path: Path) -> None:
+    text = '[mesh]\ncontrolplane = "none"\n' + MESH
+    async with an_up(tmp_path, text, "--port", f"registry={ports.find_free()}", mesh=True) as up:
+        await up.until_up()
+        assert "none: addresses from Consul, round robin" in up.shown
+        rows = json.loads((await up.do("ps", "--json"))[1])
+        assert {row["instance"] for row in rows} == {"registry", "target-1", "target-2"}
+        code, said = await up.do("call", "target", "Add", '{"a": 1, "b": 2}')
+        assert (code, json.loads(said.splitlines()[0])) == (0, {"value": 3.0}), said
+        await up.do("kill", "target-1")
+        code, said = await up.do("call", "target", "Add", '{"a": 1, "b": 2}')
+        assert code == 0, said
 
 
 async def test_an_unknown_service_fails_at_once(tmp_path: Path) -> None:

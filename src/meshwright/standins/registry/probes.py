@@ -8,6 +8,7 @@ own reconnection backoff and a dead instance leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,11 @@ class Prober:
     async def _open(self, spec: CheckSpec, target: str) -> grpc.aio.Channel:
         if not spec.grpc_use_tls:
             return grpc.aio.insecure_channel(target, options=_OPTIONS)
-        trusted = await _presented_certificate(target) if spec.tls_skip_verify else None
-        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(trusted), options=_OPTIONS)
+        if not spec.tls_skip_verify:
+            return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=_OPTIONS)
+        trusted, name = await asyncio.to_thread(_presented_certificate, target, spec.timeout)
+        override = (("grpc.ssl_target_name_override", name),) if name else ()
+        return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(trusted), options=(*_OPTIONS, *override))
 
     async def _drop(self, key: int) -> None:
         channel = self._channels.pop(key, None)
@@ -128,11 +132,24 @@ async def _tcp(spec: CheckSpec) -> Outcome:
     return PASSING, f"TCP connect {spec.tcp}: Success"
 
 
-async def _presented_certificate(target: str) -> bytes | None:
-    """What the target presents, to trust exactly that: gRPC has no switch that turns verification off."""
+def _presented_certificate(target: str, timeout: float) -> tuple[bytes | None, str]:
+    """What the target presents and a name that it is good for: to trust exactly that and to expect that name.
+
+    gRPC has no switch that turns verification off.
+    """
     host, _, port = target.rpartition(":")
+    address = (host.strip("[]"), int(port))
     try:
-        pem = await asyncio.to_thread(ssl.get_server_certificate, (host.strip("[]"), int(port)), timeout=5.0)
+        pem = ssl.get_server_certificate(address, timeout=timeout)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.load_verify_locations(cadata=pem)
+        # Only a certificate that was verified is decoded, so it is looked at once more, this time trusted.
+        with socket.create_connection(address, timeout) as plain, context.wrap_socket(plain) as secured:
+            decoded: Any = secured.getpeercert() or {}
     except (OSError, ValueError):
-        return None
-    return pem.encode()
+        return None, ""
+    names = [value for kind, value in decoded.get("subjectAltName", ()) if kind in {"DNS", "IP Address"}]
+    common = [value for part in decoded.get("subject", ()) for key, value in part if key == "commonName"]
+    return pem.encode(), next(iter([*names, *common]), "").replace("*", "any", 1)
