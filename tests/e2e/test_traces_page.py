@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from meshwright.standins.traces import TracesConfig, TraceStore, serving
+from support.browser import CHROMIUM, NO_CHROMIUM, browsing
 from support.spans import EPOCH, MS, attributes, request, span, trace_id
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-]
 CONFIG = TracesConfig(query_port=0, otlp_grpc_port=0, otlp_http_port=0, max_spans=20_000)
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here: none on PATH (see scripts/system-packages.sh)"
-)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
 
 def ago(seconds: float) -> float:
@@ -75,21 +68,10 @@ async def store() -> TraceStore:
 @pytest.fixture(params=["light"])
 async def page(store: TraceStore, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
     """A page at the store's address; the test fails if it logs an error or asks anybody else for anything."""
-    complaints: list[str] = []
-    async with serving(CONFIG, store) as bound, async_playwright() as playwright:
-        base = f"http://{bound.query}"
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        context = await browser.new_context(
-            base_url=base, color_scheme=request.param, viewport={"width": 1280, "height": 800}
-        )
-        opened = await context.new_page()
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        opened.on("request", lambda sent: None if sent.url.startswith(base) else complaints.append(sent.url))
-        yield opened
-        await browser.close()
-    expected = "the server responded with a status of 4"  # what some tests ask for
-    assert [text for text in complaints if expected not in text] == []
+    async with serving(CONFIG, store) as bound:
+        options = {"color_scheme": request.param, "viewport": {"width": 1280, "height": 800}}
+        async with browsing(f"http://{bound.query}", **options) as opened:
+            yield opened
 
 
 def current(page: Page) -> Any:

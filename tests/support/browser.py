@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from playwright.async_api import async_playwright
 
@@ -25,17 +25,15 @@ ASKED_FOR = "the server responded with a status of 4"
 
 
 @contextlib.asynccontextmanager
-async def browsing(base: str) -> AsyncIterator[Page]:
-    """A page whose addresses are relative to `base`."""
+async def browsing(base: str, **options: Any) -> AsyncIterator[Page]:
+    """A page whose addresses are relative to `base`, with Playwright's options of a page."""
     complaints: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = await browser.new_page(base_url=base)
+        page = await browser.new_page(base_url=base, **options)
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-        page.on(
-            "request", lambda asked: None if asked.url.startswith((base, "data:")) else complaints.append(asked.url)
-        )
+        page.on("request", lambda asked: None if asked.url.startswith(base) else complaints.append(asked.url))
         yield page
         await browser.close()
     assert [text for text in complaints if ASKED_FOR not in text] == []
