@@ -12,6 +12,7 @@ Variables that Consul's own tools know (`CONSUL_HTTP_ADDR` and its family) mean 
 
 from __future__ import annotations
 
+import math
 import os
 import types
 import typing
@@ -151,10 +152,17 @@ def _number(kind: Callable[[str], Any], noun: str) -> Callable[[str], Any]:
     return read
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
 _PARSERS: dict[Any, Callable[[str], Any]] = {
     str: str,
     int: _number(int, "an integer"),
-    float: _number(float, "a number"),
+    float: _number(_finite, "a number"),
     bool: _parse_bool,
     Path: Path,
     Address: Address.parse,

@@ -68,6 +68,12 @@ def test_all_problems_are_reported_at_once_by_variable() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
+def test_a_time_without_end_is_no_number(text: str) -> None:
+    with pytest.raises(BadInputError, match=f"MESHWRIGHT_GRACE: expected a number, not '{text}'"):
+        load(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_GRACE": text})
+
+
 def test_a_service_knows_consul_by_consuls_own_variables() -> None:
     config = load(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "CONSUL_HTTP_ADDR": "consul:8500"})
     assert config.consul == ConsulConfig(address="consul:8500")
