@@ -1,0 +1,273 @@
+"""Rollouts on a running `up`: real processes for versions, real calls, the verbs as a person types them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import yaml
+
+from meshwright import ports
+from support.mesh import Caller, failures
+from support.processes import TESTS, python, running
+from support.ups import Up, an_up
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
+
+    from support.mesh import Outcome
+
+TOPOLOGY = f"""
+[environment]
+PYTHONPATH = "{TESTS}"
+[processes.target]
+command = ["{sys.executable}", "-m", "support.target"]
+version = "1.0.0"
+replicas = 2
+[processes.fixed]
+SERVER
+port = FIXED
+"""
+PARTS = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+
+
+class Laptop:
+    """An `up` with a service to roll out, and what a person does about it."""
+
+    def __init__(self, up: Up) -> None:
+        self.up = up
+        self.folder = up.folder
+
+    async def do(self, *arguments: str) -> str:
+        code, said = await self.up.do("rollout", *arguments)
+        assert code == 0, said
+        return said
+
+    async def apply(self, **spec: Any) -> str:
+        return await self.do("apply", str(self.write(**spec)))
+
+    def write(self, **spec: Any) -> Path:
+        container = {
+            "name": "target",
+            "env": [{"name": key, "value": value} for key, value in spec.pop("env", {}).items()],
+        }
+        template = {"spec": {"containers": [container]}}
+        document = {
+            "apiVersion": "meshwright.dev/v1alpha1",
+            "kind": "VersionedRollout",
+            "metadata": {"name": spec.pop("name", "target")},
+            "spec": {"service": "target", "replicas": 2, "template": template, **spec},
+        }
+        path = self.folder / "rollout.yaml"
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    async def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self.do("get", "target", "--json")).get("status", {})
+        return found
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool], timeout: float = 40) -> dict[str, Any]:
+        async def reached() -> dict[str, Any]:
+            status = await self.status()
+            assert holds(status), json.dumps(status, indent=1) + self.up.shown[-2000:]
+            return status
+
+        return await eventually(reached, timeout, every=0.1)
+
+    async def until_phase(self, phase: str, **more: Any) -> dict[str, Any]:
+        wanted = {"phase": phase, **more}
+        return await self.until(lambda status: wanted.items() <= status.items())
+
+    async def versions(self) -> Counter[str]:
+        rows = json.loads((await self.up.do("ps", "--json"))[1])
+        return Counter(row["version"] for row in rows if row["service"] == "target")
+
+    @contextlib.asynccontextmanager
+    async def calling(self) -> AsyncIterator[Caller]:
+        """A process that calls the service; its environment is what `up` wrote down for clients."""
+        argv = python("-m", "support.caller", "target")
+        log = self.folder / "caller.log"
+        async with running(argv, log, dict(self.up.record.environment), pipes=True) as process:
+            caller = Caller(process)
+            await caller.answer()
+            await caller.call(5, wait_for_ready=True)
+            yield caller
+
+
+@contextlib.asynccontextmanager
+async def a_laptop(folder: Path) -> AsyncIterator[Laptop]:
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={ports.find_free()}")]
+    topology = TOPOLOGY.replace("FIXED", str(ports.find_free()))
+    async with an_up(folder, topology, *chosen, mesh=True, OTEL_SDK_DISABLED="false") as up:
+        await up.until_up()
+        yield Laptop(up)
+
+
+def canary(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"canary": {"steps": list(steps), "scaleDownDelay": "1s"}}
+
+
+TO_A_TENTH = canary({"setWeight": 10}, {"pause": {}})
+TO_A_FIFTH = canary({"setWeight": 20}, {"pause": {}})
+NONE = {"background": False}
+GOOD = {"version": "2.0.0", "strategy": TO_A_TENTH}
+
+
+def share(outcomes: Iterable[Outcome], version: str, window: tuple[float, float]) -> tuple[float, int]:
+    """The version's share, in per cent, of the calls begun within the window, and how many those were."""
+    counted = Counter(one.version for one in outcomes if window[0] <= one.began <= window[1])
+    return 100 * counted[version] / counted.total(), counted.total()
+
+
+async def test_a_canary_under_load_fails_no_call_and_keeps_its_weights(tmp_path: Path) -> None:
+    weights = (10, 50)
+    steps = [step for weight in weights for step in ({"setWeight": weight}, {"pause": {}})]
+    async with a_laptop(tmp_path) as laptop, laptop.calling() as caller:
+        await caller.start(workers=10)
+        await laptop.apply(version="2.0.0", strategy=canary(*steps))
+        windows = {}
+        for weight in weights:
+            await laptop.until_phase("Paused", weight=weight)
+            # The last clients hear of a weight within milliseconds; a call of before takes no longer than this.
+            await caller.made(100)
+            began = time.monotonic()
+            await caller.made(3000)
+            windows[weight] = (began, time.monotonic())
+            await laptop.do("promote", "target")
+        await laptop.until_phase("Healthy", stable="2.0.0")
+
+        async def only_the_new() -> bool:
+            return await laptop.versions() == Counter({"2.0.0": 2})
+
+        await eventually(only_the_new, timeout=30)
+        await caller.made(200)
+        outcomes = await caller.stop()
+        assert not failures(outcomes)
+        for weight, window in windows.items():
+            found, calls = share(outcomes, "2.0.0", window)
+            assert abs(found - weight) <= 2, f"{found:.1f} % of {calls} calls at weight {weight}"
+        assert {one.version for one in outcomes[-100:]} == {"2.0.0"}
+        assert "promoted over 1.0.0" in laptop.up.shown
+        assert await laptop.do("status", "target", "--timeout", "10") == "target: Healthy: 2.0.0 serves all calls\n"
+        await one_trace(
+            laptop, "rollout target 2.0.0", ["setWeight 10", "pause", "setWeight 50", "pause", "setWeight 100"]
+        )
+
+
+async def one_trace(laptop: Laptop, root: str, steps: list[str]) -> None:
+    """The rollout is one trace, its steps the children of its root, in order."""
+    address = f"http://{laptop.up.record.addresses['traces']}/api/traces?service=meshwright-rollouts"
+
+    async def told() -> bool:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            (trace,) = (await client.get(address)).json()["data"]
+        spans = sorted(trace["spans"], key=lambda span: span["startTime"])
+        (top,) = [span for span in spans if not span["references"]]
+        assert top["operationName"] == root
+        children = [span for span in spans if span is not top]
+        assert [span["operationName"] for span in children] == steps
+        assert {span["references"][0]["spanID"] for span in children} == {top["spanID"]}
+        return True
+
+    await eventually(told, timeout=20, ignore=(ValueError,))
+
+
+async def test_a_version_that_fails_is_at_weight_0_within_ten_seconds(tmp_path: Path) -> None:
+    async with a_laptop(tmp_path) as laptop, laptop.calling() as caller:
+        await caller.start(workers=10)
+        await laptop.apply(
+            version="3.0.0", env={"TARGET_FAIL": "INTERNAL"}, strategy=canary({"setWeight": 10}, {"pause": {}})
+        )
+        status = await laptop.until_phase("Aborted", stable="1.0.0", refused="3.0.0")
+        await caller.made(500)
+        outcomes = await caller.stop()
+        bad = [one.began for one in outcomes if one.code == "INTERNAL"]
+        assert bad
+        assert max(bad) - min(bad) < 10
+        assert {one.code for one in outcomes[-200:]} == {"OK"}
+        assert {one.version for one in outcomes[-200:]} == {"1.0.0"}
+        assert "success-rate" in status["message"]
+        code, said = await laptop.up.do("rollout", "status", "target", "--timeout", "5")
+        assert (code, said.startswith("target: Aborted: ")) == (1, True)
+
+        async def stable_alone() -> bool:
+            return await laptop.versions() == Counter({"1.0.0": 2})
+
+        await eventually(stable_alone, timeout=40)
+
+
+async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None:
+    async with a_laptop(tmp_path) as laptop:
+        await laptop.apply(
+            version="2.0.0", analysis={"background": False}, strategy=canary({"setWeight": 20}, {"pause": {}})
+        )
+        await laptop.until_phase("Paused", weight=20)
+        await laptop.do("abort", "target")
+        await laptop.until_phase("Aborted", stable="1.0.0")
+        code, said = await laptop.up.do("rollout", "promote", "target")
+        assert (code, said) == (
+            1,
+            "error: rollout target: there is nothing to promote: it is Aborted; `retry` walks its steps again\n",
+        )
+        await laptop.do("retry", "target")
+        await laptop.until_phase("Paused", weight=20)
+        await laptop.do("promote", "target", "--full")
+        await laptop.until_phase("Healthy", stable="2.0.0")
+        assert await laptop.do("undo", "target") == "target: back to version 1.0.0\n"
+        await laptop.until_phase("Paused", weight=20)
+        await laptop.do("set-version", "target", "2.0.0")
+        await laptop.until_phase("Healthy", stable="2.0.0")
+        shown = await laptop.do("get", "target")
+        assert "2.0.0      stable    ████████████████████ 100 %   2 of 2 healthy" in shown
+        assert "Healthy" in await laptop.do("get")
+        await laptop.do("delete", "target")
+        code, said = await laptop.up.do("rollout", "get", "target")
+        assert (code, said) == (1, "error: no rollout 'target' here; there are none\n")
+
+
+async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={ports.find_free()}")]
+    topology = TOPOLOGY.replace("FIXED", str(ports.find_free()))
+    async with an_up(tmp_path, topology, *chosen, mesh=True) as up:
+        await up.until_up()
+        laptop = Laptop(up)
+        await laptop.apply(
+            version="2.0.0", analysis={"background": False}, strategy=canary({"setWeight": 20}, {"pause": {}})
+        )
+        await laptop.until_phase("Paused", weight=20)
+        await up.process.kill()
+    async with an_up(tmp_path, topology, *chosen, mesh=True) as up:
+        await up.until_up()
+        laptop = Laptop(up)
+
+        async def canary_is_back() -> bool:
+            return await laptop.versions() == Counter({"1.0.0": 2, "2.0.0": 1})
+
+        await eventually(canary_is_back, timeout=40)
+        await laptop.until_phase("Paused", weight=20, stable="1.0.0")
+        await laptop.do("promote", "target")
+        await laptop.until_phase("Healthy", stable="2.0.0")
+
+
+async def test_what_cannot_be_rolled_out_is_refused_with_the_field(tmp_path: Path) -> None:
+    async with a_laptop(tmp_path) as laptop:
+        cases = {
+            "spec.service: nothing of that name is up; there are fixed, target": {"service": "nobody"},
+            "spec.service: fixed has the fixed port": {"service": "fixed"},
+            "spec.strategy.canary.steps[0].setWeight": {"strategy": canary({"setWeight": 101})},
+        }
+        for message, spec in cases.items():
+            code, said = await laptop.up.do("rollout", "apply", str(laptop.write(**{**GOOD, **spec})))
+            assert code in {1, 2}
+            assert message in said
+        assert "2.0.0" not in await laptop.versions()
+        (tmp_path / "none.yaml").write_text("a: [")
+        code, said = await laptop.up.do("rollout", "lint", str(tmp_path / "none.yaml"))
+        assert (code, "is not YAML" in said) == (2, True)
