@@ -17,6 +17,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
+	$(BIN)/buf breaking protos --against protos/baseline.binpb
 	scripts/proto.sh --check
 
 bench: $(VENV)/.installed-dev tools

@@ -146,6 +146,7 @@ def _user(message: user_pb.User) -> User:
         active=message.active,
         created_at=_moment(message.created_at),
         updated_at=_moment(message.updated_at),
+        avatar=message.avatar if message.HasField("avatar") else None,
     )
 
 

@@ -177,6 +177,8 @@ class User:
     active: bool
     created_at: datetime
     updated_at: datetime
+    avatar: str | None = None
+    """Null where the user service does not know of pictures yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,6 +164,7 @@ def _row(user: User) -> dict[str, Any]:
         "active": user.active,
         "created_at": user.created_at,
         "updated_at": user.updated_at,
+        "avatar": user.avatar,
     }
 
 
@@ -176,6 +177,7 @@ def _user(row: sa.Row[Any]) -> User:
         active=row.active,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        avatar=row.avatar,
     )
 
 

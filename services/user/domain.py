@@ -6,6 +6,7 @@ tells which of them a stored one breaks, since rules become stricter and rows st
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 import uuid
@@ -20,6 +21,7 @@ MAX_NAME = 100
 MAX_EMAIL = 254
 """RFC 5321, 4.5.3.1.3, less the angle brackets of a path."""
 MAX_EMAIL_LOCAL = 64
+MAX_AVATAR = 500
 POINTS_PER_DAY = 10.0
 INACTIVE = "the user is not active"
 UNKNOWN = "there is no such user"
@@ -30,6 +32,7 @@ _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
 """RFC 5321's Mailbox without quoted strings and address literals: what people have."""
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 """E.164: the country code first, 15 digits at most."""
+_HTTPS = re.compile(rf"https://{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?(?:/[!-~]*)?")
 _PHONE_PUNCTUATION = str.maketrans("", "", " -./()")
 
 
@@ -73,6 +76,8 @@ class User:
     active: bool
     created_at: datetime
     updated_at: datetime
+    avatar: str = ""
+    """An https address; empty: none was chosen."""
 
     @property
     def email_key(self) -> str:
@@ -88,6 +93,7 @@ class Changes:
     email: str | None = None
     phone: str | None = None
     active: bool | None = None
+    avatar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ def changed(user: User, changes: Changes, *, now: datetime) -> User:
         email=user.email if changes.email is None else changes.email.strip(),
         phone=user.phone if changes.phone is None else clean_phone(changes.phone),
         active=user.active if changes.active is None else changes.active,
+        avatar=user.avatar if changes.avatar is None else changes.avatar.strip(),
     )
     if after == user:
         return user
@@ -137,7 +144,12 @@ def member_days(user: User, now: datetime) -> int:
 
 def problems(user: User) -> dict[str, str]:
     """Each field that breaks a rule, and what is wrong with it."""
-    found = {"name": _name_problem(user.name), "email": _email_problem(user.email), "phone": _phone_problem(user.phone)}
+    found = {
+        "name": _name_problem(user.name),
+        "email": _email_problem(user.email),
+        "phone": _phone_problem(user.phone),
+        "avatar": _avatar_problem(user.avatar),
+    }
     return {field: what for field, what in found.items() if what}
 
 
@@ -182,6 +194,18 @@ def _phone_problem(phone: str) -> str:
     if phone and not _PHONE.fullmatch(phone):
         return "must be a number with its country code, as in +4930123456, or empty"
     return ""
+
+
+def _avatar_problem(avatar: str) -> str:
+    if avatar and (len(avatar) > MAX_AVATAR or not _HTTPS.fullmatch(avatar)):
+        return f"must be an https address of at most {MAX_AVATAR} characters, or empty"
+    return ""
+
+
+def avatar(user: User) -> str:
+    """The picture of a user: the one that was chosen, or one that is derived from the e-mail address."""
+    digest = hashlib.sha256(user.email_key.encode()).hexdigest()[:16]
+    return user.avatar or f"https://avatars.example.org/{digest}.svg"
 
 
 def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:

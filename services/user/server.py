@@ -1,7 +1,14 @@
-"""The user service on the wire: proto <-> domain."""
+"""The user service on the wire: proto <-> domain.
+
+One code base stands for three releases, told apart by the version that a process is started with (`release_of`), so
+that rollouts between them can be watched: 1.x speaks `demo.user.v1`; 2.x shows avatars there and speaks `demo.user.v2`
+beside it; 3.x is a release with a bug, which answers calls with INTERNAL while its health says SERVING.
+"""
 
 from __future__ import annotations
 
+import random
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +16,8 @@ from google.protobuf import empty_pb2, timestamp_pb2
 
 from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
+from demo.user.v2 import user_pb2 as pb2
+from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -38,17 +47,53 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
 """What the errors of domain and application are to a caller."""
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a version of the service can do."""
+
+    avatars: bool = False
+    """Whether it knows of avatars, and with them of `demo.user.v2`."""
+    failing: float = 0.0
+    """The share of calls, 0 to 1, that its bug spoils."""
+
+
+def release_of(version: str, failing: float | None = None) -> Release:
+    """The release that a version such as `2.0.1` belongs to; `failing` overrides the share of its bug."""
+    major = version.partition(".")[0]
+    number = int(major) if major.isdigit() else 1
+    share = (1.0 if number >= BUGGY else 0.0) if failing is None else failing
+    return Release(avatars=number >= WITH_AVATARS, failing=share)
+
+
+WITH_AVATARS = 2
+BUGGY = 3
+PRESENT = Release(avatars=True)
+
+
+class BugError(Exception):
+    """What release 3 raises. It stands for a mistake in the code, which nobody catches."""
+
+
+def _maybe_fail(release: Release) -> None:
+    if release.failing and random.random() < release.failing:  # noqa: S311 - not a secret
+        raise BugError("this release has a bug, on purpose")
+
+
 class UserService(rpc.UserServiceServicer):
-    def __init__(self, book: app.UserBook) -> None:
+    def __init__(self, book: app.UserBook, release: Release = PRESENT) -> None:
         self._book = book
+        self._release = release
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
-        return user_message(await self._book.create(request.name, request.email, request.phone))
+        _maybe_fail(self._release)
+        return self._message(await self._book.create(request.name, request.email, request.phone))
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
-        return user_message(await self._book.get(request.id))
+        _maybe_fail(self._release)
+        return self._message(await self._book.get(request.id))
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.User:
+        _maybe_fail(self._release)
         changes = domain.Changes(
             name=request.name if request.HasField("name") else None,
             email=request.email if request.HasField("email") else None,
@@ -56,23 +101,63 @@ class UserService(rpc.UserServiceServicer):
             active=request.active if request.HasField("active") else None,
         )
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
-        return user_message(await self._book.update(request.id, changes, seen))
+        return self._message(await self._book.update(request.id, changes, seen))
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
+        _maybe_fail(self._release)
         await self._book.delete(request.id)
         return empty_pb2.Empty()
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> AsyncIterator[pb.User]:
+        _maybe_fail(self._release)
         async for user in self._book.list(request.limit, request.after):
-            yield user_message(user)
+            yield self._message(user)
 
     async def ValidateUser(self, request: pb.ValidateUserRequest, context: Context) -> pb.UserValidation:
+        _maybe_fail(self._release)
         validation = await self._book.validate(request.user_id)
         return pb.UserValidation(is_valid=validation.is_valid, reason=validation.reason)
 
     async def GetUserSummary(self, request: pb.GetUserSummaryRequest, context: Context) -> pb.UserSummary:
+        _maybe_fail(self._release)
         summary = await self._book.summary(request.id)
-        return pb.UserSummary(user=user_message(summary.user), member_days=summary.member_days, points=summary.points)
+        user = self._message(summary.user)
+        return pb.UserSummary(user=user, member_days=summary.member_days, points=summary.points)
+
+    def _message(self, user: domain.User) -> pb.User:
+        message = user_message(user)
+        if self._release.avatars:
+            message.avatar = domain.avatar(user)
+        return message
+
+
+class UserProfileService(rpc2.UserServiceServicer):
+    """`demo.user.v2`."""
+
+    def __init__(self, book: app.UserBook, release: Release = PRESENT) -> None:
+        self._book = book
+        self._release = release
+
+    async def GetUserProfile(self, request: pb2.GetUserProfileRequest, context: Context) -> pb2.UserProfile:
+        _maybe_fail(self._release)
+        return profile_message(await self._book.get(request.id))
+
+    async def SetAvatar(self, request: pb2.SetAvatarRequest, context: Context) -> pb2.UserProfile:
+        _maybe_fail(self._release)
+        changes = domain.Changes(avatar=request.avatar)
+        return profile_message(await self._book.update(request.id, changes, seen=None))
+
+
+def profile_message(user: domain.User) -> pb2.UserProfile:
+    return pb2.UserProfile(
+        id=user.id,
+        name=user.name,
+        email=user.email,
+        phone=user.phone,
+        avatar=domain.avatar(user),
+        active=user.active,
+        member_since=timestamp(user.created_at),
+    )
 
 
 def user_message(user: domain.User) -> pb.User:

@@ -39,5 +39,6 @@ users = sa.Table(
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("avatar", sa.String(500), nullable=False, server_default=""),
     sa.UniqueConstraint("email_key", name="users_email_key_unique"),
 )

@@ -12,6 +12,7 @@ import httpx
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as user_rpc
+from demo.user.v2 import user_pb2_grpc as profile_rpc
 from meshwright.config import ServiceConfig, load
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder, resolving
@@ -80,6 +81,7 @@ class Demo:
         figures = CalculatorFigures(calculator_rpc.CalculatorStub(channel))
         book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
         server.add(user_rpc.add_UserServiceServicer_to_server, user_server.UserService(book))
+        server.add(profile_rpc.add_UserServiceServicer_to_server, user_server.UserProfileService(book))
         await server.start()
         return server
 
