@@ -253,6 +253,19 @@ async def test_a_chain_may_not_mix_protocols(http: httpx.AsyncClient, name: str)
     assert f'discovery chain "{name}" uses inconsistent protocols; service "{name}-g" has "grpc"' in text
 
 
+async def test_a_refused_entry_leaves_the_one_before_in_force(http: httpx.AsyncClient, name: str) -> None:
+    await http_service(http, name)
+    good = [{"Weight": 100, "Service": name}]
+    await accepted(http, "service-splitter", name, Splits=good)
+    before = await read(http, "service-splitter", name)
+    chain = (await http.get(f"discovery-chain/{name}")).json()["Chain"]
+    assert "the sum of all split weights must be 100, not 90" in (
+        await refused(http, "service-splitter", name, Splits=[{"Weight": 90, "Service": name}])
+    )
+    assert await read(http, "service-splitter", name) == before
+    assert (await http.get(f"discovery-chain/{name}")).json()["Chain"] == chain
+
+
 async def test_circles_are_refused(http: httpx.AsyncClient, name: str) -> None:
     a, b = name, f"{name}-b"
     await http_service(http, a, b)

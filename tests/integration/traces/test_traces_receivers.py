@@ -82,18 +82,19 @@ async def test_grpc_tells_of_spans_that_were_dropped(bound: Bound) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("body", "code", "message"),
     [
-        (b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT),
-        (bytes(LIMIT + 1), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (b"\xff\xff\xff", grpc.StatusCode.INVALID_ARGUMENT, "the body is not an ExportTraceServiceRequest"),
+        (bytes(LIMIT + 1), grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than max (200001 vs. 200000)"),
     ],
 )
 async def test_bad_grpc_bodies_are_refused_for_good(
-    bound: Bound, store: TraceStore, body: bytes, code: grpc.StatusCode
+    bound: Bound, store: TraceStore, body: bytes, code: grpc.StatusCode, message: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(bound, body)
     assert caught.value.code() is code
+    assert message in (caught.value.details() or "")
     await call(bound, request(span()).SerializeToString())
     assert store.spans == 1
 
