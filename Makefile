@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: up test check bench proto tools clean
+.PHONY: up test check bench proto tools image kind-up kind-down clean
 
 up: $(VENV)/.installed-demo
 	$(BIN)/meshwright up
@@ -29,6 +30,18 @@ proto: $(VENV)/.installed-dev
 # The real parts that tests compare with: Consul, Envoy. What cannot be had is said, and its tests skip.
 tools: $(VENV)/.installed-dev
 	scripts/tools.sh
+
+image:
+	docker build --tag $(IMAGE) .
+
+# A cluster in Docker with the chart on it; needs docker, kind and helm.
+kind-up: image
+	kind get clusters | grep -qx meshwright || kind create cluster --config k8s/kind.yaml
+	kind load docker-image $(IMAGE) --name meshwright
+	helm upgrade --install meshwright helm/meshwright --kube-context kind-meshwright --wait --timeout 5m
+
+kind-down:
+	kind delete cluster --name meshwright
 
 $(VENV)/.installed-demo: pyproject.toml constraints.txt
 	scripts/venv.sh $(PYTHON) $(VENV) demo

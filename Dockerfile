@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+# One image for every component: `docker run meshwright meshwright.cli controlplane`, `... services.user`, `... meshwright_operator`.
+ARG BASE_IMAGE=python:3.13-slim
+
+# hadolint ignore=DL3006
+FROM ${BASE_IMAGE} AS build
+WORKDIR /build
+RUN python3 -m venv /opt/meshwright
+# What we depend on changes seldom, our sources often: the dependencies are a layer of their own.
+COPY pyproject.toml constraints.txt ./
+RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); x = p["project"]["optional-dependencies"]; \
+print("\n".join(p["build-system"]["requires"] + p["project"]["dependencies"] + x["demo"] + x["operator"]))' >requirements.txt \
+    && /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --constraint constraints.txt --requirement requirements.txt
+COPY README.md ./
+COPY src src
+COPY services services
+COPY operator operator
+# xds-protos brings an old copy of OpenTelemetry's messages; the newer one is put back last (docs/decisions/0043).
+RUN /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
+    && /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
+        --constraint constraints.txt --force-reinstall --no-deps opentelemetry-proto \
+    && /opt/meshwright/bin/python -m pip uninstall --yes --quiet hatchling pip \
+    && /opt/meshwright/bin/python -c 'import meshwright_operator, services.user, meshwright.cli'
+
+# hadolint ignore=DL3006
+FROM ${BASE_IMAGE}
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="meshwright" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/meshwright /opt/meshwright
+ENV PATH=/opt/meshwright/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+WORKDIR /tmp
+USER 10001:10001
+ENTRYPOINT ["python", "-m"]
+CMD ["meshwright.cli", "--help"]

@@ -1,0 +1,60 @@
+{{- define "meshwright.labels" -}}
+app.kubernetes.io/name: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+{{- end -}}
+
+{{/* What every pod has to be, by the restricted Pod Security Standard. */}}
+{{- define "meshwright.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "meshwright.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- define "meshwright.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag }}
+{{- end -}}
+
+{{- define "meshwright.consul" -}}
+{{- if .Values.consul.external -}}{{ .Values.consul.external }}
+{{- else if .Values.consul.client -}}$(NODE_IP):8500
+{{- else -}}{{ .Release.Name }}-consul:8500
+{{- end -}}
+{{- end -}}
+
+{{- define "meshwright.otlp" -}}
+{{ .Values.jaeger.external | default (printf "http://%s-jaeger:4317" .Release.Name) }}
+{{- end -}}
+
+{{/* The variables of a component: addresses of the mesh, who it is, and its own, which win. */}}
+{{- define "meshwright.env" -}}
+{{- $root := .root -}}{{- $c := .c -}}
+{{- range $name, $path := dict "POD_NAME" "metadata.name" "POD_IP" "status.podIP" "NODE_NAME" "spec.nodeName" "NODE_IP" "status.hostIP" }}
+- {name: {{ $name }}, valueFrom: {fieldRef: {fieldPath: {{ $path }}}}}
+{{- end }}
+{{- $env := dict }}
+{{- if not (tpl ($c.image | default "") $root) }}
+{{- $env = dict "CONSUL_HTTP_ADDR" (include "meshwright.consul" $root) "OTEL_EXPORTER_OTLP_ENDPOINT" (include "meshwright.otlp" $root) "MESHWRIGHT_LOG_FORMAT" "json" }}
+{{- end }}
+{{- if $c.mesh }}
+{{- $env = mustMerge (dict "MESHWRIGHT_HOST" "0.0.0.0" "MESHWRIGHT_ADVERTISE" "$(POD_IP)" "MESHWRIGHT_INSTANCE" "$(POD_NAME)" "MESHWRIGHT_PORT" "20000" "MESHWRIGHT_METRICS_PORT" "20001" "MESHWRIGHT_XDS" (printf "%s-controlplane:18000" $root.Release.Name)) $env }}
+{{- end }}
+{{- if and $c.database (eq $root.Values.database.mode "sqlite") }}
+{{- $_ := set $env "USER_DATABASE_URL" "sqlite:////data/user.db" }}
+{{- end }}
+{{- range $name, $value := mustMerge (deepCopy ($c.env | default dict)) $env }}
+- {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
+{{- end }}
+{{- $secrets := deepCopy ($c.secrets | default dict) }}
+{{- if and $c.database (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets "USER_DATABASE_URL" "url" }}{{- end }}
+{{- range $name, $key := $secrets }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-database, key: {{ $key }}}}}
+{{- end }}
+{{- end -}}
