@@ -72,8 +72,9 @@ def _traffic(turn: Turn) -> None:
     if goal != meant:
         turn.warn(Reason.CANARY_UNHEALTHY, f"{status.target} has no healthy instance: calls go to {status.stable}")
     elif turn.before.routing != meant:
-        told = ", ".join(f"{weight} % {version}" for version, weight in sorted(meant.weights.items()))
-        turn.tell(Reason.WEIGHT_SET, f"{turn.rollout.service}: {told}")
+        told = [f"{weight} % {version}" for version, weight in sorted(meant.weights.items())]
+        told += [f"header route {route.name} to {route.version}" for route in meant.header_routes]
+        turn.tell(Reason.WEIGHT_SET, f"{turn.rollout.service}: {', '.join(told)}")
     elif status.phase in _SETTLED and turn.before.phase is status.phase:
         turn.warn(Reason.DRIFT, f"the routing of {turn.rollout.service} was changed by others and is put back")
 

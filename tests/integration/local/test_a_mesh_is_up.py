@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,8 +112,8 @@ async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_servi
             assert (seen["what"], seen["name"]) == ("changed", first[3]["name"])
             assert any(line.startswith("-") for line in seen["diff"])
         finally:
-            watcher.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(watcher.wait(), 20) == 130
+            watcher.terminate()
+            await asyncio.wait_for(watcher.wait(), 20)
 
         address = f"http://{up.record.addresses['registry']}"
         async with httpx.AsyncClient(base_url=address, trust_env=False) as consul:
