@@ -1,0 +1,108 @@
+"""The chart through the real helm: it lints, renders as committed, is valid for Kubernetes 1.34, and refuses typos."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.helm import CHART, ROOT, VALUES, golden, helm, render
+
+each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+DEFAULT = CHART / "ci" / "default-values.yaml"
+UNITS = {"m": 0.001, "Mi": 2**20, "Gi": 2**30}
+OPERATOR = {
+    ("meshwright.dev", "versionedrollouts"): {"get", "list", "watch", "patch"},
+    ("meshwright.dev", "versionedrollouts/status"): {"patch"},
+    ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+    ("", "events"): {"create"},
+    ("apiextensions.k8s.io", "customresourcedefinitions"): {"list", "watch"},
+    ("", "namespaces"): {"list", "watch"},
+}
+
+
+def documents(values: Path) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(render(values)) if each]
+
+
+def workloads(values: Path) -> list[dict[str, Any]]:
+    return [each for each in documents(values) if each["kind"] in ("Deployment", "StatefulSet", "DaemonSet")]
+
+
+def amount(text: str) -> float:
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    return float(text.removesuffix(unit)) * UNITS.get(unit, 1)
+
+
+@each_values
+def test_the_chart_lints(values: Path):
+    done = helm("lint", "--strict", CHART, "--values", values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_values
+def test_the_chart_renders_as_committed(values: Path):
+    assert render(values) == golden(values).read_text("utf-8"), "meant? then: cd tests && python -m support.helm"
+
+
+@each_values
+def test_kubernetes_would_take_each_manifest(values: Path, tmp_path: Path):
+    file = tmp_path / "manifests.yaml"
+    file.write_text(render(values), "utf-8")
+    tool = Path(sys.executable).with_name("kubernetes-validate")
+    done = subprocess.run([tool, "--strict", "-k", "1.34", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_values
+def test_every_workload_is_probed_restricted_and_requests_what_it_needs(values: Path):
+    for each in workloads(values):
+        pod = each["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["enableServiceLinks"] is False
+        for container in pod["containers"]:
+            assert {"readinessProbe", "livenessProbe", "startupProbe"} <= container.keys()
+            assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+            assert container["imagePullPolicy"] == "IfNotPresent"
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_the_default_install_requests_less_than_one_cpu_and_one_gibibyte():
+    total = {"cpu": 0.0, "memory": 0.0}
+    for each in workloads(DEFAULT):
+        for container in each["spec"]["template"]["spec"]["containers"]:
+            for name in total:
+                total[name] += each["spec"]["replicas"] * amount(container["resources"]["requests"][name])
+    assert total["cpu"] < 1
+    assert total["memory"] < 2**30
+    stated = f"{total['cpu'] * 1000:.0f}m CPU and {total['memory'] / 2**20:.0f} MiB"
+    assert stated in (CHART / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "typo", ["consul.replica=3", "imge.tag=1", "components.user.replica=2", "components.usr.uid=1"]
+)
+def test_a_typo_in_the_values_is_refused(typo: str):
+    done = helm("template", "meshwright", CHART, "--set", typo)
+    assert done.returncode != 0
+    assert "additional properties" in done.stderr
+
+
+def test_the_operator_may_do_this_and_nothing_else():
+    (role,) = [each for each in documents(DEFAULT) if each["kind"] == "ClusterRole"]
+    granted = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in role["rules"]}
+    assert granted == OPERATOR
+
+
+def test_the_dockerfile_is_clean():
+    tool = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([tool, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
