@@ -119,10 +119,15 @@ _MEASURING_RULES = [
         "window must not be shorter than interval",
     ),
 ]
+# The API server evaluates these for the default value as well, which is empty then.
 _SOURCE_RULES = [
-    rule("self.source != 'prometheus' || has(self.prometheus)", "source prometheus needs prometheus.address"),
     rule(
-        "self.source == 'prometheus' || self.metrics.all(metric, !has(metric.query))",
+        "!has(self.source) || self.source != 'prometheus' || has(self.prometheus)",
+        "source prometheus needs prometheus.address",
+    ),
+    rule(
+        "has(self.source) && self.source == 'prometheus' || !has(self.metrics) || "
+        "self.metrics.all(metric, !has(metric.query))",
         "a query needs source prometheus",
     ),
 ]
