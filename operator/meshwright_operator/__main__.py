@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
+import socket
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 from aiohttp import web
@@ -70,6 +72,8 @@ async def _operate(config: OperatorConfig, handlers: Handlers) -> None:
                 registry=handlers.registry(),
                 clusterwide=not config.namespaces,
                 namespaces=config.namespaces,
+                # kopf would ask for the user's name, and a container's user has none.
+                identity=cast("Any", f"{socket.gethostname()}-{os.getpid()}"),
                 standalone=not config.peering,
                 peering_name=config.peering or None,
                 # Of several replicas the one with the highest priority works; equal ones would all stand back.
