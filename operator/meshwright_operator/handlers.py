@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = "v1alpha1"
-WATCH_SECONDS = 60.0
+WATCH_SECONDS = 60
+"""Whole seconds: the API server reads nothing else."""
 _AGAIN = 5.0
 
 Key = tuple[str, str]
