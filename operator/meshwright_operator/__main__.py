@@ -115,6 +115,7 @@ def main() -> None:
         config = load(OperatorConfig)
         identity = load(ServiceConfig, service=NAME)
         logs.configure(NAME, identity.version, identity.instance or "", config.log_level)
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # each request of each pass
         asyncio.run(run(config))
     except MeshwrightError as error:
         sys.exit(f"error: {error}")

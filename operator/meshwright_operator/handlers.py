@@ -82,7 +82,7 @@ class Handlers:
         follower = Follower(self._engine, document(body), write, self._figures)
         self.followers[key] = follower
         running = asyncio.create_task(follower.run(), name=f"rollout {namespace}/{name}")
-        ending = asyncio.create_task(stopped.wait())
+        ending = asyncio.create_task(_told_to_stop(stopped))
         try:
             await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -122,8 +122,17 @@ class Handlers:
     async def _idle_reference(self, follower: Follower, status: Status) -> None:
         """Once a version of ours serves, the Deployment that the template came from has nothing to do any more."""
         rollout = follower.rollout
-        if rollout is not None and rollout.workload_ref is not None and status.stable:
+        if rollout is None or rollout.workload_ref is None or not status.stable:
+            return
+        # Healthy instances of that version may be the reference's own: only pods of ours count here.
+        mine = (await self._deployments.observe(rollout)).get(status.stable)
+        if mine is not None and mine.running >= rollout.replicas:
             await self._deployments.idle_reference(rollout)
+
+
+async def _told_to_stop(stopped: Any) -> None:
+    """kopf's flag can be awaited, and is no coroutine."""
+    await stopped.wait()
 
 
 def document(body: Mapping[str, Any]) -> dict[str, Any]:
