@@ -115,7 +115,8 @@ def main() -> None:
         config = load(OperatorConfig)
         identity = load(ServiceConfig, service=NAME)
         logs.configure(NAME, identity.version, identity.instance or "", config.log_level)
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # each request of each pass
+        for chatty in ("httpx2", "kopf"):  # each request of each pass, each event of each handler
+            logging.getLogger(chatty).setLevel(logging.WARNING)
         asyncio.run(run(config))
     except MeshwrightError as error:
         sys.exit(f"error: {error}")
