@@ -58,3 +58,22 @@ capabilities: {drop: [ALL]}
 - {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-database, key: {{ $key }}}}}
 {{- end }}
 {{- end -}}
+
+{{/* A component with `config: true` has a file, by this name; its checksum is in the pod. */}}
+{{- define "meshwright.config.prometheus" -}}
+global: {scrape_interval: 5s}
+scrape_configs:
+  - job_name: meshwright
+    static_configs:
+      - targets: ["{{ .Release.Name }}-controlplane:18001"{{ if .Values.operator.enabled }}, "{{ .Release.Name }}-operator:18002"{{ end }}]
+  # Every instance says in Consul where its metrics are.
+  - job_name: services
+    consul_sd_configs:
+      - server: {{ .Values.consul.external | default (printf "%s-consul:8500" .Release.Name) }}
+    relabel_configs:
+      - {source_labels: [__meta_consul_service_metadata_metrics_port], regex: .+, action: keep}
+      - source_labels: [__meta_consul_service_address, __meta_consul_service_metadata_metrics_port]
+        separator: ":"
+        target_label: __address__
+      - {source_labels: [__meta_consul_service_id], target_label: instance}
+{{- end -}}

@@ -1,0 +1,137 @@
+"""What switches of the chart make of it: replicas, configuration that restarts, notes, and what Consul is told."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from support.consul import find_consul
+from support.helm import CHART, ROOT, helm
+
+
+def rendered(*settings: str) -> list[dict[str, Any]]:
+    sets = [part for setting in settings for part in ("--set", setting)]
+    done = helm("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", *sets)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def one(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+def container(workload: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = workload["spec"]["template"]["spec"]["containers"][0]
+    return found
+
+
+def variables(workload: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in container(workload)["env"]}
+
+
+def checksum(documents: list[dict[str, Any]], kind: str, name: str) -> str:
+    found: str = one(documents, kind, name)["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    return found
+
+
+def test_a_single_operator_is_never_two():
+    documents = rendered()
+    operator = one(documents, "Deployment", "meshwright-operator")
+    assert operator["spec"]["strategy"] == {"type": "Recreate"}
+    assert variables(operator)["MESHWRIGHT_OPERATOR_PEERING"] == ""
+    assert not [each for each in documents if each["apiVersion"].startswith("kopf.dev")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "role", "plural", "namespace"),
+    [
+        ((), "ClusterKopfPeering", "ClusterRole", "clusterkopfpeerings", None),
+        (("operator.namespaces={shop}",), "KopfPeering", "Role", "kopfpeerings", "shop"),
+    ],
+    ids=["cluster-wide", "one namespace"],
+)
+def test_two_operators_have_a_peering_that_they_may_write(
+    settings: tuple[str, ...], kind: str, role: str, plural: str, namespace: str | None
+):
+    documents = rendered("operator.replicas=2", *settings)
+    operator = one(documents, "Deployment", "meshwright-operator")
+    name = variables(operator)["MESHWRIGHT_OPERATOR_PEERING"]
+    assert operator["spec"]["replicas"] == 2
+    assert one(documents, kind, name)["metadata"].get("namespace") == namespace
+    rules = [rule for rule in one(documents, role, "meshwright-operator")["rules"] if rule["apiGroups"] == ["kopf.dev"]]
+    assert rules == [
+        {"apiGroups": ["kopf.dev"], "resources": [plural], "verbs": ["list", "watch"]},
+        {"apiGroups": ["kopf.dev"], "resources": [plural], "resourceNames": [name], "verbs": ["patch"]},
+    ]
+    crds = list(yaml.safe_load_all((CHART / "crds" / "kopfpeerings.yaml").read_text("utf-8")))
+    assert kind in [crd["spec"]["names"]["kind"] for crd in crds]
+    assert all(crd["metadata"]["name"] == f"{crd['spec']['names']['plural']}.kopf.dev" for crd in crds)
+
+
+def test_a_changed_configuration_restarts_who_reads_it_and_nobody_else():
+    before = rendered("prometheus.enabled=true")
+    after = rendered("prometheus.enabled=true", "consul.external=consul.infra:8500", "database.password=another")
+    for kind, name in [
+        ("Deployment", "meshwright-prometheus"),
+        ("Deployment", "meshwright-user"),
+        ("StatefulSet", "meshwright-postgresql"),
+    ]:
+        assert checksum(before, kind, name) != checksum(after, kind, name), name
+    for documents in (before, after):
+        assert "annotations" not in one(documents, "Deployment", "meshwright-jaeger")["spec"]["template"]["metadata"]
+
+
+def test_prometheus_scrapes_what_consul_lists():
+    config = yaml.safe_load(
+        one(rendered("prometheus.enabled=true"), "ConfigMap", "meshwright-prometheus")["data"]["prometheus.yml"]
+    )
+    (services,) = [job for job in config["scrape_configs"] if job["job_name"] == "services"]
+    assert services["consul_sd_configs"] == [{"server": "meshwright-consul:8500"}]
+
+
+def test_a_pod_ends_later_than_its_server_does():
+    for name in ("calculator", "user", "gateway", "controlplane"):
+        pod = one(rendered(), "Deployment", f"meshwright-{name}")["spec"]["template"]["spec"]
+        assert "sleep(2)" in pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
+        # preStop, then MESHWRIGHT_PROPAGATION and MESHWRIGHT_GRACE, as config.py has them by default
+        assert pod["terminationGracePeriodSeconds"] > 2 + 0.5 + 10
+
+
+def test_the_notes_say_how_to_get_in():
+    done = helm("install", "mine", CHART, "--namespace", "mesh", "--dry-run=client", "--set", "operator.replicas=2")
+    assert done.returncode == 0, done.stderr
+    for service, port in (("gateway", 8080), ("jaeger", 16686), ("consul", 8500)):
+        assert f"kubectl -n mesh port-forward service/mine-{service} {port}:{port}" in done.stdout
+        assert port in [each["port"] for each in one(rendered(), "Service", f"meshwright-{service}")["spec"]["ports"]]
+
+
+def test_the_real_consul_knows_every_flag_that_the_chart_gives_it(tmp_path):
+    consul = find_consul()
+    if consul is None:
+        pytest.skip("no consul on PATH or in .tools: run scripts/tools.d/consul.sh")
+    helped = subprocess.run([consul, "agent", "-h"], capture_output=True, text=True, check=False)
+    known = set(re.findall(r"^\s+-([a-z-]+)", helped.stdout + helped.stderr, re.MULTILINE))
+    documents = rendered("consul.client=true")
+    for kind, name in (("StatefulSet", "meshwright-consul"), ("DaemonSet", "meshwright-consul-client")):
+        arguments = container(one(documents, kind, name))["args"]
+        assert arguments[0] == "agent"
+        flags = {each.split("=")[0].lstrip("-") for each in arguments[1:]}
+        assert flags <= known
+        settings = [each.removeprefix("-hcl=") for each in arguments if each.startswith("-hcl=")]
+        file = tmp_path / f"{kind}.hcl"
+        file.write_text("\n".join([*settings, 'data_dir = "/data"']), "utf-8")
+        done = subprocess.run([consul, "validate", file], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_image_chart_and_package_have_one_version():
+    package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    assert chart["appVersion"] == package
+    assert f"ARG VERSION={package}\n" in (ROOT / "Dockerfile").read_text("utf-8")
