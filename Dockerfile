@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 # One image for every component: `docker run meshwright meshwright.cli controlplane`, `... services.user`, `... meshwright_operator`.
+# For two architectures: `docker buildx build --platform linux/amd64,linux/arm64 .`; nothing here names one.
 ARG BASE_IMAGE=python:3.13-slim
 
+# DL3006 wants a tag, which the argument has.
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE} AS build
 WORKDIR /build

@@ -88,18 +88,41 @@ def test_the_default_install_requests_less_than_one_cpu_and_one_gibibyte():
 
 
 @pytest.mark.parametrize(
-    "typo", ["consul.replica=3", "imge.tag=1", "components.user.replica=2", "components.usr.uid=1"]
+    ("typo", "wrong"),
+    [
+        ("consul.replica=3", "replica"),
+        ("imge.tag=1", "imge"),
+        ("components.user.replica=2", "replica"),
+        ("components.usr.uid=1", "usr"),
+        ("networkPolicy.allow[0].ipblock.cidr=10.0.0.0/8", "ipblock"),
+    ],
 )
-def test_a_typo_in_the_values_is_refused(typo: str):
+def test_a_typo_in_the_values_is_refused(typo: str, wrong: str):
     done = helm("template", "meshwright", CHART, "--set", typo)
     assert done.returncode != 0
-    assert "additional properties" in done.stderr
+    assert f"additional properties '{wrong}' not allowed" in done.stderr
 
 
 def test_the_operator_may_do_this_and_nothing_else():
     (role,) = [each for each in documents(DEFAULT) if each["kind"] == "ClusterRole"]
     granted = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in role["rules"]}
     assert granted == OPERATOR
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("consul.replicas=2", "/consul/replicas"),
+        ("database.mode=mysql", "/database/mode"),
+        ("operator.replicas=0", "/operator/replicas"),
+        ("components.user.uid=0", "/components/user/uid"),
+        ("database.mode=external", "database.url is needed"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_its_name(setting: str, words: str):
+    done = helm("template", "meshwright", CHART, "--set", setting)
+    assert done.returncode != 0
+    assert words in done.stderr
 
 
 def test_the_dockerfile_is_clean():

@@ -106,6 +106,7 @@ def test_a_pod_ends_later_than_its_server_does():
 def test_the_notes_say_how_to_get_in():
     done = helm("install", "mine", CHART, "--namespace", "mesh", "--dry-run=client", "--set", "operator.replicas=2")
     assert done.returncode == 0, done.stderr
+    assert "helm -n mesh test mine" in done.stdout
     for service, port in (("gateway", 8080), ("jaeger", 16686), ("consul", 8500)):
         assert f"kubectl -n mesh port-forward service/mine-{service} {port}:{port}" in done.stdout
         assert port in [each["port"] for each in one(rendered(), "Service", f"meshwright-{service}")["spec"]["ports"]]
