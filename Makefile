@@ -38,7 +38,7 @@ image:
 kind-up: image
 	kind get clusters | grep -qx meshwright || kind create cluster --config k8s/kind.yaml
 	kind load docker-image $(IMAGE) --name meshwright
-	helm upgrade --install meshwright helm/meshwright --kube-context kind-meshwright --wait --timeout 5m
+	helm upgrade --install mw helm/meshwright --namespace mesh --create-namespace --kube-context kind-meshwright --wait --timeout 5m
 
 kind-down:
 	kind delete cluster --name meshwright

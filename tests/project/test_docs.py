@@ -32,7 +32,7 @@ DOCUMENTS = sorted(
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"(?:^|[\s/;|&$(])meshwright ((?:[a-z][a-z-]*|--?[a-z][a-z-]*)[^\n|;&#>]*)")
+COMMAND = re.compile(r"(?:^|[\s;|&$(]|bin/)meshwright ((?:[a-z][a-z-]*|--?[a-z][a-z-]*)[^\n|;&#>]*)")
 VARIABLE = re.compile(r"\bMESHWRIGHT_[A-Z_]+\b")
 TARGET = re.compile(r"(?:^|[\s`$])make ([a-z][a-z-]*)\b")
 
