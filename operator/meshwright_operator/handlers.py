@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from meshwright.rollout.engine import Engine
     from meshwright.rollout.figures import Figures
+    from meshwright.rollout.spec import Rollout
     from meshwright.rollout.status import Status
     from meshwright_operator.cluster import Cluster
     from meshwright_operator.deployments import Deployments
@@ -76,10 +77,9 @@ class Handlers:
             wanted = statusjson.write(status)
             written = await self._cluster.patch_status(namespace, name, merge_patch(stored, wanted))
             stored = wanted
-            await self._idle_reference(follower, status)
             return written
 
-        follower = Follower(self._engine, document(body), write, self._figures)
+        follower = Follower(self._engine, document(body), write, self._figures, also=self._idle_reference)
         self.followers[key] = follower
         running = asyncio.create_task(follower.run(), name=f"rollout {namespace}/{name}")
         ending = asyncio.create_task(_told_to_stop(stopped))
@@ -119,10 +119,9 @@ class Handlers:
             raise kopf.TemporaryError("the traffic rules could not be restored yet", delay=_AGAIN)
         self.followers.pop(key, None)
 
-    async def _idle_reference(self, follower: Follower, status: Status) -> None:
+    async def _idle_reference(self, rollout: Rollout, status: Status) -> None:
         """Once a version of ours serves, the Deployment that the template came from has nothing to do any more."""
-        rollout = follower.rollout
-        if rollout is None or rollout.workload_ref is None or not status.stable:
+        if rollout.workload_ref is None or not status.stable:
             return
         # Healthy instances of that version may be the reference's own: only pods of ours count here.
         mine = (await self._deployments.observe(rollout)).get(status.stable)

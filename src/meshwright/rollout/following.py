@@ -37,7 +37,10 @@ SOON = 1.0
 
 
 class Follower:
-    """One rollout. `write` stores a status; it returns False where the resource is gone."""
+    """One rollout. `write` stores a status; it returns False where the resource is gone.
+
+    `also` is a shell's own part of a pass that went well, with the status that the pass came to.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,9 @@ class Follower:
         write: Callable[[Status], Awaitable[bool]],
         figures: Figures,
         clock: Callable[[], float] = time.time,
+        also: Callable[[Rollout, Status], Awaitable[None]] | None = None,
     ) -> None:
+        self._also = also
         self.document = document
         self.status = statusjson.read(document.get("status") or {})
         self.rollout: Rollout | None = None
@@ -120,6 +125,12 @@ class Follower:
             return SOON
         self._figures.note(rollout, before, outcome.status)
         await self._engine.announce(rollout, outcome)
+        if self._also is not None:
+            try:
+                await self._also(rollout, outcome.status)
+            except MeshwrightError as error:
+                log.warning("%s/%s: %s", rollout.namespace, rollout.name, error)
+                return SOON
         return outcome.requeue_after
 
     def _parsed(self) -> Rollout | None:
