@@ -48,6 +48,7 @@ class Follower:
         document: Mapping[str, Any],
         write: Callable[[Status], Awaitable[bool]],
         figures: Figures,
+        *,
         clock: Callable[[], float] = time.time,
         also: Callable[[Rollout, Status], Awaitable[None]] | None = None,
     ) -> None:
