@@ -7,11 +7,15 @@ import subprocess
 import tomllib
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
+from meshwright.ports import find_free
 from support.consul import find_consul
 from support.helm import CHART, ROOT, helm
+from support.processes import running
+from support.waiting import eventually
 
 
 def rendered(*settings: str) -> list[dict[str, Any]]:
@@ -110,6 +114,33 @@ def test_the_notes_say_how_to_get_in():
     for service, port in (("gateway", 8080), ("jaeger", 16686), ("consul", 8500)):
         assert f"kubectl -n mesh port-forward service/mine-{service} {port}:{port}" in done.stdout
         assert port in [each["port"] for each in one(rendered(), "Service", f"meshwright-{service}")["spec"]["ports"]]
+
+
+def test_servers_of_a_quorum_are_replaced_slower_than_they_become_voters():
+    for replicas, seconds in ((1, None), (3, 15)):
+        consul = one(rendered(f"consul.replicas={replicas}"), "StatefulSet", "meshwright-consul")
+        assert consul["spec"].get("minReadySeconds") == seconds
+        assert f"-bootstrap-expect={replicas}" in container(consul)["args"]
+
+
+async def test_a_consul_without_a_leader_is_not_ready(tmp_path):
+    consul = find_consul()
+    if consul is None:
+        pytest.skip("no consul on PATH or in .tools: run scripts/tools.d/consul.sh")
+    probe = container(one(rendered(), "StatefulSet", "meshwright-consul"))["readinessProbe"]
+    http, lan, server = find_free(), find_free(), find_free()
+    ports = f"ports {{ http={http} serf_lan={lan} server={server} dns=-1 serf_wan=-1 grpc=-1 }}"
+    argv = [str(consul), "agent", "-server", "-bootstrap-expect=3", "-bind=127.0.0.1", f"-data-dir={tmp_path}/data"]
+    async with (
+        running([*argv, "-node=alone", f"-hcl={ports}"], tmp_path / "log"),
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{http}", trust_env=False, timeout=30) as client,
+    ):
+
+        async def answers() -> bool:
+            return (await client.get("/v1/status/leader")).status_code == 200
+
+        await eventually(answers, timeout=30, ignore=(httpx.TransportError,))
+        assert (await client.get(probe["httpGet"]["path"])).status_code == 500
 
 
 def test_the_real_consul_knows_every_flag_that_the_chart_gives_it(tmp_path):
