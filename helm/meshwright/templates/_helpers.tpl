@@ -63,9 +63,14 @@ capabilities: {drop: [ALL]}
 {{- define "meshwright.config.prometheus" -}}
 global: {scrape_interval: 5s}
 scrape_configs:
-  - job_name: meshwright
-    static_configs:
-      - targets: ["{{ .Release.Name }}-controlplane:18001"{{ if .Values.operator.enabled }}, "{{ .Release.Name }}-operator:18002"{{ end }}]
+  - job_name: controlplane
+    dns_sd_configs:
+      - {names: [{{ .Release.Name }}-controlplane-headless], type: A, port: 18001, refresh_interval: 5s}
+  {{- if .Values.operator.enabled }}
+  - job_name: operator
+    dns_sd_configs:
+      - {names: [{{ .Release.Name }}-operator-headless], type: A, port: 18002, refresh_interval: 5s}
+  {{- end }}
   # Every instance says in Consul where its metrics are.
   - job_name: services
     consul_sd_configs:

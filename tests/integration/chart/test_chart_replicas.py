@@ -91,12 +91,18 @@ def test_a_changed_configuration_restarts_who_reads_it_and_nobody_else():
         assert "annotations" not in one(documents, "Deployment", "meshwright-jaeger")["spec"]["template"]["metadata"]
 
 
-def test_prometheus_scrapes_what_consul_lists():
-    config = yaml.safe_load(
-        one(rendered("prometheus.enabled=true"), "ConfigMap", "meshwright-prometheus")["data"]["prometheus.yml"]
-    )
-    (services,) = [job for job in config["scrape_configs"] if job["job_name"] == "services"]
-    assert services["consul_sd_configs"] == [{"server": "meshwright-consul:8500"}]
+def test_prometheus_scrapes_what_consul_lists_and_each_replica_of_the_mesh():
+    documents = rendered("prometheus.enabled=true")
+    config = yaml.safe_load(one(documents, "ConfigMap", "meshwright-prometheus")["data"]["prometheus.yml"])
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs["services"]["consul_sd_configs"] == [{"server": "meshwright-consul:8500"}]
+    for name in ("controlplane", "operator"):
+        (found,) = jobs[name]["dns_sd_configs"]
+        service = one(documents, "Service", found["names"][0])
+        assert service["spec"]["clusterIP"] == "None"
+        assert found["port"] in [each["port"] for each in service["spec"]["ports"]]
+        ports = container(one(documents, "Deployment", f"meshwright-{name}"))["ports"]
+        assert found["port"] in [each["containerPort"] for each in ports]
 
 
 def test_a_pod_ends_later_than_its_server_does():
