@@ -67,8 +67,8 @@ class Cluster:
         with _sorted_failures(f"reading Deployment {namespace}/{name}"):
             try:
                 found: dict[str, Any] = (await self._client.get(Deployment, name, namespace=namespace)).to_dict()
-            except ApiError as error:
-                if error.status.code == _NOT_FOUND:
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code == _NOT_FOUND:
                     return None
                 raise
             return found
@@ -79,8 +79,8 @@ class Cluster:
         with _sorted_failures(f"creating Deployment {metadata['namespace']}/{metadata['name']}"):
             try:
                 await self._client.create(Deployment(manifest))
-            except ApiError as error:
-                if error.status.code != _CONFLICT:
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code != _CONFLICT:
                     raise
 
     async def patch_deployment(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
@@ -88,8 +88,8 @@ class Cluster:
         with _sorted_failures(f"changing Deployment {namespace}/{name}"):
             try:
                 await self._client.patch(Deployment, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE)
-            except ApiError as error:
-                if error.status.code == _NOT_FOUND:
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code == _NOT_FOUND:
                     return False
                 raise
         return True
@@ -99,8 +99,8 @@ class Cluster:
         with _sorted_failures(f"deleting Deployment {namespace}/{name}"):
             try:
                 await self._client.delete(Deployment, name, namespace=namespace)
-            except ApiError as error:
-                if error.status.code != _NOT_FOUND:
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code != _NOT_FOUND:
                     raise
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
@@ -114,8 +114,8 @@ class Cluster:
                     namespace=namespace,
                     patch_type=PatchType.MERGE,
                 )
-            except ApiError as error:
-                if error.status.code == _NOT_FOUND:
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code == _NOT_FOUND:
                     return False
                 raise
         return True
@@ -127,12 +127,12 @@ def _sorted_failures(what: str) -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        code = error.status.code or error.response.status_code
+        code = error.response.status_code
         message = error.status.message or error.status.reason or "refused"
         if code in _AWAY:
             raise UnreachableError(f"{what}: {message} (HTTP {code})") from error
         raise ClusterError(what, code, message) from error
-    except httpx2.HTTPStatusError as error:  # an answer that is not the API's, from a proxy in between
+    except httpx2.HTTPStatusError as error:  # an answer without the API's own words, from a proxy in between perhaps
         raise UnreachableError(f"{what}: HTTP {error.response.status_code}") from error
     except httpx2.HTTPError as error:
         raise UnreachableError(f"{what}: {error or type(error).__name__}") from error

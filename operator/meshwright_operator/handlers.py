@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 VERSION = "v1alpha1"
 WATCH_SECONDS = 60
 """Whole seconds: the API server reads nothing else."""
+PEERING_SECONDS = 15
 _AGAIN = 5.0
 
 Key = tuple[str, str]
@@ -165,6 +166,8 @@ async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.connect_timeout = 5.0
     settings.networking.request_timeout = 15.0
     settings.networking.connect_timeout = 5.0
+    # A replica that died stands in the way of the next no longer than this.
+    settings.peering.lifetime = PEERING_SECONDS
     # Its own logs of each handler would be events of each rollout.
     settings.posting.loggers = False
 

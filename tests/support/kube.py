@@ -22,7 +22,6 @@ import attrs
 import kmock
 import yaml
 from aiohttp import web
-from lightkube import KubeConfig
 
 from meshwright import http
 from meshwright.consul import Consul, Registration
@@ -76,10 +75,6 @@ class Kube:
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(yaml.safe_dump(_kubeconfig(address)))
 
-    @property
-    def config(self) -> KubeConfig:
-        return KubeConfig.from_server(self.address)
-
     def rollout(self, name: str) -> dict[str, Any]:
         return json.loads(json.dumps(dict(self.emulator.objects[ROLLOUTS, NAMESPACE, name].raw)))
 
@@ -96,6 +91,10 @@ class Kube:
             for (resource, namespace, name), item in self.emulator.objects.items()
             if resource == DEPLOYMENTS and namespace == NAMESPACE and not item.deleted
         }
+
+    def status_writes(self) -> int:
+        """How often somebody wrote a status of a rollout."""
+        return sum(one.resource == ROLLOUTS and one.subresource == "status" for one in self.emulator._requests)
 
     def events(self) -> list[tuple[str, str]]:
         """(reason, message) of each Event."""
@@ -146,6 +145,9 @@ async def kube(folder: Path) -> AsyncIterator[Kube]:
     emulator.resources[ROLLOUTS] = _info("VersionedRollout", "versionedrollout", {"status", "scale"})
     emulator.resources[DEPLOYMENTS] = _info("Deployment", "deployment", {"status", "scale"})
     emulator.resources[EVENTS] = _info("Event", "event", set())
+    # kopf waits until it has found these two, whether it needs them or not.
+    crds = kmock.resource("apiextensions.k8s.io/v1/customresourcedefinitions")
+    emulator.resources[crds] = _info("CustomResourceDefinition", "customresourcedefinition", set(), namespaced=False)
     emulator.resources[kmock.resource("v1/namespaces")] = _info("Namespace", "namespace", set(), namespaced=False)
     async with emulator, kmock.Server(emulator) as server:
         yield Kube(emulator, str(server.url).rstrip("/"), folder)
@@ -228,7 +230,9 @@ class Pods:
             for registration in self.instances.pop(name):
                 await self.consul.deregister(registration.id)
         for name, item in found.items():
-            version = item["metadata"]["annotations"].get(VERSION_ANNOTATION, "0")
+            version = (item["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "")
+            if not version:
+                continue
             wanted = 0 if version in self.broken else item["spec"].get("replicas", 1)
             mine = self.instances.setdefault(name, [])
             while len(mine) > wanted:

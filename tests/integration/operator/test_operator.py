@@ -1,0 +1,236 @@
+"""The operator as a process, on an API stand-in with made-up pods and a Consul: a rollout's life and its mishaps."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from meshwright.consul import Consul
+from meshwright.ports import find_free
+from meshwright.rollout import verbs
+from meshwright.rollout.vocabulary import Verb
+from support.consul import dev_registry, find_consul, real_consul
+from support.kube import DEPLOYMENTS, NAMESPACE, ROLLOUTS, Kube, Pods, kube, pods
+from support.processes import Process, python, running
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+STEPS = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "1s"}}]
+
+
+@dataclass
+class World:
+    """A cluster, a Consul, and the operator between them."""
+
+    cluster: Kube
+    pods: Pods
+    consul: Consul
+    folder: Path
+    stack: contextlib.AsyncExitStack
+    port: int = 0
+    operator: Process | None = None
+
+    async def start(self) -> None:
+        """Start the operator, or another one after its end."""
+        self.port = find_free()
+        environ = {
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "CONSUL_HTTP_ADDR": self.consul.address,
+            "MESHWRIGHT_OPERATOR_PORT": str(self.port),
+        }
+        argv = python("-m", "meshwright_operator")
+        self.operator = await self.stack.enter_async_context(running(argv, self.folder / "operator.log", environ))
+
+    async def apply(self, version: str, **spec: Any) -> None:
+        template = {"spec": {"containers": [{"name": "user", "image": f"user:{version}"}]}}
+        canary = {"steps": STEPS, "scaleDownDelay": "1s"}
+        document = {
+            "apiVersion": "meshwright.dev/v1alpha1",
+            "kind": "VersionedRollout",
+            "metadata": {"name": "user", "namespace": NAMESPACE},
+            "spec": {
+                "service": "user",
+                "version": version,
+                "replicas": 2,
+                "template": template,
+                "strategy": {"canary": canary},
+                **spec,
+            },
+        }
+        await self.cluster.create(document)
+
+    async def until(self, holds: Callable[[dict[str, Any]], bool], timeout: float = 30) -> dict[str, Any]:
+        def reached() -> dict[str, Any]:
+            status = self.cluster.status("user")
+            assert self.operator
+            assert holds(status), json.dumps(status, indent=1) + self.operator.tail(30)
+            return status
+
+        return await eventually(reached, timeout)
+
+    async def until_phase(self, phase: str, **more: Any) -> dict[str, Any]:
+        wanted = {"phase": phase, **more}
+        return await self.until(lambda status: wanted.items() <= status.items())
+
+    async def weights(self) -> dict[str, float]:
+        """What Consul's service-splitter says, by subset."""
+        entry = await self.consul.config_entry("service-splitter", "user")
+        return {split.get("ServiceSubset", ""): split["Weight"] for split in (entry or {}).get("Splits", ())}
+
+    async def until_weights(self, **weights: float) -> None:
+        async def so() -> bool:
+            assert await self.weights() == weights
+            return True
+
+        await eventually(so, 20)
+
+    async def page(self, path: str) -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(f"http://127.0.0.1:{self.port}{path}")).text
+
+    def replicas(self) -> dict[str, int]:
+        return {name: item["spec"]["replicas"] for name, item in self.cluster.deployments().items()}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """What the operator asks of Consul is held to both kinds elsewhere: the real one, where there is one, will do."""
+    async with (
+        real_consul() if find_consul() else dev_registry() as server,
+        kube(tmp_path) as cluster,
+        Consul(server.config) as consul,
+        pods(cluster, consul, "user") as made,
+        contextlib.AsyncExitStack() as processes,
+    ):
+        one = World(cluster, made, consul, tmp_path, processes)
+        await one.start()
+        yield one
+
+
+async def first(world: World, version: str = "1.0.0") -> None:
+    """A rollout whose first version serves."""
+    await world.apply(version)
+    await world.until_phase("Healthy", stable=version)
+
+
+async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world: World) -> None:
+    await first(world)
+    assert world.replicas() == {"user-1-0-0": 2}
+    made = world.cluster.deployments()["user-1-0-0"]
+    container = made["spec"]["template"]["spec"]["containers"][0]
+    assert container == {
+        "name": "user",
+        "image": "user:1.0.0",
+        "env": [{"name": "MESHWRIGHT_VERSION", "value": "1.0.0"}],
+    }
+    owner = made["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"], owner["controller"]) == ("VersionedRollout", "user", True)
+
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.until_phase("Paused", weight=20)
+    assert await world.weights() == {"v1-0-0": 80, "v2-0-0": 20}
+    assert world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}
+    await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
+    await world.until_phase("Healthy", stable="2.0.0")
+    await eventually(lambda: world.replicas() == {"user-1-0-0": 0, "user-2-0-0": 2}, 20)
+
+    page = await world.page("/metrics")
+    assert 'meshwright_rollout_phase{namespace="demo",phase="Healthy",rollout="user"} 1.0' in page
+    assert 'meshwright_rollout_weight{namespace="demo",rollout="user",version="2.0.0"} 100.0' in page
+    assert 'meshwright_rollout_duration_seconds_count{namespace="demo",outcome="Promoted",rollout="user"}' in page
+    assert json.loads(await world.page("/healthz")) == {"rollouts": 1, "stuck": []}
+    reasons = {reason for reason, _ in world.cluster.events()}
+    assert {"Initializing", "RolloutStarted", "StepStarted", "WeightSet", "Promoted"} <= reasons
+
+    await world.cluster.delete("user")
+    await eventually(lambda: not world.cluster.exists(ROLLOUTS, "user"), 30)
+    assert await world.consul.config_entry("service-splitter", "user") is None
+
+
+async def test_a_version_that_fails_is_aborted_by_its_figures(world: World) -> None:
+    await first(world)
+    world.pods.traffic["3.0.0"].failing = 1.0
+    await world.cluster.patch("user", verbs.set_version("3.0.0"))
+    status = await world.until_phase("Aborted", stable="1.0.0", refused="3.0.0")
+    assert "success-rate" in status["message"]
+    await world.until_weights(**{"v1-0-0": 100})
+    conditions = {item["type"]: item["status"] for item in status["conditions"]}
+    assert (conditions["Available"], conditions["Promoted"], conditions["Progressing"]) == ("True", "False", "False")
+    page = await world.page("/metrics")
+    assert 'verdict="Failed"' in page
+
+
+async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
+    await first(world)
+    assert world.operator
+    await world.operator.kill()
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.start()
+    await world.until_phase("Paused", weight=20)
+    await world.operator.kill()
+    # Meanwhile somebody changes the weights, and somebody scales a version.
+    await world.consul.put_config_entry(
+        {"Kind": "service-splitter", "Name": "user", "Splits": [{"Weight": 100, "ServiceSubset": "v2-0-0"}]}
+    )
+    await world.cluster.patch_deployment("user-1-0-0", {"spec": {"replicas": 1}})
+    await world.start()
+    await world.until_weights(**{"v1-0-0": 80, "v2-0-0": 20})
+    await eventually(lambda: world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}, 20)
+    await world.until_phase("Paused", weight=20)
+    await world.cluster.patch("user", verbs.command(Verb.ABORT, "b"))
+    await world.until_phase("Aborted", stable="1.0.0")
+    await world.until_weights(**{"v1-0-0": 100})
+
+
+async def test_an_api_server_that_is_away_is_waited_for(world: World) -> None:
+    await first(world)
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.until_phase("Paused", weight=20)
+    world.cluster.emulator.away = True
+    assert world.operator
+    await eventually(lambda: "HTTP 503" in world.operator.tail(50), 40)
+    world.cluster.emulator.away = False
+    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "c"))
+    await world.until_phase("Healthy", stable="2.0.0")
+    assert world.operator.running
+
+
+async def test_what_is_not_valid_is_said_once_and_changes_nothing(world: World) -> None:
+    await first(world)
+    await world.cluster.patch("user", {"spec": {"version": "2.0.0", "replicas": 0}})
+    status = await world.until_phase("Invalid")
+    assert "spec.replicas" in status["message"]
+    (progressing,) = [item for item in status["conditions"] if item["type"] == "Progressing"]
+    assert (progressing["status"], progressing["reason"]) == ("False", "InvalidSpec")
+    assert world.replicas() == {"user-1-0-0": 2}
+    writes = world.cluster.status_writes()
+    for letter in "abc":
+        await world.cluster.patch("user", {"metadata": {"labels": {"a": letter}}})
+    assert world.cluster.status_writes() == writes
+    await world.cluster.patch("user", {"spec": {"replicas": 3}})
+    await world.until_phase("Paused", weight=20)
+    assert world.replicas() == {"user-1-0-0": 3, "user-2-0-0": 1}
+
+
+async def test_a_deployment_of_somebody_else_is_left_alone(world: World) -> None:
+    foreign = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "user-1-0-0", "namespace": NAMESPACE},
+        "spec": {"replicas": 5, "template": {}},
+    }
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+    assert (await world.cluster.emulator.post(path, json=foreign)).status < 300
+    await world.apply("1.0.0")
+    assert world.operator
+    await eventually(lambda: "exists and is not this rollout's" in world.operator.tail(50), 30)
+    assert world.cluster.exists(DEPLOYMENTS, "user-1-0-0")
+    assert world.replicas() == {"user-1-0-0": 5}
