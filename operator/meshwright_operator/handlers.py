@@ -61,7 +61,7 @@ class Handlers:
         kopf.on.login(registry=registry)(login)
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self.changed)
         kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_AGAIN)(self.follow)
-        kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry)(self.deleted)
+        kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, backoff=_AGAIN)(self.deleted)
         kopf.on.event("apps", "v1", "deployments", labels={ROLLOUT_LABEL: kopf.PRESENT}, registry=registry)(
             self.deployment_changed
         )

@@ -79,7 +79,7 @@ class Kube:
         return json.loads(json.dumps(dict(self.emulator.objects[ROLLOUTS, NAMESPACE, name].raw)))
 
     def status(self, name: str) -> dict[str, Any]:
-        return self.rollout(name).get("status") or {}
+        return (self.rollout(name).get("status") or {}) if self.exists(ROLLOUTS, name) else {}
 
     def exists(self, resource: Any, name: str) -> bool:
         key = (resource, NAMESPACE, name)

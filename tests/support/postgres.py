@@ -11,7 +11,7 @@ import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshwright.ports import find_free
 
@@ -48,12 +48,11 @@ class Cluster:
 
     def run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(
-            [self.programs / program, *arguments],
+            [*_as(self.user), str(self.programs / program), *arguments],
             cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
-            **_as(self.user),
         )
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr or done.stdout}")
@@ -94,7 +93,10 @@ def _unprivileged() -> str:
     raise RuntimeError("PostgreSQL does not run as root, and this system has no user to run it as")
 
 
-def _as(user: str | None) -> dict[str, Any]:
+def _as(user: str | None) -> list[str]:
+    """What runs a command as that user: util-linux's setpriv, since `subprocess`'s own way forks a process in which
+    gRPC's threads live (with a plain command Python takes vfork, which runs none of gRPC's fork handlers)."""
     if user is None:
-        return {}
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        return []
+    found = pwd.getpwnam(user)
+    return ["setpriv", f"--reuid={found.pw_uid}", f"--regid={found.pw_gid}", "--clear-groups", "--"]

@@ -79,8 +79,11 @@ class Figures:
         self._failures.labels(rollout.namespace, rollout.name).inc()
 
     def forget(self, namespace: str, name: str) -> None:
-        """The rollout is gone: its gauges go, its counters stay."""
+        """The rollout is gone: its gauges go, its counters stay. One that was never noted is none the less gone."""
+        versions = self._versions.pop((namespace, name), None)
+        if versions is None:
+            return
         for phase in Phase:
             self._phase.remove(namespace, name, phase.value)
-        for version in self._versions.pop((namespace, name), frozenset()):
+        for version in versions:
             self._weight.remove(namespace, name, version)

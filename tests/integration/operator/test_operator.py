@@ -99,6 +99,13 @@ class World:
     def replicas(self) -> dict[str, int]:
         return {name: item["spec"]["replicas"] for name, item in self.cluster.deployments().items()}
 
+    async def until_replicas(self, **replicas: int) -> None:
+        wanted = {name.replace("_", "-"): count for name, count in replicas.items()}
+        await self.until(lambda _: self.replicas() == wanted)
+
+    async def until_gone(self) -> None:
+        await self.until(lambda _: not self.cluster.exists(ROLLOUTS, "user"))
+
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
@@ -140,7 +147,7 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
     assert world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}
     await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
-    await eventually(lambda: world.replicas() == {"user-1-0-0": 0, "user-2-0-0": 2}, 20)
+    await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
 
     page = await world.page("/metrics")
     assert 'meshwright_rollout_phase{namespace="demo",phase="Healthy",rollout="user"} 1.0' in page
@@ -151,7 +158,7 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
     assert {"Initializing", "RolloutStarted", "StepStarted", "WeightSet", "Promoted"} <= reasons
 
     await world.cluster.delete("user")
-    await eventually(lambda: not world.cluster.exists(ROLLOUTS, "user"), 30)
+    await world.until_gone()
     assert await world.consul.config_entry("service-splitter", "user") is None
 
 
@@ -183,7 +190,7 @@ async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
     await world.cluster.patch_deployment("user-1-0-0", {"spec": {"replicas": 1}})
     await world.start()
     await world.until_weights(**{"v1-0-0": 80, "v2-0-0": 20})
-    await eventually(lambda: world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}, 20)
+    await world.until_replicas(user_1_0_0=2, user_2_0_0=1)
     await world.until_phase("Paused", weight=20)
     await world.cluster.patch("user", verbs.command(Verb.ABORT, "b"))
     await world.until_phase("Aborted", stable="1.0.0")
@@ -234,3 +241,14 @@ async def test_a_deployment_of_somebody_else_is_left_alone(world: World) -> None
     await eventually(lambda: "exists and is not this rollout's" in world.operator.tail(50), 30)
     assert world.cluster.exists(DEPLOYMENTS, "user-1-0-0")
     assert world.replicas() == {"user-1-0-0": 5}
+
+
+async def test_a_rollout_that_is_deleted_while_the_operator_is_away_is_taken_out_when_it_is_back(world: World) -> None:
+    await first(world)
+    assert world.operator
+    await world.operator.kill()
+    await world.cluster.delete("user")
+    assert world.cluster.exists(ROLLOUTS, "user")
+    await world.start()
+    await world.until_gone()
+    assert await world.consul.config_entry("service-splitter", "user") is None
