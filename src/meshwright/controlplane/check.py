@@ -27,6 +27,18 @@ def routes(table: Iterable[Any], clusters: Collection[str]) -> list[str]:
     return [f"route {number}: {what}" for number, route in enumerate(table) for what in _route(route, clusters)]
 
 
+def expressions_of(table: Iterable[Any]) -> list[str]:
+    """What is wrong with the regular expressions of an Envoy's routes, those that gRPC's table leaves out included: an
+    Envoy would refuse the table of all services over one of them."""
+    found = []
+    for number, route in enumerate(table):
+        matchers = [header.string_match for header in route.match.headers]
+        matchers += [query.string_match for query in route.match.query_parameters]
+        patterns = [route.match.safe_regex.regex, *(matcher.safe_regex.regex for matcher in matchers)]
+        found += [f"route {number}: {wrong}" for wrong in map(expressions.problem, patterns) if wrong]
+    return found
+
+
 def cluster(message: Any) -> list[str]:
     """What is wrong with a cluster."""
     return list(_cluster(message))

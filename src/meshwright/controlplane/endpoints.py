@@ -81,6 +81,9 @@ def _chosen(
         if not _is_ip(instance.address.host) or not instance.address.port:
             problems.append(f"instance {instance.id} is left out: {instance.address} is not an IP address and a port")
             continue
+        if not all(map(_is_text, (instance.meta.get("region", ""), instance.meta.get("zone", "")))):
+            problems.append(f"instance {instance.id} is left out: its region or zone is no text")
+            continue
         taken.add(instance.address)
         chosen.append((instance, min(instance.weight, MAX_WEIGHT)))
     return chosen
@@ -90,6 +93,15 @@ def _is_ip(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
+        return False
+    return True
+
+
+def _is_text(value: str) -> bool:
+    """Whether a message can hold it: JSON can write half of a surrogate pair."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
         return False
     return True
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     Members: TypeAlias = tuple[tuple[Target, tuple[Instance, ...]], ...]
 
 
+_UNSAYABLE = (ValueError, TypeError, OverflowError)
+"""What protobuf raises for a value that its field cannot hold. Whoever wrote it, it must not cost other services."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePart:
     """What clients that dial one service are told: made from its chain and the policies that the chain touches."""
@@ -80,14 +84,23 @@ def make_service(
     service: ServiceName, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]
 ) -> ServicePart:
     """Translate one chain; raises `BadInputError` where it cannot be published."""
+    try:
+        return _service(service, document, policies)
+    except BadInputError:
+        raise
+    except _UNSAYABLE as error:
+        raise BadInputError(f"routes of {service}", [Problem("", _unsayable(error))]) from error
+
+
+def _service(service: ServiceName, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]) -> ServicePart:
     chain = parse_chain(service, document)
     touched = {service, *(upstream.target.service for upstream in chain.upstreams.values())}
     own = {name: policies.get(name) for name in sorted(touched)}
     for_grpc = routes.build(chain, _known(own), NodeKind.GRPC)
-    wrong = check.routes(for_grpc.routes, chain.upstreams.keys())
+    for_envoy = routes.build(chain, _known(own), NodeKind.ENVOY)
+    wrong = check.routes(for_grpc.routes, chain.upstreams.keys()) or check.expressions_of(for_envoy.routes)
     if wrong:
         raise BadInputError(f"routes of {service}", [Problem("", what) for what in wrong])
-    for_envoy = routes.build(chain, _known(own), NodeKind.ENVOY)
     host = envoy.virtual_host(service, for_envoy.routes)
     table = routes.table(service, for_grpc)
     route = pack(ResourceType.ROUTE, service, table)
@@ -134,8 +147,11 @@ def make_target(upstream: Upstream, policy: Policy | None, members: Members, old
 def _clusters(
     upstream: Upstream, policy: Policy, old: TargetPart | None, problems: list[str]
 ) -> Mapping[NodeKind, Resource]:
-    messages = {kind: clusters.cluster(upstream, policy, kind) for kind in NodeKind}
-    wrong = check.cluster(messages[NodeKind.GRPC])
+    try:
+        messages = {kind: clusters.cluster(upstream, policy, kind) for kind in NodeKind}
+        wrong = check.cluster(messages[NodeKind.GRPC])
+    except _UNSAYABLE as error:
+        wrong = [_unsayable(error)]
     if wrong:
         problems += [f"cluster {upstream.id} stays as it was: {what}" for what in wrong]
         if old:
@@ -146,3 +162,7 @@ def _clusters(
 
 def _known(policies: Mapping[ServiceName, Policy | None]) -> dict[ServiceName, Policy]:
     return {service: policy for service, policy in policies.items() if policy is not None}
+
+
+def _unsayable(error: Exception) -> str:
+    return f"cannot be said in xDS: {error}"

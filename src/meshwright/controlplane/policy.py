@@ -18,7 +18,7 @@ from meshwright.controlplane import durations, expressions
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from meshwright.model import ServiceName
 
@@ -48,6 +48,9 @@ RETRYABLE = ("cancelled", "deadline-exceeded", "internal", "resource-exhausted",
 
 MAX_ATTEMPTS = 5
 """gRPC's own limit (gRFC A6)."""
+
+MAX_DURATION = "8760h"
+"""A year: nobody means more, and a message holds no duration without bounds."""
 
 MIN_BACKOFF_MS = 10
 """Where a backoff rounds to 0 ms after jitter, gRPC never sends the retry and the call hangs (measured at 1 ms)."""
@@ -239,11 +242,12 @@ def parse_policy(service: ServiceName, document: bytes) -> Policy:
     source = f"policy {KV_PREFIX}{service}"
     try:
         content = json.loads(document, parse_float=_number, parse_constant=_refuse)
+        _check_text(content)
     except (ValueError, RecursionError) as error:
         raise BadInputError(source, [Problem("", f"is not JSON: {error}")]) from error
     schema.check(content, POLICY_SCHEMA, source)
     policy = _policy(content)
-    problems = _contradictions(content, policy)
+    problems = [*_too_long(content, ()), *_contradictions(content, policy)]
     if problems:
         raise BadInputError(source, problems)
     return policy
@@ -257,6 +261,14 @@ def _number(text: str) -> float:
 
 def _refuse(text: str) -> None:
     raise ValueError(f"{text} is not a number of JSON")
+
+
+def _check_text(content: Any) -> None:
+    """JSON can write what is no text, and no message can hold: half of a surrogate pair."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds half of a surrogate pair, which is no text") from error
 
 
 def _policy(content: Mapping[str, Any]) -> Policy:
@@ -282,6 +294,17 @@ def _policy(content: Mapping[str, Any]) -> Policy:
 _DURATIONS = frozenset(
     {"interval", "base_ejection_time", "maximum_ejection_time", "base_backoff", "maximum_backoff", "duration"}
 )
+
+
+def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """The durations that no message can hold, or nobody means."""
+    if isinstance(content, (dict, list)):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            yield from _too_long(value, (*path, key))
+    elif path[-1] in (*_DURATIONS, "timeout") and durations.milliseconds(content) > durations.milliseconds(
+        MAX_DURATION
+    ):
+        yield Problem(schema.place(path), f"must not exceed {MAX_DURATION}")
 
 
 def _in_milliseconds(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -323,6 +346,8 @@ def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Problem]
     if policy.retry.base_backoff_ms < MIN_BACKOFF_MS:
         problems.append(Problem("retry.base_backoff", f"must be at least {MIN_BACKOFF_MS}ms"))
     for number, fault in enumerate(policy.faults):
+        if fault.delay and fault.delay.duration_ms < 1:  # an Envoy refuses a delay of 0, with the table of all services
+            problems.append(Problem(f"faults[{number}].delay.duration", "must be at least 1ms"))
         for index, header in enumerate(fault.headers):
             wrong = expressions.problem(header.regex or "")
             if wrong:

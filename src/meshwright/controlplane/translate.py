@@ -16,6 +16,7 @@ the first by name: equal on every replica.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -90,7 +91,8 @@ def _services(
                 outcome = "its last good routes stay in force" if part else "it is not published"
                 problems += [Problem(service, f"{outcome}: {problem}") for problem in error.problems]
                 if part and not part.fits(part.document, catalog.policies):  # the policies still apply
-                    part = make_service(service, part.document, catalog.policies)
+                    with contextlib.suppress(BadInputError):  # unless they are what is wrong
+                        part = make_service(service, part.document, catalog.policies)
         if part is not None:
             parts[service] = part
     return parts

@@ -156,3 +156,27 @@ def test_durations_are_read_as_go_writes_them(text: str | int | None, millisecon
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         durations.milliseconds(text)
+
+
+@pytest.mark.parametrize("duration", ["9999999999999999h", "9" * 400 + "h", "8761h"])
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        ('{"timeout": "%s"}', "timeout"),
+        ('{"retry": {"maximum_backoff": "%s"}}', "retry.maximum_backoff"),
+        ('{"outlier_detection": {"maximum_ejection_time": "%s"}}', "outlier_detection.maximum_ejection_time"),
+        ('{"faults": [{"delay": {"duration": "%s"}}]}', "faults[0].delay.duration"),
+    ],
+)
+def test_a_duration_beyond_what_can_be_sent_is_refused(document: str, place: str, duration: str) -> None:
+    assert refused((document % duration).encode()) == [f"{place}: must not exceed 8760h"]
+
+
+def test_a_delay_of_nothing_is_refused_because_an_envoy_would_refuse_its_whole_table() -> None:
+    document = b'{"faults": [{"abort": {"status": 14}}, {"delay": {"duration": "0.4ns"}}]}'
+    assert refused(document) == ["faults[1].delay.duration: must be at least 1ms"]
+
+
+def test_text_that_is_not_unicode_is_refused() -> None:
+    document = rb'{"faults": [{"headers": [{"name": "x", "exact": "\ud800"}], "abort": {"status": 14}}]}'
+    assert refused(document) == ["is not JSON: it holds half of a surrogate pair, which is no text"]

@@ -119,6 +119,12 @@ def test_a_host_name_is_left_out_aloud() -> None:
     assert problems == ["instance i1 is left out: db.local:1 is not an IP address and a port"]
 
 
+def test_a_zone_that_is_no_text_costs_its_instance_alone() -> None:
+    message, problems = assignment(UPSTREAM, ((TARGET, (instance(1, meta={"zone": "\ud800"}), instance(2))),))
+    assert len(message.endpoints[0].lb_endpoints) == 1
+    assert problems == ["instance i1 is left out: its region or zone is no text"]
+
+
 def test_localities_come_from_meta_and_weigh_what_their_instances_weigh() -> None:
     members = (
         instance(1, meta={"region": "eu", "zone": "b"}),

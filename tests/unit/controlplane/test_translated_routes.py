@@ -9,7 +9,7 @@ import pytest
 
 from meshwright.controlplane import xds
 from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.policy import parse_policy
+from meshwright.controlplane.policy import OutlierDetection, Policy, parse_policy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import translate, unknown_listener
 from meshwright.model import ServiceName
@@ -220,3 +220,50 @@ def test_a_fault_changes_routes_and_no_listener() -> None:
     after = snapshot("plain", user={"faults": [{"abort": {"status": 14}}]}).view(GRPC)
     assert before[ResourceType.LISTENER] == after[ResourceType.LISTENER]
     assert before[ResourceType.ROUTE] != after[ResourceType.ROUTE]
+
+
+def with_match(**http: Any) -> dict[str, Any]:
+    """The recorded router, with another condition in its first route."""
+    chain = recorded("router")
+    router = next(node for node in chain["Nodes"].values() if node["Type"] == "router")
+    router["Routes"][0]["Definition"]["Match"] = {"HTTP": http}
+    return chain
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        {"QueryParam": [{"Name": "q", "Regex": "(?!x)"}]},
+        {"PathRegex": "(?!x)", "Methods": ["GET"]},
+        {"Header": [{"Name": "x", "Regex": "(?!x)"}], "Methods": ["GET"]},
+    ],
+)
+def test_an_expression_that_only_an_envoy_would_see_cannot_cost_it_the_table_of_all_services(http: Any) -> None:
+    made = translate(Catalog({USER: with_match(**http), ServiceName("other"): recorded("plain")}))
+    assert any("lookaround" in problem for problem in problems(made))
+    assert "(?!x)" not in str(unpack(made.view(ENVOY)[ResourceType.ROUTE]["ingress"], xds.RouteConfiguration()))
+
+
+def test_what_no_message_can_hold_is_a_problem_of_its_service_alone() -> None:
+    chains = {USER: with_match(Header=[{"Name": "x", "Exact": "\ud800"}]), ServiceName("other"): recorded("plain")}
+    made = translate(Catalog(chains))
+    assert made.view(GRPC)[ResourceType.ROUTE].keys() == {"other"}
+    assert [problem.where for problem in made.problems] == ["user"]
+    good = translate(Catalog({USER: recorded("router")}))
+    kept = translate(Catalog(chains), good).view(GRPC)[ResourceType.ROUTE]["user"]
+    assert kept is good.view(GRPC)[ResourceType.ROUTE]["user"]
+
+
+def test_a_policy_that_no_message_can_hold_leaves_what_was_in_force() -> None:
+    policy = Policy(timeout_ms=1e30, outlier_detection=OutlierDetection(interval_ms=1e30))
+    good = translate(Catalog({USER: recorded("split")}))
+    bad = Catalog({USER: recorded("split")}, {}, {USER: policy})
+    made = translate(bad, good)
+    for kind in (ResourceType.ROUTE, ResourceType.CLUSTER):
+        assert made.view(GRPC)[kind] == good.view(GRPC)[kind]
+    assert {problem.where for problem in made.problems} == {"user"}
+    limits = Policy(outlier_detection=OutlierDetection(interval_ms=1e30))
+    fresh = translate(Catalog({USER: recorded("split")}, {}, {USER: limits}))
+    assert fresh.view(GRPC)[ResourceType.CLUSTER] == good.view(GRPC)[ResourceType.CLUSTER]
+    broken = Catalog({USER: with_match(PathRegex="(?!x)")}, {}, {USER: policy})
+    assert translate(broken, good).view(GRPC)[ResourceType.ROUTE] == good.view(GRPC)[ResourceType.ROUTE]
