@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from meshwright.controlplane.problems import Problems
     from meshwright.model import Instance, ServiceName
 
-    Chains = Mapping[ServiceName, Mapping[str, Any]]
+    Chain = Mapping[str, Any]
 
 K = TypeVar("K")
 
@@ -38,10 +38,13 @@ class Reader:
         self.instances: dict[Target, tuple[Instance, ...]] = {}
         self.refused: set[ServiceName] = set()
         """Services of which something could not be read, to be tried again."""
+        self.unread: set[Target] = set()
+        """Lists that Consul has refused from the start: empty, because nothing better is known."""
         self._consul = consul
         self._metrics = metrics
         self._problems = problems
         self._known: dict[int, tuple[Mapping[str, Any], frozenset[Target]]] = {}
+        self._uncompiled: set[ServiceName] = set()
         self._limit = asyncio.Semaphore(CONCURRENCY)
 
     @property
@@ -51,22 +54,33 @@ class Reader:
 
     async def read_chains(self, names: Set[ServiceName], stale: Set[ServiceName]) -> None:
         """Make `chains` those of `names`. Raises `UnreachableError`."""
-        for name in self.chains.keys() - names:
-            del self.chains[name]
+        for name in (self.chains.keys() | self._uncompiled) - names:
+            self.chains.pop(name, None)
+            self._uncompiled.discard(name)
             self._problems.clear(f"chain of {name}")
         wanted = (stale & names) | (names - self.chains.keys())
         await self._each(sorted(wanted), self._read_chain)
 
-    async def read_instances(self, chains: Chains, stale: Set[ServiceName]) -> None:
-        """Make `instances` those that `chains` need. Raises `UnreachableError`."""
-        needed = self._needed(chains)
+    async def read_instances(
+        self, chains: Iterable[Chain], stale: Set[ServiceName], upheld: Set[Target] = frozenset()
+    ) -> None:
+        """Make `instances` those that `chains` need, and those `upheld`. Raises `UnreachableError`."""
+        needed = self._needed(chains) | upheld
+        topics = {_topic(target) for target in needed}
         for target in self.instances.keys() - needed:
             del self.instances[target]
+            self.unread.discard(target)
+            if _topic(target) not in topics:
+                self._problems.clear(_topic(target))
         lists: dict[tuple[ServiceName, str], list[Target]] = {}
         for target in sorted(needed):
             if target.service in stale or target not in self.instances:
                 lists.setdefault((target.service, target.filter), []).append(target)
         await self._each(list(lists), lambda key: self._read_list(*key, lists[key]))
+
+    def is_read(self, chain: Chain) -> bool:
+        """Whether the list of each of the chain's targets has been read once."""
+        return not self.unread or self.unread.isdisjoint(targets(chain))
 
     async def _read_chain(self, name: ServiceName) -> None:
         topic = f"chain of {name}"
@@ -74,22 +88,27 @@ class Reader:
         try:
             chain = (await self._consul.discovery_chain(name)).value
         except ConsulError as error:
+            self._uncompiled.add(name)
             self._refuse(name, topic, error)
             return
+        self._uncompiled.discard(name)
         self._problems.clear(topic)
         if self.chains.get(name) != chain:
             self.chains[name] = chain
 
-    async def _read_list(self, service: ServiceName, expression: str, users: Iterable[Target]) -> None:
-        topic = f"instances of {service}" + (f" where {expression}" if expression else "")
+    async def _read_list(self, service: ServiceName, expression: str, users: list[Target]) -> None:
+        topic = _topic(users[0])
         self._metrics.fetches.labels("instances").inc()
         try:
             instances = (await self._consul.instances(service, filter=expression)).value
         except ConsulError as error:
             self._refuse(service, topic, error)
             for target in users:
-                self.instances.setdefault(target, ())
+                if target not in self.instances:
+                    self.instances[target] = ()
+                    self.unread.add(target)
             return
+        self.unread.difference_update(users)
         self._problems.clear(topic)
         for target in users:
             if self.instances.get(target) != instances:
@@ -99,11 +118,11 @@ class Reader:
         self.refused.add(service)
         self._problems.add(topic, Problem(topic, str(error)))
 
-    def _needed(self, chains: Chains) -> frozenset[Target]:
+    def _needed(self, chains: Iterable[Chain]) -> frozenset[Target]:
         """The targets of all chains, worked out once for each chain object."""
         known = self._known
         self._known = {}
-        for chain in chains.values():
+        for chain in chains:
             entry = known.get(id(chain))
             self._known[id(chain)] = entry if entry and entry[0] is chain else (chain, targets(chain))
         return frozenset[Target]().union(*(entry[1] for entry in self._known.values()))
@@ -117,3 +136,7 @@ class Reader:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+def _topic(target: Target) -> str:
+    return f"instances of {target.service}" + (f" where {target.filter}" if target.filter else "")

@@ -25,7 +25,7 @@ from meshwright.controlplane import ads, debug
 from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.problems import say_changes
 from meshwright.controlplane.source import Source
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.translate import targets_in_force, translate
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
 from meshwright.process import stop_event
@@ -144,6 +144,7 @@ class _Plane:
             with self._metrics.translate.time():
                 snapshot = translate(catalog, previous)
             previous = snapshot
+            self._source.uphold(targets_in_force(snapshot))
             self._said = say_changes(self._said, snapshot.problems)
             self.ads.publish(snapshot)
             if snapshot.version != version:

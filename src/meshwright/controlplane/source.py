@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
+    from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.metrics import Metrics
     from meshwright.model import ServiceName
 
@@ -65,6 +66,9 @@ class Source:
         self._policies = Policies(self.problems)
         self._reader = Reader(consul, metrics, self.problems)
         self._published: Catalog | None = None
+        self._good: dict[ServiceName, Mapping[str, Any]] = {}
+        """Of each service the last chain all of whose lists could be read."""
+        self._upheld: frozenset[Target] = frozenset()
         self._awaited: set[str] = set()
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
@@ -91,6 +95,10 @@ class Source:
                 last = loop.time()
                 if catalog is not None:
                     yield catalog
+
+    def uphold(self, targets: frozenset[Target]) -> None:
+        """Go on reading these lists: what is in force needs them, even where the chains that Consul has now do not."""
+        self._upheld = targets
 
     # Watching
 
@@ -169,6 +177,7 @@ class Source:
             if any((instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
         self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
+        self._wake.set()  # whoever sleeps there does not know yet that a sweep will be due
 
     def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> None:
         self._policies.see(answer.value)
@@ -202,7 +211,8 @@ class Source:
         chains, self._stale_chains = self._stale_chains, set()
         try:
             await self._reader.read_chains(self._mirror.names, chains)
-            await self._reader.read_instances(self.keeper.chains(self._reader.chains), services)
+            needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
+            await self._reader.read_instances(needing, services, self._upheld)
         except UnreachableError as error:
             self._stale_services |= services
             self._stale_chains |= chains
@@ -216,8 +226,13 @@ class Source:
             loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
             self._reader.refused.clear()
             began = float("-inf")  # the last good values among what was read are no proof that Consul has them
-        observed = Catalog(dict(self._reader.chains), dict(self._reader.instances), self._policies.take())
+        self._good = {name: self._in_force(name, chain) for name, chain in self._reader.chains.items()}
+        observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take())
         return self._settle(self.keeper.settle(observed, began, loop.time()))
+
+    def _in_force(self, name: ServiceName, chain: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The chain, or the one before it where a list that it needs was never read: an empty one says nothing."""
+        return chain if self._reader.is_read(chain) else self._good.get(name, chain)
 
     def _read_again(self, services: frozenset[ServiceName]) -> None:
         self._stale_services |= services

@@ -31,11 +31,11 @@ from meshwright.errors import BadInputError, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.controlplane.catalog import Catalog
+    from meshwright.controlplane.catalog import Catalog, Target
     from meshwright.controlplane.chain import Upstream
     from meshwright.model import ServiceName
 
-__all__ = ["translate", "unknown_listener"]
+__all__ = ["targets_in_force", "translate", "unknown_listener"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,13 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
         views=lambda viewpoint: view(services, targets, viewpoint),
         memory=_Memory(services, targets),
     )
+
+
+def targets_in_force(snapshot: Snapshot) -> frozenset[Target]:
+    """The lists of instances behind a snapshot: those of its last good routes too, which the catalog's chains may not
+    name any more. Whoever builds the next catalog reads these."""
+    parts = snapshot.memory.targets.parts.values() if isinstance(snapshot.memory, _Memory) else ()
+    return frozenset(target for part in parts for target, _ in part.members)
 
 
 def _services(

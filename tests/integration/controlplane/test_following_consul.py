@@ -132,6 +132,34 @@ async def test_config_entries_and_names_that_only_they_make_take_effect(consul: 
         await eventually(reachable)
 
 
+async def test_routes_that_cannot_be_published_leave_the_ones_before_with_live_endpoints(
+    consul: Consul, bound: Bound
+) -> None:
+    async with backend("one", meta={"version": "1"}) as one, backend("two", meta={"version": "2"}) as two:
+        for each in (one, two):
+            await consul.register(registration(each))
+        await consul.put_config_entry({"Kind": "service-defaults", "Name": "calc", "Protocol": "grpc"})
+        subsets = {f"v{version}": {"Filter": f'Service.Meta.version == "{version}"'} for version in "12"}
+        await consul.put_config_entry({"Kind": "service-resolver", "Name": "calc", "Subsets": subsets})
+        splits = [{"Weight": 50, "ServiceSubset": "v1"}, {"Weight": 50, "ServiceSubset": "v2"}]
+        await consul.put_config_entry({"Kind": "service-splitter", "Name": "calc", "Splits": splits})
+        await eventually(have(bound, "calc", one.address.port, two.address.port))
+        match = {"HTTP": {"Header": [{"Name": "x", "Regex": "(?!a)"}]}}
+        route = {"Match": match, "Destination": {"ServiceSubset": "v2"}}
+        await consul.put_config_entry({"Kind": "service-router", "Name": "calc", "Routes": [route]})
+
+        async def complaint() -> bool:
+            _, document = await page(bound.debug, "/debug/problems")
+            return any("lookaround" in problem["what"] for problem in document["problems"])
+
+        await eventually(complaint)
+        # From here on only the routes in force ask for v1: the chain that Consul compiles names v2 alone.
+        splits = [{"Weight": 100, "ServiceSubset": "v2"}]
+        await consul.put_config_entry({"Kind": "service-splitter", "Name": "calc", "Splits": splits})
+        await consul.deregister(two.id)
+        await eventually(have(bound, "calc", one.address.port))
+
+
 async def test_a_broken_policy_leaves_the_last_good_one_in_force(
     consul: Consul, bound: Bound, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -68,7 +68,7 @@ def reader(consul: Consul) -> Reader:
 async def read(reader: Reader, *stale: str) -> None:
     services = frozenset(map(ServiceName, stale))
     await reader.read_chains(NAMES, services)
-    await reader.read_instances(reader.chains, services)
+    await reader.read_instances(reader.chains.values(), services)
 
 
 async def test_only_what_is_missing_or_stale_is_read_and_equal_values_keep_their_object(
@@ -124,7 +124,7 @@ async def test_a_consul_that_does_not_answer_ends_the_reading(consul: Consul, re
 async def test_what_is_not_needed_any_more_is_forgotten(reader: Reader) -> None:
     await read(reader)
     await reader.read_chains(frozenset({ServiceName("user")}), frozenset())
-    await reader.read_instances(reader.chains, frozenset())
+    await reader.read_instances(reader.chains.values(), frozenset())
     assert reader.services == {"user"}
 
 
@@ -135,3 +135,21 @@ async def test_no_more_queries_are_sent_at_a_time_than_promised(consul: Consul, 
     await reader.read_chains(names, frozenset())
     assert len(reader.chains) == 100
     assert consul.most == CONCURRENCY
+
+
+async def test_a_problem_goes_with_what_it_was_about(consul: Consul) -> None:
+    problems = Problems()
+    reader = Reader(consul, Metrics(), problems)  # type: ignore[arg-type]
+    consul.chains["order"] = NO
+    bad = plain_chain("user")
+    (target,) = bad["Targets"].values()
+    target["Subset"] = {"Filter": "bad"}
+    consul.chains["user"], consul.lists["user", "bad"] = bad, NO
+    await read(reader)
+    assert [problem.where for problem in problems.all] == ["chain of order", "instances of user where bad"]
+    await reader.read_chains(frozenset({ServiceName("user")}), frozenset())
+    assert [problem.where for problem in problems.all] == ["instances of user where bad"]
+    consul.chains["user"] = plain_chain("user")
+    await reader.read_chains(frozenset({ServiceName("user")}), frozenset({ServiceName("user")}))
+    await reader.read_instances(reader.chains.values(), frozenset())
+    assert problems.all == ()

@@ -1,0 +1,168 @@
+"""What wakes the source, and what it holds on to, against a Consul whose every answer the test decides."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from meshwright.consul import Blocking, CheckState, ConsulError, Indexed
+from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.metrics import Metrics
+from meshwright.controlplane.source import Source
+from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
+from support.plane import plain_chain
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from meshwright.controlplane.catalog import Catalog
+
+USER = ServiceName("user")
+
+
+class Consul:
+    """One topic per blocking query; `put` gives it a new value at a new index."""
+
+    def __init__(self) -> None:
+        self.index = 10
+        self.topics: dict[str, Indexed[Any]] = {}
+        self.chains: dict[str, Any] = {}
+        self.lists: dict[tuple[str, str], Any] = {}
+        self._moved = asyncio.Condition()
+
+    async def put(self, topic: str, value: Any) -> None:
+        async with self._moved:
+            self.index += 1
+            self.topics[topic] = Indexed(value, self.index)
+            self._moved.notify_all()
+
+    async def _blocking(self, topic: str, empty: Any, blocking: Blocking | None) -> Indexed[Any]:
+        def answer() -> Indexed[Any]:
+            return self.topics.get(topic, Indexed(empty, 1))
+
+        async with self._moved:
+            if blocking is not None and blocking.index:
+                await self._moved.wait_for(lambda: answer().index > blocking.index)
+            return answer()
+
+    async def check_states(self, blocking: Blocking | None = None) -> Indexed[Any]:
+        return await self._blocking("checks", (), blocking)
+
+    async def services(self, blocking: Blocking | None = None) -> Indexed[Any]:
+        return await self._blocking("services", {}, blocking)
+
+    async def kv_list(self, _prefix: str, blocking: Blocking | None = None) -> Indexed[Any]:
+        return await self._blocking("kv", (), blocking)
+
+    async def config_entries(self, kind: str, blocking: Blocking | None = None) -> Indexed[Any]:
+        return await self._blocking(kind, (), blocking)
+
+    async def discovery_chain(self, name: str) -> Indexed[Any]:
+        return _given(self.chains[name])
+
+    async def instances(self, name: str, *, filter: str = "") -> Indexed[Any]:  # noqa: A002 (the name in the client)
+        return _given(self.lists.get((name, filter), ()))
+
+
+def _given(answer: Any) -> Indexed[Any]:
+    if isinstance(answer, Exception):
+        raise answer
+    return Indexed(answer, 1)
+
+
+def instance(version: str = "1") -> Instance:
+    return Instance(InstanceId("user-1"), USER, Address("127.0.0.1", 1), meta={"version": version}, node="n")
+
+
+class Following:
+    """A source that is followed; `last` is what it said last."""
+
+    def __init__(self, consul: Consul) -> None:
+        self.source = Source(consul, Metrics(), debounce=0.0)  # type: ignore[arg-type]
+        self.last: Catalog | None = None
+
+    async def follow(self) -> None:
+        async for catalog in self.source.catalogs():
+            self.last = catalog
+
+    def instances(self, filter: str = "") -> tuple[Instance, ...]:  # noqa: A002 (the name in Target)
+        return self.last.instances.get(Target(USER, filter), ()) if self.last else ()
+
+
+@pytest.fixture
+async def consul() -> Consul:
+    made = Consul()
+    made.chains["user"] = plain_chain(USER)
+    made.lists["user", ""] = (instance(),)
+    check = CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 11)
+    await made.put("checks", (check,))
+    await made.put("services", {USER: ()})
+    return made
+
+
+@pytest.fixture
+async def following(consul: Consul) -> AsyncIterator[Following]:
+    made = Following(consul)
+    task = asyncio.create_task(made.follow())
+    try:
+        await eventually(lambda: made.last is not None)
+        yield made
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_a_move_of_the_index_that_nothing_explains_wakes_a_sleeping_source(
+    consul: Consul, following: Following
+) -> None:
+    await eventually(lambda: following.source._sweeper.at is None, timeout=15)
+    consul.lists["user", ""] = (instance("2"),)
+    await consul.put("services", {USER: ()})
+    await eventually(lambda: following.instances() == (instance("2"),), timeout=15)
+
+
+def filtered_chain(expression: str) -> dict[str, Any]:
+    chain = plain_chain(USER)
+    (entry,) = chain["Targets"].values()
+    entry["Subset"] = {"Filter": expression}
+    return chain
+
+
+async def test_a_filter_that_consul_refuses_leaves_the_chain_before_in_force_and_alive(
+    consul: Consul, following: Following
+) -> None:
+    consul.chains["user"] = filtered_chain("good")
+    consul.lists["user", "good"] = (instance(),)
+    await consul.put("service-resolver", ({"Name": "user", "n": 1},))
+    await eventually(lambda: following.instances("good") == (instance(),))
+    consul.chains["user"] = filtered_chain("bad")
+    consul.lists["user", "bad"] = ConsulError("GET /v1/...", 500, "no such selector")
+    await consul.put("service-resolver", ({"Name": "user", "n": 2},))
+    await eventually(lambda: following.source.problems.all)
+    assert following.last is not None
+    assert following.last.chains[USER] == filtered_chain("good")
+    consul.lists["user", "good"] = (instance("2"),)
+    await consul.put("checks", (CheckState("n", "c1", USER, InstanceId("user-1"), Health.WARNING, 12),))
+    await eventually(lambda: following.instances("good") == (instance("2"),))
+    assert following.last.chains[USER] == filtered_chain("good")
+    consul.chains["user"] = filtered_chain("mended")
+    consul.lists["user", "mended"] = (instance("3"),)
+    await consul.put("service-resolver", ({"Name": "user", "n": 3},))
+    await eventually(lambda: following.instances("mended") == (instance("3"),))
+    assert following.last.chains[USER] == filtered_chain("mended")
+    assert following.source.problems.all == ()
+
+
+async def test_what_is_upheld_is_read_though_no_chain_names_it(consul: Consul, following: Following) -> None:
+    consul.lists["user", "kept"] = (instance(),)
+    following.source.uphold(frozenset({Target(USER, "kept")}))
+    await consul.put("checks", (CheckState("n", "c1", USER, InstanceId("user-1"), Health.WARNING, 12),))
+    await eventually(lambda: following.instances("kept") == (instance(),))
+    following.source.uphold(frozenset())
+    await consul.put("checks", (CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 13),))
+    await eventually(lambda: following.last and Target(USER, "kept") not in following.last.instances)
