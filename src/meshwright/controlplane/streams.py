@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 PUSH_ORDER = (ResourceType.CLUSTER, ResourceType.ENDPOINTS, ResourceType.LISTENER, ResourceType.ROUTE)
 FULL_SET = frozenset({ResourceType.LISTENER, ResourceType.CLUSTER})
+_LEADING = frozenset({ResourceType.LISTENER, ResourceType.ROUTE})
+"""Types whose resources name clusters."""
 WILDCARD = "*"
 
 
@@ -139,7 +141,8 @@ class Stream:
         if kind is not ResourceType.CLUSTER:
             state.due = (state.due | names) if state.due else names
             return
-        state.leaving |= gone
+        if state.leaving or gone:  # of each name the latest: a response must not name one twice
+            state.leaving = frozenset(resource for resource in state.leaving if resource.name not in names) | gone
         came = names - {resource.name for resource in gone} if gone else names
         state.due |= came
         endpoints = self.types.get(ResourceType.ENDPOINTS)
@@ -177,6 +180,8 @@ class Stream:
         state = self.types.get(ResourceType.CLUSTER)
         if state is None or not state.leaving or any(other.awaiting for other in self.types.values()):
             return None
+        if any(kind in _LEADING and other.nack for kind, other in self.types.items()):
+            return None  # the node goes by the routes before, which lead there
         clusters = view[ResourceType.CLUSTER]
         names = {resource.name for resource in state.leaving} - clusters.resources.keys()
         state.leaving = frozenset()

@@ -347,3 +347,29 @@ def test_a_closed_stream_leaves_nothing_behind(scene: Scene) -> None:
     assert scene.hub.streams == ()
     assert scene.hub._rooms == {}
     assert scene.publish(cluster={"user.c": "c9"}) == 0
+
+
+def moved(scene: Scene, *, clusters: dict[str, str], route: str) -> None:
+    scene.publish(cluster=clusters, endpoints=dict.fromkeys(clusters, "e1"), route={"user": route})
+
+
+def test_a_cluster_that_goes_is_kept_while_the_node_refuses_the_routes_without_it(scene: Scene) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    talk.asked_and_acked(CLUSTER, [])
+    talk.asked_and_acked(ROUTE, ["user"])
+    moved(scene, clusters={"order.c": "c1"}, route="r2")
+    talk.ask(ROUTE, ["user"], talk.one().nonce, error="no")
+    assert talk.hear() == []
+    moved(scene, clusters={"order.c": "c1"}, route="r3")
+    talk.ask(ROUTE, ["user"], talk.one().nonce)
+    assert names_in(talk.one()) == ["order.c"]
+
+
+def test_a_cluster_that_comes_and_goes_twice_is_kept_once(scene: Scene) -> None:
+    talk = Talk(scene.hub, NodeKind.ENVOY)
+    talk.asked_and_acked(CLUSTER, [])
+    talk.asked_and_acked(ROUTE, ["user"])
+    moved(scene, clusters={"order.c": "c1"}, route="r2")
+    moved(scene, clusters={"order.c": "c1", "user.c": "c2"}, route="r3")
+    moved(scene, clusters={"order.c": "c2"}, route="r4")
+    assert names_in(talk.hear()[0]) == ["order.c", "user.c"]
