@@ -23,6 +23,8 @@ from meshwright.controlplane.wire import UnknownTypeError, read_request
 from meshwright.errors import BadInputError
 
 if TYPE_CHECKING:
+    from envoy.config.core.v3.base_pb2 import Node
+
     from meshwright.controlplane.metrics import Metrics
     from meshwright.controlplane.snapshot import Snapshot
     from meshwright.controlplane.streams import Response, Stream
@@ -88,13 +90,15 @@ class Ads:
         # Otherwise the first response sends it, and an abort meanwhile sends it again, which leaves the call stuck.
         await context.send_initial_metadata(())
         connection: _Connection | None = None
+        introduced: Node | None = None
         try:
             while isinstance(data := await context.read(), bytes):  # grpc.aio.EOF is not
                 try:
                     request, node = read_request(data)
                     if connection is None:
-                        connection = self._open(context, self.hub.open(read_node(node), time.time()))
+                        connection = self._open(context, self.hub.open(read_node(node or introduced), time.time()))
                 except UnknownTypeError as error:
+                    introduced = introduced or error.node
                     self._say_once("type", str(error), "a node asked for a type that nobody serves: %s", error)
                     continue
                 except BadInputError as error:

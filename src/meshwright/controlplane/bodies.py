@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, digest
 from meshwright.controlplane.translate import unknown_listener
+from meshwright.controlplane.views import CorrectedRoutes
 from meshwright.controlplane.wire import encode_body
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 EMPTY: frozenset[str] = frozenset()
 _MAX_BODIES = 4096
+_MAX_BYTES = 16 * 1024 * 1024
+"""Of kept answers, for each type in each view: names are the clients' choice, and so is how many of them there are."""
+_MAX_SHARED = 1024
+"""Mappings that are kept for other viewpoints: each Envoy address has a listener of its own."""
 
 
 @lru_cache(maxsize=4096)
@@ -34,7 +39,7 @@ def _unknown(name: str) -> Resource:
 class TypeBodies:
     """The resources of one type in one view, and the answers made of them so far."""
 
-    __slots__ = ("_bodies", "_version", "answer_unknown", "resources", "type")
+    __slots__ = ("_bodies", "_kept", "_version", "answer_unknown", "resources", "type")
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class TypeBodies:
         self.answer_unknown = answer_unknown
         self._version = version
         self._bodies: dict[tuple[frozenset[str] | None, frozenset[Resource]], tuple[bytes, int]] = {}
+        self._kept = 0
 
     @property
     def version(self) -> str:
@@ -71,10 +77,15 @@ class TypeBodies:
             chosen.extend(resource for resource in leaving if resource.name not in self.resources)
             version = f"{self.version}-leaving" if leaving else self.version
             found = encode_body(self.type, version, chosen), len(chosen)
-            if len(self._bodies) >= _MAX_BODIES:
-                self._bodies.clear()
-            self._bodies[key] = found
+            self._keep(key, found)
         return found
+
+    def _keep(self, key: tuple[frozenset[str] | None, frozenset[Resource]], found: tuple[bytes, int]) -> None:
+        if len(self._bodies) >= _MAX_BODIES or self._kept + len(found[0]) > _MAX_BYTES:
+            self._bodies.clear()
+            self._kept = 0
+        self._bodies[key] = found
+        self._kept += len(found[0])
 
     def _choose(self, names: frozenset[str] | None) -> list[Resource]:
         if names is None:
@@ -105,6 +116,8 @@ class BodyFactory:
         key = (kind, viewpoint.kind, id(resources))
         found = self._shared.get(key)
         if found is None:
+            if len(self._shared) >= _MAX_SHARED:
+                self._shared.clear()
             unknown = kind is ResourceType.LISTENER and viewpoint.kind is NodeKind.GRPC
             found = self._shared[key] = TypeBodies(kind, resources, answer_unknown=unknown)
         return found
@@ -118,6 +131,8 @@ def changes(old: Mapping[str, Resource], new: Mapping[str, Resource], among: Ite
     names = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else among
     found = set()
     for name in names:
+        if isinstance(old, CorrectedRoutes) and old.same(name, new):
+            continue
         before, now = old.get(name), new.get(name)
         if before is not now and (before is None or now is None or before.version != now.version):
             found.add(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from meshwright.controlplane.decode import readable, resource_matches
 from meshwright.controlplane.metrics import SHORT_NAMES
+from meshwright.controlplane.nodes import MAX_SKEW_MS
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
 from meshwright.errors import BadInputError, Problem
 
@@ -142,12 +144,13 @@ def _wanted(request: web.Request) -> tuple[tuple[ResourceType, ...], Viewpoint]:
     kinds = {kind.value: kind for kind in NodeKind}
     if node and node not in kinds:
         problems.append(Problem("node", f"expected one of {', '.join(kinds)}, not {node!r}"))
-    if skew and not skew.isdigit():
-        problems.append(Problem("skew", f"expected milliseconds, not {skew!r}"))
+    if skew and not (re.fullmatch("[0-9]{1,9}", skew) and int(skew) <= MAX_SKEW_MS):
+        problems.append(Problem("skew", f"expected milliseconds from 0 to {MAX_SKEW_MS}, not {skew[:100]!r}"))
     if problems:
         raise BadInputError("the query", problems)
     types = (_TYPES[name],) if name else tuple(ResourceType)
-    return types, Viewpoint(kinds.get(node, NodeKind.GRPC), timeout_skew_ms=int(skew or 0))
+    kind = kinds.get(node, NodeKind.GRPC)
+    return types, Viewpoint(kind, timeout_skew_ms=int(skew or 0) if kind is NodeKind.GRPC else 0)
 
 
 def _stream(stream: Stream, now: float) -> dict[str, Any]:

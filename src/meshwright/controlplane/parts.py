@@ -26,6 +26,10 @@ _UNSAYABLE = (ValueError, TypeError, OverflowError)
 """What protobuf raises for a value that its field cannot hold. Whoever wrote it, it must not cost other services."""
 
 
+_MOST_SKEWS = 16
+"""Corrected tables that a part keeps. Each process has a skew of its own, and a part may outlive thousands of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServicePart:
     """What clients that dial one service are told: made from its chain and the policies that the chain touches."""
@@ -57,6 +61,8 @@ class ServicePart:
             return self.route
         resource = self._by_skew.get(skew_ms)
         if resource is None:
+            if len(self._by_skew) >= _MOST_SKEWS:
+                del self._by_skew[next(iter(self._by_skew))]
             table = routes.corrected(self.table, skew_ms)
             resource = self._by_skew[skew_ms] = pack(ResourceType.ROUTE, table.name, table)
         return resource

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     View: TypeAlias = Mapping["ResourceType", Mapping[str, "Resource"]]
 
 
+_MOST_VIEWS = 1024
+"""Viewpoints of which a snapshot keeps the view. They are the nodes' choice, and nodes come and go."""
+
+
 class ResourceType(StrEnum):
     """The four resource types of the mesh; the values are their type URLs."""
 
@@ -103,8 +107,10 @@ class Snapshot:
         self._cache: dict[Viewpoint, View] = {}
 
     def view(self, viewpoint: Viewpoint) -> View:
-        """All resources as a node sees them; the same object every time for the same viewpoint."""
+        """All resources as a node sees them; for the same viewpoint the same object, as long as they are few."""
         view = self._cache.get(viewpoint)
         if view is None:
+            if len(self._cache) >= _MOST_VIEWS:
+                self._cache.clear()
             view = self._cache[viewpoint] = self._views(viewpoint)
         return view

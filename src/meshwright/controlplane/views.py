@@ -50,7 +50,7 @@ class Services:
         if not skew_ms or not self._timed:
             return self._made["routes"]
         if skew_ms not in self._corrected:
-            self._corrected[skew_ms] = _CorrectedRoutes(self.parts, skew_ms)
+            self._corrected[skew_ms] = CorrectedRoutes(self.parts, skew_ms)
         return self._corrected[skew_ms]
 
     def ingress(self) -> Mapping[str, Resource]:
@@ -64,21 +64,27 @@ class Services:
         return self._made["ingress"]
 
 
-class _CorrectedRoutes(Mapping[str, "Resource"]):
-    """Route tables for one skew, each made when it is asked for: a node asks for few of them."""
+class CorrectedRoutes(Mapping[str, "Resource"]):
+    """Route tables for one skew, each made when it is asked for: a node asks for few of them. They are not kept."""
 
     def __init__(self, parts: Mapping[ServiceName, ServicePart], skew_ms: int) -> None:
-        self._parts: Mapping[Any, ServicePart] = parts
-        self._skew_ms = skew_ms
+        self.parts: Mapping[Any, ServicePart] = parts
+        self.skew_ms = skew_ms
 
     def __getitem__(self, name: str) -> Resource:
-        return self._parts[name].route_for(self._skew_ms)
+        return self.parts[name].route_for(self.skew_ms)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parts)
+        return iter(self.parts)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.parts)
+
+    def same(self, name: str, other: object) -> bool:
+        """Whether `other` has the same table of that name, as far as can be told without making the two."""
+        if not isinstance(other, CorrectedRoutes) or other.skew_ms != self.skew_ms:
+            return False
+        return self.parts.get(name) is other.parts.get(name)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,14 @@ class Request:
 
 
 class UnknownTypeError(ValueError):
-    """A type of resource that this control plane does not serve. The stream goes on without it."""
+    """A type of resource that this control plane does not serve. The stream goes on without it.
+
+    A node may say who it is in the stream's first request alone, be that such a one: then `node` has it.
+    """
+
+    def __init__(self, kind: str, node: Node | None) -> None:
+        super().__init__(kind)
+        self.node = node
 
 
 def read_request(data: bytes) -> tuple[Request, Node | None]:
@@ -59,15 +66,15 @@ def read_request(data: bytes) -> tuple[Request, Node | None]:
         message = DiscoveryRequest.FromString(data)
     except DecodeError as error:
         raise BadInputError("the discovery request", [Problem("", "is not a DiscoveryRequest")]) from error
+    node = message.node if message.HasField("node") else None
     kind = _TYPES.get(message.type_url)
     if kind is None:
         if not message.type_url:
             raise BadInputError("the discovery request", [Problem("type_url", "is required on an aggregated stream")])
-        raise UnknownTypeError(message.type_url[:MAX_NAME_LENGTH])
+        raise UnknownTypeError(message.type_url[:MAX_NAME_LENGTH], node)
     names = frozenset(message.resource_names)
     _check_names(names)
     refusal = message.error_detail.message if message.HasField("error_detail") else None
-    node = message.node if message.HasField("node") else None
     return Request(kind, names, message.response_nonce, message.version_info, refusal), node
 
 

@@ -221,6 +221,18 @@ async def test_a_type_that_nobody_serves_is_passed_over(fed: FedAds, channel: gr
     call.cancel()
 
 
+async def test_a_node_that_says_who_it_is_with_a_type_that_nobody_serves_is_known(
+    fed: FedAds, channel: grpc.aio.Channel
+) -> None:
+    fed.ads.publish(translate(Services().catalog()))
+    call = channel.stream_stream(METHOD)()
+    await call.write(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime", node="n"))
+    await call.write(raw(CLUSTER.value, ["a"]))
+    assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
+    assert [stream.node.id for stream in fed.ads.hub.streams] == ["n"]
+    call.cancel()
+
+
 async def test_an_oversized_request_ends_its_own_stream_only(fed: FedAds, channel: grpc.aio.Channel) -> None:
     call = channel.stream_stream(METHOD)()
     await call.write(raw(CLUSTER.value, ["x" * 5_000_000], node="n"))

@@ -63,7 +63,9 @@ async def test_the_snapshot_can_be_read_and_narrowed_to_a_service_and_a_type(bou
     [
         ("type=routes", "type: expected one of listener, route, cluster, endpoints, not 'routes'"),
         ("node=nginx", "node: expected one of grpc, envoy, not 'nginx'"),
-        ("skew=soon", "skew: expected milliseconds, not 'soon'"),
+        ("skew=soon", "skew: expected milliseconds from 0 to 5000, not 'soon'"),
+        ("skew=99999999999999999999", "skew: expected milliseconds from 0 to 5000, not '99999999999999999999'"),
+        ("skew=%C2%B2", "skew: expected milliseconds from 0 to 5000, not '²'"),
     ],
 )
 async def test_a_wrong_query_is_refused_with_the_reason(bound: Bound, query: str, message: str) -> None:

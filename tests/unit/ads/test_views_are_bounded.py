@@ -1,0 +1,66 @@
+"""What nodes that are gone leave behind: nothing that grows with how many there were."""
+
+from __future__ import annotations
+
+import gc
+
+from meshwright.controlplane.bodies import TypeBodies
+from meshwright.controlplane.catalog import Catalog
+from meshwright.controlplane.hub import Hub
+from meshwright.controlplane.policy import Policy
+from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Viewpoint
+from meshwright.controlplane.translate import translate
+from meshwright.model import Address, ServiceName
+from support.ads import ROUTE, Talk, names_in
+from support.chains import chain_of
+
+NAMES = [ServiceName(f"svc{number:02}") for number in range(8)]
+
+
+def timed(**timeouts: float) -> Catalog:
+    policies = {name: Policy(timeout_ms=timeouts.get(name, 2_000.0)) for name in NAMES}
+    return Catalog({name: chain_of(name) for name in NAMES}, {}, policies)
+
+
+def tables() -> int:
+    """The route tables in memory."""
+    gc.collect()
+    return sum(1 for each in gc.get_objects() if isinstance(each, Resource) and each.type is ROUTE)
+
+
+def test_nodes_that_are_gone_leave_no_route_tables_of_their_skews_behind() -> None:
+    hub = Hub()
+    hub.publish(translate(timed()))
+    before = tables()
+    for skew in range(1_000, 1_400):
+        talk = Talk(hub, skew=skew)
+        talk.ask(ROUTE, NAMES)
+        assert names_in(talk.one()) == NAMES
+        hub.close(talk.stream)
+    assert tables() - before <= 16 * len(NAMES)
+
+
+def test_of_many_skews_each_is_told_what_changed_and_nothing_else() -> None:
+    hub = Hub()
+    old = translate(timed())
+    hub.publish(old)
+    talks = [Talk(hub, skew=skew) for skew in range(1_000, 1_100)]
+    for talk in talks:
+        talk.asked_and_acked(ROUTE, NAMES)
+    assert len(hub.publish(translate(timed(svc03=500.0), old))) == len(talks)
+    assert {tuple(names_in(talk.one())) for talk in talks} == {("svc03",)}
+
+
+def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
+    bodies = TypeBodies(ResourceType.LISTENER, {}, answer_unknown=True)
+    for number in range(40):
+        data, count = bodies.body(frozenset(f"{number}-{index}-{'x' * 900}" for index in range(500)))
+        assert (len(data) > 900 * 500, count) == (True, 500)
+    assert sum(len(data) for data, _ in bodies._bodies.values()) <= 16 * 1024 * 1024
+
+
+def test_views_of_envoys_that_each_listen_elsewhere_are_kept_up_to_a_number() -> None:
+    made = translate(timed())
+    views = [made.view(Viewpoint(NodeKind.ENVOY, ingress=Address("127.0.0.1", port))) for port in range(1, 5_000)]
+    assert len(views) == 4_999
+    assert len(made._cache) <= 1_024
