@@ -12,9 +12,12 @@ import warnings
 
 _PYTHON_ONLY = re.compile(
     r"\(\?(?:[=!>(#]|<[=!]|P=)"  # lookaround, atomic groups, conditionals, comments, named back references
-    r"|\\[1-9ZuUN]"  # back references, Python's own escapes
+    r"|\(\?[A-Za-z-]*[aLux][A-Za-z-]*[:)]"  # Python's own flags
     r"|[*+?}]\+"  # possessive repeats
 )
+_PYTHON_ESCAPES = re.compile(r"\\[1-9ZuUN]")  # back references among them
+_LITERAL = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]")
+"""Escaped characters and classes, in which nothing of the above means anything."""
 _REPEAT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
 _RE2_ONLY = (
     (re.compile(r"\\Q.*?(?:\\E|$)"), "x"),
@@ -33,7 +36,7 @@ def problem(pattern: str) -> str | None:
     plain = pattern.replace("\\\\", "x")
     for foreign, substitute in _RE2_ONLY:
         plain = foreign.sub(substitute, plain)
-    if _PYTHON_ONLY.search(plain):
+    if _PYTHON_ESCAPES.search(plain) or _PYTHON_ONLY.search(_LITERAL.sub("x", plain)):
         return f"regular expression {pattern!r} uses what RE2 does not have (lookaround, back references or the like)"
     if any(int(number or 0) > _MOST_REPEATS for repeat in _REPEAT.findall(plain) for number in repeat):
         return f"regular expression {pattern!r} repeats more than {_MOST_REPEATS} times"

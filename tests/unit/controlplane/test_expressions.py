@@ -35,6 +35,7 @@ from meshwright.controlplane import expressions
             "[[a]",
         ),
         *("a+?", "(?s).*", r"\x{10FFFF}", "(?im-s)x"),
+        *(r"\*+", r"a\++", "[*+]+", "[(?=]", r"[\]+]+", "[]+]+"),
     ],
 )
 def test_what_re2_takes_passes(pattern: str) -> None:
@@ -57,6 +58,7 @@ def test_what_re2_takes_passes(pattern: str) -> None:
             "a{1001}",
             "a{2,2000}",
         ),
+        *("(?x)a b", "(?a)x", "(?iu)x", "(?-x:y)", "[a]++", r"\)*+"),
         *("(", "a)", "[", "*a", "a**", r"x\Z", "(?#no)"),
     ],
 )
