@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
+from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meshwright.local.plan import Launch
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 2**16
 _LONGEST = 2**16
@@ -35,6 +39,7 @@ class Child:
         self._on_line = on_line
         self.pid = process.pid
         self.started = start_time(process.pid)
+        self._complained = False
         self._reading = asyncio.create_task(self._read(), name=f"log of {process.pid}")
 
     @classmethod
@@ -42,10 +47,7 @@ class Child:
         """Start the process; raises `BadInputError` if there is no such program or folder."""
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
-        program = launch.argv[0]
-        if shutil.which(program, path=launch.environment.get("PATH")) is None:
-            where = f"processes.{launch.process.name}.command"
-            raise BadInputError(launch.seat.instance, [Problem(where, f"there is no program {program!r}")])
+        _check(launch)
         process = await asyncio.create_subprocess_exec(
             *tied,
             *launch.argv,
@@ -88,12 +90,34 @@ class Child:
         while chunk := await stream.read(_CHUNK):
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
-                self._on_line(line.decode(errors="replace").rstrip("\r"))
+                self._say(line.decode(errors="replace").rstrip("\r"))
             if len(rest) > _LONGEST:
-                self._on_line(rest.decode(errors="replace"))
+                self._say(rest.decode(errors="replace"))
                 rest = b""
         if rest:
-            self._on_line(rest.decode(errors="replace"))
+            self._say(rest.decode(errors="replace"))
+
+    def _say(self, line: str) -> None:
+        """Pass a line on. Whatever goes wrong with it, we go on reading, because a full pipe would stop the child."""
+        try:
+            self._on_line(line)
+        except Exception as error:  # noqa: BLE001 - as it says; a full disk, a line that nobody foresaw
+            if not self._complained:
+                self._complained = True
+                log.warning("a line of process %d is lost, and others may be: %s", self.pid, error)
+
+
+def _check(launch: Launch) -> None:
+    """Whether there are the folder and, as seen from there, the program."""
+    name, folder, program = launch.process.name, launch.process.folder, launch.argv[0]
+    problems = []
+    if folder is not None and not folder.is_dir():
+        problems.append(Problem(f"processes.{name}.folder", f"{folder} is not a folder"))
+    found = str((folder or Path()).absolute() / program) if "/" in program else program
+    if not problems and shutil.which(found, path=launch.environment.get("PATH")) is None:
+        problems.append(Problem(f"processes.{name}.command", f"there is no program {program!r}"))
+    if problems:
+        raise BadInputError(launch.seat.instance, problems)
 
 
 def describe_end(code: int) -> str:

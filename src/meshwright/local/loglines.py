@@ -34,31 +34,36 @@ class LogLine:
 
 
 def parse(text: str) -> LogLine:
-    """Take a line apart."""
+    """Take a line apart. Whatever is in it, what comes back can be shown."""
     text = text.rstrip("\r\n")
     if not text.startswith("{"):
         return LogLine(text)
     try:
         entry: dict[str, Any] = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return LogLine(text)
     if not isinstance(entry.get("message"), str):
         return LogLine(text)
     extra = [f"{key}={_shown(value)}" for key, value in entry.items() if key not in _QUIET and key not in _BLOCKS]
     return LogLine(
-        message=entry["message"],
-        time=_clock(str(entry.get("time", ""))),
-        level=str(entry.get("level", "")).lower(),
-        trace=str(entry.get("trace_id", "")),
-        extra=" ".join(extra),
-        block="\n".join(str(entry[key]).rstrip() for key in _BLOCKS if entry.get(key)),
+        message=_text(entry["message"]),
+        time=_clock(_text(entry.get("time", ""))),
+        level=_text(entry.get("level", "")).lower(),
+        trace=_text(entry.get("trace_id", "")),
+        extra=_text(" ".join(extra)),
+        block="\n".join(_text(entry[key]).rstrip() for key in _BLOCKS if entry.get(key)),
     )
+
+
+def _text(value: object) -> str:
+    """A value as text that a terminal takes: JSON can write half of a surrogate pair."""
+    return str(value).encode(errors="replace").decode()
 
 
 def _clock(text: str) -> str:
     try:
         return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
 
 

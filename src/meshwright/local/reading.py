@@ -14,6 +14,7 @@ from meshwright.local import lines
 from meshwright.local.topology import (
     CONTROLPLANE,
     DEFAULT_PORTS,
+    MOST_REPLICAS,
     NONE,
     PARTS,
     REGISTRY,
@@ -51,7 +52,7 @@ _PROCESS = _table(
         "command": {"type": "array", "minItems": 1, "items": _TEXT},
         "folder": _TEXT,
         "service": _NAME,
-        "replicas": {"type": "integer", "minimum": 0, "maximum": 100},
+        "replicas": {"type": "integer", "minimum": 0, "maximum": MOST_REPLICAS},
         "version": _TEXT,
         "port": _PORT,
         "ports": {"type": "object", "additionalProperties": _PORT, "propertyNames": _NAME},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
 from meshwright.local.plan import Seat
-from meshwright.local.topology import PARTS
+from meshwright.local.topology import MOST_REPLICAS, PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -43,14 +43,19 @@ def scale(
     version: str | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    leaving: Collection[Seat] = (),
 ) -> Change:
     """Have `replicas` instances of the service or process `name`, of that version (default: the topology's).
 
-    `environment`: variables of the new ones.
+    `environment`: variables of the new ones. `leaving`: seats that are being given up, whose numbers are not free yet.
 
     Other versions of the service stay as they are. New seats take the lowest numbers that are free; those given up
-    are the youngest. Raises `BadInputError` for an unknown service and for a second instance on a fixed port.
+    are the youngest. Raises `BadInputError` for an unknown service, for a number that cannot be meant, and for a second
+    instance on a fixed port.
     """
+    if not 0 <= replicas <= MOST_REPLICAS:
+        what = f"expected a number from 0 to {MOST_REPLICAS}, not {replicas}"
+        raise BadInputError(f"scaling {name}", [Problem("replicas", what)])
     process = _process(plan, name, version)
     wanted = version or process.version
     own = sorted((seat for seat in seats if seat.process == process.name), key=lambda seat: seat.number)
@@ -60,7 +65,7 @@ def scale(
     if process.port and replicas - len(present) + len(own) > 1:
         what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
         raise BadInputError(f"scaling {name}", [Problem(name, what)])
-    taken = {seat.number for seat in own}
+    taken = {seat.number for seat in (*own, *leaving) if seat.process == process.name}
     numbers = (number for number in count(1) if number not in taken)
     missing = replicas - len(present)
     extra = tuple(sorted((environment or {}).items()))

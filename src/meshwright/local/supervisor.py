@@ -122,7 +122,8 @@ class Supervisor:
     ) -> seating.Change:
         """Have that many instances; returns when the new ones are ready and the others gone."""
         taken = [member.seat for member in self.members.values() if not member.stopping]
-        change = seating.scale(self.plan, taken, name, replicas, version, environment=environment)
+        leaving = [member.seat for member in self.members.values() if member.stopping]
+        change = seating.scale(self.plan, taken, name, replicas, version, environment=environment, leaving=leaving)
         added = [self._add(seat) for seat in change.added]
         removed = [self.members[seat.instance] for seat in change.removed]
         for member in removed:
@@ -203,15 +204,19 @@ class Supervisor:
         tail = self._tails.setdefault(member.seat.instance, deque(maxlen=KEPT))
 
         def on_line(line: str) -> None:
-            log.write(line)
             self._written += 1
             tail.append((self._written, line))
             self._report.line(member.seat, line)
             for listener in tuple(self._listeners):
                 listener(member.seat.instance, line)
+            log.write(line)  # last, as the one that a full disk refuses
 
         member.launch = started
-        member.child = child = await Child.start(started, on_line)
+        try:
+            member.child = child = await Child.start(started, on_line)
+        except OSError as error:  # the machine has no room for it now
+            member.end = f"could not be started ({error})"
+            return
         if member.stopping:
             child.signal(SIGKILL if self._killed else SIGTERM)
         self._changed()
@@ -219,6 +224,10 @@ class Supervisor:
         try:
             await self._until_ready(member, ending)
             member.end = describe_end(await ending)
+        except BadInputError:
+            child.signal(SIGKILL)  # nobody will look after it
+            await ending
+            raise
         finally:
             ending.cancel()
             self._changed()

@@ -74,6 +74,9 @@ DEFAULT_PORTS: Mapping[str, int] = {
 }
 """Where the mesh's own parts listen, unless the topology or the command line says otherwise."""
 
+MOST_REPLICAS = 100
+"""Instances of one process: more is a mistake on one machine."""
+
 AUTO = "auto"
 DEV = "dev"
 NONE = "none"

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from meshwright.local.logfiles import LogFile, last_lines
 from meshwright.local.loglines import parse
 
@@ -39,6 +41,19 @@ def test_an_exception_follows_its_line() -> None:
 def test_lines_that_are_not_ours_stay_as_they_are() -> None:
     for text in ("plain text", '{"not": "ours"}', '{"message": 3}', "{broken", "", "[1]"):
         assert str(parse(f"{text}\n")) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":' * 20_000,
+        '{"message": "m", "time": "0001-01-01T00:00:00+14:00"}',
+        '{"message": "m\\ud800", "a\\ud800": 1}',
+    ],
+)
+def test_no_line_is_too_strange_to_be_shown(text: str) -> None:
+    assert len(str(parse(text)).encode()) > 0
+    assert parse('{"message": "\\ud83d\\ude00"}').message == "\U0001f600"
 
 
 def test_a_log_file_is_bounded_and_keeps_the_part_before(tmp_path: Path) -> None:
