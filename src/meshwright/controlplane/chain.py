@@ -39,6 +39,8 @@ class Upstream:
     target: Target
     connect_timeout_ms: float
     failover: tuple[Target, ...] = ()
+    here: bool = True
+    """Whether the target is in our datacenter. The list of one elsewhere is not ours of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ class _Walk:
             target=target_of(self.targets[name]),
             connect_timeout_ms=durations.milliseconds(resolver.get("ConnectTimeout")),
             failover=tuple(target_of(self.targets[other]) for other in failover if self._here(other)),
+            here=self._here(name),
         )
 
     def _here(self, name: str) -> bool:

@@ -81,7 +81,8 @@ def targets_in_force(snapshot: Snapshot) -> frozenset[Target]:
     """The lists of instances behind a snapshot: those of its last good routes too, which the catalog's chains may not
     name any more. Whoever builds the next catalog reads these."""
     parts = snapshot.memory.targets.parts.values() if isinstance(snapshot.memory, _Memory) else ()
-    return frozenset(target for part in parts for target, _ in part.members)
+    own = {part.upstream.target for part in parts if part.upstream.here}
+    return frozenset(own.union(*(part.upstream.failover for part in parts)))
 
 
 def _services(
@@ -122,7 +123,9 @@ def _targets(
     for name in sorted(upstreams):
         upstream = upstreams[name]
         policy = catalog.policies.get(upstream.target.service)
-        members = tuple((target, catalog.instances.get(target, ())) for target in (upstream.target, *upstream.failover))
+        own = catalog.instances.get(upstream.target, ()) if upstream.here else ()
+        reserve = ((target, catalog.instances.get(target, ())) for target in upstream.failover)
+        members = ((upstream.target, own), *reserve)
         part = old.get(name)
         if part is None or not part.fits(upstream, policy, members):
             part = make_target(upstream, policy, members, part)

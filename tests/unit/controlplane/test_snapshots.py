@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from meshwright.controlplane import check, xds
 from meshwright.controlplane.catalog import Catalog, Target, targets
 from meshwright.controlplane.policy import Abort, Fault, Policy
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.translate import targets_in_force, translate
 from meshwright.errors import Problem
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
@@ -247,3 +248,17 @@ def assert_whole(made: Snapshot) -> None:
         assert check.cluster(unpack(each, xds.Cluster())) == []
     for each in view[ResourceType.ENDPOINTS].values():
         assert check.assignment(unpack(each, xds.ClusterLoadAssignment())) == []
+
+
+def test_a_target_in_another_datacenter_is_empty_though_a_service_of_that_name_is_here() -> None:
+    there = chain_of("order")
+    (old,) = there["Targets"]
+    entry = {**there["Targets"][old], "Service": "user", "Datacenter": "dc2"}
+    document = json.loads(json.dumps(there).replace(old, "user.default.dc2"))
+    document["Targets"] = {"user.default.dc2": entry}
+    chains = {ServiceName("order"): document, USER: chain_of("user")}
+    made = translate(Catalog(chains, {ALL: (instance("user", 1),)}))
+    found = made.view(GRPC)[ResourceType.ENDPOINTS]
+    counts = {name: len(unpack(each, xds.ClusterLoadAssignment()).endpoints) for name, each in found.items()}
+    assert counts == {"user.default.dc1": 1, "user.default.dc2": 0}
+    assert targets_in_force(made) == {ALL}
