@@ -68,13 +68,14 @@ class World:
         await self.cluster.create(document)
 
     async def until(self, holds: Callable[[dict[str, Any]], bool], timeout: float = 30) -> dict[str, Any]:
-        def reached() -> dict[str, Any]:
+        def reached() -> bool:
             status = self.cluster.status("user")
             assert self.operator
             assert holds(status), json.dumps(status, indent=1) + self.operator.tail(30)
-            return status
+            return True
 
-        return await eventually(reached, timeout)
+        await eventually(reached, timeout)
+        return self.cluster.status("user")
 
     async def until_phase(self, phase: str, **more: Any) -> dict[str, Any]:
         wanted = {"phase": phase, **more}
