@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WORKERS ?= 3
 IMAGE ?= localhost/meshwright:0.1
 
 .PHONY: up test check bench proto tools image kind-up kind-down clean
@@ -10,7 +11,7 @@ up: $(VENV)/.installed-demo
 	$(BIN)/meshwright up
 
 test: $(VENV)/.installed-dev tools
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from meshwright import ports
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
 from support.pki import authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+
+def pytest_configure() -> None:
+    """Each of pytest-xdist's workers looks for free ports in a stretch of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        stretch = (ports.LAST + 1 - ports.FIRST) // count
+        ports.FIRST += int(worker.removeprefix("gw")) * stretch
+        ports.LAST = ports.FIRST + stretch - 1
+
 
 NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d/consul.sh"
 
