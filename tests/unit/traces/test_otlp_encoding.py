@@ -91,7 +91,14 @@ def test_a_bomb_of_many_members_is_refused_too() -> None:
         inflate(gzip.compress(bytes(400)) * 3, 1000)
 
 
-@pytest.mark.parametrize("body", [b"plain text", gzip.compress(b"hello")[:-6], gzip.compress(b"a") + b"tail"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"plain text", id="plain"),
+        pytest.param(gzip.compress(b"hello")[:-6], id="cut off"),
+        pytest.param(gzip.compress(b"a") + b"tail", id="with a tail"),
+    ],
+)
 def test_what_is_no_gzip_is_refused(body: bytes) -> None:
     with pytest.raises(BadExportError, match="the body is not gzip"):
         inflate(body, 1000)
