@@ -13,8 +13,10 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
-from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database, prepare_database
-from services.user.app import StoreUnavailableError, UserBook
+from services.kit.database import open_database
+from services.kit.errors import StoreUnavailableError
+from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
+from services.user.app import UserBook
 from services.user.server import ERRORS, UserProfileService, UserService, release_of
 
 DATABASE = "USER_DATABASE_URL"

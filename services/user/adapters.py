@@ -1,8 +1,6 @@
 """Users in a database, and figures from the calculator.
 
-One SQLAlchemy layer serves SQLite and PostgreSQL. Every method is one statement in a transaction of its own, so that
-several replicas can share one SQLite file: a writer that has read nothing before never holds a stale snapshot, which
-is the one kind of "database is locked" that waiting does not cure. WAL lets readers go on beside the writer.
+Every method is one statement in a transaction of its own.
 
 That an e-mail address is unique is the database's word, not a look before the leap: two replicas may leap at once.
 """
@@ -10,16 +8,13 @@ That an e-mail address is unique is the database's word, not a look before the l
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
-from meshwright.errors import BadInputError, Problem
-from services.user.app import StoreUnavailableError
+from services.kit.database import translated
 from services.user.domain import EmailTakenError, User
 from services.user.migrations import migrate
 from services.user.tables import users
@@ -31,83 +26,15 @@ if TYPE_CHECKING:
 
     from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 
-SQLITE = "sqlite"
-POSTGRESQL = "postgresql"
-_DRIVERS = {
-    SQLITE: "sqlite+aiosqlite",
-    POSTGRESQL: "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
-BUSY_SECONDS = 5.0
-"""How long a statement may take: on SQLite that is waiting for another process that writes to the same file."""
-CONNECT_SECONDS = 3.0
-POOL_SECONDS = 3.0
-_OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
-"""Errors of the statement. All others that a driver reports are of the database's state, or of the way to it."""
-
-
-def open_database(variable: str, text: str) -> AsyncEngine:
-    """An engine for the URL that `variable` holds; raises BadInputError, which never shows the URL's password."""
-    try:
-        url = sa.make_url(text)
-        backend = url.drivername.partition("+")[0]
-        url = url.set(drivername=_DRIVERS[backend])
-    except (exc.ArgumentError, KeyError, ValueError):
-        what = "must be sqlite:///<file> or postgresql://<user>:<password>@<host>:<port>/<database>"
-        raise BadInputError("the environment", [Problem(variable, what)]) from None
-    return _sqlite(variable, url) if backend == SQLITE else _postgresql(url)
-
-
-def _postgresql(url: sa.URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=5,
-        max_overflow=5,
-        pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": BUSY_SECONDS},
-    )
-
-
-def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
-    if not url.database or url.database == ":memory:":
-        what = "must name a file, as in sqlite:///users.db: replicas cannot share a database in memory"
-        raise BadInputError("the environment", [Problem(variable, what)])
-    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
-    sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN comes late and never is IMMEDIATE: we begin transactions ourselves.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Turn what a driver raises into what the application knows."""
-    try:
-        yield
-    except exc.IntegrityError as error:
-        raise EmailTakenError from error
-    except exc.DBAPIError as error:
-        if isinstance(error, _OURS):
-            raise
-        raise StoreUnavailableError from error
-    except (exc.TimeoutError, OSError, TimeoutError) as error:
-        raise StoreUnavailableError from error
+    with translated():
+        try:
+            yield
+        except exc.IntegrityError as error:
+            raise EmailTakenError from error
 
 
 async def prepare_database(engine: AsyncEngine) -> None:

@@ -18,13 +18,6 @@ ATTEMPTS = 5
 """Times that an update which names no version is tried when others keep changing the same user."""
 
 
-class StoreUnavailableError(Exception):
-    """The store of users cannot be reached, or is too busy to answer in time."""
-
-    def __init__(self) -> None:
-        super().__init__("the users cannot be read or written now")
-
-
 class Users(Protocol):
     """Where users are kept. Every method may raise StoreUnavailableError."""
 

@@ -25,6 +25,7 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
+from services.kit.errors import StoreUnavailableError
 from services.user import app, domain
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.UserNotFoundError: NotFoundError,
     domain.EmailTakenError: AlreadyExistsError,
     domain.UserChangedError: AbortedError,
-    app.StoreUnavailableError: UnavailableError,
+    StoreUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
 

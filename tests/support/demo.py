@@ -23,8 +23,9 @@ from services.gateway.app import Readiness
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
+from services.kit.database import open_database
 from services.user import server as user_server
-from services.user.adapters import CalculatorFigures, DatabaseUsers, open_database, prepare_database
+from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 
 if TYPE_CHECKING:

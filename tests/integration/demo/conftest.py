@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.user.adapters import DatabaseUsers, open_database, prepare_database
+from services.kit.database import open_database
+from services.user.adapters import DatabaseUsers, prepare_database
 from support.demo import Demo, demo
 from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 

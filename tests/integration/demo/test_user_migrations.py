@@ -11,15 +11,17 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from services.kit.database import open_database
 from services.user import migrations, tables
-from services.user.adapters import DatabaseUsers, open_database
+from services.user.adapters import DatabaseUsers
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 START = """
 import asyncio, sys
-from services.user.adapters import open_database, prepare_database
+from services.kit.database import open_database
+from services.user.adapters import prepare_database
 
 async def main():
     engine = open_database("X", sys.argv[1])

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.kit.database import open_database
+from services.kit.errors import StoreUnavailableError
 from services.user import domain
-from services.user.adapters import DatabaseUsers, open_database, prepare_database
-from services.user.app import StoreUnavailableError
+from services.user.adapters import DatabaseUsers, prepare_database
 
 if TYPE_CHECKING:
     from pathlib import Path

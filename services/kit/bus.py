@@ -1,0 +1,141 @@
+"""NATS: the bus on which services tell each other what has happened (JetStream), and what happens now (core NATS).
+
+The connection is opened without waiting for the server and reconnects for ever: a service whose bus is away still
+answers what it can, and says UNAVAILABLE for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nats import errors as nats_errors
+from nats.aio.client import Client
+from nats.js import api
+from nats.js import errors as js_errors
+
+from meshwright.config import setting
+from services.kit.errors import BusUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from nats.js import JetStreamContext
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 3.0
+"""How long the server may take to take a message."""
+RECONNECT_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class BusConfig:
+    """Where NATS is."""
+
+    servers: tuple[str, ...] = setting("NATS_URL", ("nats://127.0.0.1:4222",), help="comma-separated; nats://host:port")
+    replicas: int = setting("NATS_STREAM_REPLICAS", 1, help="how many servers of a NATS cluster keep each stream")
+
+
+class Bus:
+    """A connection; `connection` and `streams` are the library's own objects."""
+
+    def __init__(self, connection: Client, config: BusConfig) -> None:
+        self.connection = connection
+        self.streams: JetStreamContext = connection.jetstream(timeout=ANSWER_SECONDS)
+        self._config = config
+
+    @property
+    def connected(self) -> bool:
+        return bool(self.connection.is_connected)
+
+    async def ensure_stream(self, name: str, *subjects: str, **limits: Any) -> None:
+        """Make the stream, or find that it is there; with other limits it is changed. Raises BusUnavailableError.
+
+        `limits` are those of `nats.js.api.StreamConfig`: `max_age` in seconds, `max_msgs_per_subject`, ...
+        """
+        wanted = api.StreamConfig(
+            name=name,
+            subjects=list(subjects),
+            storage=api.StorageType.FILE,
+            num_replicas=self._config.replicas,
+            **limits,
+        )
+        with unavailable():
+            try:
+                await self.streams.add_stream(wanted)
+            except js_errors.BadRequestError:
+                await self.streams.update_stream(wanted)
+
+
+@contextlib.asynccontextmanager
+async def open_bus(config: BusConfig, name: str) -> AsyncIterator[Bus]:
+    """A connection for as long as the context lasts. `name` is what the server's monitoring shows.
+
+    Entering does not wait for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
+    """
+    connection = Client()
+    connecting = asyncio.create_task(_connect(connection, config, name), name="connecting to NATS")
+    bus = Bus(connection, config)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(connecting), ANSWER_SECONDS)
+    try:
+        yield bus
+    finally:
+        connecting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await connecting
+        # Not drain: it waits for the server, which may be away. What must not be lost was acknowledged.
+        with contextlib.suppress(Exception):
+            await connection.close()
+
+
+async def _connect(connection: Client, config: BusConfig, name: str) -> None:
+    while True:
+        try:
+            await connection.connect(
+                list(config.servers),
+                name=name,
+                connect_timeout=2,
+                reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # a float serves
+                max_reconnect_attempts=-1,
+                # Nothing is kept for a server that is away: callers are told, and decide.
+                pending_size=0,
+                error_cb=_on_error,
+                disconnected_cb=_on_lost,
+                reconnected_cb=_on_back,
+            )
+        except (OSError, nats_errors.Error) as error:
+            log.warning("NATS at %s: %s", ",".join(config.servers), error or type(error).__name__)
+            await asyncio.sleep(RECONNECT_SECONDS)
+        else:
+            return
+
+
+async def _on_error(error: Exception) -> None:
+    log.debug("NATS: %s", error or type(error).__name__)
+
+
+async def _on_lost() -> None:
+    log.warning("NATS is away")
+
+
+async def _on_back() -> None:
+    log.info("NATS is back")
+
+
+@contextlib.contextmanager
+def unavailable() -> Iterator[None]:
+    """Turn what the library raises for a server that is away or too slow into BusUnavailableError.
+
+    Answers that say no (BadRequestError, NotFoundError) pass.
+    """
+    try:
+        yield
+    except (js_errors.BadRequestError, js_errors.NotFoundError):
+        raise
+    except (nats_errors.Error, OSError, TimeoutError) as error:
+        raise BusUnavailableError from error

@@ -1,0 +1,155 @@
+"""One SQLAlchemy layer over SQLite and PostgreSQL.
+
+Several replicas may share one SQLite file: transactions are begun by us, those that write as IMMEDIATE ones, so that a
+writer never holds a stale snapshot, which is the one kind of "database is locked" that waiting does not cure. WAL lets
+readers go on beside the writer.
+
+Each service has a database of its own. Where all are given one PostgreSQL (`DEMO_DATABASE_PER_SERVICE`), the service
+takes the database `<given>_<service>` beside the given one, and makes it where it is missing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from meshwright.config import setting
+from meshwright.errors import BadInputError, Problem
+from services.kit.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SQLITE = "sqlite"
+POSTGRESQL = "postgresql"
+_DRIVERS = {
+    SQLITE: "sqlite+aiosqlite",
+    POSTGRESQL: "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+BUSY_SECONDS = 5.0
+"""How long a statement may take: on SQLite that is waiting for another process that writes to the same file."""
+CONNECT_SECONDS = 3.0
+POOL_SECONDS = 3.0
+_OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
+"""Errors of the statement. All others that a driver reports are of the database's state, or of the way to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """How databases are shared out."""
+
+    per_service: bool = setting(
+        "DEMO_DATABASE_PER_SERVICE",
+        default=False,
+        help="true: each service takes a database of its own beside the one given",
+    )
+
+
+def parse_database(variable: str, text: str) -> sa.URL:
+    """The URL that `variable` holds, with our driver; raises BadInputError, which never shows the URL's password."""
+    try:
+        url = sa.make_url(text)
+        url = url.set(drivername=_DRIVERS[url.drivername.partition("+")[0]])
+    except (exc.ArgumentError, KeyError, ValueError):
+        what = "must be sqlite:///<file> or postgresql://<user>:<password>@<host>:<port>/<database>"
+        raise BadInputError("the environment", [Problem(variable, what)]) from None
+    if url.get_backend_name() != SQLITE:
+        return url
+    if not url.database or url.database == ":memory:":
+        what = "must name a file, as in sqlite:///users.db: replicas cannot share a database in memory"
+        raise BadInputError("the environment", [Problem(variable, what)])
+    return url
+
+
+def open_database(variable: str, text: str) -> AsyncEngine:
+    """An engine for the URL that `variable` holds; raises BadInputError, which never shows the URL's password."""
+    url = parse_database(variable, text)
+    return _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
+
+
+def own_database(text: str, service: str) -> str:
+    """The URL of the service's own database beside the given one; an SQLite file already is one."""
+    url = sa.make_url(text)
+    if url.get_backend_name() == SQLITE:
+        return text
+    return url.set(database=f"{url.database or 'postgres'}_{service}").render_as_string(hide_password=False)
+
+
+async def ensure_database(given: str, own: str) -> None:
+    """Make the PostgreSQL database `own`, by way of the one at `given`, unless it is there. Raises
+    StoreUnavailableError."""
+    if given == own:
+        return
+    engine = _postgresql(parse_database("", given))
+    name = str(sa.make_url(own).database)
+    known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
+    try:
+        with translated():
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+                if await connection.scalar(known, {"name": name}) is None:
+                    quoted = engine.dialect.identifier_preparer.quote_identifier(name)
+                    # Another replica may have been quicker: both of its errors say so.
+                    with contextlib.suppress(exc.ProgrammingError, exc.IntegrityError):
+                        await connection.execute(sa.text(f"CREATE DATABASE {quoted}"))
+    finally:
+        await engine.dispose()
+
+
+def _postgresql(url: sa.URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=POOL_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": BUSY_SECONDS},
+    )
+
+
+def _sqlite(url: sa.URL) -> AsyncEngine:
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
+    sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own BEGIN comes late and never is IMMEDIATE: we begin transactions ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what a driver raises for the database's state, or the way to it, into StoreUnavailableError.
+
+    Errors of the statement itself (IntegrityError among them) pass.
+    """
+    try:
+        yield
+    except exc.DBAPIError as error:
+        if isinstance(error, _OURS):
+            raise
+        raise StoreUnavailableError from error
+    except (exc.TimeoutError, OSError, TimeoutError) as error:
+        raise StoreUnavailableError from error

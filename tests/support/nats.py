@@ -1,0 +1,72 @@
+"""A real NATS server with JetStream, of the tests' own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from meshwright.ports import find_free
+from support.processes import running
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.processes import Process
+
+PROGRAM = Path(sys.executable).with_name("nats-server")
+
+
+class NatsServer:
+    """Its port and its store survive `kill` and `start`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.port = find_free()
+        self._stack = contextlib.AsyncExitStack()
+        self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        command = [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "store"]
+        process = running([str(part) for part in command], self.folder / "nats.log")
+        self._process = await self._stack.enter_async_context(process)
+        await eventually(self._answers, 10)
+
+    async def kill(self) -> None:
+        """kill -9."""
+        assert self._process
+        await self._process.kill()
+
+    async def _answers(self) -> bool:
+        assert self._process
+        assert self._process.running, self._process.tail()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            return False
+        try:
+            return (await reader.readline()).startswith(b"INFO")
+        finally:
+            writer.close()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def nats_server(folder: Path) -> AsyncIterator[NatsServer]:
+    """A server that keeps its streams under `folder`."""
+    server = NatsServer(folder)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.close()
