@@ -28,6 +28,8 @@ class Proxy:
         self.config = ConsulConfig()
         self.arrived: list[str] = []
         self.done: list[str] = []
+        self.leaderless = False
+        """Answer every request as a Consul that has no leader does."""
         self._target = target
         self._session = session
         self._holds: dict[str, asyncio.Event] = {}
@@ -49,6 +51,8 @@ class Proxy:
         line = f"{request.method} {request.path}"
         self.arrived.append(line)
         body = await request.read()
+        if self.leaderless:
+            return web.Response(text="No cluster leader", status=500)
         for part, event in list(self._holds.items()):
             if part in line:
                 await event.wait()

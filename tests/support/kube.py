@@ -174,6 +174,8 @@ class Traffic:
     """Calls per second and instance, while the version is reached."""
     failing: float = 0.0
     """The share that fails."""
+    calling: str = ""
+    """An API of the service, as `demo.user.v1`, that these instances call at the same rate."""
 
 
 @dataclass
@@ -212,6 +214,11 @@ class Pods:
             f'method="demo.user.v1.UserService/GetUser",status="{status}"}} {count}'
             for status, count in (("OK", counts.ok), ("INTERNAL", counts.failed))
         ]
+        if counts.calling:
+            lines.append(
+                f'grpc_requests_total{{side="client",service="{self.service}",version="{version}",'
+                f'method="{counts.calling}.UserService/GetUser",status="OK"}} {counts.ok}'
+            )
         return web.Response(text="# TYPE grpc_requests_total counter\n" + "\n".join(lines) + "\n")
 
     async def keep(self) -> None:

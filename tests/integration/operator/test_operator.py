@@ -2,131 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from meshwright.consul import Consul
-from meshwright.ports import find_free
 from meshwright.rollout import verbs
 from meshwright.rollout.vocabulary import Verb
-from support.consul import dev_registry, find_consul, real_consul
-from support.kube import DEPLOYMENTS, NAMESPACE, ROLLOUTS, Kube, Pods, kube, pods
-from support.processes import Process, python, running
+from support.kube import DEPLOYMENTS, NAMESPACE, ROLLOUTS
+from support.operator_world import World, first, operating
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-STEPS = [{"setWeight": 20}, {"pause": {}}, {"setWeight": 60}, {"pause": {"duration": "1s"}}]
-
-
-@dataclass
-class World:
-    """A cluster, a Consul, and the operator between them."""
-
-    cluster: Kube
-    pods: Pods
-    consul: Consul
-    folder: Path
-    stack: contextlib.AsyncExitStack
-    port: int = 0
-    operator: Process | None = None
-
-    async def start(self) -> None:
-        """Start the operator, or another one after its end."""
-        self.port = find_free()
-        environ = {
-            "KUBECONFIG": str(self.cluster.kubeconfig),
-            "CONSUL_HTTP_ADDR": self.consul.address,
-            "MESHWRIGHT_OPERATOR_PORT": str(self.port),
-        }
-        argv = python("-m", "meshwright_operator")
-        self.operator = await self.stack.enter_async_context(running(argv, self.folder / "operator.log", environ))
-
-    async def apply(self, version: str, **spec: Any) -> None:
-        template = {"spec": {"containers": [{"name": "user", "image": f"user:{version}"}]}}
-        canary = {"steps": STEPS, "scaleDownDelay": "1s"}
-        document = {
-            "apiVersion": "meshwright.dev/v1alpha1",
-            "kind": "VersionedRollout",
-            "metadata": {"name": "user", "namespace": NAMESPACE},
-            "spec": {
-                "service": "user",
-                "version": version,
-                "replicas": 2,
-                "template": template,
-                "strategy": {"canary": canary},
-                **spec,
-            },
-        }
-        await self.cluster.create(document)
-
-    async def until(self, holds: Callable[[dict[str, Any]], bool], timeout: float = 30) -> dict[str, Any]:
-        def reached() -> bool:
-            status = self.cluster.status("user")
-            assert self.operator
-            assert holds(status), json.dumps(status, indent=1) + self.operator.tail(30)
-            return True
-
-        await eventually(reached, timeout)
-        return self.cluster.status("user")
-
-    async def until_phase(self, phase: str, **more: Any) -> dict[str, Any]:
-        wanted = {"phase": phase, **more}
-        return await self.until(lambda status: wanted.items() <= status.items())
-
-    async def weights(self) -> dict[str, float]:
-        """What Consul's service-splitter says, by subset."""
-        entry = await self.consul.config_entry("service-splitter", "user")
-        return {split.get("ServiceSubset", ""): split["Weight"] for split in (entry or {}).get("Splits", ())}
-
-    async def until_weights(self, **weights: float) -> None:
-        async def so() -> bool:
-            assert await self.weights() == weights
-            return True
-
-        await eventually(so, 20)
-
-    async def page(self, path: str) -> str:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            return (await client.get(f"http://127.0.0.1:{self.port}{path}")).text
-
-    def replicas(self) -> dict[str, int]:
-        return {name: item["spec"]["replicas"] for name, item in self.cluster.deployments().items()}
-
-    async def until_replicas(self, **replicas: int) -> None:
-        wanted = {name.replace("_", "-"): count for name, count in replicas.items()}
-        await self.until(lambda _: self.replicas() == wanted)
-
-    async def until_gone(self) -> None:
-        await self.until(lambda _: not self.cluster.exists(ROLLOUTS, "user"))
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """What the operator asks of Consul is held to both kinds elsewhere: the real one, where there is one, will do."""
-    async with (
-        real_consul() if find_consul() else dev_registry() as server,
-        kube(tmp_path) as cluster,
-        Consul(server.config) as consul,
-        pods(cluster, consul, "user") as made,
-        contextlib.AsyncExitStack() as processes,
-    ):
-        one = World(cluster, made, consul, tmp_path, processes)
-        await one.start()
-        yield one
-
-
-async def first(world: World, version: str = "1.0.0") -> None:
-    """A rollout whose first version serves."""
-    await world.apply(version)
-    await world.until_phase("Healthy", stable=version)
+    async with operating(tmp_path) as made:
+        yield made
 
 
 async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world: World) -> None:
