@@ -57,7 +57,8 @@ async def run(config: OperatorConfig) -> None:
             ConsulMeasurements(consul),
             Announcements(Traces(telemetry, config.traces)),
         )
-        handlers = Handlers(engine, cluster, deployments, Figures(telemetry.metrics.registry))
+        figures = Figures(telemetry.metrics.registry)
+        handlers = Handlers(engine, cluster, deployments, figures, clusterwide=not config.namespaces)
         app = pages(telemetry, handlers.followers, config.patience)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
         log.info("health and metrics at http://%s", address)

@@ -103,6 +103,24 @@ class Cluster:
                 if error.response.status_code != _NOT_FOUND:
                     raise
 
+    async def rollouts(self, namespace: str) -> list[dict[str, Any]]:
+        """The rollouts of a namespace, or of all of them: `*`."""
+        with _sorted_failures("listing rollouts"):
+            return [item.to_dict() async for item in self._client.list(VersionedRollout, namespace=namespace)]
+
+    async def patch_rollout(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
+        """Apply a merge patch (RFC 7396); False where the rollout is gone, or is not the one that was read."""
+        with _sorted_failures(f"changing rollout {namespace}/{name}"):
+            try:
+                await self._client.patch(
+                    VersionedRollout, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE
+                )
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code in {_NOT_FOUND, _CONFLICT}:
+                    return False
+                raise
+        return True
+
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Apply a merge patch (RFC 7396) to a rollout's status; False where the rollout is gone."""
         with _sorted_failures(f"writing the status of {namespace}/{name}"):

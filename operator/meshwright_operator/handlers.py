@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION = "v1alpha1"
+FINALIZER = f"{GROUP}/operator"
+"""What makes the deletion of a rollout wait until its traffic rules are restored."""
 WATCH_SECONDS = 60
 """Whole seconds: the API server reads nothing else."""
 PEERING_SECONDS = 15
@@ -47,17 +49,26 @@ Key = tuple[str, str]
 class Handlers:
     """The handlers' common state: one follower for each rollout that this replica looks after."""
 
-    def __init__(self, engine: Engine, cluster: Cluster, deployments: Deployments, figures: Figures) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        cluster: Cluster,
+        deployments: Deployments,
+        figures: Figures,
+        *,
+        clusterwide: bool = True,
+    ) -> None:
         self._engine = engine
         self._cluster = cluster
         self._deployments = deployments
         self._figures = figures
+        self._clusterwide = clusterwide
         self.followers: dict[Key, Follower] = {}
 
     def registry(self) -> kopf.OperatorRegistry:
         """All handlers, to run an operator with."""
         registry = kopf.OperatorRegistry()
-        kopf.on.startup(registry=registry)(configure)
+        kopf.on.startup(registry=registry)(self.configure)
         kopf.on.login(registry=registry)(login)
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self.changed)
         kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_AGAIN)(self.follow)
@@ -66,6 +77,24 @@ class Handlers:
             self.deployment_changed
         )
         return registry
+
+    async def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
+        """kopf's own settings."""
+        settings.persistence.finalizer = FINALIZER
+        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{GROUP}")
+        settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"operator.{GROUP}")
+        settings.watching.server_timeout = WATCH_SECONDS
+        settings.watching.client_timeout = WATCH_SECONDS + 10
+        settings.watching.connect_timeout = 5.0
+        settings.networking.request_timeout = 15.0
+        settings.networking.connect_timeout = 5.0
+        # A replica that died stands in the way of the next no longer than this.
+        settings.peering.lifetime = PEERING_SECONDS
+        # Its own logs of each handler would be events of each rollout.
+        settings.posting.loggers = False
+        # Looking for new namespaces and definitions takes rights on the whole cluster; without them kopf would ask for
+        # most of a minute before it goes on.
+        settings.scanning.disabled = not self._clusterwide
 
     async def follow(self, namespace: Any, name: str, body: Mapping[str, Any], stopped: Any, **_: Any) -> None:
         """The life of one rollout in this replica."""
@@ -154,22 +183,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-async def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """kopf's own settings."""
-    settings.persistence.finalizer = f"{GROUP}/operator"
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{GROUP}")
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"operator.{GROUP}")
-    settings.watching.server_timeout = WATCH_SECONDS
-    settings.watching.client_timeout = WATCH_SECONDS + 10
-    settings.watching.connect_timeout = 5.0
-    settings.networking.request_timeout = 15.0
-    settings.networking.connect_timeout = 5.0
-    # A replica that died stands in the way of the next no longer than this.
-    settings.peering.lifetime = PEERING_SECONDS
-    # Its own logs of each handler would be events of each rollout.
-    settings.posting.loggers = False
 
 
 async def login(**given: Any) -> kopf.ConnectionInfo | None:

@@ -39,16 +39,23 @@ EVENTS = kmock.resource("v1/events")
 NAMESPACE = "demo"
 
 
+_CLUSTERWIDE = {"customresourcedefinitions", "namespaces", PLURAL, "deployments"}
+
+
 @attrs.define(kw_only=True)
 class Emulator(kmock.KubernetesEmulator):
     """kmock's, with uid, resourceVersion and generation as a real API server gives them."""
 
     away: bool = False
+    namespaced: bool = False
+    """Refuse what a service account with a Role, and no ClusterRole, may not ask."""
     _versions: Any = attrs.field(factory=lambda: itertools.count(1), init=False)
 
     async def _handle(self, request: Any) -> Any:
         if self.away:
             return web.json_response({"kind": "Status", "code": 503, "message": "the test says so"}, status=503)
+        if self.namespaced and request.namespace is None and getattr(request.resource, "plural", None) in _CLUSTERWIDE:
+            return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
         data = request.data
         if request.resource is not None and isinstance(data, dict):
             metadata = data.setdefault("metadata", {}) or {}

@@ -125,6 +125,7 @@ async def operating(folder: Path, **environ: str) -> AsyncIterator[World]:
         pods(cluster, consul, "user") as made,
         contextlib.AsyncExitStack() as processes,
     ):
+        cluster.emulator.namespaced = "MESHWRIGHT_OPERATOR_NAMESPACES" in environ
         one = World(cluster, made, consul, proxy, folder, processes, environ=environ)
         await one.start()
         yield one

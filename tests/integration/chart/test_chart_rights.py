@@ -33,6 +33,11 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "delete_deployment": ("shop", "user-1-0-0"),
     "patch_status": ("shop", "user", {"phase": "Healthy"}),
 }
+FAREWELL: dict[str, tuple[Any, ...]] = {
+    "rollouts": ("shop",),
+    "patch_rollout": ("shop", "user", {"metadata": {"finalizers": []}}),
+}
+"""What the Job asks that takes finalizers off when the chart is uninstalled."""
 VERBS = {"GET": "get", "POST": "create", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
 
 
@@ -43,10 +48,11 @@ def right(method: str, path: str) -> Right:
     return group, "/".join([resource, *rest[1:]]), verb
 
 
-@pytest.fixture(scope="module", params=["default", "everything"])
-def granted(request: pytest.FixtureRequest) -> set[Right]:
-    documents = yaml.safe_load_all(render(CHART / "ci" / f"{request.param}-values.yaml"))
-    (role,) = [each for each in documents if each and each["kind"] in ("Role", "ClusterRole")]
+def rights(values: str, name: str) -> set[Right]:
+    """What the chart's role of that name grants."""
+    documents = yaml.safe_load_all(render(CHART / "ci" / f"{values}-values.yaml"))
+    roles = [each for each in documents if each and each["kind"] in ("Role", "ClusterRole")]
+    (role,) = [each for each in roles if each["metadata"]["name"].endswith(name)]
     return {
         (group, resource, verb)
         for rule in role["rules"]
@@ -54,6 +60,11 @@ def granted(request: pytest.FixtureRequest) -> set[Right]:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
+
+
+@pytest.fixture(scope="module", params=["default", "everything"])
+def granted(request: pytest.FixtureRequest) -> set[Right]:
+    return rights(request.param, "-operator")
 
 
 def reaching(server: str) -> KubeConfig:
@@ -67,7 +78,7 @@ def reaching(server: str) -> KubeConfig:
     )
 
 
-async def asked_by_the_cluster_client() -> set[Right]:
+async def asked_by_the_cluster_client(calls: dict[str, tuple[Any, ...]]) -> set[Right]:
     asked: set[Right] = set()
 
     async def answer(request: web.Request) -> web.Response:
@@ -83,7 +94,7 @@ async def asked_by_the_cluster_client() -> set[Right]:
         http.serving(app, "127.0.0.1", 0) as address,
         Cluster(reaching(f"http://{address}")) as cluster,
     ):
-        for name, arguments in CALLS.items():
+        for name, arguments in calls.items():
             await getattr(cluster, name)(*arguments)
     return asked
 
@@ -94,17 +105,17 @@ def watched(handlers: Iterable[Any]) -> set[tuple[str, str]]:
 
 def test_every_request_of_the_operator_is_among_those_that_are_checked():
     public = {name for name, _ in inspect.getmembers(Cluster, inspect.iscoroutinefunction) if not name.startswith("_")}
-    assert public == CALLS.keys()
+    assert public == CALLS.keys() | FAREWELL.keys()
 
 
 async def test_the_operator_may_make_each_of_its_requests(granted: set[Right]):
-    asked = await asked_by_the_cluster_client()
+    asked = await asked_by_the_cluster_client(CALLS)
     assert len(asked) == len(CALLS)
     assert asked <= granted
 
 
 async def test_the_operator_may_not_touch_a_deployment_in_a_way_that_it_never_does(granted: set[Right]):
-    asked = await asked_by_the_cluster_client()
+    asked = await asked_by_the_cluster_client(CALLS)
     kopf = {("apps", "deployments", "watch")}
     assert {each for each in granted if each[0] == "apps"} == {each for each in asked if each[0] == "apps"} | kopf
 
@@ -118,3 +129,8 @@ def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
         assert {(group, resource, "list"), (group, resource, "watch")} <= granted
     # finalizers and progress, and Events
     assert {("meshwright.dev", "versionedrollouts", "patch"), ("", "events", "create")} <= granted
+
+
+@pytest.mark.parametrize("values", ["default", "everything"])
+async def test_what_lets_go_of_rollouts_may_do_just_that(values: str):
+    assert await asked_by_the_cluster_client(FAREWELL) == rights(values, "-farewell")

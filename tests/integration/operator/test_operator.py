@@ -148,3 +148,10 @@ async def test_a_rollout_that_is_deleted_while_the_operator_is_away_is_taken_out
     await world.start()
     await world.until_gone()
     assert await world.consul.config_entry("service-splitter", "user") is None
+
+
+async def test_an_operator_of_one_namespace_needs_no_rights_beyond_it(tmp_path: Path) -> None:
+    async with operating(tmp_path, MESHWRIGHT_OPERATOR_NAMESPACES=NAMESPACE) as world:
+        await first(world)
+        assert world.operator
+        assert "Forbidden" not in world.operator.tail(100)

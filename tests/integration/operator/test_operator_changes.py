@@ -13,7 +13,9 @@ from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout import verbs
 from meshwright.rollout.vocabulary import Verb
 from meshwright.standins.traces import TracesConfig, serving
+from support.kube import ROLLOUTS
 from support.operator_world import World, first, operating
+from support.processes import python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -173,3 +175,18 @@ async def test_a_rollout_is_one_trace_though_the_operator_is_killed_in_the_middl
     steps = [span for span in spans.values() if span["references"]]
     assert {reference["spanID"] for span in steps for reference in span["references"]} <= spans.keys()
     assert len(steps) >= 4, [span["operationName"] for span in steps]
+
+
+async def test_an_operator_that_is_uninstalled_lets_go_of_its_rollouts(world: World) -> None:
+    await half_way(world)
+    assert world.operator
+    farewell = python("-m", "meshwright_operator.farewell")
+    environ = {"KUBECONFIG": str(world.cluster.kubeconfig)}
+    async with running(farewell, world.folder / "farewell.log", environ) as process:
+        # The operator is still there and holds on; only without it the finalizer stays away.
+        await eventually(lambda: world.cluster.rollout("user")["metadata"].get("finalizers"))
+        await world.operator.terminate()
+        assert await process.child.wait() == 0, process.tail()
+    await world.cluster.delete("user")
+    assert not world.cluster.exists(ROLLOUTS, "user")
+    assert (await world.weights()) == {"v1-0-0": 80, "v2-0-0": 20}
