@@ -155,3 +155,31 @@ async def test_an_operator_of_one_namespace_needs_no_rights_beyond_it(tmp_path: 
         await first(world)
         assert world.operator
         assert "Forbidden" not in world.operator.tail(100)
+
+
+async def test_an_operator_that_is_killed_in_every_phase_ends_where_one_that_lives_does(world: World) -> None:
+    async def killed_in(phase: str) -> None:
+        await world.until(lambda status: status.get("phase") == phase)
+        assert world.operator
+        await world.operator.kill()
+        await world.start()
+
+    await world.apply("1.0.0")
+    await killed_in("Initializing")
+    await world.until_phase("Healthy", stable="1.0.0")
+    await killed_in("Healthy")
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await killed_in("Progressing")
+    await killed_in("Paused")
+    await world.cluster.patch("user", verbs.command(Verb.ABORT, "a"))
+    await killed_in("Aborted")
+    await world.until_weights(**{"v1-0-0": 100})
+    await world.cluster.patch("user", verbs.command(Verb.RETRY, "b"))
+    await world.until_phase("Paused", weight=20)
+    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "c"))
+    assert world.operator
+    await world.operator.kill()
+    await world.start()
+    await world.until_phase("Healthy", stable="2.0.0")
+    await world.until_weights(**{"v2-0-0": 100})
+    await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
