@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import click
@@ -39,15 +40,19 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+PLUG_INS = "meshwright.commands"
+"""The entry point group by which another package adds commands: each names a click command."""
+
+
 class _Lazy(click.Group):
     """A group that imports a command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_plug_ins()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
-            return None
+            return _plugged_in(cmd_name)
         module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
@@ -55,6 +60,27 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        added = [(name, command) for name in _plug_ins() if (command := _plugged_in(name))]
+        if added:
+            with formatter.section("Added by other packages"):
+                formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in added])
+
+
+def _plug_ins() -> dict[str, metadata.EntryPoint]:
+    """Commands of other packages, by name; none of them hides one of ours."""
+    return {point.name: point for point in metadata.entry_points(group=PLUG_INS) if point.name not in _COMMANDS}
+
+
+def _plugged_in(name: str) -> click.Command | None:
+    """The command; None where there is none, or where its package lacks what it needs (an extra, say)."""
+    point = _plug_ins().get(name)
+    if point is None:
+        return None
+    try:
+        command: click.Command = point.load()
+    except ImportError:
+        return None
+    return command
 
 
 @click.group(

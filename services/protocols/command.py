@@ -1,0 +1,89 @@
+"""`meshwright compare-protocols`: a run as table, plot or JSON, and the lecture's sentences with what was found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from services.protocols.domain import REQUESTS, verdicts
+
+if TYPE_CHECKING:
+    from services.protocols.domain import Figures, Report
+
+
+@click.command()
+@click.option("-n", "--requests", "count", default=REQUESTS, show_default=True, type=click.IntRange(10, 1_000_000))
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the bytes as a picture (SVG).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def compare_protocols(count: int, plot: Path | None, *, as_json: bool) -> None:
+    """The same work over HTTP, JSON-RPC, SSE, WebSocket and gRPC: bytes, pace, processor time.
+
+    Needs nothing running: servers and clients are started on this machine, and end with the command.
+    """
+    from services.protocols.measuring import measure  # noqa: PLC0415 - `meshwright --help` does without
+    from services.protocols.plot import drawn  # noqa: PLC0415
+
+    report = asyncio.run(measure(count, lambda what: click.echo(f"\r\033[K{what}", nl=False, err=True)))
+    click.echo("\r\033[K", nl=False, err=True)
+    if plot is not None:
+        plot.write_text(drawn(report), "utf-8")
+    if as_json:
+        click.echo(json.dumps(_document(report), indent=2))
+        return
+    for work, title in (("createUser", f"createUser, {count} times"), ("chat", f"a chat message, {count} times")):
+        click.echo(f"\n{title}\n")
+        click.echo(_table([one for one in report.figures if one.work == work]))
+    click.echo("\nThe lecture, and what was found here\n")
+    for claim, found in verdicts(report):
+        click.echo(f"- {claim.text}\n    {found}")
+
+
+HEAD = ("", "KB up", "KB down", "opening", "p50 ms", "p99 ms", "per s", "CPU ms: client", "server")
+
+
+def _row(one: Figures) -> tuple[str, ...]:
+    pace = one.pace
+    return (
+        one.lane,
+        f"{one.traffic.up / 1000:.1f}",
+        f"{one.traffic.down / 1000:.1f}",
+        f"{one.opening.both} B",
+        f"{pace.quantile(0.5) * 1000:.2f}",
+        f"{pace.quantile(0.99) * 1000:.2f}",
+        f"{pace.per_second:.0f}",
+        f"{pace.client_cpu * 1000:.2f}",
+        f"{pace.server_cpu * 1000:.2f}",
+    )
+
+
+def _table(figures: list[Figures]) -> str:
+    rows = [HEAD, *(_row(one) for one in figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    lines = []
+    for row in rows:
+        name, *rest = (f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join((name.strip().ljust(widths[0]), *rest)))
+    return "\n".join(lines)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    lanes = [
+        {
+            "protocol": one.lane,
+            "work": one.work,
+            "count": one.count,
+            "opening_bytes": {"up": one.opening.up, "down": one.opening.down},
+            "bytes": {"up": one.traffic.up, "down": one.traffic.down},
+            "latency_seconds": {"p50": one.pace.quantile(0.5), "p99": one.pace.quantile(0.99)},
+            "per_second": one.pace.per_second,
+            "cpu_seconds": {"client": one.pace.client_cpu, "server": one.pace.server_cpu},
+        }
+        for one in report.figures
+    ]
+    found = [{"slide": claim.slide, "claim": claim.text, "found": text} for claim, text in verdicts(report)]
+    empty = {"up": report.empty_poll.up, "down": report.empty_poll.down}
+    return {"protocols": lanes, "empty_poll_bytes": empty, "encoding": report.codec, "claims": found}

@@ -1,0 +1,172 @@
+"""What is sent, what was claimed about it, and what a measurement is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+USER: dict[str, Any] = {
+    "name": "John Doe",
+    "email": "john.doe@example.com",
+    "age": 30,
+    "city": "New York",
+    "country": "USA",
+    "phone": "+1-555-123-4567",
+}
+"""The body of the lecture's createUser."""
+TEXT, SPEAKER = "Hi there!", "Jane"
+"""The lecture's chat message."""
+TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9." + 86 * "eyJ" + "x"
+"""As long as a signed token is (296 characters): with it the headers come to the slide's 480 bytes or so."""
+USER_AGENT = "MyApp/1.0"
+REQUESTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence of the lecture, as a number."""
+
+    slide: str
+    text: str
+
+
+CLAIMS = {
+    "bytes-http": Claim("HTTP vs gRPC: size comparison", "a request over HTTP/JSON takes ~650 bytes: 650 KB for 1,000"),
+    "bytes-grpc": Claim("HTTP vs gRPC: size comparison", "over gRPC ~85 bytes: 85 KB for 1,000, 87 % less"),
+    "bytes-websocket": Claim("Performance comparison", "over WebSocket ~50 KB for 1,000, after the connection"),
+    "speed": Claim("Internal vs External API", "gRPC is 7x faster than JSON"),
+    "polling": Claim("HTTP Polling", "empty responses waste bandwidth; 200+ bytes of headers each; 2 s of delay"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes of TCP payload: everything that the programs gave to the socket, without the headers of TCP and IP."""
+
+    up: int = 0
+    """From the client."""
+    down: int = 0
+
+    @property
+    def both(self) -> int:
+        return self.up + self.down
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(self.up - other.up, self.down - other.down)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast, and at what cost."""
+
+    latencies: tuple[float, ...]
+    """Seconds of each operation, one after the other."""
+    per_second: float
+    """Operations per second, several at a time."""
+    client_cpu: float
+    """Seconds of processor time for each operation, in the client's process."""
+    server_cpu: float
+
+    def quantile(self, q: float) -> float:
+        """The latency that a share `q` of the operations kept below."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One protocol doing one kind of work, `count` times."""
+
+    lane: str
+    work: str
+    count: int
+    opening: Traffic
+    """Before the first operation: connections and handshakes."""
+    traffic: Traffic
+    """Of all operations."""
+    pace: Pace
+
+    @property
+    def each(self) -> float:
+        """Bytes of one operation, both ways."""
+        return self.traffic.both / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole run."""
+
+    figures: tuple[Figures, ...]
+    empty_poll: Traffic
+    """One poll that finds nothing."""
+    codec: dict[str, float] = field(default_factory=dict)
+    """Seconds to encode and decode the user once, by format; and its bytes, as `<format> bytes`."""
+
+    def of(self, lane: str, work: str) -> Figures:
+        return next(one for one in self.figures if (one.lane, one.work) == (lane, work))
+
+
+def verdicts(report: Report) -> list[tuple[Claim, str]]:
+    """What was measured, beside what was claimed."""
+    return [
+        (CLAIMS["bytes-http"], _http(report)),
+        (CLAIMS["bytes-grpc"], _grpc(report)),
+        (CLAIMS["bytes-websocket"], _websocket(report)),
+        (CLAIMS["speed"], _speed(report)),
+        (CLAIMS["polling"], _polling(report.empty_poll)),
+    ]
+
+
+def _up(report: Report, lane: str) -> float:
+    """Bytes of one createUser request."""
+    one = report.of(lane, "createUser")
+    return one.traffic.up / one.count
+
+
+def _http(report: Report) -> str:
+    one = report.of("HTTP/1.1 JSON", "createUser")
+    down, both = one.traffic.down / one.count, one.each * REQUESTS / 1000
+    return (
+        f"true of requests: {_up(report, one.lane):.0f} bytes; the response is {down:.0f} more, "
+        f"which the slide leaves out: {both:.0f} KB for 1,000"
+    )
+
+
+def _grpc(report: Report) -> str:
+    with_token, without = _up(report, "gRPC"), _up(report, "gRPC, no token")
+    less = 1 - with_token / _up(report, "HTTP/1.1 JSON")
+    bare_less = 1 - without / _up(report, "HTTP/1.1 JSON, no token")
+    body = report.codec["protobuf bytes"]
+    return (
+        f"nearly true of calls without credentials: {without:.0f} bytes, {body:.0f} of them the message "
+        f"({bare_less:.0%} less than HTTP/1.1 without them). With a token {with_token:.0f} bytes, {less:.0%} less: "
+        "it goes along with each call, since gRPC puts no header of the caller's own into HPACK's table"
+    )
+
+
+def _websocket(report: Report) -> str:
+    one = report.of("WebSocket", "chat")
+    up, down = one.traffic.up / one.count, one.traffic.down / one.count
+    return (
+        f"true one way: {up:.0f} bytes from the speaker and {down:.0f} to each listener, "
+        f"after {one.opening.both} bytes for two connections"
+    )
+
+
+def _speed(report: Report) -> str:
+    http, grpc = report.of("HTTP/1.1 JSON", "createUser"), report.of("gRPC", "createUser")
+    codec = report.codec["json"] / report.codec["protobuf"]
+    throughput = grpc.pace.per_second / http.pace.per_second
+    latency = grpc.pace.quantile(0.5) / http.pace.quantile(0.5)
+    return (
+        f"true of the encoding, {codec:.1f}x; a whole call makes {throughput:.1f}x the requests per second, and takes "
+        f"{latency:.1f}x the time where one follows another (Python on both sides)"
+    )
+
+
+def _polling(empty: Traffic) -> str:
+    minute = empty.both * 30 / 1000
+    return (
+        f"true, and too kind: an empty poll takes {empty.up} bytes up and {empty.down} down, which every 2 s is "
+        f"{minute:.0f} KB a minute for each idle client"
+    )

@@ -1,0 +1,57 @@
+"""The bytes of a run as a picture: one bar for each protocol and kind of work, requests and responses apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from services.protocols.domain import Figures, Report
+
+WIDTH, LEFT, BAR, GAP = 860, 190, 16, 8
+UP, DOWN = "#0b6e99", "#9fcbdd"
+_TITLES = {"createUser": "createUser: bytes of one call", "chat": "a chat message: bytes until it is heard"}
+
+
+def drawn(report: Report) -> str:
+    """An SVG document."""
+    works = [(work, [one for one in report.figures if one.work == work]) for work in _TITLES]
+    height = sum(70 + len(figures) * (BAR + GAP) for _, figures in works) + 30
+    style = "background:#fff;font:13px system-ui,sans-serif"
+    root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", style=style)
+    ET.SubElement(root, "title").text = "Bytes on the wire, by protocol"
+    most = max(one.each for one in report.figures)
+    y = 30
+    for work, figures in works:
+        _text(root, 10, y, _TITLES[work], weight="600")
+        y += 14
+        for one in figures:
+            _bar(root, y, one, (WIDTH - LEFT - 130) / most)
+            y += BAR + GAP
+        y += 42
+    _legend(root, y - 20)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _bar(root: ET.Element, y: float, one: Figures, scale: float) -> None:
+    up, down = one.traffic.up / one.count, one.traffic.down / one.count
+    _text(root, LEFT - 10, y + 13, one.lane, anchor="end")
+    _box(root, LEFT, y, up * scale, UP)
+    _box(root, LEFT + up * scale, y, down * scale, DOWN)
+    _text(root, LEFT + (up + down) * scale + 8, y + 13, f"{up:.0f} + {down:.0f}")
+
+
+def _legend(root: ET.Element, y: float) -> None:
+    _box(root, LEFT, y, 12, UP)
+    _text(root, LEFT + 18, y + 13, "from the client")
+    _box(root, LEFT + 140, y, 12, DOWN)
+    _text(root, LEFT + 158, y + 13, "to the client")
+
+
+def _box(root: ET.Element, x: float, y: float, width: float, fill: str) -> None:
+    ET.SubElement(root, "rect", x=f"{x:.1f}", y=f"{y:.1f}", width=f"{width:.1f}", height=str(BAR), fill=fill)
+
+
+def _text(root: ET.Element, x: float, y: float, text: str, *, anchor: str = "start", weight: str = "400") -> None:
+    attributes = {"x": f"{x:.1f}", "y": f"{y:.1f}", "text-anchor": anchor, "font-weight": weight, "fill": "#1c2b33"}
+    ET.SubElement(root, "text", attributes).text = text

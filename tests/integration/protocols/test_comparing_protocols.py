@@ -1,0 +1,93 @@
+"""The comparison does the work over every protocol, and counts what passes the sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from services.protocols.domain import Report, Traffic, verdicts
+from services.protocols.lanes import lanes
+from services.protocols.measuring import measure
+from services.protocols.plot import drawn
+from services.protocols.wire import metering
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNT = 10
+
+
+async def test_the_meter_counts_every_byte_of_both_directions() -> None:
+    async def echo_twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(data * 2)
+        writer.close()
+
+    server = await asyncio.start_server(echo_twice, "127.0.0.1", 0)
+    async with server, metering(server.sockets[0].getsockname()[1]) as meter:
+        for size in (1, 70_000):
+            before = meter.read()
+            reader, writer = await asyncio.open_connection("127.0.0.1", meter.port)
+            writer.write(b"x" * size)
+            await reader.readexactly(2 * size)
+            writer.close()
+            assert await meter.settled() - before == Traffic(size, 2 * size)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return asyncio.run(measure(COUNT))
+
+
+def test_every_protocol_does_both_kinds_of_work(report: Report) -> None:
+    assert {(one.lane, one.work) for one in report.figures} == {
+        (lane.name, work) for lane in lanes() for work in ("createUser", "chat")
+    }
+    assert all(one.traffic.up > 20 * COUNT and one.traffic.down > 20 * COUNT for one in report.figures)
+    assert all(len(one.pace.latencies) == COUNT and one.pace.per_second > 0 for one in report.figures)
+
+
+def test_the_bytes_are_in_the_order_that_their_formats_give(report: Report) -> None:
+    size = {one.lane: one.each for one in report.figures if one.work == "createUser"}
+    assert size["WebSocket"] < size["gRPC"] < size["HTTP/1.1 JSON"] < size["JSON-RPC"] < size["HTTP polling"]
+    assert size["gRPC, no token"] < size["HTTP/1.1 JSON, no token"]
+    assert size["gRPC"] - size["gRPC, no token"] > 300, "the token goes along with each call"
+    said = {one.lane: one.each for one in report.figures if one.work == "chat"}
+    assert said["WebSocket"] < said["SSE"] < said["HTTP polling"]
+    assert report.codec["protobuf bytes"] < report.codec["json bytes"]
+
+
+def test_what_the_lecture_says_stands_beside_what_was_found(report: Report) -> None:
+    found = {claim.text: text for claim, text in verdicts(report)}
+    assert len(found) == 5
+    http = report.of("HTTP/1.1 JSON", "createUser")
+    assert f"{http.traffic.up / COUNT:.0f} bytes" in next(text for claim, text in found.items() if "650" in claim)
+
+
+def test_the_picture_names_every_protocol(report: Report) -> None:
+    picture = ET.fromstring(drawn(report))
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert all(texts.count(lane.name) == 2 for lane in lanes())
+
+
+def test_the_command_prints_json_for_programs(tmp_path: Path) -> None:
+    plot = tmp_path / "bytes.svg"
+    argv = [sys.executable, "-m", "meshwright.cli", "compare-protocols", "-n", "10", "--json", "--plot", str(plot)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=True)
+    document = json.loads(done.stdout)
+    assert len(document["protocols"]) == 2 * len(lanes())
+    assert document["empty_poll_bytes"]["up"] > 100
+    assert ET.parse(plot).getroot().tag.endswith("svg")
+
+
+def test_too_few_requests_are_refused() -> None:
+    argv = [sys.executable, "-m", "meshwright.cli", "compare-protocols", "-n", "1"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "10<=x<=1000000" in done.stderr
