@@ -1,0 +1,68 @@
+"""python -m services.inventory"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+
+import meshwright
+from demo.inventory.v1 import inventory_pb2_grpc as rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError
+from services.inventory.adapters import SOURCE, DatabaseStore
+from services.inventory.app import Warehouse
+from services.inventory.server import ERRORS, InventoryService
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.errors import StoreUnavailableError
+from services.kit.relay import Relay
+
+DATABASE = "INVENTORY_DATABASE_URL"
+DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryConfig:
+    """`mesh` is what every service has; the rest is the inventory's own."""
+
+    database: str = setting(DATABASE, "sqlite:///.meshwright/inventory.db", help="sqlite:///<file> or postgresql://...")
+    catalogue: bool = setting(
+        "INVENTORY_CATALOGUE", default=True, help="true: a shop without anything begins with some"
+    )
+    databases: Databases = field(kw_only=True)
+    bus: BusConfig = field(kw_only=True)
+    mesh: ServiceConfig = field(kw_only=True)
+
+
+async def run(config: InventoryConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        engine = open_database(DATABASE, own)
+        server.on_stop(engine.dispose)
+        store = DatabaseStore(engine)
+        bus = await server.enter(open_bus(config.bus, SOURCE))
+        relay = Relay(bus, SOURCE, store.events)
+        warehouse = Warehouse(store, told=relay.wake)
+
+        async def prepare() -> None:
+            await ensure_database(config.database, own)
+            await store.prepare()
+            if config.catalogue:
+                await warehouse.fill()
+            await server.enter(relay.running())
+
+        server.warm_up(prepare)
+        server.add(rpc.add_InventoryServiceServicer_to_server, InventoryService(warehouse))
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(InventoryConfig, DEFAULTS | environment())))
+    except (BadInputError, StoreUnavailableError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

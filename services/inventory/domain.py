@@ -1,0 +1,256 @@
+"""What is in stock, and what a reservation may become.
+
+A reservation is known by its key, and each key has one fate: HELD and then RELEASED or SHIPPED, or OUT_OF_STOCK, or
+RELEASED before it ever was. Every function takes what is stored under the key and says what to store next; asked again
+it finds its own answer there and changes nothing. That is what lets callers retry, and messages overtake each other:
+a Release that comes before its Reserve leaves a RELEASED reservation behind, on which the late Reserve finds no hold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MAX_ITEMS = 100
+MAX_QUANTITY = 1_000_000
+MAX_PRICE = 1_000_000_000
+"""Cents. The largest reservation, MAX_ITEMS * MAX_QUANTITY * MAX_PRICE, fits into 64 bits."""
+MAX_STOCK = 10**15
+MAX_TITLE = 200
+
+_KEY = re.compile(r"[!-~]{1,100}")
+_SKU = re.compile(r"[A-Za-z0-9.-]{1,64}")
+
+
+class InvalidRequestError(Exception):
+    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__("; ".join(f"{field} {what}" for field, what in self.fields.items()))
+
+
+class ItemNotFoundError(Exception):
+    """There is no such item."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such item")
+
+
+class ReservationDiffersError(Exception):
+    """The key was used for other items."""
+
+    def __init__(self) -> None:
+        super().__init__("this key was used to reserve other items")
+
+
+class RestockDiffersError(Exception):
+    """The key was used for another restocking."""
+
+    def __init__(self) -> None:
+        super().__init__("this key was used to restock something else")
+
+
+class ReservationNotHeldError(Exception):
+    """What is to be shipped is not set aside."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the reservation is not held: it is {state}")
+
+
+class State(Enum):
+    """What has become of a reservation."""
+
+    HELD = "HELD"
+    RELEASED = "RELEASED"
+    SHIPPED = "SHIPPED"
+    OUT_OF_STOCK = "OUT_OF_STOCK"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Of one item: what can be reserved, what is set aside, what has left the house."""
+
+    sku: str
+    title: str
+    price_cents: int
+    available: int = 0
+    reserved: int = 0
+    shipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    key: str
+    state: State
+    items: tuple[Item, ...] = ()
+    """In the order of their skus; empty where it was released before it was made."""
+    missing: tuple[Item, ...] = ()
+    total_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restock:
+    key: str
+    sku: str
+    quantity: int
+    title: str = ""
+    """Empty: as it was."""
+    price_cents: int = 0
+    """0: as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be stored; `event`, where not empty, is what others are told."""
+
+    reservation: Reservation
+    stock: tuple[Stock, ...] = ()
+    event: str = ""
+    new: bool = False
+    """Whether anything is to be stored at all."""
+
+
+def reserve(known: Reservation | None, key: str, items: Sequence[Item], stock: Mapping[str, Stock]) -> Change:
+    """Set aside all of the items or none; raises InvalidRequestError for an item that there is not, and
+    ReservationDiffersError."""
+    wanted = tuple(sorted(items, key=lambda item: item.sku))
+    if known is not None:
+        if known.items and known.items != wanted:
+            raise ReservationDiffersError
+        return Change(known)
+    _must_be_known(items, stock)
+    missing = tuple(
+        Item(item.sku, item.quantity - stock[item.sku].available)
+        for item in wanted
+        if item.quantity > stock[item.sku].available
+    )
+    if missing:
+        return Change(Reservation(key, State.OUT_OF_STOCK, wanted, missing), new=True)
+    total = sum(item.quantity * stock[item.sku].price_cents for item in wanted)
+    held = Reservation(key, State.HELD, wanted, total_cents=total)
+    return Change(held, _moved(held, stock, available=-1, reserved=1), "Reserved.v1", new=True)
+
+
+def release(known: Reservation | None, key: str, stock: Mapping[str, Stock]) -> Change:
+    """Give back what is held. What has left the house stays SHIPPED: the answer says so."""
+    if known is None:
+        return Change(Reservation(key, State.RELEASED), new=True)
+    if known.state is not State.HELD:
+        return Change(known)
+    after = replace(known, state=State.RELEASED)
+    return Change(after, _moved(known, stock, available=1, reserved=-1), "Released.v1", new=True)
+
+
+def ship(known: Reservation | None, stock: Mapping[str, Stock]) -> Change:
+    """Send what is held; raises ReservationNotHeldError."""
+    if known is None:
+        raise ReservationNotHeldError("unknown")
+    if known.state is State.SHIPPED:
+        return Change(known)
+    if known.state is not State.HELD:
+        raise ReservationNotHeldError(known.state.value)
+    after = replace(known, state=State.SHIPPED)
+    return Change(after, _moved(known, stock, reserved=-1, shipped=1), "Shipped.v1", new=True)
+
+
+def restock(wanted: Restock, stock: Stock | None) -> Stock:
+    """The stock with more of the item; raises InvalidRequestError."""
+    if stock is None and not wanted.price_cents:
+        raise InvalidRequestError({"price_cents": "is required for an item that is new"})
+    before = stock or Stock(wanted.sku, wanted.title or wanted.sku, wanted.price_cents)
+    if before.available + before.reserved + before.shipped + wanted.quantity > MAX_STOCK:
+        raise InvalidRequestError({"quantity": f"would make more than {MAX_STOCK} of the item"})
+    return replace(
+        before,
+        title=wanted.title or before.title,
+        price_cents=wanted.price_cents or before.price_cents,
+        available=before.available + wanted.quantity,
+    )
+
+
+def _moved(
+    reservation: Reservation, stock: Mapping[str, Stock], *, available: int = 0, reserved: int = 0, shipped: int = 0
+) -> tuple[Stock, ...]:
+    return tuple(
+        replace(
+            stock[item.sku],
+            available=stock[item.sku].available + available * item.quantity,
+            reserved=stock[item.sku].reserved + reserved * item.quantity,
+            shipped=stock[item.sku].shipped + shipped * item.quantity,
+        )
+        for item in reservation.items
+    )
+
+
+def _must_be_known(items: Sequence[Item], stock: Mapping[str, Stock]) -> None:
+    unknown = {f"items[{n}].sku": "names no item" for n, item in enumerate(items) if item.sku not in stock}
+    if unknown:
+        raise InvalidRequestError(unknown)
+
+
+def check_key(key: str) -> None:
+    """Raises InvalidRequestError for what cannot be a key."""
+    _refuse({"key": _key_problem(key)})
+
+
+def check_reserve(key: str, items: Sequence[Item]) -> None:
+    """Raises InvalidRequestError, which lists every wrong field."""
+    found = {"key": _key_problem(key), "items": "" if 1 <= len(items) <= MAX_ITEMS else _COUNT}
+    seen: set[str] = set()
+    for number, item in enumerate(items[:MAX_ITEMS]):
+        found[f"items[{number}].sku"] = "is named twice" if item.sku in seen else _sku_problem(item.sku)
+        found[f"items[{number}].quantity"] = _range_problem(item.quantity, 1, MAX_QUANTITY)
+        seen.add(item.sku)
+    _refuse(found)
+
+
+def check_restock(wanted: Restock) -> None:
+    """Raises InvalidRequestError, which lists every wrong field."""
+    printable = wanted.title.isprintable() and len(wanted.title) <= MAX_TITLE
+    _refuse(
+        {
+            "key": _key_problem(wanted.key),
+            "sku": _sku_problem(wanted.sku),
+            "quantity": _range_problem(wanted.quantity, 1, MAX_QUANTITY),
+            "title": "" if printable else f"must be at most {MAX_TITLE} printable characters",
+            "price_cents": _range_problem(wanted.price_cents, 0, MAX_PRICE),
+        }
+    )
+
+
+def known_sku(sku: str) -> bool:
+    """Whether it could be one."""
+    return not _sku_problem(sku)
+
+
+_COUNT = f"must be 1 to {MAX_ITEMS} items"
+
+
+def _refuse(found: Mapping[str, str]) -> None:
+    wrong = {field: what for field, what in found.items() if what}
+    if wrong:
+        raise InvalidRequestError(wrong)
+
+
+def _key_problem(key: str) -> str:
+    return "" if _KEY.fullmatch(key) else "must be 1 to 100 visible ASCII characters"
+
+
+def _sku_problem(sku: str) -> str:
+    return "" if _SKU.fullmatch(sku) else "must be 1 to 64 letters, digits, dashes and dots"
+
+
+def _range_problem(value: int, low: int, high: int) -> str:
+    return "" if low <= value <= high else f"must be {low} to {high}"

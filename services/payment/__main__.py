@@ -1,0 +1,63 @@
+"""python -m services.payment"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+
+import meshwright
+from demo.payment.v1 import payment_pb2_grpc as rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.errors import StoreUnavailableError
+from services.kit.relay import Relay
+from services.payment.adapters import SOURCE, DatabaseStore
+from services.payment.app import Cashier
+from services.payment.server import ERRORS, PaymentService
+
+DATABASE = "PAYMENT_DATABASE_URL"
+DEFAULTS = {"MESHWRIGHT_SERVICE": "payment", "MESHWRIGHT_VERSION": "1.0.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentConfig:
+    """`mesh` is what every service has; the rest is the payment service's own."""
+
+    database: str = setting(DATABASE, "sqlite:///.meshwright/payment.db", help="sqlite:///<file> or postgresql://...")
+    databases: Databases = field(kw_only=True)
+    bus: BusConfig = field(kw_only=True)
+    mesh: ServiceConfig = field(kw_only=True)
+
+
+async def run(config: PaymentConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        engine = open_database(DATABASE, own)
+        server.on_stop(engine.dispose)
+        store = DatabaseStore(engine)
+        bus = await server.enter(open_bus(config.bus, SOURCE))
+        relay = Relay(bus, SOURCE, store.events)
+        cashier = Cashier(store, told=relay.wake)
+
+        async def prepare() -> None:
+            await ensure_database(config.database, own)
+            await store.prepare()
+            await server.enter(relay.running())
+
+        server.warm_up(prepare)
+        server.add(rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(PaymentConfig, DEFAULTS | environment())))
+    except (BadInputError, StoreUnavailableError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
