@@ -1,15 +1,49 @@
-"""What tests of the saga's services share."""
+"""The saga's three services in one process, on real sockets and real databases, with proxies between them."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import random
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc
 
 import meshwright
+from demo.inventory.v1 import inventory_pb2 as inventory_pb
+from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
+from demo.order.v1 import order_pb2 as pb
+from demo.order.v1 import order_pb2_grpc as rpc
+from demo.payment.v1 import payment_pb2 as payment_pb
+from demo.payment.v1 import payment_pb2_grpc as payment_rpc
+from meshwright.testing import Served, resolving, served
+from services.inventory import adapters as inventory_adapters
+from services.inventory import app as inventory_app
+from services.inventory import server as inventory_server
+from services.kit.database import open_database
+from services.order import server as order_server
+from services.order.adapters import MeshParticipants
+from services.order.app import Bell, OrderBook
+from services.order.driver import Driver
+from services.order.saga import Policy
+from services.order.store import DatabaseOrders
+from services.payment import adapters as payment_adapters
+from services.payment import app as payment_app
+from services.payment import server as payment_server
+from support.sagaproxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+ADA = "01890000-0000-7000-8000-000000000001"
+TEA, MUG = "TEA", "MUG"
+PRICES = {TEA: 250, MUG: 1200}
+RESTING = {pb.COMPLETED, pb.REJECTED, pb.NEEDS_ATTENTION}
+QUICK = Policy(timeout=2.0, attempts=4, undo_attempts=4, backoff=0.01, backoff_max=0.05, lease=5.0)
 
 
 async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
@@ -19,3 +53,133 @@ async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
     except grpc.aio.AioRpcError as error:
         return meshwright.details(error)
     raise AssertionError(f"the call succeeded: {answer}")
+
+
+def order_request(key: str, user: str = ADA, **quantities: int) -> pb.PlaceOrderRequest:
+    """`tea=2, mug=1`."""
+    items = [pb.OrderItem(sku=name.upper(), quantity=quantity) for name, quantity in quantities.items()]
+    return pb.PlaceOrderRequest(idempotency_key=key, user_id=user, items=items)
+
+
+async def settled(orders: rpc.OrderServiceStub, order: pb.Order) -> pb.Order:
+    """The order when it has come to rest."""
+    async for change in orders.WatchOrder(pb.WatchOrderRequest(id=order.id), timeout=60):
+        order = change
+    assert order.state in RESTING, order
+    return order
+
+
+@dataclass
+class Replica:
+    """One order service."""
+
+    store: DatabaseOrders
+    book: OrderBook
+    driver: Driver
+    served: Served
+
+    @property
+    def stub(self) -> rpc.OrderServiceStub:
+        return rpc.OrderServiceStub(self.served.channel)
+
+
+@dataclass
+class Shop:
+    """Goods, money, and what stands between them and the order service."""
+
+    new_database: Callable[[str], str]
+    stack: contextlib.AsyncExitStack
+    policy: Policy
+    orders_url: str = ""
+    proxies: dict[str, Proxy] = field(default_factory=dict)
+    proxied: dict[str, Served] = field(default_factory=dict)
+
+    async def start(self) -> None:
+        self.orders_url = self.new_database("orders")
+        self.inventory = inventory_rpc.InventoryServiceStub(await self._serve_inventory())
+        self.payment = payment_rpc.PaymentServiceStub(await self._serve_payment())
+        for sku, price in PRICES.items():
+            request = inventory_pb.RestockRequest(key=f"seed/{sku}", sku=sku, quantity=10, price_cents=price)
+            await self.inventory.Restock(request)
+        await self.deposit("seed", 5000)
+
+    async def deposit(self, key: str, amount: int, user: str = ADA) -> None:
+        await self.payment.Deposit(payment_pb.DepositRequest(key=key, user_id=user, amount_cents=amount))
+
+    async def balance(self, user: str = ADA) -> int:
+        return (await self.payment.GetAccount(payment_pb.GetAccountRequest(user_id=user))).balance_cents
+
+    async def stock(self, sku: str = TEA) -> tuple[int, int, int]:
+        """Available, reserved, shipped."""
+        found = await self.inventory.GetStock(inventory_pb.GetStockRequest(sku=sku))
+        return found.available, found.reserved, found.shipped
+
+    async def engine(self, url: str) -> AsyncEngine:
+        made = open_database("DATABASE_URL", url)
+        self.stack.push_async_callback(made.dispose)
+        return made
+
+    async def replica(self, name: str, *, driving: bool = True) -> Replica:
+        """One more replica of the order service, on the database of the others."""
+        engine = await self.engine(self.orders_url)
+        store = DatabaseOrders("DATABASE_URL", self.orders_url, engine)
+        self.stack.push_async_callback(store.close)
+        await store.prepare()
+        bell = Bell()
+        stubs = [await self._participant(service) for service in ("inventory", "payment")]
+        participants = MeshParticipants(
+            inventory_rpc.InventoryServiceStub(stubs[0]), payment_rpc.PaymentServiceStub(stubs[1]), self.policy.timeout
+        )
+        driver = Driver(name, store, participants, self.policy, told=bell.ring, jitter=random.random)
+
+        def stored(order_id: str) -> None:
+            bell.ring(order_id)
+            driver.wake()
+
+        book = OrderBook(store, bell, stored, entropy=os.urandom)
+        if driving:
+            await self.stack.enter_async_context(driver.running())
+        made = await self._serve_orders(book)
+        return Replica(store, book, driver, made)
+
+    async def _serve_orders(self, book: OrderBook) -> Served:
+        service = order_server.OrderService(book, asyncio.Event())
+        add = rpc.add_OrderServiceServicer_to_server
+        return await self.stack.enter_async_context(served(add, service, service="order", errors=order_server.ERRORS))
+
+    async def _participant(self, service: str) -> meshwright.MeshChannel:
+        with resolving({service: [self.proxies[service].address]}):
+            config = self.proxied[service].server.config
+            return await self.stack.enter_async_context(
+                meshwright.channel(service, config, telemetry=self.proxied[service].telemetry)
+            )
+
+    async def _serve_inventory(self) -> meshwright.MeshChannel:
+        store = inventory_adapters.DatabaseStore(await self.engine(self.new_database("inventory")))
+        await store.prepare()
+        service = inventory_server.InventoryService(inventory_app.Warehouse(store))
+        add = inventory_rpc.add_InventoryServiceServicer_to_server
+        return await self._serve("inventory", add, service, inventory_server.ERRORS)
+
+    async def _serve_payment(self) -> meshwright.MeshChannel:
+        store = payment_adapters.DatabaseStore(await self.engine(self.new_database("payment")))
+        await store.prepare()
+        service = payment_server.PaymentService(payment_app.Cashier(store))
+        return await self._serve(
+            "payment", payment_rpc.add_PaymentServiceServicer_to_server, service, payment_server.ERRORS
+        )
+
+    async def _serve(self, name, add, service, errors) -> meshwright.MeshChannel:
+        made = await self.stack.enter_async_context(served(add, service, service=name, errors=errors))
+        self.proxied[name] = made
+        self.proxies[name] = await self.stack.enter_async_context(Proxy(made.address).serving())
+        return made.channel
+
+
+@contextlib.asynccontextmanager
+async def shop(new_database: Callable[[str], str], policy: Policy = QUICK) -> AsyncIterator[Shop]:
+    """Ten of each item, and 5000 cents on Ada's account."""
+    async with contextlib.AsyncExitStack() as stack:
+        made = Shop(new_database, stack, policy)
+        await made.start()
+        yield made

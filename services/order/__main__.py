@@ -1,0 +1,126 @@
+"""python -m services.order"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+from dataclasses import dataclass, field
+
+import meshwright
+from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
+from demo.order.v1 import order_pb2_grpc as rpc
+from demo.payment.v1 import payment_pb2_grpc as payment_rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError, Problem
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.errors import StoreUnavailableError
+from services.kit.relay import Relay
+from services.order.adapters import SOURCE, MeshParticipants, OrderEvents, hearing_others
+from services.order.app import Bell, OrderBook
+from services.order.driver import Driver
+from services.order.saga import Policy
+from services.order.server import ERRORS, OrderService
+from services.order.store import DatabaseOrders
+
+DATABASE = "ORDER_DATABASE_URL"
+DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderConfig:
+    """`mesh` is what every service has; the rest is the order service's own."""
+
+    database: str = setting(DATABASE, "sqlite:///.meshwright/order.db", help="sqlite:///<file> or postgresql://...")
+    inventory: str = setting("ORDER_INVENTORY", "inventory", help="the name of the service that has the goods")
+    payment: str = setting("ORDER_PAYMENT", "payment", help="the name of the service that has the money")
+    timeout: float = setting("ORDER_STEP_TIMEOUT", 3.0, help="seconds for one call of a participant")
+    attempts: int = setting("ORDER_STEP_ATTEMPTS", 10, help="tries without an answer before an order is undone")
+    undo_attempts: int = setting("ORDER_UNDO_ATTEMPTS", 10, help="tries of undoing a step before a person must look")
+    backoff: float = setting("ORDER_BACKOFF", 0.2, help="seconds before the second try; doubled each time")
+    backoff_max: float = setting("ORDER_BACKOFF_MAX", 10.0, help="seconds between two tries at most")
+    lease: float = setting("ORDER_LEASE", 10.0, help="seconds after which another replica takes an order over")
+    databases: Databases = field(kw_only=True)
+    bus: BusConfig = field(kw_only=True)
+    mesh: ServiceConfig = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem(variable, "must be above 0")
+            for variable, value in {
+                "ORDER_STEP_TIMEOUT": self.timeout,
+                "ORDER_STEP_ATTEMPTS": self.attempts,
+                "ORDER_UNDO_ATTEMPTS": self.undo_attempts,
+                "ORDER_BACKOFF": self.backoff,
+                "ORDER_BACKOFF_MAX": self.backoff_max,
+            }.items()
+            if value <= 0
+        ]
+        if self.lease <= self.timeout:
+            problems.append(Problem("ORDER_LEASE", "must be above ORDER_STEP_TIMEOUT"))
+        if problems:
+            raise BadInputError("the environment", problems)
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(
+            timeout=self.timeout,
+            attempts=self.attempts,
+            undo_attempts=self.undo_attempts,
+            backoff=self.backoff,
+            backoff_max=self.backoff_max,
+            lease=self.lease,
+        )
+
+
+async def run(config: OrderConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        engine = open_database(DATABASE, own)
+        server.on_stop(engine.dispose)
+        orders = DatabaseOrders(DATABASE, own, engine)
+        server.on_stop(orders.close)
+        bus = await server.enter(open_bus(config.bus, SOURCE))
+        relay = Relay(bus, SOURCE, OrderEvents(orders))
+        bell = Bell()
+        inventory = inventory_rpc.InventoryServiceStub(
+            await server.enter(meshwright.channel(config.inventory, config.mesh))
+        )
+        payment = payment_rpc.PaymentServiceStub(await server.enter(meshwright.channel(config.payment, config.mesh)))
+        participants = MeshParticipants(inventory, payment, config.timeout)
+
+        def told(order_id: str) -> None:
+            bell.ring(order_id)
+            relay.wake()
+
+        name = f"{server.identity.instance}/{os.urandom(4).hex()}"
+        driver = Driver(name, orders, participants, config.policy, told=told, jitter=random.random)
+
+        def stored(order_id: str) -> None:
+            told(order_id)
+            driver.wake()
+
+        async def prepare() -> None:
+            await ensure_database(config.database, own)
+            await orders.prepare()
+            await server.enter(relay.running())
+            await server.enter(hearing_others(bus, bell.ring))
+            await server.enter(driver.running())
+
+        server.warm_up(prepare)
+        book = OrderBook(orders, bell, stored, entropy=os.urandom)
+        server.add(rpc.add_OrderServiceServicer_to_server, OrderService(book, server.stopping))
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(OrderConfig, DEFAULTS | environment())))
+    except (BadInputError, StoreUnavailableError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""Orders as the event-sourcing library keeps them: an aggregate, its events by name and version, and its snapshots.
+
+The library's events are the domain's facts with an order, a version and a time; applying one is `evolve`. Their topics
+are names of ours and not places in the code, so that modules may move while stored events stay.
+
+An event whose fields change gets a new `class_version` and an upcaster from the version before. Stored ones are never
+rewritten: they are brought up when they are read, and published as what they then are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from eventsourcing.domain import Aggregate
+from eventsourcing.persistence import Transcoding
+from eventsourcing.utils import register_topic
+
+from services.order import domain, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.order.facts import Fact
+
+
+class OrderAggregate(Aggregate):
+    """Holds an `Order`."""
+
+    TOPIC = "order.Order"
+
+    if TYPE_CHECKING:
+        # Unseen at run time: the library would make it an argument of `__init__`.
+        order: domain.Order
+
+    class Event(Aggregate.Event):
+        """Something that happened to an order."""
+
+        TOPIC = "order.Event"
+
+        def apply(self, aggregate: OrderAggregate) -> None:
+            aggregate.order = domain.evolve(aggregate.order, self, self.timestamp)  # type: ignore[arg-type]
+
+
+class OrderPlaced(facts.OrderPlaced, OrderAggregate.Event, Aggregate.Created):
+    """Version 1 held items as a mapping of skus to quantities, and no trace."""
+
+    TOPIC = "order.OrderPlaced"
+    class_version = 2
+
+    def apply(self, aggregate: OrderAggregate) -> None:
+        aggregate.order = domain.placed(str(self.originator_id), self, self.timestamp)
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        state["items"] = [facts.Item(sku, quantity) for sku, quantity in sorted(state["items"].items())]
+        state["traceparent"] = ""
+
+
+class StepStarted(facts.StepStarted, OrderAggregate.Event):
+    TOPIC = "order.StepStarted"
+
+
+class StepFailed(facts.StepFailed, OrderAggregate.Event):
+    TOPIC = "order.StepFailed"
+
+
+class StepCompleted(facts.StepCompleted, OrderAggregate.Event):
+    TOPIC = "order.StepCompleted"
+
+
+class StepRefused(facts.StepRefused, OrderAggregate.Event):
+    TOPIC = "order.StepRefused"
+
+
+class StepAbandoned(facts.StepAbandoned, OrderAggregate.Event):
+    TOPIC = "order.StepAbandoned"
+
+
+class CompensationStarted(facts.CompensationStarted, OrderAggregate.Event):
+    TOPIC = "order.CompensationStarted"
+
+
+class CompensationFailed(facts.CompensationFailed, OrderAggregate.Event):
+    TOPIC = "order.CompensationFailed"
+
+
+class CompensationCompleted(facts.CompensationCompleted, OrderAggregate.Event):
+    TOPIC = "order.CompensationCompleted"
+
+
+class OrderNeedsAttention(facts.OrderNeedsAttention, OrderAggregate.Event):
+    TOPIC = "order.OrderNeedsAttention"
+
+
+class AttentionResolved(facts.AttentionResolved, OrderAggregate.Event):
+    TOPIC = "order.AttentionResolved"
+
+
+class OrderCompleted(facts.OrderCompleted, OrderAggregate.Event):
+    TOPIC = "order.OrderCompleted"
+
+
+class OrderRejected(facts.OrderRejected, OrderAggregate.Event):
+    TOPIC = "order.OrderRejected"
+
+
+EVENTS: Mapping[type[Any], type[OrderAggregate.Event]] = {
+    facts.OrderPlaced: OrderPlaced,
+    facts.StepStarted: StepStarted,
+    facts.StepFailed: StepFailed,
+    facts.StepCompleted: StepCompleted,
+    facts.StepRefused: StepRefused,
+    facts.StepAbandoned: StepAbandoned,
+    facts.CompensationStarted: CompensationStarted,
+    facts.CompensationFailed: CompensationFailed,
+    facts.CompensationCompleted: CompensationCompleted,
+    facts.OrderNeedsAttention: OrderNeedsAttention,
+    facts.AttentionResolved: AttentionResolved,
+    facts.OrderCompleted: OrderCompleted,
+    facts.OrderRejected: OrderRejected,
+}
+_FACTS: Mapping[type[Any], type[Any]] = {event: fact for fact, event in EVENTS.items()}
+
+
+def register_topics() -> None:
+    """Tell the library what stored names mean."""
+    register_topic(OrderAggregate.TOPIC, OrderAggregate)
+    for kind in EVENTS.values():
+        register_topic(kind.TOPIC, kind)
+
+
+def fields_of(fact: Fact) -> dict[str, Any]:
+    """The fact's own fields, without what the library puts around them."""
+    kind = _FACTS.get(type(fact), type(fact))
+    return {field.name: getattr(fact, field.name) for field in dataclasses.fields(kind)}
+
+
+def plain_fields(fact: Fact) -> dict[str, Any]:
+    """The fact's own fields as JSON has them."""
+    return {name: _plain(value) for name, value in fields_of(fact).items()}
+
+
+def name_of(event: object) -> str:
+    """As in `OrderPlaced`."""
+    return type(event).__name__
+
+
+def version_of(event: object) -> int:
+    """Of the event's fields."""
+    return int(getattr(type(event), "class_version", 1))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, facts.Item):
+        return {"sku": value.sku, "quantity": value.quantity}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+class ItemAsDict(Transcoding):
+    type = facts.Item
+    name = "item"
+
+    def encode(self, obj: facts.Item) -> dict[str, Any]:
+        return dict(vars(obj))
+
+    def decode(self, data: dict[str, Any]) -> facts.Item:
+        return facts.Item(**data)
+
+
+class StepAsDict(Transcoding):
+    type = domain.Step
+    name = "step"
+
+    def encode(self, obj: domain.Step) -> dict[str, Any]:
+        return dict(vars(obj))
+
+    def decode(self, data: dict[str, Any]) -> domain.Step:
+        named = {"name": facts.StepName(data["name"]), "state": domain.StepState(data["state"])}
+        return domain.Step(**data | named)
+
+
+class OrderAsDict(Transcoding):
+    type = domain.Order
+    name = "order"
+
+    def encode(self, obj: domain.Order) -> dict[str, Any]:
+        return dict(vars(obj))
+
+    def decode(self, data: dict[str, Any]) -> domain.Order:
+        typed = {"state": domain.State(data["state"]), "items": tuple(data["items"]), "steps": tuple(data["steps"])}
+        return domain.Order(**data | typed)
+
+
+TRANSCODINGS = (ItemAsDict, StepAsDict, OrderAsDict)

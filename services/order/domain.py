@@ -1,0 +1,269 @@
+"""An order, what may happen to it, and what it is after that has happened.
+
+Facts are what is stored; an order is the sum of its facts, and `evolve` is the only place where one changes. What to do
+next is `saga`'s business. Everything here is a function of its arguments, time included.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from services.order.facts import (
+    AttentionResolved,
+    CompensationCompleted,
+    CompensationFailed,
+    CompensationStarted,
+    OrderCompleted,
+    OrderNeedsAttention,
+    OrderPlaced,
+    OrderRejected,
+    Resolution,
+    StepAbandoned,
+    StepCompleted,
+    StepFailed,
+    StepName,
+    StepRefused,
+    StepStarted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from services.order.facts import Fact, Item
+
+MAX_ITEMS = 100
+MAX_QUANTITY = 1_000_000
+MAX_LIST = 500
+DEFAULT_LIST = 50
+MAX_USER = 64
+MAX_REASON = 500
+
+_VISIBLE = re.compile(r"[!-~]{1,100}")
+_USER = re.compile(r"[!-~]{1,64}")
+_SKU = re.compile(r"[A-Za-z0-9.-]{1,64}")
+
+
+class InvalidOrderError(Exception):
+    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__("; ".join(f"{field} {what}" for field, what in self.fields.items()))
+
+
+class OrderNotFoundError(Exception):
+    """There is no order with that id."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such order")
+
+
+class OrderDiffersError(Exception):
+    """The idempotency key was used for another order."""
+
+    def __init__(self) -> None:
+        super().__init__("this key was used to place another order")
+
+
+class NoAttentionNeededError(Exception):
+    """There is nothing for a person to decide."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"the order needs nobody's attention: it is {state}")
+
+
+class State(StrEnum):
+    """Where an order stands."""
+
+    PENDING = "PENDING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    COMPENSATING = "COMPENSATING"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+
+
+class StepState(StrEnum):
+    """Where a step stands."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    STUCK = "STUCK"
+
+
+@dataclass(frozen=True)
+class Step:
+    name: StepName
+    state: StepState = StepState.WAITING
+    attempts: int = 0
+    """Of doing it; once it is being undone, of undoing it."""
+    error: str = ""
+    begun: bool = False
+    """Whether it may have had an effect, which undoing it must take back."""
+    given_up: bool = False
+    """A person has decided that it stays as it is."""
+    due: datetime | None = None
+    """Not to be tried again before."""
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Order:
+    id: str
+    key: str
+    user_id: str
+    items: tuple[Item, ...]
+    state: State
+    steps: tuple[Step, ...]
+    placed_at: datetime
+    updated_at: datetime
+    version: int = 1
+    """How many facts it is the sum of."""
+    total_cents: int = 0
+    reason: str = ""
+    """Why it was rejected or needs attention; for people."""
+    refusal: str = ""
+    """What made it be undone."""
+    traceparent: str = ""
+    """The trace in which it was placed; empty where there was none."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing happens to it by itself."""
+        return self.state in {State.COMPLETED, State.REJECTED, State.NEEDS_ATTENTION}
+
+    def step(self, name: StepName) -> Step:
+        return next(step for step in self.steps if step.name == name)
+
+
+def placed(order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+    """The order that a first fact makes."""
+    steps = tuple(Step(name) for name in StepName)
+    items = tuple(fact.items)
+    return Order(order_id, fact.key, fact.user_id, items, State.PENDING, steps, at, at, traceparent=fact.traceparent)
+
+
+def evolve(order: Order, fact: Fact, at: datetime) -> Order:
+    """The order after what happened at that time."""
+    return replace(_changed(order, fact, at), version=order.version + 1, updated_at=at)
+
+
+def _changed(order: Order, fact: Fact, at: datetime) -> Order:  # noqa: PLR0911 - one line for each fact
+    match fact:
+        case StepStarted(name, attempt):
+            return _with(order, name, at, state=StepState.RUNNING, attempts=attempt, begun=True, due=None)
+        case StepFailed(name, error, retry_at):
+            return _with(order, name, at, state=StepState.WAITING, error=error, due=retry_at)
+        case StepCompleted(name, total):
+            done = _with(order, name, at, state=StepState.DONE, error="", due=None)
+            return replace(done, state=State.PENDING, reason="", total_cents=total or order.total_cents)
+        case StepRefused(name, reason, certain):
+            refused = _with(order, name, at, state=StepState.REFUSED, error=reason, begun=not certain)
+            return _undoing(refused, reason)
+        case StepAbandoned(name, reason):
+            return _undoing(_with(order, name, at, state=StepState.WAITING, error=reason), reason)
+        case OrderCompleted():
+            return replace(order, state=State.COMPLETED)
+        case OrderRejected(_, reason):
+            return replace(order, state=State.REJECTED, reason=reason)
+        case OrderPlaced():
+            raise ValueError("an order is placed once")
+        case _:
+            return _changed_undoing(order, fact, at)
+
+
+def _changed_undoing(
+    order: Order,
+    fact: CompensationStarted | CompensationFailed | CompensationCompleted | OrderNeedsAttention | AttentionResolved,
+    at: datetime,
+) -> Order:
+    match fact:
+        case CompensationStarted(name, attempt):
+            return _with(order, name, at, state=StepState.COMPENSATING, attempts=attempt, due=None)
+        case CompensationFailed(name, error, retry_at):
+            return _with(order, name, at, error=error, due=retry_at)
+        case CompensationCompleted(name):
+            return _with(order, name, at, state=StepState.COMPENSATED, begun=False)
+        case OrderNeedsAttention(name, _, reason):
+            stuck = _with(order, name, at, state=StepState.STUCK, error=reason)
+            return replace(stuck, state=State.NEEDS_ATTENTION, reason=f"{name} cannot be undone: {reason}")
+        case AttentionResolved(name, Resolution.RETRY, _, _):
+            again = _with(order, name, at, state=StepState.COMPENSATING, attempts=0, due=None)
+            return replace(again, state=State.COMPENSATING, reason=order.refusal)
+        case AttentionResolved(name, _, actor, reason):
+            left = _with(order, name, at, given_up=True)
+            return _undoing(left, f"{order.refusal}; {name} was given up by {actor}: {reason}")
+
+
+def _with(order: Order, name: str, at: datetime, **changes: object) -> Order:
+    steps = tuple(
+        replace(step, updated_at=at, **changes) if step.name == name else step  # type: ignore[arg-type]
+        for step in order.steps
+    )
+    return replace(order, steps=steps)
+
+
+def _undoing(order: Order, reason: str) -> Order:
+    """From here on each step's attempts are those of undoing it."""
+    steps = tuple(replace(step, attempts=0, due=None) if step.begun else step for step in order.steps)
+    return replace(order, state=State.COMPENSATING, reason=reason, refusal=reason, steps=steps)
+
+
+def check_order(key: str, user_id: str, items: Sequence[Item]) -> None:
+    """Raises InvalidOrderError, which lists every wrong field."""
+    found = {
+        "idempotency_key": "" if _VISIBLE.fullmatch(key) else "must be 1 to 100 visible ASCII characters",
+        "user_id": "" if _USER.fullmatch(user_id) else "must be 1 to 64 visible ASCII characters",
+        "items": "" if 1 <= len(items) <= MAX_ITEMS else f"must be 1 to {MAX_ITEMS} items",
+    }
+    seen: set[str] = set()
+    for number, item in enumerate(items[:MAX_ITEMS]):
+        sku = "" if _SKU.fullmatch(item.sku) else "must be 1 to 64 letters, digits, dashes and dots"
+        found[f"items[{number}].sku"] = "is named twice" if item.sku in seen else sku
+        quantity = "" if 1 <= item.quantity <= MAX_QUANTITY else f"must be 1 to {MAX_QUANTITY}"
+        found[f"items[{number}].quantity"] = quantity
+        seen.add(item.sku)
+    refuse(found)
+
+
+def check_resolution(actor: str, reason: str) -> None:
+    """Raises InvalidOrderError, which lists every wrong field."""
+    fit = 1 <= len(reason) <= MAX_REASON and bool(reason.strip()) and reason.isprintable()
+    refuse(
+        {
+            "actor": "" if _VISIBLE.fullmatch(actor) else "must be 1 to 100 visible ASCII characters",
+            "reason": "" if fit else f"must be 1 to {MAX_REASON} printable characters",
+        }
+    )
+
+
+def refuse(found: Mapping[str, str]) -> None:
+    """Raise InvalidOrderError where a field has something against it."""
+    wrong = {field: what for field, what in found.items() if what}
+    if wrong:
+        raise InvalidOrderError(wrong)
+
+
+def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:
+    """A UUID of version 7 (RFC 9562, 5.7): milliseconds first, so that ids sort by the time of creation."""
+    milliseconds = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    number = (milliseconds << 80) | int.from_bytes(entropy(10))
+    number = number & ~(0xF << 76) | (0x7 << 76)
+    number = number & ~(0x3 << 62) | (0x2 << 62)
+    return str(uuid.UUID(int=number))
+
+
+def parse_id(text: str) -> str | None:
+    """The id in the form in which it is stored; None for what no id of an order can be."""
+    try:
+        return str(uuid.UUID(text)) if len(text) <= len("urn:uuid:") + 36 else None
+    except ValueError:
+        return None

@@ -1,0 +1,183 @@
+"""What moves orders on: any replica may, one at a time for each order.
+
+A driver takes an order by a lease in the database, stores that a step begins, makes the call, stores the answer, and so
+on until the order rests or must wait. The lease keeps others from doing the same work; it is no lock, since a driver
+may be slow beyond its lease, or a clock be wrong. What keeps the saga right is that a fact is stored only on top of
+what its driver has seen (OrderChangedError for the second), and that participants do each step once for its key.
+
+A crash loses nothing: the order stays due, and whoever looks after the lease has run out goes on from what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from services.kit.errors import StoreUnavailableError
+from services.kit.traces import continued
+from services.order import saga
+from services.order.app import OrderChangedError, Orders, utc_now
+from services.order.saga import Conclude, Do, Rest, Undo, Wait, next_step
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+
+    from services.order.domain import Order
+    from services.order.saga import Outcome, Policy
+
+log = logging.getLogger(__name__)
+
+BATCH = 50
+AT_ONCE = 16
+"""Orders that one replica drives at the same time."""
+LOOK_SECONDS = 0.5
+"""How often a replica looks for orders that are due, or that a replica which is gone has left behind."""
+AGAIN_SECONDS = 0.5
+
+
+class Leased(Orders, Protocol):
+    """Orders, and who drives them. Every method may raise StoreUnavailableError."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        """Ids of orders with something to do that nobody drives."""
+
+    async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
+        """Take the order, or keep it; whether it is the driver's until then."""
+
+    async def give_back(self, order_id: str, driver: str) -> None: ...
+
+
+class Participants(Protocol):
+    """The services that do the steps. Neither method raises: what went wrong is an outcome."""
+
+    async def do(self, call: Do, order: Order) -> Outcome: ...
+
+    async def undo(self, call: Undo, order: Order) -> Outcome: ...
+
+
+class Driver:
+    """Drives what is due. `name` is unlike any other's; `told` is called with the id of an order that has changed."""
+
+    def __init__(
+        self,
+        name: str,
+        orders: Leased,
+        participants: Participants,
+        policy: Policy,
+        *,
+        told: Callable[[str], None],
+        jitter: Callable[[], float],
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._name = name
+        self._orders = orders
+        self._participants = participants
+        self._policy = policy
+        self._told = told
+        self._jitter = jitter
+        self._now = now
+        self._woken = asyncio.Event()
+        self._driving: dict[str, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._woken.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Drive for as long as the context lasts. What is under way when it ends is taken up by another replica."""
+        task = asyncio.create_task(self._run(), name="driver of orders")
+        try:
+            yield
+        finally:
+            ending = [task, *self._driving.values()]
+            for each in ending:
+                each.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    async def drive(self, order_id: str) -> datetime | None:
+        """Move the order on as far as it goes; when to come back, if it must wait. Raises StoreUnavailableError."""
+        if not await self._claim(order_id):
+            return None
+        try:
+            order = await self._orders.get(order_id)
+            if order is None:
+                return None
+            with continued(order.traceparent, "saga"):
+                return await self._advance(order)
+        except OrderChangedError:
+            log.info("order %s is driven by another", order_id)
+            return None
+        finally:
+            # A driver that cannot say so is waited for until its lease has run out.
+            with contextlib.suppress(StoreUnavailableError):
+                await self._orders.give_back(order_id, self._name)
+
+    async def _advance(self, order: Order) -> datetime | None:
+        while True:
+            match next_step(order, self._now()):
+                case Rest():
+                    return None
+                case Wait(until):
+                    return until
+                case Conclude(fact):
+                    order = await self._orders.append(order, [fact], self._now())
+                case Do() | Undo() as call:
+                    order = await self._orders.append(order, [call.started], self._now())
+                    self._told(order.id)
+                    # The lease covers the call that follows.
+                    if not await self._claim(order.id):
+                        return None
+                    order = await self._answered(order, call)
+            self._told(order.id)
+
+    async def _answered(self, order: Order, call: Do | Undo) -> Order:
+        if isinstance(call, Do):
+            outcome = await self._participants.do(call, order)
+        else:
+            outcome = await self._participants.undo(call, order)
+        now = self._now()
+        facts = saga.answered(order, call, outcome, now=now, policy=self._policy, jitter=self._jitter())
+        return await self._orders.append(order, facts, now)
+
+    async def _claim(self, order_id: str) -> bool:
+        now = self._now()
+        return await self._orders.claim(order_id, self._name, now, now + self._policy.lease_time)
+
+    async def _run(self) -> None:
+        while True:
+            self._woken.clear()
+            rest = LOOK_SECONDS
+            try:
+                for order_id in await self._orders.due(self._now(), BATCH):
+                    self._start(order_id)
+            except StoreUnavailableError as error:
+                log.debug("orders wait: %s", error)
+                rest = AGAIN_SECONDS
+            except Exception:
+                log.exception("orders wait")
+                rest = AGAIN_SECONDS
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), rest)
+
+    def _start(self, order_id: str) -> None:
+        if order_id in self._driving or len(self._driving) >= AT_ONCE:
+            return
+        task = asyncio.create_task(self._drive(order_id), name=f"saga of order {order_id}")
+        self._driving[order_id] = task
+        task.add_done_callback(lambda _: self._driving.pop(order_id, None))
+
+    async def _drive(self, order_id: str) -> None:
+        try:
+            until = await self.drive(order_id)
+        except StoreUnavailableError as error:
+            log.debug("order %s waits: %s", order_id, error)
+        except Exception:
+            log.exception("order %s waits", order_id)
+        else:
+            # One more may fit now; and this one wants to be looked at when its time has come.
+            delay = (until - self._now()).total_seconds() if until else 0.0
+            asyncio.get_running_loop().call_later(max(delay, 0.0), self.wake)

@@ -1,0 +1,68 @@
+"""The library's recorders, with one row for each order beside its events, written in the events' own transaction.
+
+That row is what lists, leases and the unique idempotency key need: a read model without a lag. The library hands its
+recorders whatever `save` is given by name, inside the transaction; here that is `row`.
+
+PostgreSQL's recorder tries ten times where the database is away, for half a minute. Our callers are told at once, and
+decide themselves: so the methods are taken from under that decorator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from eventsourcing.postgres import PostgresApplicationRecorder
+from eventsourcing.sqlite import SQLiteApplicationRecorder
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+metadata = sa.MetaData()
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("key", sa.String(100), nullable=False, unique=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    # Milliseconds since 1970: when there is something to do. None where nothing happens by itself.
+    sa.Column("due_at", sa.BigInteger, nullable=True),
+    # The order as it is, as the library's transcoder writes it.
+    sa.Column("document", sa.Text, nullable=False),
+    # Who drives it, and until when; not part of what events say.
+    sa.Column("driver", sa.String(100), nullable=False, server_default=""),
+    sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Index("orders_by_user", "user_id", "id"),
+    sa.Index("orders_by_due", "due_at"),
+)
+WRITTEN = ("id", "key", "user_id", "state", "version", "due_at", "document")
+
+
+def _upsert(insert: Any, dialect: sa.Dialect) -> str:
+    statement = insert(orders).values({name: sa.bindparam(name) for name in WRITTEN})
+    changing = {name: statement.excluded[name] for name in ("state", "version", "due_at", "document")}
+    return str(statement.on_conflict_do_update(index_elements=["id"], set_=changing).compile(dialect=dialect))
+
+
+SQLITE_UPSERT = _upsert(sqlite.insert, sqlite.dialect(paramstyle="named"))
+POSTGRESQL_UPSERT = _upsert(postgresql.insert, sa.make_url("postgresql+psycopg://").get_dialect()())
+
+
+class SQLiteOrdersRecorder(SQLiteApplicationRecorder):
+    def _insert_events(self, c: Any, stored_events: Sequence[Any], **kwargs: Any) -> Sequence[int] | None:
+        numbers = super()._insert_events(c, stored_events, **kwargs)
+        c.execute(SQLITE_UPSERT, kwargs["row"])
+        return numbers
+
+
+class PostgresOrdersRecorder(PostgresApplicationRecorder):
+    insert_events = PostgresApplicationRecorder.insert_events.__wrapped__
+    select_events = PostgresApplicationRecorder.select_events.__wrapped__
+    select_notifications = PostgresApplicationRecorder.select_notifications.__wrapped__
+
+    def _insert_events(self, curs: Any, stored_events: Sequence[Any], **kwargs: Any) -> None:
+        super()._insert_events(curs, stored_events, **kwargs)
+        curs.execute(POSTGRESQL_UPSERT, kwargs["row"])

@@ -1,0 +1,162 @@
+"""The order service on the wire: proto <-> domain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import timestamp_pb2
+
+from demo.order.v1 import order_pb2 as pb
+from demo.order.v1 import order_pb2_grpc as rpc
+from meshwright.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+from services.kit.errors import StoreUnavailableError
+from services.kit.traces import current_traceparent
+from services.order import domain
+from services.order.aggregate import name_of, plain_fields
+from services.order.app import OrderChangedError
+from services.order.facts import Item, Resolution
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
+
+    import grpc
+
+    from meshwright.errors import ServiceError
+    from services.order.app import OrderBook, Recorded
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+ERRORS: Mapping[type[Exception], type[ServiceError]] = {
+    domain.InvalidOrderError: InvalidArgumentError,
+    domain.OrderNotFoundError: NotFoundError,
+    domain.OrderDiffersError: AlreadyExistsError,
+    domain.NoAttentionNeededError: FailedPreconditionError,
+    OrderChangedError: AbortedError,
+    StoreUnavailableError: UnavailableError,
+}
+"""What the errors of domain and application are to a caller."""
+
+STATES: Mapping[domain.State, pb.OrderState] = {
+    domain.State.PENDING: pb.PENDING,
+    domain.State.COMPLETED: pb.COMPLETED,
+    domain.State.REJECTED: pb.REJECTED,
+    domain.State.COMPENSATING: pb.COMPENSATING,
+    domain.State.NEEDS_ATTENTION: pb.NEEDS_ATTENTION,
+}
+STEP_STATES: Mapping[domain.StepState, pb.SagaStepState] = {
+    domain.StepState.WAITING: pb.STEP_WAITING,
+    domain.StepState.RUNNING: pb.STEP_RUNNING,
+    domain.StepState.DONE: pb.STEP_DONE,
+    domain.StepState.REFUSED: pb.STEP_REFUSED,
+    domain.StepState.COMPENSATING: pb.STEP_COMPENSATING,
+    domain.StepState.COMPENSATED: pb.STEP_COMPENSATED,
+    domain.StepState.STUCK: pb.STEP_STUCK,
+}
+RESOLUTIONS = {pb.RETRY: Resolution.RETRY, pb.GIVE_UP: Resolution.GIVE_UP}
+
+
+class OrderService(rpc.OrderServiceServicer):
+    """`stopping` ends watches, so that clients watch on at another replica."""
+
+    def __init__(self, book: OrderBook, stopping: asyncio.Event) -> None:
+        self._book = book
+        self._stopping = stopping
+
+    async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.Order:
+        items = [Item(item.sku, item.quantity) for item in request.items]
+        key, user_id = request.idempotency_key, request.user_id
+        return order_message(await self._book.place(key, user_id, items, current_traceparent()))
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
+        return order_message(await self._book.get(request.id))
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        states = _states(request.states)
+        found = await self._book.page(request.user_id, states, request.before, request.limit)
+        return pb.ListOrdersResponse(orders=[order_message(order) for order in found])
+
+    async def WatchOrder(self, request: pb.WatchOrderRequest, context: Context) -> AsyncIterator[pb.Order]:
+        async with contextlib.aclosing(self._book.watch(request.id)) as changes:
+            while True:
+                change = await self._unless_stopping(anext(changes, None))
+                if change is None:
+                    return
+                yield order_message(change)
+
+    async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
+        found = await self._book.history(request.id)
+        return pb.GetHistoryResponse(events=[event_message(recorded) for recorded in found])
+
+    async def ResolveOrder(self, request: pb.ResolveOrderRequest, context: Context) -> pb.Order:
+        resolution = RESOLUTIONS.get(request.resolution)
+        if resolution is None:
+            raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
+        return order_message(await self._book.resolve(request.id, resolution, request.actor, request.reason))
+
+    async def _unless_stopping(self, change: Any) -> domain.Order | None:
+        coming = asyncio.ensure_future(change)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                raise UnavailableError("this replica stops; watch again", reason="STOPPING")
+            found: domain.Order | None = coming.result()
+            return found
+        finally:
+            coming.cancel()
+            stopping.cancel()
+            await asyncio.gather(coming, stopping, return_exceptions=True)
+
+
+def order_message(order: domain.Order) -> pb.Order:
+    return pb.Order(
+        id=order.id,
+        user_id=order.user_id,
+        items=[pb.OrderItem(sku=item.sku, quantity=item.quantity) for item in order.items],
+        state=STATES[order.state],
+        total_cents=order.total_cents,
+        reason=order.reason,
+        steps=[_step_message(step) for step in order.steps],
+        placed_at=_timestamp(order.placed_at),
+        updated_at=_timestamp(order.updated_at),
+        version=order.version,
+    )
+
+
+def event_message(recorded: Recorded) -> pb.OrderEvent:
+    return pb.OrderEvent(
+        version=recorded.version,
+        type=name_of(recorded.fact),
+        occurred_at=_timestamp(recorded.at),
+        data=json.dumps(plain_fields(recorded.fact)),
+    )
+
+
+def _step_message(step: domain.Step) -> pb.SagaStep:
+    message = pb.SagaStep(name=step.name.value, state=STEP_STATES[step.state], attempts=step.attempts, error=step.error)
+    if step.updated_at is not None:
+        message.updated_at.FromDatetime(step.updated_at)
+    return message
+
+
+def _states(wanted: Sequence[int]) -> list[domain.State]:
+    known = {number: state for state, number in STATES.items()}
+    domain.refuse({f"states[{n}]": "" if state in known else "is not known" for n, state in enumerate(wanted)})
+    return [known[state] for state in wanted]  # type: ignore[index]
+
+
+def _timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
+    message = timestamp_pb2.Timestamp()
+    message.FromDatetime(moment)
+    return message

@@ -1,0 +1,274 @@
+"""Orders in the event store: the library's application, and its use from asyncio.
+
+The library is synchronous: its calls run in threads. Which driver asks is told apart by nothing but the version that
+it has seen: of two that store a fact as the same version of an order one is refused (OrderChangedError).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from eventsourcing import persistence
+from eventsourcing.application import AggregateNotFoundError, Application
+
+from services.kit.database import SQLITE, parse_database, translated
+from services.kit.errors import StoreUnavailableError
+from services.kit.transactions import make_tables
+from services.order import aggregate, saga
+from services.order.aggregate import EVENTS, OrderAggregate, fields_of
+from services.order.app import KeyTakenError, OrderChangedError, Recorded
+from services.order.recorders import metadata, orders
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from eventsourcing.persistence import JSONTranscoder
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from services.order.domain import Order, State
+    from services.order.facts import Fact, OrderPlaced
+
+T = TypeVar("T")
+
+SNAPSHOT_EVERY = 25
+"""Events. Most orders never need one; an order whose participants were away for long does."""
+THREADS = 8
+ANSWER_SECONDS = 10.0
+"""How long a call of the library may take; one that hangs is left to itself."""
+OPEN_ATTEMPTS = 50
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class OrdersApplication(Application[UUID]):
+    """The library's side: event store, snapshots, notification log."""
+
+    snapshotting_intervals = {OrderAggregate: SNAPSHOT_EVERY}  # noqa: RUF012 - the library's way to say it
+
+    def register_transcodings(self, transcoder: JSONTranscoder) -> None:
+        super().register_transcodings(transcoder)
+        for transcoding in aggregate.TRANSCODINGS:
+            transcoder.register(transcoding())
+
+
+class DatabaseOrders:
+    """Orders, their facts, and who drives them. Opened by `prepare`."""
+
+    def __init__(self, variable: str, url: str, engine: AsyncEngine) -> None:
+        self._url = parse_database(variable, url)
+        self._reading = engine
+        self._writing = engine.execution_options(writes=True)
+        self._threads = ThreadPoolExecutor(THREADS, "orders")
+        self._application: OrdersApplication | None = None
+
+    @property
+    def application(self) -> OrdersApplication:
+        """The library's own object, once prepared."""
+        if self._application is None:
+            raise StoreUnavailableError
+        return self._application
+
+    async def prepare(self) -> None:
+        """Make the tables that are missing, and open the event store. Raises StoreUnavailableError."""
+        await make_tables(self._reading, metadata)
+        aggregate.register_topics()
+        for attempt in range(1, OPEN_ATTEMPTS + 1):
+            try:
+                self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
+            except StoreUnavailableError:
+                # Replicas that start at once get in each other's way: the library makes its tables without a lock.
+                if attempt == OPEN_ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async def close(self) -> None:
+        """Wait for the threads, and close the library's connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        if self._application is not None:
+            await asyncio.to_thread(self._application.close)
+
+    async def add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+        """Raises KeyTakenError."""
+        try:
+            return await self._in_thread(lambda: self._add(order_id, fact, at))
+        except persistence.IntegrityError as error:
+            raise KeyTakenError from error
+
+    async def append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
+        """Raises OrderChangedError where the order is not what the caller has seen."""
+        try:
+            return await self._in_thread(lambda: self._append(order, facts, at))
+        except persistence.IntegrityError as error:
+            raise OrderChangedError from error
+
+    async def get(self, order_id: str) -> Order | None:
+        """The sum of the order's facts."""
+        try:
+            found: OrderAggregate = await self._in_thread(lambda: self._aggregate(order_id))
+        except AggregateNotFoundError:
+            return None
+        return found.order
+
+    async def history(self, order_id: str, after: int = 0) -> Sequence[Recorded]:
+        """The facts after that version, in their order."""
+        return await self._in_thread(lambda: self._history(order_id, after))
+
+    async def notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
+        """At most `limit` facts of all orders after that position, each with its own, ascending."""
+        return await self._in_thread(lambda: self._notifications(after, limit))
+
+    async def with_key(self, key: str) -> Order | None:
+        """The order that was placed with that key."""
+        return next(iter(await self._documents(sa.select(orders).where(orders.c.key == key))), None)
+
+    async def version(self, order_id: str) -> int:
+        """How many facts the order has now; 0 where there is none."""
+        query = sa.select(orders.c.version).where(orders.c.id == order_id)
+        with translated():
+            async with self._reading.connect() as connection:
+                return int(await connection.scalar(query) or 0)
+
+    async def page(self, user_id: str, states: Sequence[State], before: str, limit: int) -> Sequence[Order]:
+        """The newest first; empty arguments are no conditions."""
+        query = sa.select(orders).order_by(orders.c.id.desc()).limit(limit)
+        if user_id:
+            query = query.where(orders.c.user_id == user_id)
+        if states:
+            query = query.where(orders.c.state.in_([state.value for state in states]))
+        if before:
+            query = query.where(orders.c.id < before)
+        return await self._documents(query)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        """Ids of orders with something to do that nobody drives, the longest due first."""
+        free = sa.and_(orders.c.due_at <= _milliseconds(now), orders.c.lease_until <= _milliseconds(now))
+        query = sa.select(orders.c.id).where(free).order_by(orders.c.due_at).limit(limit)
+        with translated():
+            async with self._reading.connect() as connection:
+                return list(await connection.scalars(query))
+
+    async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
+        """Take the order, or keep it; whether it is the driver's until then."""
+        mine = sa.or_(orders.c.driver == driver, orders.c.lease_until <= _milliseconds(now))
+        taking = {"driver": driver, "lease_until": _milliseconds(until)}
+        return await self._update(sa.and_(orders.c.id == order_id, mine), taking)
+
+    async def give_back(self, order_id: str, driver: str) -> None:
+        """Whoever wants to drive the order may do so at once."""
+        mine = sa.and_(orders.c.id == order_id, orders.c.driver == driver)
+        await self._update(mine, {"driver": "", "lease_until": 0})
+
+    async def _update(self, which: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
+        with translated():
+            async with self._writing.begin() as connection:
+                done = await connection.execute(sa.update(orders).where(which).values(values))
+        return done.rowcount == 1
+
+    async def _documents(self, query: sa.Select[Any]) -> Sequence[Order]:
+        with translated():
+            async with self._reading.connect() as connection:
+                rows = await connection.execute(query)
+                return [self._decoded(row.document) for row in rows]
+
+    def _add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+        kind = EVENTS[type(fact)]
+        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(fact))  # type: ignore[arg-type]  # noqa: SLF001
+        return self._saved(made)
+
+    def _append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
+        found = self._aggregate(order.id)
+        if found.version != order.version:
+            raise OrderChangedError
+        for fact in facts:
+            found.trigger_event(EVENTS[type(fact)], timestamp=at, **fields_of(fact))
+        return self._saved(found)
+
+    def _saved(self, changed: OrderAggregate) -> Order:
+        order = changed.order
+        due = saga.due(order)
+        row = {
+            "id": order.id,
+            "key": order.key,
+            "user_id": order.user_id,
+            "state": order.state.value,
+            "version": order.version,
+            "due_at": None if due is None else _milliseconds(due),
+            "document": self._transcoder.encode(order).decode(),
+        }
+        self.application.save(changed, row=row)
+        return order
+
+    def _aggregate(self, order_id: str) -> OrderAggregate:
+        return self.application.repository.get(UUID(order_id))
+
+    def _history(self, order_id: str, after: int) -> Sequence[Recorded]:
+        stored = self.application.events.get(UUID(order_id), gt=after or None)
+        return [Recorded(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
+
+    def _notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
+        found = self.application.recorder.select_notifications(after, limit, inclusive_of_start=False)
+        return [(stored.id, self.application.mapper.to_domain_event(stored)) for stored in found]
+
+    @property
+    def _transcoder(self) -> persistence.Transcoder:
+        return self.application.mapper.transcoder
+
+    def _decoded(self, document: str) -> Order:
+        found: Order = self._transcoder.decode(document.encode())
+        return found
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        with unavailable():
+            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+            return await asyncio.wait_for(running, ANSWER_SECONDS)
+
+
+def environment_of(url: sa.URL) -> dict[str, str]:
+    """The library's variables for a database. Whatever the process's environment says, these win."""
+    if url.get_backend_name() == SQLITE:
+        return {
+            "PERSISTENCE_MODULE": "eventsourcing.sqlite",
+            "APPLICATION_RECORDER_TOPIC": "services.order.recorders:SQLiteOrdersRecorder",
+            "SQLITE_DBNAME": str(url.database),
+            "SQLITE_LOCK_TIMEOUT": "5",
+        }
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "APPLICATION_RECORDER_TOPIC": "services.order.recorders:PostgresOrdersRecorder",
+        "POSTGRES_DBNAME": str(url.database or "postgres"),
+        "POSTGRES_HOST": str(url.host or "127.0.0.1"),
+        "POSTGRES_PORT": str(url.port or 5432),
+        "POSTGRES_USER": str(url.username or "postgres"),
+        "POSTGRES_PASSWORD": str(url.password or "none"),
+        "POSTGRES_CONNECT_TIMEOUT": "3",
+        "POSTGRES_LOCK_TIMEOUT": "5",
+        "POSTGRES_POOL_SIZE": "1",
+        "POSTGRES_MAX_OVERFLOW": "4",
+        "POSTGRES_PRE_PING": "yes",
+    }
+
+
+@contextlib.contextmanager
+def unavailable() -> Iterator[None]:
+    """Turn what the library raises for the database's state, or the way to it, into StoreUnavailableError.
+
+    That another was first (IntegrityError) passes.
+    """
+    try:
+        yield
+    except persistence.IntegrityError:
+        raise
+    except (persistence.PersistenceError, persistence.ConnectionPoolClosedError, TimeoutError) as error:
+        raise StoreUnavailableError from error
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
