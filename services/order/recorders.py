@@ -4,7 +4,8 @@ That row is what lists, leases and the unique idempotency key need: a read model
 recorders whatever `save` is given by name, inside the transaction; here that is `row`.
 
 PostgreSQL's recorder tries ten times where the database is away, for half a minute. Our callers are told at once, and
-decide themselves: so the methods are taken from under that decorator.
+decide themselves: so the methods are taken from under that decorator. It also sends its statements in a pipeline, in
+which of two that might be refused the error may be that of the wrong one: here they go one after the other.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ class SQLiteOrdersRecorder(SQLiteApplicationRecorder):
 
 
 class PostgresOrdersRecorder(PostgresApplicationRecorder):
-    insert_events = PostgresApplicationRecorder.insert_events.__wrapped__
     select_events = PostgresApplicationRecorder.select_events.__wrapped__
     select_notifications = PostgresApplicationRecorder.select_notifications.__wrapped__
 
-    def _insert_events(self, curs: Any, stored_events: Sequence[Any], **kwargs: Any) -> None:
-        super()._insert_events(curs, stored_events, **kwargs)
-        curs.execute(POSTGRESQL_UPSERT, kwargs["row"])
+    def insert_events(self, stored_events: Sequence[Any], **kwargs: Any) -> Sequence[int] | None:
+        with self.datastore.get_connection() as connection, connection.transaction(), connection.cursor() as curs:
+            self._insert_stored_events(curs, stored_events, **kwargs)
+            numbers = self._fetch_ids_after_insert_events(curs, stored_events, **kwargs)
+            connection.execute(POSTGRESQL_UPSERT, kwargs["row"])
+        return numbers

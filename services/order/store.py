@@ -81,7 +81,7 @@ class DatabaseOrders:
         for attempt in range(1, OPEN_ATTEMPTS + 1):
             try:
                 self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
-            except StoreUnavailableError:
+            except (StoreUnavailableError, persistence.IntegrityError):
                 # Replicas that start at once get in each other's way: the library makes its tables without a lock.
                 if attempt == OPEN_ATTEMPTS:
                     raise
