@@ -19,6 +19,7 @@ from nats.js import errors as js_errors
 
 from meshwright.config import setting
 from services.kit.errors import BusUnavailableError
+from services.kit.running import cancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -85,9 +86,7 @@ async def open_bus(config: BusConfig, name: str) -> AsyncIterator[Bus]:
     try:
         yield bus
     finally:
-        connecting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await connecting
+        await cancelled(connecting)
         # Not drain: it waits for the server, which may be away. What must not be lost was acknowledged.
         with contextlib.suppress(Exception):
             await connection.close()

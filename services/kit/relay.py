@@ -19,9 +19,11 @@ from nats.js import errors as js_errors
 from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
 from services.kit.events import MEDIA_TYPE, SEQUENCE_HEADER, encode, stream_of, subject_of
+from services.kit.running import running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from services.kit.bus import Bus
     from services.kit.events import Event
@@ -58,16 +60,9 @@ class Relay:
     def wake(self) -> None:
         self._woken.set()
 
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Relay for as long as the context lasts."""
-        task = asyncio.create_task(self._run(), name=f"relay of {self._source}")
-        try:
-            yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        return running(self._run(), f"relay of {self._source}")
 
     async def publish_all(self) -> int:
         """Publish what is not published yet; how many events that were. Raises BusUnavailableError and

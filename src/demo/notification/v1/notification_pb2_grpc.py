@@ -59,7 +59,8 @@ class NotificationServiceServicer:
 
     def Subscribe(self, request, context):
         """A welcome first, then what is sent to the user and to everybody, in order, until the caller goes away.
-        OUT_OF_RANGE (NOTIFICATION_TOO_OLD) where resume_after is no longer kept.
+        OUT_OF_RANGE (NOTIFICATION_TOO_OLD) where something after resume_after may be gone: subscribe without it.
+        UNAVAILABLE ends the stream where the instance stops (STOPPING): subscribe again after the last id seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

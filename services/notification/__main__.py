@@ -1,0 +1,87 @@
+"""python -m services.notification"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import meshwright
+from demo.notification.v1 import notification_pb2_grpc as rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError, Problem
+from services.kit.bus import BusConfig, open_bus
+from services.kit.fanout import Fanout
+from services.kit.follow import follow
+from services.kit.running import running
+from services.notification.adapters import Keeping, OrderTeller, StreamArchive
+from services.notification.app import Notifications, StoppingError
+from services.notification.domain import Notification
+from services.notification.server import ERRORS, NotificationService
+
+if TYPE_CHECKING:
+    from meshwright import Server
+
+DEFAULTS = {"MESHWRIGHT_SERVICE": "notification", "MESHWRIGHT_VERSION": "1.0.0"}
+MAX_AGE, PER_USER = "NOTIFICATION_MAX_AGE", "NOTIFICATION_PER_USER"
+BUFFER, KEY_WINDOW = "NOTIFICATION_BUFFER", "NOTIFICATION_KEY_WINDOW"
+START_SECONDS = 3.0
+"""How long a start waits for NATS before it serves without."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationConfig:
+    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the notification service's own."""
+
+    max_age: float = setting(MAX_AGE, 7 * 86400.0, help="seconds that a notification is kept")
+    per_user: int = setting(PER_USER, 1000, help="notifications kept for each user, and broadcasts in all")
+    buffer: int = setting(
+        BUFFER, 256, help="notifications that a slow subscriber may be behind before some are left out"
+    )
+    key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which sending twice with one key sends once")
+    bus: BusConfig = field(kw_only=True)
+    mesh: ServiceConfig = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        values = {MAX_AGE: self.max_age, PER_USER: self.per_user, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
+        problems = [Problem(name, "must be 1 or more") for name, value in values.items() if value < 1]
+        if problems:
+            raise BadInputError("the environment", problems)
+
+
+async def add_notifications(server: Server, config: NotificationConfig) -> Fanout[Notification]:
+    """Wire the service into a server that has not started yet; the subscribers of this replica are returned."""
+    bus = await server.enter(open_bus(config.bus, server.identity.instance))
+    fanout = Fanout[Notification]()
+    archive = StreamArchive(bus, Keeping(config.max_age, config.per_user, config.key_window), fanout)
+    teller = OrderTeller(bus, archive, config.max_age)
+    await server.enter(archive.tail.running())
+    await server.enter(running(follow(bus, "order", teller.place, teller.take), "telling of orders"))
+    await server.enter(running(_drain(server, fanout), "ending subscriptions when the server stops"))
+    server.warm_up(lambda: archive.tail.ready(START_SECONDS))
+    notifications = Notifications(archive, fanout, buffer=config.buffer)
+    server.add(rpc.add_NotificationServiceServicer_to_server, NotificationService(notifications))
+    return fanout
+
+
+async def _drain(server: Server, fanout: Fanout[Notification]) -> None:
+    await server.stopping.wait()
+    fanout.close(StoppingError())
+
+
+async def run(config: NotificationConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+        await add_notifications(server, config)
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(NotificationConfig, DEFAULTS | environment())))
+    except BadInputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

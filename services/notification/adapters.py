@@ -1,0 +1,197 @@
+"""Notifications in a JetStream stream.
+
+One stream for all users. What is sent to a user has a subject of the user's own, what an order's events lead to has
+another, what is for everybody a third; a subscriber's notifications are those of its three subjects, in the order of
+the stream, which is the same for every replica.
+
+Orders are told exactly once, whatever crashes and however many replicas tell, without a record beside the stream: the
+last message under `notifications.order.*` says which event it came from, and the next is stored on the condition that
+that one still is the last (as services.kit.relay does it). Where it is gone by age, so is whatever came before it:
+events that are older than a notification may become are passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from nats.js.errors import BadRequestError
+
+from services.kit.bus import unavailable
+from services.kit.errors import BusUnavailableError
+from services.kit.stored import StreamReader
+from services.kit.tail import Tail
+from services.notification.app import StreamLostError, utc_now
+from services.notification.domain import EVERYBODY, Draft, Kind, Notification, of_order
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+    from datetime import datetime
+
+    from services.kit.bus import Bus
+    from services.kit.events import Event
+    from services.kit.fanout import Fanout
+    from services.kit.positions import Position
+    from services.kit.stored import Stored
+
+log = logging.getLogger(__name__)
+
+STREAM = "NOTIFICATIONS"
+ALL = "notifications.all"
+ORDERS = "notifications.order.*"
+_OVERTAKEN = 10071
+"""JetStream's error code for an expected last message that is not the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long, and how many."""
+
+    max_age: float
+    """Seconds until a notification is removed."""
+    per_user: int
+    """Notifications kept for each user (and as many broadcasts, for all together); the oldest goes first."""
+    key_window: float
+    """Seconds in which a second notification with the same key counts as the first."""
+
+
+class StreamArchive:
+    """The archive of a replica, and the tail that feeds its subscribers."""
+
+    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Notification]) -> None:
+        self.reader = StreamReader(bus, STREAM)
+        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self._bus = bus
+        self._keeping = keeping
+        self._fanout = fanout
+
+    async def prepare(self) -> None:
+        """Make the stream. Raises BusUnavailableError."""
+        await self._bus.ensure_stream(
+            STREAM,
+            "notifications.>",
+            max_age=self._keeping.max_age,
+            max_msgs_per_subject=self._keeping.per_user,
+            duplicate_window=min(self._keeping.key_window, self._keeping.max_age),
+            allow_direct=True,
+        )
+
+    def position(self) -> int:
+        return self.tail.position
+
+    async def store(self, draft: Draft, key: str) -> None:
+        headers = {"Nats-Msg-Id": hashlib.sha256(f"{draft.user_id}\0{key}".encode()).hexdigest()} if key else None
+        with unavailable():
+            try:
+                await self._bus.streams.publish(subject_of(draft.user_id), encode(draft), headers=headers)
+            except BadRequestError as error:
+                raise BusUnavailableError from error
+
+    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
+        return await self.reader.keeps(place, subjects_for(user_id), now)
+
+    async def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
+        async for message in self.reader.merged(subjects_for(user_id), after, until):
+            notification = decode(message)
+            if notification is not None:
+                yield notification
+
+    def _take(self, message: Stored) -> None:
+        notification = decode(message)
+        if notification is not None:
+            self._fanout.deliver(notification.draft.user_id, notification)
+
+
+class OrderTeller:
+    """Turns the events of orders into notifications; `place` and `take` are what services.kit.follow asks for."""
+
+    def __init__(self, bus: Bus, archive: StreamArchive, max_age: float, now: Callable[[], datetime] = utc_now) -> None:
+        self._bus = bus
+        self._archive = archive
+        self._max_age = timedelta(seconds=max_age)
+        self._now = now
+        self._last = 0
+        self._place = 0
+
+    async def place(self) -> int:
+        """The last event that was told, as its number among the order's events."""
+        await self._archive.prepare()
+        await self._look()
+        return self._place
+
+    async def take(self, at: int, event: Event) -> None:
+        draft = of_order(event.name, event.subject, event.data)
+        if draft is None or event.time <= self._now() - self._max_age:
+            return
+        while at > self._place:
+            if not await self._store(draft, at):
+                await self._look()
+
+    async def _store(self, draft: Draft, at: int) -> bool:
+        """Whether it was stored; else another replica was quicker."""
+        headers = {
+            "Nats-Expected-Last-Subject-Sequence": str(self._last),
+            "Nats-Expected-Last-Subject-Sequence-Subject": ORDERS,
+        }
+        subject = f"notifications.order.{token(draft.user_id)}"
+        with unavailable():
+            try:
+                told = await self._bus.streams.publish(subject, encode(draft, place=at), headers=headers)
+            except BadRequestError as error:
+                if error.err_code != _OVERTAKEN:
+                    raise BusUnavailableError from error
+                return False
+        self._last, self._place = int(told.seq), at
+        return True
+
+    async def _look(self) -> None:
+        last = await self._archive.reader.last(ORDERS)
+        self._last = last.sequence if last else 0
+        self._place = int(json.loads(last.body)["place"]) if last else 0
+
+
+def token(user_id: str) -> str:
+    """The user id as one token of a NATS subject."""
+    return quote(user_id, safe="").replace(".", "%2E")
+
+
+def subject_of(user_id: str) -> str:
+    return ALL if user_id == EVERYBODY else f"notifications.user.{token(user_id)}"
+
+
+def subjects_for(user_id: str) -> tuple[str, ...]:
+    return (subject_of(user_id), f"notifications.order.{token(user_id)}", ALL)
+
+
+def encode(draft: Draft, **more: int) -> bytes:
+    document = {
+        "user_id": draft.user_id,
+        "type": int(draft.kind),
+        "title": draft.title,
+        "message": draft.message,
+        "data": dict(draft.data),
+        **more,
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(message: Stored) -> Notification | None:
+    """The notification, or None for what is none: somebody else has written it, and the rest must go on."""
+    try:
+        document = json.loads(message.body)
+        draft = Draft(
+            str(document["user_id"]),
+            Kind(document["type"]),
+            str(document["title"]),
+            str(document["message"]),
+            {str(key): str(value) for key, value in dict(document["data"]).items()},
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        return None
+    return Notification(str(message.position), message.sequence, draft, message.moment)

@@ -1,0 +1,134 @@
+"""What the notification service does for its callers: keep notifications, and tell them to whoever subscribes."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from services.kit.fanout import Inbox, approach
+from services.kit.positions import NoPositionError, Position, parse_position
+from services.notification import domain
+from services.notification.domain import EVERYBODY, Draft, InvalidNotificationError, Notification
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Collection
+
+    from services.kit.fanout import Fanout
+
+
+class Archive(Protocol):
+    """Where notifications are kept. Every method may raise BusUnavailableError."""
+
+    def position(self) -> int:
+        """The number of the last notification that this replica has handed to its subscribers."""
+
+    async def store(self, draft: Draft, key: str) -> None:
+        """Keep it; nothing happens where one for the same user with the same key (not empty) was kept lately."""
+
+    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
+        """Whether everything for that user after that place is still there."""
+
+    def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
+        """What is for that user, in order: numbers above `after`, up to and including `until`."""
+
+
+class StoppingError(Exception):
+    """This replica stops: subscribe to another one."""
+
+    def __init__(self) -> None:
+        super().__init__("this instance is stopping; subscribe again, after the last id seen")
+
+
+class StreamLostError(Exception):
+    """What was kept is gone, and numbers begin anew."""
+
+    def __init__(self) -> None:
+        super().__init__("the notifications that were kept are gone; subscribe again")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a subscriber gets; `missed` are those left out before it."""
+
+    notification: Notification
+    missed: int = 0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Notifications:
+    """The use cases. `buffer` is how many notifications a slow subscriber may be behind."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        fanout: Fanout[Notification],
+        *,
+        buffer: int,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._archive = archive
+        self._fanout = fanout
+        self._buffer = buffer
+        self._now = now
+
+    async def send(self, draft: Draft, key: str) -> None:
+        """Returns when it is kept. Raises InvalidNotificationError, BusUnavailableError."""
+        await self._archive.store(domain.checked(draft, key, for_everybody=False), key)
+
+    async def broadcast(self, draft: Draft, key: str) -> None:
+        """The same for everybody."""
+        await self._archive.store(domain.checked(draft, key, for_everybody=True), key)
+
+    async def subscribe(self, user_id: str, kinds: Collection[int], resume_after: str) -> AsyncGenerator[Delivery]:
+        """A welcome, then what is for that user and of these kinds (none: all), without end.
+
+        Raises InvalidNotificationError, NotificationTooOldError, BusUnavailableError, StoppingError, StreamLostError.
+        """
+        domain.check_user(user_id)
+        chosen = domain.kinds_of(kinds)
+        place = await self._place(user_id, resume_after)
+        wants = domain.wanted(chosen, place.sequence)
+        yield Delivery(Notification(str(place), place.sequence, domain.welcome(user_id), self._now()))
+        inbox = Inbox[Notification](self._buffer, wants)
+        async with contextlib.aclosing(self._since(user_id, place.sequence, inbox)) as deliveries:
+            async for delivery in deliveries:
+                # The inbox holds only what is wanted; what is read back is anything.
+                if wants(delivery.notification):
+                    yield delivery
+
+    async def _since(self, user_id: str, after: int, inbox: Inbox[Notification]) -> AsyncGenerator[Delivery]:
+        def read(first: int, last: int) -> AsyncGenerator[Notification]:
+            return self._archive.read(user_id, first, last)
+
+        async with contextlib.aclosing(approach(read, after, self._archive.position)) as older:
+            async for notification in older:
+                after = notification.sequence
+                yield Delivery(notification)
+        with self._fanout.open((user_id, EVERYBODY), inbox):
+            async with contextlib.aclosing(read(after, self._archive.position())) as rest:
+                async for notification in rest:
+                    yield Delivery(notification)
+            while True:
+                await inbox.wait()
+                while taken := inbox.take():
+                    gap, notification = taken
+                    yield Delivery(notification, gap.count if gap else 0)
+
+    async def _place(self, user_id: str, resume_after: str) -> Position:
+        """After what the subscriber begins: what it has seen, or what there is by now."""
+        now = self._now()
+        if not resume_after:
+            return Position(self._archive.position(), now)
+        try:
+            place = parse_position(resume_after)
+        except NoPositionError:
+            what = "must be the id of a notification, as it came"
+            raise InvalidNotificationError({"resume_after": what}) from None
+        if not await self._archive.keeps(place, user_id, now):
+            raise domain.NotificationTooOldError
+        return place
