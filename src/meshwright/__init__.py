@@ -10,8 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meshwright.auth import Auth, Identity, JwtVerifier, caller
     from meshwright.client import channel
-    from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load, setting
+    from meshwright.config import AuthConfig, ConsulConfig, Discovery, ServiceConfig, load, setting
     from meshwright.errors import (
         AbortedError,
         AlreadyExistsError,
@@ -34,8 +35,9 @@ if TYPE_CHECKING:
     from meshwright.telemetry import Telemetry
 
 _HOMES = {
+    "meshwright.auth": ("Auth", "Identity", "JwtVerifier", "caller"),
     "meshwright.client": ("channel",),
-    "meshwright.config": ("ConsulConfig", "Discovery", "ServiceConfig", "load", "setting"),
+    "meshwright.config": ("AuthConfig", "ConsulConfig", "Discovery", "ServiceConfig", "load", "setting"),
     "meshwright.errors": (
         "AbortedError",
         "AlreadyExistsError",
@@ -63,12 +65,16 @@ __all__ = [
     "AbortedError",
     "AlreadyExistsError",
     "AsgiMiddleware",
+    "Auth",
+    "AuthConfig",
     "BadInputError",
     "ConsulConfig",
     "Discovery",
     "ErrorDetails",
     "FailedPreconditionError",
+    "Identity",
     "InvalidArgumentError",
+    "JwtVerifier",
     "MeshwrightError",
     "NotFoundError",
     "OutOfRangeError",
@@ -80,6 +86,7 @@ __all__ = [
     "Telemetry",
     "UnauthenticatedError",
     "UnavailableError",
+    "caller",
     "channel",
     "deadline",
     "detached",

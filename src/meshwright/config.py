@@ -196,6 +196,22 @@ class ConsulConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthConfig:
+    """Whose tokens a server accepts; `meshwright.Auth.configured` makes of it what a server takes."""
+
+    issuer: str = setting("MESHWRIGHT_AUTH_ISSUER", "", help="the `iss` of tokens; empty: none are asked for")
+    jwks: str = setting("MESHWRIGHT_AUTH_JWKS", "", help="the issuer's keys (JWKS): a http(s) URL or a file")
+    audience: tuple[str, ...] = setting(
+        "MESHWRIGHT_AUTH_AUDIENCE", ("meshwright",), help="comma-separated; tokens must be meant for one of them"
+    )
+
+    def __post_init__(self) -> None:
+        if self.issuer and not self.jwks:
+            what = "is required where MESHWRIGHT_AUTH_ISSUER is set"
+            raise BadInputError("the environment", [Problem("MESHWRIGHT_AUTH_JWKS", what)])
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """What one service process needs to know: who it is, where it listens, how it finds the others."""
 

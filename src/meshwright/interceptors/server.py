@@ -1,9 +1,9 @@
 """The server's side of a call, wrapped around each handler once when the service is added.
 
 grpc.aio's own server interceptors are asked anew for each call, one after the other; a wrapped handler is not. The
-wrapper does, in this order: remember deadline and authorization for outgoing calls, go on with the trace, count; then
-the handler; then map errors, end the span, count again. Health, reflection and admin services are not wrapped: a
-health check each second is not worth a trace.
+wrapper does, in this order: remember deadline and authorization for outgoing calls, go on with the trace, count,
+verify who calls; then the handler; then map errors, end the span, count again. Health, reflection and admin services
+are not wrapped: a health check each second is not worth a trace.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from meshwright.interceptors.spans import SERVER_FAULTS, method_attributes, set_
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from meshwright.auth import Auth
     from meshwright.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -40,10 +41,13 @@ _EMPTY = Context()
 class ServerCalls:
     """What all methods of a server share."""
 
-    def __init__(self, telemetry: Telemetry, errors: ErrorMap) -> None:
+    def __init__(self, telemetry: Telemetry, errors: ErrorMap, auth: Auth | None = None) -> None:
         identity = telemetry.identity
         self.telemetry = telemetry
         self.errors = errors
+        self.auth = auth
+        self.methods: set[str] = set()
+        """The methods that were wrapped, as `/package.Service/Method`."""
         self.service = identity.service
         self.version = identity.version
         self.w3c = uses_w3c()
@@ -57,6 +61,7 @@ class ServerCalls:
 
         Raises TypeError for a handler that is not async.
         """
+        self.methods.add(method)
         return _Method(self, method.lstrip("/")).wrap(handler)
 
 
@@ -70,6 +75,7 @@ class _Method:
         self.attributes = method_attributes(name)
         self.tracer = calls.telemetry.tracer
         self.skips_unsampled = calls.telemetry.sampling.skips_unsampled
+        self.guard = None if calls.auth is None else calls.auth.guard(f"/{name}")
 
     def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         kinds = {
@@ -92,9 +98,13 @@ class _Method:
         raise TypeError(f"{self.name}: the handler must be an async function: {behaviour!r}")
 
     def _around_coroutine(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        guard = self.guard
+
         async def call(request: Any, context: Any) -> Any:
             ongoing = ServerCall(self, context)
             try:
+                if guard is not None:
+                    await guard.admit(ongoing.authorization)
                 response = await behaviour(request, context)
             except BaseException as error:
                 await ongoing.fail(error)
@@ -105,11 +115,15 @@ class _Method:
         return call
 
     def _around_generator(self, behaviour: Callable[..., Any]) -> Callable[..., Any]:
+        guard = self.guard
+
         async def call(request: Any, context: Any) -> AsyncIterator[Any]:
             ongoing = ServerCall(self, context)
             # A stream that is cancelled while gRPC sends a message ends outside this frame.
             context.add_done_callback(ongoing.abandon)
             try:
+                if guard is not None:
+                    await guard.admit(ongoing.authorization)
                 async for response in behaviour(request, context):
                     yield response
             except BaseException as error:
@@ -127,7 +141,7 @@ async def _not_implemented(_request: Any, context: Any) -> None:
 class ServerCall:
     """One call that is being answered."""
 
-    __slots__ = ("_context", "_ended", "_method", "_span", "_start")
+    __slots__ = ("_context", "_ended", "_method", "_span", "_start", "authorization")
 
     def __init__(self, method: _Method, context: Any) -> None:
         self._method = method
@@ -148,6 +162,7 @@ class ServerCall:
                 plain = False
             elif key == "grpc-previous-rpc-attempts":
                 attempts = value
+        self.authorization: str | bytes | None = authorization
         left = context.time_remaining()
         if left is not None or authorization is not None:
             INCOMING.set(Incoming(None if left is None else time.monotonic() + left, authorization))

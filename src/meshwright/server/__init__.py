@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from meshwright import http, logs
 from meshwright.consul import Consul, Registrar, Registration
+from meshwright.errors import BadInputError, Problem
 from meshwright.interceptors.errors import ErrorMap
 from meshwright.interceptors.server import ServerCalls
 from meshwright.model import Address, ServiceName
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from meshwright.auth import Auth
     from meshwright.config import ServiceConfig
     from meshwright.errors import ServiceError
     from meshwright.telemetry import Identity
@@ -51,8 +53,8 @@ log = logging.getLogger("meshwright.server")
 class Server:
     """One instance of a service. An async context manager: inside it, `add` servicers, then `run`.
 
-    `errors` maps a domain's own exceptions to what callers are told. `telemetry`: instead of the process's.
-    `options`: gRPC server arguments.
+    `errors` maps a domain's own exceptions to what callers are told. `auth`: who may call; without it, everybody.
+    `telemetry`: instead of the process's. `options`: gRPC server arguments.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Server:
         config: ServiceConfig,
         *,
         errors: Mapping[type[Exception], type[ServiceError]] | None = None,
+        auth: Auth | None = None,
         telemetry: Telemetry | None = None,
         options: Iterable[tuple[str, Any]] = (),
     ) -> None:
@@ -67,6 +70,7 @@ class Server:
         self.stopping = asyncio.Event()
         """Set when the server starts to drain: handlers of endless streams may wait for it."""
         self._errors = ErrorMap(errors)
+        self._auth = auth
         self._given_telemetry = telemetry
         self._options = tuple((dict(OPTIONS) | dict(options)).items())
         self._resources = contextlib.AsyncExitStack()
@@ -106,7 +110,7 @@ class Server:
             identity = self.identity
             logs.configure(identity.service, identity.version, identity.instance, self.config.log_level)
         self._server = grpc.aio.server(options=self._options)
-        self._calls = ServerCalls(self.telemetry, self._errors)
+        self._calls = ServerCalls(self.telemetry, self._errors, self._auth)
         return self
 
     async def __aexit__(
@@ -159,8 +163,10 @@ class Server:
                 await graceful
 
     async def start(self) -> None:
-        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound."""
+        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, and where `auth`
+        names a method that is not served."""
         self._started = True
+        self._check_auth()
         bound = bind(self._server, self.config.host, self.config.port)
         self._address = advertised(self.config, bound) if self.config.register else bound
         self._add_own_services()
@@ -186,6 +192,11 @@ class Server:
         finally:
             await self._resources.aclose()
             await self._after.aclose()
+
+    def _check_auth(self) -> None:
+        unmatched = [] if self._auth is None else self._auth.unmatched(self._calls.methods)
+        if unmatched:
+            raise BadInputError("auth", [Problem(name, "is no method that is served here") for name in unmatched])
 
     def _add_own_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -2,12 +2,14 @@
 
 - `served`: an async context manager that serves a servicer and gives a channel to it, with its spans and metrics
 - `resolving`: inside it, `meshwright.channel(name)` goes to the addresses given
+- `Issuer`: signs tokens, for servers that take `auth`
 - `ManualClock`: time that stands still until the test moves it
 - `SpanRecorder`: an exporter that keeps the spans
 """
 
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing.clock import ManualClock
+from meshwright.testing.issuer import Issuer
 from meshwright.testing.service import Served, resolving, served
 
-__all__ = ["ManualClock", "Served", "SpanRecorder", "resolving", "served"]
+__all__ = ["Issuer", "ManualClock", "Served", "SpanRecorder", "resolving", "served"]

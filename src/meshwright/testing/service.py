@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from meshwright.auth import Auth
     from meshwright.errors import ServiceError
     from meshwright.model import Address
 
@@ -45,6 +46,7 @@ async def served(
     service: str = "service",
     version: str = "0.0.0",
     errors: Mapping[type[Exception], type[ServiceError]] | None = None,
+    auth: Auth | None = None,
     **config: Any,
 ) -> AsyncIterator[Served]:
     """Serve `servicer` on a port of its own, with everything that `meshwright.Server` puts around it.
@@ -52,7 +54,7 @@ async def served(
         async with served(rpc.add_CalculatorServicer_to_server, Calculator()) as calculator:
             result = await rpc.CalculatorStub(calculator.channel).Add(pb.Numbers(a=1, b=2))
 
-    `errors` as for `Server`; further keywords are fields of `ServiceConfig`. The environment is not read.
+    `errors` and `auth` as for `Server`; further keywords are fields of `ServiceConfig`. The environment is not read.
     """
     settings = {"register": False, "propagation": 0.0, "grace": 1.0, "instance": f"{service}-test"} | config
     chosen = load(ServiceConfig, {}, service=service, version=version, **settings)
@@ -60,7 +62,7 @@ async def served(
     telemetry = Telemetry(chosen, exporter=spans)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(telemetry.close)
-        server = await stack.enter_async_context(Server(chosen, errors=errors, telemetry=telemetry))
+        server = await stack.enter_async_context(Server(chosen, errors=errors, auth=auth, telemetry=telemetry))
         server.add(add_to_server, servicer)
         await server.start()
         with resolving({service: [server.address]}):
