@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 3.0
 """How long the server may take to take a message."""
 RECONNECT_SECONDS = 0.2
+OPEN_SECONDS = 0.3
+"""How long opening waits for a server, which may well come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,13 @@ class Bus:
 async def open_bus(config: BusConfig, name: str) -> AsyncIterator[Bus]:
     """A connection for as long as the context lasts. `name` is what the server's monitoring shows.
 
-    Entering does not wait for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
+    Entering hardly waits for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
     """
     connection = Client()
     connecting = asyncio.create_task(_connect(connection, config, name), name="connecting to NATS")
     bus = Bus(connection, config)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(asyncio.shield(connecting), ANSWER_SECONDS)
+        await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)
     try:
         yield bus
     finally:

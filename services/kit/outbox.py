@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _LOCK = 0x6D77_0002
 
 
-def outbox_table(metadata: sa.MetaData) -> sa.Table:
-    """The table, to be made with the service's own."""
+def outbox_table(metadata: sa.MetaData, *more: sa.schema.SchemaItem, name: str = "outbox") -> sa.Table:
+    """The table, to be made with the service's own; `more` columns and constraints are the service's business."""
     return sa.Table(
-        "outbox",
+        name,
         metadata,
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
         sa.Column("type", sa.String(100), nullable=False),
@@ -40,6 +40,7 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("occurred_at", Moment, nullable=False),
         sa.Column("traceparent", sa.String(60), nullable=False),
         sa.Column("data", sa.Text, nullable=False),
+        *more,
         # No id is drawn twice, not even where the last rows are deleted.
         sqlite_autoincrement=True,
     )
@@ -54,10 +55,12 @@ class Outbox:
         self._engine = engine
 
     async def add(
-        self, connection: AsyncConnection, name: str, subject: str, data: Mapping[str, Any], at: datetime
-    ) -> None:
-        """Store the event with what else the transaction writes; `name` as in `Charged.v1`. The last thing to do in a
-        transaction."""
+        self, connection: AsyncConnection, name: str, subject: str, data: Mapping[str, Any], at: datetime, **more: Any
+    ) -> int:
+        """Store the event with what else the transaction writes, and return its sequence; `name` as in `Charged.v1`.
+
+        The last thing to do in a transaction. `more` are values of the service's own columns.
+        """
         if connection.dialect.name == POSTGRESQL:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
         row = {
@@ -66,8 +69,11 @@ class Outbox:
             "occurred_at": at,
             "traceparent": current_traceparent(),
             "data": json.dumps(dict(data), separators=(",", ":")),
+            **more,
         }
-        await connection.execute(sa.insert(self._table).values(row))
+        done = await connection.execute(sa.insert(self._table).values(row))
+        key = done.inserted_primary_key
+        return int(key[0]) if key else 0
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         query = sa.select(self._table).where(self._table.c.id > sequence).order_by(self._table.c.id).limit(limit)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
@@ -13,12 +15,23 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
-from services.kit.database import open_database
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError
+from services.kit.relay import Relay
+from services.kit.running import running
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
+from services.user.following import follow_payments
+from services.user.recording import SOURCE
 from services.user.server import ERRORS, UserProfileService, UserService, release_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("services.user")
+
+RECONCILE_SECONDS = 300.0
 DATABASE = "USER_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_VERSION": "1.0.0"}
 
@@ -34,22 +47,50 @@ class UserConfig:
         None,
         help="share of calls, 0 to 1, that a bug spoils; unset: all from version 3 on",
     )
+    databases: Databases = field(kw_only=True)
+    bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
 
 
 async def run(config: UserConfig) -> None:
     async with meshwright.Server(config.mesh, errors=ERRORS) as server:
-        engine = open_database(DATABASE, config.database)
+        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
-        server.warm_up(lambda: prepare_database(engine))
+        users = DatabaseUsers(engine)
+        bus = await server.enter(open_bus(config.bus, SOURCE))
+        relay = Relay(bus, SOURCE, users.log)
+
+        async def prepare() -> None:
+            await ensure_database(config.database, own)
+            await prepare_database(engine)
+            await server.enter(relay.running())
+            await server.enter(running(follow_payments(bus, users, relay.wake), "following payment"))
+            await server.enter(running(_reconciling(users, relay.wake), "reconciling users"))
+
+        server.warm_up(prepare)
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
         figures = CalculatorFigures(calculator_rpc.CalculatorStub(calculator))
-        book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
+        book = UserBook(users, figures, entropy=os.urandom, told=relay.wake)
         release = release_of(config.mesh.version, config.failing)
         server.add(rpc.add_UserServiceServicer_to_server, UserService(book, release))
         if release.avatars:
             server.add(rpc2.add_UserServiceServicer_to_server, UserProfileService(book, release))
         await server.run()
+
+
+async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
+    """Record, now and again, what releases that know no events have done to the table."""
+    while True:
+        try:
+            count = await users.reconcile()
+        except StoreUnavailableError as error:
+            log.warning("what other releases did is recorded later: %s", error)
+        else:
+            if count:
+                log.info("%d users had changed without events", count)
+                told()
+        await asyncio.sleep(RECONCILE_SECONDS)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Users in a database, and figures from the calculator.
 
-Every method is one statement in a transaction of its own.
+Every method is one transaction, which changes the user's row first: of two that change one user, one waits.
 
 That an e-mail address is unique is the database's word, not a look before the leap: two replicas may leap at once.
 """
@@ -12,19 +12,28 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
-from services.kit.database import translated
+from services.kit.database import POSTGRESQL, translated
+from services.kit.outbox import Outbox
+from services.kit.written import wrote
+from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
+from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between
 from services.user.migrations import migrate
-from services.user.tables import users
+from services.user.recording import SOURCE, account_for, append, history, state, unaccounted
+from services.user.tables import events, places, users
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
+
+PAYMENT = "payment"
 
 
 @contextlib.contextmanager
@@ -44,41 +53,127 @@ async def prepare_database(engine: AsyncEngine) -> None:
 
 
 class DatabaseUsers:
-    """Users in the table `users`."""
+    """Users in the table `users`, each change with the facts that account for it.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    What was written last is told by `services.kit.written`, for callers that want to read it elsewhere.
+    """
+
+    def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
         self._reading = engine
         self._writing = engine.execution_options(writes=True)
+        self._now = now
+        self.log = Outbox(SOURCE, events, engine)
+        """All facts in their order, for a relay."""
 
-    async def add(self, user: User) -> None:
+    async def add(self, user: User, actor: str = ANONYMOUS) -> None:
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.insert(users).values(_row(user)))
+                facts = facts_between(None, user)
+                sequence = await append(connection, self.log, user.id, facts, actor=actor, at=user.created_at)
+        wrote(SOURCE, sequence)
 
     async def get(self, user_id: str) -> User | None:
         with _translated():
             async with self._reading.connect() as connection:
-                row = (await connection.execute(sa.select(users).where(users.c.id == user_id))).one_or_none()
-        return None if row is None else _user(row)
+                return await _found(connection, user_id)
 
-    async def replace(self, before: User, after: User) -> bool:
+    async def replace(self, before: User, after: User, actor: str = ANONYMOUS) -> bool:
         same = sa.and_(users.c.id == before.id, users.c.updated_at == before.updated_at)
         with _translated():
             async with self._writing.begin() as connection:
+                await self._account_for(connection, before)
                 result = await connection.execute(sa.update(users).where(same).values(_row(after)))
-        return result.rowcount == 1
+                if result.rowcount != 1:
+                    return False
+                facts = facts_between(before, after)
+                sequence = await append(connection, self.log, after.id, facts, actor=actor, at=after.updated_at)
+        wrote(SOURCE, sequence)
+        return True
 
-    async def remove(self, user_id: str) -> bool:
+    async def remove(self, user_id: str, actor: str = ANONYMOUS) -> bool:
         with _translated():
             async with self._writing.begin() as connection:
                 result = await connection.execute(sa.delete(users).where(users.c.id == user_id))
-        return result.rowcount == 1
+                if result.rowcount != 1:
+                    return False
+                gone = [UserDeleted()]
+                sequence = await append(connection, self.log, user_id, gone, actor=actor, at=self._now())
+        wrote(SOURCE, sequence)
+        return True
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
         query = sa.select(users).where(users.c.id > after).order_by(users.c.id).limit(limit)
         with _translated():
             async with self._reading.connect() as connection:
                 return [_user(row) for row in await connection.execute(query)]
+
+    async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
+        with _translated():
+            async with self._reading.connect() as connection:
+                return await state(connection, user_id, moment)
+
+    async def history(self, user_id: str) -> Sequence[Happened]:
+        with _translated():
+            async with self._reading.connect() as connection:
+                return await history(connection, user_id)
+
+    async def reconcile(self) -> int:
+        """Record what releases without facts have done; how many users that were. Raises StoreUnavailableError."""
+        count = 0
+        while True:
+            with _translated():
+                async with self._writing.begin() as connection:
+                    found = await unaccounted(connection)
+                    for user_id in found:
+                        row = await _found(connection, user_id)
+                        await account_for(connection, self.log, row, user_id, self._now())
+            count += len(found)
+            if not found:
+                return count
+
+    async def place(self, source: str) -> int:
+        """How far the events of another service were followed."""
+        with _translated():
+            async with self._reading.connect() as connection:
+                return await connection.scalar(sa.select(places.c.place).where(places.c.source == source)) or 0
+
+    async def follow_payment(self, place: int, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
+        """Record a balance, and the place of the event that told it; whether both are new, and there is such a user."""
+        with _translated():
+            async with self._writing.begin() as connection:
+                if not await _take_place(connection, PAYMENT, place):
+                    return False
+                change = sa.update(users).where(users.c.id == user_id)
+                changed = await connection.execute(change.values(balance_cents=fact.new_balance_cents))
+                if changed.rowcount != 1:
+                    return False
+                await append(connection, self.log, user_id, [fact], actor=PAYMENT, at=at)
+        return True
+
+    async def _account_for(self, connection: AsyncConnection, before: User) -> None:
+        """Record what a release without facts did to the user until then."""
+        query = sa.select(users.c.recorded_at).where(users.c.id == before.id, users.c.updated_at == before.updated_at)
+        found = (await connection.execute(query)).one_or_none()
+        if found is not None and found.recorded_at != before.updated_at:
+            await account_for(connection, self.log, before, before.id, self._now())
+
+
+async def _found(connection: AsyncConnection, user_id: str) -> User | None:
+    row = (await connection.execute(sa.select(users).where(users.c.id == user_id))).one_or_none()
+    return None if row is None else _user(row)
+
+
+async def _take_place(connection: AsyncConnection, source: str, place: int) -> bool:
+    """Write the place, unless another replica is there already."""
+    insert = postgresql.insert if connection.dialect.name == POSTGRESQL else sqlite.insert
+    statement = insert(places).values(source=source, place=place)
+    taken = await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["source"], set_={"place": place}, where=places.c.place < statement.excluded.place
+        )
+    )
+    return taken.rowcount == 1
 
 
 def _row(user: User) -> dict[str, Any]:
@@ -92,6 +187,7 @@ def _row(user: User) -> dict[str, Any]:
         "created_at": user.created_at,
         "updated_at": user.updated_at,
         "avatar": user.avatar,
+        "recorded_at": user.updated_at,
     }
 
 
@@ -105,6 +201,7 @@ def _user(row: sa.Row[Any]) -> User:
         created_at=row.created_at,
         updated_at=row.updated_at,
         avatar=row.avatar,
+        balance_cents=row.balance_cents,
     )
 
 

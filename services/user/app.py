@@ -12,8 +12,12 @@ from services.user.domain import InvalidUserError, User, UserChangedError, UserN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from services.user.facts import Happened
+
 PAGE = 200
 """Users read from the store at once: a long list holds neither memory nor a transaction."""
+ANONYMOUS = "anonymous"
+"""Who did it, where the caller did not say who it is."""
 ATTEMPTS = 5
 """Times that an update which names no version is tried when others keep changing the same user."""
 
@@ -21,16 +25,22 @@ ATTEMPTS = 5
 class Users(Protocol):
     """Where users are kept. Every method may raise StoreUnavailableError."""
 
-    async def add(self, user: User) -> None:
+    async def add(self, user: User, actor: str) -> None:
         """Raises EmailTakenError."""
 
     async def get(self, user_id: str) -> User | None: ...
 
-    async def replace(self, before: User, after: User) -> bool:
+    async def replace(self, before: User, after: User, actor: str) -> bool:
         """Write `after` if `before` still is what is stored; tells whether. Raises EmailTakenError."""
 
-    async def remove(self, user_id: str) -> bool:
+    async def remove(self, user_id: str, actor: str) -> bool:
         """Tells whether there was such a user."""
+
+    async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
+        """The user as it was then, and how many facts it had; (None, 0) where nothing is known of it."""
+
+    async def history(self, user_id: str) -> Sequence[Happened]:
+        """Every fact of the user, in their order."""
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
         """At most `limit` users whose ids follow `after`, in the order of their ids."""
@@ -57,17 +67,26 @@ class UserBook:
     """The use cases."""
 
     def __init__(
-        self, users: Users, figures: Figures, *, entropy: Callable[[int], bytes], now: Callable[[], datetime] = utc_now
+        self,
+        users: Users,
+        figures: Figures,
+        *,
+        entropy: Callable[[int], bytes],
+        now: Callable[[], datetime] = utc_now,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
+        """`told` is called after each change."""
         self._users = users
         self._figures = figures
         self._entropy = entropy
         self._now = now
+        self._told = told
 
-    async def create(self, name: str, email: str, phone: str) -> User:
+    async def create(self, name: str, email: str, phone: str, actor: str = ANONYMOUS) -> User:
         now = self._now()
         user = domain.new_user(name, email, phone, id=domain.new_id(now, self._entropy), now=now)
-        await self._users.add(user)
+        await self._users.add(user, actor)
+        self._told()
         return user
 
     async def get(self, user_id: str) -> User:
@@ -76,21 +95,43 @@ class UserBook:
             raise UserNotFoundError
         return user
 
-    async def update(self, user_id: str, changes: domain.Changes, seen: datetime | None) -> User:
+    async def update(
+        self, user_id: str, changes: domain.Changes, seen: datetime | None, actor: str = ANONYMOUS
+    ) -> User:
         """Write the changes; with `seen`, only over the state of that `updated_at`. Raises UserChangedError."""
         for _ in range(1 if seen else ATTEMPTS):
             before = await self.get(user_id)
             if seen is not None and before.updated_at != seen:
                 break
             after = domain.changed(before, changes, now=self._now())
-            if after is before or await self._users.replace(before, after):
+            if after is before:
+                return after
+            if await self._users.replace(before, after, actor):
+                self._told()
                 return after
         raise UserChangedError
 
-    async def delete(self, user_id: str) -> None:
+    async def delete(self, user_id: str, actor: str = ANONYMOUS) -> None:
         known = domain.parse_id(user_id)
-        if known is None or not await self._users.remove(known):
+        if known is None or not await self._users.remove(known, actor):
             raise UserNotFoundError
+        self._told()
+
+    async def as_of(self, user_id: str, moment: datetime) -> tuple[User, int]:
+        """The user at that time, and the number of its facts until then. Raises UserNotFoundError where it was not."""
+        known = domain.parse_id(user_id)
+        user, version = (None, 0) if known is None else await self._users.at(known, moment)
+        if user is None:
+            raise UserNotFoundError
+        return user, version
+
+    async def history(self, user_id: str) -> Sequence[Happened]:
+        """What happened to the user, deleted or not. Raises UserNotFoundError where nothing is known of it."""
+        known = domain.parse_id(user_id)
+        found = [] if known is None else await self._users.history(known)
+        if not found:
+            raise UserNotFoundError
+        return found
 
     async def list(self, limit: int, after: str) -> AsyncIterator[User]:
         """At most `limit` users (0: all) that come after the id `after`, in the order of their creation."""

@@ -78,6 +78,8 @@ class User:
     updated_at: datetime
     avatar: str = ""
     """An https address; empty: none was chosen."""
+    balance_cents: int = 0
+    """What the payment service said last. Money is its business; here it is part of the user's history."""
 
     @property
     def email_key(self) -> str:

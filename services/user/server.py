@@ -7,8 +7,9 @@ beside it; 3.x is a release with a bug, which answers calls with INTERNAL while 
 
 from __future__ import annotations
 
+import json
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
+from meshwright import caller
 from meshwright.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -26,6 +28,7 @@ from meshwright.errors import (
     UnavailableError,
 )
 from services.kit.errors import StoreUnavailableError
+from services.kit.written import position_trailers
 from services.user import app, domain
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
+    from services.user.facts import Happened
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -87,7 +91,9 @@ class UserService(rpc.UserServiceServicer):
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
         _maybe_fail(self._release)
-        return self._message(await self._book.create(request.name, request.email, request.phone))
+        user = await self._book.create(request.name, request.email, request.phone, actor())
+        context.set_trailing_metadata(position_trailers())
+        return self._message(user)
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
         _maybe_fail(self._release)
@@ -102,11 +108,14 @@ class UserService(rpc.UserServiceServicer):
             active=request.active if request.HasField("active") else None,
         )
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
-        return self._message(await self._book.update(request.id, changes, seen))
+        user = await self._book.update(request.id, changes, seen, actor())
+        context.set_trailing_metadata(position_trailers())
+        return self._message(user)
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
         _maybe_fail(self._release)
-        await self._book.delete(request.id)
+        await self._book.delete(request.id, actor())
+        context.set_trailing_metadata(position_trailers())
         return empty_pb2.Empty()
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> AsyncIterator[pb.User]:
@@ -146,7 +155,24 @@ class UserProfileService(rpc2.UserServiceServicer):
     async def SetAvatar(self, request: pb2.SetAvatarRequest, context: Context) -> pb2.UserProfile:
         _maybe_fail(self._release)
         changes = domain.Changes(avatar=request.avatar)
-        return profile_message(await self._book.update(request.id, changes, seen=None))
+        user = await self._book.update(request.id, changes, None, actor())
+        context.set_trailing_metadata(position_trailers())
+        return profile_message(user)
+
+    async def GetUserAt(self, request: pb2.GetUserAtRequest, context: Context) -> pb2.UserState:
+        _maybe_fail(self._release)
+        user, version = await self._book.as_of(request.id, moment(request.time, "time"))
+        return pb2.UserState(profile=profile_message(user), balance_cents=user.balance_cents, version=version)
+
+    async def GetUserHistory(self, request: pb2.GetUserHistoryRequest, context: Context) -> pb2.UserHistory:
+        _maybe_fail(self._release)
+        return pb2.UserHistory(events=[event_message(one) for one in await self._book.history(request.id)])
+
+
+def actor() -> str:
+    """Who calls: the subject of the token that was verified."""
+    identity = caller()
+    return app.ANONYMOUS if identity is None else identity.subject
 
 
 def profile_message(user: domain.User) -> pb2.UserProfile:
@@ -179,9 +205,20 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     return message
 
 
-def moment(message: timestamp_pb2.Timestamp) -> datetime:
+def event_message(one: Happened) -> pb2.UserEvent:
+    data = json.dumps(asdict(one.fact), separators=(",", ":"))
+    return pb2.UserEvent(
+        version=one.version,
+        type=type(one.fact).__name__,
+        occurred_at=timestamp(one.at),
+        actor=one.actor,
+        data=data,
+    )
+
+
+def moment(message: timestamp_pb2.Timestamp, field: str = "if_updated_at") -> datetime:
     """The point in time; raises InvalidUserError for what no calendar has."""
     try:
         return message.ToDatetime(tzinfo=UTC)
     except ValueError:
-        raise domain.InvalidUserError({"if_updated_at": "must be a time between the years 1 and 9999"}) from None
+        raise domain.InvalidUserError({field: "must be a time between the years 1 and 9999"}) from None

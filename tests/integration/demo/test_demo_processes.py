@@ -60,7 +60,7 @@ async def refusal(service: str, environ: dict[str, str], log: Path) -> str:
         (
             "user",
             {"USER_DATABASE_URL": "postgresql://ada:secret@127.0.0.1:1/users"},
-            ["the users cannot be read or written now"],
+            ["the database cannot be read or written now"],
         ),
         (
             "gateway",

@@ -61,7 +61,7 @@ async def test_an_empty_database_gets_the_tables_that_queries_expect(engine: Asy
 async def test_a_second_start_finds_nothing_to_do(engine: AsyncEngine):
     await migrations.migrate(engine)
     await migrations.migrate(engine)
-    assert await version(engine) == "0002"
+    assert await version(engine) == "0003"
     assert await DatabaseUsers(engine).page("", 1) == []
 
 
@@ -77,7 +77,7 @@ async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
         assert await racer.stdout.readline() == b"ready\n"
     outcomes = await asyncio.gather(*(racer.communicate(b"go\n") for racer in racers))
     assert [(racer.returncode, errors) for racer, (_, errors) in zip(racers, outcomes, strict=True)] == [(0, b"")] * 4
-    assert await version(engine) == "0002"
+    assert await version(engine) == "0003"
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch):

@@ -51,8 +51,8 @@ def test_what_went_wrong_on_our_side_is_told_in_ours(code):
 
 
 def test_a_service_may_say_itself_why_it_is_not_available():
-    failure = domain.Failure("UNAVAILABLE", "the users cannot be read or written now", reason="STORE_UNAVAILABLE")
-    assert failure.detail == "the users cannot be read or written now"
+    failure = domain.Failure("UNAVAILABLE", "the database cannot be read or written now", reason="STORE_UNAVAILABLE")
+    assert failure.detail == "the database cannot be read or written now"
 
 
 def test_a_bug_stays_anonymous_even_with_a_reason():

@@ -20,20 +20,20 @@ class Memory:
         self.interfere = lambda user: None
         self.pages: list[int] = []
 
-    async def add(self, user):
+    async def add(self, user, actor):
         self.users[user.id] = user
 
     async def get(self, user_id):
         return self.users.get(user_id)
 
-    async def replace(self, before, after):
+    async def replace(self, before, after, actor):
         self.interfere(before)
         if self.users.get(before.id) != before:
             return False
         self.users[before.id] = after
         return True
 
-    async def remove(self, user_id):
+    async def remove(self, user_id, actor):
         return self.users.pop(user_id, None) is not None
 
     async def page(self, after, limit):

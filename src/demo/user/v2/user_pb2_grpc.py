@@ -45,6 +45,16 @@ class UserServiceStub:
                 request_serializer=demo_dot_user_dot_v2_dot_user__pb2.SetAvatarRequest.SerializeToString,
                 response_deserializer=demo_dot_user_dot_v2_dot_user__pb2.UserProfile.FromString,
                 _registered_method=True)
+        self.GetUserAt = channel.unary_unary(
+                '/demo.user.v2.UserService/GetUserAt',
+                request_serializer=demo_dot_user_dot_v2_dot_user__pb2.GetUserAtRequest.SerializeToString,
+                response_deserializer=demo_dot_user_dot_v2_dot_user__pb2.UserState.FromString,
+                _registered_method=True)
+        self.GetUserHistory = channel.unary_unary(
+                '/demo.user.v2.UserService/GetUserHistory',
+                request_serializer=demo_dot_user_dot_v2_dot_user__pb2.GetUserHistoryRequest.SerializeToString,
+                response_deserializer=demo_dot_user_dot_v2_dot_user__pb2.UserHistory.FromString,
+                _registered_method=True)
 
 
 class UserServiceServicer:
@@ -65,6 +75,20 @@ class UserServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUserAt(self, request, context):
+        """The user as it was at any time. NOT_FOUND (USER_NOT_FOUND) where it was not yet, or no more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUserHistory(self, request, context):
+        """Who changed what, and when. Deleted users have a history too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UserServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +101,16 @@ def add_UserServiceServicer_to_server(servicer, server):
                     servicer.SetAvatar,
                     request_deserializer=demo_dot_user_dot_v2_dot_user__pb2.SetAvatarRequest.FromString,
                     response_serializer=demo_dot_user_dot_v2_dot_user__pb2.UserProfile.SerializeToString,
+            ),
+            'GetUserAt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUserAt,
+                    request_deserializer=demo_dot_user_dot_v2_dot_user__pb2.GetUserAtRequest.FromString,
+                    response_serializer=demo_dot_user_dot_v2_dot_user__pb2.UserState.SerializeToString,
+            ),
+            'GetUserHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUserHistory,
+                    request_deserializer=demo_dot_user_dot_v2_dot_user__pb2.GetUserHistoryRequest.FromString,
+                    response_serializer=demo_dot_user_dot_v2_dot_user__pb2.UserHistory.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +168,60 @@ class UserService:
             '/demo.user.v2.UserService/SetAvatar',
             demo_dot_user_dot_v2_dot_user__pb2.SetAvatarRequest.SerializeToString,
             demo_dot_user_dot_v2_dot_user__pb2.UserProfile.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUserAt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/demo.user.v2.UserService/GetUserAt',
+            demo_dot_user_dot_v2_dot_user__pb2.GetUserAtRequest.SerializeToString,
+            demo_dot_user_dot_v2_dot_user__pb2.UserState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUserHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/demo.user.v2.UserService/GetUserHistory',
+            demo_dot_user_dot_v2_dot_user__pb2.GetUserHistoryRequest.SerializeToString,
+            demo_dot_user_dot_v2_dot_user__pb2.UserHistory.FromString,
             options,
             channel_credentials,
             insecure,

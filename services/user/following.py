@@ -1,0 +1,47 @@
+"""The payment service's events, as they matter to users: what somebody's balance is now, and why."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from services.kit.follow import follow
+from services.user.adapters import PAYMENT
+from services.user.facts import BalanceUpdated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.kit.bus import Bus
+    from services.kit.events import Event
+    from services.user.adapters import DatabaseUsers
+
+log = logging.getLogger(__name__)
+
+REASONS = {"Deposited": "deposit", "Charged": "charge", "Refunded": "refund"}
+
+
+def balance_of(event: Event) -> BalanceUpdated | None:
+    """What the event says of its user's balance; None where it says nothing of the kind."""
+    reason = REASONS.get(event.name)
+    if reason is None:
+        return None
+    new, amount = int(event.data["balance_after_cents"]), int(event.data["amount_cents"])
+    old = new + amount if reason == "charge" else new - amount
+    return BalanceUpdated(old, new, reason, event.id)
+
+
+async def follow_payments(bus: Bus, users: DatabaseUsers, told: Callable[[], None]) -> None:
+    """Follow for ever; `told` is called when something was recorded."""
+
+    async def place() -> int:
+        return await users.place(PAYMENT)
+
+    async def take(at: int, event: Event) -> None:
+        fact = balance_of(event)
+        if fact is None:
+            log.debug("event %s says nothing of a balance", event.id)
+        elif await users.follow_payment(at, event.subject, fact, event.time):
+            told()
+
+    await follow(bus, PAYMENT, place, take)

@@ -1,0 +1,257 @@
+"""The user service's history: told once, true to the rows, known for any day, whoever else writes to the table."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from demo.user.v1 import user_pb2 as pb
+from demo.user.v1 import user_pb2_grpc as rpc
+from demo.user.v2 import user_pb2 as pb2
+from demo.user.v2 import user_pb2_grpc as rpc2
+from meshwright.testing import served
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import open_database
+from services.kit.events import Event
+from services.kit.follow import events_after
+from services.kit.relay import EventLog, Relay
+from services.kit.running import running
+from services.user import domain
+from services.user.adapters import DatabaseUsers, prepare_database
+from services.user.app import UserBook
+from services.user.facts import BalanceUpdated, UserCreated, facts_between, folded
+from services.user.following import follow_payments
+from services.user.server import ERRORS, UserProfileService, UserService
+from services.user.tables import users as table
+from support.nats import NatsServer, nats_server
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from services.user.domain import User
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def user(number: int) -> User:
+    made = NOW + timedelta(milliseconds=number)
+    return domain.new_user("Ada", f"ada{number}@example.org", "", id=domain.new_id(made, number.to_bytes), now=made)
+
+
+async def changed(users: DatabaseUsers, before: User, seconds: int, **changes: str | bool) -> User:
+    after = domain.changed(before, domain.Changes(**changes), now=NOW + timedelta(seconds=seconds))
+    assert await users.replace(before, after, "grace")
+    return after
+
+
+async def test_a_user_is_known_as_it_was_at_any_time(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada, "ada")
+    second = await changed(users, ada, 10, name="Ada King")
+    third = await changed(users, second, 20, email="countess@example.org", active=False)
+    for seconds, state in ((0.002, ada), (9, ada), (10, second), (19, second), (20, third), (99, third)):
+        assert (await users.at(ada.id, NOW + timedelta(seconds=seconds)))[0] == state
+    assert await users.at(ada.id, NOW) == (None, 0)
+    assert await users.remove(ada.id, "grace")
+    assert (await users.at(ada.id, NOW + timedelta(seconds=20)))[0] == third
+    assert (await users.at(ada.id, datetime.now(UTC)))[0] is None
+
+
+async def test_who_changed_what_and_when_outlives_the_user(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada, "ada")
+    await changed(users, ada, 10, name="Ada King", phone="+4930123456")
+    await users.remove(ada.id, "root")
+    told = [(one.version, type(one.fact).__name__, one.actor) for one in await users.history(ada.id)]
+    assert told == [
+        (1, "UserCreated", "ada"),
+        (2, "NameChanged", "grace"),
+        (3, "PhoneChanged", "grace"),
+        (4, "UserDeleted", "root"),
+    ]
+
+
+async def test_of_changes_at_once_only_those_that_were_written_happened(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada)
+    wanted = [domain.changed(ada, domain.Changes(name=f"Ada {letter}"), now=NOW) for letter in "abcdefgh"]
+    await asyncio.gather(*(users.replace(ada, one) for one in wanted))
+    history = await users.history(ada.id)
+    assert [one.version for one in history] == [1, 2]
+    assert folded(history, ada.id) == await users.get(ada.id)
+
+
+async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada)
+    for number in range(230):
+        fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
+        assert await users.follow_payment(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
+    for minute in (0, 1, 98, 99, 100, 150, 199, 230):
+        state, version = await users.at(ada.id, NOW + timedelta(minutes=minute, seconds=30))
+        assert (state, version) == (replace(ada, balance_cents=minute), minute + 1)
+    assert await users.get(ada.id) == replace(ada, balance_cents=230)
+
+
+async def test_a_payment_counts_once_however_often_it_is_told(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada)
+    fact = BalanceUpdated(0, 500, "deposit", "payment/9")
+    told = [users.follow_payment(9, ada.id, fact, NOW) for _ in range(6)]
+    assert sorted(await asyncio.gather(*told)) == [False] * 5 + [True]
+    assert await users.follow_payment(8, ada.id, fact, NOW) is False
+    assert await users.follow_payment(10, user(2).id, fact, NOW) is False, "nobody has that id"
+    assert await users.place("payment") == 10
+    assert len(await users.history(ada.id)) == 2
+
+
+async def test_what_a_release_without_events_did_is_made_up_for(users: DatabaseUsers, database: str) -> None:
+    """Such a release knows the columns of before, and no others."""
+    engine = open_database("X", database)
+    kept, gone, made = user(1), user(2), user(3)
+    await users.add(kept)
+    await users.add(gone)
+    later = NOW + timedelta(hours=1)
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(
+            sa.update(table).where(table.c.id == kept.id).values(name="Ada Byron", updated_at=later)
+        )
+        await connection.execute(sa.delete(table).where(table.c.id == gone.id))
+        row = {"id": made.id, "name": "Ada", "email": made.email, "email_key": made.email, "phone": "", "active": True}
+        await connection.execute(sa.insert(table).values(**row, created_at=made.created_at, updated_at=later))
+    assert await users.reconcile() == 3
+    assert await users.reconcile() == 0
+    for one in (kept, gone, made):
+        assert folded(await users.history(one.id), one.id) == await users.get(one.id)
+    assert (await users.history(kept.id))[-1].actor == "unknown"
+    await engine.dispose()
+
+
+async def test_a_change_on_top_of_one_without_events_accounts_for_both(users: DatabaseUsers, database: str) -> None:
+    engine = open_database("X", database)
+    ada = user(1)
+    await users.add(ada)
+    later = NOW + timedelta(hours=1)
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(sa.update(table).values(name="Ada Byron", updated_at=later))
+    before = await users.get(ada.id)
+    assert before is not None
+    await changed(users, before, 7200, phone="+4930123456")
+    history = await users.history(ada.id)
+    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
+    assert folded(history, ada.id) == await users.get(ada.id)
+    await engine.dispose()
+
+
+async def told_on(server: NatsServer, count: int) -> list[Event]:
+    async with open_bus(BusConfig((server.url,)), "reader") as bus:
+        found = []
+        async for _, event in events_after(bus, "user", 0):
+            found.append(event)
+            if len(found) == count:
+                return found
+    raise AssertionError("the stream ended")
+
+
+async def test_two_replicas_tell_each_fact_once_and_in_the_order_of_each_user(database: str, tmp_path: Path) -> None:
+    engines = [open_database("X", database) for _ in range(2)]
+    await prepare_database(engines[0])
+    stores = [DatabaseUsers(engine) for engine in engines]
+    async with (
+        nats_server(tmp_path / "nats") as server,
+        open_bus(BusConfig((server.url,)), "one") as one,
+        open_bus(BusConfig((server.url,)), "two") as two,
+        Relay(one, "user", stores[0].log).running(),
+        Relay(two, "user", stores[1].log).running(),
+    ):
+
+        async def life(number: int) -> None:
+            ada = user(number)
+            store = stores[number % 2]
+            await store.add(ada)
+            await changed(store, ada, number, name="Ada King")
+
+        await asyncio.gather(*(life(number) for number in range(30)))
+        events = await asyncio.wait_for(told_on(server, 60), 30)
+    assert [event.sequence for event in events] == sorted({event.sequence for event in events})
+    for number in range(30):
+        mine = [event.name for event in events if event.subject == user(number).id]
+        assert mine == ["UserCreated", "NameChanged"]
+    for engine in engines:
+        await engine.dispose()
+
+
+class Payments:
+    """A log of payment events."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = events
+
+    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
+        return [event for event in self.events if event.sequence > sequence][:limit]
+
+
+async def test_balances_follow_the_payment_service(users: DatabaseUsers, tmp_path: Path) -> None:
+    ada = user(1)
+    await users.add(ada)
+    data = {"user_id": ada.id, "amount_cents": 500, "balance_after_cents": 500, "key": "k"}
+    log: EventLog = Payments(
+        Event("payment", 1, "demo.payment.Deposited.v1", ada.id, NOW, data),
+        Event("payment", 4, "demo.payment.Charged.v1", ada.id, NOW, data | {"balance_after_cents": 0}),
+        Event("payment", 5, "demo.payment.Deposited.v1", user(9).id, NOW, data),
+    )
+    async with (
+        nats_server(tmp_path / "nats") as server,
+        open_bus(BusConfig((server.url,)), "user") as bus,
+        running(follow_payments(bus, users, lambda: None), "following"),
+    ):
+        await Relay(bus, "payment", log).publish_all()
+
+        async def followed() -> bool:
+            return await users.place("payment") == 3
+
+        await eventually(followed)
+    balances = [one.fact for one in await users.history(ada.id) if isinstance(one.fact, BalanceUpdated)]
+    assert [(fact.old_balance_cents, fact.new_balance_cents, fact.reason) for fact in balances] == [
+        (0, 500, "deposit"),
+        (500, 0, "charge"),
+    ]
+
+
+async def test_the_service_tells_history_states_and_where_a_write_is_found(users: DatabaseUsers) -> None:
+    counter = iter(range(1, 99))
+    book = UserBook(users, None, entropy=lambda size: next(counter).to_bytes(size))  # type: ignore[arg-type]
+    async with (
+        served(rpc.add_UserServiceServicer_to_server, UserService(book), errors=ERRORS) as one,
+        served(rpc2.add_UserServiceServicer_to_server, UserProfileService(book), errors=ERRORS) as two,
+    ):
+        stub, stub2 = rpc.UserServiceStub(one.channel), rpc2.UserServiceStub(two.channel)
+        call = stub.CreateUser(pb.CreateUserRequest(name="Ada", email="ada@example.org"))
+        ada = await call
+        assert dict(await call.trailing_metadata())["demo-position"] == "user/1"
+        call = stub.UpdateUser(pb.UpdateUserRequest(id=ada.id, email="king@example.org"))
+        king = await call
+        assert dict(await call.trailing_metadata())["demo-position"] == "user/2"
+        assert "demo-position" not in dict(await stub.GetUser(pb.GetUserRequest(id=ada.id)).trailing_metadata())
+        then = await stub2.GetUserAt(pb2.GetUserAtRequest(id=ada.id, time=ada.created_at))
+        assert (then.profile.email, then.version) == ("ada@example.org", 1)
+        now = await stub2.GetUserAt(pb2.GetUserAtRequest(id=ada.id, time=king.updated_at))
+        assert (now.profile.email, now.version) == ("king@example.org", 2)
+        history = await stub2.GetUserHistory(pb2.GetUserHistoryRequest(id=ada.id))
+        assert [(event.type, event.actor) for event in history.events] == [
+            ("UserCreated", "anonymous"),
+            ("EmailChanged", "anonymous"),
+        ]
+        assert '"new_email":"king@example.org"' in history.events[1].data
+
+
+def test_a_user_of_before_is_created_as_it_is_and_with_its_own_version() -> None:
+    late = replace(user(1), updated_at=NOW + timedelta(days=1), avatar="https://example.org/a.png", active=False)
+    (fact,) = facts_between(None, late)
+    assert isinstance(fact, UserCreated)
