@@ -242,7 +242,7 @@ class World:
             orders = await self.orders.page("", [], "", 100)
             if all(order.resting for order in orders):
                 break
-        for work in (*self.late, *reversed(self.seen)):
+        for work in (*reversed(self.seen), *self.late):
             await self._arrive(work)
         return list(await self.orders.page("", [], "", 100))
 
