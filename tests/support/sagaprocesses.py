@@ -22,6 +22,8 @@ from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.model import Address
 from meshwright.ports import find_free
+from services.kit.bus import BusConfig, open_bus
+from services.kit.follow import events_after
 from support.consul import dev_registry
 from support.mesh import serving
 from support.nats import NatsServer, nats_server
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from pathlib import Path
 
+    from services.kit.events import Event
     from support.sagaproxy import Fault
 
 PARTICIPANTS = ("inventory", "payment")
@@ -238,3 +241,19 @@ async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None
         stack.push_async_callback(made.up)
         await made.start()
         yield made
+
+
+async def published(nats: NatsServer, source: str, count: int) -> list[Event]:
+    """The events of that service's stream, as soon as there are so many."""
+    async with open_bus(BusConfig((nats.url,)), "test") as bus:
+        found: list[Event] = []
+
+        async def read() -> None:
+            async with contextlib.aclosing(events_after(bus, source, 0)) as events:
+                async for _, event in events:
+                    found.append(event)
+                    if len(found) == count:
+                        return
+
+        await asyncio.wait_for(read(), 30)
+    return found
