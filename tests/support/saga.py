@@ -24,7 +24,7 @@ from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
 from services.kit.database import open_database
 from services.order import server as order_server
-from services.order.adapters import MeshParticipants
+from services.order.adapters import MeshParticipants, OrderEvents
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
 from services.order.saga import Policy
@@ -35,9 +35,12 @@ from services.payment import server as payment_server
 from support.sagaproxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from services.kit.events import Event
+    from services.kit.relay import EventLog
 
 ADA = "01890000-0000-7000-8000-000000000001"
 TEA, MUG = "TEA", "MUG"
@@ -93,6 +96,7 @@ class Shop:
     orders_url: str = ""
     proxies: dict[str, Proxy] = field(default_factory=dict)
     proxied: dict[str, Served] = field(default_factory=dict)
+    logs: dict[str, EventLog] = field(default_factory=dict)
 
     async def start(self) -> None:
         self.orders_url = self.new_database("orders")
@@ -114,6 +118,10 @@ class Shop:
         found = await self.inventory.GetStock(inventory_pb.GetStockRequest(sku=sku))
         return found.available, found.reserved, found.shipped
 
+    async def events(self, source: str, limit: int) -> Sequence[Event]:
+        """The first events that the service has stored for its relay."""
+        return await self.logs[source].after(0, limit)
+
     async def engine(self, url: str) -> AsyncEngine:
         made = open_database("DATABASE_URL", url)
         self.stack.push_async_callback(made.dispose)
@@ -125,6 +133,7 @@ class Shop:
         store = DatabaseOrders("DATABASE_URL", self.orders_url, engine)
         self.stack.push_async_callback(store.close)
         await store.prepare()
+        self.logs["order"] = OrderEvents(store)
         bell = Bell()
         stubs = [await self._participant(service) for service in ("inventory", "payment")]
         participants = MeshParticipants(
@@ -157,6 +166,7 @@ class Shop:
     async def _serve_inventory(self) -> meshwright.MeshChannel:
         store = inventory_adapters.DatabaseStore(await self.engine(self.new_database("inventory")))
         await store.prepare()
+        self.logs["inventory"] = store.events
         service = inventory_server.InventoryService(inventory_app.Warehouse(store))
         add = inventory_rpc.add_InventoryServiceServicer_to_server
         return await self._serve("inventory", add, service, inventory_server.ERRORS)
@@ -164,6 +174,7 @@ class Shop:
     async def _serve_payment(self) -> meshwright.MeshChannel:
         store = payment_adapters.DatabaseStore(await self.engine(self.new_database("payment")))
         await store.prepare()
+        self.logs["payment"] = store.events
         service = payment_server.PaymentService(payment_app.Cashier(store))
         return await self._serve(
             "payment", payment_rpc.add_PaymentServiceServicer_to_server, service, payment_server.ERRORS

@@ -197,6 +197,16 @@ async def test_the_history_is_every_event_as_it_was_stored(market, orders):
     assert first["items"] == [{"sku": TEA, "quantity": 1}]
 
 
+async def test_what_the_saga_does_belongs_to_the_trace_in_which_the_order_was_placed(market, orders):
+    await settled(orders, await orders.PlaceOrder(order_request("k", tea=1)))
+    server = next(span for span in market.proxied["payment"].spans.spans if span.name.endswith("Charge"))
+    [placed] = await market.events("order", 1)
+    trace = placed.traceparent.split("-")[1]
+    assert trace == f"{server.context.trace_id:032x}"
+    charged = (await market.events("payment", 10))[-1]
+    assert (charged.name, charged.traceparent.split("-")[1]) == ("Charged", trace)
+
+
 async def test_orders_are_listed_newest_first_by_user_state_and_place(market, orders):
     await market.deposit("bob", 100_000, user="bob")
     placed = [await orders.PlaceOrder(order_request(f"k{number}", user="bob", tea=1)) for number in range(3)]

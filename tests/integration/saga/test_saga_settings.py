@@ -1,0 +1,37 @@
+"""What the services of the saga say of a wrong environment."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshwright.ports import find_free
+from support.processes import python, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("service", "environ", "line"),
+    [
+        ("order", {"ORDER_LEASE": "3", "ORDER_STEP_TIMEOUT": "3"}, "ORDER_LEASE: must be above ORDER_STEP_TIMEOUT"),
+        ("order", {"ORDER_STEP_ATTEMPTS": "0"}, "ORDER_STEP_ATTEMPTS: must be above 0"),
+        ("order", {"ORDER_DATABASE_URL": "mysql://ada:secret@localhost/orders"}, "ORDER_DATABASE_URL: must be sqlite"),
+        ("inventory", {"INVENTORY_DATABASE_URL": "sqlite://"}, "INVENTORY_DATABASE_URL: must name a file"),
+        ("payment", {"PAYMENT_DATABASE_URL": "{away}"}, "the database cannot be read or written now"),
+        ("order", {"ORDER_DATABASE_URL": "{away}"}, "the database cannot be read or written now"),
+    ],
+)
+async def test_a_wrong_environment_is_told_in_a_line(tmp_path: Path, service: str, environ: dict[str, str], line: str):
+    away = f"postgresql://ada:secret@127.0.0.1:{find_free()}/shop"
+    chosen = {name: value.format(away=away) for name, value in environ.items()}
+    common = {"MESHWRIGHT_REGISTER": "false", "NATS_URL": f"nats://127.0.0.1:{find_free()}"}
+    async with running(python("-m", f"services.{service}"), tmp_path / "log", common | chosen) as process:
+        assert await asyncio.wait_for(process.child.wait(), 30) == 1
+    text = process.tail()
+    assert line in text
+    assert "Traceback" not in text
+    assert "secret" not in text
