@@ -80,6 +80,8 @@ class Replica:
     book: OrderBook
     driver: Driver
     served: Served
+    stopping: asyncio.Event
+    """Set it, and its watches end."""
 
     @property
     def stub(self) -> rpc.OrderServiceStub:
@@ -148,11 +150,11 @@ class Shop:
         book = OrderBook(store, bell, stored, entropy=os.urandom)
         if driving:
             await self.stack.enter_async_context(driver.running())
-        made = await self._serve_orders(book)
-        return Replica(store, book, driver, made)
+        stopping = asyncio.Event()
+        return Replica(store, book, driver, await self._serve_orders(book, stopping), stopping)
 
-    async def _serve_orders(self, book: OrderBook) -> Served:
-        service = order_server.OrderService(book, asyncio.Event())
+    async def _serve_orders(self, book: OrderBook, stopping: asyncio.Event) -> Served:
+        service = order_server.OrderService(book, stopping)
         add = rpc.add_OrderServiceServicer_to_server
         return await self.stack.enter_async_context(served(add, service, service="order", errors=order_server.ERRORS))
 
