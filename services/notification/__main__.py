@@ -15,6 +15,7 @@ from services.kit.bus import BusConfig, open_bus
 from services.kit.fanout import Fanout
 from services.kit.follow import follow
 from services.kit.running import running
+from services.kit.streams import KEEPALIVE
 from services.notification.adapters import Keeping, OrderTeller, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
@@ -71,7 +72,7 @@ async def _drain(server: Server, fanout: Fanout[Notification]) -> None:
 
 
 async def run(config: NotificationConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(config.mesh, errors=ERRORS, options=KEEPALIVE) as server:
         await add_notifications(server, config)
         await server.run()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from support.nats import NatsServer
     from support.processes import Process
+
+
+L = TypeVar("L", bound="Listener")
 
 
 @dataclass
@@ -97,9 +100,9 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def listening(call: Any) -> AsyncIterator[Listener]:
+async def listening(call: Any, kind: type[L] = Listener) -> AsyncIterator[L]:
     """A listener for as long as the context lasts; the call is cancelled then."""
-    listener = Listener(call)
+    listener = kind(call)
     task = asyncio.create_task(listener.run())
     try:
         yield listener

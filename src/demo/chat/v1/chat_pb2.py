@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/chat/v1/chat.proto\x12\x0c\x64\x65mo.chat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x0b\x43hatRequest\x12&\n\x04join\x18\x01 \x01(\x0b\x32\x16.demo.chat.v1.JoinRoomH\x00\x12\'\n\x03say\x18\x02 \x01(\x0b\x32\x18.demo.chat.v1.SayMessageH\x00\x42\x06\n\x04kind\"M\n\x08JoinRoom\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cresume_after\x18\x04 \x01(\t\"-\n\nSayMessage\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\"\xef\x01\n\tChatEvent\x12(\n\x06joined\x18\x01 \x01(\x0b\x32\x16.demo.chat.v1.PresenceH\x00\x12,\n\x07message\x18\x02 \x01(\x0b\x32\x19.demo.chat.v1.ChatMessageH\x00\x12\x30\n\x08presence\x18\x03 \x01(\x0b\x32\x1c.demo.chat.v1.PresenceChangeH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.demo.chat.v1.RefusalH\x00\x12&\n\x06missed\x18\x05 \x01(\x0b\x32\x14.demo.chat.v1.MissedH\x00\x42\x06\n\x04kind\"\x94\x01\n\x0b\x43hatMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\x12+\n\x07sent_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\">\n\x08Presence\x12\x0c\n\x04room\x18\x01 \x01(\t\x12$\n\x06people\x18\x02 \x03(\x0b\x32\x14.demo.chat.v1.Person\"g\n\x06Person\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63onnections\x18\x03 \x01(\x05\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x0ePresenceChange\x12\x0c\n\x04room\x18\x01 \x01(\t\x12$\n\x06person\x18\x02 \x01(\x0b\x32\x14.demo.chat.v1.Person\x12\x0f\n\x07present\x18\x03 \x01(\x08\",\n\x07Refusal\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"4\n\x06Missed\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\r\n\x05\x66irst\x18\x02 \x01(\t\x12\x0c\n\x04last\x18\x03 \x01(\t\"[\n\x0bPostRequest\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x11\n\tclient_id\x18\x05 \x01(\t\"g\n\x0eHistoryRequest\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0bHistoryPage\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.demo.chat.v1.ChatMessage\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x12\n\x10ListRoomsRequest\"6\n\x11ListRoomsResponse\x12!\n\x05rooms\x18\x01 \x03(\x0b\x32\x12.demo.chat.v1.Room\"6\n\x04Room\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x01(\x03\x12\x0e\n\x06people\x18\x03 \x01(\x05\"\"\n\x12GetPresenceRequest\x12\x0c\n\x04room\x18\x01 \x01(\t2\xe9\x02\n\x0b\x43hatService\x12\x41\n\x07\x43onnect\x12\x19.demo.chat.v1.ChatRequest\x1a\x17.demo.chat.v1.ChatEvent(\x01\x30\x01\x12<\n\x04Post\x12\x19.demo.chat.v1.PostRequest\x1a\x19.demo.chat.v1.ChatMessage\x12\x42\n\x07History\x12\x1c.demo.chat.v1.HistoryRequest\x1a\x19.demo.chat.v1.HistoryPage\x12L\n\tListRooms\x12\x1e.demo.chat.v1.ListRoomsRequest\x1a\x1f.demo.chat.v1.ListRoomsResponse\x12G\n\x0bGetPresence\x12 .demo.chat.v1.GetPresenceRequest\x1a\x16.demo.chat.v1.Presenceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/chat/v1/chat.proto\x12\x0c\x64\x65mo.chat.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"f\n\x0b\x43hatRequest\x12&\n\x04join\x18\x01 \x01(\x0b\x32\x16.demo.chat.v1.JoinRoomH\x00\x12\'\n\x03say\x18\x02 \x01(\x0b\x32\x18.demo.chat.v1.SayMessageH\x00\x42\x06\n\x04kind\"M\n\x08JoinRoom\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x14\n\x0cresume_after\x18\x04 \x01(\t\"-\n\nSayMessage\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tclient_id\x18\x02 \x01(\t\"\xef\x01\n\tChatEvent\x12(\n\x06joined\x18\x01 \x01(\x0b\x32\x16.demo.chat.v1.PresenceH\x00\x12,\n\x07message\x18\x02 \x01(\x0b\x32\x19.demo.chat.v1.ChatMessageH\x00\x12\x30\n\x08presence\x18\x03 \x01(\x0b\x32\x1c.demo.chat.v1.PresenceChangeH\x00\x12(\n\x07refused\x18\x04 \x01(\x0b\x32\x15.demo.chat.v1.RefusalH\x00\x12&\n\x06missed\x18\x05 \x01(\x0b\x32\x14.demo.chat.v1.MissedH\x00\x42\x06\n\x04kind\"\x94\x01\n\x0b\x43hatMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04room\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x11\n\tclient_id\x18\x06 \x01(\t\x12+\n\x07sent_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x08Presence\x12\x0c\n\x04room\x18\x01 \x01(\t\x12$\n\x06people\x18\x02 \x03(\x0b\x32\x14.demo.chat.v1.Person\x12\r\n\x05total\x18\x03 \x01(\x05\"g\n\x06Person\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x63onnections\x18\x03 \x01(\x05\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x0ePresenceChange\x12\x0c\n\x04room\x18\x01 \x01(\t\x12$\n\x06person\x18\x02 \x01(\x0b\x32\x14.demo.chat.v1.Person\x12\x0f\n\x07present\x18\x03 \x01(\x08\":\n\x07Refusal\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"4\n\x06Missed\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\r\n\x05\x66irst\x18\x02 \x01(\t\x12\x0c\n\x04last\x18\x03 \x01(\t\"[\n\x0bPostRequest\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04text\x18\x04 \x01(\t\x12\x11\n\tclient_id\x18\x05 \x01(\t\"g\n\x0eHistoryRequest\x12\x0c\n\x04room\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\x05\x12)\n\x05since\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x0bHistoryPage\x12+\n\x08messages\x18\x01 \x03(\x0b\x32\x19.demo.chat.v1.ChatMessage\x12\x0c\n\x04more\x18\x02 \x01(\x08\"\x12\n\x10ListRoomsRequest\"6\n\x11ListRoomsResponse\x12!\n\x05rooms\x18\x01 \x03(\x0b\x32\x12.demo.chat.v1.Room\"6\n\x04Room\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08messages\x18\x02 \x01(\x03\x12\x0e\n\x06people\x18\x03 \x01(\x05\"\"\n\x12GetPresenceRequest\x12\x0c\n\x04room\x18\x01 \x01(\t2\xe9\x02\n\x0b\x43hatService\x12\x41\n\x07\x43onnect\x12\x19.demo.chat.v1.ChatRequest\x1a\x17.demo.chat.v1.ChatEvent(\x01\x30\x01\x12<\n\x04Post\x12\x19.demo.chat.v1.PostRequest\x1a\x19.demo.chat.v1.ChatMessage\x12\x42\n\x07History\x12\x1c.demo.chat.v1.HistoryRequest\x1a\x19.demo.chat.v1.HistoryPage\x12L\n\tListRooms\x12\x1e.demo.chat.v1.ListRoomsRequest\x1a\x1f.demo.chat.v1.ListRoomsResponse\x12G\n\x0bGetPresence\x12 .demo.chat.v1.GetPresenceRequest\x1a\x16.demo.chat.v1.Presenceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,29 +43,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHATMESSAGE']._serialized_start=547
   _globals['_CHATMESSAGE']._serialized_end=695
   _globals['_PRESENCE']._serialized_start=697
-  _globals['_PRESENCE']._serialized_end=759
-  _globals['_PERSON']._serialized_start=761
-  _globals['_PERSON']._serialized_end=864
-  _globals['_PRESENCECHANGE']._serialized_start=866
-  _globals['_PRESENCECHANGE']._serialized_end=951
-  _globals['_REFUSAL']._serialized_start=953
-  _globals['_REFUSAL']._serialized_end=997
-  _globals['_MISSED']._serialized_start=999
-  _globals['_MISSED']._serialized_end=1051
-  _globals['_POSTREQUEST']._serialized_start=1053
-  _globals['_POSTREQUEST']._serialized_end=1144
-  _globals['_HISTORYREQUEST']._serialized_start=1146
-  _globals['_HISTORYREQUEST']._serialized_end=1249
-  _globals['_HISTORYPAGE']._serialized_start=1251
-  _globals['_HISTORYPAGE']._serialized_end=1323
-  _globals['_LISTROOMSREQUEST']._serialized_start=1325
-  _globals['_LISTROOMSREQUEST']._serialized_end=1343
-  _globals['_LISTROOMSRESPONSE']._serialized_start=1345
-  _globals['_LISTROOMSRESPONSE']._serialized_end=1399
-  _globals['_ROOM']._serialized_start=1401
-  _globals['_ROOM']._serialized_end=1455
-  _globals['_GETPRESENCEREQUEST']._serialized_start=1457
-  _globals['_GETPRESENCEREQUEST']._serialized_end=1491
-  _globals['_CHATSERVICE']._serialized_start=1494
-  _globals['_CHATSERVICE']._serialized_end=1855
+  _globals['_PRESENCE']._serialized_end=774
+  _globals['_PERSON']._serialized_start=776
+  _globals['_PERSON']._serialized_end=879
+  _globals['_PRESENCECHANGE']._serialized_start=881
+  _globals['_PRESENCECHANGE']._serialized_end=966
+  _globals['_REFUSAL']._serialized_start=968
+  _globals['_REFUSAL']._serialized_end=1026
+  _globals['_MISSED']._serialized_start=1028
+  _globals['_MISSED']._serialized_end=1080
+  _globals['_POSTREQUEST']._serialized_start=1082
+  _globals['_POSTREQUEST']._serialized_end=1173
+  _globals['_HISTORYREQUEST']._serialized_start=1175
+  _globals['_HISTORYREQUEST']._serialized_end=1278
+  _globals['_HISTORYPAGE']._serialized_start=1280
+  _globals['_HISTORYPAGE']._serialized_end=1352
+  _globals['_LISTROOMSREQUEST']._serialized_start=1354
+  _globals['_LISTROOMSREQUEST']._serialized_end=1372
+  _globals['_LISTROOMSRESPONSE']._serialized_start=1374
+  _globals['_LISTROOMSRESPONSE']._serialized_end=1428
+  _globals['_ROOM']._serialized_start=1430
+  _globals['_ROOM']._serialized_end=1484
+  _globals['_GETPRESENCEREQUEST']._serialized_start=1486
+  _globals['_GETPRESENCEREQUEST']._serialized_end=1520
+  _globals['_CHATSERVICE']._serialized_start=1523
+  _globals['_CHATSERVICE']._serialized_end=1884
 # @@protoc_insertion_point(module_scope)

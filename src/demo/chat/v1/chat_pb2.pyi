@@ -70,12 +70,14 @@ class ChatMessage(_message.Message):
     def __init__(self, id: _Optional[str] = ..., room: _Optional[str] = ..., user_id: _Optional[str] = ..., name: _Optional[str] = ..., text: _Optional[str] = ..., client_id: _Optional[str] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Presence(_message.Message):
-    __slots__ = ("room", "people")
+    __slots__ = ("room", "people", "total")
     ROOM_FIELD_NUMBER: _ClassVar[int]
     PEOPLE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     room: str
     people: _containers.RepeatedCompositeFieldContainer[Person]
-    def __init__(self, room: _Optional[str] = ..., people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ...) -> None: ...
+    total: int
+    def __init__(self, room: _Optional[str] = ..., people: _Optional[_Iterable[_Union[Person, _Mapping]]] = ..., total: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
     __slots__ = ("user_id", "name", "connections", "since")
@@ -100,12 +102,14 @@ class PresenceChange(_message.Message):
     def __init__(self, room: _Optional[str] = ..., person: _Optional[_Union[Person, _Mapping]] = ..., present: _Optional[bool] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("client_id", "reason")
+    __slots__ = ("client_id", "reason", "code")
     CLIENT_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     reason: str
-    def __init__(self, client_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    code: str
+    def __init__(self, client_id: _Optional[str] = ..., reason: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...
 
 class Missed(_message.Message):
     __slots__ = ("count", "first", "last")

@@ -67,15 +67,18 @@ class ChatServiceServicer:
     """
 
     def Connect(self, request_iterator, context):
-        """One person in one room. The first request must be a join; what happens in the room comes back until either side
-        ends the stream. Ending it is leaving.
+        """One person in one room. The first request must be a join, within 10 seconds; what happens in the room comes back
+        until either side ends the stream. Ending it is leaving; what the caller has said itself still comes back before.
+        OUT_OF_RANGE (MESSAGE_TOO_OLD) where something after resume_after may be gone: join without it, and read the
+        history. UNAVAILABLE ends the stream where the instance stops (STOPPING): join again after the last id seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Post(self, request, context):
-        """Say one thing without staying: for callers that poll.
+        """Say one thing without staying: for callers that poll. Returns when it is stored; with a client_id that was used
+        within ten minutes (CHAT_KEY_WINDOW), what was said then. UNAVAILABLE: say it again with the same client_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,90 @@
+"""python -m services.chat"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import meshwright
+from demo.chat.v1 import chat_pb2_grpc as rpc
+from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.errors import BadInputError, Problem
+from services.chat.adapters import Keeping, StreamArchive
+from services.chat.app import Chat, StoppingError
+from services.chat.domain import Message
+from services.chat.presence import Presence
+from services.chat.server import ERRORS, ChatService
+from services.kit.bus import BusConfig, open_bus
+from services.kit.fanout import Fanout
+from services.kit.running import running
+from services.kit.streams import KEEPALIVE
+
+if TYPE_CHECKING:
+    from meshwright import Server
+
+DEFAULTS = {"MESHWRIGHT_SERVICE": "chat", "MESHWRIGHT_VERSION": "1.0.0"}
+MAX_AGE, PER_ROOM, BUFFER, KEY_WINDOW = "CHAT_MAX_AGE", "CHAT_PER_ROOM", "CHAT_BUFFER", "CHAT_KEY_WINDOW"
+JOIN_SECONDS = "CHAT_JOIN_SECONDS"
+START_SECONDS = 3.0
+"""How long a start waits for NATS before it serves without."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatConfig:
+    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the chat's own."""
+
+    max_age: float = setting(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
+    per_room: int = setting(PER_ROOM, 10_000, help="messages kept in each room")
+    buffer: int = setting(BUFFER, 256, help="messages that a slow reader may be behind before some are left out")
+    key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which saying twice with one client_id says once")
+    join_seconds: float = setting(JOIN_SECONDS, 10.0, help="seconds that a caller has to say which room it joins")
+    bus: BusConfig = field(kw_only=True)
+    mesh: ServiceConfig = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        values = {MAX_AGE: self.max_age, PER_ROOM: self.per_room, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
+        problems = [Problem(name, "must be 1 or more") for name, value in values.items() if value < 1]
+        if self.join_seconds <= 0:
+            problems.append(Problem(JOIN_SECONDS, "must be more than 0 seconds"))
+        if problems:
+            raise BadInputError("the environment", problems)
+
+
+async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
+    """Wire the service into a server that has not started yet; the callers of this replica are returned."""
+    bus = await server.enter(open_bus(config.bus, server.identity.instance))
+    fanout = Fanout[Message]()
+    archive = StreamArchive(bus, Keeping(config.max_age, config.per_room, config.key_window), fanout)
+    presence = Presence(bus, os.urandom(8).hex())
+    await server.enter(archive.tail.running())
+    await server.enter(presence.running())
+    await server.enter(running(_drain(server, fanout), "ending visits when the server stops"))
+    server.warm_up(lambda: archive.tail.ready(START_SECONDS))
+    chat = Chat(archive, fanout, presence, buffer=config.buffer)
+    server.add(rpc.add_ChatServiceServicer_to_server, ChatService(chat, config.join_seconds))
+    return fanout
+
+
+async def _drain(server: Server, fanout: Fanout[Message]) -> None:
+    await server.stopping.wait()
+    fanout.close(StoppingError())
+
+
+async def run(config: ChatConfig) -> None:
+    async with meshwright.Server(config.mesh, errors=ERRORS, options=KEEPALIVE) as server:
+        await add_chat(server, config)
+        await server.run()
+
+
+def main() -> None:
+    try:
+        asyncio.run(run(load(ChatConfig, DEFAULTS | environment())))
+    except BadInputError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""What was said, in a JetStream stream: one for all rooms, with a subject for each.
+
+The stream's order is the order in which everybody in a room hears what is said there, on every replica; its time is
+when it was said, so that no two clocks are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nats.js.errors import BadRequestError
+
+from services.chat.app import StreamLostError
+from services.chat.domain import Message, Remark, Speaker
+from services.kit.bus import unavailable
+from services.kit.errors import BusUnavailableError
+from services.kit.stored import StreamReader
+from services.kit.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from datetime import datetime
+
+    from services.kit.bus import Bus
+    from services.kit.fanout import Fanout
+    from services.kit.positions import Position
+    from services.kit.stored import Stored
+
+log = logging.getLogger(__name__)
+
+STREAM = "CHAT"
+_PREFIX = "chat.room."
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long, and how many."""
+
+    max_age: float
+    """Seconds until a message is removed."""
+    per_room: int
+    """Messages kept in each room; the oldest goes first."""
+    key_window: float
+    """Seconds in which saying something with the same client_id again counts as once."""
+
+
+class StreamArchive:
+    """The archive of a replica, and the tail that feeds its callers."""
+
+    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Message]) -> None:
+        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self._reader = StreamReader(bus, STREAM)
+        self._bus = bus
+        self._keeping = keeping
+        self._fanout = fanout
+
+    async def prepare(self) -> None:
+        """Make the stream. Raises BusUnavailableError."""
+        await self._bus.ensure_stream(
+            STREAM,
+            f"{_PREFIX}*",
+            max_age=self._keeping.max_age,
+            max_msgs_per_subject=self._keeping.per_room,
+            duplicate_window=min(self._keeping.key_window, self._keeping.max_age),
+            allow_direct=True,
+        )
+
+    def position(self) -> int:
+        return self.tail.position
+
+    async def store(self, remark: Remark) -> int:
+        headers = {"Nats-Msg-Id": _key(remark)} if remark.client_id else None
+        with unavailable():
+            try:
+                subject = _subject(remark.speaker.room)
+                told = await self._bus.streams.publish(subject, _encode(remark), headers=headers)
+            except BadRequestError as error:
+                raise BusUnavailableError from error
+        return int(told.seq)
+
+    async def get(self, sequence: int) -> Message | None:
+        found = await self._reader.get(sequence)
+        return _decode(found) if found else None
+
+    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
+        return await self._reader.keeps(place, [_subject(room)], now)
+
+    async def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
+        async for message in self._reader.between(_subject(room), after, until):
+            if decoded := _decode(message):
+                yield decoded
+
+    async def page(self, room: str, after: int, since: datetime | None, limit: int) -> Sequence[Message]:
+        subject, start = _subject(room), after + 1
+        if since is not None:
+            first = await self._reader.batch(subject, since, 1)
+            if not first:
+                return ()
+            start = max(start, first[0].sequence)
+        return _decoded(await self._reader.batch(subject, start, limit))
+
+    async def latest(self, room: str, limit: int) -> Sequence[Message]:
+        return _decoded(await self._reader.latest(_subject(room), limit))
+
+    async def counts(self) -> Mapping[str, int]:
+        found = await self._reader.counts(_subject("*"))
+        return {subject.removeprefix(_PREFIX): count for subject, count in found.items()}
+
+    def _take(self, message: Stored) -> None:
+        if decoded := _decode(message):
+            self._fanout.deliver(decoded.remark.speaker.room, decoded)
+
+
+def _subject(room: str) -> str:
+    return f"{_PREFIX}{room}"
+
+
+def _key(remark: Remark) -> str:
+    who = remark.speaker
+    return hashlib.sha256(f"{who.room}\0{who.user_id}\0{remark.client_id}".encode()).hexdigest()
+
+
+def _encode(remark: Remark) -> bytes:
+    who = remark.speaker
+    document = {"user_id": who.user_id, "name": who.name, "text": remark.text, "client_id": remark.client_id}
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def _decode(message: Stored) -> Message | None:
+    """The message, or None for what is none: somebody else has written it, and the rest must go on."""
+    try:
+        document = json.loads(message.body)
+        room = message.subject.removeprefix(_PREFIX)
+        who = Speaker(room, str(document["user_id"]), str(document["name"]))
+        remark = Remark(who, str(document["text"]), str(document["client_id"]))
+    except (ValueError, KeyError, TypeError) as error:
+        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        return None
+    return Message(str(message.position), message.sequence, remark, message.moment)
+
+
+def _decoded(messages: Sequence[Stored]) -> Sequence[Message]:
+    return [decoded for message in messages if (decoded := _decode(message))]

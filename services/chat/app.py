@@ -1,0 +1,151 @@
+"""What the chat does for its callers: rooms that are the same whichever replica one is connected to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from services.chat import domain
+from services.chat.domain import InvalidChatError, Message, Person, Remark
+from services.chat.visit import Doors, Visit
+from services.kit.positions import NoPositionError, Position, parse_position
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+
+    from services.chat.presence import Presence
+    from services.kit.fanout import Fanout
+
+
+class Archive(Protocol):
+    """Where what was said is kept. Every method may raise BusUnavailableError."""
+
+    def position(self) -> int:
+        """The number of the last message that this replica has handed to its callers."""
+
+    async def store(self, remark: Remark) -> int:
+        """Keep it; its number. One with the same room, person and client_id that was kept lately counts as this one."""
+
+    async def get(self, sequence: int) -> Message | None: ...
+
+    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
+        """Whether everything said in the room after that place is still there."""
+
+    def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
+        """What was said in the room, in order: numbers above `after`, up to and including `until`."""
+
+    async def page(self, room: str, after: int, since: datetime | None, limit: int) -> Sequence[Message]:
+        """At most `limit` messages from the oldest on, above that number and not before that time."""
+
+    async def latest(self, room: str, limit: int) -> Sequence[Message]:
+        """The last messages, oldest first."""
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many messages each room holds."""
+
+
+class StoppingError(Exception):
+    """This replica stops: connect to another one."""
+
+    def __init__(self) -> None:
+        super().__init__("this instance is stopping; connect again, after the last message seen")
+
+
+class StreamLostError(Exception):
+    """What was said is gone, and numbers begin anew."""
+
+    def __init__(self) -> None:
+        super().__init__("what was said is gone; connect again")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    messages: Sequence[Message]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Attendees:
+    """Who is in a room: `people` at most `domain.LISTED` of them, `total` all."""
+
+    people: Sequence[Person]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    name: str
+    messages: int
+    people: int
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Chat:
+    """The use cases. `buffer` is how many messages a slow reader may be behind."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        fanout: Fanout[Message],
+        presence: Presence,
+        *,
+        buffer: int,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._archive = archive
+        self._presence = presence
+        self._doors = Doors(archive, fanout, presence, buffer, now)
+        self._now = now
+
+    async def visit(self, room: str, user_id: str, name: str, resume_after: str) -> Visit:
+        """Somebody at the door of a room, who is in it once the visit's events are read.
+
+        Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
+        """
+        who = domain.speaker(room, user_id, name)
+        now = self._now()
+        if not resume_after:
+            return Visit(self._doors, who, Position(self._archive.position(), now))
+        place = _parsed("resume_after", resume_after)
+        if not await self._archive.keeps(place, room, now):
+            raise domain.MessageTooOldError
+        return Visit(self._doors, who, place)
+
+    async def post(self, room: str, user_id: str, name: str, text: str, client_id: str) -> Message:
+        """Returns when it is kept. Raises InvalidChatError, BusUnavailableError."""
+        remark = domain.remark(domain.speaker(room, user_id, name), text, client_id)
+        sequence = await self._archive.store(remark)
+        # What is stored has the server's time; and may be what was said with this client_id before.
+        found = await self._archive.get(sequence)
+        now = self._now()
+        return found or Message(str(Position(sequence, now)), sequence, remark, now)
+
+    async def history(self, room: str, after: str, limit: int, since: datetime | None) -> Page:
+        """What was said after a message or since a time, from the oldest on; without either, the latest."""
+        domain.check_room(room)
+        size = domain.page_size(limit)
+        place = _parsed("after", after).sequence if after else 0
+        if not after and since is None:
+            return Page(await self._archive.latest(room, size), more=False)
+        found = await self._archive.page(room, place, since, size + 1)
+        return Page(found[:size], more=len(found) > size)
+
+    async def rooms(self) -> Sequence[Room]:
+        """Rooms in which something was said or somebody is, by name."""
+        messages, people = await self._archive.counts(), self._presence.rooms()
+        return [Room(name, messages.get(name, 0), people.get(name, 0)) for name in sorted({*messages, *people})]
+
+    async def attendees(self, room: str) -> Attendees:
+        domain.check_room(room)
+        return Attendees(self._presence.people(room), self._presence.count(room))
+
+
+def _parsed(field: str, text: str) -> Position:
+    try:
+        return parse_position(text)
+    except NoPositionError:
+        raise InvalidChatError({field: "must be the id of a message, as it came"}) from None

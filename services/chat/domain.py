@@ -1,0 +1,226 @@
+"""What may be said, by whom, in which room; and who is in a room, over all replicas.
+
+Everything here is a function of its arguments, time included; `Roster` changes only by its methods, which return what
+became different.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+MAX_USER_ID = 128
+MAX_NAME = 64
+MAX_TEXT = 2000
+MAX_CLIENT_ID = 128
+MAX_PAGE = 500
+PAGE = 50
+CROWD = 100
+"""In a room of more people than that, comings and goings are not told one by one: they would be most of the traffic."""
+LISTED = 1000
+"""People that an answer lists at most."""
+
+_ROOM = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SPACES = frozenset("\n\t")
+
+
+class InvalidChatError(Exception):
+    """What was asked breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__("; ".join(f"{field} {what}" for field, what in self.fields.items()))
+
+
+class MessageTooOldError(Exception):
+    """Something that was said after the message that was named may be gone."""
+
+    def __init__(self) -> None:
+        super().__init__("what was said after this message is no longer kept whole; join without resume_after")
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody in a room."""
+
+    room: str
+    user_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody says."""
+
+    speaker: Speaker
+    text: str
+    client_id: str = ""
+    """The caller's own mark; empty: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What was said."""
+
+    id: str
+    sequence: int
+    """Its number among the messages of all rooms."""
+    remark: Remark
+    sent_at: datetime
+
+
+def speaker(room: str, user_id: str, name: str) -> Speaker:
+    """Raises InvalidChatError, which names all that is wrong."""
+    wrong = _wrong_room(room) | _wrong_user(user_id) | _wrong_line("name", name, MAX_NAME)
+    if wrong:
+        raise InvalidChatError(wrong)
+    return Speaker(room, user_id, name.strip() or user_id)
+
+
+def remark(who: Speaker, text: str, client_id: str) -> Remark:
+    """Raises InvalidChatError, which names all that is wrong."""
+    wrong = _wrong_line("client_id", client_id, MAX_CLIENT_ID)
+    if not text.strip():
+        wrong["text"] = "is required"
+    elif len(text) > MAX_TEXT or not all(letter.isprintable() or letter in _SPACES for letter in text):
+        wrong["text"] = f"must be at most {MAX_TEXT} printable characters"
+    if wrong:
+        raise InvalidChatError(wrong)
+    return Remark(who, text, client_id)
+
+
+def check_room(room: str) -> None:
+    """Raises InvalidChatError."""
+    wrong = _wrong_room(room)
+    if wrong:
+        raise InvalidChatError(wrong)
+
+
+def page_size(limit: int) -> int:
+    """The messages of a page; raises InvalidChatError."""
+    if not 0 <= limit <= MAX_PAGE:
+        raise InvalidChatError({"limit": f"must be from 0 to {MAX_PAGE}"})
+    return limit or PAGE
+
+
+def _wrong_room(room: str) -> dict[str, str]:
+    if _ROOM.fullmatch(room):
+        return {}
+    return {"room": "must be 1 to 64 letters, digits, dashes and underscores"}
+
+
+def _wrong_user(user_id: str) -> dict[str, str]:
+    if 0 < len(user_id) <= MAX_USER_ID and all("!" <= letter <= "~" for letter in user_id):
+        return {}
+    return {"user_id": f"must be 1 to {MAX_USER_ID} visible ASCII characters"}
+
+
+def _wrong_line(name: str, text: str, longest: int) -> dict[str, str]:
+    if len(text) <= longest and text.isprintable():
+        return {}
+    return {name: f"must be at most {longest} printable characters"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attendance:
+    """One connection of somebody to a room."""
+
+    speaker: Speaker
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is in a room by one connection or more; `since` is the oldest one's, the name the newest one's."""
+
+    user_id: str
+    name: str
+    connections: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody has come (the first connection) or gone (the last)."""
+
+    room: str
+    person: Person
+    present: bool
+
+
+class Roster:
+    """Who is where, by replica and connection."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[str, dict[str, Attendance]] = {}
+        self._rooms: dict[str, dict[str, dict[tuple[str, str], Attendance]]] = {}
+
+    def add(self, replica: str, connection: str, attendance: Attendance) -> Sequence[Change]:
+        """A connection has come; whoever comes with it."""
+        if self._replicas.get(replica, {}).get(connection) == attendance:
+            return ()
+        changes = list(self.remove(replica, connection))
+        self._replicas.setdefault(replica, {})[connection] = attendance
+        who = attendance.speaker
+        connections = self._rooms.setdefault(who.room, {}).setdefault(who.user_id, {})
+        connections[replica, connection] = attendance
+        if len(connections) == 1:
+            changes.append(Change(who.room, _person(connections), present=True))
+        return changes
+
+    def remove(self, replica: str, connection: str) -> Sequence[Change]:
+        """A connection has gone; whoever goes with it."""
+        attendance = self._replicas.get(replica, {}).pop(connection, None)
+        if attendance is None:
+            return ()
+        who = attendance.speaker
+        people = self._rooms[who.room]
+        before = _person(people[who.user_id])
+        del people[who.user_id][replica, connection]
+        if people[who.user_id]:
+            return ()
+        del people[who.user_id]
+        if not people:
+            del self._rooms[who.room]
+        return (Change(who.room, before, present=False),)
+
+    def replace(self, replica: str, connections: Mapping[str, Attendance]) -> Sequence[Change]:
+        """All connections of a replica; none: it is gone."""
+        changes: list[Change] = []
+        known = self._replicas.get(replica, {})
+        for connection, attendance in connections.items():
+            if known.get(connection) != attendance:
+                changes += self.add(replica, connection, attendance)
+        for connection in [connection for connection in known if connection not in connections]:
+            changes += self.remove(replica, connection)
+        if not connections:
+            self._replicas.pop(replica, None)
+        return changes
+
+    def of(self, replica: str) -> Mapping[str, Attendance]:
+        """The connections of a replica."""
+        return self._replicas.get(replica, {})
+
+    def people(self, room: str, limit: int = LISTED) -> Sequence[Person]:
+        """Who is in a room: those that this roster has heard of first, by the time since when they are there."""
+        found = islice(self._rooms.get(room, {}).values(), limit)
+        return sorted(map(_person, found), key=lambda person: (person.since, person.user_id))
+
+    def count(self, room: str) -> int:
+        return len(self._rooms.get(room, ()))
+
+    def rooms(self) -> Mapping[str, int]:
+        """The rooms in which somebody is, and how many."""
+        return {room: len(people) for room, people in self._rooms.items()}
+
+
+def _person(connections: Mapping[tuple[str, str], Attendance]) -> Person:
+    attendances = list(connections.values())
+    newest = max(attendances, key=lambda attendance: attendance.since).speaker
+    return Person(newest.user_id, newest.name, len(attendances), min(each.since for each in attendances))

@@ -1,0 +1,158 @@
+"""One person's stay in one room, by one connection.
+
+What happens in the room goes into an inbox of bounded size (services.kit.fanout); whoever reads too slowly is told how
+many messages were left out. Comings and goings are kept beside it, one for each person, and cancel each other out: what
+waits is the difference between what the caller knows and what is true, and so is bounded by the people there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from services.chat import domain
+from services.chat.domain import Attendance, Change, InvalidChatError, Message, Person
+from services.kit.errors import BusUnavailableError
+from services.kit.fanout import Gap, Inbox, approach
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from services.chat.app import Archive
+    from services.chat.domain import Speaker
+    from services.chat.presence import Presence
+    from services.kit.fanout import Fanout
+    from services.kit.positions import Position
+
+REFUSALS = 16
+"""What was refused and not yet read; then nothing more is taken from the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """The join is in force. `people` are at most `domain.CROWD`, `total` is how many there are."""
+
+    room: str
+    people: Sequence[Person]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What was said could not be taken. `code` is the name of a gRPC status."""
+
+    client_id: str
+    code: str
+    reason: str
+
+
+Event: TypeAlias = "Joined | Message | Change | Refused | Gap[Message]"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What all visits of a replica share."""
+
+    archive: Archive
+    fanout: Fanout[Message]
+    presence: Presence
+    buffer: int
+    now: Callable[[], datetime]
+
+
+class Visit:
+    """`events` is the stay itself; `say` and `end` are called beside it."""
+
+    def __init__(self, doors: Doors, who: Speaker, place: Position) -> None:
+        self.who = who
+        self._doors = doors
+        self._place = place.sequence
+        self._inbox = Inbox[Message](doors.buffer, lambda message: message.sequence > place.sequence)
+        self._changes: dict[str, Change] = {}
+        self._refused: deque[Refused] = deque()
+        self._room_for_refusals = asyncio.Event()
+        self._ended = False
+        self._last_said = 0
+
+    def notice(self, change: Change) -> None:
+        """Somebody came or went."""
+        before = self._changes.pop(change.person.user_id, None)
+        if before is None or before.present == change.present:
+            self._changes[change.person.user_id] = change
+        self._inbox.wake()
+
+    async def say(self, text: str, client_id: str) -> None:
+        """Keep it; it comes back as an event. What cannot be taken comes back as Refused."""
+        try:
+            self._last_said = await self._doors.archive.store(domain.remark(self.who, text, client_id))
+        except InvalidChatError as error:
+            await self.refuse(Refused(client_id, "INVALID_ARGUMENT", str(error)))
+        except BusUnavailableError as error:
+            await self.refuse(Refused(client_id, "UNAVAILABLE", str(error)))
+
+    async def refuse(self, refused: Refused) -> None:
+        while len(self._refused) >= REFUSALS:
+            self._room_for_refusals.clear()
+            await self._room_for_refusals.wait()
+        self._refused.append(refused)
+        self._inbox.wake()
+
+    def end(self) -> None:
+        """The person leaves once it has heard what it said itself."""
+        self._ended = True
+        self._inbox.wake()
+
+    async def events(self) -> AsyncGenerator[Event]:
+        """The stay. Raises BusUnavailableError, StoppingError, StreamLostError."""
+        with self._present():
+            room, presence = self.who.room, self._doors.presence
+            yield Joined(room, presence.people(room, domain.CROWD), presence.count(room))
+            async with contextlib.aclosing(self._heard()) as events:
+                async for event in events:
+                    yield event
+
+    @contextlib.contextmanager
+    def _present(self) -> Iterator[None]:
+        attendance = Attendance(self.who, self._doors.now())
+        with self._doors.presence.entered(attendance, self.notice):
+            yield
+
+    async def _heard(self) -> AsyncGenerator[Event]:
+        archive, room, seen = self._doors.archive, self.who.room, self._place
+
+        def read(after: int, until: int) -> AsyncGenerator[Message]:
+            return archive.read(room, after, until)
+
+        async with contextlib.aclosing(approach(read, seen, archive.position)) as older:
+            async for message in older:
+                seen = message.sequence
+                yield message
+        with self._doors.fanout.open((room,), self._inbox):
+            until = archive.position()
+            async with contextlib.aclosing(read(seen, until)) as rest:
+                async for message in rest:
+                    yield message
+            seen = max(seen, until)
+            while not (self._ended and seen >= self._last_said and not self._refused):
+                await self._inbox.wait()
+                for event in self._waiting():
+                    yield event
+                    if isinstance(event, Message):
+                        seen = event.sequence
+
+    def _waiting(self) -> Iterator[Event]:
+        """What is there now."""
+        while self._refused:
+            yield self._refused.popleft()
+            self._room_for_refusals.set()
+        while self._changes:
+            yield self._changes.pop(next(iter(self._changes)))
+        while taken := self._inbox.take():
+            gap, message = taken
+            if gap:
+                yield gap
+            yield message
