@@ -130,9 +130,11 @@ class Chat:
         size = domain.page_size(limit)
         place = _parsed("after", after).sequence if after else 0
         if not after and since is None:
-            return Page(await self._archive.latest(room, size), more=False)
+            latest = await self._archive.latest(room, size)
+            return Page(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
         found = await self._archive.page(room, place, since, size + 1)
-        return Page(found[:size], more=len(found) > size)
+        fitting = min(size, domain.fitting(found))
+        return Page(found[:fitting], more=len(found) > fitting)
 
     async def rooms(self) -> Sequence[Room]:
         """Rooms in which something was said or somebody is, by name."""

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 MAX_USER_ID = 128
@@ -21,6 +21,8 @@ MAX_TEXT = 2000
 MAX_CLIENT_ID = 128
 MAX_PAGE = 500
 PAGE = 50
+PAGE_BYTES = 1_000_000
+"""What the texts of a page may come to; gRPC's clients take four times that in one answer."""
 CROWD = 100
 """In a room of more people than that, comings and goings are not told one by one: they would be most of the traffic."""
 LISTED = 1000
@@ -107,6 +109,17 @@ def page_size(limit: int) -> int:
     if not 0 <= limit <= MAX_PAGE:
         raise InvalidChatError({"limit": f"must be from 0 to {MAX_PAGE}"})
     return limit or PAGE
+
+
+def fitting(messages: Iterable[Message]) -> int:
+    """How many of the messages, from the first on, fit into a page; at least one."""
+    left, count = PAGE_BYTES, 0
+    for message in messages:
+        left -= len(message.remark.text.encode())
+        if left < 0 and count:
+            break
+        count += 1
+    return count
 
 
 def _wrong_room(room: str) -> dict[str, str]:

@@ -146,6 +146,18 @@ async def test_history_is_read_in_pages_by_time_and_from_the_end(chat):
         assert not (await a.history(after=said[-1].id)).messages
 
 
+async def test_a_page_of_long_messages_is_shorter_than_asked_for(chat):
+    async with chat() as a:
+        said = await asyncio.gather(*(a.post("\U0001f600" * 2000) for _ in range(150)))
+        said.sort(key=lambda message: message.id)
+        latest = await a.history(limit=500)
+        assert list(latest.messages) == said[-125:]
+        page = await a.history(after=said[4].id, limit=500)
+        assert (list(page.messages), page.more) == (said[5:130], True)
+        rest = await a.history(after=page.messages[-1].id, limit=500)
+        assert (list(rest.messages), rest.more) == (said[130:], False)
+
+
 async def test_rooms_are_listed_with_what_was_said_and_who_is_there(chat):
     async with chat() as a, chat() as b:
         assert not (await a.stub.ListRooms(pb.ListRoomsRequest())).rooms
