@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,8 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from nats.aio.msg import Msg
 
     from services.kit.stored import Stored
 
@@ -140,6 +142,34 @@ async def test_a_tail_goes_on_without_loss_when_the_server_forgets_its_consumer_
     assert [message.sequence for message in got] == [2, 3, 4]
     assert got[0].moment == (await StreamReader(bus, "T").get(2)).moment
     assert not lost
+
+
+async def test_a_tail_hears_again_what_was_lost_on_the_way(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once in the middle, which the next message shows, and once at the end, which a heartbeat shows."""
+    got: list[Stored] = []
+    to_lose = {3, 8}
+    subscribe = bus.connection.subscribe
+
+    async def lossy(subject: str, cb: Any) -> Any:
+        async def hear(message: Msg) -> None:
+            number = message.metadata.sequence.stream if message.reply else 0
+            if number in to_lose:
+                to_lose.remove(number)
+            else:
+                await cb(message)
+
+        return await subscribe(subject, cb=hear)
+
+    async def prepare() -> None: ...
+
+    monkeypatch.setattr(bus.connection, "subscribe", lossy)
+    tail = Tail(bus, "T", prepare, got.append, lambda: None)
+    async with tail.running():
+        assert await tail.ready(5)
+        await fill(bus, 8)
+        await eventually(lambda: len(got) == 8)
+    assert [message.sequence for message in got] == list(range(1, 9))
+    assert not to_lose
 
 
 async def test_what_a_tail_hears_is_what_is_read_back(bus: Bus) -> None:
