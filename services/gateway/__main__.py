@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
+import time
 from dataclasses import dataclass, field, replace
 
 import meshwright
@@ -11,9 +13,15 @@ from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
+from services.gateway.edge import Edge, sweeping
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
+from services.gateway.shop import Shop
+from services.gateway.tables import prepare
+from services.gateway.wiring import EdgeConfig, make_edge
+from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.errors import StoreUnavailableError
 
 DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
@@ -29,20 +37,25 @@ class GatewayConfig:
     """`mesh` is what every service has, its port being the one of HTTP; the rest is the gateway's own."""
 
     admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
+    database: str = setting("GATEWAY_DATABASE_URL", "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
     user: str = setting("GATEWAY_USER", "user", help="the name of the user service")
     calculator: str = setting("GATEWAY_CALCULATOR", "calculator", help="the name of the calculator")
+    order: str = setting("GATEWAY_ORDER", "order", help="the name of the order service")
+    inventory: str = setting("GATEWAY_INVENTORY", "inventory", help="the name of the inventory service")
+    payment: str = setting("GATEWAY_PAYMENT", "payment", help="the name of the payment service")
+    userview: str = setting("GATEWAY_USERVIEW", "userview", help="the name of the read side")
     timeout: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
     stream_timeout: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
     max_timeout: float = setting("GATEWAY_MAX_TIMEOUT", 300.0, help="seconds that a request may name at most")
-    max_body: int = setting("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
     mesh: ServiceConfig = field(kw_only=True)
+    edge: EdgeConfig = field(kw_only=True)
+    databases: Databases = field(kw_only=True)
 
     def __post_init__(self) -> None:
         limits = {
             "GATEWAY_TIMEOUT": self.timeout,
             "GATEWAY_STREAM_TIMEOUT": self.stream_timeout,
             "GATEWAY_MAX_TIMEOUT": self.max_timeout,
-            "GATEWAY_MAX_BODY": self.max_body,
         }
         wrong = [name for name, value in limits.items() if not 0 < value < float("inf")]
         if wrong:
@@ -61,10 +74,29 @@ async def run(config: GatewayConfig) -> None:
             Readiness(upstreams, draining=server.stopping.is_set),
             Budgets(config.timeout, config.stream_timeout, config.max_timeout),
         )
-        app = make_app(backends, version=config.mesh.version, max_body=config.max_body)
+        edge = await _edge(config, server)
+        app = make_app(backends, edge, version=config.mesh.version)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET)
-        await server.enter(serving(traced, config.mesh.host, config.mesh.port, grace=config.mesh.grace))
+        host, port = config.mesh.host, config.mesh.port
+        await server.enter(sweeping(edge, time.time))
+        await server.enter(
+            serving(traced, host, port, grace=config.mesh.grace, header_seconds=config.edge.header_seconds)
+        )
         await server.run()
+
+
+async def _edge(config: GatewayConfig, server: meshwright.Server) -> Edge:
+    given = config.database
+    own = own_database(given, config.mesh.service) if config.databases.per_service else given
+    await ensure_database(given, own)
+    engine = open_database("GATEWAY_DATABASE_URL", own)
+    server.on_stop(engine.dispose)
+    await prepare(engine)
+    names = (config.order, config.inventory, config.payment, config.userview)
+    channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
+    return make_edge(
+        config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=Shop(*channels)
+    )
 
 
 def main() -> None:
@@ -72,6 +104,8 @@ def main() -> None:
         asyncio.run(run(load(GatewayConfig, DEFAULTS | environment())))
     except BadInputError as error:
         sys.exit(str(error))
+    except StoreUnavailableError as error:
+        sys.exit(f"{error}: is what GATEWAY_DATABASE_URL names up?")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from demo.calculator.v1 import calculator_pb2 as calculator_pb
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
+from demo.user.v2 import user_pb2 as profile_pb
+from demo.user.v2 import user_pb2_grpc as profile_rpc
 from services.gateway.domain import Changes, Failure, Summary, User, Validation
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ PROBE_SECONDS = 1.0
 
 
 @contextlib.contextmanager
-def _failing() -> Iterator[None]:
+def failing() -> Iterator[None]:
     """Turn gRPC's error into what the application knows."""
     try:
         yield
@@ -43,14 +45,15 @@ class MeshUsers:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = user_rpc.UserServiceStub(channel)
+        self._profiles = profile_rpc.UserServiceStub(channel)
 
     async def create(self, name: str, email: str, phone: str, timeout: float) -> User:
         request = user_pb.CreateUserRequest(name=name, email=email, phone=phone)
-        with _failing():
+        with failing():
             return _user(await self._stub.CreateUser(request, timeout=timeout))
 
     async def get(self, user_id: str, timeout: float) -> User:
-        with _failing():
+        with failing():
             return _user(await self._stub.GetUser(user_pb.GetUserRequest(id=user_id), timeout=timeout))
 
     async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
@@ -59,25 +62,29 @@ class MeshUsers:
         )
         if seen is not None:
             request.if_updated_at.FromDatetime(seen)
-        with _failing():
+        with failing():
             return _user(await self._stub.UpdateUser(request, timeout=timeout))
 
+    async def set_avatar(self, user_id: str, avatar: str, timeout: float) -> None:
+        with failing():
+            await self._profiles.SetAvatar(profile_pb.SetAvatarRequest(id=user_id, avatar=avatar), timeout=timeout)
+
     async def delete(self, user_id: str, timeout: float) -> None:
-        with _failing():
+        with failing():
             await self._stub.DeleteUser(user_pb.DeleteUserRequest(id=user_id), timeout=timeout)
 
     async def list(self, limit: int, after: str, timeout: float) -> list[User]:
         request = user_pb.ListUsersRequest(limit=limit, after=after)
-        with _failing():
+        with failing():
             return [_user(message) async for message in self._stub.ListUsers(request, timeout=timeout)]
 
     async def validate(self, user_id: str, timeout: float) -> Validation:
-        with _failing():
+        with failing():
             answer = await self._stub.ValidateUser(user_pb.ValidateUserRequest(user_id=user_id), timeout=timeout)
         return Validation(answer.is_valid, answer.reason)
 
     async def summary(self, user_id: str, timeout: float) -> Summary:
-        with _failing():
+        with failing():
             answer = await self._stub.GetUserSummary(user_pb.GetUserSummaryRequest(id=user_id), timeout=timeout)
         return Summary(_user(answer.user), answer.member_days, answer.points)
 
@@ -90,18 +97,18 @@ class MeshCalculator:
         self._numbers = calculator_rpc.NumberServiceStub(channel)
 
     async def add(self, a: float, b: float, timeout: float) -> float:
-        with _failing():
+        with failing():
             return _value(await self._calculator.Add(calculator_pb.Numbers(a=a, b=b), timeout=timeout))
 
     async def multiply(self, a: float, b: float, timeout: float) -> float:
-        with _failing():
+        with failing():
             return _value(await self._calculator.Multiply(calculator_pb.Numbers(a=a, b=b), timeout=timeout))
 
     async def primes(self, limit: int, timeout: float) -> AsyncGenerator[int]:
         """One after the other; a consumer that stops reading ends the call."""
         call = self._numbers.GetPrimes(calculator_pb.PrimeRequest(limit=limit), timeout=timeout)
         try:
-            with _failing():
+            with failing():
                 async for prime in call:
                     yield prime.value
         finally:

@@ -23,11 +23,13 @@ def _encodable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_encodable)]
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What a request carries: strict, and nothing beside it."""
+
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class NewUser(_Body):
+class NewUser(Body):
     """A user to be."""
 
     name: Text = Field(description="1 to 100 characters", examples=["Ada Lovelace"])
@@ -35,7 +37,19 @@ class NewUser(_Body):
     phone: Text = Field("", description="with its country code, or empty", examples=["+4930123456"])
 
 
-class UserChanges(_Body):
+class NewProfile(NewUser):
+    """A user to be, from version 2 on."""
+
+    avatar: Text = Field("", description="an https address of a picture", examples=["https://example.org/ada.png"])
+
+
+class NewMember(NewProfile):
+    """A user to be, of the caller's tenant."""
+
+    password: Text = Field("", description="with one, the user can sign in", examples=["correct horse battery"])
+
+
+class UserChanges(Body):
     """What to change; fields that are not there stay as they are."""
 
     name: Text = Field("", examples=["Ada King"])
@@ -48,7 +62,13 @@ class UserChanges(_Body):
         return self.model_dump(include=self.model_fields_set)
 
 
-class Operands(_Body):
+class ProfileChanges(UserChanges):
+    """What to change, from version 2 on."""
+
+    avatar: Text = Field("", description="empty: the derived one", examples=["https://example.org/ada.png"])
+
+
+class Operands(Body):
     """Two numbers."""
 
     a: FiniteFloat = Field(examples=[1])

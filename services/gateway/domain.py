@@ -216,17 +216,19 @@ class Summary:
     points: float
 
 
-def tag(updated_at: datetime) -> str:
-    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond."""
-    return f'"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"'
+def tag(updated_at: datetime, more: str = "") -> str:
+    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond, and what else is shown of it."""
+    version = f"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
+    return f'"{version}.{more}"' if more else f'"{version}"'
 
 
 def seen(if_match: str | None) -> datetime | None:
     """The version that If-Match names: None for none and for `*`, which any existing user matches."""
     if if_match is None or if_match.strip() == "*":
         return None
+    version = if_match.strip().removeprefix('"').removesuffix('"').partition(".")[0]
     try:
-        return _EPOCH + timedelta(microseconds=int(if_match.strip().removeprefix('"').removesuffix('"'), 16))
+        return _EPOCH + timedelta(microseconds=int(version, 16))
     except (ValueError, OverflowError):
         raise Failure(
             "FAILED_PRECONDITION",

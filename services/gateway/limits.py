@@ -1,7 +1,8 @@
-"""What a request may cost: the size of its body, checked before anything reads it."""
+"""What a request may cost: the size of its body, and the time that it takes to come, before anything reads it."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from services.gateway.problems import ProblemResponse, problem
@@ -11,21 +12,30 @@ if TYPE_CHECKING:
 
 
 class BodyLimit:
-    """ASGI middleware that reads the body up to a limit, and answers 413 beyond it.
+    """ASGI middleware that reads the body up to a limit, and answers 413 beyond it, and 408 where it does
+    not come within `seconds`.
 
     Bodies here are small documents that are needed whole, so they are read here and handed on in one piece. Where the
     length is announced nothing is read of one that is too long; where it is not (chunked), reading stops at the limit.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
         self._app = app
         self._most = most
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = None if _announced(scope) > self._most else await self._read(receive)
+        try:
+            async with asyncio.timeout(self._seconds):
+                body = None if _announced(scope) > self._most else await self._read(receive)
+        except TimeoutError:
+            detail = f"the body did not come within {self._seconds:g} seconds"
+            response = ProblemResponse(problem(408, detail, scope["path"]), {"Connection": "close"})
+            await response(scope, receive, send)
+            return
         if body is None:
             detail = f"the body is larger than {self._most} bytes"
             # What is left of the body is not worth reading: the connection ends with this answer.

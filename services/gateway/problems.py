@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 
 from services.gateway.domain import BUG, TRY_AGAIN_AFTER, Failure, FieldProblem, Problem, problem_of, title
 from services.gateway.tracing import trace_id
+from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,7 +50,14 @@ class ProblemResponse(JSONResponse):
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         again = TRY_AGAIN_AFTER.get(problem.status)
         extra = {"Retry-After": str(again)} if again else {}
+        if problem.status == HTTPStatus.UNAUTHORIZED:
+            extra["WWW-Authenticate"] = _challenge(problem.reason)
         super().__init__(problem.document(), problem.status, {**extra, **(headers or {})})
+
+
+def _challenge(reason: str) -> str:
+    """What a client must bring (RFC 6750, 3)."""
+    return "Bearer" if not reason.startswith("TOKEN_") or reason == "TOKEN_MISSING" else 'Bearer error="invalid_token"'
 
 
 def problem(status: int, detail: str, instance: str, errors: Sequence[FieldProblem] = ()) -> Problem:
@@ -59,6 +68,7 @@ def problem(status: int, detail: str, instance: str, errors: Sequence[FieldProbl
 def install(app: FastAPI) -> None:
     """Answer with problems whatever goes wrong in `app`."""
     app.add_exception_handler(Failure, _failure)
+    app.add_exception_handler(StoreUnavailableError, _store)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(Exception, _bug)
@@ -67,6 +77,10 @@ def install(app: FastAPI) -> None:
 async def _failure(request: Request, error: Exception) -> ProblemResponse:
     failure = cast("Failure", error)
     return ProblemResponse(problem_of(failure, request.url.path, trace_id()))
+
+
+async def _store(request: Request, error: Exception) -> ProblemResponse:
+    return await _failure(request, Failure("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE"))
 
 
 async def _http(request: Request, error: Exception) -> ProblemResponse:

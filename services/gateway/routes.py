@@ -1,19 +1,20 @@
-"""The REST API: users and the calculator."""
+"""What the routes of the REST API have in common, and the calculator."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
 from services.gateway import app, domain
-from services.gateway.bodies import NewUser, Operands, UserChanges, Value
+from services.gateway.bodies import Operands, Value
+from services.gateway.edge import Edge
 from services.gateway.problems import MEDIA_TYPE
+from services.gateway.tenancy import TenantUsers
 from services.gateway.tracing import trace_id
 
 if TYPE_CHECKING:
@@ -68,15 +69,21 @@ def stream_within(request: Request, header: Timeout = None) -> float:
     return domain.seconds_to_answer(header, budgets.stream, budgets.most)
 
 
-def _users(request: Request) -> app.Users:
-    return backends(request).users
+def edge_of(request: Request) -> Edge:
+    found: Edge = request.app.state.edge
+    return found
+
+
+def _users(request: Request) -> TenantUsers:
+    return edge_of(request).users(backends(request).users)
 
 
 def _calculator(request: Request) -> app.Calculator:
     return backends(request).calculator
 
 
-Users = Annotated[app.Users, Depends(_users)]
+Users = Annotated[TenantUsers, Depends(_users)]
+TheEdge = Annotated[Edge, Depends(edge_of)]
 Calculator = Annotated[app.Calculator, Depends(_calculator)]
 Within = Annotated[float, Depends(answer_within)]
 StreamWithin = Annotated[float, Depends(stream_within)]
@@ -102,59 +109,7 @@ _PRIMES: dict[int | str, dict[str, Any]] = {
     200: {"description": "A line for each prime", "content": {NDJSON: {"example": '{"value":2}\n'}}}
 }
 
-users = APIRouter(prefix="/api/v1/users", tags=["users"])
-calculator = APIRouter(prefix="/api/v1/calculator", tags=["calculator"])
-
-
-@users.post("", status_code=HTTPStatus.CREATED, responses=problems(400, 409, 422))
-async def create_user(body: NewUser, response: Response, service: Users, within: Within) -> domain.User:
-    """Create a user. The answer's `Location` is where it is from now on."""
-    user = await service.create(body.name, body.email, body.phone, within)
-    response.headers["Location"] = f"{users.prefix}/{user.id}"
-    response.headers["ETag"] = domain.tag(user.updated_at)
-    return user
-
-
-@users.get("", responses=problems(400, 422))
-async def list_users(service: Users, within: Within, limit: Limit = 50, after: After = "") -> domain.Page:
-    """List users in the order of their creation, page by page."""
-    return await app.page_of(service, limit, after, within)
-
-
-@users.get("/{user_id}", responses=problems(404))
-async def get_user(user_id: UserId, response: Response, service: Users, within: Within) -> domain.User:
-    """Look at one user. The answer's `ETag` names the state that was seen."""
-    user = await service.get(user_id, within)
-    response.headers["ETag"] = domain.tag(user.updated_at)
-    return user
-
-
-@users.patch("/{user_id}", responses=problems(400, 404, 409, 412, 422))
-async def update_user(
-    user_id: UserId, body: UserChanges, response: Response, service: Users, within: Within, *, if_match: IfMatch = None
-) -> domain.User:
-    """Change some fields of a user; with `If-Match`, only if nobody else has changed it since."""
-    user = await app.update(service, user_id, domain.Changes(**body.given()), domain.seen(if_match), within)
-    response.headers["ETag"] = domain.tag(user.updated_at)
-    return user
-
-
-@users.delete("/{user_id}", status_code=HTTPStatus.NO_CONTENT, response_class=Response, responses=problems(404))
-async def delete_user(user_id: UserId, service: Users, within: Within) -> None:
-    """Delete a user."""
-    await service.delete(user_id, within)
-
-
-@users.post("/{user_id}/validate", responses=problems())
-async def validate_user(user_id: UserId, service: Users, within: Within) -> domain.Validation:
-    """Ask whether others may act for a user. An unknown one is an answer, not an error."""
-    return await service.validate(user_id, within)
-
-
-@users.get("/{user_id}/summary", responses=problems(404))
-async def summarise_user(user_id: UserId, service: Users, within: Within) -> domain.Summary:
-    """A user, and points for membership, which the user service has the calculator work out."""
-    return await service.summary(user_id, within)
+calculator = APIRouter(prefix="/calculator", tags=["calculator"])
 
 
 @calculator.post("/add", responses=problems(400, 422))

@@ -2,38 +2,86 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, JSONResponse
 
-from services.gateway import problems, routes
+from services.gateway import problems, routes, rpcapi, shopapi, userapi
+from services.gateway.armour.etags import Revalidation
+from services.gateway.armour.headers import RequestId, SecurityHeaders
+from services.gateway.armour.idempotency import Idempotency
+from services.gateway.armour.rates import RateLimit
+from services.gateway.auth import routes as auth
 from services.gateway.bodies import ProblemBody, WrongField
+from services.gateway.callers import Identifying
 from services.gateway.domain import FieldProblem
 from services.gateway.limits import BodyLimit
 from services.gateway.problems import ProblemResponse
 from services.gateway.tracing import TraceHeader
+from services.gateway.versioning import BY_ADDRESS, Versioning
+from services.gateway.versions import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fastapi import APIRouter
     from fastapi.routing import APIRoute
+
+    from services.gateway.edge import Edge
 
 PAGES = Path(__file__).parent / "pages"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 DESCRIPTION = "REST for the services of the mesh. Errors are problem documents (RFC 9457)."
 
+ALLOWED_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-None-Match",
+    "Idempotency-Key",
+    "API-Version",
+    "API-Beta",
+    "X-Request-Id",
+    "X-Request-Timeout",
+    "Last-Event-ID",
+)
+EXPOSED_HEADERS = (
+    "ETag",
+    "Location",
+    "Link",
+    "Deprecation",
+    "Sunset",
+    "API-Version",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "X-Request-Id",
+    "X-Trace-Id",
+    "Idempotency-Replayed",
+)
 
 QUIET = ("/healthz", "/readyz")
 """Paths that are asked each second, and worth neither a trace nor a count."""
 
 
-def make_app(backends: routes.Backends, *, version: str, max_body: int) -> FastAPI:
-    """The application; `max_body` is in bytes."""
+def make_app(
+    backends: routes.Backends,
+    edge: Edge,
+    *,
+    version: str,
+    clock: Callable[[], float] = time.time,
+    routers: Iterable[APIRouter] = (),
+) -> FastAPI:
+    """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge."""
     app = FastAPI(
         title="Meshwright's gateway",
         version=version,
-        description=DESCRIPTION,
+        description=f"{DESCRIPTION} {_versions(edge)}",
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name,
@@ -41,19 +89,58 @@ def make_app(backends: routes.Backends, *, version: str, max_body: int) -> FastA
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.backends = backends
-    app.include_router(routes.users)
-    app.include_router(routes.calculator)
-    app.add_middleware(BodyLimit, most=max_body)
-    app.add_middleware(TraceHeader)
+    app.state.edge = edge
+    for item in edge.matrix.versions:
+        app.include_router(userapi.users_router(item))
+        if item.status is not Status.BETA:
+            app.include_router(routes.calculator, prefix=item.prefix)
+    for router in (shopapi.router, rpcapi.router, auth.auth, auth.known, *routers):
+        app.include_router(router)
+    _add_armour(app, edge, clock)
     problems.install(app)
     _add_health(app)
-    _add_docs(app)
+    _add_docs(app, edge)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 
+def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
+    """From the inside out: the last one added is the first to see a request."""
+    limits = edge.limits
+    app.add_middleware(Revalidation)
+    app.add_middleware(Idempotency, store=edge.idempotency, proxies=limits.proxies, clock=clock)
+    app.add_middleware(Versioning, matrix=edge.matrix)
+    app.add_middleware(BodyLimit, most=limits.body, seconds=limits.body_seconds)
+    if edge.rates is not None:
+        app.add_middleware(RateLimit, rates=edge.rates, proxies=limits.proxies, quiet=QUIET)
+    app.add_middleware(Identifying, callers=edge.callers)
+    if limits.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(limits.origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=list(ALLOWED_HEADERS),
+            expose_headers=list(EXPOSED_HEADERS),
+            max_age=600,
+        )
+    app.add_middleware(SecurityHeaders, https=limits.https)
+    app.add_middleware(RequestId)
+    app.add_middleware(TraceHeader)
+
+
+def _versions(edge: Edge) -> str:
+    matrix = edge.matrix
+    listed = "; ".join(f"{item.name}: {item.status.value}, {item.features}" for item in matrix.versions)
+    return (
+        f"Versions: {listed}. `/api/users` is what the header `API-Version` says ({matrix.names}), or "
+        f"{matrix.current.name}; `/api/versions` tells how long each of them stays."
+    )
+
+
 def _name(route: APIRoute) -> str:
-    return route.name
+    """Version 1 has the plain names; later ones say which they are of."""
+    address = BY_ADDRESS.fullmatch(route.path)
+    return route.name if address is None or address[1] == "1" else f"{route.name}_v{address[1]}"
 
 
 def _add_health(app: FastAPI) -> None:
@@ -73,8 +160,13 @@ def _add_health(app: FastAPI) -> None:
         return ProblemResponse(problems.problem(503, detail, request.url.path, errors))
 
 
-def _add_docs(app: FastAPI) -> None:
+def _add_docs(app: FastAPI, edge: Edge) -> None:
     headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
+
+    @app.get("/api/versions", tags=["operation"], responses=routes.problems())
+    async def versions() -> dict[str, Any]:
+        """Which versions of the API there are, what each has, and until when it is there."""
+        return edge.matrix.document()
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> FileResponse:

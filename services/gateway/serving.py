@@ -17,6 +17,7 @@ import uvicorn
 
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
+from services.gateway.patience import HEADER_SECONDS, patient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,16 +27,26 @@ KEEP_ALIVE_SECONDS = 30
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, host: str, port: int, *, grace: float) -> AsyncIterator[Address]:
+async def serving(
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    grace: float,
+    header_seconds: float = HEADER_SECONDS,
+    websockets: Any = "none",
+) -> AsyncIterator[Address]:
     """Serve the ASGI application `app` for as long as the context lasts; yields the address bound.
 
-    When it ends, requests in flight get `grace` seconds. Raises `BadInputError` where the address cannot be bound.
+    When it ends, requests in flight get `grace` seconds. `header_seconds`: for the head of a request to come.
+    `websockets`: what uvicorn is to speak them with, by its name or class. Raises `BadInputError` where the address
+    cannot be bound.
     """
     listener = _bind(host, port)
     config = uvicorn.Config(
         app,
-        http="h11",
-        ws="none",
+        http=patient(header_seconds),
+        ws=websockets,
         lifespan="off",
         log_config=None,
         access_log=False,

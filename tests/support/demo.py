@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -23,18 +24,21 @@ from services.gateway.app import Readiness
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
+from services.gateway.tables import prepare
+from services.gateway.wiring import EdgeConfig, make_edge
 from services.kit.database import open_database
 from services.user import server as user_server
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import grpc
 
     from services.calculator.app import Pace
+    from services.gateway.shop import Shop
 
 VERSION = "1.2.3"
 MAX_BODY = 2000
@@ -50,6 +54,13 @@ class Demo:
     pace: Pace
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     draining: bool = False
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of `EdgeConfig`, by variable."""
+    clock: Callable[[], float] = time.time
+    """The gateway's."""
+    database: str = ""
+    """The gateway's; empty: a new SQLite file."""
+    shop: Shop | None = None
 
     def telemetry(self, service: str) -> Telemetry:
         # No time for callers to hear of a stop: nobody finds these servers by name.
@@ -93,11 +104,20 @@ class Demo:
         upstreams = [MeshUpstream("user", user), MeshUpstream("calculator", calculator)]
         readiness = Readiness(upstreams, draining=lambda: self.draining)
         backends = Backends(MeshUsers(user), MeshCalculator(calculator), readiness, self.budgets)
-        app = make_app(backends, version=VERSION, max_body=MAX_BODY)
+        engine = open_database("X", self.database or f"sqlite:///{self.folder}/gateway.db")
+        await prepare(engine)
+        self.stack.push_async_callback(engine.dispose)
+        config = load(EdgeConfig, {"GATEWAY_MAX_BODY": str(MAX_BODY), "GATEWAY_RATE": "0", **self.settings})
+        self.edge = make_edge(
+            config, engine, clock=self.clock, monotonic=time.monotonic, entropy=os.urandom, shop=self.shop
+        )
+        app = make_app(backends, self.edge, version=VERSION, clock=self.clock)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
         self.gateway = contextlib.AsyncExitStack()
         self.stack.push_async_callback(self.gateway.aclose)
-        self.address = await self.gateway.enter_async_context(serving(traced, "127.0.0.1", 0, grace=1.0))
+        self.address = await self.gateway.enter_async_context(
+            serving(traced, "127.0.0.1", 0, grace=1.0, header_seconds=config.header_seconds)
+        )
         self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
 
     def server(self, service: str, errors) -> meshwright.Server:
@@ -117,9 +137,14 @@ class Demo:
 
 
 @contextlib.asynccontextmanager
-async def demo(folder: Path, *, budgets: Budgets | None = None, pace: Pace | None = None) -> AsyncIterator[Demo]:
-    """Everything, for as long as the context lasts; primes come without a pause unless `pace` says otherwise."""
+async def demo(
+    folder: Path, *, budgets: Budgets | None = None, pace: Pace | None = None, **more: Any
+) -> AsyncIterator[Demo]:
+    """Everything, for as long as the context lasts; primes come without a pause unless `pace` says otherwise.
+
+    `more`: fields of `Demo` from `settings` on.
+    """
     async with contextlib.AsyncExitStack() as stack:
-        running = Demo(stack, folder, budgets or Budgets(), pace or Interval(0))
+        running = Demo(stack, folder, budgets or Budgets(), pace or Interval(0), **more)
         await running.start()
         yield running

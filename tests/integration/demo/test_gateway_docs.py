@@ -10,19 +10,55 @@ import pytest
 if TYPE_CHECKING:
     from support.demo import Demo
 
-ROUTES = {
-    ("post", "/api/v1/users"),
-    ("get", "/api/v1/users"),
-    ("get", "/api/v1/users/{user_id}"),
-    ("patch", "/api/v1/users/{user_id}"),
-    ("delete", "/api/v1/users/{user_id}"),
-    ("post", "/api/v1/users/{user_id}/validate"),
-    ("get", "/api/v1/users/{user_id}/summary"),
-    ("post", "/api/v1/calculator/add"),
-    ("post", "/api/v1/calculator/multiply"),
-    ("get", "/api/v1/calculator/primes"),
+USERS = {
+    ("post", "/users"),
+    ("get", "/users"),
+    ("get", "/users/{user_id}"),
+    ("patch", "/users/{user_id}"),
+    ("delete", "/users/{user_id}"),
+    ("post", "/users/{user_id}/validate"),
+    ("get", "/users/{user_id}/summary"),
+}
+CALCULATOR = {
+    ("post", "/calculator/add"),
+    ("post", "/calculator/multiply"),
+    ("get", "/calculator/primes"),
+}
+SHOP = {
+    ("post", "/orders"),
+    ("get", "/orders"),
+    ("get", "/orders/{order_id}"),
+    ("get", "/orders/{order_id}/history"),
+    ("get", "/stock"),
+    ("get", "/stock/{sku}"),
+    ("get", "/account"),
+    ("post", "/account/deposits"),
+    ("get", "/account/bookings"),
+    ("get", "/search"),
+    ("get", "/views/{user_id}"),
+}
+OTHERS = {
+    ("post", "/rpc"),
+    ("post", "/auth/sign-up"),
+    ("post", "/auth/sign-in"),
+    ("post", "/auth/refresh"),
+    ("post", "/auth/sign-out"),
+    ("post", "/auth/social/{provider}"),
+    ("get", "/auth/social/{provider}/callback"),
+    ("get", "/.well-known/jwks.json"),
+    ("get", "/.well-known/openid-configuration"),
+    ("get", "/api/versions"),
     ("get", "/healthz"),
     ("get", "/readyz"),
+}
+VERSIONED = {
+    "v1": USERS | CALCULATOR,
+    "v2": USERS | CALCULATOR,
+    "v3": USERS | CALCULATOR | SHOP,
+    "v4": USERS,
+}
+ROUTES = OTHERS | {
+    (method, f"/api/{version}{path}") for version, routes in VERSIONED.items() for method, path in routes
 }
 
 
@@ -64,5 +100,5 @@ async def test_every_reference_in_the_description_leads_somewhere(served: Demo):
     response = await served.http.get("/openapi.json")
     schemas = response.json()["components"]["schemas"]
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))
-    assert {"Problem", "WrongField", "User", "Page", "NewUser", "UserChanges"} <= references
+    assert {"Problem", "WrongField", "UserV1", "PageV1", "UserV4", "PageV4", "NewUser", "UserChanges"} <= references
     assert references <= set(schemas)

@@ -176,7 +176,7 @@ async def test_a_limit_is_checked_before_the_first_line(served: Demo, query, sta
 
 
 async def test_what_is_not_there_and_what_is_not_possible_are_problems_too(served: Demo):
-    missing = await served.http.get("/api/v2/users")
+    missing = await served.http.get("/api/v9/users")
     assert (missing.status_code, problem(missing)["title"]) == (404, "Not Found")
     impossible = await served.http.put(USERS, json={})
     assert (impossible.status_code, problem(impossible)["detail"]) == (405, "PUT is not possible here")

@@ -1,0 +1,1 @@
+"""What stands between the public and the routes: limits, headers, keys against doing things twice."""

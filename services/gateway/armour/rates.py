@@ -1,0 +1,123 @@
+"""How often a client may ask: a token bucket for each, as in draft-ietf-httpapi-ratelimit-headers.
+
+A client is the subject of its token, or else its address (an IPv6 client has a whole /64). Buckets are this replica's
+own: with N replicas a client may ask up to N times as often, and no request waits for a shared counter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+import meshwright
+from services.gateway.problems import ProblemResponse, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_CLIENTS = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether a request may pass, how many more may follow at once, and the seconds until one (or all) may."""
+
+    passed: bool
+    left: int
+    wait: float
+    full: float
+
+
+class Rates:
+    """`rate` requests a second for each client, `burst` at once. `clock` is monotonic."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def turn(self, client: str) -> Turn:
+        now = self._clock()
+        bucket = self._buckets.pop(client, None) or _Bucket(self.burst, now)
+        self._buckets[client] = bucket
+        if len(self._buckets) > MOST_CLIENTS:
+            # The one that asked longest ago: its bucket is the fullest there is.
+            self._buckets.popitem(last=False)
+        bucket.tokens = min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
+        bucket.at = now
+        passed = bucket.tokens >= 1
+        if passed:
+            bucket.tokens -= 1
+        wait = max(0.0, (1 - bucket.tokens) / self.rate)
+        return Turn(passed, int(bucket.tokens), wait, (self.burst - bucket.tokens) / self.rate)
+
+
+def address_of(scope: Scope, proxies: int) -> str:
+    """The client's address: the peer's, or what the outermost of our `proxies` has written down as its peer."""
+    client = scope.get("client")
+    address = client[0] if client else "unknown"
+    if proxies:
+        chain = [part.strip() for part in Headers(scope=scope).get("x-forwarded-for", "").split(",") if part.strip()]
+        if chain:
+            address = chain[-min(proxies, len(chain))]
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def client_of(scope: Scope, proxies: int) -> str:
+    """Who asks, as far as limits and keys are concerned."""
+    identity = meshwright.caller()
+    return f"subject:{identity.subject}" if identity else f"address:{address_of(scope, proxies)}"
+
+
+class RateLimit:
+    """ASGI middleware: 429 with Retry-After for clients that ask too often. `quiet`: addresses that are free."""
+
+    def __init__(self, app: ASGIApp, rates: Rates, proxies: int, quiet: Collection[str]) -> None:
+        self._app = app
+        self._rates = rates
+        self._proxies = proxies
+        self._quiet = frozenset(quiet)
+        window = math.ceil(rates.burst / rates.rate)
+        self._policy = f'"client";q={rates.burst};w={window}'
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._quiet:
+            await self._app(scope, receive, send)
+            return
+        turn = self._rates.turn(client_of(scope, self._proxies))
+        told = {
+            "RateLimit-Policy": self._policy,
+            "RateLimit": f'"client";r={turn.left};t={math.ceil(turn.full)}',
+        }
+        if not turn.passed:
+            told["Retry-After"] = str(math.ceil(turn.wait))
+            detail = f"more than {self._rates.rate:g} requests a second"
+            await ProblemResponse(problem(429, detail, scope["path"]), told)(scope, receive, send)
+            return
+
+        async def telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(told)
+            await send(message)
+
+        await self._app(scope, receive, telling)

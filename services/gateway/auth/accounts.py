@@ -1,0 +1,168 @@
+"""Signing up, in, on and out.
+
+The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
+At sign-up the user comes first, since only the user service can say whether the address is free; where the account then
+cannot be stored, the user is removed again. A gateway that dies between the two leaves a user without an account.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from services.gateway.auth import domain
+from services.gateway.auth.domain import ADMIN, Account, Tokens
+from services.gateway.auth.store import TakenError
+from services.gateway.domain import Failure, User
+from services.kit.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.gateway.auth.keyring import KeyRing
+    from services.gateway.auth.passwords import Passwords
+    from services.gateway.auth.store import AuthStore
+
+
+class NewUsers(Protocol):
+    """Where users are made. Both may raise Failure; `timeout` is in seconds."""
+
+    async def create(self, name: str, email: str, phone: str, timeout: float) -> User: ...
+    async def delete(self, user_id: str, timeout: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Issuing:
+    """What the tokens say of themselves. Times are in seconds."""
+
+    issuer: str
+    audience: str
+    access_seconds: float = 300.0
+    refresh_seconds: float = 30 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class NewAccount:
+    """What somebody signs up with. `tenant`: the name of one that is to be founded; empty: none."""
+
+    name: str
+    email: str
+    password: str
+    phone: str = ""
+    tenant: str = ""
+
+
+class Accounts:
+    """`clock`: seconds since 1970. `entropy`: random bytes."""
+
+    def __init__(
+        self,
+        store: AuthStore,
+        keys: KeyRing,
+        passwords: Passwords,
+        issuing: Issuing,
+        *,
+        clock: Callable[[], float],
+        entropy: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._keys = keys
+        self._passwords = passwords
+        self._clock = clock
+        self._entropy = entropy
+        self.issuing = issuing
+
+    def check_password(self, password: str, tenant: str = "") -> None:
+        """Raises Failure for what no sign-up may have."""
+        wrong = domain.sign_up_problems(password, tenant)
+        if wrong:
+            detail = "; ".join(f"{name} {what}" for name, what in wrong.items())
+            raise Failure("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
+
+    async def sign_up(self, users: NewUsers, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
+        """Make user and account, and the tenant where one is named: its founder is its admin. Raises Failure."""
+        self.check_password(new.password, new.tenant)
+        if new.tenant and await self._store.tenant_exists(new.tenant):
+            raise _tenant_taken()
+        hashed = await self._passwords.hash(new.password)
+        user = await users.create(new.name, new.email, new.phone, timeout)
+        roles = (ADMIN,) if new.tenant else ()
+        account = Account(user.id, domain.email_key(user.email), hashed, roles, new.tenant)
+        try:
+            await self._store.add_account(account, self._clock(), new_tenant=bool(new.tenant))
+        except (TakenError, StoreUnavailableError) as error:
+            with contextlib.suppress(Failure):
+                await users.delete(user.id, timeout)
+            if isinstance(error, TakenError):
+                raise (_tenant_taken() if new.tenant else _email_taken()) from error
+            raise
+        return user, await self.tokens(account)
+
+    async def add_member(self, user: User, password: str, tenant: str) -> None:
+        """An account for a user whom a tenant's admin has made. Raises Failure."""
+        account = Account(user.id, domain.email_key(user.email), await self._passwords.hash(password), (), tenant)
+        try:
+            await self._store.add_account(account, self._clock(), new_tenant=False)
+        except TakenError as error:
+            raise _email_taken() from error
+
+    async def sign_in(self, email: str, password: str) -> Tokens:
+        """Raises Failure; it does not tell which of the two was wrong."""
+        account = await self._store.account_of_email(domain.email_key(email))
+        verdict = await self._passwords.verify(None if account is None else account.password_hash, password)
+        if account is None or not verdict.right:
+            message = "the e-mail address or the password is wrong"
+            raise Failure("UNAUTHENTICATED", message, reason="WRONG_CREDENTIALS")
+        if verdict.rehashed is not None:
+            await self._store.set_password(account.subject, verdict.rehashed)
+        return await self.tokens(account)
+
+    async def refresh(self, token: str) -> Tokens:
+        """New tokens for a refresh token, which serves once. Raises Failure."""
+        successor, now = self._secret(), self._clock()
+        expires = now + self.issuing.refresh_seconds
+        subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
+        if subject is None:
+            message = "the refresh token is not good, or not any more: sign in again"
+            raise Failure("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
+        return await self._issue(await self.account(subject), successor)
+
+    async def sign_out(self, token: str) -> None:
+        """End the session of this refresh token; whether there was one is not told."""
+        await self._store.end_session(domain.digest(token))
+
+    async def tokens(self, account: Account) -> Tokens:
+        """The tokens of a new session."""
+        secret = self._secret()
+        expires = self._clock() + self.issuing.refresh_seconds
+        await self._store.add_refresh(domain.digest(secret), self._secret(), account.subject, expires)
+        return await self._issue(account, secret)
+
+    async def account(self, subject: str) -> Account:
+        """The account of a user, who may have none and come by way of another issuer only."""
+        found = await self._store.account_of_subject(subject)
+        return found or replace(Account(subject, "", ""), tenant=await self._store.tenant_of(subject))
+
+    async def _issue(self, account: Account, refresh_token: str) -> Tokens:
+        issuing = self.issuing
+        claims = domain.access_claims(
+            account,
+            issuer=issuing.issuer,
+            audience=issuing.audience,
+            now=self._clock(),
+            lifetime=issuing.access_seconds,
+        )
+        access = await self._keys.sign({**claims, "jti": self._secret()}, "at+jwt")
+        return Tokens(access, refresh_token, int(issuing.access_seconds), account.subject)
+
+    def _secret(self) -> str:
+        return self._entropy(32).hex()
+
+
+def _email_taken() -> Failure:
+    return Failure("ALREADY_EXISTS", "another user has this e-mail address", reason="EMAIL_TAKEN")
+
+
+def _tenant_taken() -> Failure:
+    return Failure("ALREADY_EXISTS", "there is a tenant of this name", reason="TENANT_TAKEN")

@@ -1,0 +1,140 @@
+"""Another issuer, as OpenID Connect describes it: found out by discovery, spoken to with the authorization code flow.
+
+The flow is that of RFC 9700: PKCE (RFC 7636, S256), a state that the browser must bring back, a nonce that the ID token
+must hold. The ID token is verified like any other token, its audience being our client id.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import aiohttp
+
+import meshwright
+from meshwright.errors import ServiceError
+from services.gateway.domain import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright import JwtVerifier
+
+SECONDS = 5.0
+"""How long the issuer has for an answer."""
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, TimeoutError, aiohttp.ClientError)
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An issuer at which we are registered. `name` is in the addresses of ours that have to do with it."""
+
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """What the issuer says of itself."""
+
+    authorization_endpoint: str
+    token_endpoint: str
+    verifier: JwtVerifier
+
+
+class OidcClient:
+    """`redirect_uri`: where the issuer sends browsers back to."""
+
+    def __init__(self, provider: Provider, redirect_uri: str) -> None:
+        self.provider = provider
+        self._redirect_uri = redirect_uri
+        self._discovered: Discovered | None = None
+
+    async def authorization_url(self, state: str, nonce: str, verifier: str) -> str:
+        """Where to send the browser. Raises Failure."""
+        found = await self._discover()
+        query = {
+            "response_type": "code",
+            "client_id": self.provider.client_id,
+            "redirect_uri": self._redirect_uri,
+            "scope": "openid email profile",
+            "state": state,
+            "nonce": nonce,
+            "code_challenge": challenge(verifier),
+            "code_challenge_method": "S256",
+        }
+        glue = "&" if "?" in found.authorization_endpoint else "?"
+        return f"{found.authorization_endpoint}{glue}{urlencode(query)}"
+
+    async def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
+        """The verified claims of the ID token that the code stands for. Raises Failure."""
+        found = await self._discover()
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self._redirect_uri,
+            "client_id": self.provider.client_id,
+            "code_verifier": verifier,
+        }
+        if self.provider.client_secret:
+            form["client_secret"] = self.provider.client_secret
+        answer = await self._ask("POST", found.token_endpoint, form)
+        try:
+            identity = await found.verifier.verify(str(answer["id_token"]))
+        except (ServiceError, KeyError) as error:
+            raise _refused(f"{self.provider.name} gave no ID token that is good") from error
+        if identity.claims.get("nonce") != nonce:
+            raise _refused("the ID token is of another login")
+        return identity.claims
+
+    async def _discover(self) -> Discovered:
+        if self._discovered is None:
+            provider = self.provider
+            document = await self._ask("GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration", None)
+            try:
+                if document["issuer"] != provider.issuer:
+                    raise _unavailable(provider)
+                verifier = meshwright.JwtVerifier(
+                    str(document["jwks_uri"]), issuer=provider.issuer, audience=provider.client_id
+                )
+                self._discovered = Discovered(
+                    str(document["authorization_endpoint"]), str(document["token_endpoint"]), verifier
+                )
+            except _UNREADABLE as error:
+                raise _unavailable(provider) from error
+        return self._discovered
+
+    async def _ask(self, method: str, url: str, form: Mapping[str, str] | None) -> dict[str, Any]:
+        try:
+            timeout = aiohttp.ClientTimeout(total=SECONDS)
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.request(method, url, data=form, allow_redirects=False) as response,
+            ):
+                document = await response.json(content_type=None)
+                if response.status == 400 and form is not None:  # noqa: PLR2004
+                    raise _refused(f"{self.provider.name} does not accept the code")
+                response.raise_for_status()
+        except _UNREADABLE as error:
+            raise _unavailable(self.provider) from error
+        if not isinstance(document, dict):
+            raise _unavailable(self.provider)
+        return document
+
+
+def challenge(verifier: str) -> str:
+    """RFC 7636, 4.2."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _refused(message: str) -> Failure:
+    return Failure("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")
+
+
+def _unavailable(provider: Provider) -> Failure:
+    return Failure("UNAVAILABLE", f"{provider.name} cannot be reached now", reason="PROVIDER_UNAVAILABLE")

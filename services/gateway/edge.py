@@ -1,0 +1,94 @@
+"""What the edge is made of, besides the services behind it: who asks, which versions there are, what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import meshwright
+from services.gateway.callers import tenant_of
+from services.gateway.tenancy import TenantUsers
+from services.kit.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from services.gateway.app import Users
+    from services.gateway.armour.idempotency import IdempotencyStore
+    from services.gateway.armour.rates import Rates
+    from services.gateway.auth.accounts import Accounts
+    from services.gateway.auth.keyring import KeyRing
+    from services.gateway.auth.social import SocialLogins
+    from services.gateway.auth.store import AuthStore
+    from services.gateway.callers import Callers
+    from services.gateway.shop import Shop
+    from services.gateway.tenancy import Tenancy
+    from services.gateway.versions import Matrix
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may cost. `body` is in bytes, times in seconds; `proxies`: how many of ours are before us."""
+
+    body: int = 65536
+    body_seconds: float = 10.0
+    batch: int = 50
+    proxies: int = 0
+    origins: tuple[str, ...] = ()
+    https: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """The gateway as the issuer of its own tokens."""
+
+    accounts: Accounts
+    keys: KeyRing
+    social: Mapping[str, SocialLogins]
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`issuer` is None where tokens are another's; `rates` where nobody is limited."""
+
+    matrix: Matrix
+    callers: Callers
+    store: AuthStore
+    tenancy: Tenancy
+    idempotency: IdempotencyStore
+    issuer: Issuer | None = None
+    shop: Shop | None = None
+    rates: Rates | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def users(self, users: Users) -> TenantUsers:
+        """The users whom the caller of now may know of."""
+        return TenantUsers(users, self.tenancy, tenant_of(meshwright.caller()))
+
+
+@contextlib.asynccontextmanager
+async def sweeping(edge: Edge, clock: Callable[[], float], interval: float = SWEEP_SECONDS) -> AsyncIterator[None]:
+    """Remove what has expired, now and then, for as long as the context lasts."""
+
+    async def sweep() -> None:
+        while True:
+            with contextlib.suppress(StoreUnavailableError):
+                await edge.store.sweep(clock())
+                await edge.idempotency.sweep(clock())
+            await asyncio.sleep(interval)
+
+    task = asyncio.create_task(sweep(), name="sweeping the gateway's database")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,74 @@
+"""How long the head of a request may take: uvicorn waits for it for ever, which a slow-loris attack lives on.
+
+A connection that trickles a header every few seconds costs its owner nothing, and us a file descriptor and a buffer.
+uvicorn's protocol is told when bytes arrive and when a request has been read; in between, and from when a connection is
+made, a timer runs here. Its end is 408, in words, and the end of the connection. The time for bodies is `BodyLimit`'s.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from services.gateway.domain import Problem, title
+from services.gateway.problems import MEDIA_TYPE
+
+if TYPE_CHECKING:
+    import asyncio
+
+HEADER_SECONDS = 10.0
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with `header_seconds` for the head of each request."""
+
+    header_seconds = HEADER_SECONDS
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_protocol() is self and self.conn.their_state is h11.IDLE:
+            self._await_head()
+        else:
+            self._stop_waiting()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Between requests uvicorn's own keep-alive timer runs, unless a part of the next head is here already.
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._await_head()
+
+    def _await_head(self) -> None:
+        if self._head_timer is None and not self.transport.is_closing():
+            self._head_timer = self.loop.call_later(self.header_seconds, self._too_late)
+
+    def _stop_waiting(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_late(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        detail = f"the head of the request did not come within {self.header_seconds:g} seconds"
+        body = json.dumps(Problem(title(408), 408, detail, "").document()).encode()
+        headers = f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        self.transport.write(f"HTTP/1.1 408 {title(408)}\r\n{headers}".encode() + body)
+        self.transport.close()
+
+
+def patient(seconds: float) -> type[PatientProtocol]:
+    """The protocol with that many seconds."""
+    return type("PatientProtocol", (PatientProtocol,), {"header_seconds": seconds})

@@ -1,0 +1,139 @@
+"""JSON-RPC's methods, and POST /rpc. They do what version 1 of the REST API does, and are as open."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.encoders import jsonable_encoder
+from pydantic import Field
+
+from services.gateway import app, domain
+from services.gateway.bodies import Body, NewUser, Operands, Text
+from services.gateway.jsonrpc import Dispatcher, Method
+from services.gateway.problems import ProblemResponse, problem
+from services.gateway.routes import MAX_PAGE, Calculator, TheEdge, Users, Within, problems
+from services.kit.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from services.gateway.app import Calculator as CalculatorPort
+    from services.gateway.tenancy import TenantUsers
+
+log = logging.getLogger(__name__)
+
+
+class UserIdParams(Body):
+    """One user."""
+
+    id: Text
+
+
+class ListParams(Body):
+    """A page."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 50
+    after: Text = ""
+
+
+class UpdateParams(Body):
+    """What to change of whom."""
+
+    id: Text
+    name: Text = ""
+    email: Text = ""
+    phone: Text = ""
+    active: bool = True
+
+
+def methods(users: TenantUsers, calculator: CalculatorPort, within: float) -> Mapping[str, Method]:
+    """The methods, for one request: whose users they are, and how long it may take, is the request's."""
+
+    async def create(params: NewUser) -> Any:
+        return await users.create(params.name, params.email, params.phone, within)
+
+    async def update(params: UpdateParams) -> Any:
+        given = params.model_dump(include=params.model_fields_set - {"id"})
+        return await app.update(users, params.id, domain.Changes(**given), None, within)
+
+    async def delete(params: UserIdParams) -> Any:
+        await users.delete(params.id, within)
+
+    async def add(params: Operands) -> Any:
+        return await calculator.add(params.a, params.b, within)
+
+    async def multiply(params: Operands) -> Any:
+        return await calculator.multiply(params.a, params.b, within)
+
+    def by_id(call: Callable[[str, float], Awaitable[Any]]) -> Method:
+        return _method(UserIdParams, lambda params: call(params.id, within))
+
+    return {
+        "createUser": _method(NewUser, create),
+        "getUser": by_id(users.get),
+        "listUsers": _method(ListParams, lambda params: app.page_of(users, params.limit, params.after, within)),
+        "updateUser": _method(UpdateParams, update),
+        "deleteUser": _method(UserIdParams, delete),
+        "validateUser": by_id(users.validate),
+        "getUserSummary": by_id(users.summary),
+        "add": _method(Operands, add),
+        "multiply": _method(Operands, multiply),
+    }
+
+
+def _method(params: type[Body], call: Callable[[Any], Awaitable[Any]]) -> Method:
+    async def encoded(given: Any) -> Any:
+        try:
+            return jsonable_encoder(await call(given))
+        except StoreUnavailableError as error:
+            raise domain.Failure("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE") from error
+
+    return Method(params, encoded)
+
+
+def _bug(name: str, error: Exception) -> None:
+    log.error("a bug ended the method %s", name, exc_info=error)
+
+
+router = APIRouter(tags=["JSON-RPC"])
+
+_EXAMPLE = {"jsonrpc": "2.0", "method": "add", "params": {"a": 1, "b": 2}, "id": 1}
+_REQUEST = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"type": ["object", "array"], "examples": [_EXAMPLE]}}},
+    }
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "An answer for each request that has an id"},
+    204: {"description": "Nothing but notifications"},
+}
+
+
+@router.post("/rpc", response_model=None, openapi_extra=_REQUEST, responses=_ANSWERS | problems(415))
+async def json_rpc(
+    *,
+    request: Request,
+    users: Users,
+    calculator: Calculator,
+    edge: TheEdge,
+    within: Within,
+    content_type: Annotated[str, Header(include_in_schema=False)] = "",
+) -> Response:
+    """JSON-RPC 2.0: createUser, getUser, listUsers, updateUser, deleteUser, validateUser, getUserSummary, add,
+    multiply.
+
+    By name or by position, alone or in batches. Errors are JSON-RPC's own, with the HTTP status 200.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        detail = "send the body as JSON, with Content-Type: application/json"
+        return ProblemResponse(problem(415, detail, request.url.path))
+    edge.callers.check("POST", 1)
+    dispatcher = Dispatcher(methods(users, calculator, within), edge.limits.batch, _bug)
+    answer = await dispatcher.answer(await request.body())
+    if answer is None:
+        return Response(status_code=204)
+    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")

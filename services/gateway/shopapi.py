@@ -1,0 +1,163 @@
+"""Orders, stock, the account and search over REST, in the current version. What is somebody's needs a token."""
+
+from __future__ import annotations
+
+import uuid
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from pydantic import Field
+
+import meshwright
+from services.gateway.bodies import Body, Text
+from services.gateway.callers import required
+from services.gateway.domain import Failure
+from services.gateway.routes import MAX_PAGE, TheEdge, UserId, Users, Within, backends, edge_of, problems
+from services.gateway.shop import Balance, Booking, Found, Happening, Item, Order, Shop, Stock
+
+MAX_ITEMS = 100
+MAX_CENTS = 100_000_000
+BASE = "/api/v3"
+
+
+class OrderItem(Body):
+    """How much of what."""
+
+    sku: Text = Field(min_length=1, max_length=64, examples=["tea"])
+    quantity: int = Field(ge=1, le=10_000, examples=[2])
+
+
+class NewOrder(Body):
+    """An order to be."""
+
+    items: list[OrderItem] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
+class Deposit(Body):
+    """Money, in cents."""
+
+    amount_cents: int = Field(ge=1, le=MAX_CENTS, examples=[5000])
+
+
+def _shop(request: Request) -> Shop:
+    shop = edge_of(request).shop
+    if shop is None:
+        raise Failure("UNIMPLEMENTED", "this gateway has no shop behind it", reason="NO_SHOP")
+    return shop
+
+
+def _me() -> str:
+    return required().subject
+
+
+def _key(
+    me: Annotated[str, Depends(_me)],
+    key: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", description="asking again with the same key does it once", max_length=255),
+    ] = None,
+) -> str:
+    """What the services behind are given: keys are each client's own, and made up where there is none."""
+    return f"{me}/{key or uuid.uuid4()}"
+
+
+def _may_read(request: Request) -> None:
+    edge_of(request).callers.check("GET", 3)
+
+
+TheShop = Annotated[Shop, Depends(_shop)]
+Me = Annotated[str, Depends(_me)]
+Key = Annotated[str, Depends(_key)]
+OrderId = Annotated[str, Path(description="the id of an order")]
+Most = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
+
+router = APIRouter(prefix=BASE)
+
+
+@router.post("/orders", status_code=HTTPStatus.CREATED, tags=["orders"], responses=problems(400, 401, 409, 422, 503))
+async def place_order(*, body: NewOrder, me: Me, key: Key, response: Response, shop: TheShop, within: Within) -> Order:
+    """Place an order. It is stored when this answers; its saga runs on, and `Location` tells how far it is."""
+    items = [Item(item.sku, item.quantity) for item in body.items]
+    order = await shop.place(me, key, items, within)
+    response.headers["Location"] = f"{BASE}/orders/{order.id}"
+    return order
+
+
+@router.get("/orders", tags=["orders"], responses=problems(400, 401, 422, 503))
+async def list_orders(me: Me, shop: TheShop, within: Within, limit: Most = 50, before: str = "") -> list[Order]:
+    """One's own orders, newest first."""
+    return await shop.orders(me, limit, before, within)
+
+
+@router.get("/orders/{order_id}", tags=["orders"], responses=problems(401, 404, 503))
+async def get_order(order_id: OrderId, me: Me, shop: TheShop, response: Response, within: Within) -> Order:
+    """One of one's own orders, with the steps of its saga."""
+    order = await shop.order(me, order_id, within)
+    response.headers["ETag"] = f'"{order.version}"'
+    return order
+
+
+@router.get("/orders/{order_id}/history", tags=["orders"], responses=problems(401, 404, 503))
+async def order_history(order_id: OrderId, me: Me, shop: TheShop, within: Within) -> list[Happening]:
+    """What happened to one of one's own orders."""
+    return await shop.history(me, order_id, within)
+
+
+@router.get("/stock", tags=["stock"], responses=problems(503), dependencies=[Depends(_may_read)])
+async def list_stock(shop: TheShop, within: Within) -> list[Stock]:
+    """What there is to buy."""
+    return await shop.stock(within)
+
+
+@router.get("/stock/{sku}", tags=["stock"], responses=problems(404, 503), dependencies=[Depends(_may_read)])
+async def get_stock(sku: str, shop: TheShop, within: Within) -> Stock:
+    """How much there is of something."""
+    return await shop.one_stock(sku, within)
+
+
+@router.get("/account", tags=["account"], responses=problems(401, 503))
+async def get_account(me: Me, shop: TheShop, within: Within) -> Balance:
+    """One's own money. Who never had any has none."""
+    try:
+        return await shop.balance(me, within)
+    except Failure as failure:
+        if failure.code == "NOT_FOUND":
+            return Balance(me, 0)
+        raise
+
+
+@router.post("/account/deposits", tags=["account"], status_code=201, responses=problems(400, 401, 409, 422, 503))
+async def deposit(body: Deposit, me: Me, key: Key, shop: TheShop, within: Within) -> Balance:
+    """Put money onto one's account: the demo asks for none in return."""
+    return await shop.deposit(me, key, body.amount_cents, within)
+
+
+@router.get("/account/bookings", tags=["account"], responses=problems(401, 422, 503))
+async def list_bookings(me: Me, shop: TheShop, within: Within, limit: Most = 50) -> list[Booking]:
+    """What was booked on one's account, newest first."""
+    return await shop.bookings(me, limit, within)
+
+
+@router.get("/search", tags=["search"], responses=problems(400, 422, 503), dependencies=[Depends(_may_read)])
+async def search_users(
+    *,
+    shop: TheShop,
+    edge: TheEdge,
+    request: Request,
+    within: Within,
+    q: Annotated[str, Query(min_length=1, max_length=200, description="words of names and addresses")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> list[Found]:
+    """Users by words, best first; of the caller's tenant, or of none."""
+    found = await shop.search(q, limit, within)
+    visible = await edge.users(backends(request).users).visible([item.id for item in found])
+    return [item for item in found if item.id in visible]
+
+
+@router.get("/views/{user_id}", tags=["search"], responses=problems(404, 503), dependencies=[Depends(_may_read)])
+async def get_view(user_id: UserId, shop: TheShop, users: Users, within: Within) -> Found:
+    """A user as the read side shows it; the balance is for that user's own eyes."""
+    await users.admit(user_id)
+    caller = meshwright.caller()
+    return await shop.view(user_id, within, own=caller is not None and caller.subject == user_id)

@@ -1,0 +1,172 @@
+"""Whose users a caller sees: those of its own tenant and no others, or those of no tenant.
+
+The user service knows nothing of tenants. The gateway keeps which user belongs to which tenant, and puts `TenantUsers`
+between itself and the user service for every version and every protocol: a user of another tenant is not found, as if
+there were none, so that not even the existence of its id is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, TypeAlias
+
+import sqlalchemy as sa
+
+from services.gateway.domain import Failure
+from services.gateway.tables import tenant_members
+from services.kit.database import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from services.gateway.app import Users
+    from services.gateway.domain import Changes, Summary, User, Validation
+
+AT_ONCE = 16
+"""Users of a tenant that are asked for at the same time."""
+NOBODY = "00000000-0000-0000-0000-000000000000"
+UNKNOWN = "there is no such user"
+
+
+class Tenancy:
+    """Which user belongs to which tenant. Every method may raise StoreUnavailableError."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reading = engine
+        self._writing = engine.execution_options(writes=True)
+
+    async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
+        """The tenant of each of these users who has one."""
+        query = sa.select(tenant_members).where(tenant_members.c.user_id.in_(list(user_ids)))
+        with translated():
+            async with self._reading.connect() as connection:
+                return {row.user_id: row.tenant for row in await connection.execute(query)}
+
+    async def members(self, tenant: str, after: str, limit: int) -> list[str]:
+        """Ids of users, in the order of their creation."""
+        query = (
+            sa.select(tenant_members.c.user_id)
+            .where(tenant_members.c.tenant == tenant, tenant_members.c.user_id > after)
+            .order_by(tenant_members.c.user_id)
+            .limit(limit)
+        )
+        with translated():
+            async with self._reading.connect() as connection:
+                return list(await connection.scalars(query))
+
+    async def add(self, user_id: str, tenant: str) -> None:
+        statement = sa.insert(tenant_members).values(user_id=user_id, tenant=tenant)
+        with translated():
+            async with self._writing.begin() as connection:
+                await connection.execute(statement)
+
+
+Listed: TypeAlias = "list[User]"
+
+
+class TenantUsers:
+    """The users of one tenant; of none where `tenant` is empty. It is itself what it wraps: `app.Users`."""
+
+    def __init__(self, users: Users, tenancy: Tenancy, tenant: str) -> None:
+        self._users = users
+        self._tenancy = tenancy
+        self._tenant = tenant
+
+    async def create(self, name: str, email: str, phone: str, timeout: float) -> User:
+        user = await self._users.create(name, email, phone, timeout)
+        if self._tenant:
+            try:
+                await self._tenancy.add(user.id, self._tenant)
+            except Exception:
+                # Never leave it to be seen by everybody.
+                await self._users.delete(user.id, timeout)
+                raise
+        return user
+
+    async def get(self, user_id: str, timeout: float) -> User:
+        await self.admit(user_id)
+        return await self._users.get(user_id, timeout)
+
+    async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
+        await self.admit(user_id)
+        return await self._users.update(user_id, changes, seen, timeout)
+
+    async def set_avatar(self, user_id: str, avatar: str, timeout: float) -> None:
+        await self.admit(user_id)
+        await self._users.set_avatar(user_id, avatar, timeout)
+
+    async def delete(self, user_id: str, timeout: float) -> None:
+        await self.admit(user_id)
+        await self._users.delete(user_id, timeout)
+
+    async def list(self, limit: int, after: str, timeout: float) -> Listed:
+        return await (self._members if self._tenant else self._free)(limit, after, timeout)
+
+    async def validate(self, user_id: str, timeout: float) -> Validation:
+        if await self._hidden(user_id):
+            # An unknown user is an answer here: the user service gives it for an id that nobody has.
+            return await self._users.validate(NOBODY, timeout)
+        return await self._users.validate(user_id, timeout)
+
+    async def summary(self, user_id: str, timeout: float) -> Summary:
+        await self.admit(user_id)
+        return await self._users.summary(user_id, timeout)
+
+    async def visible(self, user_ids: Sequence[str]) -> set[str]:
+        """Those of these ids, which are in canonical form, that the caller may know of."""
+        tenants = await self._tenancy.tenants_of(user_ids)
+        return {item for item in user_ids if tenants.get(item, "") == self._tenant}
+
+    async def _hidden(self, user_id: str) -> bool:
+        known = canonical(user_id)
+        if known is None:
+            # Nobody has it; the user service says so in its own words.
+            return self._tenant != ""
+        return not await self.visible([known])
+
+    async def admit(self, user_id: str) -> None:
+        """Raises Failure for a user of whom the caller must not know."""
+        if await self._hidden(user_id):
+            raise Failure("NOT_FOUND", UNKNOWN, reason="USER_NOT_FOUND")
+
+    async def _members(self, limit: int, after: str, timeout: float) -> Listed:
+        place = canonical(after) if after else ""
+        if place is None:
+            raise Failure(
+                "INVALID_ARGUMENT", "after must be the id of a user", fields={"after": "must be the id of a user"}
+            )
+        ids = await self._tenancy.members(self._tenant, place, limit)
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def one(user_id: str) -> User | None:
+            async with turns:
+                try:
+                    return await self._users.get(user_id, timeout)
+                except Failure as failure:
+                    if failure.code == "NOT_FOUND":
+                        return None
+                    raise
+
+        return [user for user in await asyncio.gather(*map(one, ids)) if user is not None]
+
+    async def _free(self, limit: int, after: str, timeout: float) -> Listed:
+        found: Listed = []
+        while True:
+            page = await self._users.list(limit, after, timeout)
+            seen = await self.visible([user.id for user in page])
+            found += [user for user in page if user.id in seen]
+            if len(page) < limit or len(found) >= limit:
+                return found[:limit]
+            after = page[-1].id
+
+
+def canonical(user_id: str) -> str | None:
+    """The id in the form in which it is stored, whatever lenient spelling it came in; None for what is no id."""
+    try:
+        return str(uuid.UUID(user_id))
+    except ValueError:
+        return None

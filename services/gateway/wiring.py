@@ -1,0 +1,163 @@
+"""The edge from its configuration: what `__main__` and tests build in the same way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from meshwright import JwtVerifier
+from meshwright.auth.keys import ReadKeys
+from meshwright.config import AuthConfig, setting
+from meshwright.errors import BadInputError, Problem
+from services.gateway.armour.idempotency import IdempotencyStore
+from services.gateway.armour.rates import Rates
+from services.gateway.auth.accounts import Accounts, Issuing
+from services.gateway.auth.domain import Rotation
+from services.gateway.auth.keyring import KeyRing
+from services.gateway.auth.oidc import OidcClient, Provider
+from services.gateway.auth.passwords import Passwords
+from services.gateway.auth.social import SocialLogins
+from services.gateway.auth.store import AuthStore
+from services.gateway.callers import Callers, Mode
+from services.gateway.edge import Edge, Issuer, Limits
+from services.gateway.tenancy import Tenancy
+from services.gateway.versions import VERSIONS, Matrix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from services.gateway.shop import Shop
+
+KEYS_READ_AGAIN = 30.0
+"""Seconds: how old the gateway's view of its own keys may be when it verifies."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeConfig:
+    """What the public meets."""
+
+    public_url: str = setting("GATEWAY_PUBLIC_URL", "http://localhost:8080", help="where clients reach the gateway")
+    mode: Mode = setting("GATEWAY_AUTH", Mode.WRITES, help="from v2 on a token is needed for: open, writes, all")
+    access_seconds: float = setting("GATEWAY_ACCESS_SECONDS", 300.0, help="seconds that an access token is good")
+    refresh_seconds: float = setting("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
+    key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
+    key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
+    social_name: str = setting("GATEWAY_SOCIAL_NAME", "oidc", help="in the addresses of logins at the issuer below")
+    social_issuer: str = setting("GATEWAY_SOCIAL_ISSUER", "", help="an OpenID Connect issuer to sign in at")
+    social_client_id: str = setting("GATEWAY_SOCIAL_CLIENT_ID", "")
+    social_client_secret: str = setting("GATEWAY_SOCIAL_CLIENT_SECRET", "")
+    sunsets: tuple[str, ...] = setting("GATEWAY_SUNSETS", (), help="moves days, as in v1=2028-01-01,v2=2029-01-01")
+    rate: float = setting("GATEWAY_RATE", 200.0, help="requests a second for each client; 0: no limit")
+    burst: int = setting("GATEWAY_BURST", 400, help="requests at once for each client")
+    proxies: int = setting("GATEWAY_PROXIES", 0, help="proxies before the gateway that write X-Forwarded-For")
+    origins: tuple[str, ...] = setting("GATEWAY_CORS_ORIGINS", (), help="comma-separated origins of other sites' pages")
+    max_body: int = setting("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
+    body_seconds: float = setting("GATEWAY_BODY_SECONDS", 10.0, help="seconds that a request's body may take to come")
+    header_seconds: float = setting("GATEWAY_HEADER_SECONDS", 10.0, help="the same for its head")
+    max_batch: int = setting("GATEWAY_MAX_BATCH", 50, help="requests in a batch of JSON-RPC")
+    tokens: AuthConfig = field(default_factory=AuthConfig)
+
+    def __post_init__(self) -> None:
+        above = {
+            "GATEWAY_ACCESS_SECONDS": self.access_seconds,
+            "GATEWAY_REFRESH_SECONDS": self.refresh_seconds,
+            "GATEWAY_KEY_SECONDS": self.key_seconds,
+            "GATEWAY_BURST": self.burst,
+            "GATEWAY_MAX_BODY": self.max_body,
+            "GATEWAY_BODY_SECONDS": self.body_seconds,
+            "GATEWAY_HEADER_SECONDS": self.header_seconds,
+            "GATEWAY_MAX_BATCH": self.max_batch,
+        }
+        problems = [Problem(name, "must be above 0") for name, value in above.items() if not 0 < value < float("inf")]
+        problems += [
+            Problem("GATEWAY_CORS_ORIGINS", "must list origins, not *") for item in self.origins if item == "*"
+        ]
+        if self.social_issuer and not self.social_client_id:
+            problems.append(Problem("GATEWAY_SOCIAL_CLIENT_ID", "is required where GATEWAY_SOCIAL_ISSUER is set"))
+        if problems:
+            raise BadInputError("the environment", problems)
+
+    @property
+    def own_issuer(self) -> bool:
+        """Whether tokens are the gateway's own: unless MESHWRIGHT_AUTH_ISSUER names another issuer."""
+        return self.tokens.issuer in {"", self.public_url}
+
+
+def make_edge(
+    config: EdgeConfig,
+    engine: AsyncEngine,
+    *,
+    clock: Callable[[], float],
+    monotonic: Callable[[], float],
+    entropy: Callable[[int], bytes],
+    shop: Shop | None = None,
+) -> Edge:
+    """`engine`: of a database that `tables.prepare` has made ready. `clock`: seconds since 1970."""
+    store = AuthStore(engine)
+    issuer = _issuer(config, store, clock, entropy) if config.own_issuer else None
+    return Edge(
+        matrix=Matrix(now=lambda: datetime.fromtimestamp(clock(), UTC), sunsets=parse_sunsets(config.sunsets)),
+        callers=Callers(_verifier(config, issuer, clock), config.mode),
+        store=store,
+        tenancy=Tenancy(engine),
+        idempotency=IdempotencyStore(engine),
+        issuer=issuer,
+        shop=shop,
+        rates=Rates(config.rate, config.burst, monotonic) if config.rate > 0 else None,
+        limits=Limits(
+            body=config.max_body,
+            body_seconds=config.body_seconds,
+            batch=config.max_batch,
+            proxies=config.proxies,
+            origins=config.origins,
+            https=config.public_url.startswith("https://"),
+        ),
+    )
+
+
+def _issuer(
+    config: EdgeConfig, store: AuthStore, clock: Callable[[], float], entropy: Callable[[int], bytes]
+) -> Issuer:
+    # A key is announced well before it signs, and stays for as long as what it has signed.
+    announce = min(600.0, config.key_seconds / 4)
+    rotation = Rotation(config.key_seconds, announce, config.access_seconds + announce)
+    keys = KeyRing(store, rotation, clock=clock, entropy=entropy, passphrase=config.key_passphrase)
+    issuing = Issuing(config.public_url, config.tokens.audience[0], config.access_seconds, config.refresh_seconds)
+    accounts = Accounts(store, keys, Passwords(), issuing, clock=clock, entropy=entropy)
+    social = {}
+    if config.social_issuer:
+        provider = Provider(
+            config.social_name, config.social_issuer, config.social_client_id, config.social_client_secret
+        )
+        client = OidcClient(provider, f"{config.public_url}/auth/social/{provider.name}/callback")
+        social[provider.name] = SocialLogins(client, store, accounts, clock=clock, entropy=entropy)
+    return Issuer(accounts, keys, social, config.public_url)
+
+
+def _verifier(config: EdgeConfig, issuer: Issuer | None, clock: Callable[[], float]) -> JwtVerifier:
+    tokens = config.tokens
+    if issuer is None:
+        return JwtVerifier(tokens.jwks, issuer=tokens.issuer, audience=tokens.audience, clock=clock)
+    keys = ReadKeys(issuer.keys.jwks, "the gateway's own database", max_age=KEYS_READ_AGAIN, min_interval=1.0)
+    return JwtVerifier(keys, issuer=config.public_url, audience=tokens.audience, clock=clock)
+
+
+def parse_sunsets(items: tuple[str, ...]) -> dict[str, datetime]:
+    """`v1=2028-01-01` as a day; raises BadInputError."""
+    known = {version.name for version in VERSIONS}
+    found = {}
+    for item in items:
+        name, _, day = item.partition("=")
+        try:
+            moment = datetime.fromisoformat(day).replace(tzinfo=UTC)
+        except ValueError:
+            moment = None
+        if name not in known or moment is None:
+            raise BadInputError(
+                "the environment", [Problem("GATEWAY_SUNSETS", f"is not of the form v1=2028-01-01: {item}")]
+            )
+        found[name] = moment
+    return found

@@ -1,0 +1,63 @@
+"""The gateway as a public edge, before real services, on either kind of database."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.demo import Demo, demo
+from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+class Clock:
+    """Now, and as much later as a test wants."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests; each gets a database of its own."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    with cluster(programs) as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: once SQLite's, once PostgreSQL's."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/gateway.db"
+    made: Cluster = request.getfixturevalue("postgres")
+    return made.new_database()
+
+
+@pytest.fixture
+async def served(tmp_path: Path, clock: Clock) -> AsyncIterator[Demo]:
+    """A gateway on SQLite."""
+    async with demo(tmp_path, clock=clock) as running:
+        yield running
+
+
+@pytest.fixture
+async def stored(tmp_path: Path, clock: Clock, database: str) -> AsyncIterator[Demo]:
+    """A gateway on either database: for what is kept."""
+    async with demo(tmp_path, clock=clock, database=database) as running:
+        yield running

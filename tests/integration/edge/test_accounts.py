@@ -1,0 +1,192 @@
+"""Signing up, in, on and out; keys and their rotation; several replicas on one database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+
+import meshwright
+from meshwright import JwtVerifier
+from meshwright.testing import Issuer
+from services.gateway.auth.domain import Rotation
+from services.gateway.auth.keyring import KeyRing
+from services.gateway.auth.store import AuthStore
+from services.gateway.tables import prepare
+from services.kit.database import open_database
+from support.demo import demo
+from support.people import PASSWORD, address, reason, sign_up
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.demo import Demo
+
+
+async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo):
+    ada = await sign_up(stored)
+    found = await stored.http.get(f"/api/v3/users/{ada.subject}")
+    assert (found.status_code, found.json()["email"]) == (200, ada.email)
+    jwks = (await stored.http.get("/.well-known/jwks.json")).json()
+    verifier = JwtVerifier(jwks, issuer="http://localhost:8080", audience="meshwright")
+    assert (await verifier.verify(ada.tokens["access_token"])).subject == ada.subject
+    assert ada.tokens["expires_in"] == 300
+    assert "d" not in jwks["keys"][0]
+
+
+async def test_the_token_opens_other_services_that_trust_the_gateway(served: Demo):
+    ada = await sign_up(served)
+    config = meshwright.AuthConfig("http://localhost:8080", f"http://{served.address}/.well-known/jwks.json")
+    auth = meshwright.Auth.configured(config)
+    assert auth is not None
+    assert (await auth.verifier.verify(ada.tokens["access_token"])).subject == ada.subject
+
+
+async def test_discovery_names_the_keys(served: Demo):
+    document = (await served.http.get("/.well-known/openid-configuration")).json()
+    assert document["issuer"] == "http://localhost:8080"
+    assert document["jwks_uri"] == "http://localhost:8080/.well-known/jwks.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"password": "short"}, (400, "INVALID_SIGN_UP")),
+        ({"tenant": "No Such Name"}, (400, "INVALID_SIGN_UP")),
+        ({"email": "ada"}, (400, "INVALID_USER")),
+    ],
+)
+async def test_a_sign_up_that_is_wrong_makes_nothing(served: Demo, changes, refused):
+    body = {"name": "Ada", "email": address(), "password": PASSWORD} | changes
+    assert reason(await served.http.post("/auth/sign-up", json=body)) == refused
+    assert (await served.http.get("/api/v1/users")).json()["users"] == []
+
+
+async def test_one_address_signs_up_once(stored: Demo):
+    ada = await sign_up(stored)
+    body = {"name": "Eve", "email": ada.email.upper(), "password": PASSWORD}
+    assert reason(await stored.http.post("/auth/sign-up", json=body)) == (409, "EMAIL_TAKEN")
+
+
+async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):
+    ada = await sign_up(stored)
+    good = await stored.http.post("/auth/sign-in", json={"email": ada.email.upper(), "password": PASSWORD})
+    assert (good.status_code, good.json()["subject"]) == (200, ada.subject)
+    assert good.headers["cache-control"] == "no-store"
+    answers = []
+    for email, password in ((ada.email, "wrong password"), (address(), PASSWORD)):
+        bad = await stored.http.post("/auth/sign-in", json={"email": email, "password": password})
+        answers.append({**bad.json(), "trace_id": ""})
+        assert reason(bad) == (401, "WRONG_CREDENTIALS")
+    assert answers[0] == answers[1]
+
+
+async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(stored: Demo):
+    first = (await sign_up(stored)).tokens["refresh_token"]
+
+    async def refresh(token: str):
+        return await stored.http.post("/auth/refresh", json={"refresh_token": token})
+
+    second = (await refresh(first)).json()["refresh_token"]
+    third = (await refresh(second)).json()["refresh_token"]
+    assert reason(await refresh(first)) == (401, "REFRESH_TOKEN_INVALID")
+    assert reason(await refresh(third)) == (401, "REFRESH_TOKEN_INVALID")
+
+
+async def test_of_two_refreshes_at_once_one_wins(stored: Demo):
+    token = (await sign_up(stored)).tokens["refresh_token"]
+    body = {"refresh_token": token}
+    answers = await asyncio.gather(*(stored.http.post("/auth/refresh", json=body) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
+
+
+async def test_who_signs_out_cannot_go_on(stored: Demo):
+    token = (await sign_up(stored)).tokens["refresh_token"]
+    assert (await stored.http.post("/auth/sign-out", json={"refresh_token": token})).status_code == 204
+    assert reason(await stored.http.post("/auth/refresh", json={"refresh_token": token}))[0] == 401
+
+
+async def test_a_session_that_rests_too_long_ends(served: Demo, clock):
+    token = (await sign_up(served)).tokens["refresh_token"]
+    clock.ahead = 31 * 86400.0
+    assert reason(await served.http.post("/auth/refresh", json={"refresh_token": token}))[0] == 401
+    await served.edge.store.sweep(clock())
+
+
+def everything_in(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.glob("gateway.db*"))
+
+
+async def test_no_secret_is_readable_in_the_database(tmp_path: Path):
+    async with demo(tmp_path, settings={"GATEWAY_KEY_PASSPHRASE": "of the keys"}) as running:
+        ada = await sign_up(running)
+        content = everything_in(tmp_path)
+        assert ada.subject.encode() in content
+        for secret in (PASSWORD, ada.tokens["refresh_token"], "BEGIN PRIVATE KEY", "BEGIN EC PRIVATE KEY"):
+            assert secret.encode() not in content
+
+
+async def test_keys_rotate_and_tokens_of_the_old_one_stay_good(database: str):
+    engine = open_database("X", database)
+    await prepare(engine)
+    now = [1_800_000_000.0]
+    rotation = Rotation(lifetime=1000.0, announce=100.0, keep=50.0)
+    replicas = [
+        KeyRing(AuthStore(engine), rotation, clock=lambda: now[0], entropy=os.urandom, passphrase="x") for _ in range(2)
+    ]
+
+    async def signer(ring: KeyRing) -> str:
+        return jwt.get_unverified_header(await ring.sign({"sub": "ada"}, "JWT"))["kid"]
+
+    async def known(ring: KeyRing) -> list[str]:
+        return [key["kid"] for key in (await ring.jwks())["keys"]]
+
+    try:
+        first = await asyncio.gather(*map(signer, replicas))
+        assert first[0] == first[1]
+        now[0] += 950
+        old, new = await known(replicas[0])
+        assert await signer(replicas[0]) == old == first[0]
+        now[0] += 100
+        assert [await signer(ring) for ring in replicas] == [new, new]
+        assert await known(replicas[1]) == [old, new]
+        now[0] += 51
+        assert await known(replicas[0]) == await known(replicas[1]) == [new]
+    finally:
+        await engine.dispose()
+
+
+async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, database: str):
+    async with demo(tmp_path, database=database) as one, demo(tmp_path, database=database) as other:
+        found = await asyncio.gather(*(item.http.get("/.well-known/jwks.json") for item in (one, other)))
+        assert found[0].json() == found[1].json()
+        ada = await sign_up(one)
+        answer = await other.http.get("/api/v3/orders", headers=ada.headers)
+        assert reason(answer) == (501, "NO_SHOP")  # the token was good there
+
+
+async def test_another_issuer_may_take_its_place(tmp_path: Path):
+    issuer = Issuer()
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(issuer.jwks()))
+    settings = {"MESHWRIGHT_AUTH_ISSUER": issuer.name, "MESHWRIGHT_AUTH_JWKS": str(file)}
+    async with demo(tmp_path, settings=settings) as running:
+        token = {"Authorization": f"Bearer {issuer.token('somebody')}"}
+        body = {"name": "Ada", "email": address()}
+        assert (await running.http.post("/api/v2/users", json=body, headers=token)).status_code == 201
+        for method, path in (("GET", "/.well-known/jwks.json"), ("POST", "/auth/sign-in")):
+            answer = await running.http.request(method, path, json={"email": "a", "password": "b"})
+            assert answer.status_code == 404
+
+
+async def test_an_access_token_ends_when_it_says(served: Demo, clock):
+    ada = await sign_up(served)
+    assert reason(await served.http.get("/api/v3/account", headers=ada.headers)) == (501, "NO_SHOP")
+    clock.ahead = 306.0
+    answer = await served.http.get("/api/v3/account", headers=ada.headers)
+    assert reason(answer) == (401, "TOKEN_EXPIRED")
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'

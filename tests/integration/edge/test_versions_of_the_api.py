@@ -1,0 +1,189 @@
+"""Versions by address and by header, what each shows and says of itself, and tenants in the beta."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.people import PASSWORD, Person, address, reason, sign_up
+
+if TYPE_CHECKING:
+    from support.demo import Demo
+
+PICTURE = "https://example.org/ada.png"
+
+
+async def test_each_version_shows_what_the_one_before_did_and_more(served: Demo):
+    ada = await sign_up(served)
+    shown = [(await served.http.get(f"/api/v{number}/users/{ada.subject}")).json() for number in (1, 2, 3)]
+    assert set(shown[0]) - {"_deprecated", "_new_api_url"} == set(shown[1])
+    assert set(shown[2]) == set(shown[1]) | {"identities"}
+    assert (shown[1]["phone"], shown[2]["identities"]) == (None, [])
+
+
+async def test_version_1_says_in_body_and_headers_that_it_is_to_go(served: Demo):
+    path = f"/api/v1/users/{await served.user_id()}"
+    answer = await served.http.get(path)
+    successor = path.replace("v1", "v2")
+    assert (answer.json()["_deprecated"], answer.json()["_new_api_url"]) == (True, successor)
+    assert answer.headers["deprecation"] == f"@{int(datetime(2026, 7, 1, tzinfo=UTC).timestamp())}"
+    assert parsedate_to_datetime(answer.headers["sunset"]) == datetime(2028, 1, 1, tzinfo=UTC)
+    assert answer.headers["link"].startswith(f'<{successor}>; rel="successor-version"')
+    assert (await served.http.get(answer.json()["_new_api_url"])).status_code == 200
+
+
+async def test_the_current_version_says_nothing_of_the_kind(served: Demo):
+    answer = await served.http.get("/api/v3/users")
+    assert not {"deprecation", "sunset", "link"} & set(answer.headers)
+    assert answer.headers["api-version"] == "v3"
+
+
+@pytest.mark.parametrize(
+    ("header", "version"), [(None, "v3"), ("v1", "v1"), ("2", "v2"), ("2.0", "v2"), ("V3", "v3"), ("v1.0", "v1")]
+)
+async def test_a_header_chooses_the_version(served: Demo, header, version):
+    headers = {} if header is None else {"API-Version": header}
+    answer = await served.http.get("/api/users?limit=1", headers=headers)
+    assert (answer.status_code, answer.headers["api-version"]) == (200, version)
+    assert "API-Version" in answer.headers["vary"]
+
+
+@pytest.mark.parametrize("header", ["v9", "two", "", "2.1", "\x7f"])
+async def test_an_unknown_version_is_refused_with_the_known_ones(served: Demo, header):
+    answer = await served.http.get("/api/users", headers={"API-Version": header})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "API-Version must be one of v1, v2, v3, v4")
+
+
+async def test_an_address_and_a_header_that_differ_are_refused(served: Demo):
+    answer = await served.http.get("/api/v2/users", headers={"API-Version": "v1"})
+    assert (answer.status_code, answer.json()["detail"]) == (400, "API-Version says v1, and the address says v2")
+
+
+async def test_after_its_last_day_a_version_is_gone_and_names_its_successor(served: Demo, clock):
+    last = datetime(2028, 1, 1, tzinfo=UTC).timestamp()
+    clock.ahead = last - clock() - 60
+    assert (await served.http.get("/api/v1/users")).status_code == 200
+    clock.ahead += 61
+    gone = await served.http.get("/api/v1/users")
+    assert (gone.status_code, gone.json()["detail"]) == (410, "v1 has ended; go on at /api/v2/users")
+    assert 'rel="successor-version"' in gone.headers["link"]
+    assert (await served.http.get("/api/users", headers={"API-Version": "1"})).status_code == 410
+
+
+async def test_the_matrix_tells_what_the_headers_tell(served: Demo, clock):
+    document = (await served.http.get("/api/versions")).json()
+    rows = {row["version"]: row for row in document["versions"]}
+    assert document["current"] == "v3"
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "v1": "deprecated",
+        "v2": "supported",
+        "v3": "current",
+        "v4": "beta",
+    }
+    answer = await served.http.get("/api/v1/users")
+    assert datetime.fromisoformat(rows["v1"]["sunset_at"]) == parsedate_to_datetime(answer.headers["sunset"])
+    clock.ahead = 3 * 366 * 86400.0
+    later = (await served.http.get("/api/versions")).json()["versions"]
+    assert [row["status"] for row in later] == ["sunset", "sunset", "current", "beta"]
+
+
+async def test_from_version_2_on_a_write_needs_a_token_and_ones_own(served: Demo):
+    ada, eve = await sign_up(served), await sign_up(served)
+    path = f"/api/v2/users/{ada.subject}"
+    body = {"phone": "+4930123456", "avatar": PICTURE}
+    refused = await served.http.patch(path, json=body)
+    assert (reason(refused), refused.headers["www-authenticate"]) == ((401, "TOKEN_MISSING"), "Bearer")
+    assert reason(await served.http.patch(path, json=body, headers=eve.headers)) == (403, "NOT_ALLOWED")
+    assert reason(await served.http.delete(path, headers=eve.headers)) == (403, "NOT_ALLOWED")
+    changed = await served.http.patch(path, json=body, headers=ada.headers)
+    assert (changed.json()["phone"], changed.json()["avatar"]) == ("+4930123456", PICTURE)
+    assert (await served.http.delete(path, headers=ada.headers)).status_code == 204
+
+
+async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Demo):
+    ada = await sign_up(served)
+    body = {"name": "Bob", "email": "bob@example.org", "avatar": "http://plain"}
+    assert reason(await served.http.post("/api/v3/users", json=body, headers=ada.headers))[0] == 400
+    body["avatar"] = PICTURE
+    made = await served.http.post("/api/v3/users", json=body, headers=ada.headers)
+    assert (made.status_code, made.json()["avatar"]) == (201, PICTURE)
+
+
+async def test_the_beta_is_for_those_who_ask_for_it(served: Demo):
+    path = "/api/v4/users"
+    hidden = await served.http.get(path)
+    assert (hidden.status_code, hidden.json()["detail"]) == (404, "v4 is beta: send API-Beta: v4")
+    assert (await served.http.get(path, headers={"API-Beta": "v5"})).status_code == 400
+    assert reason(await served.http.get(path, headers={"API-Beta": "v4"})) == (401, "TOKEN_MISSING")
+    ada = await sign_up(served)
+    assert reason(await served.http.get(path, headers=ada.beta)) == (403, "NO_TENANT")
+
+
+async def members(served: Demo, person: Person) -> set[str]:
+    page = await served.http.get("/api/v4/users", headers=person.beta)
+    assert page.status_code == 200, page.text
+    return {user["id"] for user in page.json()["users"]}
+
+
+async def test_a_tenant_never_sees_anothers_users(stored: Demo):
+    acme, other = await sign_up(stored, tenant="acme"), await sign_up(stored, tenant="other")
+    body = {"name": "Bob", "email": address(), "password": PASSWORD}
+    made = await stored.http.post("/api/v4/users", json=body, headers=acme.beta)
+    assert (made.status_code, made.json()["tenant"]) == (201, "acme")
+    bob = made.json()["id"]
+    assert await members(stored, acme) == {acme.subject, bob}
+    assert await members(stored, other) == {other.subject}
+    spellings = (bob, bob.upper(), bob.replace("-", ""), f"urn:uuid:{bob}", f"%7B{bob}%7D", f"0{bob}"[1:])
+    for user_id in spellings:
+        for method, rest in (("GET", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/summary")):
+            for version, headers in (("v4", other.beta), ("v3", other.headers), ("v1", {})):
+                path = f"/api/{version}/users/{user_id}{rest}"
+                json = {"name": "Eve"} if method == "PATCH" else None
+                answer = await stored.http.request(method, path, json=json, headers=headers)
+                assert answer.status_code in {403, 404}, (path, answer.text)
+                assert "Bob" not in answer.text
+        valid = await stored.http.post(f"/api/v4/users/{user_id}/validate", headers=other.beta)
+        assert valid.json()["is_valid"] is False
+    for version in ("v1", "v2", "v3"):
+        assert (await stored.http.get(f"/api/{version}/users")).json()["users"] == []
+    rpc = {"jsonrpc": "2.0", "id": 1, "method": "getUser", "params": {"id": bob}}
+    assert (await stored.http.post("/rpc", json=rpc)).json()["error"]["code"] == -32001
+    assert (await stored.http.get(f"/api/v4/users/{bob}", headers=acme.beta)).json()["name"] == "Bob"
+
+
+async def test_a_member_signs_in_to_its_tenant_and_makes_nobody(stored: Demo):
+    acme = await sign_up(stored, tenant="acme")
+    email = address()
+    body = {"name": "Bob", "email": email, "password": PASSWORD}
+    await stored.http.post("/api/v4/users", json=body, headers=acme.beta)
+    tokens = (await stored.http.post("/auth/sign-in", json={"email": email, "password": PASSWORD})).json()
+    bob = Person(email, tokens["subject"], tokens)
+    assert await members(stored, bob) == {acme.subject, bob.subject}
+    body["email"] = address()
+    assert reason(await stored.http.post("/api/v4/users", json=body, headers=bob.beta)) == (403, "NOT_ALLOWED")
+    page = await stored.http.get("/api/v4/users?limit=1", headers=bob.beta)
+    rest = await stored.http.get(f"/api/v4/users?after={page.json()['next']}", headers=bob.beta)
+    assert [user["id"] for user in rest.json()["users"]] == [bob.subject]
+
+
+async def test_a_name_of_a_tenant_is_founded_once(stored: Demo):
+    await sign_up(stored, tenant="acme")
+    body = {"name": "Eve", "email": address(), "password": PASSWORD, "tenant": "acme"}
+    assert reason(await stored.http.post("/auth/sign-up", json=body)) == (409, "TENANT_TAKEN")
+
+
+async def test_an_admin_of_a_tenant_is_none_elsewhere(served: Demo):
+    acme, ada = await sign_up(served, tenant="acme"), await sign_up(served)
+    answer = await served.http.patch(f"/api/v3/users/{ada.subject}", json={"name": "Eve"}, headers=acme.headers)
+    assert reason(answer) == (404, "USER_NOT_FOUND")
+
+
+async def test_a_page_is_full_though_users_of_tenants_are_left_out(stored: Demo):
+    first = await stored.user_id()
+    await sign_up(stored, tenant="acme")
+    second = await stored.user_id()
+    page = (await stored.http.get("/api/v1/users?limit=2")).json()
+    assert ([user["id"] for user in page["users"]], page["next"]) == ([first, second], None)
