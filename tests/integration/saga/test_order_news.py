@@ -72,7 +72,7 @@ async def test_a_watch_ends_with_its_replica_and_goes_on_at_another(tmp_path: Pa
         stopped.stopping.set()
 
         async def rest() -> None:
-            async for change in watch:
+            while (change := await watch.read()) is not grpc.aio.EOF:
                 seen.append(change)
 
         seen: list[pb.Order] = [last]
