@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import httpx
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_users_are_kept_in_a_postgresql_that_is_named(tmp_path: Path) -> None:
+async def test_each_service_has_its_own_database_in_a_postgresql_that_is_named(tmp_path: Path) -> None:
     programs = find_postgres()
     if programs is None:
         pytest.skip(NO_POSTGRES)
@@ -26,8 +25,8 @@ async def test_users_are_kept_in_a_postgresql_that_is_named(tmp_path: Path) -> N
             summary = await client.get(f"{demo.url('gateway')}/api/v1/users/{user['id']}/summary")
             assert summary.status_code == 200, summary.text
         count = f"DO $$ BEGIN ASSERT (SELECT count(*) FROM users WHERE name = '{user['name']}') = 1; END $$"
-        server.run("psql", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", count)
-    assert not [path for _, _, names in os.walk(tmp_path) for path in names if path.startswith("user.db")]
+        server.run("psql", "-v", "ON_ERROR_STOP=1", "-d", f"{url}_user", "-c", count)
+    assert not [*(tmp_path / "home" / "demo" / "data").glob("*.db")]
 
 
 async def test_the_services_find_each_other_without_a_control_plane(tmp_path: Path) -> None:

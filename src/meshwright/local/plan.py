@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import sysconfig
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -254,7 +255,12 @@ def _values(
 ) -> dict[str, str]:
     values = {f"{name}.port": str(port) for name, port in ports.items()}
     values |= {f"{name}.address": address for name, address in addresses.items()}
-    return {**values, "state": str(state), "postgres": choices.postgres or topology.mesh.postgres}
+    return {
+        **values,
+        "state": str(state),
+        "scripts": sysconfig.get_path("scripts"),
+        "postgres": choices.postgres or topology.mesh.postgres,
+    }
 
 
 def _checked(plan: Plan) -> tuple[Hint, ...]:

@@ -43,8 +43,9 @@ Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVIC
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
 (meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${state}` (a folder that
-stays), `${postgres}`, `${<process or part>.address}` and `.port` (of a process with one instance), or a variable of
-the environment of `up`; `${x:-y}` is y where x is unset or empty.
+stays), `${scripts}` (the folder of the programs that are installed beside this Python's packages), `${postgres}`,
+`${<process or part>.address}` and `.port` (of a process with one instance), or a variable of the environment of `up`;
+`${x:-y}` is y where x is unset or empty.
 
 Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
 """

@@ -138,6 +138,12 @@ def test_without_a_postgres_the_default_of_the_placeholder_counts() -> None:
     assert started.environment["DB"] == "sqlite:////state/cart.db"
 
 
+def test_a_program_that_came_with_a_package_is_found_beside_this_python() -> None:
+    made = plan(SHOP.replace('"cart", "--listen"', '"${scripts}/cart", "--listen"'))
+    started = launch(made, Seat("cart", 1, "0"), lambda: 1, "run")
+    assert Path(started.argv[0]).with_name("python3").exists()
+
+
 def test_each_replica_has_a_free_port_of_its_own() -> None:
     made = plan()
     ports = iter([23001, 23002])
