@@ -33,6 +33,25 @@ DEFAULTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class TimeConfig:
+    """How long requests may take, in seconds."""
+
+    answer: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
+    stream: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
+    most: float = setting("GATEWAY_MAX_TIMEOUT", 300.0, help="seconds that a request may name at most")
+
+    def __post_init__(self) -> None:
+        limits = {
+            "GATEWAY_TIMEOUT": self.answer,
+            "GATEWAY_STREAM_TIMEOUT": self.stream,
+            "GATEWAY_MAX_TIMEOUT": self.most,
+        }
+        wrong = [name for name, value in limits.items() if not 0 < value < float("inf")]
+        if wrong:
+            raise BadInputError("the environment", [Problem(name, "must be above 0") for name in wrong])
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """`mesh` is what every service has, its port being the one of HTTP; the rest is the gateway's own."""
 
@@ -44,22 +63,10 @@ class GatewayConfig:
     inventory: str = setting("GATEWAY_INVENTORY", "inventory", help="the name of the inventory service")
     payment: str = setting("GATEWAY_PAYMENT", "payment", help="the name of the payment service")
     userview: str = setting("GATEWAY_USERVIEW", "userview", help="the name of the read side")
-    timeout: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
-    stream_timeout: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
-    max_timeout: float = setting("GATEWAY_MAX_TIMEOUT", 300.0, help="seconds that a request may name at most")
+    times: TimeConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
     edge: EdgeConfig = field(kw_only=True)
     databases: Databases = field(kw_only=True)
-
-    def __post_init__(self) -> None:
-        limits = {
-            "GATEWAY_TIMEOUT": self.timeout,
-            "GATEWAY_STREAM_TIMEOUT": self.stream_timeout,
-            "GATEWAY_MAX_TIMEOUT": self.max_timeout,
-        }
-        wrong = [name for name, value in limits.items() if not 0 < value < float("inf")]
-        if wrong:
-            raise BadInputError("the environment", [Problem(name, "must be above 0") for name in wrong])
 
 
 async def run(config: GatewayConfig) -> None:
@@ -72,7 +79,7 @@ async def run(config: GatewayConfig) -> None:
             MeshUsers(user),
             MeshCalculator(calculator),
             Readiness(upstreams, draining=server.stopping.is_set),
-            Budgets(config.timeout, config.stream_timeout, config.max_timeout),
+            Budgets(config.times.answer, config.times.stream, config.times.most),
         )
         edge = await _edge(config, server)
         app = make_app(backends, edge, version=config.mesh.version)

@@ -83,6 +83,7 @@ def set_grpc_xds_bootstrap(document: str) -> None:
 def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], problems: list[Problem]) -> Any:
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
+    found_before = len(problems)
     for item in fields(kind):
         hint = hints[item.name]
         if item.name in overrides:
@@ -94,7 +95,14 @@ def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], p
     unknown = sorted(set(overrides) - {item.name for item in fields(kind)})
     if unknown:
         raise TypeError(f"{kind.__name__} has no field {', '.join(unknown)}")
-    return None if problems else kind(**values)
+    if len(problems) > found_before:
+        return None
+    try:
+        return kind(**values)
+    except BadInputError as error:
+        # What a class says of its own values is told beside what its sisters say of theirs.
+        problems.extend(error.problems)
+        return None
 
 
 def _read(
