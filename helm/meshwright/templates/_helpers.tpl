@@ -33,6 +33,10 @@ capabilities: {drop: [ALL]}
 {{ .Values.jaeger.external | default (printf "http://%s-jaeger:4317" .Release.Name) }}
 {{- end -}}
 
+{{- define "meshwright.nats" -}}
+{{ .Values.nats.external | default (printf "nats://%s-nats:4222" .Release.Name) }}
+{{- end -}}
+
 {{/* The variables of a component: addresses of the mesh, who it is, and its own, which win. */}}
 {{- define "meshwright.env" -}}
 {{- $root := .root -}}{{- $c := .c -}}
@@ -46,14 +50,20 @@ capabilities: {drop: [ALL]}
 {{- if $c.mesh }}
 {{- $env = mustMerge (dict "MESHWRIGHT_HOST" "0.0.0.0" "MESHWRIGHT_ADVERTISE" "$(POD_IP)" "MESHWRIGHT_INSTANCE" "$(POD_NAME)" "MESHWRIGHT_PORT" "20000" "MESHWRIGHT_METRICS_PORT" "20001" "MESHWRIGHT_XDS" (printf "%s-controlplane:18000" $root.Release.Name)) $env }}
 {{- end }}
-{{- if and $c.database (eq $root.Values.database.mode "sqlite") }}
-{{- $_ := set $env "USER_DATABASE_URL" "sqlite:////data/user.db" }}
+{{- if $c.nats }}
+{{- $env = mustMerge (dict "NATS_URL" (include "meshwright.nats" $root) "NATS_STREAM_REPLICAS" $root.Values.nats.replicas) $env }}
+{{- end }}
+{{- $own := and $c.database (hasKey ($c.env | default dict) $c.database) }}
+{{- if and $c.database (not $own) (eq $root.Values.database.mode "sqlite") }}
+{{- $_ := set $env $c.database "sqlite:////data/demo.db" }}
+{{- else if and $c.database (not $own) }}
+{{- $_ := set $env "DEMO_DATABASE_PER_SERVICE" "true" }}
 {{- end }}
 {{- range $name, $value := mustMerge (deepCopy ($c.env | default dict)) $env }}
 - {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
 {{- end }}
 {{- $secrets := deepCopy ($c.secrets | default dict) }}
-{{- if and $c.database (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets "USER_DATABASE_URL" "url" }}{{- end }}
+{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "url" }}{{- end }}
 {{- range $name, $key := $secrets }}
 - {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-database, key: {{ $key }}}}}
 {{- end }}
