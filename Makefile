@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: up test check bench proto tools image kind-up kind-down clean
+.PHONY: up tour test check bench proto tools image kind-up kind-down clean
 
 up: $(VENV)/.installed-demo
 	$(BIN)/meshwright up
+
+# The lecture's slides, visited on what `make up` runs.
+tour: $(VENV)/.installed-demo
+	$(BIN)/meshwright tour
 
 test: $(VENV)/.installed-dev tools
 	$(BIN)/pytest --numprocesses $(WORKERS)

@@ -74,8 +74,7 @@ async def run(config: UserConfig) -> None:
         book = UserBook(users, figures, entropy=os.urandom, told=relay.wake)
         release = release_of(config.mesh.version, config.failing)
         server.add(rpc.add_UserServiceServicer_to_server, UserService(book, release))
-        if release.avatars:
-            server.add(rpc2.add_UserServiceServicer_to_server, UserProfileService(book, release))
+        server.add(rpc2.add_UserServiceServicer_to_server, UserProfileService(book, release))
         await server.run()
 
 

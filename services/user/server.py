@@ -1,8 +1,9 @@
 """The user service on the wire: proto <-> domain.
 
 One code base stands for three releases, told apart by the version that a process is started with (`release_of`), so
-that rollouts between them can be watched: 1.x speaks `demo.user.v1`; 2.x shows avatars there and speaks `demo.user.v2`
-beside it; 3.x is a release with a bug, which answers calls with INTERNAL while its health says SERVING.
+that rollouts between them can be watched: 1.x speaks `demo.user.v1`, and of `demo.user.v2` what has been, history and
+states of the past; 2.x has avatars, and with them profiles; 3.x is a release with a bug, which answers calls with
+INTERNAL while its health says SERVING.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from meshwright.errors import (
     InvalidArgumentError,
     NotFoundError,
     UnavailableError,
+    UnimplementedError,
 )
 from services.kit.errors import StoreUnavailableError
 from services.kit.written import position_trailers
@@ -57,7 +59,7 @@ class Release:
     """What a version of the service can do."""
 
     avatars: bool = False
-    """Whether it knows of avatars, and with them of `demo.user.v2`."""
+    """Whether it knows of avatars, and with them of profiles in `demo.user.v2`."""
     failing: float = 0.0
     """The share of calls, 0 to 1, that its bug spoils."""
 
@@ -150,10 +152,12 @@ class UserProfileService(rpc2.UserServiceServicer):
 
     async def GetUserProfile(self, request: pb2.GetUserProfileRequest, context: Context) -> pb2.UserProfile:
         _maybe_fail(self._release)
+        self._with_avatars()
         return profile_message(await self._book.get(request.id))
 
     async def SetAvatar(self, request: pb2.SetAvatarRequest, context: Context) -> pb2.UserProfile:
         _maybe_fail(self._release)
+        self._with_avatars()
         changes = domain.Changes(avatar=request.avatar)
         user = await self._book.update(request.id, changes, None, actor())
         context.set_trailing_metadata(position_trailers())
@@ -167,6 +171,10 @@ class UserProfileService(rpc2.UserServiceServicer):
     async def GetUserHistory(self, request: pb2.GetUserHistoryRequest, context: Context) -> pb2.UserHistory:
         _maybe_fail(self._release)
         return pb2.UserHistory(events=[event_message(one) for one in await self._book.history(request.id)])
+
+    def _with_avatars(self) -> None:
+        if not self._release.avatars:
+            raise UnimplementedError("this release of the service knows no profiles: 2.0.0 does")
 
 
 def actor() -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         ServiceError,
         UnauthenticatedError,
         UnavailableError,
+        UnimplementedError,
     )
     from meshwright.interceptors.asgi import AsgiMiddleware
     from meshwright.interceptors.errors import ErrorDetails, details
@@ -52,6 +53,8 @@ _HOMES = {
         "ServiceError",
         "UnauthenticatedError",
         "UnavailableError",
+        "UnimplementedError",
+        "UnimplementedError",
     ),
     "meshwright.interceptors.asgi": ("AsgiMiddleware",),
     "meshwright.interceptors.errors": ("ErrorDetails", "details"),
@@ -86,6 +89,7 @@ __all__ = [
     "Telemetry",
     "UnauthenticatedError",
     "UnavailableError",
+    "UnimplementedError",
     "caller",
     "channel",
     "deadline",

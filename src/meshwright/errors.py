@@ -128,6 +128,12 @@ class ResourceExhaustedError(ServiceError):
     code = "RESOURCE_EXHAUSTED"
 
 
+class UnimplementedError(ServiceError):
+    """This server does not do that; another, or a later release, may."""
+
+    code = "UNIMPLEMENTED"
+
+
 class UnavailableError(ServiceError):
     """The service cannot answer now; the mesh retries this by default."""
 

@@ -79,9 +79,15 @@ async def test_releases_share_a_database_and_differ_in_what_they_show(tmp_path: 
         seen = await rpc.UserServiceStub(new).GetUser(pb.GetUserRequest(id=ada.id))
         assert (seen.name, seen.avatar) == ("Ada L.", chosen)
 
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await rpc2.UserServiceStub(old).GetUserProfile(pb2.GetUserProfileRequest(id=ada.id))
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        for call in (
+            rpc2.UserServiceStub(old).GetUserProfile(pb2.GetUserProfileRequest(id=ada.id)),
+            rpc2.UserServiceStub(old).SetAvatar(pb2.SetAvatarRequest(id=ada.id, avatar="")),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        history = await rpc2.UserServiceStub(old).GetUserHistory(pb2.GetUserHistoryRequest(id=ada.id))
+        assert [event.type for event in history.events] == ["UserCreated", "AvatarChanged", "NameChanged"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,108 @@
+"""`meshwright tour`: every slide of the lecture that runs, one after the other, on a system that is up."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.tour.guide import Guide, Stop
+
+ROOMS = ("mesh", "calls", "live", "consistency", "versions")
+"""Modules with a list STOPS, in the order of the visit."""
+
+
+@click.command()
+@click.option("--gateway", default="", metavar="URL", help="Where the gateway is; default: that of what is up here.")
+@click.option("--traces", default="", metavar="URL", help="Where traces are shown; default: what is up here.")
+@click.option("--topology", default="", metavar="NAME", help="Which `up`, where there are several.")
+@click.option("--only", multiple=True, metavar="NAME", help="Only this stop; may be given several times.")
+@click.option("--list", "listing", is_flag=True, help="Name the stops, and end.")
+def tour(*, gateway: str, traces: str, topology: str, only: Sequence[str], listing: bool) -> None:
+    """Visit the lecture's slides on a running `meshwright up`.
+
+    Each stop does what its slides are about, shows what was asked and answered, and checks it. Ends with 1 where a stop
+    saw something else. People, orders and messages that it makes stay.
+    """
+    stops = chosen(only)
+    if listing:
+        for stop in stops:
+            click.echo(f"{stop.name:<16} {stop.slide}")
+        return
+    found = _up(topology) if not gateway else {}
+    guide = _guide(gateway or found.get("gateway", ""), traces or found.get("traces", ""), topology)
+    failed = asyncio.run(visit(guide, stops, click.echo))
+    if failed:
+        sys.exit(1)
+
+
+def all_stops() -> list[Stop]:
+    """Every stop, in the order of the visit."""
+    return [stop for room in ROOMS for stop in importlib.import_module(f"services.tour.{room}").STOPS]
+
+
+def chosen(only: Sequence[str]) -> list[Stop]:
+    """Those named, or all; raises `click.BadParameter` for a name that there is not."""
+    stops = all_stops()
+    unknown = sorted(set(only) - {stop.name for stop in stops})
+    if unknown:
+        known = ", ".join(stop.name for stop in stops)
+        raise click.BadParameter(f"there is no stop {', '.join(unknown)}; there are {known}", param_hint="--only")
+    return [stop for stop in stops if not only or stop.name in only]
+
+
+async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None]) -> list[str]:
+    """Visit the stops; returns the names of those that saw something else."""
+    import httpx  # noqa: PLC0415 - `meshwright --help` does without
+
+    from services.tour.guide import OtherwiseError  # noqa: PLC0415
+
+    failed = []
+    began = time.monotonic()
+    async with guide.http:
+        for number, stop in enumerate(stops, 1):
+            say(click.style(f"\n{number}. {stop.slide}", bold=True))
+            try:
+                await stop.visit(guide)
+            except (OtherwiseError, httpx.HTTPError, TimeoutError) as error:
+                wrong = str(error) or type(error).__name__
+            except (LookupError, TypeError, ValueError) as error:
+                wrong = f"an answer of another form: {error!r}"
+            else:
+                continue
+            failed.append(stop.name)
+            say(click.style(f"  x {wrong}", fg="red"))
+    seconds = time.monotonic() - began
+    say(f"\n{len(stops) - len(failed)} of {len(stops)} stops saw what the slides say, in {seconds:.0f} s.")
+    if failed:
+        say(click.style(f"Otherwise: {', '.join(failed)}", fg="red"))
+    say("Which file implements what: docs/patterns.md.")
+    return failed
+
+
+def _guide(gateway: str, traces: str, topology: str) -> Guide:
+    from services.tour.guide import Guide  # noqa: PLC0415
+
+    if not gateway:
+        raise click.ClickException("what is up here has no gateway; name one with --gateway")
+    return Guide(click.echo, gateway.rstrip("/"), traces.rstrip("/"), topology)
+
+
+def _up(topology: str) -> dict[str, str]:
+    """The addresses of an `up`, by process: as everybody learns them, from `meshwright ps`."""
+    where = ("--topology", topology) if topology else ()
+    done = subprocess.run(
+        [sys.executable, "-m", "meshwright.cli", "ps", "--json", *where], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise click.ClickException(done.stderr.strip().removeprefix("Error: "))
+    return {row["process"]: f"http://{row['address']}" for row in json.loads(done.stdout)}

@@ -1,0 +1,185 @@
+"""The guide: takes a visitor from stop to stop, shows what is asked and what is answered, and says where it went wrong.
+
+A stop is a function that does what a slide is about, against a running system and with nothing but what everybody has:
+HTTP at the gateway, and the command `meshwright`. What it does is printed as a line that a person could type. What it
+claims is checked: `Guide.check` ends a stop that saw something else, and the tour with an exit code of 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist for a minute
+PATIENCE = 20.0
+"""Seconds for what takes a moment by its nature: a saga, a read side that follows."""
+STEP = 0.1
+WIDTH = 160
+TRACE = "x-trace-id"
+
+
+class OtherwiseError(Exception):
+    """The visitor saw something else than the slide says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One slide, or a few that belong together."""
+
+    slide: str
+    """Its title in the lecture."""
+    name: str
+    """For `--only`."""
+    visit: Callable[[Guide], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signed up for the tour."""
+
+    id: str
+    email: str
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@dataclass
+class Guide:
+    """`say` prints a line; `gateway` and `traces` are addresses with their scheme, `traces` may be empty."""
+
+    say: Callable[[str], None]
+    gateway: str
+    traces: str = ""
+    topology: str = ""
+    http: httpx.AsyncClient = field(init=False)
+    trace: str = ""
+    """Of the last request."""
+
+    def __post_init__(self) -> None:
+        self.http = httpx.AsyncClient(base_url=self.gateway, timeout=PATIENCE, trust_env=False)
+
+    # What a stop does
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        who: Person | None = None,
+        headers: Mapping[str, str] | None = None,
+        quiet: bool = False,
+    ) -> httpx.Response:
+        """A request, shown as one would type it, and its status; `quiet` ones are not shown."""
+        sent = {**(who.headers if who else {}), **(headers or {})}
+        response = await self.http.request(method, path, json=body, headers=sent)
+        self.trace = response.headers.get(TRACE, self.trace)
+        if not quiet:
+            shown = "".join(f" {name}: {text}" for name, text in (headers or {}).items())
+            what = f" {json.dumps(body, ensure_ascii=False)}" if body is not None else ""
+            as_whom = f" (as {who.email})" if who else ""
+            self.say(_short(f"  > {method} {path}{shown}{what}{as_whom}"))
+            self.say(_short(f"  < {response.status_code} {response.text}"))
+        return response
+
+    async def get(self, path: str, **more: Any) -> Any:
+        """The JSON of an answer that must be 200."""
+        response = await self.ask("GET", path, **more)
+        self.check(response.status_code == httpx.codes.OK, f"200 for {path}, not {response.status_code}")
+        return response.json()
+
+    async def command(self, *arguments: str, lines: int = 3, fails: bool = False) -> str:
+        """`meshwright ...`, shown as one would type it, with the first `lines` of what it prints."""
+        self.say(_short(f"  $ meshwright {shlex.join(arguments)}"))
+        where = ("--topology", self.topology) if self.topology else ()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "meshwright.cli", *arguments, *where),
+            env={**os.environ, "COLUMNS": str(WIDTH)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(child.communicate(), 60)
+        printed = out.decode() or err.decode()
+        rows = printed.rstrip().splitlines()
+        for row in rows[:lines]:
+            self.say(_short(f"    {row}"))
+        if len(rows) > lines:
+            self.say(f"    ... {len(rows) - lines} more")
+        self.check(fails is (child.returncode != 0), f"`meshwright {arguments[0]}` ended with {child.returncode}")
+        return printed
+
+    async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: Person | None = None) -> Any:
+        """A gRPC call through the mesh: the last message that came."""
+        header = ("-H", f"authorization=Bearer {who.token}") if who else ()
+        self.say(_short(f"  $ meshwright call {service} {method} {shlex.quote(json.dumps(request))}"))
+        where = ("--topology", self.topology) if self.topology else ()
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "meshwright.cli", "call", service, method, json.dumps(request), *header, *where),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(child.communicate(), 60)
+        self.check(child.returncode == 0, f"an answer of {service}, not: {err.decode().strip()}")
+        rows = out.decode().splitlines()
+        self.say(_short(f"    {rows[-1] if rows else 'nothing'}"))
+        return json.loads(rows[-1]) if rows else None
+
+    # What a stop says
+
+    def saw(self, text: str) -> None:
+        """A sentence about what has been seen."""
+        self.say(f"  - {text}")
+
+    def slide_says(self, text: str) -> None:
+        """What the slide leaves out, or has wrong."""
+        self.say(f"  ! the slide: {text}")
+
+    def check(self, right: bool, what: str) -> None:
+        """Go on, or end the stop; `what` completes "expected"."""
+        if not right:
+            raise OtherwiseError(f"expected {what}")
+
+    def trace_link(self) -> None:
+        if self.trace and self.traces:
+            self.saw(f"its trace: {self.traces}/trace/{self.trace}")
+
+    # What stops need again and again
+
+    async def person(self, name: str) -> Person:
+        """Somebody new, signed up and in."""
+        email = f"{name.split(maxsplit=1)[0].lower()}.{os.urandom(3).hex()}@example.org"
+        body = {"name": name, "email": email, "password": PASSWORD}
+        response = await self.ask("POST", "/auth/sign-up", body, quiet=True)
+        self.check(response.status_code == httpx.codes.CREATED, f"a new account, not: {response.text}")
+        found = response.json()
+        self.saw(f"{name} signs up at /auth/sign-up as {email}")
+        return Person(found["subject"], email, found["access_token"])
+
+    async def until(self, what: str, looked: Callable[[], Awaitable[Any]]) -> Any:
+        """What `looked` finds, as soon as it finds something."""
+        end = time.monotonic() + PATIENCE
+        while not (found := await looked()):
+            self.check(time.monotonic() < end, f"{what} within {PATIENCE:.0f} s")
+            await asyncio.sleep(STEP)
+        return found
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.splitlines())
+    return line if len(line) <= WIDTH else line[: WIDTH - 4] + " ..."

@@ -1,0 +1,5 @@
+"""The slides about real-time communication."""
+
+from __future__ import annotations
+
+STOPS = ()

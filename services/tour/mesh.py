@@ -1,0 +1,63 @@
+"""The slides about splitting an application: services that are found, and that live and die on their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+from services.tour.guide import Stop
+
+if TYPE_CHECKING:
+    from services.tour.guide import Guide
+
+CALLS = 60
+
+
+async def discovery(guide: Guide) -> None:
+    """Service discovery and inter-service communication."""
+    printed = await guide.command("ps", lines=30)
+    guide.check("calculator-2" in printed, "two instances of the calculator")
+    for _ in range(6):
+        answer = await guide.ask("POST", "/api/v1/calculator/add", {"a": 1, "b": 2}, quiet=True)
+        guide.check(answer.json() == {"value": 3.0}, f"3, not {answer.text}")
+    answering = {
+        row["instance"]
+        for row in json.loads(await _quietly(guide))
+        if row["service"] == "calculator" and row["health"] == "passing"
+    }
+    guide.saw(f"the gateway found {', '.join(sorted(answering))} by the name `calculator`: no address is configured")
+    guide.trace_link()
+
+
+async def isolation(guide: Guide) -> None:
+    """Why split your application? Failure isolation: an instance is killed, and nobody notices."""
+    await guide.command("kill", "calculator-1")
+    failed = 0
+    for _ in range(CALLS):
+        answer = await guide.ask("POST", "/api/v1/calculator/multiply", {"a": 6, "b": 7}, quiet=True)
+        failed += answer.status_code != 200
+        await asyncio.sleep(0.02)
+    guide.saw(f"calculator-1 was killed with -9; of the {CALLS} calls that followed, {failed} failed")
+    guide.check(failed == 0, "no failed call: the other instance answers")
+
+    async def back() -> bool:
+        rows = json.loads(await _quietly(guide))
+        return any(row["instance"] == "calculator-1" and row["health"] == "passing" for row in rows)
+
+    await guide.until("calculator-1 again", back)
+    guide.saw("calculator-1 has been started again, and is back in Consul")
+
+
+async def _quietly(guide: Guide) -> str:
+    said, guide.say = guide.say, lambda _: None
+    try:
+        return await guide.command("ps", "--json", lines=0)
+    finally:
+        guide.say = said
+
+
+STOPS = (
+    Stop("Service discovery and inter-service communication", "discovery", discovery),
+    Stop("Why split your application? Failure isolation, independent scaling", "isolation", isolation),
+)
