@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from meshwright.config import environment
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -108,7 +110,7 @@ class Guide:
         where = ("--topology", self.topology) if self.topology else ()
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "meshwright.cli", *arguments, *where),
-            env={**os.environ, "COLUMNS": str(WIDTH)},
+            env={**environment(), "COLUMNS": str(WIDTH)},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -34,6 +34,7 @@ NAMES = [
     "Telemetry",
     "UnauthenticatedError",
     "UnavailableError",
+    "UnimplementedError",
     "caller",
     "channel",
     "deadline",
