@@ -104,5 +104,5 @@ def _up(topology: str) -> dict[str, str]:
         [sys.executable, "-m", "meshwright.cli", "ps", "--json", *where], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise click.ClickException(done.stderr.strip().removeprefix("Error: "))
+        raise click.ClickException(done.stderr.strip().removeprefix("error: "))
     return {row["process"]: f"http://{row['address']}" for row in json.loads(done.stdout)}

@@ -1,0 +1,78 @@
+"""The tour's guide: what it says of stops that go wrong, and that the tour goes on."""
+
+from __future__ import annotations
+
+import click
+import httpx
+import pytest
+
+from services.tour.command import all_stops, chosen, visit
+from services.tour.guide import Guide, Stop
+
+
+async def tour_of(*visits) -> tuple[list[str], str]:
+    """The names of stops that failed, and all that was said. Stops are called a, b, ..."""
+    said: list[str] = []
+    stops = [Stop(f"Slide {name}", name, visiting) for name, visiting in zip("abcdef", visits, strict=False)]
+    failed = await visit(Guide(said.append, "http://127.0.0.1:9"), stops, said.append)
+    return failed, click.unstyle("\n".join(said))
+
+
+async def test_a_stop_that_sees_something_else_is_named_and_the_tour_goes_on():
+    async def otherwise(guide: Guide) -> None:
+        guide.check(right=False, what="3, not 4")
+
+    async def well(guide: Guide) -> None:
+        guide.saw("what the slide says")
+
+    failed, said = await tour_of(otherwise, well)
+    assert failed == ["a"]
+    assert "x expected 3, not 4" in said
+    assert "- what the slide says" in said
+    assert "1 of 2 stops saw what the slides say" in said
+    assert "Otherwise: a" in said
+
+
+async def test_a_gateway_that_is_away_fails_a_stop_and_not_the_tour():
+    async def asks(guide: Guide) -> None:
+        await guide.get("/api/versions")
+
+    failed, said = await tour_of(asks)
+    assert failed == ["a"]
+    assert "x " in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("error", [KeyError("state"), TypeError("no list"), ValueError("no JSON"), httpx.ReadTimeout("")])
+async def test_an_answer_of_another_form_is_said(error: Exception):
+    async def falls(guide: Guide) -> None:
+        raise error
+
+    failed, said = await tour_of(falls)
+    assert failed == ["a"]
+    assert (str(error) or type(error).__name__) in said
+
+
+async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.tour.guide.PATIENCE", 0.0)
+
+    async def nothing() -> None:
+        return None
+
+    async def waits(guide: Guide) -> None:
+        await guide.until("the end of the saga", nothing)
+
+    failed, said = await tour_of(waits)
+    assert failed == ["a"]
+    assert "x expected the end of the saga within 0 s" in said
+
+
+def test_a_stop_that_there_is_not_is_refused_with_those_that_there_are():
+    with pytest.raises(click.BadParameter, match=r"no stop sagas; there are discovery, .*saga"):
+        chosen(["sagas"])
+    assert [stop.name for stop in chosen(["saga"])] == ["saga"]
+
+
+def test_stops_have_names_of_their_own():
+    names = [stop.name for stop in all_stops()]
+    assert len(set(names)) == len(names)
