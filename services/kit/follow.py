@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nats import errors as nats_errors
@@ -22,7 +23,10 @@ from services.kit.errors import BusUnavailableError, StoreUnavailableError
 from services.kit.events import NoEventError, decode, stream_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
 
     from services.kit.bus import Bus
     from services.kit.events import Event
@@ -30,13 +34,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.5
+MOST = 500
+"""Events in a batch at most."""
 QUIET_SECONDS = 5.0
 """After so long without a message the consumer is asked for: a server that lost it says nothing."""
 HEARTBEAT_SECONDS = 1.0
 
 
-async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
-    """The events of `source` after the stream's message `place` (0: from the first), for ever; each with its own place.
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events of one source that came close together, in their order, each with its place in the stream."""
+
+    events: Sequence[tuple[int, Event]]
+    """Never empty."""
+    pending: int
+    """How many more the stream held when the last of these was sent."""
+
+    @property
+    def place(self) -> int:
+        """The place of the last one."""
+        return self.events[-1][0]
+
+    def after(self, place: int) -> Batch | None:
+        """Those after that place; None where there are none."""
+        rest = [(at, event) for at, event in self.events if at > place]
+        return Batch(rest, self.pending) if rest else None
+
+
+async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> AsyncGenerator[Batch]:
+    """The events of `source` after the stream's message `place` (0: from the first), for ever, as they come: at least
+    one, and as many of those that have arrived as `most` allows.
 
     Raises BusUnavailableError where the server goes away; the caller comes back with its last place.
     """
@@ -55,29 +82,50 @@ async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tupl
         )
     try:
         while True:
-            try:
-                message = await subscription.next_msg(QUIET_SECONDS)
-            except (nats_errors.TimeoutError, TimeoutError):
-                await _still_there(bus, subscription)
-                continue
-            except (nats_errors.Error, js_errors.Error) as error:
-                raise BusUnavailableError from error
-            at = message.metadata.sequence.stream
-            try:
-                yield at, decode(message.data)
-            except NoEventError as error:
-                log.error("message %d of %s is passed over: %s", at, stream, error)
+            found = [await _next(bus, subscription)]
+            while len(found) < most and subscription.pending_msgs:
+                found.append(await _next(bus, subscription))
+            events = [(message.metadata.sequence.stream, event) for message in found if (event := _event(message))]
+            if events:
+                yield Batch(events, found[-1].metadata.num_pending)
     finally:
         with contextlib.suppress(Exception):
             await subscription.unsubscribe()
 
 
-async def _still_there(bus: Bus, subscription: object) -> None:
+async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
+    """The same one by one."""
+    async with contextlib.aclosing(batches_after(bus, source, place)) as batches:
+        async for batch in batches:
+            for at, event in batch.events:
+                yield at, event
+
+
+async def _next(bus: Bus, subscription: JetStreamContext.PushSubscription) -> Msg:
+    while True:
+        try:
+            return await subscription.next_msg(QUIET_SECONDS)
+        except (nats_errors.TimeoutError, TimeoutError):
+            await _still_there(bus, subscription)
+        except (nats_errors.Error, js_errors.Error) as error:
+            raise BusUnavailableError from error
+
+
+def _event(message: Msg) -> Event | None:
+    try:
+        return decode(message.data)
+    except NoEventError as error:
+        sequence = message.metadata.sequence.stream
+        log.error("message %d of %s is passed over: %s", sequence, message.metadata.stream, error)
+        return None
+
+
+async def _still_there(bus: Bus, subscription: JetStreamContext.PushSubscription) -> None:
     if not bus.connected:
         raise BusUnavailableError
     with unavailable():
         try:
-            await subscription.consumer_info()  # type: ignore[attr-defined]
+            await subscription.consumer_info()
         except js_errors.NotFoundError as error:
             raise BusUnavailableError("the server no longer knows the consumer") from error
 
@@ -93,11 +141,26 @@ async def follow(
     `take` stores the event's place in the same transaction as what it leads to, and does nothing for a place that is
     stored already. Where it raises, the event is handed to it again after a while.
     """
+
+    async def take_each(batch: Batch) -> None:
+        for at, event in batch.events:
+            await take(at, event)
+
+    await follow_batches(bus, source, place, take_each)
+
+
+async def follow_batches(
+    bus: Bus,
+    source: str,
+    place: Callable[[], Awaitable[int]],
+    take: Callable[[Batch], Awaitable[None]],
+) -> None:
+    """The same for those who store many at once: the transaction stores the place of the batch's last event."""
     while True:
         try:
-            async with contextlib.aclosing(events_after(bus, source, await place())) as events:
-                async for at, event in events:
-                    await take(at, event)
+            async with contextlib.aclosing(batches_after(bus, source, await place())) as batches:
+                async for batch in batches:
+                    await take(batch)
         except (BusUnavailableError, StoreUnavailableError) as error:
             log.debug("events of %s are waited for: %s", source, error)
         except Exception:

@@ -1,0 +1,286 @@
+"""Views in a database, generation by generation, and the ends of the logs they are made of.
+
+Each batch of events is one transaction: the place in the stream moves, on the condition that it still is where the
+batch begins, and the views change. So each event counts once, however many replicas follow, and whatever crashes.
+
+A rebuild is a second generation that is filled from the first event while the first one answers. Readers always ask
+for the current one, within their own statement, and so never see half of one and half of another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from nats.js import errors as js_errors
+from sqlalchemy import exc
+
+from services.kit.bus import unavailable
+from services.kit.database import translated
+from services.kit.events import NoEventError, decode, stream_of
+from services.kit.stored import StreamReader
+from services.kit.transactions import in_transaction, make_tables
+from services.userview.app import Head, Progress
+from services.userview.domain import (
+    DELETED,
+    PAYMENT,
+    POSITIONS,
+    SOURCES,
+    Happening,
+    RebuildRunningError,
+    UserView,
+    payment_seen,
+    seen,
+)
+from services.userview.tables import BUILDING, CURRENT, RETIRED, generations, metadata, places, views, with_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from services.kit.bus import Bus
+    from services.kit.events import Event
+    from services.kit.follow import Batch
+
+SWEEP = 1000
+"""Rows of a generation that is past, taken out at a time: who writes meanwhile waits for no more than these."""
+_CURRENT = sa.select(generations.c.number).where(generations.c.state == CURRENT).scalar_subquery()
+_SHOWN = (views.c.generation == _CURRENT, views.c.known, views.c.status != DELETED)
+
+
+def happening_of(event: Event) -> Happening:
+    return Happening(event.source, event.name, event.subject, event.time, event.data)
+
+
+class DatabaseViews:
+    """Every method may raise StoreUnavailableError."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(writes=True)
+
+    async def prepare(self) -> None:
+        """Make the tables and the first generation, where there are none."""
+        await make_tables(self._engine, metadata)
+
+        async def first(connection: AsyncConnection) -> None:
+            if await connection.scalar(sa.select(sa.func.count()).select_from(generations)) == 0:
+                await _begin(connection, 1, CURRENT)
+
+        await in_transaction(self._engine, first)
+
+    # For readers
+
+    async def get(self, user_id: str) -> UserView | None:
+        query = sa.select(views).where(views.c.generation == _CURRENT, views.c.id == user_id)
+        with translated():
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(query)).one_or_none()
+        return None if row is None else _view(row)
+
+    async def matching(self, terms: Sequence[str], limit: int) -> Sequence[UserView]:
+        condition = with_words(self._engine.dialect.name, list(terms))
+        return await self._many(sa.select(views).where(*_SHOWN, condition).order_by(views.c.id).limit(limit))
+
+    async def page(self, after: str, limit: int) -> Sequence[UserView]:
+        return await self._many(sa.select(views).where(*_SHOWN, views.c.id > after).order_by(views.c.id).limit(limit))
+
+    async def _many(self, query: sa.Select[Any]) -> Sequence[UserView]:
+        with translated():
+            async with self._engine.connect() as connection:
+                return [_view(row) for row in await connection.execute(query)]
+
+    async def progress(self) -> Progress:
+        query = sa.select(generations.c.state, places).join(places, places.c.generation == generations.c.number)
+        with translated():
+            async with self._engine.connect() as connection:
+                rows = (await connection.execute(query)).all()
+        current = [row for row in rows if row.state == CURRENT]
+        return Progress(
+            generation=current[0].generation,
+            positions={row.source: row.position for row in current},
+            places={row.source: row.place for row in current},
+            rebuilding=any(row.state == BUILDING for row in rows),
+        )
+
+    # For those who fill them
+
+    async def generations(self) -> dict[int, str]:
+        """The state of each generation."""
+        query = sa.select(generations)
+        with translated():
+            async with self._engine.connect() as connection:
+                return {row.number: row.state for row in await connection.execute(query)}
+
+    async def place(self, generation: int, source: str) -> int | None:
+        """How far that generation is; None: it is gone."""
+        query = sa.select(places.c.place).where(places.c.generation == generation, places.c.source == source)
+        with translated():
+            async with self._engine.connect() as connection:
+                return await connection.scalar(query)
+
+    async def apply(self, generation: int, source: str, batch: Batch) -> bool:
+        """Let the generation see the events of the batch that it has not seen; False: it is gone."""
+        while True:
+            place = await self.place(generation, source)
+            if place is None:
+                return False
+            rest = batch.after(place)
+            if rest is None or await self._apply(generation, source, place, rest):
+                return True
+
+    async def _apply(self, generation: int, source: str, place: int, batch: Batch) -> bool:
+        """False where another replica has moved the place meanwhile."""
+        happenings = [happening_of(event) for _, event in batch.events]
+
+        async def work(connection: AsyncConnection) -> bool:
+            new = {"place": batch.place, "position": batch.events[-1][1].sequence}
+            if not await _move(connection, generation, source, new, places.c.place == place):
+                return False
+            await _let_see(connection, generation, happenings)
+            payment = max(map(payment_seen, happenings))
+            await _move(connection, generation, PAYMENT, {"position": payment}, places.c.position < payment)
+            return True
+
+        return await in_transaction(self._engine, work)
+
+    async def begin_rebuild(self) -> None:
+        newest = sa.select(sa.func.max(generations.c.number))
+        try:
+            with translated():
+                async with self._writing.begin() as connection:
+                    await _begin(connection, (await connection.scalar(newest) or 0) + 1, BUILDING)
+        except exc.IntegrityError as error:
+            raise RebuildRunningError from error
+
+    async def switch(self) -> bool:
+        """Make the new generation the current one if it has seen as much; whether it did."""
+
+        async def work(connection: AsyncConnection) -> bool:
+            old = await _places(connection, CURRENT)
+            new = await _places(connection, BUILDING)
+            if not new or any(new[source] < old[source] for source in SOURCES):
+                return False
+            for before, after in ((CURRENT, RETIRED), (BUILDING, CURRENT)):
+                change = sa.update(generations).where(generations.c.state == before).values(state=after)
+                await connection.execute(change)
+            return True
+
+        return await in_transaction(self._engine, work)
+
+    async def sweep(self) -> None:
+        """Take generations out that are past."""
+        retired = sa.select(generations.c.number).where(generations.c.state == RETIRED)
+        some = sa.select(views.c.number).where(views.c.generation.in_(retired)).limit(SWEEP)
+        with translated():
+            while True:
+                async with self._writing.begin() as connection:
+                    gone = await connection.execute(sa.delete(views).where(views.c.number.in_(some)))
+                    if gone.rowcount:
+                        continue
+                    await connection.execute(sa.delete(places).where(places.c.generation.in_(retired)))
+                    await connection.execute(sa.delete(generations).where(generations.c.state == RETIRED))
+                    return
+
+
+class StreamSources:
+    """The logs' ends, as NATS has them."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def head(self, source: str, place: int) -> Head:
+        reader = StreamReader(self._bus, stream_of(source))
+        subject = f"events.{source}.>"
+        try:
+            with unavailable():
+                await self._bus.ensure_stream(stream_of(source), subject)
+            last = await reader.last(subject)
+            following = await reader.next(subject, place + 1) if last and last.sequence > place else None
+        except js_errors.NotFoundError:
+            return Head(0, None)
+        try:
+            position = decode(last.body).sequence if last else 0
+        except NoEventError:
+            position = 0
+        return Head(position, following.moment if following else None)
+
+
+async def _begin(connection: AsyncConnection, number: int, state: str) -> None:
+    await connection.execute(sa.insert(generations).values(number=number, state=state))
+    rows = [{"generation": number, "source": source, "place": 0, "position": 0} for source in POSITIONS]
+    await connection.execute(sa.insert(places), rows)
+
+
+async def _move(
+    connection: AsyncConnection, generation: int, source: str, new: dict[str, int], still: sa.ColumnElement[bool]
+) -> bool:
+    change = sa.update(places).where(places.c.generation == generation, places.c.source == source, still)
+    return (await connection.execute(change.values(**new))).rowcount == 1
+
+
+async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
+    """The places of the generation in that state; locked, where locks are to be had by the row."""
+    query = (
+        sa.select(places.c.source, places.c.place)
+        .join(generations, places.c.generation == generations.c.number)
+        .where(generations.c.state == state)
+        .order_by(places.c.generation, places.c.source)
+        .with_for_update()
+    )
+    return {row.source: row.place for row in await connection.execute(query)}
+
+
+async def _let_see(connection: AsyncConnection, generation: int, happenings: Sequence[Happening]) -> None:
+    """Change the views of that generation by the events, in their order."""
+    concerned = sorted({happening.user_id for happening in happenings if happening.user_id})
+    # Locked by the row, where locks are: the other source's followers change the same views.
+    condition = (views.c.generation == generation, views.c.id.in_(concerned))
+    query = sa.select(views).where(*condition).order_by(views.c.id).with_for_update()
+    rows = {row.id: row for row in await connection.execute(query)}
+    before = {user_id: _view(row) for user_id, row in rows.items()}
+    after = dict(before)
+    for happening in happenings:
+        if user_id := happening.user_id:
+            after[user_id] = seen(after.get(user_id, UserView(user_id)), happening)
+    new = [{"generation": generation, **_row(view)} for user_id, view in after.items() if user_id not in before]
+    changed = [
+        {"at": rows[user_id].number, **_row(view)}
+        for user_id, view in after.items()
+        if user_id in before and view != before[user_id]
+    ]
+    if new:
+        await connection.execute(sa.insert(views), new)
+    if changed:
+        update = sa.update(views).where(views.c.number == sa.bindparam("at"))
+        await connection.execute(update, changed)
+
+
+def _row(view: UserView) -> dict[str, Any]:
+    return {
+        "id": view.id,
+        "name": view.name,
+        "email": view.email,
+        "status": view.status,
+        "balance_cents": view.balance_cents,
+        "last_activity": view.last_activity,
+        "total_orders": view.total_orders,
+        "phone": view.phone,
+        "known": view.known,
+        "words": view.words,
+    }
+
+
+def _view(row: sa.Row[Any]) -> UserView:
+    return UserView(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        status=row.status,
+        balance_cents=row.balance_cents,
+        last_activity=row.last_activity,
+        total_orders=row.total_orders,
+        phone=row.phone,
+        known=row.known,
+    )

@@ -1,0 +1,222 @@
+"""What the read side does for its callers, and what it needs for that."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from services.userview import domain
+from services.userview.domain import DELETED, InvalidRequestError, UserNotFoundError, ViewBehindError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime
+
+    from services.userview.domain import UserView
+
+T = TypeVar("T")
+Positions = Mapping[str, int]
+"""By source: the position of an event in that service's own log."""
+
+MAX_LIST = 500
+MAX_SEARCH = 100
+LIST = 50
+SEARCH = 20
+CANDIDATES = 500
+"""How many matches of a search are put in order; of more, the database's own first ones."""
+POLL_SECONDS = 0.05
+"""How often the database is asked while a reader waits: another replica may have seen the event."""
+SPARE_SECONDS = 0.05
+"""How long before the caller's deadline a wait ends, so that the caller hears why."""
+PATIENCE_SECONDS = 5.0
+"""How long a caller without a deadline waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a generation of views is."""
+
+    generation: int
+    positions: Positions
+    """The last events that it has seen."""
+    places: Mapping[str, int]
+    """The same as numbers of the stream's messages."""
+    rebuilding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a source has told in all."""
+
+    position: int
+    unseen_since: datetime | None
+    """When the first event after a place happened; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLag:
+    source: str
+    position: int
+    head: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    sources: Sequence[SourceLag]
+    rebuilding: bool
+    generation: int
+
+
+class Views(Protocol):
+    """The current generation of views. Every method may raise StoreUnavailableError."""
+
+    async def get(self, user_id: str) -> UserView | None: ...
+
+    async def matching(self, terms: Sequence[str], limit: int) -> Sequence[UserView]:
+        """Those that have, for each term, a word that begins with it."""
+
+    async def page(self, after: str, limit: int) -> Sequence[UserView]:
+        """Those to be seen, by ascending id."""
+
+    async def progress(self) -> Progress: ...
+
+    async def begin_rebuild(self) -> None:
+        """Begin a generation from nothing; raises RebuildRunningError."""
+
+
+class Sources(Protocol):
+    """The logs that the views are made of."""
+
+    async def head(self, source: str, place: int) -> Head:
+        """Its end, and the first event after that place. Raises BusUnavailableError."""
+
+
+class Signal:
+    """Wakes those who wait for the views to go on."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def ring(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def wait(self, timeout: float) -> None:
+        """Until the next ring, or for so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout)
+
+
+class ReadSide:
+    """The use cases. `rebuild_begun` is called when there is a generation to fill."""
+
+    def __init__(
+        self,
+        views: Views,
+        sources: Sources,
+        signal: Signal,
+        *,
+        now: Callable[[], datetime],
+        rebuild_begun: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._views = views
+        self._sources = sources
+        self._signal = signal
+        self._now = now
+        self._rebuild_begun = rebuild_begun
+        self._monotonic = monotonic
+
+    async def get(self, user_id: str, at_least: Positions, time_left: float | None) -> UserView:
+        """Raises UserNotFoundError, ViewBehindError."""
+
+        async def found() -> UserView | None:
+            return await self._views.get(user_id)
+
+        view = await self._after(at_least, time_left, found)
+        if view is None or not view.known:
+            raise UserNotFoundError
+        return view
+
+    async def search(self, query: str, limit: int, at_least: Positions, time_left: float | None) -> list[UserView]:
+        """Best first. Raises InvalidRequestError, ViewBehindError."""
+        terms = domain.terms(query)
+        most = _limit(limit, SEARCH, MAX_SEARCH)
+
+        async def found() -> Sequence[UserView]:
+            return await self._views.matching(terms, CANDIDATES)
+
+        return domain.best_first(await self._after(at_least, time_left, found), terms)[:most]
+
+    async def page(self, after: str, limit: int) -> Sequence[UserView]:
+        """By ascending id. Raises InvalidRequestError."""
+        return await self._views.page(after, _limit(limit, LIST, MAX_LIST))
+
+    async def lag(self) -> Lag:
+        """Raises BusUnavailableError: without the bus nobody knows how much there is to see."""
+        progress = await self._views.progress()
+        heads = [(source, await self._sources.head(source, progress.places[source])) for source in domain.SOURCES]
+        now = self._now()
+        sources = [
+            SourceLag(
+                source,
+                progress.positions[source],
+                max(head.position, progress.positions[source]),
+                max(0.0, (now - head.unseen_since).total_seconds()) if head.unseen_since else 0.0,
+            )
+            for source, head in heads
+        ]
+        return Lag(sources, progress.rebuilding, progress.generation)
+
+    async def rebuild(self) -> Lag:
+        """Raises RebuildRunningError, BusUnavailableError."""
+        await self._views.begin_rebuild()
+        self._rebuild_begun()
+        return await self.lag()
+
+    async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
+        """What is found once the views have seen that much."""
+        left = PATIENCE_SECONDS if time_left is None else time_left - SPARE_SECONDS
+        end = self._monotonic() + left
+        while at_least:
+            positions = (await self._views.progress()).positions
+            missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
+            if not missing:
+                break
+            left = end - self._monotonic()
+            if left <= 0:
+                raise ViewBehindError(missing)
+            await self._signal.wait(min(left, POLL_SECONDS))
+        return await found()
+
+
+def checked_positions(pairs: Sequence[tuple[str, int]]) -> Positions:
+    """What `at_least` means; raises InvalidRequestError."""
+    wrong = {}
+    positions: dict[str, int] = {}
+    for index, (source, position) in enumerate(pairs):
+        if source not in domain.POSITIONS:
+            wrong[f"at_least[{index}].source"] = f"must be one of {', '.join(domain.POSITIONS)}"
+        elif position < 0:
+            wrong[f"at_least[{index}].position"] = "must be 0 or more"
+        else:
+            positions[source] = max(position, positions.get(source, 0))
+    if wrong:
+        raise InvalidRequestError(wrong)
+    return positions
+
+
+def visible(view: UserView) -> bool:
+    """Whether lists show it."""
+    return view.known and view.status != DELETED
+
+
+def _limit(limit: int, default: int, most: int) -> int:
+    if not 0 <= limit <= most:
+        raise InvalidRequestError({"limit": f"must be 0 to {most}"})
+    return limit or default

@@ -1,0 +1,185 @@
+"""What a page shows of a user, and what an event does to it.
+
+Views are made of two logs, users' and orders', which arrive independently of each other. So the order between the two
+must not matter: counts add up, the last activity is the latest, and whatever comes before its user was heard of waits,
+unseen, until it is. Within one log the order is the log's.
+
+A user who is gone keeps a view without anything personal in it: that there was one, and how much it ordered.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+USER, ORDER, PAYMENT = "user", "order", "payment"
+SOURCES = (USER, ORDER)
+"""The services whose events make the views."""
+POSITIONS = (*SOURCES, PAYMENT)
+"""Those whose positions a reader may wait for: the payment service's arrive by way of the user's."""
+ACTIVE, INACTIVE, DELETED = "active", "inactive", "deleted"
+MAX_QUERY = 200
+MAX_TERMS = 10
+_WORD = re.compile(r"[^\W_]+")
+_CHANGES = {
+    "NameChanged": ("name", "new"),
+    "EmailChanged": ("email", "new_email"),
+    "PhoneChanged": ("phone", "new"),
+    "BalanceUpdated": ("balance_cents", "new_balance_cents"),
+}
+"""Events that change one field of the view: which, and what it is called there."""
+_STATES = {"UserDeactivated": INACTIVE, "UserReactivated": ACTIVE}
+_WITHOUT_EFFECT = {"AvatarChanged"}
+"""Nothing that a view shows but the time."""
+_ORDERS = {"OrderPlaced": 0, "OrderCompleted": 1, "OrderRejected": 0, "OrderNeedsAttention": 0}
+"""Events of orders that are their user's activity, and how many orders each adds."""
+
+
+class InvalidRequestError(Exception):
+    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = dict(fields)
+        super().__init__("; ".join(f"{field} {what}" for field, what in self.fields.items()))
+
+
+class UserNotFoundError(Exception):
+    """The view knows no such user."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such user")
+
+
+class ViewBehindError(Exception):
+    """The view has not seen what the caller wants it to have seen."""
+
+    def __init__(self, missing: Mapping[str, int]) -> None:
+        what = ", ".join(f"{source}/{position}" for source, position in sorted(missing.items()))
+        super().__init__(f"the view has not seen {what} yet")
+
+
+class RebuildRunningError(Exception):
+    """One rebuild at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("the view is being made anew already")
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """A user as pages show it."""
+
+    id: str
+    name: str = ""
+    email: str = ""
+    status: str = ACTIVE
+    balance_cents: int = 0
+    last_activity: datetime | None = None
+    total_orders: int = 0
+    """Completed ones."""
+    phone: str = ""
+    known: bool = False
+    """False: nothing was heard of the user itself so far, only of its orders."""
+
+    @property
+    def words(self) -> str:
+        """What it is found by; empty where it is not to be found."""
+        return " ".join(words(f"{self.name} {self.email}")) if self.known and self.status != DELETED else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, as far as views go."""
+
+    source: str
+    name: str
+    """As in `EmailChanged`."""
+    subject: str
+    at: datetime
+    data: Mapping[str, Any]
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose view it changes; None: nobody's."""
+        if self.source == USER:
+            return self.subject
+        return self.data.get("user_id") if self.source == ORDER and self.name in _ORDERS else None
+
+
+def payment_seen(happening: Happening) -> int:
+    """The position of the payment service's event that this one follows from; 0: none."""
+    source, _, position = str(happening.data.get("key", "")).partition("/")
+    follows = (happening.source, happening.name, source) == (USER, "BalanceUpdated", PAYMENT)
+    return int(position) if follows and position.isdigit() else 0
+
+
+def seen(view: UserView, happening: Happening) -> UserView:
+    """The view after it. Events that are not known change nothing: newer services tell more than we show."""
+    if happening.source == ORDER:
+        return _active(replace(view, total_orders=view.total_orders + _ORDERS[happening.name]), happening.at)
+    match happening.name:
+        case "UserCreated":
+            changed = _created(view, happening.data)
+        case "UserDeleted":
+            changed = replace(view, status=DELETED, name="", email="", phone="", balance_cents=0, known=True)
+        case name if name in _CHANGES:
+            field, key = _CHANGES[name]
+            changed = replace(view, **{field: happening.data[key]})
+        case name if name in _STATES:
+            changed = replace(view, status=_STATES[name])
+        case name if name in _WITHOUT_EFFECT:
+            changed = view
+        case _:
+            return view
+    return _active(changed, happening.at)
+
+
+def _created(view: UserView, data: Mapping[str, Any]) -> UserView:
+    status = ACTIVE if data.get("active", True) else INACTIVE
+    return replace(view, name=data["name"], email=data["email"], phone=data.get("phone", ""), status=status, known=True)
+
+
+def _active(view: UserView, at: datetime) -> UserView:
+    latest = at if view.last_activity is None else max(view.last_activity, at)
+    return replace(view, last_activity=latest)
+
+
+def folded(text: str) -> str:
+    """Without marks and case, so that `Jose` finds `José` on every database alike."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", "".join(char for char in plain if not unicodedata.combining(char)))
+
+
+def words(text: str) -> list[str]:
+    """The words of a text: runs of letters and digits, folded."""
+    return _WORD.findall(folded(text))
+
+
+def terms(query: str) -> list[str]:
+    """What a search asks for: each must be the beginning of a word. Raises InvalidRequestError."""
+    if len(query) > MAX_QUERY:
+        raise InvalidRequestError({"query": f"must have at most {MAX_QUERY} characters"})
+    found = list(dict.fromkeys(words(query)))
+    if not found:
+        raise InvalidRequestError({"query": "must have a word in it: letters or digits"})
+    if len(found) > MAX_TERMS:
+        raise InvalidRequestError({"query": f"must have at most {MAX_TERMS} words"})
+    return found
+
+
+def best_first(views: Iterable[UserView], wanted: Iterable[str]) -> list[UserView]:
+    """Those who have most of the terms as whole words first, in their names rather than their addresses."""
+    asked = set(wanted)
+
+    def rank(view: UserView) -> tuple[int, int, str, str]:
+        in_name = len(asked & set(words(view.name)))
+        in_all = len(asked & set(words(f"{view.name} {view.email}")))
+        return -in_all, -in_name, folded(view.name), view.id
+
+    return sorted(views, key=rank)

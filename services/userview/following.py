@@ -1,0 +1,100 @@
+"""What fills the views: for each generation and each source one follower, in every replica.
+
+Replicas do the same work side by side, and the database lets one of them store each batch. Which generations there are
+is looked up again and again, so that a rebuild that one replica began is carried on by any, also after a crash of the
+one that began it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from services.kit.errors import StoreUnavailableError
+from services.kit.follow import follow_batches
+from services.kit.running import cancelled
+from services.userview.domain import SOURCES
+from services.userview.tables import BUILDING, RETIRED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.kit.bus import Bus
+    from services.kit.follow import Batch
+    from services.userview.adapters import DatabaseViews
+    from services.userview.app import Signal
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often generations are looked up; a rebuild that was begun here is seen at once."""
+
+
+class Followers:
+    """`pending` is told, for each source, how many events the current generation has still to see."""
+
+    def __init__(
+        self, bus: Bus, views: DatabaseViews, signal: Signal, pending: Callable[[str, int], None] = lambda *_: None
+    ) -> None:
+        self._bus = bus
+        self._views = views
+        self._signal = signal
+        self._pending = pending
+        self._woken = asyncio.Event()
+        self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """There is a generation to fill."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    await self._look()
+                except StoreUnavailableError as error:
+                    log.debug("generations are looked up later: %s", error)
+                except Exception:
+                    log.exception("generations are looked up later")
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+        finally:
+            for task in self._tasks.values():
+                await cancelled(task)
+
+    async def _look(self) -> None:
+        states = await self._views.generations()
+        if BUILDING in states.values() and await self._views.switch():
+            log.info("the views were made anew")
+            self._signal.ring()
+            states = await self._views.generations()
+        filled = [generation for generation, state in states.items() if state != RETIRED]
+        wanted = {(generation, source) for generation in filled for source in SOURCES}
+        for key in self._tasks.keys() - wanted:
+            await cancelled(self._tasks.pop(key))
+        for key in wanted - self._tasks.keys():
+            name = f"generation {key[0]} follows {key[1]}"
+            self._tasks[key] = asyncio.create_task(self._follow(*key), name=name)
+        if len(filled) < len(states):
+            await self._views.sweep()
+
+    async def _follow(self, generation: int, source: str) -> None:
+        async def place() -> int:
+            return await self._views.place(generation, source) or 0
+
+        async def take(batch: Batch) -> None:
+            if not await self._views.apply(generation, source, batch):
+                self.wake()
+                return
+            self._signal.ring()
+            building = (await self._views.generations()).get(generation) == BUILDING
+            if not building:
+                self._pending(source, batch.pending)
+            elif batch.pending == 0:
+                self.wake()
+
+        await follow_batches(self._bus, source, place, take)
