@@ -55,13 +55,7 @@ class Callers:
 
     async def of_header(self, authorization: str | None) -> Identity | None:
         """None without a header. Raises Failure."""
-        if authorization is None:
-            return None
-        try:
-            token = bearer(authorization)
-        except ServiceError as error:
-            raise Failure(error.code, error.message, reason=error.reason) from error
-        return await self.of_token(token)
+        return None if authorization is None else await self.of_token(token_of(authorization))
 
     def check(self, method: str, version: int) -> None:
         """Refuse a request without a token where one is needed. Raises Failure."""
@@ -77,6 +71,14 @@ class Callers:
         identity = required()
         if identity.subject != user_id.lower() and not is_admin(identity):
             raise Failure("PERMISSION_DENIED", "this is another user's to change", reason="NOT_ALLOWED")
+
+
+def token_of(authorization: str) -> str:
+    """The token of such a header. Raises Failure."""
+    try:
+        return bearer(authorization)
+    except ServiceError as error:
+        raise Failure(error.code, error.message, reason=error.reason) from error
 
 
 def required() -> Identity:

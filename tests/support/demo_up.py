@@ -34,9 +34,9 @@ class DemoUp:
     def url(self, part: str) -> str:
         return f"http://127.0.0.1:{self.ports[part]}"
 
-    async def do(self, *arguments: str) -> str:
+    async def do(self, *arguments: str, patience: float = 60) -> str:
         """Run a command of `meshwright` on it, which must succeed."""
-        code, said = await command(self.folder, *arguments)
+        code, said = await command(self.folder, *arguments, patience=patience)
         assert code == 0, said
         return said
 
@@ -55,12 +55,25 @@ def free_ports() -> dict[str, int]:
     return ports
 
 
+def doubled(folder: Path) -> Path:
+    """The demo's topology with two replicas of each service that has one; the gateway's port, and NATS, are for one."""
+    lines = []
+    for line in TOPOLOGY.read_text("utf-8").splitlines():
+        lines.append(line)
+        if line.startswith('module = "services.') and not line.endswith('.gateway"'):
+            lines.append("replicas = 2")
+    text = "\n".join(lines).replace('replicas = 2\nversion = "1.0.0"\nreplicas = 2', 'replicas = 2\nversion = "1.0.0"')
+    path = folder / "demo.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
 @contextlib.asynccontextmanager
-async def starting(folder: Path, *arguments: str, **environ: str) -> AsyncIterator[DemoUp]:
+async def starting(folder: Path, *arguments: str, topology: Path = TOPOLOGY, **environ: str) -> AsyncIterator[DemoUp]:
     """`meshwright up` on the demo, just begun, with these arguments more."""
     ports = free_ports()
     options = [text for name, port in ports.items() for text in ("--port", f"{name}={port}")]
-    argv = python("-m", "meshwright.cli", "up", "-f", str(TOPOLOGY), "--consul", "dev", *options, *arguments)
+    argv = python("-m", "meshwright.cli", "up", "-f", str(topology), "--consul", "dev", *options, *arguments)
     given = {**environment(folder), "OTEL_SDK_DISABLED": "false", **environ}
     async with running(argv, folder / "up.log", given) as process:
         yield DemoUp(process, folder, ports)

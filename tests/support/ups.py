@@ -99,8 +99,8 @@ def environment(folder: Path) -> dict[str, str]:
     return {"MESHWRIGHT_HOME": str(folder / "home"), "CONSUL_HTTP_ADDR": "", "COLUMNS": "200"}
 
 
-async def command(folder: Path, *arguments: str, **environ: str) -> tuple[int, str]:
-    """Run one command of `meshwright` to its end."""
+async def command(folder: Path, *arguments: str, patience: float = 60, **environ: str) -> tuple[int, str]:
+    """Run one command of `meshwright` to its end, which must come within `patience` seconds."""
     child = await asyncio.create_subprocess_exec(
         *python("-m", "meshwright.cli", *arguments),
         cwd=folder,
@@ -109,7 +109,7 @@ async def command(folder: Path, *arguments: str, **environ: str) -> tuple[int, s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    out, _ = await asyncio.wait_for(child.communicate(), 60)
+    out, _ = await asyncio.wait_for(child.communicate(), patience)
     assert child.returncode is not None
     return child.returncode, out.decode()
 

@@ -43,7 +43,9 @@ async def test_a_gateway_that_is_away_fails_a_stop_and_not_the_tour():
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("error", [KeyError("state"), TypeError("no list"), ValueError("no JSON"), httpx.ReadTimeout("")])
+@pytest.mark.parametrize(
+    "error", [KeyError("state"), TypeError("no list"), ValueError("no JSON"), httpx.ReadTimeout("")]
+)
 async def test_an_answer_of_another_form_is_said(error: Exception):
     async def falls(guide: Guide) -> None:
         raise error

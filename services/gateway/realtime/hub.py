@@ -1,0 +1,74 @@
+"""What all sockets of a gateway share: how many there may be, and the moment at which all are to go."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.gateway.domain import Failure
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterator
+
+    from services.gateway.callers import Callers
+    from services.gateway.realtime.backends import Talk
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLimits:
+    """`rate`: messages a second from one client, `burst` at once; times in seconds."""
+
+    sockets: int = 10_000
+    sockets_per_user: int = 20
+    rooms: int = 20
+    rate: float = 20.0
+    burst: int = 40
+    refusals: int = 40
+    """Messages in a row that came too soon, after which the socket is closed."""
+    queue: int = 64
+    """Frames that wait for a client that reads slowly."""
+    authenticate_seconds: float = 5.0
+    origins: tuple[str, ...] = ()
+    """Of other sites' pages that may open a socket."""
+
+
+@dataclass
+class Hub:
+    """`draining` is set when this instance stops. `clock`: seconds since 1970."""
+
+    callers: Callers
+    talk: Talk
+    limits: SocketLimits
+    draining: asyncio.Event
+    clock: Callable[[], float]
+    open: int = 0
+    _users: Counter[str] = field(default_factory=Counter)
+
+    def check_room(self) -> None:
+        """Refuse a socket that there is no room for. Raises Failure."""
+        if self.draining.is_set():
+            raise Failure("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
+        if self.open >= self.limits.sockets:
+            raise Failure("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        self.open += 1
+        try:
+            yield
+        finally:
+            self.open -= 1
+
+    @contextlib.contextmanager
+    def present(self, user_id: str) -> Iterator[bool]:
+        """Count a user's sockets; yields whether there may be one more."""
+        self._users[user_id] += 1
+        try:
+            yield self._users[user_id] <= self.limits.sockets_per_user
+        finally:
+            self._users[user_id] -= 1
+            if not self._users[user_id]:
+                del self._users[user_id]

@@ -1,0 +1,82 @@
+"""The addresses of the real-time edge: the socket, and polling. Those of server-sent events are in `events`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Header, Query, WebSocket
+
+from services.gateway.callers import required, token_of
+from services.gateway.domain import Failure, problem_of
+from services.gateway.problems import ProblemResponse
+from services.gateway.realtime import frames
+from services.gateway.realtime.backends import Who
+from services.gateway.realtime.socket import Socket
+from services.gateway.routes import problems
+
+if TYPE_CHECKING:
+    from services.gateway.realtime.hub import Hub
+
+SUBPROTOCOL = "meshwright.v1"
+_BEARER = "bearer."
+
+
+def socket_router(hub: Hub) -> APIRouter:
+    """`/ws` and `/api/v3/messages`."""
+    router = APIRouter()
+
+    @router.websocket("/ws")
+    async def socket(websocket: WebSocket) -> None:
+        try:
+            hub.check_room()
+            _check_origin(websocket, hub.limits.origins)
+            token = _token(websocket)
+            if token:
+                await hub.callers.of_token(token)
+        except Failure as failure:
+            await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
+            return
+        offered = websocket.scope.get("subprotocols", [])
+        with hub.counted():
+            await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+            await Socket(websocket, hub, token).serve()
+
+    @router.get("/api/v3/messages", tags=["real time"], responses=problems(400, 401, 422, 503))
+    async def poll_messages(
+        room: Annotated[str, Query(min_length=1, max_length=64, description="which room")],
+        since: Annotated[
+            str, Query(max_length=64, description="`next` of the last poll, or seconds since 1970; empty: the latest")
+        ] = "",
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        authorization: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> dict[str, Any]:
+        """What was said in a room since then, at once: the baseline that the lecture compares with."""
+        who = Who(required().subject, token_of(authorization))
+        moment = float(since) if since.isdecimal() else None
+        page = await hub.talk.history(who, room, "" if moment is not None else since, limit, moment)
+        messages = [frames.document(message) for message in page.messages]
+        after = messages[-1]["id"] if messages else (since if moment is None else "")
+        return {"messages": messages, "has_new": bool(messages), "next": after or since, "more": page.more}
+
+    return router
+
+
+def _token(websocket: WebSocket) -> str:
+    """What the handshake brings; empty: nothing. Raises Failure."""
+    header = websocket.headers.get("authorization")
+    if header is not None:
+        return token_of(header)
+    for offered in websocket.scope.get("subprotocols", []):
+        if offered.startswith(_BEARER):
+            return str(offered.removeprefix(_BEARER))
+    return ""
+
+
+def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
+    """A browser sends the origin of its page, which may be anybody's. Raises Failure."""
+    origin = websocket.headers.get("origin")
+    if origin is None or origin in allowed:
+        return
+    if urlsplit(origin).netloc != websocket.headers.get("host", ""):
+        raise Failure("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")

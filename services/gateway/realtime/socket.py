@@ -1,0 +1,260 @@
+"""One WebSocket: who it is, what it says, what it hears, and how it ends.
+
+A reader takes one message after the other, and does what it says before it takes the next; a writer sends frames from a
+queue of bounded size. Between a slow client and the services behind everything waits: the queue fills, the stays stop
+reading, and the services count what they have to leave out (docs/realtime.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.websockets import WebSocketDisconnect
+
+from meshwright.auth.identity import calling
+from services.gateway.armour.rates import Rates
+from services.gateway.domain import Failure
+from services.gateway.realtime import domain, frames
+from services.gateway.realtime.backends import Who
+from services.gateway.realtime.domain import RefusedError
+from services.gateway.realtime.stays import Stay, Subscription
+
+if TYPE_CHECKING:
+    from starlette.websockets import WebSocket
+
+    from meshwright import Identity
+    from services.gateway.realtime.hub import Hub
+
+POLICY, RESTART, UNAUTHENTICATED = 1008, 1012, 4401
+FAREWELL_SECONDS = 2.0
+"""How long frames that wait may take to be sent before an instance that stops closes the socket."""
+
+
+class EndedError(Exception):
+    """The socket is to be closed, with this code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class Socket:
+    """Serves one accepted WebSocket until it ends. `token`: a good one that came with the handshake; empty: none did."""
+
+    def __init__(self, websocket: WebSocket, hub: Hub, token: str) -> None:
+        self._websocket = websocket
+        self._hub = hub
+        self._token = token
+        self._rates = Rates(hub.limits.rate, hub.limits.burst, asyncio.get_running_loop().time)
+        self._refusals = 0
+        self._frames: asyncio.Queue[str] = asyncio.Queue(hub.limits.queue)
+        self._rooms: dict[str, tuple[domain.Join, asyncio.Task[None]]] = {}
+        self._notes: asyncio.Task[None] | None = None
+        self._who: Who
+        self._expires_at = 0.0
+        self._renewed = asyncio.Event()
+
+    async def serve(self) -> None:
+        """To its end."""
+        try:
+            self._token = self._token or await self._first_token()
+            identity = await self._identified(self._token)
+            with self._hub.present(identity.subject) as welcome, calling(identity):
+                if not welcome:
+                    raise EndedError(POLICY, "TOO_MANY_SOCKETS")
+                self._who = Who(identity.subject, self._token)
+                self._expires_at = expiry(identity)
+                await self._send(self._greeting("welcome"))
+                await self._go_on()
+        except EndedError as ended:
+            await self._farewell(ended)
+        except WebSocketDisconnect:
+            pass
+
+    async def _first_token(self) -> str:
+        """What the first message brings."""
+        try:
+            async with asyncio.timeout(self._hub.limits.authenticate_seconds):
+                command = domain.parse(await self._text())
+        except TimeoutError:
+            raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING") from None
+        except RefusedError as refused:
+            raise EndedError(UNAUTHENTICATED, refused.failure.reason) from None
+        if not isinstance(command, domain.Authenticate):
+            raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING")
+        return command.token
+
+    async def _identified(self, token: str) -> Identity:
+        try:
+            return await self._hub.callers.of_token(token)
+        except Failure as failure:
+            raise EndedError(UNAUTHENTICATED, failure.reason or failure.code) from None
+
+    async def _go_on(self) -> None:
+        """Read, write, and watch the clock and the instance, until one of these ends it."""
+        reading = asyncio.create_task(self._read(), name="reading a socket")
+        others = [
+            asyncio.create_task(self._write(), name="writing to a socket"),
+            asyncio.create_task(self._watch_token(), name="watching a token"),
+            asyncio.create_task(self._watch_instance(), name="watching the instance"),
+        ]
+        tasks = {reading, *others}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            stays = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
+            await _ended([*tasks, *stays])
+
+    async def _watch_token(self) -> None:
+        while (left := self._expires_at - self._hub.clock()) > 0:
+            self._renewed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._renewed.wait(), left)
+        raise EndedError(UNAUTHENTICATED, "TOKEN_EXPIRED")
+
+    async def _watch_instance(self) -> None:
+        await self._hub.draining.wait()
+        raise EndedError(RESTART, "STOPPING")
+
+    async def _write(self) -> None:
+        while True:
+            await self._websocket.send_text(await self._frames.get())
+
+    async def _send(self, frame: str) -> None:
+        await self._frames.put(frame)
+
+    async def _farewell(self, ended: EndedError) -> None:
+        with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                while not self._frames.empty():
+                    await self._websocket.send_text(self._frames.get_nowait())
+                await self._websocket.close(ended.code, ended.reason)
+
+    async def _text(self) -> str:
+        """The next frame. Raises WebSocketDisconnect, RefusedError."""
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message.get("code", 1005))
+        text = message.get("text")
+        if text is None:
+            raise RefusedError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
+        return str(text)
+
+    async def _read(self) -> None:
+        while True:
+            ref = ""
+            about: dict[str, str] = {}
+            try:
+                text = await self._text()
+                self._take_turn()
+                command = domain.parse(text)
+                ref = command.ref
+                about = {name: getattr(command, name) for name in ("room", "client_id") if hasattr(command, name)}
+                await self._do(command)
+            except RefusedError as refused:
+                await self._send(frames.error(refused.failure, ref=refused.ref or ref, **about))
+            except Failure as failure:
+                await self._send(frames.error(failure, ref=ref, **about))
+
+    def _take_turn(self) -> None:
+        if self._rates.turn("").passed:
+            self._refusals = 0
+            return
+        self._refusals += 1
+        if self._refusals > self._hub.limits.refusals:
+            raise EndedError(POLICY, "RATE_LIMITED")
+        raise RefusedError(Failure("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
+
+    async def _do(self, command: domain.Command) -> None:
+        match command:
+            case domain.Say():
+                await self._say(command)
+            case domain.Join():
+                self._join(command)
+            case domain.Leave():
+                await self._leave(command)
+            case domain.Subscribe():
+                self._subscribe(command)
+            case domain.Unsubscribe():
+                if self._notes:
+                    await _ended([self._notes])
+                    self._notes = None
+                await self._send(frames.frame("unsubscribed", ref=command.ref))
+            case domain.Authenticate():
+                await self._renew(command)
+            case domain.Ping():
+                await self._send(frames.frame("pong", ref=command.ref))
+
+    async def _say(self, command: domain.Say) -> None:
+        known = self._rooms.get(command.room)
+        if known is None:
+            raise Failure("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
+        join, _ = known
+        mark = command.client_id or uuid.uuid4().hex
+        said = await self._hub.talk.say(self._who, command.room, join.name, command.text, mark)
+        await self._send(frames.frame("said", room=said.room, id=said.id, client_id=mark, ref=command.ref))
+
+    def _join(self, command: domain.Join) -> None:
+        if command.room in self._rooms:
+            raise Failure("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
+        if len(self._rooms) >= self._hub.limits.rooms:
+            most = f"a socket may be in {self._hub.limits.rooms} rooms"
+            raise Failure("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
+        stay = Stay(self._hub.talk, self._send, self._who, command)
+        task = asyncio.create_task(stay.run(), name="a stay in a room")
+        self._rooms[command.room] = (command, task)
+        task.add_done_callback(lambda _: self._forget(command))
+
+    def _forget(self, join: domain.Join) -> None:
+        known = self._rooms.get(join.room)
+        if known and known[0] is join:
+            del self._rooms[join.room]
+
+    async def _leave(self, command: domain.Leave) -> None:
+        known = self._rooms.pop(command.room, None)
+        if known is None:
+            raise Failure("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
+        await _ended([known[1]])
+        await self._send(frames.frame("left", room=command.room, ref=command.ref))
+
+    def _subscribe(self, command: domain.Subscribe) -> None:
+        if self._notes and not self._notes.done():
+            raise Failure("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
+        subscription = Subscription(self._hub.talk, self._send, self._who, command)
+        self._notes = asyncio.create_task(subscription.run(), name="a subscription")
+
+    async def _renew(self, command: domain.Authenticate) -> None:
+        identity = await self._hub.callers.of_token(command.token)
+        if identity.subject != self._who.user_id:
+            raise Failure("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
+        self._who.token = command.token
+        self._expires_at = expiry(identity)
+        self._renewed.set()
+        await self._send(self._greeting("authenticated", command.ref))
+
+    def _greeting(self, kind: str, ref: str = "") -> str:
+        until = datetime.fromtimestamp(self._expires_at, UTC).isoformat().replace("+00:00", "Z")
+        return frames.frame(kind, user_id=self._who.user_id, expires_at=until, ref=ref)
+
+
+def expiry(identity: Identity) -> float:
+    """When the token ends, in seconds since 1970; the verifier has seen that it says so."""
+    return float(identity.claims["exp"])
+
+
+async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel them, and wait for their end; what went wrong in them is of no interest any more."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
