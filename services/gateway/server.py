@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 
-from services.gateway import problems, routes, rpcapi, shopapi, userapi
+from services.gateway import problems, routes, rpcapi, shopapi, site, userapi
 from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
 from services.gateway.armour.idempotency import Idempotency
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
     from services.gateway.edge import Edge
 
-PAGES = Path(__file__).parent / "pages"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 DESCRIPTION = "REST for the services of the mesh. Errors are problem documents (RFC 9457)."
 
 ALLOWED_HEADERS = (
@@ -99,7 +96,8 @@ def make_app(
     _add_armour(app, edge, clock)
     problems.install(app)
     _add_health(app)
-    _add_docs(app, edge)
+    _add_matrix(app, edge)
+    site.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -160,23 +158,11 @@ def _add_health(app: FastAPI) -> None:
         return ProblemResponse(problems.problem(503, detail, request.url.path, errors))
 
 
-def _add_docs(app: FastAPI, edge: Edge) -> None:
-    headers = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff"}
-
+def _add_matrix(app: FastAPI, edge: Edge) -> None:
     @app.get("/api/versions", tags=["operation"], responses=routes.problems())
     async def versions() -> dict[str, Any]:
         """Which versions of the API there are, what each has, and until when it is there."""
         return edge.matrix.document()
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> FileResponse:
-        return FileResponse(PAGES / "docs.html", headers=headers)
-
-    @app.get("/docs/{asset}", include_in_schema=False)
-    async def docs_asset(asset: str, request: Request) -> Response:
-        if asset not in {"docs.css", "docs.js"}:
-            return ProblemResponse(problems.problem(404, f"there is no {asset} here", request.url.path))
-        return FileResponse(PAGES / asset, headers=headers)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
+from support.people import sign_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,17 +25,49 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 async def page(served: Demo) -> AsyncIterator[Page]:
     async with browsing(f"http://{served.address}") as opened:
         await opened.goto("/docs")
-        await expect(opened.get_by_role("heading", name="users")).to_be_visible()
+        await expect(opened.get_by_role("heading", name="Version 3")).to_be_visible()
         yield opened
 
 
-async def test_every_operation_is_there_with_its_parameters_and_answers(page: Page):
-    await expect(page.locator("details.operation")).to_have_count(12)
-    await expect(page.locator("nav a")).to_have_count(12)
-    await page.get_by_role("link", name="Create User").click()
+async def test_every_operation_is_there_with_its_parameters_and_answers(page: Page, served: Demo):
+    described = (await served.http.get("/openapi.json")).json()["paths"].values()
+    operations = sum(len(methods) for methods in described)
+    await expect(page.locator("details.operation")).to_have_count(operations)
+    await expect(page.locator("nav a")).to_have_count(operations)
+    await page.locator("nav summary", has_text=re.compile(r"^Version 1 ")).click()
+    await page.locator('nav a[href="#create_user"]').click()
     operation = page.locator("#create_user")
     for text in ("X-Request-Timeout", "unique without regard to case", "Problem (application/problem+json)"):
         await expect(operation.get_by_text(text).first).to_be_visible()
+
+
+async def test_versions_are_apart_and_say_how_long_they_stay(page: Page):
+    titles = await page.locator("main h2").all_text_contents()
+    assert titles[:2] == ["Version 3current", "Any version"]
+    assert "Version 1deprecated" in titles
+    await expect(page.locator("#section-v1")).to_contain_text("until 2028-01-01")
+    await expect(page.locator("#section-v3 h3", has_text="calculator")).to_have_count(1)
+
+
+async def test_an_operation_is_found_by_words(page: Page):
+    await page.get_by_label("Find an operation").fill("patch v2")
+    await expect(page.locator("details.operation:visible")).to_have_count(1)
+    await expect(page.get_by_role("status")).to_have_text("1 operations")
+    await page.get_by_role("link", name="Update User").click()
+    await expect(page.locator("#update_user_v2 h4").first).to_be_visible()
+    await expect(page.get_by_label("Find an operation")).to_have_value("")
+
+
+async def test_a_token_goes_along(page: Page, served: Demo):
+    person = await sign_up(served)
+    await page.goto("/docs#get_user_v4")
+    operation = page.locator("#get_user_v4")
+    await operation.get_by_label("user_id (path)").fill(person.subject)
+    await operation.get_by_role("button", name="Send").click()
+    await expect(operation.locator("pre[aria-live]")).to_contain_text("TOKEN_MISSING")
+    await page.get_by_label("Access token").fill(person.tokens["access_token"])
+    await operation.get_by_role("button", name="Send").click()
+    await expect(operation.locator("pre[aria-live]")).to_contain_text("NO_TENANT")
 
 
 async def test_an_operation_can_be_tried(page: Page):

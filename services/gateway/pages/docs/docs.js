@@ -66,7 +66,7 @@ function parameters(operation) {
   if (!list.length) return [];
   const rows = list.map((item) => [el("code", {}, item.name), `${item.in}, ${typeName(item.schema)}`,
     item.required ? "required" : "", el("span", {}, ...prose(item.description))]);
-  return [el("h3", {}, "Parameters"), table(["name", "where and what", "", ""], rows)];
+  return [el("h4", {}, "Parameters"), table(["name", "where and what", "needed", "meaning"], rows)];
 }
 
 function jsonBody(operation) {
@@ -74,8 +74,8 @@ function jsonBody(operation) {
 }
 
 function responses(operation) {
-  const parts = [el("h3", {}, "Answers")];
-  parts.push(table(["status", "", "content"], Object.entries(operation.responses).map(([status, answer]) => {
+  const parts = [el("h4", {}, "Answers")];
+  parts.push(table(["status", "meaning", "content"], Object.entries(operation.responses).map(([status, answer]) => {
     const [type, content] = Object.entries(answer.content || {})[0] || ["", null];
     const name = content && content.schema ? typeName(content.schema) : "";
     return [status, answer.description || "", [name, type && `(${type})`].filter(Boolean).join(" ")];
@@ -102,6 +102,9 @@ function requestOf(form, method, path, operation) {
     else if (value !== "" && item.in === "query") query.set(item.name, value);
     else if (value !== "" && item.in === "header") headers[item.name] = value;
   }
+  const token = document.getElementById("token").value.trim();
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (versionOf(path) === "v4") headers["API-Beta"] = "v4";
   const options = { method: method.toUpperCase(), headers };
   if (jsonBody(operation)) {
     headers["Content-Type"] = "application/json";
@@ -136,7 +139,7 @@ async function run(event, method, path, operation, output, stop) {
 }
 
 async function show(response, output) {
-  const kept = ["location", "etag", "retry-after", "x-trace-id"].filter((name) => response.headers.get(name));
+  const kept = ["location", "etag", "deprecation", "sunset", "retry-after", "x-trace-id"].filter((name) => response.headers.get(name));
   output.textContent = [`${response.status} ${response.statusText}`,
     ...kept.map((name) => `${name}: ${response.headers.get(name)}`), "", ""].join("\n");
   const type = response.headers.get("content-type") || "";
@@ -163,12 +166,12 @@ function tryIt(method, path, operation) {
   if (body) inputs.push(el("label", {}, "body (JSON)", el("textarea", { name: "body", spellcheck: "false" }, JSON.stringify(example(body.schema), null, 2))));
   const form = el("form", { onsubmit: (event) => run(event, method, path, operation, output, stop) }, ...inputs,
     el("div", { class: "buttons" }, el("button", { type: "submit" }, "Send"), stop));
-  return [el("h3", {}, "Try it"), form, output];
+  return [el("h4", {}, "Try it"), form, output];
 }
 
 function operationView(method, path, operation) {
   const body = jsonBody(operation);
-  const bodyPart = body ? [el("h3", {}, "Body"), table(["field", "type", "", ""], fieldRows(body.schema))] : [];
+  const bodyPart = body ? [el("h4", {}, "Body"), table(["field", "type", "needed", "meaning"], fieldRows(body.schema))] : [];
   return el("details", { class: "operation", id: operation.operationId },
     el("summary", {}, el("span", { class: `method ${method}` }, method.toUpperCase()), el("span", { class: "path" }, path),
       el("span", { class: "short" }, operation.summary || "")),
@@ -176,39 +179,112 @@ function operationView(method, path, operation) {
       ...responses(operation), ...tryIt(method, path, operation)));
 }
 
-function openLinked() {
-  const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target && target.tagName === "DETAILS") target.open = true;
+function versionOf(path) {
+  const found = /^\/api\/(v\d+)\//.exec(path);
+  return found ? found[1] : "";
 }
 
-function render() {
-  document.title = api.info.title;
-  document.getElementById("title").textContent = api.info.title;
-  document.getElementById("description").textContent = api.info.description || "";
-  document.getElementById("version").textContent = `version ${api.info.version}`;
-  const groups = new Map();
+// Versions first, the current one before the others, then what has none; in each, one group for each tag.
+function sections(versions) {
+  const known = new Map(versions.versions.map((item) => [item.version, item]));
+  const order = [versions.current, "", ...versions.versions.map((item) => item.version).reverse()];
+  const found = new Map([...new Set(order)].map((name) => [name, new Map()]));
   for (const [path, methods] of Object.entries(api.paths)) {
     for (const method of METHODS.filter((name) => methods[name])) {
-      const group = (methods[method].tags || ["other"])[0];
-      if (!groups.has(group)) groups.set(group, []);
-      groups.get(group).push([method, path, methods[method]]);
+      const version = versionOf(path);
+      const groups = found.get(version) || found.set(version, new Map()).get(version);
+      const tag = (methods[method].tags || ["other"])[0].replace(`, ${version}`, "");
+      if (!groups.has(tag)) groups.set(tag, []);
+      groups.get(tag).push([method, path, methods[method]]);
     }
   }
+  return [...found].filter(([, groups]) => groups.size).map(([name, groups]) => ({ name, groups, about: known.get(name) }));
+}
+
+function titleOf(section) {
+  if (!section.name) return "Any version";
+  return `Version ${section.name.slice(1)}`;
+}
+
+function sectionView(section) {
+  const about = section.about;
+  const ends = about && about.sunset_at ? `until ${about.sunset_at.slice(0, 10)}` : "";
+  const words = about ? [about.features, ends].filter(Boolean).join("; ") : "sign-in, JSON-RPC, operation";
+  const groups = [...section.groups].map(([tag, operations]) => el("div", { class: "group" }, el("h3", {}, tag),
+    ...operations.map((operation) => operationView(...operation))));
+  return el("section", { class: "version", id: `section-${section.name || "others"}` },
+    el("h2", {}, titleOf(section), about ? el("span", { class: `badge ${about.status}` }, about.status) : null),
+    el("p", { class: "dim" }, words), ...groups);
+}
+
+function contentsView(section, open) {
+  const count = [...section.groups.values()].flat().length;
+  const groups = [...section.groups].map(([tag, operations]) => el("div", { class: "group" }, el("p", { class: "tag" }, tag),
+    el("ul", {}, ...operations.map(([method, path, operation]) => el("li", { "data-for": operation.operationId },
+      el("a", { href: `#${operation.operationId}` }, el("span", { class: `method ${method}` }, method.toUpperCase()), " ",
+        operation.summary || path))))));
+  return el("details", { class: "contents", open }, el("summary", {}, titleOf(section), el("span", { class: "count" }, ` ${count}`)),
+    ...groups);
+}
+
+function openLinked() {
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (!target || target.tagName !== "DETAILS") return;
+  document.getElementById("find").value = "";
+  filter("");
+  target.open = true;
+  target.scrollIntoView();
+}
+
+// Every word must be somewhere in the method, the path or the name.
+function filter(text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const operation of document.querySelectorAll("details.operation")) {
+    const said = operation.querySelector("summary").textContent.toLowerCase();
+    operation.hidden = !words.every((word) => said.includes(word));
+    document.querySelector(`[data-for="${operation.id}"]`).hidden = operation.hidden;
+    shown += operation.hidden ? 0 : 1;
+  }
+  for (const part of document.querySelectorAll(".group, section.version")) {
+    part.hidden = !part.querySelector("details.operation:not([hidden]), li:not([hidden])");
+  }
+  for (const list of document.querySelectorAll("details.contents")) {
+    list.hidden = !list.querySelector("li:not([hidden])");
+    list.open = words.length ? true : list.hasAttribute("data-open");
+  }
+  document.getElementById("found").textContent = words.length ? `${shown} operations` : "";
+}
+
+function render(versions) {
+  document.title = api.info.title;
+  document.getElementById("title").textContent = api.info.title;
+  document.getElementById("description").append(...prose(api.info.description));
+  document.getElementById("version").textContent = `version ${api.info.version}`;
   const main = document.getElementById("operations");
   const nav = document.getElementById("contents");
   main.textContent = "";
-  for (const [group, operations] of groups) {
-    main.append(el("h2", {}, group), ...operations.map((operation) => operationView(...operation)));
-    nav.append(el("ul", {}, ...operations.map(([method, path, operation]) => el("li", {}, el("a", { href: `#${operation.operationId}` },
-      el("span", { class: `method ${method}` }, method.toUpperCase()), " ", operation.summary || path)))));
+  for (const section of sections(versions)) {
+    const open = !section.name || section.name === versions.current;
+    const list = contentsView(section, open);
+    list.toggleAttribute("data-open", open);
+    main.append(sectionView(section));
+    nav.append(list);
   }
+  document.getElementById("find").addEventListener("input", (event) => filter(event.target.value));
   addEventListener("hashchange", openLinked);
   openLinked();
 }
 
-fetch("openapi.json").then((response) => response.json()).then((document) => {
-  api = document;
-  render();
+async function read(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address}: ${response.status} ${response.statusText}`);
+  return response.json();
+}
+
+Promise.all([read("openapi.json"), read("api/versions")]).then(([description, versions]) => {
+  api = description;
+  render(versions);
 }).catch((error) => {
   const status = document.getElementById("status");
   status.classList.add("bad");

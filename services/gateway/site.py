@@ -1,0 +1,58 @@
+"""The pages of the gateway: the API's at `/docs`.
+
+Both are files as they lie in `pages/`: no build step, no library, nothing from elsewhere. The policy holds them to it:
+scripts, styles and connections are this origin's alone, and nothing is inline. What a browser may ask for is what is
+listed when the gateway starts, so that no path leads out of the folder. Browsers ask for them anew each time, since a
+page and its scripts must be of one release.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import Request, Response  # noqa: TC002 - FastAPI looks at the annotations
+from fastapi.responses import FileResponse
+
+from services.gateway import problems
+from services.gateway.problems import ProblemResponse
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+PAGES = Path(__file__).parent / "pages"
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+_SERVED = {".css", ".js", ".svg"}
+
+
+def install(app: FastAPI) -> None:
+    """Serve the pages."""
+    _add(app, "/docs", PAGES / "docs")
+
+
+def _add(app: FastAPI, path: str, folder: Path) -> None:
+    files = {item.name: item for item in folder.iterdir() if item.suffix in _SERVED}
+
+    async def page() -> FileResponse:
+        return FileResponse(folder / "index.html", headers=HEADERS)
+
+    async def asset(asset: str, request: Request) -> Response:
+        found = files.get(asset)
+        if found is None:
+            return ProblemResponse(problems.problem(404, f"there is no {asset} here", request.url.path))
+        return FileResponse(found, headers=HEADERS)
+
+    app.add_api_route(path, page, include_in_schema=False)
+    app.add_api_route(f"{path}/{{asset}}", asset, include_in_schema=False, name=f"asset of {path}")
