@@ -10,7 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from services.gateway import problems, routes, rpcapi, shopapi, site, userapi
+from services.gateway import problems, routes, rpcapi, shopapi, site, userapi, watching
 from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
 from services.gateway.armour.idempotency import Idempotency
@@ -91,7 +91,7 @@ def make_app(
         app.include_router(userapi.users_router(item))
         if item.status is not Status.BETA:
             app.include_router(routes.calculator, prefix=item.prefix)
-    for router in (shopapi.router, rpcapi.router, auth.auth, auth.known, *routers):
+    for router in (shopapi.router, watching.router, rpcapi.router, auth.auth, auth.known, *routers):
         app.include_router(router)
     _add_armour(app, edge, clock)
     problems.install(app)

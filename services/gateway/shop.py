@@ -18,10 +18,13 @@ from services.gateway.adapters import failing
 from services.gateway.domain import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     import grpc
     from google.protobuf import timestamp_pb2
+
+RESTING = frozenset({"completed", "rejected", "needs_attention"})
+"""The states of an order to which nothing happens by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,16 @@ class Shop:
         with failing():
             answer = await self._orders.GetHistory(order_pb.GetHistoryRequest(id=order_id), timeout=timeout)
         return [Happening(item.version, item.type, moment(item.occurred_at), item.data) for item in answer.events]
+
+    async def watch(self, order_id: str, timeout: float) -> AsyncGenerator[Order]:
+        """The order now, and after each step, until it rests; a consumer that stops reading ends the call."""
+        call = self._orders.WatchOrder(order_pb.WatchOrderRequest(id=order_id), timeout=timeout)
+        try:
+            with failing():
+                async for message in call:
+                    yield _order(message)
+        finally:
+            call.cancel()
 
     async def stock(self, timeout: float) -> list[Stock]:
         with failing():

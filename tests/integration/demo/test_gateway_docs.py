@@ -29,6 +29,7 @@ SHOP = {
     ("get", "/orders"),
     ("get", "/orders/{order_id}"),
     ("get", "/orders/{order_id}/history"),
+    ("get", "/orders/{order_id}/watch"),
     ("get", "/stock"),
     ("get", "/stock/{sku}"),
     ("get", "/account"),
