@@ -68,6 +68,8 @@ class Edge:
     shop: Shop | None = None
     rates: Rates | None = None
     limits: Limits = field(default_factory=Limits)
+    traces_url: str = ""
+    """Where people look at traces; empty: nowhere."""
 
     def users(self, users: Users) -> TenantUsers:
         """The users whom the caller of now may know of."""

@@ -1,4 +1,4 @@
-"""The pages of the gateway: the API's at `/docs`.
+"""The pages of the gateway: the shop at `/`, which uses the API as anybody's page would, and the API's own at `/docs`.
 
 Both are files as they lie in `pages/`: no build step, no library, nothing from elsewhere. The policy holds them to it:
 scripts, styles and connections are this origin's alone, and nothing is inline. What a browser may ask for is what is
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import Request, Response  # noqa: TC002 - FastAPI looks at the annotations
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 
 from services.gateway import problems
 from services.gateway.problems import ProblemResponse
@@ -37,12 +37,18 @@ HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff
 _SERVED = {".css", ".js", ".svg"}
 
 
-def install(app: FastAPI) -> None:
-    """Serve the pages."""
+def install(app: FastAPI, traces_url: str = "") -> None:
+    """Serve the pages. `traces_url`: where people look at traces; empty: nowhere."""
+
+    @app.get("/shop/settings.json", include_in_schema=False)
+    async def settings() -> JSONResponse:
+        return JSONResponse({"traces_url": traces_url.rstrip("/")}, headers=HEADERS)
+
     _add(app, "/docs", PAGES / "docs")
+    _add(app, "/", PAGES / "shop", "/shop")
 
 
-def _add(app: FastAPI, path: str, folder: Path) -> None:
+def _add(app: FastAPI, path: str, folder: Path, assets: str | None = None) -> None:
     files = {item.name: item for item in folder.iterdir() if item.suffix in _SERVED}
 
     async def page() -> FileResponse:
@@ -55,4 +61,4 @@ def _add(app: FastAPI, path: str, folder: Path) -> None:
         return FileResponse(found, headers=HEADERS)
 
     app.add_api_route(path, page, include_in_schema=False)
-    app.add_api_route(f"{path}/{{asset}}", asset, include_in_schema=False, name=f"asset of {path}")
+    app.add_api_route(f"{assets or path}/{{asset}}", asset, include_in_schema=False, name=f"asset of {path}")

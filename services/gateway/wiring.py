@@ -58,6 +58,7 @@ class EdgeConfig:
     body_seconds: float = setting("GATEWAY_BODY_SECONDS", 10.0, help="seconds that a request's body may take to come")
     header_seconds: float = setting("GATEWAY_HEADER_SECONDS", 10.0, help="the same for its head")
     max_batch: int = setting("GATEWAY_MAX_BATCH", 50, help="requests in a batch of JSON-RPC")
+    traces_url: str = setting("GATEWAY_TRACES_URL", "", help="where people look at traces, for links to them")
     tokens: AuthConfig = field(default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
@@ -115,6 +116,7 @@ def make_edge(
             origins=config.origins,
             https=config.public_url.startswith("https://"),
         ),
+        traces_url=config.traces_url,
     )
 
 

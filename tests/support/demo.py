@@ -61,6 +61,8 @@ class Demo:
     database: str = ""
     """The gateway's; empty: a new SQLite file."""
     shop: Shop | None = None
+    port: int = 0
+    """The gateway's; 0: a free one."""
 
     def telemetry(self, service: str) -> Telemetry:
         # No time for callers to hear of a stop: nobody finds these servers by name.
@@ -116,9 +118,13 @@ class Demo:
         self.gateway = contextlib.AsyncExitStack()
         self.stack.push_async_callback(self.gateway.aclose)
         self.address = await self.gateway.enter_async_context(
-            serving(traced, "127.0.0.1", 0, grace=1.0, header_seconds=config.header_seconds)
+            serving(traced, "127.0.0.1", self.port, grace=1.0, header_seconds=config.header_seconds)
         )
+        self.port = self.address.port
         self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
+
+    async def stop_gateway(self) -> None:
+        await self.gateway.aclose()
 
     def server(self, service: str, errors) -> meshwright.Server:
         telemetry = self.telemetry(service)

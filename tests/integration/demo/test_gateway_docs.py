@@ -77,7 +77,7 @@ async def test_the_page_loads_nothing_from_elsewhere(served: Demo, path):
 async def test_all_that_the_page_refers_to_is_there(served: Demo):
     page = (await served.http.get("/docs")).text
     references = set(re.findall(r'(?:src|href)="([^"#]+)"', page)) - {"data:,"}
-    assert references == {"docs/docs.css", "docs/docs.js", "openapi.json"}
+    assert references == {"docs/docs.css", "docs/docs.js", "openapi.json", "./"}
     for reference in references:
         assert (await served.http.get(f"/{reference}")).status_code == 200
 

@@ -1,0 +1,117 @@
+// Who is signed in. All windows of one browser share it (localStorage), and each is told of a change (`storage`).
+//
+// Access tokens live for minutes; they are renewed a little before they end, and when the gateway refuses one. A refresh
+// token serves once, and one that is used twice ends the session. So windows take turns, by a lock that the browser
+// keeps: who has it looks first whether another window has renewed the token already.
+
+import { call, Problem } from "./api.js";
+
+const STORED = "meshwright.session";
+const LOCK = "meshwright.session.renewal";
+const watchers = new Set();
+let current = read();
+let timer = 0;
+
+function read() {
+  try {
+    return JSON.parse(localStorage.getItem(STORED));
+  } catch {
+    return null;
+  }
+}
+
+function keep(tokens, profile) {
+  const lifetime = tokens.expires_in * 1000;
+  const stored = {
+    access: tokens.access_token,
+    refresh: tokens.refresh_token,
+    subject: tokens.subject,
+    lifetime,
+    expires: Date.now() + lifetime,
+    profile,
+  };
+  localStorage.setItem(STORED, JSON.stringify(stored));
+  changed(stored);
+}
+
+function changed(stored) {
+  const before = current;
+  current = stored;
+  schedule();
+  if (before?.subject !== stored?.subject || before?.profile?.name !== stored?.profile?.name) {
+    for (const watcher of watchers) watcher(stored);
+  }
+}
+
+// A fifth of the time before the end, and at most half a minute: late enough to be rare, early enough for slow networks.
+const renewalAt = (stored) => stored.expires - Math.min(30000, stored.lifetime / 5);
+
+function schedule() {
+  clearTimeout(timer);
+  if (!current) return;
+  const ms = Math.max(0, renewalAt(current) - Date.now()) + Math.random() * 500;
+  timer = setTimeout(() => token().catch(() => { timer = setTimeout(schedule, 5000); }), ms);
+}
+
+const locked = (work) => (navigator.locks ? navigator.locks.request(LOCK, work) : work());
+
+/** A token in place of `spent`; null where the session has ended. Rejects with a Problem where nobody can say. */
+export function renew(spent) {
+  return locked(async () => {
+    const stored = read();
+    if (!stored) { changed(null); return null; }
+    if (stored.access !== spent) { changed(stored); return stored.access; }
+    try {
+      const tokens = await call("POST", "/auth/refresh", { body: { refresh_token: stored.refresh }, anonymous: true });
+      keep(tokens, stored.profile);
+      return tokens.access_token;
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 401) throw error;
+      end();
+      return null;
+    }
+  });
+}
+
+/** The access token to use now; null for somebody who is not signed in. */
+export async function token() {
+  if (!current) return null;
+  return Date.now() < renewalAt(current) ? current.access : renew(current.access);
+}
+
+function end() {
+  localStorage.removeItem(STORED);
+  changed(null);
+}
+
+async function enter(tokens) {
+  const headers = { Authorization: `Bearer ${tokens.access_token}` };
+  const user = await call("GET", `/api/v3/users/${tokens.subject}`, { anonymous: true, headers });
+  keep(tokens, { name: user.name, email: user.email });
+}
+
+export async function signUp(name, email, password) {
+  await enter(await call("POST", "/auth/sign-up", { body: { name, email, password }, anonymous: true }));
+}
+
+export async function signIn(email, password) {
+  await enter(await call("POST", "/auth/sign-in", { body: { email, password }, anonymous: true }));
+}
+
+/** The session ends here in any case; where the gateway is away, there by itself after its time. */
+export async function signOut() {
+  const stored = current;
+  end();
+  if (stored) await call("POST", "/auth/sign-out", { body: { refresh_token: stored.refresh }, anonymous: true }).catch(() => {});
+}
+
+/** `watcher` is told who is signed in (null: nobody), now and whenever that changes. */
+export function watchSession(watcher) {
+  watchers.add(watcher);
+  watcher(current);
+}
+
+export const signedIn = () => current;
+
+addEventListener("storage", (event) => { if (event.key === STORED || event.key === null) changed(read()); });
+schedule();

@@ -1,0 +1,69 @@
+// What somebody sees who is not signed in: what this is, and the two ways in.
+
+import { byId, el, show } from "./dom.js";
+import { field, wire } from "./forms.js";
+import { signIn, signUp, watchSession } from "./session.js";
+
+const SHOWN = [
+  ["A shop", "Each order is a saga of three services. Watch it go step by step, and be undone where a step is refused."],
+  ["A hall to talk in", "Chat over a WebSocket that finds another replica when one goes, without losing a word."],
+  ["An API with a past", "The same user in four versions, one of them on its way out, and telling so."],
+];
+
+function signInForm() {
+  return wire(el("form", { id: "sign-in-form", "aria-labelledby": "tab-in" },
+    field("email", "E-mail", { prefix: "in-", type: "email", autocomplete: "username", required: true }),
+    field("password", "Password", { prefix: "in-", type: "password", autocomplete: "current-password", required: true }),
+    el("button", { type: "submit", class: "primary" }, "Sign in")), ({ email, password }) => signIn(email, password));
+}
+
+function signUpForm() {
+  return wire(el("form", { id: "sign-up-form", "aria-labelledby": "tab-up", hidden: true },
+    field("name", "Name", { prefix: "up-", autocomplete: "name", required: true }),
+    field("email", "E-mail", { prefix: "up-", type: "email", autocomplete: "username", required: true }),
+    field("password", "Password", { prefix: "up-", type: "password", autocomplete: "new-password", required: true }, "10 characters or more"),
+    el("button", { type: "submit", class: "primary" }, "Create account")), ({ name, email, password }) => signUp(name, email, password));
+}
+
+// Tabs as ARIA's authoring practices have them: arrows go from one to the other.
+function tabs(names, forms) {
+  const buttons = names.map(([id, text], at) => el("button", { type: "button", role: "tab", id, "aria-controls": forms[at].id }, text));
+  const choose = (chosen) => buttons.forEach((button, at) => {
+    button.setAttribute("aria-selected", String(at === chosen));
+    button.tabIndex = at === chosen ? 0 : -1;
+    forms[at].hidden = at !== chosen;
+  });
+  buttons.forEach((button, at) => {
+    button.addEventListener("click", () => choose(at));
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
+      choose(1 - at);
+      buttons[1 - at].focus();
+    });
+  });
+  choose(0);
+  return el("div", { class: "tabs", role: "tablist", "aria-label": "Ways in" }, buttons);
+}
+
+function render() {
+  const forms = [signInForm(), signUpForm()];
+  for (const form of forms) form.setAttribute("role", "tabpanel");
+  show(byId("welcome"),
+    el("div", { class: "pitch" },
+      el("h1", { id: "welcome-title" }, "A small shop on a mesh"),
+      el("p", { class: "lead" }, "Everything here goes through one gateway to services that know nothing of each other’s addresses."),
+      el("ul", {}, SHOWN.map(([title, text]) => el("li", {}, el("strong", {}, title), el("span", { class: "soft" }, text))))),
+    el("div", { class: "card door" }, tabs([["tab-in", "Sign in"], ["tab-up", "Create account"]], forms), forms));
+}
+
+export function startWelcome() {
+  watchSession((session) => {
+    document.body.classList.toggle("out", !session);
+    byId("welcome").hidden = Boolean(session);
+    const held = byId("welcome").contains(document.activeElement);
+    if (session) show(byId("welcome"));
+    else render();
+    // The field that had the focus is gone; what there is now begins with the content.
+    if (session && held) byId("main").focus();
+  });
+}

@@ -1,0 +1,186 @@
+"""The page at `/` in a real Chromium: signing up and in, and an order through its saga, before the real services."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from support.browser import CHROMIUM, NO_CHROMIUM, browser
+from support.shopper import Shopper, shopper
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from support.storefront import Storefront
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+
+AWAY = (
+    *("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED_ENCODING"),
+    "the server responded with a status of 503",
+)
+"""What Chromium complains of while the gateway, or a service behind it, is away."""
+
+
+def url(store: Storefront) -> str:
+    return f"http://{store.demo.address}"
+
+
+async def test_what_is_wrong_with_a_sign_up_is_said_at_the_field(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        await person.sign_out()
+        await person.page.get_by_role("tab", name="Create account").click()
+        form = person.page.get_by_role("tabpanel")
+        await form.get_by_label("Name").fill("Ada")
+        await form.get_by_label("E-mail").fill(person.email)
+        await form.get_by_label("Password").fill("short")
+        await form.get_by_role("button", name="Create account").click()
+        await expect(form.get_by_label("Password")).to_have_accessible_description(
+            "10 characters or more Must be 10 to 128 characters long"
+        )
+        await expect(form.get_by_label("Password")).to_be_focused()
+        await form.get_by_label("Password").fill("long enough for anybody")
+        await form.get_by_role("button", name="Create account").click()
+        await expect(form.get_by_label("E-mail")).to_have_accessible_description("Another user has this e-mail address")
+        await expect(form.get_by_label("Password")).to_have_js_property("ariaInvalid", None)
+
+
+async def test_somebody_signs_in_again_and_a_wrong_password_is_told(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window, "Grace <b>Hopper</b>")
+        await person.sign_out()
+        await expect(person.page.get_by_role("heading", name="A small shop on a mesh")).to_be_visible()
+        await person.sign_in("wrong password")
+        await expect(person.page.get_by_role("alert").filter(has_text="password is wrong")).to_be_visible()
+        await person.sign_in()
+        await expect(person.page.get_by_role("button", name="Account of Grace <b>Hopper</b>")).to_be_visible()
+
+
+async def test_an_order_is_watched_step_by_step(store: Storefront):
+    gates = [store.gate(call) for call in ("Reserve", "Charge", "Ship")]
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        await person.give(20)
+        await expect(person.page.locator("#balance")).to_have_text("€20.00")
+        await person.order("TEA", 2)
+        for at, gate in enumerate(gates):
+            await expect(person.steps.nth(at)).to_contain_text("under way")
+            states = ["done"] * at + ["running"] + ["waiting"] * (2 - at)
+            assert await person.states() == states
+            gate.opened.set()
+        await expect(person.verdict).to_contain_text("Reserved, paid and shipped")
+        assert await person.states() == ["done", "done", "done"]
+        await expect(person.page.locator("#balance")).to_have_text("€15.00")
+        await expect(person.page.locator(".goods li", has_text="TEA")).to_contain_text("8 left")
+        history = person.page.locator(".history li")
+        await expect(history.first).to_contain_text("The order was placed")
+        await expect(history.last).to_contain_text("OrderCompleted")
+
+
+async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        await person.give(500)
+        await person.order("TEA", 11)
+        await expect(person.verdict).to_contain_text("Rejected")
+        assert await person.states() == ["refused", "waiting", "waiting"]
+        await expect(person.page.locator("#balance")).to_have_text("€500.00")
+
+
+async def test_a_declined_payment_is_undone_before_ones_eyes(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        await expect(person.page.locator("#balance")).to_have_text("€0.00")
+        await person.page.get_by_role("button", name="Add MUG to the basket").click()
+        await expect(person.page.get_by_text("the payment will be declined")).to_be_visible()
+        await person.page.get_by_role("button", name="Place order").click()
+        await expect(person.verdict).to_contain_text("payment declined")
+        assert await person.states() == ["compensated", "refused", "waiting"]
+        await expect(person.page.locator(".history")).to_contain_text("Reserve was undone")
+        await expect(person.page.locator(".goods li", has_text="MUG")).to_contain_text("10 left")
+
+
+async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        page = person.page
+        await page.get_by_role("link", name="API", exact=True).click()
+        await expect(page.get_by_role("radio", name="v3")).to_be_checked()
+        await expect(page.locator("#version-body")).to_contain_text("GET /api/v3/users/")
+        await expect(page.locator("#ending")).to_have_count(0)
+        await page.get_by_text("v1deprecated", exact=True).click()
+        await expect(page.locator("#ending")).to_contain_text(
+            "deprecated since Jul 1, 2026, and answers until Jan 1, 2028"
+        )
+        await expect(page.locator("#ending")).to_contain_text("/api/v2/users/")
+        await expect(page.locator("#version-body")).to_contain_text("_deprecated")
+        await page.get_by_text("v4beta", exact=True).click()
+        await expect(page.locator("#version-body")).to_contain_text("API-Beta: v4")
+        await expect(page.locator("#version-body")).to_contain_text("your account is of none")
+        await expect(page.get_by_role("row", name="v2")).to_contain_text("Jan 1, 2029")
+
+
+async def test_windows_share_one_session_and_renew_it_once(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        other = await person.page.context.new_page()
+        await other.goto("/")
+        await expect(other.get_by_role("button", name="Account of Ada")).to_be_visible()
+        spent = await person.page.evaluate("JSON.parse(localStorage['meshwright.session'])")
+        renewals = []
+        person.page.context.on(
+            "request", lambda asked: renewals.append(asked) if "/auth/refresh" in asked.url else None
+        )
+        renew = "(spent) => import('/shop/session.js').then((session) => session.renew(spent))"
+        fresh = await asyncio.gather(*(page.evaluate(renew, spent["access"]) for page in (person.page, other)))
+        assert fresh[0] == fresh[1] != spent["access"]
+        assert len(renewals) == 1
+        await person.sign_out()
+        await expect(other.get_by_role("heading", name="A small shop on a mesh")).to_be_visible()
+
+
+async def test_a_session_is_renewed_before_its_token_ends(store: Storefront):
+    store.demo.settings["GATEWAY_ACCESS_SECONDS"] = "2"
+    await store.demo.stop_gateway()
+    await store.demo.serve_gateway()
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        refused = []
+        person.page.on("response", lambda answer: refused.append(answer.url) if answer.status == 401 else None)
+        token = "JSON.parse(localStorage['meshwright.session']).access"
+        first = await person.page.evaluate(token)
+        await eventually(lambda: _differs(person, token, first))
+        await person.give(20)
+        await expect(person.page.locator("#balance")).to_have_text("€20.00")
+        assert refused == []
+
+
+async def _differs(person: Shopper, expression: str, known: str) -> bool:
+    return await person.page.evaluate(expression) != known
+
+
+async def test_an_order_outlives_a_restart_of_the_gateway(store: Storefront):
+    gate = store.gate("Ship")
+    async with browser(url(store), AWAY) as window:
+        person = await shopper(window)
+        await person.give(20)
+        await person.order("TEA", 2)
+        await expect(person.steps.nth(2)).to_contain_text("under way")
+        await store.demo.stop_gateway()
+        await expect(person.page.locator(".detail .trouble")).to_contain_text("does not answer")
+        gate.opened.set()
+        await store.demo.serve_gateway()
+        await expect(person.verdict).to_contain_text("Reserved, paid and shipped", timeout=15000)
+        await expect(person.page.locator(".trouble")).to_have_count(0, timeout=15000)
+
+
+async def test_a_service_that_is_away_is_told_where_it_is_missed(store: Storefront):
+    async with browser(url(store), AWAY) as window:
+        person = await shopper(window)
+        await store.shop.proxied["inventory"].server.stop()
+        await person.page.reload()
+        await expect(person.page.locator("#goods .trouble")).to_be_visible(timeout=15000)
+        await expect(person.page.locator("#balance")).to_have_text("€0.00")
