@@ -1,26 +1,18 @@
-// Who is signed in. All windows of one browser share it (localStorage), and each is told of a change (`storage`).
+// Who is signed in. All windows of one browser share it, and each is told of a change.
 //
 // Access tokens live for minutes; they are renewed a little before they end, and when the gateway refuses one. A refresh
 // token serves once, and one that is used twice ends the session. So windows take turns, by a lock that the browser
 // keeps: who has it looks first whether another window has renewed the token already.
 
 import { call, Problem } from "./api.js";
+import { read, watchKept, write } from "./kept.js";
 
-const STORED = "meshwright.session";
 const LOCK = "meshwright.session.renewal";
 const watchers = new Set();
-let current = read();
+let current = null;
 let timer = 0;
 
-function read() {
-  try {
-    return JSON.parse(localStorage.getItem(STORED));
-  } catch {
-    return null;
-  }
-}
-
-function keep(tokens, profile) {
+async function keep(tokens, profile) {
   const lifetime = tokens.expires_in * 1000;
   const stored = {
     access: tokens.access_token,
@@ -30,7 +22,7 @@ function keep(tokens, profile) {
     expires: Date.now() + lifetime,
     profile,
   };
-  localStorage.setItem(STORED, JSON.stringify(stored));
+  await write(stored);
   changed(stored);
 }
 
@@ -58,16 +50,16 @@ const locked = (work) => (navigator.locks ? navigator.locks.request(LOCK, work) 
 /** A token in place of `spent`; null where the session has ended. Rejects with a Problem where nobody can say. */
 export function renew(spent) {
   return locked(async () => {
-    const stored = read();
+    const stored = await read();
     if (!stored) { changed(null); return null; }
     if (stored.access !== spent) { changed(stored); return stored.access; }
     try {
       const tokens = await call("POST", "/auth/refresh", { body: { refresh_token: stored.refresh }, anonymous: true });
-      keep(tokens, stored.profile);
+      await keep(tokens, stored.profile);
       return tokens.access_token;
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 401) throw error;
-      end();
+      await end();
       return null;
     }
   });
@@ -79,15 +71,15 @@ export async function token() {
   return Date.now() < renewalAt(current) ? current.access : renew(current.access);
 }
 
-function end() {
-  localStorage.removeItem(STORED);
+async function end() {
   changed(null);
+  await write(null);
 }
 
 async function enter(tokens) {
   const headers = { Authorization: `Bearer ${tokens.access_token}` };
   const user = await call("GET", `/api/v3/users/${tokens.subject}`, { anonymous: true, headers });
-  keep(tokens, { name: user.name, email: user.email });
+  await keep(tokens, { name: user.name, email: user.email });
 }
 
 export async function signUp(name, email, password) {
@@ -100,8 +92,12 @@ export async function signIn(email, password) {
 
 /** The session ends here in any case; where the gateway is away, there by itself after its time. */
 export async function signOut() {
-  const stored = current;
-  end();
+  changed(null);
+  const stored = await locked(async () => {
+    const last = await read();
+    await end();
+    return last;
+  });
   if (stored) await call("POST", "/auth/sign-out", { body: { refresh_token: stored.refresh }, anonymous: true }).catch(() => {});
 }
 
@@ -113,5 +109,8 @@ export function watchSession(watcher) {
 
 export const signedIn = () => current;
 
-addEventListener("storage", (event) => { if (event.key === STORED || event.key === null) changed(read()); });
-schedule();
+/** Who was signed in when the page was last here. */
+export async function restore() {
+  watchKept(async () => changed(await read()));
+  changed(await read());
+}
