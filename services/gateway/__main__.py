@@ -14,12 +14,14 @@ from meshwright.errors import BadInputError, Problem
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.edge import Edge, sweeping
+from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
 from services.gateway.shop import Shop
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
+from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError
 
@@ -63,7 +65,11 @@ class GatewayConfig:
     inventory: str = setting("GATEWAY_INVENTORY", "inventory", help="the name of the inventory service")
     payment: str = setting("GATEWAY_PAYMENT", "payment", help="the name of the payment service")
     userview: str = setting("GATEWAY_USERVIEW", "userview", help="the name of the read side")
+    chat: str = setting("GATEWAY_CHAT", "chat", help="the name of the chat")
+    notification: str = setting("GATEWAY_NOTIFICATION", "notification", help="the name of the notification service")
     times: TimeConfig = field(kw_only=True)
+    realtime: RealtimeConfig = field(kw_only=True)
+    bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
     edge: EdgeConfig = field(kw_only=True)
     databases: Databases = field(kw_only=True)
@@ -82,7 +88,21 @@ async def run(config: GatewayConfig) -> None:
             Budgets(config.times.answer, config.times.stream, config.times.most),
         )
         edge = await _edge(config, server)
-        app = make_app(backends, edge, version=config.mesh.version)
+        bus = await server.enter(open_bus(config.bus, config.mesh.service))
+        chat = await server.enter(meshwright.channel(config.chat, config.mesh))
+        notification = await server.enter(meshwright.channel(config.notification, config.mesh))
+        routers = await server.enter(
+            realtime(
+                config.realtime,
+                edge,
+                bus,
+                chat=chat,
+                notification=notification,
+                draining=server.stopping,
+                clock=time.time,
+            )
+        )
+        app = make_app(backends, edge, version=config.mesh.version, routers=routers)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET)
         host, port = config.mesh.host, config.mesh.port
         await server.enter(sweeping(edge, time.time))

@@ -34,19 +34,23 @@ async def serving(
     *,
     grace: float,
     header_seconds: float = HEADER_SECONDS,
-    websockets: Any = "none",
+    websockets: Any = "websockets-sansio",
+    max_message: int = 65536,
 ) -> AsyncIterator[Address]:
     """Serve the ASGI application `app` for as long as the context lasts; yields the address bound.
 
     When it ends, requests in flight get `grace` seconds. `header_seconds`: for the head of a request to come.
-    `websockets`: what uvicorn is to speak them with, by its name or class. Raises `BadInputError` where the address
-    cannot be bound.
+    `websockets`: what uvicorn is to speak them with, by its name or class; `max_message`: bytes of a message on one.
+    Raises `BadInputError` where the address cannot be bound.
     """
     listener = _bind(host, port)
     config = uvicorn.Config(
         app,
         http=patient(header_seconds),
         ws=websockets,
+        ws_max_size=max_message,
+        # What is compressed is small, and a compressor for each of thousands of sockets is not.
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

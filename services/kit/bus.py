@@ -49,6 +49,7 @@ class Bus:
     def __init__(self, connection: Client, config: BusConfig) -> None:
         self.connection = connection
         self.streams: JetStreamContext = connection.jetstream(timeout=ANSWER_SECONDS)
+        self.closing = False
         self._config = config
 
     @property
@@ -65,6 +66,7 @@ class Bus:
             subjects=list(subjects),
             storage=api.StorageType.FILE,
             num_replicas=self._config.replicas,
+            allow_direct=True,  # for `services.kit.stored`
             **limits,
         )
         with unavailable():
@@ -81,23 +83,28 @@ async def open_bus(config: BusConfig, name: str) -> AsyncIterator[Bus]:
     Entering hardly waits for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
     """
     connection = Client()
-    connecting = asyncio.create_task(_connect(connection, config, name), name="connecting to NATS")
     bus = Bus(connection, config)
+    connecting = asyncio.create_task(_connect(bus, config, name), name="connecting to NATS")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)
     try:
         yield bus
     finally:
         await cancelled(connecting)
+        bus.closing = True
         # Not drain: it waits for the server, which may be away. What must not be lost was acknowledged.
         with contextlib.suppress(Exception):
             await connection.close()
 
 
-async def _connect(connection: Client, config: BusConfig, name: str) -> None:
+async def _connect(bus: Bus, config: BusConfig, name: str) -> None:
+    async def on_lost() -> None:
+        if not bus.closing:
+            log.warning("NATS is away")
+
     while True:
         try:
-            await connection.connect(
+            await bus.connection.connect(
                 list(config.servers),
                 name=name,
                 connect_timeout=2,
@@ -106,7 +113,7 @@ async def _connect(connection: Client, config: BusConfig, name: str) -> None:
                 # Nothing is kept for a server that is away: callers are told, and decide.
                 pending_size=0,
                 error_cb=_on_error,
-                disconnected_cb=_on_lost,
+                disconnected_cb=on_lost,
                 reconnected_cb=_on_back,
             )
         except (OSError, nats_errors.Error) as error:
@@ -118,10 +125,6 @@ async def _connect(connection: Client, config: BusConfig, name: str) -> None:
 
 async def _on_error(error: Exception) -> None:
     log.debug("NATS: %s", error or type(error).__name__)
-
-
-async def _on_lost() -> None:
-    log.warning("NATS is away")
 
 
 async def _on_back() -> None:

@@ -78,7 +78,6 @@ class StreamArchive:
             max_age=self._keeping.max_age,
             max_msgs_per_subject=self._keeping.per_user,
             duplicate_window=min(self._keeping.key_window, self._keeping.max_age),
-            allow_direct=True,
         )
 
     def position(self) -> int:

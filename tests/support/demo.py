@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -21,11 +22,13 @@ from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
+from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
 from services.gateway.serving import serving
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
+from services.kit.bus import BusConfig, open_bus
 from services.kit.database import open_database
 from services.user import server as user_server
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
@@ -36,12 +39,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import grpc
+    from fastapi import APIRouter
 
+    from meshwright.model import Address
     from services.calculator.app import Pace
     from services.gateway.shop import Shop
 
 VERSION = "1.2.3"
 MAX_BODY = 2000
+
+
+@dataclass(frozen=True)
+class Live:
+    """What the real-time edge needs: a NATS, and where the services behind it are."""
+
+    nats_url: str
+    chat: list[Address]
+    notification: list[Address]
+    settings: dict[str, str] = field(default_factory=dict)
+    """Of `RealtimeConfig`, by variable."""
 
 
 @dataclass
@@ -63,6 +79,9 @@ class Demo:
     shop: Shop | None = None
     port: int = 0
     """The gateway's; 0: a free one."""
+    live: Live | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """What a gateway that stops sets first: its sockets and streams end."""
 
     def telemetry(self, service: str) -> Telemetry:
         # No time for callers to hear of a stop: nobody finds these servers by name.
@@ -113,17 +132,39 @@ class Demo:
         self.edge = make_edge(
             config, engine, clock=self.clock, monotonic=time.monotonic, entropy=os.urandom, shop=self.shop
         )
-        app = make_app(backends, self.edge, version=VERSION, clock=self.clock)
-        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
         self.gateway = contextlib.AsyncExitStack()
         self.stack.push_async_callback(self.gateway.aclose)
+        routers = await self._live(telemetry) if self.live else []
+        app = make_app(backends, self.edge, version=VERSION, clock=self.clock, routers=routers)
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
         self.address = await self.gateway.enter_async_context(
             serving(traced, "127.0.0.1", self.port, grace=1.0, header_seconds=config.header_seconds)
         )
         self.port = self.address.port
         self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
 
+    async def _live(self, telemetry: Telemetry) -> list[APIRouter]:
+        assert self.live
+        enter = self.gateway.enter_async_context
+        self.stopping = asyncio.Event()
+        with resolving({"chat": self.live.chat, "notification": self.live.notification}):
+            chat = await enter(meshwright.channel("chat", telemetry=telemetry))
+            notification = await enter(meshwright.channel("notification", telemetry=telemetry))
+        return await enter(
+            realtime(
+                load(RealtimeConfig, self.live.settings),
+                self.edge,
+                await enter(open_bus(BusConfig((self.live.nats_url,)), "gateway")),
+                chat=chat,
+                notification=notification,
+                draining=self.stopping,
+                clock=self.clock,
+            )
+        )
+
     async def stop_gateway(self) -> None:
+        """As the process does on SIGTERM: sockets and streams are told to go, then requests end."""
+        self.stopping.set()
         await self.gateway.aclose()
 
     def server(self, service: str, errors) -> meshwright.Server:

@@ -44,7 +44,7 @@ class EndedError(Exception):
 
 
 class Socket:
-    """Serves one accepted WebSocket until it ends. `token`: a good one that came with the handshake; empty: none did."""
+    """Serves one accepted WebSocket until it ends. `token`: a good one, of the handshake; empty: none came."""
 
     def __init__(self, websocket: WebSocket, hub: Hub, token: str) -> None:
         self._websocket = websocket

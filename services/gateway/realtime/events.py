@@ -1,0 +1,204 @@
+"""What everybody may see of the shop, live: each order's fate, and figures for each second, as server-sent events.
+
+One tail of the orders' events for the replica, however many look on. A second's figures are counted by the time at
+which the server of the stream stored each event, and told two seconds later: so every replica tells the same, and a
+viewer that comes back to another one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from services.gateway.domain import Failure
+from services.kit.errors import BusUnavailableError
+from services.kit.events import NoEventError, decode, stream_of
+from services.kit.fanout import Fanout, Inbox
+from services.kit.running import running
+from services.kit.stored import StreamReader
+from services.kit.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    from services.kit.bus import Bus
+    from services.kit.stored import Stored
+
+log = logging.getLogger(__name__)
+
+SOURCE = "order"
+STATES = {"OrderPlaced": "placed", "OrderCompleted": "completed", "OrderRejected": "rejected"}
+SUBJECTS = tuple(f"events.{SOURCE}.{name}" for name in STATES)
+RECENT = 20
+"""Orders that a viewer begins with."""
+MOST_AGAIN = 1000
+"""Events that a viewer who comes back is told at most; of more it gets the last ones."""
+SECONDS = 60
+"""Figures that a viewer begins with."""
+KEPT_SECONDS = 300
+SETTLED_SECONDS = 2
+BUFFER = 256
+_KEY = "orders"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened to some order."""
+
+    sequence: int
+    at: datetime
+    state: str
+    total_cents: int
+
+    @property
+    def frame(self) -> str:
+        at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        document: dict[str, object] = {"state": self.state, "at": at}
+        if self.state == "completed":
+            document["total_cents"] = self.total_cents
+        return f"id: {self.sequence}\nevent: order\ndata: {json.dumps(document)}\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The figures of one second, in seconds since 1970."""
+
+    number: int
+    placed: int = 0
+    completed: int = 0
+    rejected: int = 0
+    revenue_cents: int = 0
+
+    def with_(self, told: Told) -> Second:
+        counted = replace(self, **{told.state: getattr(self, told.state) + 1})
+        return replace(counted, revenue_cents=self.revenue_cents + told.total_cents)
+
+    @property
+    def frame(self) -> str:
+        at = datetime.fromtimestamp(self.number, UTC).isoformat().replace("+00:00", "Z")
+        figures = {name: getattr(self, name) for name in ("placed", "completed", "rejected", "revenue_cents")}
+        return f"id: {self.number}\nevent: second\ndata: {json.dumps({'at': at} | figures)}\n\n"
+
+
+def told_of(message: Stored) -> Told | None:
+    """None: the message says nothing that everybody may see."""
+    try:
+        event = decode(message.body)
+    except NoEventError:
+        return None
+    state = STATES.get(event.name)
+    if state is None:
+        return None
+    total = int(event.data.get("total_cents", 0)) if state == "completed" else 0
+    return Told(message.sequence, message.moment, state, total)
+
+
+class LiveEvents:
+    """`clock`: seconds since 1970."""
+
+    def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._reader = StreamReader(bus, stream_of(SOURCE))
+        self._tail = Tail(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
+        self._fanout = Fanout[Told]()
+        self._seconds: dict[int, Second] = {}
+        self._last_second = 0
+        self._filled = False
+        self._ticked = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Listen for as long as the context lasts."""
+        async with self._tail.running(), running(self._tick(), "seconds of the live chart"):
+            yield
+
+    async def feed(self, after: int | None) -> AsyncGenerator[str]:
+        """Each order's fate after the event with that number; None: the last few first. Raises Failure."""
+        try:
+            position = self._tail.position
+        except BusUnavailableError as error:
+            raise _away() from error
+        first = position if after is None or after > position else after
+        inbox = Inbox[Told](BUFFER, lambda told: told.sequence > first)
+        with self._fanout.open((_KEY,), inbox):
+            seen = first
+            for told in await self._stored(after, position):
+                seen = told.sequence
+                yield told.frame
+            while True:
+                await inbox.wait()
+                while taken := inbox.take():
+                    if taken[1].sequence > seen:
+                        yield taken[1].frame
+
+    async def chart(self, after: int | None) -> AsyncGenerator[str]:
+        """The figures of each second after that one; None: the last minute first."""
+        seen = max(after or 0, self._last_second - (KEPT_SECONDS if after else SECONDS))
+        while True:
+            ticked = self._ticked
+            while seen < self._last_second:
+                seen += 1
+                yield self._seconds.get(seen, Second(seen)).frame
+            await ticked.wait()
+
+    async def _stored(self, after: int | None, until: int) -> list[Told]:
+        """What is stored between those two; without `after` the last few before `until`."""
+        most = RECENT if after is None else MOST_AGAIN
+        found: deque[Told] = deque(maxlen=most)
+        start = max(0, until - 50 * RECENT) if after is None else min(after, until)
+        try:
+            async with contextlib.aclosing(self._reader.merged(SUBJECTS, start, until)) as messages:
+                async for message in messages:
+                    if told := told_of(message):
+                        found.append(told)
+        except BusUnavailableError as error:
+            raise _away() from error
+        return list(found)
+
+    async def _prepare(self) -> None:
+        await self._bus.ensure_stream(stream_of(SOURCE), f"events.{SOURCE}.>")
+
+    def _take(self, message: Stored) -> None:
+        if told := told_of(message):
+            self._count(told)
+            self._fanout.deliver(_KEY, told)
+
+    def _lost(self) -> None:
+        self._fanout.end(_away())
+
+    def _count(self, told: Told) -> None:
+        number = int(told.at.timestamp())
+        self._seconds[number] = self._seconds.get(number, Second(number)).with_(told)
+
+    async def _tick(self) -> None:
+        while True:
+            now = int(self._clock())
+            with contextlib.suppress(BusUnavailableError, Failure):
+                await self._fill(now)
+            if now - SETTLED_SECONDS > self._last_second:
+                self._last_second = now - SETTLED_SECONDS
+                for number in [number for number in self._seconds if number < now - KEPT_SECONDS]:
+                    del self._seconds[number]
+                self._ticked.set()
+                self._ticked = asyncio.Event()
+            await asyncio.sleep(now + 1 - self._clock() if now + 1 > self._clock() else 0.01)
+
+    async def _fill(self, now: int) -> None:
+        """Once: count what happened before this replica began to listen."""
+        if self._filled:
+            return
+        for told in await self._stored(max(0, self._tail.position - MOST_AGAIN), self._tail.position):
+            if told.at.timestamp() > now - KEPT_SECONDS:
+                self._count(told)
+        self._filled = True
+
+
+def _away() -> Failure:
+    return Failure("UNAVAILABLE", "the live events cannot be had now", reason="BUS_UNAVAILABLE")

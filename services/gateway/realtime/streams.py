@@ -1,0 +1,90 @@
+"""The addresses of server-sent events for everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import StreamingResponse
+
+from services.gateway.domain import Failure, problem_of
+from services.gateway.routes import problems
+from services.gateway.tracing import trace_id
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from services.gateway.realtime.events import LiveEvents
+    from services.gateway.realtime.hub import Hub
+
+MEDIA_TYPE = "text/event-stream"
+QUIET_SECONDS = 15.0
+RETRY = "retry: 1000\n\n"
+QUIET = ": still here\n\n"
+_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Events, as they happen", "content": {MEDIA_TYPE: {"example": "id: 3\nevent: order\n"}}}
+}
+
+Seen = Annotated[
+    int | None,
+    Header(alias="Last-Event-ID", ge=0, le=2**63 - 1, description="the id of the last event: only later ones come"),
+]
+
+
+def event_router(hub: Hub, live: LiveEvents) -> APIRouter:
+    """`/api/v3/live/feed` and `/api/v3/live/chart`."""
+    router = APIRouter(prefix="/api/v3/live", tags=["real time"])
+
+    @router.get("/feed", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
+    async def live_feed(request: Request, seen: Seen = None) -> StreamingResponse:
+        """Each order that is placed, completed or rejected, without anything personal: the lecture's live feed."""
+        hub.check_room()
+        return _streaming(hub, live.feed(seen), request.url.path)
+
+    @router.get("/chart", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
+    async def live_chart(request: Request, seen: Seen = None) -> StreamingResponse:
+        """The figures of each second, once a second."""
+        hub.check_room()
+        return _streaming(hub, live.chart(seen), request.url.path)
+
+    return router
+
+
+def _streaming(hub: Hub, frames: AsyncGenerator[str], path: str) -> StreamingResponse:
+    return StreamingResponse(
+        _lasting(hub, frames, path),
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _lasting(hub: Hub, frames: AsyncGenerator[str], path: str) -> AsyncIterator[str]:
+    """The frames, with a sign of life where none come, until the instance stops."""
+    yield RETRY
+    stopping = asyncio.ensure_future(hub.draining.wait())
+    with hub.counted():
+        coming = asyncio.ensure_future(anext(frames, None))
+        try:
+            async with contextlib.aclosing(frames):
+                while not stopping.done():
+                    done, _ = await asyncio.wait(
+                        {coming, stopping}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED"
+                    )
+                    if coming not in done:
+                        yield QUIET
+                        continue
+                    frame = coming.result()
+                    if frame is None:
+                        return
+                    yield frame
+                    coming = asyncio.ensure_future(anext(frames, None))
+        except Failure as failure:
+            document = problem_of(failure, path, trace_id()).document()
+            yield f"event: problem\ndata: {json.dumps(document)}\n\n"
+        finally:
+            stopping.cancel()
+            coming.cancel()
+            await asyncio.wait({stopping, coming})

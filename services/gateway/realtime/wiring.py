@@ -1,0 +1,72 @@
+"""The real-time edge from its configuration: what `__main__` and tests build in the same way."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from meshwright.config import setting
+from meshwright.errors import BadInputError, Problem
+from services.gateway.realtime.backends import Talk
+from services.gateway.realtime.events import LiveEvents
+from services.gateway.realtime.hub import Hub, SocketLimits
+from services.gateway.realtime.routes import socket_router
+from services.gateway.realtime.streams import event_router
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import AsyncIterator, Callable
+
+    import grpc
+    from fastapi import APIRouter
+
+    from services.gateway.edge import Edge
+    from services.kit.bus import Bus
+
+MAX_MESSAGE = 65536
+"""Bytes of a message that a client sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeConfig:
+    """Limits of the real-time edge; those of a deployment's size are settings."""
+
+    sockets: int = setting("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
+    per_user: int = setting("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
+    rate: float = setting("GATEWAY_SOCKET_RATE", 20.0, help="messages a second that a socket may send")
+
+    def __post_init__(self) -> None:
+        values = {
+            "GATEWAY_SOCKETS": self.sockets,
+            "GATEWAY_SOCKETS_PER_USER": self.per_user,
+            "GATEWAY_SOCKET_RATE": self.rate,
+        }
+        wrong = [Problem(name, "must be above 0") for name, value in values.items() if not 0 < value < float("inf")]
+        if wrong:
+            raise BadInputError("the environment", wrong)
+
+
+@contextlib.asynccontextmanager
+async def realtime(
+    config: RealtimeConfig,
+    edge: Edge,
+    bus: Bus,
+    *,
+    chat: grpc.aio.Channel,
+    notification: grpc.aio.Channel,
+    draining: asyncio.Event,
+    clock: Callable[[], float],
+) -> AsyncIterator[list[APIRouter]]:
+    """The routers, and what runs beside them for as long as the context lasts. `clock`: seconds since 1970."""
+    limits = SocketLimits(
+        sockets=config.sockets,
+        sockets_per_user=config.per_user,
+        rate=config.rate,
+        burst=max(1, int(config.rate * 2)),
+        origins=edge.limits.origins,
+    )
+    hub = Hub(edge.callers, Talk(chat, notification), limits, draining, clock)
+    live = LiveEvents(bus, clock)
+    async with live.running():
+        yield [socket_router(hub), event_router(hub, live)]
