@@ -14,6 +14,7 @@ from meshwright.errors import BadInputError, Problem
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.edge import Edge, sweeping
+from services.gateway.realtime.backends import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
@@ -89,8 +90,8 @@ async def run(config: GatewayConfig) -> None:
         )
         edge = await _edge(config, server)
         bus = await server.enter(open_bus(config.bus, config.mesh.service))
-        chat = await server.enter(meshwright.channel(config.chat, config.mesh))
-        notification = await server.enter(meshwright.channel(config.notification, config.mesh))
+        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
+        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
         routers = await server.enter(
             realtime(
                 config.realtime,

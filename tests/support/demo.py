@@ -22,6 +22,7 @@ from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
+from services.gateway.realtime.backends import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
@@ -148,8 +149,8 @@ class Demo:
         enter = self.gateway.enter_async_context
         self.stopping = asyncio.Event()
         with resolving({"chat": self.live.chat, "notification": self.live.notification}):
-            chat = await enter(meshwright.channel("chat", telemetry=telemetry))
-            notification = await enter(meshwright.channel("notification", telemetry=telemetry))
+            chat = await enter(meshwright.channel("chat", options=NARROW, telemetry=telemetry))
+            notification = await enter(meshwright.channel("notification", options=NARROW, telemetry=telemetry))
         return await enter(
             realtime(
                 load(RealtimeConfig, self.live.settings),

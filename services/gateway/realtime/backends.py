@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import grpc
 
 ANSWER_SECONDS = 5.0
+NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536))
+"""Channel options: a stream takes 64 KiB ahead of its reader. gRPC would let it grow to megabytes, for each of
+thousands of clients that read slowly."""
 
 
 @dataclass

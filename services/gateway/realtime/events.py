@@ -111,6 +111,8 @@ class LiveEvents:
         self._seconds: dict[int, Second] = {}
         self._last_second = 0
         self._filled = False
+        self._first_taken: int | None = None
+        """The number of the first event that the tail brought."""
         self._ticked = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -166,6 +168,8 @@ class LiveEvents:
         await self._bus.ensure_stream(stream_of(SOURCE), f"events.{SOURCE}.>")
 
     def _take(self, message: Stored) -> None:
+        if self._first_taken is None:
+            self._first_taken = message.sequence
         if told := told_of(message):
             self._count(told)
             self._fanout.deliver(_KEY, told)
@@ -194,10 +198,12 @@ class LiveEvents:
         """Once: count what happened before this replica began to listen."""
         if self._filled:
             return
-        for told in await self._stored(max(0, self._tail.position - MOST_AGAIN), self._tail.position):
+        until = self._tail.position if self._first_taken is None else self._first_taken - 1
+        older = await self._stored(max(0, until - MOST_AGAIN), until)
+        self._filled = True
+        for told in older:
             if told.at.timestamp() > now - KEPT_SECONDS:
                 self._count(told)
-        self._filled = True
 
 
 def _away() -> Failure:

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
     from meshwright.telemetry import Telemetry
 
+    Connector = Callable[[str, Iterable[tuple[str, Any]]], grpc.aio.Channel]
+    """Opens the connection to a service of that name, with channel arguments."""
+
 __all__ = ["CONNECTOR", "MeshChannel", "channel"]
 
-CONNECTOR: ContextVar[Callable[[str], grpc.aio.Channel] | None] = ContextVar("meshwright_connector", default=None)
+CONNECTOR: ContextVar[Callable[[str, Iterable[tuple[str, Any]]], grpc.aio.Channel] | None] = ContextVar(
+    "meshwright_connector", default=None
+)
 """The seam for tests and special transports: what opens the connection to a service instead of its discovery."""
 
 
@@ -52,7 +57,7 @@ def channel(
     on_close = ours.release if telemetry is None else _nothing
     connector = CONNECTOR.get()
     if connector is not None:
-        return MeshChannel(calls, lambda: connector(name), on_close)
+        return MeshChannel(calls, lambda: connector(name, options), on_close)
     if chosen.discovery is Discovery.CONSUL:
         return ConsulChannel(calls, chosen.consul, options, on_close)
     prepare(chosen, ours.identity, timeout_skew_ms)

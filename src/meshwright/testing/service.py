@@ -15,7 +15,7 @@ from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     import grpc
 
@@ -79,9 +79,9 @@ def resolving(addresses: Mapping[str, Sequence[Address]]) -> Iterator[None]:
         app = build()   # calls meshwright.channel("user")
     """
 
-    def connect(name: str) -> grpc.aio.Channel:
+    def connect(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
         found = addresses.get(name)
-        return open_static(found, ()) if found else open_nowhere(name)
+        return open_static(found, options) if found else open_nowhere(name)
 
     token = CONNECTOR.set(connect)
     try:

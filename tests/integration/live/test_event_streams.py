@@ -1,0 +1,144 @@
+"""Server-sent events for everybody, and polling."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from services.kit.bus import BusConfig, open_bus
+from services.kit.events import Event, encode, stream_of, subject_of
+from support.people import reason, sign_up
+from support.sockets import line
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.demo import Demo
+    from support.edges import Edge
+    from support.nats import NatsServer
+
+NAMES = ("OrderPlaced", "StepStarted", "OrderCompleted", "OrderRejected")
+
+
+async def tell(nats: NatsServer, names: tuple[str, ...] = NAMES, first: int = 1) -> None:
+    """Events as the order service tells them."""
+    async with open_bus(BusConfig((nats.url,)), "shop") as bus:
+        await bus.ensure_stream(stream_of("order"), "events.order.>")
+        for number, name in enumerate(names, first):
+            data = {"user_id": "ada", "total_cents": 2400, "reason": "of ada's"}
+            event = Event("order", number, f"demo.order.{name}.v1", f"o{number}", datetime.now(UTC), data)
+            await bus.streams.publish(subject_of(event), encode(event))
+
+
+@contextlib.asynccontextmanager
+async def watching(served: Demo, path: str, after: str = "") -> AsyncIterator[list[dict]]:
+    """What comes: each event's fields, with its data read."""
+    heard: list[dict] = []
+
+    async def listen() -> None:
+        headers = {"Last-Event-ID": after} if after else {}
+        async with served.http.stream("GET", path, headers=headers, timeout=None) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            fields: dict = {}
+            async for text in response.aiter_lines():
+                if not text:
+                    if "data" in fields:
+                        heard.append(fields)
+                    fields = {}
+                elif not text.startswith(":"):
+                    name, _, value = text.partition(": ")
+                    fields[name] = json.loads(value) if name == "data" else value
+
+    task = asyncio.create_task(listen())
+    try:
+        yield heard
+        await asyncio.sleep(0)
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_the_feed_shows_what_becomes_of_orders_and_nothing_personal(edge: Edge):
+    await tell(edge.nats)
+    async with watching(edge.gateways[0], "/api/live/feed") as heard:
+        await eventually(lambda: len(heard) == 3)
+        await tell(edge.nats, ("OrderPlaced",), first=5)
+        await eventually(lambda: len(heard) == 4)
+    assert [item["data"]["state"] for item in heard] == ["placed", "completed", "rejected", "placed"]
+    assert heard[1]["data"]["total_cents"] == 2400
+    assert "ada" not in json.dumps(heard)
+    async with watching(edge.gateways[1], "/api/live/feed", after=heard[1]["id"]) as again:
+        await eventually(lambda: len(again) == 2)
+    assert again == heard[2:]
+
+
+async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
+    await tell(edge.nats, NAMES * 5)
+    async with (
+        watching(edge.gateways[0], "/api/live/chart") as one,
+        watching(edge.gateways[1], "/api/live/chart") as two,
+    ):
+        await eventually(lambda: min(sum(item["data"]["placed"] for item in heard) for heard in (one, two)) == 5, 15)
+        figures = {item["id"]: item["data"] for item in one}
+        shared = [item for item in two if item["id"] in figures]
+        assert [figures[item["id"]] for item in shared] == [item["data"] for item in shared]
+        assert sum(item["data"]["revenue_cents"] for item in one) == 5 * 2400
+        ids = [int(item["id"]) for item in one]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))
+        last = one[-1]["id"]
+    async with watching(edge.gateways[1], "/api/live/chart", after=last) as again:
+        await eventually(lambda: again, 10)
+    assert int(again[0]["id"]) == int(last) + 1
+
+
+async def test_streams_end_with_the_instance_and_are_not_begun_there(edge: Edge):
+    served = edge.gateways[0]
+    async with served.http.stream("GET", "/api/live/chart", timeout=20) as response:
+        lines = response.aiter_lines()
+        await anext(lines)
+        served.stopping.set()
+        async for _ in lines:
+            pass
+    assert reason(await served.http.get("/api/live/chart")) == (503, "STOPPING")
+
+
+async def test_a_feed_whose_stream_is_away_says_so(edge: Edge):
+    await tell(edge.nats)
+    async with watching(edge.gateways[0], "/api/live/feed") as heard:
+        await eventually(lambda: len(heard) == 3)
+    await edge.nats.kill()
+    async with watching(edge.gateways[0], "/api/live/feed") as heard:
+        await eventually(lambda: heard, 15)
+    assert (heard[0]["event"], heard[0]["data"]["reason"]) == ("problem", "BUS_UNAVAILABLE")
+
+
+async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge: Edge):
+    ada = await sign_up(edge.gateways[0])
+    http = edge.gateways[1].http
+    assert reason(await http.get("/api/messages?room=hall")) == (401, "TOKEN_MISSING")
+    empty = await http.get("/api/messages?room=hall&since=1642781234", headers=ada.headers)
+    assert (empty.json()["messages"], empty.json()["has_new"]) == ([], False)
+    async with line(edge.gateways[0].address, ada) as one:
+        await one.join()
+        await one.say("say", room="hall", text="hello")
+        await one.first("said")
+        new = await http.get("/api/messages?room=hall&since=1642781234", headers=ada.headers)
+        assert [message["text"] for message in new.json()["messages"]] == ["hello"]
+        since = {"room": "hall", "since": new.json()["next"]}
+        nothing = await http.get("/api/messages", params=since, headers=ada.headers)
+        assert (nothing.json()["has_new"], nothing.json()["next"]) == (False, since["since"])
+        same = await http.get(
+            "/api/messages", params=since, headers=ada.headers | {"If-None-Match": nothing.headers["ETag"]}
+        )
+        assert (same.status_code, same.content) == (304, b"")
+        await one.say("say", room="hall", text="again")
+        await one.first("said", 2)
+        more = await http.get("/api/messages", params=since, headers=ada.headers)
+        assert [message["text"] for message in more.json()["messages"]] == ["again"]
+    for wrong in ("room=hall&since=nonsense", "room=no such room", "since=1"):
+        assert (await http.get(f"/api/messages?{wrong}", headers=ada.headers)).status_code in {400, 422}, wrong

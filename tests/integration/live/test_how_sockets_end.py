@@ -1,0 +1,176 @@
+"""How a WebSocket ends: an instance that stops, a client that is slow, loud, or one of too many."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+import websockets
+
+from demo.chat.v1 import chat_pb2 as chat_pb
+from services.gateway import serving
+from support.edges import Edge, edge, gateway
+from support.people import reason, sign_up
+from support.sockets import line
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support.nats import NatsServer
+
+
+async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_loses_a_message(edge: Edge):
+    one, two = edge.gateways
+    ada, bob = await sign_up(one), await sign_up(two)
+    async with contextlib.AsyncExitStack() as stack:
+        speaker = await stack.enter_async_context(line(two.address, bob))
+        listener = await stack.enter_async_context(line(one.address, ada))
+        await speaker.join()
+        await listener.join()
+        await listener.say("subscribe")
+        note = (await listener.first("subscribed"))["id"]
+
+        async def speak() -> None:
+            for number in range(60):
+                await speaker.say("say", room="hall", text=str(number), client_id=str(number))
+                await speaker.first("said", number + 1)
+
+        speaking = asyncio.create_task(speak())
+        await eventually(lambda: len(listener.texts) >= 10)
+        one.stopping.set()
+        assert await listener.closed() == (1012, "STOPPING")
+        with pytest.raises(websockets.InvalidStatus) as caught:
+            await stack.enter_async_context(line(one.address, ada))
+        assert caught.value.response.status_code == 503
+        await edge.notify(ada.subject, "meanwhile")
+
+        again = await stack.enter_async_context(line(two.address, ada))
+        await again.join(resume_after=listener.of("message")[-1]["id"])
+        await again.say("subscribe", resume_after=note)
+        await speaking
+        await eventually(lambda: len(listener.texts) + len(again.texts) >= 60)
+        assert listener.texts + again.texts == [str(number) for number in range(60)]
+        assert (await again.first("notification"))["title"] == "meanwhile"
+
+
+def narrowly_bound(bind: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
+    """Connections inherit the listener's buffers: the system would take megabytes for a client that does not read."""
+
+    def narrow(*arguments) -> socket.socket:
+        listener = bind(*arguments)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        return listener
+
+    return narrow
+
+
+async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
+    tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5000"))
+        one, two = running.gateways
+        ada, bob = await sign_up(one), await sign_up(two)
+        uri = f"ws://{one.address}/ws"
+        peer = socket.socket()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        peer.connect((one.address.host, one.address.port))
+        slow = await stack.enter_async_context(
+            websockets.connect(uri, sock=peer, additional_headers=ada.headers, compression=None, max_queue=1)
+        )
+        await slow.recv()
+        await slow.send('{"type":"join","room":"hall"}')
+        quick = await stack.enter_async_context(line(two.address, bob))
+        await quick.join()
+
+        async def both_there() -> bool:
+            people = await running.chats.replicas[0].channel.unary_unary(
+                "/demo.chat.v1.ChatService/GetPresence",
+                request_serializer=chat_pb.GetPresenceRequest.SerializeToString,
+                response_deserializer=chat_pb.Presence.FromString,
+            )(chat_pb.GetPresenceRequest(room="hall"))
+            return people.total == 2
+
+        await eventually(both_there)
+        count = 1500
+        for start in range(0, count, 50):
+            for number in range(start, start + 50):
+                await quick.say("say", room="hall", text=f"{number} {'x' * 1900}", client_id=str(number))
+            await quick.first("said", start + 50)
+        await eventually(lambda: len(quick.texts) == count)
+        heard, missed = [], 0
+        async with asyncio.timeout(30):
+            while not heard or heard[-1] != count - 1:
+                frame = json.loads(await slow.recv())
+                if frame["type"] == "message":
+                    heard.append(int(frame["text"].split()[0]))
+                elif frame["type"] == "missed":
+                    missed += frame["count"]
+        assert missed
+        assert len(heard) + missed == count
+        assert heard == sorted(set(heard))
+
+
+async def test_too_many_messages_are_refused_and_a_client_that_goes_on_is_closed(tmp_path: Path, nats: NatsServer):
+    async with edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5") as running:
+        ada = await sign_up(running.gateways[0])
+        async with line(running.gateways[0].address, ada) as one:
+            with contextlib.suppress(websockets.ConnectionClosed):
+                for _ in range(200):
+                    await one.say("ping")
+            assert await one.closed() == (1008, "RATE_LIMITED")
+            assert len(one.of("pong")) >= 10
+            assert {frame["reason"] for frame in one.of("error")} == {"RATE_LIMITED"}
+
+
+async def test_rooms_and_sockets_are_limited(tmp_path: Path, edge: Edge):
+    live = edge.gateways[0].live
+    few = type(live)(
+        live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "3", "GATEWAY_SOCKETS_PER_USER": "2"}
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        served = await stack.enter_async_context(gateway(tmp_path, "few", few))
+        ada, bob = await sign_up(served), await sign_up(served)
+        first = await stack.enter_async_context(line(served.address, ada))
+        for number in range(21):
+            await first.say("join", room=f"room{number}")
+        assert await first.error() == ("RESOURCE_EXHAUSTED", "TOO_MANY_ROOMS")
+        await first.first("joined", 20)
+        await stack.enter_async_context(line(served.address, ada))
+        third = await websockets.connect(f"ws://{served.address}/ws", additional_headers=ada.headers, proxy=None)
+        await asyncio.wait_for(third.wait_closed(), 10)
+        assert (third.close_code, third.close_reason) == (1008, "TOO_MANY_SOCKETS")
+        await stack.enter_async_context(line(served.address, bob))
+        with pytest.raises(websockets.InvalidStatus) as caught:
+            await stack.enter_async_context(line(served.address, bob))
+        assert caught.value.response.status_code == 503
+
+
+async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    live = edge.gateways[0].live
+    async with gateway(tmp_path, "brief", live, settings={"GATEWAY_ACCESS_SECONDS": "1"}) as served:
+        ada = await sign_up(served)
+        async with line(served.address, ada) as one:
+            assert await one.closed() == (4401, "TOKEN_EXPIRED")
+
+
+async def test_the_rest_of_the_gateway_works_while_chat_and_nats_are_away(edge: Edge):
+    ada = await sign_up(edge.gateways[0])
+    async with line(edge.gateways[0].address, ada) as one:
+        await edge.chats.stop(0)
+        await edge.chats.stop(1)
+        await edge.nats.kill()
+        await one.say("join", room="hall")
+        await one.first("interrupted")
+        http = edge.gateways[0].http
+        assert (await http.get("/api/versions")).status_code == 200
+        assert (await http.get(f"/api/v3/users/{ada.subject}", headers=ada.headers)).status_code == 200
+        polled = await http.get("/api/messages?room=hall", headers=ada.headers)
+        assert reason(polled)[0] == 503
