@@ -34,15 +34,19 @@ POLICY = "; ".join(
     ]
 )
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+SOCKET = "/ws"
+"""Where a gateway with a real-time edge has it; the page goes without where there is none."""
 _SERVED = {".css", ".js", ".svg"}
 
 
 def install(app: FastAPI, traces_url: str = "") -> None:
-    """Serve the pages. `traces_url`: where people look at traces; empty: nowhere."""
+    """Serve the pages, once all else is served. `traces_url`: where people look at traces; empty: nowhere."""
+    realtime = any(getattr(route, "path", "") == SOCKET for route in app.routes)
+    told = {"traces_url": traces_url.rstrip("/"), "realtime": realtime}
 
     @app.get("/shop/settings.json", include_in_schema=False)
     async def settings() -> JSONResponse:
-        return JSONResponse({"traces_url": traces_url.rstrip("/")}, headers=HEADERS)
+        return JSONResponse(told, headers=HEADERS)
 
     _add(app, "/docs", PAGES / "docs")
     _add(app, "/", PAGES / "shop", "/shop")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,12 @@ from support.accessible import findings, overflow
 from support.browser import CHROMIUM, NO_CHROMIUM, browser
 from support.people import PASSWORD, address
 from support.shopper import shopper
+from support.storefront import Storefront, storefront
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from pathlib import Path
 
-    from support.storefront import Storefront
+    from playwright.async_api import Page
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 
@@ -125,4 +127,12 @@ async def test_the_page_asks_for_nothing_from_elsewhere_and_allows_nothing_inlin
     assert "style=" not in response.text
     for name in ("index.html", "..%2f..%2fsite.py", "none.js"):
         assert (await store.demo.http.get(f"/shop/{name}")).status_code == 404
-    assert (await store.demo.http.get("/shop/settings.json")).json() == {"traces_url": ""}
+
+
+async def test_the_last_request_leads_to_its_trace(tmp_path: Path):
+    settings = {"GATEWAY_TRACES_URL": "http://traces.example:16686/"}
+    async with storefront(tmp_path, settings=settings) as store, browser(url(store)) as window:
+        page = await window()
+        await page.goto("/")
+        link = page.get_by_role("contentinfo").get_by_role("link", name=re.compile("[0-9a-f]{32}"))
+        await expect(link).to_have_attribute("href", re.compile("^http://traces.example:16686/trace/[0-9a-f]{32}$"))

@@ -92,9 +92,11 @@ function renderBasket() {
 
 async function order() {
   const placed = await placeOrder([...basket].map(([sku, quantity]) => ({ sku, quantity })));
+  // The button that was pressed is gone; who is somewhere else by now stays there.
+  const held = byId("basket").contains(document.activeElement);
   basket.clear();
   renderBasket();
-  byId(`order-${placed.id}`)?.focus();
+  if (held) byId(`order-${placed.id}`)?.focus();
 }
 
 /** Look again: something was reserved, or came back. */

@@ -1,9 +1,14 @@
 // Where the page begins: every part is started, in the order in which it is read.
 
-import { guardedBy } from "./api.js";
+import { call, guardedBy } from "./api.js";
 import { startAccount } from "./account.js";
+import { startChat } from "./chat.js";
 import { startGoods } from "./goods.js";
+import { startLink } from "./link.js";
+import { startLive } from "./live.js";
+import { startNotifications } from "./notifications.js";
 import { startOrders } from "./orders.js";
+import { Line } from "./socket.js";
 import { renew, restore, token } from "./session.js";
 import { startTrace } from "./trace.js";
 import { startVersions } from "./versions.js";
@@ -11,11 +16,23 @@ import { startViews } from "./views.js";
 import { startWelcome } from "./welcome.js";
 
 guardedBy({ token, renew });
+const settings = await call("GET", "/shop/settings.json", { anonymous: true });
 await restore();
-startTrace();
+startTrace(settings.traces_url);
 startWelcome();
 startAccount();
 startGoods();
 startOrders();
 startVersions();
+
+// A gateway without chat, notifications and live streams has the rest all the same.
+if (settings.realtime) {
+  for (const link of document.querySelectorAll(".bar nav a[hidden]")) link.hidden = false;
+  const line = new Line();
+  startLink(line);
+  startChat(line);
+  startNotifications(line);
+  line.start();
+  startLive();
+}
 startViews();

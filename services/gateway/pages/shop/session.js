@@ -9,6 +9,7 @@ import { read, watchKept, write } from "./kept.js";
 
 const LOCK = "meshwright.session.renewal";
 const watchers = new Set();
+const tokenWatchers = new Set();
 let current = null;
 let timer = 0;
 
@@ -30,6 +31,7 @@ function changed(stored) {
   const before = current;
   current = stored;
   schedule();
+  if (stored && before && before.access !== stored.access) for (const watcher of tokenWatchers) watcher(stored.access);
   if (before?.subject !== stored?.subject || before?.profile?.name !== stored?.profile?.name) {
     for (const watcher of watchers) watcher(stored);
   }
@@ -106,6 +108,9 @@ export function watchSession(watcher) {
   watchers.add(watcher);
   watcher(current);
 }
+
+/** `watcher(token)` is called when there is a new one in place of an old one. */
+export function watchToken(watcher) { tokenWatchers.add(watcher); }
 
 export const signedIn = () => current;
 

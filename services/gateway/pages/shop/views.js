@@ -7,7 +7,8 @@ const watchers = new Set();
 
 export function view() {
   const name = location.hash.slice(1);
-  return Object.hasOwn(TITLES, name) ? name : "shop";
+  const known = Object.hasOwn(TITLES, name) && !document.querySelector(`.bar nav a[href="#${name}"]`).hidden;
+  return known ? name : "shop";
 }
 
 /** `watcher(view)` is called at each change. */
