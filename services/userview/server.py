@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import meshwright
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
-from meshwright.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError, UnavailableError
+from meshwright.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
 from services.userview import app, domain
 
@@ -24,7 +30,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.InvalidRequestError: InvalidArgumentError,
     domain.UserNotFoundError: NotFoundError,
     domain.RebuildRunningError: FailedPreconditionError,
-    domain.ViewBehindError: UnavailableError,
+    domain.ViewBehindError: AbortedError,
     BusUnavailableError: UnavailableError,
     StoreUnavailableError: UnavailableError,
 }

@@ -67,7 +67,8 @@ class UserViewServiceServicer:
     """
 
     def GetUserView(self, request, context):
-        """NOT_FOUND (USER_NOT_FOUND); UNAVAILABLE (VIEW_BEHIND) where `at_least` is not reached in time.
+        """NOT_FOUND (USER_NOT_FOUND); ABORTED (VIEW_BEHIND) where `at_least` is not reached in time: not UNAVAILABLE, which
+        would be tried again until the deadline, and the caller not hear why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

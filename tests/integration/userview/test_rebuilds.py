@@ -1,0 +1,101 @@
+"""Making the views anew while the old ones answer, through crashes, and by whichever replica is there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from demo.userview.v1 import userview_pb2 as pb
+from demo.userview.v1 import userview_pb2_grpc as rpc
+from services.kit.database import open_database
+from support.realtime import process
+from support.views import Teller, refusal, replica
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.nats import NatsServer
+
+
+async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsServer, database: str, teller: Teller):
+    async with replica(nats, database) as side:
+        for number in range(30):
+            await teller.created(f"u{number:02}", f"User {number}")
+        await side.seen(await teller.completed("u00"))
+        await _spoil(database)
+        assert (await side.view("u00")).total_orders == 99
+        answers: set[tuple[int, int]] = set()
+        done = asyncio.Event()
+
+        async def read() -> None:
+            while not done.is_set():
+                views = (await side.stub.ListUserViews(pb.ListUserViewsRequest(limit=100))).users
+                answers.add((len(views), views[0].total_orders))
+
+        reading = asyncio.create_task(read())
+        begun = await side.stub.Rebuild(pb.RebuildRequest())
+        assert (begun.rebuilding, begun.generation) == (True, 1)
+        await _rebuilt(side.stub, 2)
+        done.set()
+        await reading
+        assert answers == {(30, 99), (30, 1)}
+        await side.seen(await teller.completed("u00"))
+        assert (await side.view("u00")).total_orders == 2
+        assert await side.found("user 7") == ["u07"]
+        await eventually(lambda: _rows(database, 30), 15)
+
+
+async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(nats: NatsServer, database: str, teller: Teller):
+    await teller.created("ada", "Ada")
+    async with replica(nats, database, following=False) as side:
+        await side.stub.Rebuild(pb.RebuildRequest())
+        again = await refusal(side.stub.Rebuild(pb.RebuildRequest()))
+        assert (again.code, again.reason) == ("FAILED_PRECONDITION", "REBUILD_RUNNING")
+        async with replica(nats, database):
+            await _rebuilt(side.stub, 2)
+        assert await side.listed() == ["ada"]
+
+
+async def test_a_rebuild_outlives_a_kill(nats: NatsServer, database: str, teller: Teller, tmp_path: Path):
+    for number in range(400):
+        last = await teller.created(f"u{number:03}", f"User {number}")
+    environ = {"USERVIEW_DATABASE_URL": database, "MESHWRIGHT_SERVICE": "userview"}
+    async with process("userview", nats, tmp_path, **environ) as (child, channel):
+        stub = rpc.UserViewServiceStub(channel)
+        wanted = [pb.Position(source="user", position=last.sequence)]
+        await stub.GetUserView(pb.GetUserViewRequest(id="u000", at_least=wanted), timeout=20, wait_for_ready=True)
+        await stub.Rebuild(pb.RebuildRequest(), timeout=10)
+        await child.kill()
+    async with process("userview", nats, tmp_path, **environ) as (_, channel):
+        stub = rpc.UserViewServiceStub(channel)
+        await _rebuilt(stub, 2)
+        views = (await stub.ListUserViews(pb.ListUserViewsRequest(limit=500), timeout=10)).users
+        assert len(views) == 400
+
+
+async def _rebuilt(stub: rpc.UserViewServiceStub, generation: int) -> None:
+    async def done() -> bool:
+        lag = await stub.GetLag(pb.GetLagRequest(), timeout=10, wait_for_ready=True)
+        return (lag.generation, lag.rebuilding) == (generation, False)
+
+    await eventually(done, 30)
+
+
+async def _spoil(database: str) -> None:
+    """A mistake of a past release, say."""
+    engine = open_database("X", database)
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(sa.text("UPDATE views SET total_orders = 99 WHERE id = 'u00'"))
+    await engine.dispose()
+
+
+async def _rows(database: str, count: int) -> bool:
+    """Whether there are that many rows, and so none of a generation that is past."""
+    engine = open_database("X", database)
+    async with engine.connect() as connection:
+        found = await connection.scalar(sa.text("SELECT count(*) FROM views"))
+    await engine.dispose()
+    return found == count
