@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from services.tour.guide import Guide, Stop
 
-ROOMS = ("mesh", "calls", "live", "consistency", "versions")
+ROOMS = ("live", "calls", "mesh", "consistency", "versions")
 """Modules with a list STOPS, in the order of the visit."""
 
 

@@ -70,7 +70,7 @@ async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_stop_that_there_is_not_is_refused_with_those_that_there_are():
-    with pytest.raises(click.BadParameter, match=r"no stop sagas; there are discovery, .*saga"):
+    with pytest.raises(click.BadParameter, match=r"no stop sagas; there are polling, .*saga"):
         chosen(["sagas"])
     assert [stop.name for stop in chosen(["saga"])] == ["saga"]
 
