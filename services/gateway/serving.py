@@ -47,6 +47,8 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=patient(header_seconds),
+        # uvicorn would believe what any client on this machine writes into X-Forwarded-For (GATEWAY_PROXIES decides).
+        proxy_headers=False,
         ws=websockets,
         ws_max_size=max_message,
         # What is compressed is small, and a compressor for each of thousands of sockets is not.
