@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    import grpc
+
     from support.sagaproxy import Forward
 
 STEPS = {"Reserve": "inventory", "Charge": "payment", "Ship": "inventory"}
@@ -50,13 +52,16 @@ class Storefront:
 
 
 @contextlib.asynccontextmanager
-async def storefront(folder: Path, policy: saga.Policy = saga.QUICK, **more: Any) -> AsyncIterator[Storefront]:
-    """Ten of each item on sale, one replica of each service, and no read side. `more`: fields of `Demo`."""
+async def storefront(
+    folder: Path, policy: saga.Policy = saga.QUICK, views: grpc.aio.Channel | None = None, **more: Any
+) -> AsyncIterator[Storefront]:
+    """Ten of each item on sale, one replica of each service; `views`: a read side. `more`: fields of `Demo`."""
     async with contextlib.AsyncExitStack() as stack:
         made = await stack.enter_async_context(saga.shop(lambda name: f"sqlite:///{folder}/{name}.db", policy))
         orders = await made.replica("one")
         with resolving({}):
-            views = await stack.enter_async_context(meshwright.channel("userview"))
-        channels = [orders.served.channel, made.proxied["inventory"].channel, made.proxied["payment"].channel, views]
+            nobody = await stack.enter_async_context(meshwright.channel("userview"))
+        participants = [made.proxied[name].channel for name in ("inventory", "payment")]
+        channels = [orders.served.channel, *participants, views or nobody]
         running = await stack.enter_async_context(demo(folder, shop=Shop(*channels), **more))
         yield Storefront(running, made, orders)

@@ -68,7 +68,11 @@ class Replica:
     """A replica, and who calls it."""
 
     views: DatabaseViews
-    stub: rpc.UserViewServiceStub
+    channel: grpc.aio.Channel
+
+    @property
+    def stub(self) -> rpc.UserViewServiceStub:
+        return rpc.UserViewServiceStub(self.channel)
 
     async def view(self, user_id: str, timeout: float = 10, **at_least: int) -> pb.UserView:
         request = pb.GetUserViewRequest(id=user_id, at_least=positions(at_least))
@@ -127,4 +131,4 @@ async def replica(nats: NatsServer, database: str, *, following: bool = True) ->
         side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
         add = rpc.add_UserViewServiceServicer_to_server
         made = await stack.enter_async_context(served(add, UserViewService(side), service="userview", errors=ERRORS))
-        yield Replica(views, rpc.UserViewServiceStub(made.channel))
+        yield Replica(views, made.channel)
