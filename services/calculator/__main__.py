@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
 from services.calculator.adapters import Interval
-from services.calculator.server import ERRORS, Calculator, NumberService
+from services.calculator.server import ERRORS, PUBLIC, Calculator, NumberService
 
 INTERVAL = "CALCULATOR_PRIME_INTERVAL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "calculator", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -23,6 +23,7 @@ class CalculatorConfig:
 
     prime_interval: float = setting(INTERVAL, 0.1, help="seconds between two primes of a stream")
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.prime_interval < float("inf"):
@@ -30,7 +31,9 @@ class CalculatorConfig:
 
 
 async def run(config: CalculatorConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         server.add(rpc.add_CalculatorServicer_to_server, Calculator())
         server.add(rpc.add_NumberServiceServicer_to_server, NumberService(Interval(config.prime_interval)))
         await server.run()

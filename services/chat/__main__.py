@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
 from services.chat.adapters import Keeping, StreamArchive
 from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
 from services.chat.presence import Presence
-from services.chat.server import ERRORS, ChatService
+from services.chat.server import ERRORS, PUBLIC, ChatService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.fanout import Fanout
 from services.kit.running import running
@@ -43,6 +43,7 @@ class ChatConfig:
     join_seconds: float = setting(JOIN_SECONDS, 10.0, help="seconds that a caller has to say which room it joins")
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         values = {MAX_AGE: self.max_age, PER_ROOM: self.per_room, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
@@ -74,7 +75,9 @@ async def _drain(server: Server, fanout: Fanout[Message]) -> None:
 
 
 async def run(config: ChatConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS, options=KEEPALIVE) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
+    ) as server:
         await add_chat(server, config)
         await server.run()
 

@@ -16,6 +16,7 @@ from meshwright.errors import InvalidArgumentError, OutOfRangeError, Unavailable
 from services.chat import app, domain, visit
 from services.kit.errors import BusUnavailableError
 from services.kit.fanout import Gap
+from services.kit.ownership import check_owner
 from services.kit.running import running
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     BusUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
+PUBLIC = frozenset[str]()
+"""Methods that need no token where tokens are asked for. Whoever talks is somebody."""
 
 
 class ChatService(rpc.ChatServiceServicer):
@@ -48,12 +51,14 @@ class ChatService(rpc.ChatServiceServicer):
     ) -> AsyncIterator[pb.ChatEvent]:
         requests = aiter(request_iterator)
         join = await self._join(requests)
+        check_owner(join.user_id)
         stay = await self._chat.visit(join.room, join.user_id, join.name, join.resume_after)
         async with running(_listen(requests, stay), "what somebody says"), contextlib.aclosing(stay.events()) as events:
             async for event in events:
                 yield event_message(event)
 
     async def Post(self, request: pb.PostRequest, context: Context) -> pb.ChatMessage:
+        check_owner(request.user_id)
         said = await self._chat.post(request.room, request.user_id, request.name, request.text, request.client_id)
         return chat_message(said)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
 from services.inventory.adapters import SOURCE, DatabaseStore
 from services.inventory.app import Warehouse
-from services.inventory.server import ERRORS, InventoryService
+from services.inventory.server import ERRORS, PUBLIC, InventoryService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError
@@ -33,10 +33,13 @@ class InventoryConfig:
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
 
 async def run(config: InventoryConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)

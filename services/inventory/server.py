@@ -35,6 +35,17 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     StoreUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
+PUBLIC = frozenset(
+    {
+        "/demo.inventory.v1.InventoryService/ListStock",
+        "/demo.inventory.v1.InventoryService/GetStock",
+        "/demo.inventory.v1.InventoryService/Reserve",
+        "/demo.inventory.v1.InventoryService/Release",
+        "/demo.inventory.v1.InventoryService/Ship",
+    }
+)
+"""Methods that need no token where tokens are asked for. What there is to buy is for everybody. The saga goes on when
+its buyer is long gone, and has no token to show: its calls are let in (docs/decisions/0083)."""
 
 STATES = {
     domain.State.HELD: pb.HELD,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.fanout import Fanout
@@ -19,7 +19,7 @@ from services.kit.streams import KEEPALIVE
 from services.notification.adapters import Keeping, OrderTeller, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
-from services.notification.server import ERRORS, NotificationService
+from services.notification.server import ERRORS, PUBLIC, NotificationService
 
 if TYPE_CHECKING:
     from meshwright import Server
@@ -43,6 +43,7 @@ class NotificationConfig:
     key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which sending twice with one key sends once")
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         values = {MAX_AGE: self.max_age, PER_USER: self.per_user, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
@@ -72,7 +73,9 @@ async def _drain(server: Server, fanout: Fanout[Notification]) -> None:
 
 
 async def run(config: NotificationConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS, options=KEEPALIVE) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
+    ) as server:
         await add_notifications(server, config)
         await server.run()
 

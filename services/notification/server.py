@@ -14,6 +14,7 @@ from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
 from services.kit.errors import BusUnavailableError
+from services.kit.ownership import check_admin, check_owner
 from services.notification import app, domain
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     BusUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
+PUBLIC = frozenset[str]()
+"""Methods that need no token where tokens are asked for. Notifications are somebody's."""
 
 
 class NotificationService(rpc.NotificationServiceServicer):
@@ -40,6 +43,7 @@ class NotificationService(rpc.NotificationServiceServicer):
         self._notifications = notifications
 
     async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.Notification]:
+        check_owner(request.user_id)
         async for delivery in self._notifications.subscribe(request.user_id, request.types, request.resume_after):
             yield notification_message(delivery)
 
@@ -48,6 +52,7 @@ class NotificationService(rpc.NotificationServiceServicer):
         return empty_pb2.Empty()
 
     async def Broadcast(self, request: pb.BroadcastRequest, context: Context) -> empty_pb2.Empty:
+        check_admin()
         await self._notifications.broadcast(_draft(request, domain.EVERYBODY), request.idempotency_key)
         return empty_pb2.Empty()
 

@@ -12,7 +12,7 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
@@ -22,7 +22,7 @@ from services.order.adapters import SOURCE, MeshParticipants, OrderEvents, heari
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
 from services.order.saga import Policy
-from services.order.server import ERRORS, OrderService
+from services.order.server import ERRORS, PUBLIC, OrderService
 from services.order.store import DatabaseOrders
 
 DATABASE = "ORDER_DATABASE_URL"
@@ -45,6 +45,7 @@ class OrderConfig:
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         problems = [
@@ -76,7 +77,9 @@ class OrderConfig:
 
 
 async def run(config: OrderConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)

@@ -20,6 +20,7 @@ from meshwright.errors import (
     UnavailableError,
 )
 from services.kit.errors import StoreUnavailableError
+from services.kit.ownership import check_admin, check_owner
 from services.kit.traces import current_traceparent
 from services.order import domain
 from services.order.aggregate import name_of, plain_fields
@@ -46,6 +47,8 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     StoreUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
+PUBLIC = frozenset[str]()
+"""Methods that need no token where tokens are asked for. Orders are somebody's."""
 
 STATES: Mapping[domain.State, pb.OrderState] = {
     domain.State.PENDING: pb.PENDING,
@@ -74,19 +77,25 @@ class OrderService(rpc.OrderServiceServicer):
         self._stopping = stopping
 
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.Order:
+        check_owner(request.user_id)
         items = [Item(item.sku, item.quantity) for item in request.items]
         key, user_id = request.idempotency_key, request.user_id
         return order_message(await self._book.place(key, user_id, items, current_traceparent()))
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
-        return order_message(await self._book.get(request.id))
+        return order_message(await self._own(request.id))
 
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        if request.user_id:
+            check_owner(request.user_id)
+        else:
+            check_admin()
         states = _states(request.states)
         found = await self._book.page(request.user_id, states, request.before, request.limit)
         return pb.ListOrdersResponse(orders=[order_message(order) for order in found])
 
     async def WatchOrder(self, request: pb.WatchOrderRequest, context: Context) -> AsyncIterator[pb.Order]:
+        await self._own(request.id)
         async with contextlib.aclosing(self._book.watch(request.id)) as changes:
             while True:
                 change = await self._unless_stopping(anext(changes, None))
@@ -95,14 +104,22 @@ class OrderService(rpc.OrderServiceServicer):
                 yield order_message(change)
 
     async def GetHistory(self, request: pb.GetHistoryRequest, context: Context) -> pb.GetHistoryResponse:
+        await self._own(request.id)
         found = await self._book.history(request.id)
         return pb.GetHistoryResponse(events=[event_message(recorded) for recorded in found])
 
     async def ResolveOrder(self, request: pb.ResolveOrderRequest, context: Context) -> pb.Order:
+        check_admin()
         resolution = RESOLUTIONS.get(request.resolution)
         if resolution is None:
             raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
         return order_message(await self._book.resolve(request.id, resolution, request.actor, request.reason))
+
+    async def _own(self, order_id: str) -> domain.Order:
+        """The order, if it is the caller's to see."""
+        order = await self._book.get(order_id)
+        check_owner(order.user_id)
+        return order
 
     async def _unless_stopping(self, change: Any) -> domain.Order | None:
         coming = asyncio.ensure_future(change)

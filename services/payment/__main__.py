@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
@@ -16,7 +16,7 @@ from services.kit.errors import StoreUnavailableError
 from services.kit.relay import Relay
 from services.payment.adapters import SOURCE, DatabaseStore
 from services.payment.app import Cashier
-from services.payment.server import ERRORS, PaymentService
+from services.payment.server import ERRORS, PUBLIC, PaymentService
 
 DATABASE = "PAYMENT_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "payment", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -30,10 +30,13 @@ class PaymentConfig:
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
 
 async def run(config: PaymentConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)

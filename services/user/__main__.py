@@ -13,7 +13,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
@@ -24,7 +24,7 @@ from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_dat
 from services.user.app import UserBook
 from services.user.following import follow_payments
 from services.user.recording import SOURCE
-from services.user.server import ERRORS, UserProfileService, UserService, release_of
+from services.user.server import ERRORS, PUBLIC, UserProfileService, UserService, release_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,10 +50,13 @@ class UserConfig:
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
 
 async def run(config: UserConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)

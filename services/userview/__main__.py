@@ -11,7 +11,7 @@ from prometheus_client import Gauge
 
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
@@ -20,7 +20,7 @@ from services.kit.running import running
 from services.userview.adapters import DatabaseViews, StreamSources
 from services.userview.app import ReadSide, Signal
 from services.userview.following import Followers
-from services.userview.server import ERRORS, UserViewService
+from services.userview.server import ERRORS, PUBLIC, UserViewService
 
 DATABASE = "USERVIEW_DATABASE_URL"
 NAME = "userview"
@@ -35,10 +35,13 @@ class UserViewConfig:
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
+    auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
 
 async def run(config: UserViewConfig) -> None:
-    async with meshwright.Server(config.mesh, errors=ERRORS) as server:
+    async with meshwright.Server(
+        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+    ) as server:
         own = own_database(config.database, NAME) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)

@@ -35,6 +35,16 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     StoreUnavailableError: UnavailableError,
 }
 """What the errors of domain and application are to a caller."""
+PUBLIC = frozenset(
+    {
+        "/demo.userview.v1.UserViewService/GetUserView",
+        "/demo.userview.v1.UserViewService/SearchUsers",
+        "/demo.userview.v1.UserViewService/ListUserViews",
+        "/demo.userview.v1.UserViewService/GetLag",
+    }
+)
+"""Methods that need no token where tokens are asked for. Who may see what of a user is decided by who shows it: the
+gateway."""
 
 
 class UserViewService(rpc.UserViewServiceServicer):

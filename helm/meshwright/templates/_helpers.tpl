@@ -49,6 +49,7 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- if $c.mesh }}
 {{- $env = mustMerge (dict "MESHWRIGHT_HOST" "0.0.0.0" "MESHWRIGHT_ADVERTISE" "$(POD_IP)" "MESHWRIGHT_INSTANCE" "$(POD_NAME)" "MESHWRIGHT_PORT" "20000" "MESHWRIGHT_METRICS_PORT" "20001" "MESHWRIGHT_XDS" (printf "%s-controlplane:18000" $root.Release.Name)) $env }}
+{{- $env = mustMerge (dict "MESHWRIGHT_AUTH_ISSUER" $root.Values.demo.publicUrl "MESHWRIGHT_AUTH_JWKS" (printf "http://%s-gateway:8080/.well-known/jwks.json" $root.Release.Name)) $env }}
 {{- end }}
 {{- if $c.nats }}
 {{- $env = mustMerge (dict "NATS_URL" (include "meshwright.nats" $root) "NATS_STREAM_REPLICAS" $root.Values.nats.replicas) $env }}
