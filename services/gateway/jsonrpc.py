@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -152,7 +153,9 @@ def _id_of(request: Any) -> Any:
 
 
 def _is_id(value: Any) -> bool:
-    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+    if isinstance(value, float):
+        return math.isfinite(value)  # 1e999 is read as infinity, which no answer could repeat
+    return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def _error_of(failure: Failure) -> RpcError:

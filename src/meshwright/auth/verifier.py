@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from meshwright.auth.keys import Keys
 
 LEEWAY = 5.0
+LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970: what is later, or no number, is no time."""
 LONGEST = 16 * 1024
 """Characters of a token: one that is longer is not even decoded."""
 REMEMBERED = 4096
@@ -107,7 +109,7 @@ class JwtVerifier:
             raise UnauthenticatedError("the token is too long", reason=_INVALID)
         try:
             kid = jwt.get_unverified_header(token).get("kid")
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             raise UnauthenticatedError("the token is no signed JWT", reason=_INVALID) from None
         key = await self._keys.find(kid)
         if key is None:
@@ -121,7 +123,7 @@ class JwtVerifier:
             )
         except jwt.InvalidAlgorithmError:
             raise UnauthenticatedError("the token's algorithm is not its key's", reason=_INVALID) from None
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, RecursionError):
             raise UnauthenticatedError("the token's signature is wrong", reason=_INVALID) from None
         return claims
 
@@ -129,9 +131,7 @@ class JwtVerifier:
         """Hold the claims to what is demanded of them; when the token ends, in seconds since 1970."""
         if claims.get("iss") != self._issuer:
             raise UnauthenticatedError("the token is of another issuer", reason=_INVALID)
-        audience = claims.get("aud")
-        meant = {audience} if isinstance(audience, str) else {item for item in audience or () if isinstance(item, str)}
-        if not meant & self._audience:
+        if not _audience(claims) & self._audience:
             raise UnauthenticatedError("the token is meant for somebody else", reason=_INVALID)
         if not isinstance(claims.get("sub"), str) or not claims["sub"]:
             raise UnauthenticatedError("the token names no subject", reason=_INVALID)
@@ -152,10 +152,16 @@ class JwtVerifier:
         self._verified[token] = verified
 
 
+def _audience(claims: Mapping[str, Any]) -> set[str]:
+    value = claims.get("aud")
+    values = value if isinstance(value, list) else [value]
+    return {item for item in values if isinstance(item, str)}
+
+
 def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST:
         raise UnauthenticatedError(f"the token's {name} is no time", reason=_INVALID)
     return float(value)

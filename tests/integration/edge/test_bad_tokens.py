@@ -62,6 +62,7 @@ async def test_a_token_without_a_signature_or_with_anothers_is_refused(served: D
         "no JSON": f"{head}.!!!.{signature}",
         "not a token": "nonsense",
         "long": "x" * 20_000,
+        "nested": f"{base64.urlsafe_b64encode(b'[' * 9000).decode()}.{body}.{signature}",
         "a key to fetch": jwt.encode(claims, stranger, "ES256", headers={"jku": "http://evil.example", "kid": "e"}),
     }
     for what, token in bad.items():
@@ -94,6 +95,12 @@ CHANGES = [
     ({"iss": None}, "TOKEN_INVALID"),
     ({"sub": None}, "TOKEN_INVALID"),
     ({"sub": ""}, "TOKEN_INVALID"),
+    ({"aud": 7}, "TOKEN_INVALID"),
+    ({"aud": [7]}, "TOKEN_INVALID"),
+    ({"exp": float("nan")}, "TOKEN_INVALID"),
+    ({"exp": float("inf")}, "TOKEN_INVALID"),
+    ({"exp": 10**400}, "TOKEN_INVALID"),
+    ({"nbf": 10**400}, "TOKEN_INVALID"),
 ]
 
 

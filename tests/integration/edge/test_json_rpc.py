@@ -64,6 +64,7 @@ NO_REQUESTS = [
     (request("add", "ab"), -32600),
     ({**request("add", [1, 2]), "id": {"a": 1}}, -32600),
     ({**request("add", [1, 2]), "id": True}, -32600),
+    ('{"jsonrpc": "2.0", "method": "add", "params": [1, 2], "id": 1e999}', -32600),
     ({**request("add", [1, 2]), "extra": 1}, -32600),
 ]
 
