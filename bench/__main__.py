@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-ALL = ("rpc", "deregistration", "control_plane", "startup", "notifications", "realtime")
+ALL = ("rpc", "deregistration", "control_plane", "startup", "notifications", "realtime", "userview")
 
 
 def main() -> None:
