@@ -4,6 +4,9 @@ An ASGI middleware without a framework: it goes on with the caller's trace, or b
 authorization that calls into the mesh inherit, and counts. Attribute names are OpenTelemetry's for HTTP. The route,
 which keeps names and labels few, is what the framework leaves in the scope when it has found one (Starlette and
 FastAPI do).
+
+A WebSocket has one span, from its handshake (a GET) until it ends, and calls made on its behalf are inside of it. It
+hands down neither a deadline nor its handshake's authorization: it may be open for hours, and outlive both.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FIRST_SERVER_ERROR = 500
+_SWITCHING_PROTOCOLS = 101
 
 
 class AsgiMiddleware:
@@ -55,10 +59,13 @@ class AsgiMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         telemetry = self._telemetry or current()
-        if scope["type"] != "http" or telemetry is None or scope["path"] in self._quiet:
+        if scope["type"] not in {"http", "websocket"} or telemetry is None or scope["path"] in self._quiet:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["type"] == "websocket":
+            await _Request(telemetry, scope, headers).answer(self._app, receive, send)
+            return
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         incoming = INCOMING.set(Incoming(deadline, headers.get("authorization")))
         try:
@@ -74,7 +81,8 @@ class _Request:
         self._telemetry = telemetry
         self._scope = scope
         self._status = 0
-        self._method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        method = scope.get("method", "GET")
+        self._method = method if method in _METHODS else "_OTHER"
         self._start = time.perf_counter()
         self._parent = propagate.extract(headers, context=Context())
         self._span = telemetry.tracer.start_span(
@@ -83,8 +91,10 @@ class _Request:
 
     async def answer(self, app: App, receive: Receive, send: Send) -> None:
         async def noting(message: MutableMapping[str, Any]) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 self._status = message["status"]
+            elif message["type"] == "websocket.accept":
+                self._status = _SWITCHING_PROTOCOLS
             await send(message)
 
         token = otel_context.attach(trace.set_span_in_context(self._span, self._parent))
@@ -105,7 +115,8 @@ class _Request:
         labels = (identity.service, identity.version, self._method, route or UNKNOWN_METHOD)
         # No status: the client was gone before there was one.
         metrics.http_requests.labels(*labels, str(self._status or 499)).inc()
-        metrics.http_duration.labels(*labels).observe(seconds)
+        if self._status != _SWITCHING_PROTOCOLS:  # how long a socket was open is no time that an answer took
+            metrics.http_duration.labels(*labels).observe(seconds)
         if route:
             self._span.update_name(f"{self._method} {route}")
             self._span.set_attribute("http.route", route)

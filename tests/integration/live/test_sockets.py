@@ -29,6 +29,11 @@ async def refused(edge: Edge, **options) -> tuple[int, str]:
     return response.status_code, json.loads(response.body)["reason"]
 
 
+def socket_status(span) -> int | None:
+    """What the handshake was answered with; None for spans of other requests."""
+    return span.attributes.get("http.response.status_code") if span.attributes.get("url.path") == "/ws" else None
+
+
 async def test_people_at_different_gateways_talk_in_one_room(edge: Edge):
     ada, bob = await sign_up(edge.gateways[0]), await sign_up(edge.gateways[1])
     async with line(edge.gateways[0].address, ada) as one, line(edge.gateways[1].address, bob) as two:
@@ -49,6 +54,25 @@ async def test_people_at_different_gateways_talk_in_one_room(edge: Edge):
         await two.first("left")
         await eventually(lambda: [change["present"] for change in one.of("presence")] == [True, False])
         assert one.texts == ["hello"]
+
+
+async def test_a_socket_is_one_span_and_what_is_said_on_it_is_inside(edge: Edge):
+    served = edge.gateways[0]
+    ada = await sign_up(served)
+    assert await refused(edge, origin="https://evil.example") == (403, "ORIGIN_NOT_ALLOWED")
+    async with line(served.address, ada) as one:
+        await one.join()
+        await one.say("say", room="hall", text="hello")
+        await one.first("said")
+        assert "GET /ws" not in [span.name for span in served.spans.servers if socket_status(span) == 101]
+    await eventually(lambda: 101 in [socket_status(span) for span in served.spans.servers])
+    (connection,) = [span for span in served.spans.servers if socket_status(span) == 101]
+    assert (connection.name, connection.attributes["http.route"]) == ("GET /ws", "/ws")
+    assert 403 in [socket_status(span) for span in served.spans.servers]
+    inside = [
+        span.name for span in served.spans.clients if span.parent and span.parent.span_id == connection.context.span_id
+    ]
+    assert {name.rpartition("/")[2] for name in inside} >= {"Post", "Connect", "History"}
 
 
 async def test_history_comes_first_and_a_stay_goes_on_after_the_last_message_seen(edge: Edge):
