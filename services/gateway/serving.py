@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
+PING_SECONDS = 20.0
+"""Between pings on a WebSocket, and how long each may stay unanswered."""
 
 
 @contextlib.asynccontextmanager
@@ -36,11 +38,13 @@ async def serving(
     header_seconds: float = HEADER_SECONDS,
     websockets: Any = "websockets-sansio",
     max_message: int = 65536,
+    ping_seconds: float = PING_SECONDS,
 ) -> AsyncIterator[Address]:
     """Serve the ASGI application `app` for as long as the context lasts; yields the address bound.
 
     When it ends, requests in flight get `grace` seconds. `header_seconds`: for the head of a request to come.
-    `websockets`: what uvicorn is to speak them with, by its name or class; `max_message`: bytes of a message on one.
+    `websockets`: what uvicorn is to speak them with, by its name or class; `max_message`: bytes of a message on one;
+    `ping_seconds`: between pings, and for the answer to one, without which the socket is closed.
     Raises `BadInputError` where the address cannot be bound.
     """
     listener = _bind(host, port)
@@ -51,6 +55,8 @@ async def serving(
         proxy_headers=False,
         ws=websockets,
         ws_max_size=max_message,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=ping_seconds,
         # What is compressed is small, and a compressor for each of thousands of sockets is not.
         ws_per_message_deflate=False,
         lifespan="off",

@@ -26,7 +26,7 @@ from services.gateway.realtime.backends import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, make_app
-from services.gateway.serving import serving
+from services.gateway.serving import PING_SECONDS, serving
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
 from services.kit.bus import BusConfig, open_bus
@@ -78,6 +78,7 @@ class Demo:
     database: str = ""
     """The gateway's; empty: a new SQLite file."""
     shop: Shop | None = None
+    ping_seconds: float = PING_SECONDS
     port: int = 0
     """The gateway's; 0: a free one."""
     live: Live | None = None
@@ -139,7 +140,14 @@ class Demo:
         app = make_app(backends, self.edge, version=VERSION, clock=self.clock, routers=routers)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
         self.address = await self.gateway.enter_async_context(
-            serving(traced, "127.0.0.1", self.port, grace=1.0, header_seconds=config.header_seconds)
+            serving(
+                traced,
+                "127.0.0.1",
+                self.port,
+                grace=1.0,
+                header_seconds=config.header_seconds,
+                ping_seconds=self.ping_seconds,
+            )
         )
         self.port = self.address.port
         self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))

@@ -153,6 +153,29 @@ async def test_rooms_and_sockets_are_limited(tmp_path: Path, edge: Edge):
         assert caught.value.response.status_code == 503
 
 
+async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edge: Edge, tmp_path: Path):
+    live = edge.gateways[0].live
+    two = type(live)(live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "2"})
+    async with gateway(tmp_path, "brisk", two, ping_seconds=0.5) as served:
+        ada = await sign_up(served)
+        async with line(served.address, ada) as alive:
+            reader, writer = await asyncio.open_connection(served.address.host, served.address.port)
+            writer.write(
+                f"GET /ws HTTP/1.1\r\nHost: {served.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                f"Authorization: {ada.headers['Authorization']}\r\n\r\n".encode()
+            )
+            assert b" 101 " in await reader.readline()
+            with pytest.raises(websockets.InvalidStatus):
+                async with line(served.address, ada):
+                    pass
+            await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            async with line(served.address, ada):
+                await alive.say("ping")
+                await alive.first("pong")
+
+
 async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brief", live, settings={"GATEWAY_ACCESS_SECONDS": "1"}) as served:
