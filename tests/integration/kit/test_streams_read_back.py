@@ -36,7 +36,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 @pytest.fixture
 async def bus(server: NatsServer) -> AsyncIterator[Bus]:
     async with open_bus(BusConfig((server.url,)), "test") as opened:
-        await opened.ensure_stream("T", "t.>", allow_direct=True, max_msgs_per_subject=400)
+        await opened.ensure_stream("T", "t.>", max_msgs_per_subject=400)
         yield opened
 
 
@@ -118,7 +118,7 @@ async def test_a_tail_goes_on_without_loss_when_the_server_forgets_its_consumer_
     lost: list[bool] = []
 
     async def prepare() -> None:
-        await bus.ensure_stream("T", "t.>", allow_direct=True, max_msgs_per_subject=400)
+        await bus.ensure_stream("T", "t.>", max_msgs_per_subject=400)
 
     tail = Tail(bus, "T", prepare, got.append, lambda: lost.append(True))
     async with tail.running():
