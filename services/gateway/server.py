@@ -97,7 +97,7 @@ def make_app(
     problems.install(app)
     _add_health(app)
     _add_matrix(app, edge)
-    site.install(app, edge.traces_url)
+    site.install(app, edge.traces_url, edge.issuer.social if edge.issuer else ())
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

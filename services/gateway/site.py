@@ -18,6 +18,8 @@ from services.gateway import problems
 from services.gateway.problems import ProblemResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fastapi import FastAPI
 
 PAGES = Path(__file__).parent / "pages"
@@ -39,10 +41,13 @@ SOCKET = "/ws"
 _SERVED = {".css", ".js", ".svg"}
 
 
-def install(app: FastAPI, traces_url: str = "") -> None:
-    """Serve the pages, once all else is served. `traces_url`: where people look at traces; empty: nowhere."""
+def install(app: FastAPI, traces_url: str = "", logins: Iterable[str] = ()) -> None:
+    """Serve the pages, once all else is served.
+
+    `traces_url`: where people look at traces; empty: nowhere. `logins`: names of issuers that people may sign in at.
+    """
     realtime = any(getattr(route, "path", "") == SOCKET for route in app.routes)
-    told = {"traces_url": traces_url.rstrip("/"), "realtime": realtime}
+    told = {"traces_url": traces_url.rstrip("/"), "realtime": realtime, "logins": sorted(logins)}
 
     @app.get("/shop/settings.json", include_in_schema=False)
     async def settings() -> JSONResponse:

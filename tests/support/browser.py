@@ -37,8 +37,8 @@ async def browsing(base: str, expected: tuple[str, ...] = (), **options: Any) ->
 
 
 @contextlib.asynccontextmanager
-async def browser(base: str, expected: tuple[str, ...] = ()) -> AsyncIterator[Window]:
-    """What opens windows, each of somebody else; for the rest as `browsing`."""
+async def browser(base: str, expected: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> AsyncIterator[Window]:
+    """What opens windows, each of somebody else; as `browsing`. `others`: origins that may be asked besides."""
     complaints: list[str] = []
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -53,8 +53,9 @@ async def browser(base: str, expected: tuple[str, ...] = ()) -> AsyncIterator[Wi
             context.on("page", listen)
             return await context.new_page()
 
-        origins = (base, base.replace("http", "ws", 1))
+        origins = (base, base.replace("http", "ws", 1), *others)
         yield window
         await chromium.close()
     allowed = (ASKED_FOR, *expected)
-    assert [text for text in complaints if not any(part in text for part in allowed)] == []
+    unwanted = [text for text in complaints if not any(part in text for part in allowed)]
+    assert not unwanted, unwanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -23,8 +24,12 @@ if TYPE_CHECKING:
 
     from meshwright import JwtVerifier
 
+log = logging.getLogger(__name__)
+
 SECONDS = 5.0
 """How long the issuer has for an answer."""
+INVALID_GRANT = "invalid_grant"
+"""RFC 6749, 5.2: the code is not good."""
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, TimeoutError, aiohttp.ClientError)
 
 
@@ -98,7 +103,7 @@ class OidcClient:
             document = await self._ask("GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration", None)
             try:
                 if document["issuer"] != provider.issuer:
-                    raise _unavailable(provider)
+                    raise self._unavailable(f"it says that it is {document['issuer']}")
                 verifier = meshwright.JwtVerifier(
                     str(document["jwks_uri"]), issuer=provider.issuer, audience=provider.client_id
                 )
@@ -106,7 +111,7 @@ class OidcClient:
                     str(document["authorization_endpoint"]), str(document["token_endpoint"]), verifier
                 )
             except _UNREADABLE as error:
-                raise _unavailable(provider) from error
+                raise self._unavailable(f"its discovery document: {error!r}") from error
         return self._discovered
 
     async def _ask(self, method: str, url: str, form: Mapping[str, str] | None) -> dict[str, Any]:
@@ -117,14 +122,23 @@ class OidcClient:
                 session.request(method, url, data=form, allow_redirects=False) as response,
             ):
                 document = await response.json(content_type=None)
-                if response.status == 400 and form is not None:  # noqa: PLR2004
-                    raise _refused(f"{self.provider.name} does not accept the code")
-                response.raise_for_status()
+                failed = None if response.ok else response.status
         except _UNREADABLE as error:
-            raise _unavailable(self.provider) from error
+            raise self._unavailable(f"{url}: {error!r}") from error
         if not isinstance(document, dict):
-            raise _unavailable(self.provider)
+            raise self._unavailable(f"{url} answered no JSON object")
+        said = document.get("error")
+        if said == INVALID_GRANT:
+            raise _refused(f"{self.provider.name} does not accept the code")
+        if failed is not None:
+            raise self._unavailable(f"{url} answered {failed}, {said}: {document.get('error_description')}")
         return document
+
+    def _unavailable(self, why: str) -> Failure:
+        """What the client is told; what the operator must know is logged."""
+        log.warning("the issuer %s cannot be used: %s", self.provider.issuer, why)
+        message = f"{self.provider.name} cannot be reached now"
+        return Failure("UNAVAILABLE", message, reason="PROVIDER_UNAVAILABLE")
 
 
 def challenge(verifier: str) -> str:
@@ -134,7 +148,3 @@ def challenge(verifier: str) -> str:
 
 def _refused(message: str) -> Failure:
     return Failure("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")
-
-
-def _unavailable(provider: Provider) -> Failure:
-    return Failure("UNAVAILABLE", f"{provider.name} cannot be reached now", reason="PROVIDER_UNAVAILABLE")

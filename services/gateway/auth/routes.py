@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 import meshwright
@@ -128,10 +130,14 @@ async def begin_social_login(provider: str, response: Response, login: Provider,
     return Login(authorization_url=url)
 
 
-@auth.get("/social/{provider}/callback", responses=problems(400, 401, 404, 409, 503))
+@auth.get(
+    "/social/{provider}/callback",
+    response_model=Tokens,
+    responses=problems(400, 401, 404, 409, 503) | {303: {"description": "A browser that navigates goes to the page."}},
+)
 async def finish_social_login(
     *,
-    provider: str,  # noqa: ARG001 - its login is found by it
+    provider: str,
     request: Request,
     response: Response,
     login: Provider,
@@ -140,8 +146,15 @@ async def finish_social_login(
     state: Annotated[str, Query(max_length=128)] = "",
     code: Annotated[str, Query(max_length=4096)] = "",
     error: Annotated[str, Query(max_length=256, description="what the other issuer says went wrong")] = "",
-) -> Tokens:
-    """Where the other issuer sends the browser back to. The browser must be the one that began."""
+) -> Any:
+    """Where the other issuer sends the browser back to. The browser must be the one that began.
+
+    The answer is the tokens. A browser that comes here by itself is sent on to the page, whose script asks once more
+    for the same address and can keep them: so no token is ever in an address.
+    """
+    if "text/html" in request.headers.get("accept", ""):
+        query = {"login": provider, "state": state, "code": code, "error": error}
+        return RedirectResponse(f"../../../?{urlencode(query)}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     began = request.cookies.get(COOKIE, "")
     if not state or not hmac.compare_digest(began.encode(), state.encode()):
         raise Failure("INVALID_ARGUMENT", "this browser has not begun this login", reason="LOGIN_UNKNOWN")

@@ -5,6 +5,7 @@ import { call, newKey, Problem } from "./api.js";
 import { Part, trouble } from "./parts.js";
 import { popup } from "./popups.js";
 import { signedIn, signOut, watchSession } from "./session.js";
+import { loginButton } from "./welcome.js";
 
 const GIFTS = [2000, 50000];
 const watchers = new Set();
@@ -38,7 +39,9 @@ export function refreshBalance() {
   if (signedIn()) part.refresh();
 }
 
-export function startAccount() {
+/** `logins`: names of the issuers elsewhere that a user may be linked to. */
+export function startAccount(logins) {
+  show(byId("links"), logins.map((login) => loginButton(login, "Sign in by")));
   part = new Part(byId("purse"), (signal) => call("GET", "/api/v3/account", { signal }), know);
   const menu = popup(byId("account"));
   byId("sign-out").addEventListener("click", () => { menu.close(); signOut(); byId("main").focus(); });

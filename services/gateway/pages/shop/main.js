@@ -1,6 +1,6 @@
 // Where the page begins: every part is started, in the order in which it is read.
 
-import { call, guardedBy } from "./api.js";
+import { call, guardedBy, Problem } from "./api.js";
 import { startAccount } from "./account.js";
 import { startChat } from "./chat.js";
 import { startGoods } from "./goods.js";
@@ -9,7 +9,8 @@ import { startLive } from "./live.js";
 import { startNotifications } from "./notifications.js";
 import { startOrders } from "./orders.js";
 import { Line } from "./socket.js";
-import { renew, restore, token } from "./session.js";
+import { comeBack, renew, restore, token } from "./session.js";
+import { toast } from "./toasts.js";
 import { startTrace } from "./trace.js";
 import { startVersions } from "./versions.js";
 import { startViews } from "./views.js";
@@ -18,9 +19,15 @@ import { startWelcome } from "./welcome.js";
 guardedBy({ token, renew });
 const settings = await call("GET", "/shop/settings.json", { anonymous: true });
 await restore();
+try {
+  await comeBack();
+} catch (error) {
+  if (!(error instanceof Problem)) throw error;
+  toast("You are not signed in by that", error.message, "bad");
+}
 startTrace(settings.traces_url);
-startWelcome();
-startAccount();
+startWelcome(settings.logins);
+startAccount(settings.logins);
 startGoods();
 startOrders();
 startVersions();

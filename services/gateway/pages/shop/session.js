@@ -92,6 +92,23 @@ export async function signIn(email, password) {
   await enter(await call("POST", "/auth/sign-in", { body: { email, password }, anonymous: true }));
 }
 
+/** Go to sign in at `login`, an issuer elsewhere; who is signed in already links the two. Comes back by `comeBack()`. */
+export async function leaveFor(login) {
+  const { authorization_url: there } = await call("POST", `/auth/social/${encodeURIComponent(login)}`, { anonymous: !current });
+  location.assign(there);
+}
+
+/** Where the page was opened by an issuer that sends somebody back, sign them in. Rejects with a Problem. */
+export async function comeBack() {
+  const query = new URLSearchParams(location.search);
+  const login = query.get("login");
+  if (!login) return;
+  query.delete("login");
+  // What the code is for happens once; neither a reload nor a bookmark shall have it.
+  history.replaceState(null, "", location.pathname + location.hash);
+  await enter(await call("GET", `/auth/social/${encodeURIComponent(login)}/callback?${query}`, { anonymous: true }));
+}
+
 /** The session ends here in any case; where the gateway is away, there by itself after its time. */
 export async function signOut() {
   changed(null);

@@ -2,7 +2,9 @@
 
 import { byId, el, show } from "./dom.js";
 import { field, wire } from "./forms.js";
-import { signIn, signUp, watchSession } from "./session.js";
+import { Problem } from "./api.js";
+import { leaveFor, signIn, signUp, watchSession } from "./session.js";
+import { toast } from "./toasts.js";
 
 const SHOWN = [
   ["A shop", "Each order is a saga of three services. Watch it go step by step, and be undone where a step is refused."],
@@ -45,7 +47,21 @@ function tabs(names, forms) {
   return el("div", { class: "tabs", role: "tablist", "aria-label": "Ways in" }, buttons);
 }
 
-function render() {
+/** A way in by another issuer; `words` before its name. */
+export function loginButton(login, words) {
+  const go = () => leaveFor(login).catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+    toast("That sign-in cannot begin", error.message, "bad");
+  });
+  return el("button", { type: "button", class: "plain", onclick: go }, `${words} ${login}`);
+}
+
+function elsewhere(logins) {
+  if (!logins.length) return null;
+  return el("div", { class: "elsewhere" }, el("span", { class: "soft" }, "or"), logins.map((login) => loginButton(login, "Continue with")));
+}
+
+function render(logins) {
   const forms = [signInForm(), signUpForm()];
   for (const form of forms) form.setAttribute("role", "tabpanel");
   show(byId("welcome"),
@@ -53,16 +69,17 @@ function render() {
       el("h1", { id: "welcome-title" }, "A small shop on a mesh"),
       el("p", { class: "lead" }, "Everything here goes through one gateway to services that know nothing of each other’s addresses."),
       el("ul", {}, SHOWN.map(([title, text]) => el("li", {}, el("strong", {}, title), el("span", { class: "soft" }, text))))),
-    el("div", { class: "card door" }, tabs([["tab-in", "Sign in"], ["tab-up", "Create account"]], forms), forms));
+    el("div", { class: "card door" }, tabs([["tab-in", "Sign in"], ["tab-up", "Create account"]], forms), forms, elsewhere(logins)));
 }
 
-export function startWelcome() {
+/** `logins`: names of the issuers elsewhere that people may sign in at. */
+export function startWelcome(logins) {
   watchSession((session) => {
     document.body.classList.toggle("out", !session);
     byId("welcome").hidden = Boolean(session);
     const held = byId("welcome").contains(document.activeElement);
     if (session) show(byId("welcome"));
-    else render();
+    else render(logins);
     // The field that had the focus is gone; what there is now begins with the content.
     if (session && held) byId("main").focus();
   });
