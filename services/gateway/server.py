@@ -75,6 +75,7 @@ def make_app(
     routers: Iterable[APIRouter] = (),
 ) -> FastAPI:
     """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge."""
+    more = tuple(routers)
     app = FastAPI(
         title="Meshwright's gateway",
         version=version,
@@ -91,13 +92,20 @@ def make_app(
         app.include_router(userapi.users_router(item))
         if item.status is not Status.BETA:
             app.include_router(routes.calculator, prefix=item.prefix)
-    for router in (shopapi.router, watching.router, rpcapi.router, auth.auth, auth.known, *routers):
+    for router in (shopapi.router, watching.router, rpcapi.router, auth.auth, auth.known, *more):
         app.include_router(router)
     _add_armour(app, edge, clock)
     problems.install(app)
     _add_health(app)
     _add_matrix(app, edge)
-    site.install(app, edge.traces_url, edge.issuer.social if edge.issuer else ())
+    site.install(
+        app,
+        site.Settings(
+            traces_url=edge.traces_url,
+            logins=sorted(edge.issuer.social) if edge.issuer else [],
+            realtime=any(getattr(route, "path", "") == site.SOCKET for router in more for route in router.routes),
+        ),
+    )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

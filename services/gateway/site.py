@@ -8,6 +8,7 @@ page and its scripts must be of one release.
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from services.gateway import problems
 from services.gateway.problems import ProblemResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from fastapi import FastAPI
 
@@ -37,20 +38,28 @@ POLICY = "; ".join(
 )
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 SOCKET = "/ws"
-"""Where a gateway with a real-time edge has it; the page goes without where there is none."""
+"""Where a gateway with a real-time edge has it."""
 _SERVED = {".css", ".js", ".svg"}
 
 
-def install(app: FastAPI, traces_url: str = "", logins: Iterable[str] = ()) -> None:
-    """Serve the pages, once all else is served.
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the page has to know of the gateway that it came from."""
 
-    `traces_url`: where people look at traces; empty: nowhere. `logins`: names of issuers that people may sign in at.
-    """
-    realtime = any(getattr(route, "path", "") == SOCKET for route in app.routes)
-    told = {"traces_url": traces_url.rstrip("/"), "realtime": realtime, "logins": sorted(logins)}
+    traces_url: str = ""
+    """Where people look at traces; empty: nowhere."""
+    logins: Sequence[str] = ()
+    """Names of the issuers that people may sign in at."""
+    realtime: bool = False
+    """Whether there are chat, notifications and live streams; the page goes without where there are none."""
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Serve the pages, once all else is served."""
+    told = asdict(settings) | {"traces_url": settings.traces_url.rstrip("/")}
 
     @app.get("/shop/settings.json", include_in_schema=False)
-    async def settings() -> JSONResponse:
+    async def told_settings() -> JSONResponse:
         return JSONResponse(told, headers=HEADERS)
 
     _add(app, "/docs", PAGES / "docs")

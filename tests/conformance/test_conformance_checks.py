@@ -14,8 +14,8 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshwright import http as serving
-from meshwright.ports import find_free
 from support.pki import needs_openssl
+from support.ports import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ async def test_an_https_check_trusts_authorities_only_unless_told_otherwise(
     context.load_cert_chain(pki / "server.pem", pki / "server.key")
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    port = find_free()
+    port = promised_port()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     try:
         url = f"https://127.0.0.1:{port}/health"

@@ -28,7 +28,7 @@
     known.add(node.id);
   }
 
-  const headings = all("h1, h2, h3, h4, h5, h6").map((node) => [Number(node.tagName[1]), node]);
+  const headings = all("h1, h2, h3, h4, h5, h6").map((node) => [Number(node.getAttribute("aria-level") || node.tagName[1]), node]);
   if (headings.filter(([level]) => level === 1).length !== 1) found.push(`h1: ${headings.filter(([level]) => level === 1).length}, not 1`);
   let before = 0;
   for (const [level, node] of headings) {
@@ -36,7 +36,10 @@
     before = level;
   }
 
-  for (const selector of ["main", "header", "footer"]) if (all(`body > ${selector}, body > div > ${selector}`).length !== 1) found.push(`not one ${selector}`);
+  for (const selector of ["main", "header", "footer"]) {
+    const places = `body > ${selector}, body > div > ${selector}, [role="${selector}"]`;
+    if (all(places).length !== 1) found.push(`not one ${selector}`);
+  }
   for (const node of all("nav, aside, section")) if (!nameOf({ ...node, getAttribute: (name) => node.getAttribute(name), querySelectorAll: () => [], tagName: "INPUT" })) found.push(`no name: ${told(node)}`);
   if (!document.documentElement.lang) found.push("no language");
   if (!document.title.trim()) found.push("no title");

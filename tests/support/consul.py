@@ -17,7 +17,7 @@ from meshwright.config import ConsulConfig
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.model import Address
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ async def real_consul(
         raise RuntimeError("there is no real Consul here: scripts/tools.d/consul.sh fetches one")
 
     def make(home: Path) -> ConsulProcess:
-        address = Address("127.0.0.1", find_free())
+        address = Address("127.0.0.1", promised_port())
         document = _real_config(address, home, keeps_state=keeps_state)
         if token is not None:
             document["acl"] = {"enabled": True, "default_policy": "deny", "tokens": {"master": token, "agent": token}}
@@ -146,7 +146,7 @@ async def dev_registry(folder: Path | None = None) -> AsyncIterator[ConsulProces
     """The dev registry, which speaks Consul's API and holds everything in memory."""
 
     def make(home: Path) -> ConsulProcess:
-        address = Address("127.0.0.1", find_free())
+        address = Address("127.0.0.1", promised_port())
         command = [sys.executable, "-c", _REGISTRY.format(port=address.port)]
         return ConsulProcess("dev", command, address, home, keeps_state=False)
 
@@ -193,8 +193,8 @@ def _real_config(address: Address, folder: Path, *, keeps_state: bool) -> dict[s
             "dns": -1,
             "grpc": -1,
             "serf_wan": -1,
-            "serf_lan": find_free(),
-            "server": find_free(),
+            "serf_lan": promised_port(),
+            "server": promised_port(),
         },
     }
     if keeps_state:

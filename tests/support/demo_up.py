@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import TESTS, Process, python, running
 from support.ups import command, environment
 from support.waiting import eventually
@@ -49,7 +49,7 @@ def free_ports() -> dict[str, int]:
     """A free port for each part, no two the same."""
     ports: dict[str, int] = {}
     while len(ports) < len(PARTS):
-        port = find_free()
+        port = promised_port()
         if port not in ports.values():
             ports[PARTS[len(ports)]] = port
     return ports

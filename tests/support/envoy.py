@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from meshwright.model import Address
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import Process, running
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def envoy(control_plane: Address, folder: Path) -> AsyncIterator[Envoy]:
     """Run one for as long as the context lasts."""
     binary = find_envoy()
     assert binary, NO_ENVOY
-    ingress, admin = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
+    ingress, admin = Address("127.0.0.1", promised_port()), Address("127.0.0.1", promised_port())
     config = folder / "envoy.json"
     config.write_text(json.dumps(bootstrap(control_plane, ingress, admin)), encoding="utf-8")
     command = [str(binary), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from meshwright.consul import Consul
 from meshwright.model import Address, ServiceName
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import Process, python, running
 from support.waiting import eventually
 
@@ -126,11 +126,11 @@ class Mesh:
 
     async def control_plane(self, address: Address | None = None) -> Process:
         """Start one more control plane and wait until it serves; a given address replaces the one that was there."""
-        chosen = address or Address("127.0.0.1", find_free())
+        chosen = address or Address("127.0.0.1", promised_port())
         environ = {
             "MESHWRIGHT_CONTROLPLANE_HOST": chosen.host,
             "MESHWRIGHT_CONTROLPLANE_PORT": str(chosen.port),
-            "MESHWRIGHT_CONTROLPLANE_DEBUG_PORT": str(find_free()),
+            "MESHWRIGHT_CONTROLPLANE_DEBUG_PORT": str(promised_port()),
         }
         process = await self.run(python("-c", CONTROL_PLANE), "controlplane", environ)
         await serving(chosen, "", process)

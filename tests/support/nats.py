@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import running
 from support.waiting import eventually
 
@@ -26,7 +26,7 @@ class NatsServer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = find_free()
+        self.port = promised_port()
         self._stack = contextlib.AsyncExitStack()
         self._process: Process | None = None
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from meshwright.consul import Consul
-from meshwright.ports import find_free
 from support.consul import dev_registry, find_consul, real_consul
 from support.consul_proxy import Proxy, proxied
 from support.kube import NAMESPACE, ROLLOUTS, Kube, Pods, kube, pods
+from support.ports import promised_port
 from support.processes import Process, python, running
 from support.waiting import eventually
 
@@ -42,7 +42,7 @@ class World:
 
     async def start(self) -> None:
         """Start the operator, or another one after its end."""
-        self.port = find_free()
+        self.port = promised_port()
         environ = {
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "CONSUL_HTTP_ADDR": self.proxy.config.address,

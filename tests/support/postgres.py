@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from meshwright.ports import find_free
+from support.ports import promised_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def cluster(programs: Path) -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="meshwright-pg-", dir="/tmp"))
     if user is not None:
         shutil.chown(folder, user)
-    made = Cluster(programs, folder, find_free(), user)
+    made = Cluster(programs, folder, promised_port(), user)
     try:
         made.run("initdb", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "-D", str(folder / "data"))
         made.start()

@@ -12,10 +12,10 @@ import grpc
 import meshwright
 from meshwright.config import ServiceConfig, load
 from meshwright.model import Address
-from meshwright.ports import find_free
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder
 from support.mesh import serving
+from support.ports import promised_port
 from support.processes import python, running
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def process(
     service: str, nats: NatsServer, folder: Path, **environ: str
 ) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
     """One replica as a process of its own, and a channel to it."""
-    address = Address("127.0.0.1", find_free())
+    address = Address("127.0.0.1", promised_port())
     given = {
         "MESHWRIGHT_PORT": str(address.port),
         "MESHWRIGHT_REGISTER": "false",

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright.ports import find_free
 from support.helm import find_helm
 from support.kubectl import KUBECTL, ROOT, kubectl
+from support.ports import promised_port
 from support.processes import running
 from support.waiting import eventually
 
@@ -118,7 +118,7 @@ class Release:
     @contextlib.asynccontextmanager
     async def forwarded(self, service: str, port: int) -> AsyncIterator[httpx.AsyncClient]:
         """A client of a Service, by `kubectl port-forward` as the chart's notes say."""
-        mine = find_free()
+        mine = promised_port()
         argv = [str(KUBECTL), "--namespace", self.namespace, "port-forward", f"service/{service}", f"{mine}:{port}"]
         log = Path(tempfile.gettempdir()) / f"port-forward-{mine}.log"
         async with (

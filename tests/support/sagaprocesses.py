@@ -21,12 +21,12 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.model import Address
-from meshwright.ports import find_free
 from services.kit.bus import BusConfig, open_bus
 from services.kit.follow import events_after
 from support.consul import dev_registry
 from support.mesh import serving
 from support.nats import NatsServer, nats_server
+from support.ports import promised_port
 from support.processes import Process, python, running
 from support.saga import ADA, RESTING, order_request
 from support.sagaproxy import LostError, Proxy
@@ -60,7 +60,7 @@ class Member:
 
     def __init__(self, service: str, folder: Path, environ: Mapping[str, str]) -> None:
         self.service = service
-        self.address = Address("127.0.0.1", find_free())
+        self.address = Address("127.0.0.1", promised_port())
         self._folder = folder
         self._environ = {**environ, "MESHWRIGHT_PORT": str(self.address.port), "MESHWRIGHT_REGISTER": "false"}
         self._stack = contextlib.AsyncExitStack()

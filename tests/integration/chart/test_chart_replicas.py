@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
-from meshwright.ports import find_free
 from support.consul import find_consul
 from support.helm import CHART, ROOT, helm
+from support.ports import promised_port
 from support.processes import running
 from support.waiting import eventually
 
@@ -134,7 +134,7 @@ async def test_a_consul_without_a_leader_is_not_ready(tmp_path):
     if consul is None:
         pytest.skip("no consul on PATH or in .tools: run scripts/tools.d/consul.sh")
     probe = container(one(rendered(), "StatefulSet", "meshwright-consul"))["readinessProbe"]
-    http, lan, server = find_free(), find_free(), find_free()
+    http, lan, server = promised_port(), promised_port(), promised_port()
     ports = f"ports {{ http={http} serf_lan={lan} server={server} dns=-1 serf_wan=-1 grpc=-1 }}"
     argv = [str(consul), "agent", "-server", "-bootstrap-expect=3", "-bind=127.0.0.1", f"-data-dir={tmp_path}/data"]
     async with (

@@ -20,9 +20,9 @@ from meshwright.consul import Blocking, Consul, ConsulError, NotConnectedError, 
 from meshwright.errors import BadInputError, UnreachableError
 from meshwright.http import serving
 from meshwright.model import Address, InstanceId, ServiceName
-from meshwright.ports import find_free
 from support.consul import find_consul, real_consul
 from support.pki import needs_openssl
+from support.ports import promised_port
 from support.waiting import eventually
 
 needs_consul = pytest.mark.skipif(find_consul() is None, reason="no real Consul here")
@@ -151,7 +151,7 @@ async def test_basic_authentication_is_sent(recorder, fake):
 
 
 async def test_an_unreachable_consul_is_named_with_its_address_and_the_request():
-    address = f"127.0.0.1:{find_free()}"
+    address = f"127.0.0.1:{promised_port()}"
     with pytest.raises(NotConnectedError) as caught:
         await leader(ConsulConfig(address=address))
     assert str(caught.value) == (
@@ -257,7 +257,7 @@ async def tls_server(recorder, pki, *, client_certificate: bool = False):
         context.load_verify_locations(pki / "ca.pem")
     runner = web.AppRunner(recorder.app())
     await runner.setup()
-    port = find_free()
+    port = promised_port()
     await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
     try:
         yield f"127.0.0.1:{port}"
@@ -327,7 +327,7 @@ def test_tls_files_that_cannot_be_used_are_all_named(tmp_path):
 @needs_consul
 @needs_openssl
 async def test_a_real_consul_over_https_with_client_certificates(pki):
-    port = find_free()
+    port = promised_port()
     tls = {"cert_file": "server.pem", "key_file": "server.key", "ca_file": "ca.pem"}
     options = {name: os.fspath(pki / file) for name, file in tls.items()}
     async with real_consul(ports={"https": port}, verify_incoming_https=True, **options):

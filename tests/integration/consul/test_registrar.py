@@ -15,8 +15,8 @@ from meshwright.consul import Consul, Registrar
 from meshwright.errors import MeshwrightError
 from meshwright.http import serving
 from meshwright.model import Health, InstanceId
-from meshwright.ports import find_free
 from support.consul_proxy import proxied
+from support.ports import promised_port
 from support.waiting import eventually
 
 ID = InstanceId("user-1")
@@ -104,7 +104,7 @@ async def test_without_a_consul_serving_goes_on_and_the_instance_registers_once_
 
 
 async def test_a_registrar_that_never_reached_consul_withdraws_at_once(served):
-    async with Consul(ConsulConfig(address=f"127.0.0.1:{find_free()}")) as nobody:
+    async with Consul(ConsulConfig(address=f"127.0.0.1:{promised_port()}")) as nobody:
         registrar = Registrar(nobody, served.registration(), patience=60.0)
         await registrar.start()
         async with asyncio.timeout(5):

@@ -19,10 +19,10 @@ from meshwright.controlplane.translate import translate
 from meshwright.controlplane.xds import Cluster
 from meshwright.errors import UnreachableError
 from meshwright.model import Address
-from meshwright.ports import find_free
 from support.ads import CLUSTER, ENDPOINTS, ROUTE, raw
 from support.mesh import failures
 from support.plane import FedAds, Services, answered_by, backend, caller, fed_ads
+from support.ports import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
 
 
 async def test_a_watch_goes_on_when_the_control_plane_comes_back(tmp_path: Path) -> None:
-    port = find_free()
+    port = promised_port()
     async with backend("one") as one, backend("two") as two:
         async with fed_ads(port) as fed:
             fed.ads.publish(translate(Services().add(one).catalog()))

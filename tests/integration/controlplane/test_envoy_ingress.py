@@ -15,8 +15,8 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.controlplane.snapshot import NodeKind
 from meshwright.controlplane.translate import translate
 from meshwright.model import Address
-from meshwright.ports import find_free
 from support.plane import FedAds, Services, backend, fed_ads
+from support.ports import promised_port
 from support.processes import running
 from support.waiting import eventually
 
@@ -89,7 +89,7 @@ async def fed() -> AsyncIterator[FedAds]:
 
 
 async def test_an_envoy_routes_grpc_calls_and_follows_changes(fed: FedAds, tmp_path: Path) -> None:
-    ingress = Address("127.0.0.1", find_free())
+    ingress = Address("127.0.0.1", promised_port())
     async with backend("one") as one, backend("two") as two, backend("other", "other") as other:
         fed.ads.publish(translate(Services().add(one).catalog()))
         async with envoy(tmp_path, fed.address, ingress) as process:

@@ -18,7 +18,6 @@ from meshwright.controlplane import inspect, serving
 from meshwright.controlplane.mirror import Mirror
 from meshwright.errors import BadInputError, UnreachableError
 from meshwright.model import Address
-from meshwright.ports import find_free
 from support.mesh import failures
 from support.plane import (
     answered_by,
@@ -30,6 +29,7 @@ from support.plane import (
     plane_process,
     registration,
 )
+from support.ports import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ async def test_without_consul_nothing_is_served_and_it_says_so_and_goes_on_when_
 async def test_the_control_plane_killed_and_restarted_fails_no_call_and_catches_up(
     any_consul: ConsulServer, consul: Consul, tmp_path: Path
 ) -> None:
-    xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
+    xds, debug = Address("127.0.0.1", promised_port()), Address("127.0.0.1", promised_port())
     async with backend("one") as one, backend("two") as two, contextlib.AsyncExitStack() as stack:
         await consul.register(registration(one))
         plane = await stack.enter_async_context(plane_process(tmp_path, any_consul.config, xds, debug))
@@ -304,7 +304,7 @@ async def test_the_control_plane_killed_and_restarted_fails_no_call_and_catches_
 async def test_consul_and_the_control_plane_both_restarted_empty_fail_no_call(
     any_consul: ConsulServer, consul: Consul, tmp_path: Path
 ) -> None:
-    xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
+    xds, debug = Address("127.0.0.1", promised_port()), Address("127.0.0.1", promised_port())
     async with backend("one") as one, backend("two") as two, contextlib.AsyncExitStack() as stack:
         await consul.register(registration(one))
         plane = await stack.enter_async_context(plane_process(tmp_path, any_consul.config, xds, debug))
@@ -337,7 +337,7 @@ async def test_consul_and_the_control_plane_both_restarted_empty_fail_no_call(
 async def test_a_terminated_control_plane_ends_in_order_with_exit_code_0(
     any_consul: ConsulServer, tmp_path: Path
 ) -> None:
-    xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
+    xds, debug = Address("127.0.0.1", promised_port()), Address("127.0.0.1", promised_port())
     async with plane_process(tmp_path, any_consul.config, xds, debug) as plane:
 
         async def up() -> bool:

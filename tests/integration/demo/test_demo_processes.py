@@ -14,7 +14,7 @@ import pytest
 from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
 from meshwright.local.reading import load
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import python, running
 from support.waiting import eventually
 
@@ -77,7 +77,7 @@ async def test_a_wrong_environment_is_told_in_a_line_for_each_variable(tmp_path:
 
 
 async def test_replicas_that_start_at_once_share_one_new_file(tmp_path: Path):
-    ports = [find_free() for _ in range(3)]
+    ports = [promised_port() for _ in range(3)]
     async with contextlib.AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(user_process(tmp_path, port)) for port in ports]
         stubs = []
@@ -108,8 +108,8 @@ def user_process(folder: Path, port: int) -> contextlib.AbstractAsyncContextMana
 
 
 async def test_the_gateway_starts_without_a_mesh_and_says_what_is_missing(tmp_path: Path):
-    port = find_free()
-    environ = {"MESHWRIGHT_PORT": str(port), "MESHWRIGHT_XDS": f"127.0.0.1:{find_free()}"}
+    port = promised_port()
+    environ = {"MESHWRIGHT_PORT": str(port), "MESHWRIGHT_XDS": f"127.0.0.1:{promised_port()}"}
     async with running(python("-m", "services.gateway"), tmp_path / "log", environ) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
 

@@ -16,9 +16,9 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.model import Address
-from meshwright.ports import find_free
 from services.user.server import Release, release_of
 from support.mesh import serving
+from support.ports import promised_port
 from support.processes import python, running
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @contextlib.asynccontextmanager
 async def release(version: str, folder: Path, database: str, **environ: str) -> AsyncIterator[grpc.aio.Channel]:
     """A process of the service of that version; a channel to it."""
-    address = Address("127.0.0.1", find_free())
+    address = Address("127.0.0.1", promised_port())
     given = {
         "MESHWRIGHT_VERSION": version,
         "MESHWRIGHT_PORT": str(address.port),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright import ports
 from meshwright.local import found
 from meshwright.local.origins import Origin
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+from support.ports import promised_port
 from support.processes import python
 from support.ups import an_up, environment
 from support.waiting import eventually
@@ -41,7 +41,7 @@ replicas = 2
 async def a_mesh(folder: Path, *arguments: str) -> AsyncIterator[Up]:
     """A mesh with two instances of the target, on ports that nobody else uses."""
     names = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
-    chosen = [option for name in names for option in ("--port", f"{name}={ports.find_free()}")]
+    chosen = [option for name in names for option in ("--port", f"{name}={promised_port()}")]
     async with an_up(folder, MESH, *chosen, *arguments, mesh=True) as up:
         yield up
 
@@ -131,7 +131,7 @@ async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_servi
 
 async def test_without_a_control_plane_addresses_come_from_consul(tmp_path: Path) -> None:
     text = '[mesh]\ncontrolplane = "none"\n' + MESH
-    async with an_up(tmp_path, text, "--port", f"registry={ports.find_free()}", mesh=True) as up:
+    async with an_up(tmp_path, text, "--port", f"registry={promised_port()}", mesh=True) as up:
         await up.until_up()
         assert "none: addresses from Consul, round robin" in up.shown
         rows = json.loads((await up.do("ps", "--json"))[1])
@@ -176,7 +176,7 @@ async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
     async with server:
         port = server.sockets[0].getsockname()[1]
         assert (await found.find(port)).dev
-    assert (await found.find(ports.find_free())).dev
+    assert (await found.find(promised_port())).dev
 
 
 def port_of(server: ConsulServer) -> int:

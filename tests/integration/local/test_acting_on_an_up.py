@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from meshwright import ports
+from support.ports import promised_port
 from support.processes import python
 from support.ups import alive, an_up, command, environment
 from support.waiting import eventually
@@ -60,7 +60,7 @@ async def test_new_instances_that_do_not_become_ready_are_given_up(tmp_path: Pat
 
 
 async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
-    text = f"{PRICE}[processes.cart]\nSERVER\nport = {ports.find_free()}\n"
+    text = f"{PRICE}[processes.cart]\nSERVER\nport = {promised_port()}\n"
     async with an_up(tmp_path, text) as up:
         await up.until_up()
         code, said = await up.do("scale", "prise", "2")

@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright import ports
 from meshwright.errors import BadInputError, MeshwrightError
 from meshwright.local.calling import Caller, CallFailedError, read_json
+from support.ports import promised_port
 from support.ups import command
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ async def test_the_command_says_what_failed_in_one_paragraph(address: str, tmp_p
     assert text == (
         'error: OUT_OF_RANGE: too large\n  {"ErrorInfo": {"reason": "TOO_LARGE", "domain": "calculator"}}\n'
     )
-    dead = f"127.0.0.1:{ports.find_free()}"
+    dead = f"127.0.0.1:{promised_port()}"
     code, text = await command(tmp_path, "call", "any", "Add", "--address", dead)
     assert code == 1
     assert text.startswith("error: UNAVAILABLE: ")

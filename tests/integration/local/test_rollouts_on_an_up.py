@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import yaml
 
-from meshwright import ports
 from support.mesh import Caller, failures
+from support.ports import promised_port
 from support.processes import TESTS, python, running
 from support.ups import Up, an_up
 from support.waiting import eventually
@@ -103,8 +103,8 @@ class Laptop:
 
 @contextlib.asynccontextmanager
 async def a_laptop(folder: Path) -> AsyncIterator[Laptop]:
-    chosen = [option for name in PARTS for option in ("--port", f"{name}={ports.find_free()}")]
-    topology = TOPOLOGY.replace("FIXED", str(ports.find_free()))
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
+    topology = TOPOLOGY.replace("FIXED", str(promised_port()))
     async with an_up(folder, topology, *chosen, mesh=True, OTEL_SDK_DISABLED="false") as up:
         await up.until_up()
         yield Laptop(up)
@@ -233,8 +233,8 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
 
 
 async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
-    chosen = [option for name in PARTS for option in ("--port", f"{name}={ports.find_free()}")]
-    topology = TOPOLOGY.replace("FIXED", str(ports.find_free()))
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
+    topology = TOPOLOGY.replace("FIXED", str(promised_port()))
     async with an_up(tmp_path, topology, *chosen, mesh=True) as up:
         await up.until_up()
         laptop = Laptop(up)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright import ports
+from support.ports import promised_port
 from support.processes import python
 from support.ups import alive, an_up, command, environment, write
 from support.waiting import eventually
@@ -47,7 +47,7 @@ needs_pdeathsig = pytest.mark.skipif(sys.platform != "linux", reason="only Linux
 @contextlib.contextmanager
 def somebody_at_a_port() -> Iterator[int]:
     with socket.socket() as server:
-        port = ports.find_free()
+        port = promised_port()
         server.bind(("127.0.0.1", port))
         server.listen()
         yield port
@@ -170,7 +170,7 @@ async def test_a_taken_port_is_refused_by_name_before_anything_starts(tmp_path: 
         )
         assert f"; use --port cart={port + 1}" in text or "; use --port cart=" in text
         assert not (tmp_path / "notes").exists()
-        free = ports.find_free()
+        free = promised_port()
         async with an_up(tmp_path, ONE + f"port = {port}\n", "--port", f"cart={free}") as up:
             await up.until_up()
             await up.until_shown(f"http://127.0.0.1:{free}")
@@ -202,7 +202,7 @@ async def test_a_wrong_port_option_is_refused(tmp_path: Path) -> None:
 async def test_a_consul_that_is_told_and_does_not_answer_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, ONE)
     path.write_text(path.read_text().replace('registry = "none"', 'registry = "auto"'))
-    dead = f"127.0.0.1:{ports.find_free()}"
+    dead = f"127.0.0.1:{promised_port()}"
     code, text = await command(tmp_path, "up", "-f", str(path), CONSUL_HTTP_ADDR=dead)
     assert code == 2
     assert text.startswith("error: the registry is not valid:\n  CONSUL_HTTP_ADDR: ")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from meshwright.ports import find_free
 from support import oidc
 from support.accessible import findings
 from support.browser import CHROMIUM, NO_CHROMIUM, browser
 from support.people import address
+from support.ports import promised_port
 from support.shopper import Shopper, shopper
 from support.storefront import storefront
 
@@ -38,7 +38,7 @@ def provider() -> Iterator[Provider]:
 
 @contextlib.asynccontextmanager
 async def windows(folder: Path, provider: Provider) -> AsyncIterator[Window]:
-    port = find_free()
+    port = promised_port()
     public = f"http://127.0.0.1:{port}"
     provider.register(f"{public}/auth/social/local/callback")
     settings = provider.settings | {"GATEWAY_PUBLIC_URL": public}

@@ -17,11 +17,12 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ServiceConfig, load
 from meshwright.consul import Consul
 from meshwright.model import Address, Health, ServiceName
-from meshwright.ports import FIRST, LAST, find_free
+from meshwright.ports import FIRST, LAST
 from meshwright.server.binding import advertised
 from support.calculator import Everything, add_everything, everything
 from support.consul import ConsulServer, dev_registry
 from support.mesh import serving
+from support.ports import promised_port
 from support.processes import python, running
 from support.waiting import eventually
 
@@ -228,7 +229,7 @@ def test_binding_every_interface_asks_for_an_address_to_advertise() -> None:
 
 async def target(folder: Path, **environ: str):
     """`support.target` as a process, not registered, and its address."""
-    address = Address("127.0.0.1", find_free())
+    address = Address("127.0.0.1", promised_port())
     settings = {
         "MESHWRIGHT_SERVICE": "target",
         "MESHWRIGHT_PORT": str(address.port),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.ports import find_free
+from support.ports import promised_port
 from support.processes import python, running
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     ],
 )
 async def test_a_wrong_environment_is_told_in_a_line(tmp_path: Path, service: str, environ: dict[str, str], line: str):
-    away = f"postgresql://ada:secret@127.0.0.1:{find_free()}/shop"
+    away = f"postgresql://ada:secret@127.0.0.1:{promised_port()}/shop"
     chosen = {name: value.format(away=away) for name, value in environ.items()}
-    common = {"MESHWRIGHT_REGISTER": "false", "NATS_URL": f"nats://127.0.0.1:{find_free()}"}
+    common = {"MESHWRIGHT_REGISTER": "false", "NATS_URL": f"nats://127.0.0.1:{promised_port()}"}
     async with running(python("-m", f"services.{service}"), tmp_path / "log", common | chosen) as process:
         assert await asyncio.wait_for(process.child.wait(), 30) == 1
     text = process.tail()

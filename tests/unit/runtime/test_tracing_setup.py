@@ -9,10 +9,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from meshwright.config import ServiceConfig, load
 from meshwright.errors import BadInputError
-from meshwright.ports import find_free
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.telemetry.tracing import PatientExporter
+from support.ports import promised_port
 
 OTEL = (
     "SDK_DISABLED",
@@ -118,7 +118,7 @@ async def test_an_unreachable_collector_delays_the_end_by_a_few_seconds_at_most(
     environ: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     environ.setenv("OTEL_TRACES_EXPORTER", "otlp")
-    environ.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{find_free()}")
+    environ.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{promised_port()}")
     made = telemetry()
     made.tracer.start_span("lost", kind=trace.SpanKind.CLIENT).end()
     began = time.monotonic()

@@ -7,7 +7,7 @@ import { byId, el, plural, show, when } from "./dom.js";
 import { newKey } from "./api.js";
 import { Hall } from "./hall.js";
 import { signedIn, watchSession } from "./session.js";
-import { view, watchView } from "./views.js";
+import { settle, view, watchView, wide } from "./views.js";
 
 const FIRST_ROOM = "hall";
 const ROOM = /^[A-Za-z0-9_-]{1,64}$/;
@@ -93,7 +93,6 @@ function renderPeople() {
   show(byId("people"), people.map((person) => el("li", {}, person.user_id === signedIn()?.subject ? "You" : person.name || person.user_id)));
 }
 
-const wide = matchMedia("(min-width: 68.01rem)");
 const visible = () => !document.hidden && (wide.matches || view() === "chat");
 
 function count(number) {
@@ -167,6 +166,7 @@ export function startChat(line) {
     }
     room = FIRST_ROOM;
     renderFrame();
+    settle();
     enter(room);
   });
 }

@@ -14,6 +14,19 @@ export function view() {
 /** `watcher(view)` is called at each change. */
 export function watchView(watcher) { watchers.add(watcher); }
 
+/** Whether there is room for the chat beside the rest. */
+export const wide = matchMedia("(min-width: 68.01rem)");
+
+const content = () => byId(view() === "chat" ? "talk" : "main");
+
+// Where the chat is all that there is, it is the page's content, and its title the page's.
+export function settle() {
+  const alone = view() === "chat" && !wide.matches;
+  const set = (node, name, value) => (alone ? node?.setAttribute(name, value) : node?.removeAttribute(name));
+  set(byId("talk"), "role", "main");
+  set(byId("talk-title"), "aria-level", "1");
+}
+
 function turn(event) {
   const now = view();
   document.body.dataset.view = now;
@@ -23,13 +36,17 @@ function turn(event) {
     if (own) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  settle();
   // On a wide screen the chat is beside every view, and its address shows the shop.
   for (const section of document.querySelectorAll("main > [data-of]")) section.hidden = section.dataset.of !== (now === "chat" ? "shop" : now);
-  if (event) (now === "chat" ? byId("talk") : byId("main")).focus();
+  if (event) content().focus();
   for (const watcher of watchers) watcher(now);
 }
 
 export function startViews() {
-  addEventListener("hashchange", (event) => { if (location.hash !== "#main") turn(event); });
+  addEventListener("hashchange", turn);
+  wide.addEventListener("change", settle);
+  // Not by its address: that is the view's.
+  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); content().focus(); });
   turn(null);
 }
