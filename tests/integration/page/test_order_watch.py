@@ -111,12 +111,17 @@ async def test_a_rejected_order_is_watched_to_its_end(store: Storefront, buyer: 
     assert last.data["reason"]
 
 
-async def test_only_the_buyer_may_watch(store: Storefront, buyer: Person):
+async def test_an_order_is_there_for_its_buyer_alone(store: Storefront, buyer: Person):
     order = await place(store, buyer)
     other = await sign_up(store.demo)
+    for path in ("", "/history", "/watch"):
+        where = f"/api/v3/orders/{order['id']}{path}"
+        assert reason(await store.demo.http.get(where)) == (401, "TOKEN_MISSING")
+        assert reason(await store.demo.http.get(where, headers=other.headers)) == (404, "ORDER_NOT_FOUND")
+    mine = (await store.demo.http.get("/api/v3/orders", headers=buyer.headers)).json()
+    theirs = (await store.demo.http.get("/api/v3/orders", headers=other.headers)).json()
+    assert ([item["id"] for item in mine], theirs) == ([order["id"]], [])
     path = f"/api/v3/orders/{order['id']}/watch"
-    assert reason(await store.demo.http.get(path)) == (401, "TOKEN_MISSING")
-    assert reason(await store.demo.http.get(path, headers=other.headers)) == (404, "ORDER_NOT_FOUND")
     wrong = await store.demo.http.get(path, headers=buyer.headers | {"Last-Event-ID": "x"})
     assert wrong.status_code == 422
 
