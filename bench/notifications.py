@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bench.growth import sentence
 from bench.report import Section
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
@@ -181,7 +182,10 @@ async def measure() -> Section:
         how=" ".join((__doc__ or "").split()),
         header=("subscribers", "what", "deliveries (or connections)", "p50", "p99", "CPU of the replica", "RSS"),
         rows=rows,
-        notes=["No subscriber missed anything in any of these runs; the run fails where one does."],
+        notes=[
+            sentence(rows, "subscribers", "connected", RATES[-1]),
+            "No subscriber missed anything in any of these runs; the run fails where one does.",
+        ],
     )
 
 

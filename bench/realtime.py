@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from bench.growth import sentence
 from bench.notifications import ask, merged
 from bench.report import Section
 from demo.chat.v1 import chat_pb2 as pb
@@ -192,7 +193,10 @@ async def measure() -> Section:
             "RSS gateway",
         ),
         rows=rows,
-        notes=["No socket missed anything in any of these runs; the run fails where one does."],
+        notes=[
+            sentence(rows, "sockets", "joined", RATES[-1]),
+            "No socket missed anything in any of these runs; the run fails where one does.",
+        ],
     )
 
 
