@@ -97,6 +97,15 @@ class Replica:
 
         await eventually(there, 15)
 
+    async def caught_up(self, teller: Teller) -> None:
+        """Wait until the views have seen all that was told: each source is followed by itself."""
+
+        async def there() -> bool:
+            positions = (await self.views.progress()).positions
+            return all(positions[source] >= told for source, told in teller.sequences.items())
+
+        await eventually(there, 15)
+
 
 async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
     """How the call was refused."""

@@ -23,9 +23,9 @@ async def test_a_view_is_what_the_events_of_two_services_make_of_it(nats: NatsSe
         await teller.tell("user", "PhoneChanged", "ada", old="+491", new="+492")
         await teller.tell("user", "UserDeactivated", "ada")
         await teller.tell("order", "OrderPlaced", "o2", user_id="ada", items=[])
-        last = await teller.completed("ada")
-        await side.seen(last)
-        await side.seen(await teller.balance("ada", 4200, payment=7))
+        await teller.completed("ada")
+        await teller.balance("ada", 4200, payment=7)
+        await side.caught_up(teller)
         view = await side.view("ada")
         assert (view.name, view.email, view.phone) == ("Ada King", "countess@example.org", "+492")
         assert (view.status, view.balance_cents, view.total_orders) == ("inactive", 4200, 2)
@@ -52,9 +52,9 @@ async def test_two_replicas_count_each_event_once(nats: NatsServer, database: st
         for number in range(20):
             await teller.created(f"u{number:02}", f"User {number}")
         for number in range(120):
-            last = await teller.completed(f"u{number % 20:02}")
-        await two.seen(last)
-        await one.seen(last)
+            await teller.completed(f"u{number % 20:02}")
+        await two.caught_up(teller)
+        await one.caught_up(teller)
         views = await one.stub.ListUserViews(pb.ListUserViewsRequest(limit=100))
         assert [view.total_orders for view in views.users] == [6] * 20
 
@@ -62,10 +62,11 @@ async def test_two_replicas_count_each_event_once(nats: NatsServer, database: st
 async def test_what_a_replica_has_counted_another_does_not_count_again(nats: NatsServer, database: str, teller: Teller):
     await teller.created("ada", "Ada")
     async with replica(nats, database) as first:
-        await first.seen(await teller.completed("ada"))
-    last = await teller.completed("ada")
+        await teller.completed("ada")
+        await first.caught_up(teller)
+    await teller.completed("ada")
     async with replica(nats, database) as second:
-        await second.seen(last)
+        await second.caught_up(teller)
         assert (await second.view("ada")).total_orders == 2
 
 
@@ -165,7 +166,7 @@ async def test_events_that_come_again_with_other_data_do_not_count_twice(
     async with replica(nats, database) as side:
         await teller.created("ada", "Ada")
         last = await teller.completed("ada")
-        await side.seen(last)
+        await side.caught_up(teller)
         again = Batch([(1, changed(last, sequence=2))], 0)
         assert await side.views.apply(1, "order", again)
         assert (await side.view("ada")).total_orders == 1
