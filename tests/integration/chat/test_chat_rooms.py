@@ -31,6 +31,7 @@ async def test_what_is_said_reaches_the_room_on_every_replica_and_no_other_room(
         await ada.say("hello", "c1")
         await eventually(lambda: ada.texts == bob.texts == ["hello"])
         await bob.say("hi\nyou")
+        await eventually(lambda: ada.texts == bob.texts == ["hello", "hi\nyou"])
         posted = await a.post("from outside", client_id="p")
         await eventually(lambda: ada.texts == bob.texts == ["hello", "hi\nyou", "from outside"])
         await eve.say("alone")
