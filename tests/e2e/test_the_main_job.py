@@ -82,19 +82,23 @@ async def test_instances_killed_under_load_fail_no_request_and_come_back(
     demo: DemoUp, client: httpx.AsyncClient
 ) -> None:
     user = (await first_answer(demo, client)).json()
-    statuses: Counter[int] = Counter()
+    answered = 0
+    failures: list[str] = []
     done = asyncio.Event()
 
     async def worker() -> None:
+        nonlocal answered
         while not done.is_set():
             answer = await client.get(f"{demo.url('gateway')}/api/v1/users/{user['id']}/summary")
-            statuses[answer.status_code] += 1
+            answered += 1
+            if answer.status_code != 200:
+                failures.append(answer.text)
 
     workers = [asyncio.create_task(worker()) for _ in range(8)]
     for victim in ("calculator-1", "user-2"):
-        before = statuses.total()
+        before = answered
         await demo.do("kill", victim)
-        await eventually(lambda before=before: statuses.total() >= before + 200, timeout=30)
+        await eventually(lambda before=before: answered >= before + 200, timeout=30)
 
         async def back(victim: str = victim) -> bool:
             row = next(row for row in await demo.instances() if row["instance"].startswith(victim))
@@ -103,7 +107,7 @@ async def test_instances_killed_under_load_fail_no_request_and_come_back(
         await eventually(back, timeout=30)
     done.set()
     await asyncio.gather(*workers)
-    assert set(statuses) == {200}
+    assert not failures
 
 
 async def test_ctrl_c_leaves_no_process_and_a_second_start_keeps_the_data(

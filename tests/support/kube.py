@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import attrs
+import jsonpatch
 import kmock
 import yaml
 from aiohttp import web
@@ -70,7 +71,11 @@ class Emulator(kmock.KubernetesEmulator):
                 metadata["generation"] = known["metadata"].get("generation", 1) + 1
             if request.action in {kmock.action.CREATE, kmock.action.UPDATE}:
                 metadata["resourceVersion"] = str(next(self._versions))
-        return await super()._handle(request)
+        try:
+            return await super()._handle(request)
+        except jsonpatch.JsonPatchTestFailed as error:
+            # kopf tests the resourceVersion, and takes only this answer for a lost race.
+            return web.json_response({"kind": "Status", "code": 422, "message": str(error)}, status=422)
 
 
 class Kube:
