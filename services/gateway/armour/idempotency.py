@@ -1,17 +1,21 @@
 """Asking twice does it once: `Idempotency-Key` on POST (draft-ietf-httpapi-idempotency-key-header).
 
-The key, with a digest of the request, is stored before the request is answered, and the answer with it afterwards, for
-24 hours and for all replicas. The same request with the same key gets the stored answer; another request with the key
-is refused (422), and one whose first is still being answered too (409). Answers that say "not now" are not stored: the
-client is to try again. Where a replica dies in the middle, the key is free again after `PENDING_SECONDS`; whether the
-first attempt did its work is then for the service behind to know, which gets the key where it takes one (orders do).
+The key, with a digest of the request, is stored before the request is answered, and the answer with it before it is
+sent, for 24 hours and for all replicas: who has heard an answer hears it again. The same request with the same key gets
+the stored answer; another request with the key is refused (422), and one whose first is still being answered too (409).
+Answers that say "not now" are not stored: the client is to try again. Where a replica dies in the middle, the key is
+free again after `PENDING_SECONDS`; whether the first attempt did its work is then for the service behind to know, which
+gets the key where it takes one (orders do).
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 HEADER = "idempotency-key"
 KEPT_SECONDS = 86400.0
@@ -84,16 +90,17 @@ class IdempotencyStore:
         return Stored(found.fingerprint, found.begun_at, found.status, headers, found.body)
 
     async def finish(self, client: str, key: str, answer: Stored) -> None:
+        """Keep the answer of the request that took the key at `begun_at`, unless the key is another's by now."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         with translated():
             async with self._writing.begin() as connection:
-                await connection.execute(sa.update(table).where(_same(client, key)).values(values))
+                await connection.execute(sa.update(table).where(_taken(client, key, answer.begun_at)).values(values))
 
-    async def give_up(self, client: str, key: str) -> None:
-        """Free the key: its request came to nothing."""
+    async def give_up(self, client: str, key: str, begun_at: float) -> None:
+        """Free the key: the request that took it at `begun_at` came to nothing."""
         with translated():
             async with self._writing.begin() as connection:
-                await connection.execute(sa.delete(table).where(_same(client, key)))
+                await connection.execute(sa.delete(table).where(_taken(client, key, begun_at)))
 
     async def sweep(self, now: float) -> None:
         with translated():
@@ -103,6 +110,47 @@ class IdempotencyStore:
 
 def _same(client: str, key: str) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.client == client, table.c.key == key)
+
+
+def _taken(client: str, key: str, begun_at: float) -> sa.ColumnElement[bool]:
+    """The key as long as it is the request's that took it then: one that hung too long has lost it."""
+    return sa.and_(_same(client, key), table.c.status == 0, table.c.begun_at == begun_at)
+
+
+class _Answer:
+    """What a route sends, held back until it is stored; one that is too large to be kept goes through."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._messages: list[Message] = []
+        self._size = 0
+
+    async def take(self, message: Message) -> None:
+        self._messages.append(message)
+        self._size += len(message.get("body", b""))
+        if not self.fits:
+            await self.release()
+
+    @property
+    def fits(self) -> bool:
+        return self._size <= MOST_BODY
+
+    def stored(self, begun_at: float) -> Stored | None:
+        """What there is to keep; None for an answer that is not to be given again."""
+        if not self.fits or not self._messages:
+            return None
+        start, *parts = self._messages
+        status = start["status"]
+        if not (HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or status in _FINAL):
+            return None
+        told = Headers(raw=start["headers"])
+        kept = tuple((name, told[name]) for name in _KEPT_HEADERS if name in told)
+        return Stored("", begun_at, status, kept, b"".join(part.get("body", b"") for part in parts))
+
+    async def release(self) -> None:
+        messages, self._messages = self._messages, []
+        for message in messages:
+            await self._send(message)
 
 
 class Idempotency:
@@ -128,40 +176,34 @@ class Idempotency:
             return
         fingerprint = _fingerprint(scope, message.get("body", b""))
         client = client_of(scope, self._proxies)[:LONGEST_KEY]
+        now = self._clock()
         try:
-            known = await self._store.begin(client, key, fingerprint, self._clock())
+            known = await self._store.begin(client, key, fingerprint, now)
         except StoreUnavailableError as error:
             await _refuse(scope, receive, send, 503, str(error))
             return
         if known is not None:
             await _repeat(known, fingerprint, scope, receive, send)
             return
-        await self._answer(client, key, scope, _replaying(message, receive), send)
-
-    async def _answer(self, client: str, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        start: Message = {"status": 0, "headers": []}
-        body = bytearray()
-
-        async def noting(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                start.update(message)
-            elif len(body) <= MOST_BODY:
-                body.extend(message.get("body", b""))
-            await send(message)
-
+        answer = _Answer(send)
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, _replaying(message, receive), answer.take)
         except BaseException:
-            await self._store.give_up(client, key)
+            with contextlib.suppress(StoreUnavailableError):
+                await self._store.give_up(client, key, now)
             raise
-        status = start["status"]
-        final = 200 <= status < 300 or status in _FINAL  # noqa: PLR2004
-        if not final or len(body) > MOST_BODY:
-            await self._store.give_up(client, key)
-            return
-        told = Headers(raw=start["headers"])
-        kept = tuple((name, told[name]) for name in _KEPT_HEADERS if name in told)
-        await self._store.finish(client, key, Stored("", 0.0, status, kept, bytes(body)))
+        await self._keep(client, key, now, answer.stored(now))
+        await answer.release()
+
+    async def _keep(self, client: str, key: str, begun_at: float, answer: Stored | None) -> None:
+        try:
+            if answer is None:
+                await self._store.give_up(client, key, begun_at)
+            else:
+                await self._store.finish(client, key, answer)
+        except StoreUnavailableError as error:
+            # What was asked for is done: the client is told, though asking again will not tell it the same.
+            log.warning("the answer to an Idempotency-Key is not kept: %s", error)
 
 
 def usable(key: str) -> bool:
@@ -179,7 +221,8 @@ async def _repeat(known: Stored, fingerprint: str, scope: Scope, receive: Receiv
         start: Message = {"type": "http.response.start", "status": known.status, "headers": []}
         headers = MutableHeaders(scope=start)
         headers.update(dict(known.headers))
-        headers["Content-Length"] = str(len(known.body))
+        if known.status != HTTPStatus.NO_CONTENT:
+            headers["Content-Length"] = str(len(known.body))
         headers["Idempotency-Replayed"] = "true"
         await send(start)
         await send({"type": "http.response.body", "body": known.body, "more_body": False})
