@@ -71,7 +71,9 @@ def address_of(scope: Scope, proxies: int) -> str:
     client = scope.get("client")
     address = client[0] if client else "unknown"
     if proxies:
-        chain = [part.strip() for part in Headers(scope=scope).get("x-forwarded-for", "").split(",") if part.strip()]
+        # A proxy may add a header of its own to the client's: together they are one list (RFC 9110, 5.3).
+        lines = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        chain = [part.strip() for part in lines.split(",") if part.strip()]
         if chain:
             address = chain[-min(proxies, len(chain))]
     try:
@@ -79,6 +81,8 @@ def address_of(scope: Scope, proxies: int) -> str:
     except ValueError:
         return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:  # as a socket that listens on both kinds has it
+            return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 
