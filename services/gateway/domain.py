@@ -217,22 +217,30 @@ class Summary:
 
 
 def tag(updated_at: datetime, more: str = "") -> str:
-    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond, and what else is shown of it."""
+    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond, and what else makes this body."""
     version = f"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
     return f'"{version}.{more}"' if more else f'"{version}"'
 
 
 def seen(if_match: str | None) -> datetime | None:
-    """The version that If-Match names: None for none and for `*`, which any existing user matches."""
+    """The latest version that If-Match names: None for none and for `*`, which any existing user matches. An older one
+    in the list could only match a user that has gone back in time."""
     if if_match is None or if_match.strip() == "*":
         return None
-    version = if_match.strip().removeprefix('"').removesuffix('"').partition(".")[0]
-    try:
-        return _EPOCH + timedelta(microseconds=int(version, 16))
-    except (ValueError, OverflowError):
+    found = [version for item in if_match.split(",") if (version := _version(item.strip())) is not None]
+    if not found:
         raise Failure(
             "FAILED_PRECONDITION",
             "If-Match is not an ETag of this user",
             fields={"If-Match": "is no ETag of ours"},
             status=412,
-        ) from None
+        )
+    return max(found)
+
+
+def _version(tag: str) -> datetime | None:
+    """What `tag` has made; None for what it has not, weak tags among them: they never match here (RFC 9110, 13.1.1)."""
+    try:
+        return _EPOCH + timedelta(microseconds=int(tag.removeprefix('"').removesuffix('"').partition(".")[0], 16))
+    except (ValueError, OverflowError):
+        return None

@@ -131,12 +131,16 @@ class Presenter:
     async def many(self, users: Sequence[domain.User]) -> Shown:
         """Raises StoreUnavailableError."""
         if self.version.number < LOGINS:
-            return Shown([self._plain(user) for user in users], [domain.tag(user.updated_at) for user in users])
+            return Shown([self._plain(user) for user in users], [self._tag(user) for user in users])
         linked = await self._edge.store.identities_of([user.id for user in users])
         return Shown(
             [self._with_logins(user, linked.get(user.id, [])) for user in users],
-            [domain.tag(user.updated_at, _digest(linked.get(user.id, []))) for user in users],
+            [self._tag(user, _digest(linked.get(user.id, []))) for user in users],
         )
+
+    def _tag(self, user: domain.User, more: str = "") -> str:
+        # One address shows a user in each version, as API-Version says: no two bodies may have one tag.
+        return domain.tag(user.updated_at, self.version.name + more)
 
     async def page(self, page: domain.Page) -> Any:
         """Raises StoreUnavailableError."""

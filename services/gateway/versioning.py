@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from services.gateway.versions import Matrix, Version
 
-BY_ADDRESS = re.compile(r"/api/v([0-9]{1,4})(/.*|)")
+BY_ADDRESS = re.compile(r"/api/v([0-9]+)(/.*|)")
 BY_HEADER = re.compile(r"/api/(?!versions$)(.+)")
 VERSION, BETA = "api-version", "api-beta"
 
@@ -42,23 +42,32 @@ class Versioning:
         if named is not None and asked is None:
             await _refuse(scope, receive, send, 400, f"API-Version must be one of {self._matrix.names}")
             return
+        inner = scope
         address = BY_ADDRESS.fullmatch(scope["path"])
         if address is not None:
             version = self._matrix.find(address[1])
-            if version is not None and asked not in {None, version}:
+            if version is None:
+                detail = f"there is no v{address[1][:10]}; versions are {self._matrix.names}"
+                await _refuse(scope, receive, send, 400, detail)
+                return
+            if asked not in {None, version}:
                 detail = f"API-Version says {named}, and the address says {version.name}"
                 await _refuse(scope, receive, send, 400, detail)
                 return
         elif (rest := BY_HEADER.fullmatch(scope["path"])) is not None:
             version = asked or self._matrix.current
             path = f"{version.prefix}/{rest[1]}"
-            scope = {**scope, "path": path, "raw_path": quote(path).encode()}
+            inner = {**scope, "path": path, "raw_path": quote(path).encode()}
         else:
             version = None
         if version is None:
             await self._app(scope, receive, send)
             return
-        await self._answer(version, scope, receive, send, varies=address is None)
+        try:
+            await self._answer(version, inner, receive, send, varies=address is None)
+        finally:
+            if "route" in inner:  # what traces and counts go by
+                scope["route"] = inner["route"]
 
     async def _answer(self, version: Version, scope: Scope, receive: Receive, send: Send, *, varies: bool) -> None:
         told = self._matrix.headers(version, quote(scope["path"]))

@@ -57,6 +57,22 @@ async def test_an_unknown_version_is_refused_with_the_known_ones(served: Demo, h
     assert (answer.status_code, answer.json()["detail"]) == (400, "API-Version must be one of v1, v2, v3, v4")
 
 
+@pytest.mark.parametrize("name", ["v9", "v0", "v01", "v123456"])
+async def test_an_address_of_an_unknown_version_is_refused_with_the_known_ones(served: Demo, name):
+    answer = await served.http.get(f"/api/{name}/users")
+    assert (answer.status_code, answer.json()["detail"]) == (400, f"there is no {name}; versions are v1, v2, v3, v4")
+
+
+async def test_no_two_versions_of_a_body_have_one_tag(served: Demo):
+    path = f"/api/users/{await served.user_id()}"
+    tags = [(await served.http.get(path, headers={"API-Version": f"v{n}"})).headers["etag"] for n in (1, 2, 3)]
+    assert len(set(tags)) == 3
+    other = await served.http.get(path, headers={"API-Version": "v1", "If-None-Match": tags[1]})
+    assert other.status_code == 200
+    changed = await served.http.patch(f"/api/v1/users/{path[11:]}", json={"name": "B"}, headers={"If-Match": tags[2]})
+    assert changed.status_code == 200
+
+
 async def test_an_address_and_a_header_that_differ_are_refused(served: Demo):
     answer = await served.http.get("/api/v2/users", headers={"API-Version": "v1"})
     assert (answer.status_code, answer.json()["detail"]) == (400, "API-Version says v1, and the address says v2")

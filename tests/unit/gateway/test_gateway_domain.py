@@ -91,6 +91,8 @@ def test_a_time_that_is_none_is_refused(header):
 def test_a_version_comes_back_from_its_tag_to_the_microsecond():
     moment = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
     assert domain.seen(domain.tag(moment)) == moment
+    assert domain.seen(domain.tag(moment, "v3")) == moment
+    assert domain.seen(f'W/"x", "nonsense", {domain.tag(moment)}') == moment
 
 
 @pytest.mark.parametrize("header", [None, "*", " * "])
