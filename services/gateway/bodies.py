@@ -11,16 +11,19 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
 
-def _encodable(text: str) -> str:
-    """JSON can spell half of a surrogate pair, which is no text and cannot be sent on."""
+def _sendable(text: str) -> str:
+    """JSON can spell half of a surrogate pair, which is no text and cannot be sent on, and NUL, which PostgreSQL does
+    not store."""
     try:
         text.encode()
     except UnicodeEncodeError:
         raise PydanticCustomError("string_unicode", "must be valid Unicode") from None
+    if "\0" in text:
+        raise PydanticCustomError("string_nul", "must hold no NUL character")
     return text
 
 
-Text = Annotated[str, AfterValidator(_encodable)]
+Text = Annotated[str, AfterValidator(_sendable)]
 
 
 class Body(BaseModel):

@@ -85,6 +85,11 @@ async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):
     assert answers[0] == answers[1]
 
 
+async def test_an_address_that_no_database_could_hold_is_refused(stored: Demo):
+    answer = await stored.http.post("/auth/sign-in", json={"email": "ada\0@example.org", "password": PASSWORD})
+    assert (reason(answer)[0], answer.json()["errors"][0]["field"]) == (422, "email")
+
+
 async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(stored: Demo):
     first = (await sign_up(stored)).tokens["refresh_token"]
 
