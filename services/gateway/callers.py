@@ -29,6 +29,7 @@ ADMIN = "admin"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _WITHOUT = ("/auth/", "/.well-known/", "/healthz", "/readyz", "/docs", "/openapi.json")
 """Addresses where a token that has ended is no reason to refuse: that is where one gets a new one."""
+_REFUSAL = "meshwright.refusal"
 
 
 class Mode(Enum):
@@ -102,7 +103,11 @@ def is_admin(identity: Identity) -> bool:
 
 
 class Identifying:
-    """ASGI middleware that makes `meshwright.caller()` known; a token that is not good is refused with 401."""
+    """ASGI middleware that makes `meshwright.caller()` known.
+
+    A token that is not good is refused with 401 by `Refusing`, which stands behind the limit of rates: guessing tokens
+    is counted, too.
+    """
 
     def __init__(self, app: ASGIApp, callers: Callers) -> None:
         self._app = app
@@ -115,10 +120,28 @@ class Identifying:
         try:
             identity = await self._callers.of_header(Headers(scope=scope).get("authorization"))
         except Failure as failure:
-            if not scope["path"].startswith(_WITHOUT):
-                response = ProblemResponse(problem_of(failure, scope["path"], trace_id()))
-                await response(scope, receive, send)
-                return
             identity = None
+            if not _needless(scope):
+                scope[_REFUSAL] = failure
         with calling(identity):
             await self._app(scope, receive, send)
+
+
+class Refusing:
+    """ASGI middleware, inside of `Identifying`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        failure = scope.get(_REFUSAL)
+        if failure is None:
+            await self._app(scope, receive, send)
+        else:
+            await ProblemResponse(problem_of(failure, scope["path"], trace_id()))(scope, receive, send)
+
+
+def _needless(scope: Scope) -> bool:
+    """Whether the request does not need its token. Who begins a login elsewhere with one wants to link the two."""
+    links = scope["method"] == "POST" and scope["path"].startswith("/auth/social/")
+    return not links and bool(scope["path"].startswith(_WITHOUT))

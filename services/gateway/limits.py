@@ -1,9 +1,16 @@
-"""What a request may cost: the size of its body, and the time that it takes to come, before anything reads it."""
+"""What a request may cost: the size of its body, and the time that it takes to come, before anything reads it.
+
+A body that is compressed is not taken: what it would grow to is not known before it has grown. One with two lengths
+(Content-Length beside Transfer-Encoding) is how requests are smuggled past a proxy that believes the other one (RFC
+9112, 6.1). Both are refused unread.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
 
 from services.gateway.problems import ProblemResponse, problem
 
@@ -28,9 +35,16 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
+        refused = _refused(headers)
+        if refused is not None:
+            status, detail, more = refused
+            response = ProblemResponse(problem(status, detail, scope["path"]), {"Connection": "close", **more})
+            await response(scope, receive, send)
+            return
         try:
             async with asyncio.timeout(self._seconds):
-                body = None if _announced(scope) > self._most else await self._read(receive)
+                body = None if _announced(headers) > self._most else await self._read(receive)
         except TimeoutError:
             detail = f"the body did not come within {self._seconds:g} seconds"
             response = ProblemResponse(problem(408, detail, scope["path"]), {"Connection": "close"})
@@ -60,11 +74,19 @@ class BodyLimit:
                 return {"type": "http.request", "body": b"".join(chunks), "more_body": False}
 
 
-def _announced(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else 0
-    return 0
+def _refused(headers: Headers) -> tuple[int, str, dict[str, str]] | None:
+    """Status, detail and headers of the answer to a body that is not even looked at."""
+    if "content-length" in headers and "transfer-encoding" in headers:
+        return 400, "Content-Length and Transfer-Encoding contradict each other", {}
+    encoding = headers.get("content-encoding", "").strip().lower()
+    if encoding not in {"", "identity"}:
+        return 415, "send the body as it is, without Content-Encoding", {"Accept-Encoding": "identity"}
+    return None
+
+
+def _announced(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length) if length.isdecimal() else 0
 
 
 def _replayed(first: Message, receive: Receive) -> Receive:

@@ -7,8 +7,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from fastapi.exceptions import RequestValidationError
+from opentelemetry import trace
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from services.gateway.domain import BUG, TRY_AGAIN_AFTER, Failure, FieldProblem, Problem, problem_of, title
 from services.gateway.tracing import trace_id
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI
-    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _NOT_PLACES = {"body", "query", "path", "header"}
 _WORDS: Mapping[str, str] = {
     "missing": "is required",
@@ -49,7 +53,8 @@ class ProblemResponse(JSONResponse):
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         again = TRY_AGAIN_AFTER.get(problem.status)
-        extra = {"Retry-After": str(again)} if again else {}
+        # Without a word, caches keep 404, 405, 410 and others (RFC 9110, 15.1).
+        extra = {"Cache-Control": "no-store"} | ({"Retry-After": str(again)} if again else {})
         if problem.status == HTTPStatus.UNAUTHORIZED:
             extra["WWW-Authenticate"] = _challenge(problem.reason)
         super().__init__(problem.document(), problem.status, {**extra, **(headers or {})})
@@ -83,17 +88,33 @@ async def _store(request: Request, error: Exception) -> ProblemResponse:
     return await _failure(request, Failure("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE"))
 
 
-async def _http(request: Request, error: Exception) -> ProblemResponse:
+async def _http(request: Request, error: Exception) -> Response:
     """The framework's own: no such route, method not allowed, a body that breaks the parser."""
     told = cast("HTTPException", error)
+    headers = dict(told.headers or {})
+    if told.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
     details = {
         400: "the body is not valid JSON",
         404: "there is nothing at this address; GET /docs tells what there is",
         405: f"{request.method} is not possible here",
     }
     return ProblemResponse(
-        problem(told.status_code, details.get(told.status_code, str(told.detail)), request.url.path), told.headers
+        problem(told.status_code, details.get(told.status_code, str(told.detail)), request.url.path), headers
     )
+
+
+def _allowed(request: Request) -> str:
+    """Every method that is possible at the address: the framework names those of the first route that it finds."""
+    asked = {"type": "http", "path": request.scope["path"], "root_path": "", "headers": []}
+
+    def possible(method: str) -> bool:
+        return any(route.matches({**asked, "method": method})[0] is Match.FULL for route in request.app.routes)
+
+    found = {method for method in _METHODS if possible(method)}
+    return ", ".join(sorted(found | {"OPTIONS"} | ({"HEAD"} if "GET" in found else set())))
 
 
 async def _validation(request: Request, error: Exception) -> ProblemResponse:
@@ -111,6 +132,31 @@ async def _validation(request: Request, error: Exception) -> ProblemResponse:
 async def _bug(request: Request, error: Exception) -> ProblemResponse:
     log.error("a bug ended %s %s", request.method, request.url.path, exc_info=error)
     return ProblemResponse(problem(500, BUG, request.url.path))
+
+
+class Bugs:
+    """ASGI middleware that answers what nobody meant. The framework's own stands outside of all others, and its answers
+    would lack their headers; a bug in those is still its to answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            trace.get_current_span().record_exception(error)
+            response = await _bug(Request(scope), error)
+            await response(scope, receive, send)
 
 
 def _where(item: dict[str, Any]) -> str:

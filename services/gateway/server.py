@@ -13,11 +13,12 @@ from fastapi.responses import JSONResponse
 from services.gateway import problems, routes, rpcapi, shopapi, site, userapi, watching
 from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
+from services.gateway.armour.heads import Heads
 from services.gateway.armour.idempotency import Idempotency
 from services.gateway.armour.rates import RateLimit
 from services.gateway.auth import routes as auth
 from services.gateway.bodies import ProblemBody, WrongField
-from services.gateway.callers import Identifying
+from services.gateway.callers import Identifying, Refusing
 from services.gateway.domain import FieldProblem
 from services.gateway.limits import BodyLimit
 from services.gateway.problems import ProblemResponse
@@ -80,6 +81,8 @@ def make_app(
         title="Meshwright's gateway",
         version=version,
         description=f"{DESCRIPTION} {_versions(edge)}",
+        # An address with a slash too many would be redirected to whatever Host says.
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name,
@@ -114,17 +117,20 @@ def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
     """From the inside out: the last one added is the first to see a request."""
     limits = edge.limits
     app.add_middleware(Revalidation)
+    app.add_middleware(Heads)
     app.add_middleware(Idempotency, store=edge.idempotency, proxies=limits.proxies, clock=clock)
     app.add_middleware(Versioning, matrix=edge.matrix)
     app.add_middleware(BodyLimit, most=limits.body, seconds=limits.body_seconds)
+    app.add_middleware(Refusing)
     if edge.rates is not None:
         app.add_middleware(RateLimit, rates=edge.rates, proxies=limits.proxies, quiet=QUIET)
     app.add_middleware(Identifying, callers=edge.callers)
+    app.add_middleware(problems.Bugs)
     if limits.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(limits.origins),
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=list(ALLOWED_HEADERS),
             expose_headers=list(EXPOSED_HEADERS),
             max_age=600,

@@ -176,11 +176,13 @@ async def test_a_limit_is_checked_before_the_first_line(served: Demo, query, sta
 
 
 async def test_what_is_not_there_and_what_is_not_possible_are_problems_too(served: Demo):
-    missing = await served.http.get("/api/v9/users")
+    missing = await served.http.get("/api/v1/people")
     assert (missing.status_code, problem(missing)["title"]) == (404, "Not Found")
     impossible = await served.http.put(USERS, json={})
     assert (impossible.status_code, problem(impossible)["detail"]) == (405, "PUT is not possible here")
-    assert impossible.headers["allow"] in {"GET", "POST", "GET, POST", "POST, GET"}
+    assert impossible.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    options = await served.http.options(f"{USERS}/x")
+    assert (options.status_code, options.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PATCH")
 
 
 async def test_a_service_that_is_away_is_told_without_its_address(served: Demo):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import hashlib
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
-from services.gateway.armour.rates import MOST_CLIENTS, Rates
+from services.gateway.armour.idempotency import Stored
+from services.gateway.armour.rates import MOST_CLIENTS, Rates, address_of
 from support.demo import Demo, demo
 from support.people import address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import httpx
 
 NEW = {"name": "Ada", "email": "ada@example.org"}
 SITE = "https://shop.example"
@@ -39,7 +41,28 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: 
             for n in range(7)
         ]
         assert forged[-1].status_code == 429
+        # A proxy may write a header of its own beside the client's.
+        twice = [
+            await served.http.get(
+                "/api/versions",
+                headers=[("X-Forwarded-For", f"198.51.100.{n}"), ("X-Forwarded-For", "203.0.113.11")],
+            )
+            for n in range(7)
+        ]
+        assert twice[-1].status_code == 429
         assert (await served.http.get("/healthz")).status_code == 200
+
+
+async def test_guessing_tokens_is_limited_too(tmp_path: Path):
+    async with demo(tmp_path, settings={"GATEWAY_RATE": "1", "GATEWAY_BURST": "3"}) as served:
+        bad = {"Authorization": "Bearer nonsense"}
+        answers = [(await served.http.get("/api/v1/users", headers=bad)).status_code for _ in range(6)]
+        assert (answers[0], answers[-1]) == (401, 429)
+
+
+def test_an_ipv4_client_of_a_socket_for_both_kinds_is_itself():
+    found = [address_of({"client": (f"::ffff:203.0.113.{n}", 1), "headers": []}, 0) for n in (1, 2)]
+    assert found == ["203.0.113.1", "203.0.113.2"]
 
 
 async def test_without_a_proxy_of_ours_the_header_means_nothing(tmp_path: Path):
@@ -143,6 +166,54 @@ async def test_every_answer_carries_the_headers_that_browsers_need_and_its_id(se
     assert replaced.headers["X-Request-Id"] != "a b\tc<script>"
 
 
+async def test_a_bug_is_answered_with_the_same_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("services.gateway.adapters.MeshUsers.list", broken)
+    async with demo(tmp_path, settings={"GATEWAY_CORS_ORIGINS": SITE}) as served:
+        answer = await served.http.get("/api/v1/users", headers={"Origin": SITE, "X-Request-Id": "mine"})
+        assert (reason(answer)[0], answer.headers["X-Request-Id"]) == (500, "mine")
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Access-Control-Allow-Origin"] == SITE
+
+
+async def test_no_cache_keeps_a_problem(served: Demo):
+    for path in ("/api/v1/users/x", "/no/such/place", "/api/v9/users", "/api/v4/users"):
+        assert (await served.http.get(path)).headers["Cache-Control"] == "no-store", path
+
+
+async def test_a_body_that_is_compressed_or_has_two_lengths_is_refused_unread(served: Demo):
+    packed = gzip.compress(b"[" * 10_000_000)
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    for path in ("/api/v1/users", "/rpc", "/auth/sign-in"):
+        answer = await served.http.post(path, content=packed[:1000], headers=headers)
+        assert (reason(answer)[0], answer.headers["Accept-Encoding"]) == (415, "identity"), path
+    head = b"POST /rpc HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    smuggled = (
+        head + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /docs HTTP/1.1\r\nHost: x\r\n\r\n"
+    )
+    answers = await _raw(served, smuggled)
+    assert answers.startswith(b"HTTP/1.1 400")
+    assert answers.count(b"HTTP/1.1 ") == 1
+
+
+async def test_head_says_what_get_would(served: Demo):
+    for path in ("/", "/docs", "/api/versions", f"/api/v1/users/{await served.user_id()}", "/api/v1/users", "/healthz"):
+        read, asked = await served.http.get(path), await served.http.head(path)
+        assert (asked.status_code, asked.content) == (200, b""), path
+        for name in ("content-type", "content-length", "etag", "api-version"):
+            assert asked.headers.get(name) == read.headers.get(name), (path, name)
+    stream = await served.http.head("/api/v1/calculator/primes?limit=100000")
+    assert (stream.status_code, stream.content) == (200, b"")
+    assert (await served.http.head("/api/v1/users/x")).status_code == 404
+
+
+async def test_an_address_with_a_slash_too_many_leads_nowhere(served: Demo):
+    answer = await served.http.get("/api/v1/users/", headers={"Host": "evil.example"})
+    assert reason(answer)[0] == 404
+
+
 async def test_asking_again_with_the_same_key_does_it_once(stored: Demo):
     body = NEW | {"email": address()}
     key = {"Idempotency-Key": "k1"}
@@ -162,6 +233,37 @@ async def test_asking_again_with_the_same_key_does_it_once(stored: Demo):
     assert refused[1].headers["Idempotency-Replayed"] == "true"
     long = await stored.http.post("/api/v1/users", json=body, headers={"Idempotency-Key": "x" * 300})
     assert long.status_code == 400
+
+
+async def test_a_notification_of_json_rpc_is_repeated_as_such(served: Demo):
+    call = {"jsonrpc": "2.0", "method": "createUser", "params": ["Ada", address()]}
+    for _ in range(2):
+        answer = await served.http.post("/rpc", json=call, headers={"Idempotency-Key": "k"})
+        assert (answer.status_code, "Content-Length" in answer.headers) == (204, False)
+    assert answer.headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_key_is_free_again_when_its_replica_died_and_the_dead_one_changes_nothing(stored: Demo, clock):
+    store = stored.edge.idempotency
+    body = {"a": 1, "b": 2}
+    raw = httpx.Request("POST", "http://x", json=body).content
+    mine = "address:127.0.0.1"
+    begun = clock()
+    digest = hashlib.sha256(b"POST /api/v1/calculator/add?\n" + raw).hexdigest()
+    assert await store.begin(mine, "k", digest, begun) is None
+
+    async def ask() -> httpx.Response:
+        return await stored.http.post("/api/v1/calculator/add", json=body, headers={"Idempotency-Key": "k"})
+
+    waiting = await ask()
+    assert (waiting.status_code, waiting.headers["Retry-After"]) == (409, "1")
+    clock.ahead = 331.0
+    assert (await ask()).json() == {"value": 3.0}
+    # The first was only slow, not dead: the key is not its own any more.
+    await store.give_up(mine, "k", begun)
+    await store.finish(mine, "k", Stored("", begun, 200, (), b"wrong"))
+    again = await ask()
+    assert (again.json(), again.headers["Idempotency-Replayed"]) == ({"value": 3.0}, "true")
 
 
 async def test_of_many_at_once_with_one_key_one_does_it_on_two_replicas(tmp_path: Path, database: str):

@@ -159,6 +159,12 @@ async def test_an_unknown_issuer_is_told_with_those_that_are_known(linked: Demo)
     assert (answer.status_code, "known: local" in answer.json()["detail"]) == (404, True)
 
 
+async def test_a_login_that_is_to_be_linked_needs_a_token_that_is_good(linked: Demo, clock):
+    ada = await sign_up(linked)
+    clock.ahead = 400.0
+    assert reason(await linked.http.post("/auth/social/local", headers=ada.headers)) == (401, "TOKEN_EXPIRED")
+
+
 async def test_a_browser_that_navigates_is_sent_to_the_page(linked: Demo, provider: Provider, ada: dict[str, Any]):
     begun = await linked.http.post("/auth/social/local")
     back = (await provider.consent(begun.json()["authorization_url"], "ada")).raw_path.decode()
