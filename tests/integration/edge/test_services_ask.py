@@ -72,6 +72,8 @@ async def test_money_is_its_owners_and_an_admins(tmp_path: Path):
         account = pb.GetAccountRequest(user_id=ada)
         assert await refusal(stub.GetAccount(account, metadata=as_("eve"))) == ("PERMISSION_DENIED", "NOT_ALLOWED")
         assert (await stub.GetAccount(account, metadata=as_("root", "admin"))).balance_cents == 500
+        founder = issuer.metadata("eve", roles=["admin"], tenant="eves")
+        assert await refusal(stub.GetAccount(account, metadata=founder)) == ("PERMISSION_DENIED", "NOT_ALLOWED")
         bookings = pb.ListBookingsRequest(user_id=ada)
         assert await refusal(stub.ListBookings(bookings, metadata=as_("eve"))) == ("PERMISSION_DENIED", "NOT_ALLOWED")
         # The saga has no token to show, and needs none.
