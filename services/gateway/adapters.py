@@ -14,8 +14,6 @@ from demo.calculator.v1 import calculator_pb2 as calculator_pb
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
-from demo.user.v2 import user_pb2 as profile_pb
-from demo.user.v2 import user_pb2_grpc as profile_rpc
 from services.gateway.domain import Changes, Failure, Summary, User, Validation
 
 if TYPE_CHECKING:
@@ -45,10 +43,9 @@ class MeshUsers:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = user_rpc.UserServiceStub(channel)
-        self._profiles = profile_rpc.UserServiceStub(channel)
 
-    async def create(self, name: str, email: str, phone: str, timeout: float) -> User:
-        request = user_pb.CreateUserRequest(name=name, email=email, phone=phone)
+    async def create(self, name: str, email: str, phone: str, timeout: float, avatar: str = "") -> User:
+        request = user_pb.CreateUserRequest(name=name, email=email, phone=phone, avatar=avatar)
         with failing():
             return _user(await self._stub.CreateUser(request, timeout=timeout))
 
@@ -58,20 +55,24 @@ class MeshUsers:
 
     async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
         request = user_pb.UpdateUserRequest(
-            id=user_id, name=changes.name, email=changes.email, phone=changes.phone, active=changes.active
+            id=user_id,
+            name=changes.name,
+            email=changes.email,
+            phone=changes.phone,
+            active=changes.active,
+            avatar=changes.avatar,
         )
         if seen is not None:
             request.if_updated_at.FromDatetime(seen)
         with failing():
             return _user(await self._stub.UpdateUser(request, timeout=timeout))
 
-    async def set_avatar(self, user_id: str, avatar: str, timeout: float) -> None:
+    async def delete(self, user_id: str, timeout: float, seen: datetime | None = None) -> None:
+        request = user_pb.DeleteUserRequest(id=user_id)
+        if seen is not None:
+            request.if_updated_at.FromDatetime(seen)
         with failing():
-            await self._profiles.SetAvatar(profile_pb.SetAvatarRequest(id=user_id, avatar=avatar), timeout=timeout)
-
-    async def delete(self, user_id: str, timeout: float) -> None:
-        with failing():
-            await self._stub.DeleteUser(user_pb.DeleteUserRequest(id=user_id), timeout=timeout)
+            await self._stub.DeleteUser(request, timeout=timeout)
 
     async def list(self, limit: int, after: str, timeout: float) -> list[User]:
         request = user_pb.ListUsersRequest(limit=limit, after=after)

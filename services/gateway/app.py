@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.domain import Changes, Failure, Page, Summary, User, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
     from datetime import datetime
 
 
 class Users(Protocol):
     """The user service. Every method may raise Failure; `timeout` is in seconds."""
 
-    async def create(self, name: str, email: str, phone: str, timeout: float) -> User: ...
+    async def create(self, name: str, email: str, phone: str, timeout: float, avatar: str = "") -> User: ...
     async def get(self, user_id: str, timeout: float) -> User: ...
     async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User: ...
-    async def set_avatar(self, user_id: str, avatar: str, timeout: float) -> None: ...
-    async def delete(self, user_id: str, timeout: float) -> None: ...
+    async def delete(self, user_id: str, timeout: float, seen: datetime | None = None) -> None: ...
     async def list(self, limit: int, after: str, timeout: float) -> list[User]: ...
     async def validate(self, user_id: str, timeout: float) -> Validation: ...
     async def summary(self, user_id: str, timeout: float) -> Summary: ...
@@ -66,8 +66,20 @@ async def page_of(users: Users, limit: int, after: str, timeout: float) -> Page:
 
 async def update(users: Users, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
     """Change a user; a version that is no longer the current one is a failed precondition (RFC 9110, 15.5.13)."""
-    try:
+    with _precondition(seen):
         return await users.update(user_id, changes, seen, timeout)
+
+
+async def delete(users: Users, user_id: str, seen: datetime | None, timeout: float) -> None:
+    """Delete a user, in the same way."""
+    with _precondition(seen):
+        await users.delete(user_id, timeout, seen)
+
+
+@contextlib.contextmanager
+def _precondition(seen: datetime | None) -> Iterator[None]:
+    try:
+        yield
     except Failure as failure:
         if failure.code == "ABORTED" and seen is not None:
             failure.status = 412

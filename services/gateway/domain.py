@@ -189,6 +189,7 @@ class Changes:
     email: str | None = None
     phone: str | None = None
     active: bool | None = None
+    avatar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

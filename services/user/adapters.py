@@ -91,10 +91,11 @@ class DatabaseUsers:
         wrote(SOURCE, sequence)
         return True
 
-    async def remove(self, user_id: str, actor: str = ANONYMOUS) -> bool:
+    async def remove(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> bool:
+        same = sa.true() if seen is None else users.c.updated_at == seen
         with _translated():
             async with self._writing.begin() as connection:
-                result = await connection.execute(sa.delete(users).where(users.c.id == user_id))
+                result = await connection.execute(sa.delete(users).where(users.c.id == user_id, same))
                 if result.rowcount != 1:
                     return False
                 gone = [UserDeleted()]

@@ -33,8 +33,8 @@ class Users(Protocol):
     async def replace(self, before: User, after: User, actor: str) -> bool:
         """Write `after` if `before` still is what is stored; tells whether. Raises EmailTakenError."""
 
-    async def remove(self, user_id: str, actor: str) -> bool:
-        """Tells whether there was such a user."""
+    async def remove(self, user_id: str, actor: str, seen: datetime | None = None) -> bool:
+        """Tells whether there was such a user; with `seen`, one of that `updated_at`."""
 
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
         """The user as it was then, and how many facts it had; (None, 0) where nothing is known of it."""
@@ -82,9 +82,9 @@ class UserBook:
         self._now = now
         self._told = told
 
-    async def create(self, name: str, email: str, phone: str, actor: str = ANONYMOUS) -> User:
+    async def create(self, name: str, email: str, phone: str, actor: str = ANONYMOUS, avatar: str = "") -> User:
         now = self._now()
-        user = domain.new_user(name, email, phone, id=domain.new_id(now, self._entropy), now=now)
+        user = domain.new_user(name, email, phone, avatar, id=domain.new_id(now, self._entropy), now=now)
         await self._users.add(user, actor)
         self._told()
         return user
@@ -111,9 +111,14 @@ class UserBook:
                 return after
         raise UserChangedError
 
-    async def delete(self, user_id: str, actor: str = ANONYMOUS) -> None:
+    async def delete(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> None:
+        """With `seen`, only the state of that `updated_at`. Raises UserChangedError."""
         known = domain.parse_id(user_id)
-        if known is None or not await self._users.remove(known, actor):
+        if known is None:
+            raise UserNotFoundError
+        if not await self._users.remove(known, actor, seen):
+            if seen is not None and await self._users.get(known) is not None:
+                raise UserChangedError
             raise UserNotFoundError
         self._told()
 

@@ -106,10 +106,10 @@ class Validation:
     reason: str = ""
 
 
-def new_user(name: str, email: str, phone: str, *, id: str, now: datetime) -> User:  # noqa: A002
+def new_user(name: str, email: str, phone: str, avatar: str = "", *, id: str, now: datetime) -> User:  # noqa: A002
     """A user who joins now; raises InvalidUserError."""
-    user = User(id, clean_name(name), email.strip(), clean_phone(phone), active=True, created_at=now, updated_at=now)
-    return _checked(user)
+    written = (clean_name(name), email.strip(), clean_phone(phone))
+    return _checked(User(id, *written, active=True, created_at=now, updated_at=now, avatar=avatar.strip()))
 
 
 def changed(user: User, changes: Changes, *, now: datetime) -> User:

@@ -90,6 +90,11 @@ def _maybe_fail(release: Release) -> None:
         raise BugError("this release has a bug, on purpose")
 
 
+def _with_avatars(release: Release) -> None:
+    if not release.avatars:
+        raise UnimplementedError("this release of the service knows no avatars and profiles: 2.0.0 does")
+
+
 class UserService(rpc.UserServiceServicer):
     def __init__(self, book: app.UserBook, release: Release = PRESENT) -> None:
         self._book = book
@@ -97,7 +102,9 @@ class UserService(rpc.UserServiceServicer):
 
     async def CreateUser(self, request: pb.CreateUserRequest, context: Context) -> pb.User:
         _maybe_fail(self._release)
-        user = await self._book.create(request.name, request.email, request.phone, actor())
+        if request.avatar:
+            _with_avatars(self._release)
+        user = await self._book.create(request.name, request.email, request.phone, actor(), request.avatar)
         context.set_trailing_metadata(position_trailers())
         return self._message(user)
 
@@ -107,11 +114,14 @@ class UserService(rpc.UserServiceServicer):
 
     async def UpdateUser(self, request: pb.UpdateUserRequest, context: Context) -> pb.User:
         _maybe_fail(self._release)
+        if request.HasField("avatar"):
+            _with_avatars(self._release)
         changes = domain.Changes(
             name=request.name if request.HasField("name") else None,
             email=request.email if request.HasField("email") else None,
             phone=request.phone if request.HasField("phone") else None,
             active=request.active if request.HasField("active") else None,
+            avatar=request.avatar if request.HasField("avatar") else None,
         )
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
         user = await self._book.update(request.id, changes, seen, actor())
@@ -120,7 +130,8 @@ class UserService(rpc.UserServiceServicer):
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
         _maybe_fail(self._release)
-        await self._book.delete(request.id, actor())
+        seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
+        await self._book.delete(request.id, actor(), seen)
         context.set_trailing_metadata(position_trailers())
         return empty_pb2.Empty()
 
@@ -156,12 +167,12 @@ class UserProfileService(rpc2.UserServiceServicer):
 
     async def GetUserProfile(self, request: pb2.GetUserProfileRequest, context: Context) -> pb2.UserProfile:
         _maybe_fail(self._release)
-        self._with_avatars()
+        _with_avatars(self._release)
         return profile_message(await self._book.get(request.id))
 
     async def SetAvatar(self, request: pb2.SetAvatarRequest, context: Context) -> pb2.UserProfile:
         _maybe_fail(self._release)
-        self._with_avatars()
+        _with_avatars(self._release)
         check_owner(request.id)
         changes = domain.Changes(avatar=request.avatar)
         user = await self._book.update(request.id, changes, None, actor())
@@ -178,10 +189,6 @@ class UserProfileService(rpc2.UserServiceServicer):
         _maybe_fail(self._release)
         check_owner(request.id)
         return pb2.UserHistory(events=[event_message(one) for one in await self._book.history(request.id)])
-
-    def _with_avatars(self) -> None:
-        if not self._release.avatars:
-            raise UnimplementedError("this release of the service knows no profiles: 2.0.0 does")
 
 
 def actor() -> str:

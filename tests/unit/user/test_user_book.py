@@ -33,7 +33,10 @@ class Memory:
         self.users[before.id] = after
         return True
 
-    async def remove(self, user_id, actor):
+    async def remove(self, user_id, actor, seen=None):
+        found = self.users.get(user_id)
+        if found is None or seen not in {None, found.updated_at}:
+            return False
         return self.users.pop(user_id, None) is not None
 
     async def page(self, after, limit):
