@@ -1,8 +1,9 @@
 """Who asks, and what they may: the gateway's own rules, on top of the tokens that `meshwright.auth` verifies.
 
 Version 1 of the API and JSON-RPC stay open, as the lecture has them. From version 2 on a write needs a token by
-default (`GATEWAY_AUTH=writes`), and changes to a user need that user's own, or an admin's of the same tenant. Orders,
-the account and version 4 are somebody's, and need a token always.
+default (`GATEWAY_AUTH=writes`), and changes to a user need that user's own, or an admin's of the same tenant. So do
+changes by the open ones to a user who has an account here, and can be asked. Orders, the account and version 4 are
+somebody's, and need a token always.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ class Callers:
     """Whose token it is. Also for WebSockets: they bring their token in other ways than a header."""
 
     def __init__(self, verifier: JwtVerifier, mode: Mode) -> None:
-        self._verifier = verifier
+        self.verifier = verifier
         self.mode = mode
 
     async def of_token(self, token: str) -> Identity:
         """Raises Failure (401 with TOKEN_EXPIRED, TOKEN_INVALID...; 503 with KEYS_UNAVAILABLE)."""
         try:
-            return self._verifier.known(token) or await self._verifier.verify(token)
+            return self.verifier.known(token) or await self.verifier.verify(token)
         except ServiceError as error:
             raise Failure(error.code, error.message, reason=error.reason) from error
 
@@ -65,9 +66,9 @@ class Callers:
         if needed:
             required()
 
-    def check_owner(self, user_id: str, version: int) -> None:
+    def check_owner(self, user_id: str) -> None:
         """Refuse a change of somebody else. Raises Failure."""
-        if version == 1 or self.mode is Mode.OPEN:
+        if self.mode is Mode.OPEN:
             return
         identity = required()
         if identity.subject != user_id.lower() and not is_admin(identity):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from services.gateway.callers import tenant_of
-from services.gateway.tenancy import TenantUsers
+from services.gateway.tenancy import TenantUsers, canonical
 from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -71,9 +71,17 @@ class Edge:
     traces_url: str = ""
     """Where people look at traces; empty: nowhere."""
 
+    async def check_owner(self, users: TenantUsers, user_id: str, version: int) -> None:
+        """Refuse a change of somebody else. Raises Failure, StoreUnavailableError."""
+        if version == 1:
+            await users.admit(user_id)
+            if not await self.store.has_login(canonical(user_id) or ""):
+                return
+        self.callers.check_owner(user_id)
+
     def users(self, users: Users) -> TenantUsers:
         """The users whom the caller of now may know of."""
-        return TenantUsers(users, self.tenancy, tenant_of(meshwright.caller()))
+        return TenantUsers(users, self.tenancy, self.store, tenant_of(meshwright.caller()))
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from services.gateway.app import Calculator as CalculatorPort
+    from services.gateway.edge import Edge
     from services.gateway.tenancy import TenantUsers
 
 log = logging.getLogger(__name__)
@@ -49,17 +50,19 @@ class UpdateParams(Body):
     active: bool = True
 
 
-def methods(users: TenantUsers, calculator: CalculatorPort, within: float) -> Mapping[str, Method]:
+def methods(edge: Edge, users: TenantUsers, calculator: CalculatorPort, within: float) -> Mapping[str, Method]:
     """The methods, for one request: whose users they are, and how long it may take, is the request's."""
 
     async def create(params: NewUser) -> Any:
         return await users.create(params.name, params.email, params.phone, within)
 
     async def update(params: UpdateParams) -> Any:
+        await edge.check_owner(users, params.id, 1)
         given = params.model_dump(include=params.model_fields_set - {"id"})
         return await app.update(users, params.id, domain.Changes(**given), None, within)
 
     async def delete(params: UserIdParams) -> Any:
+        await edge.check_owner(users, params.id, 1)
         await users.delete(params.id, within)
 
     async def add(params: Operands) -> Any:
@@ -132,7 +135,7 @@ async def json_rpc(
         detail = "send the body as JSON, with Content-Type: application/json"
         return ProblemResponse(problem(415, detail, request.url.path))
     edge.callers.check("POST", 1)
-    dispatcher = Dispatcher(methods(users, calculator, within), edge.limits.batch, _bug)
+    dispatcher = Dispatcher(methods(edge, users, calculator, within), edge.limits.batch, _bug)
     answer = await dispatcher.answer(await request.body())
     if answer is None:
         return Response(status_code=204)

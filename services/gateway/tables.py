@@ -39,7 +39,7 @@ refresh_tokens = sa.Table(
     metadata,
     sa.Column("digest", sa.String(64), primary_key=True),
     sa.Column("family", sa.String(64), nullable=False, index=True),
-    sa.Column("subject", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(64), nullable=False, index=True),
     sa.Column("expires_at", sa.Double, nullable=False, index=True),
     sa.Column("spent", sa.Boolean, nullable=False),
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy as sa
 
+from services.gateway.auth.domain import email_key
 from services.gateway.domain import Failure
 from services.gateway.tables import tenant_members
 from services.kit.database import translated
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.gateway.app import Users
+    from services.gateway.auth.store import AuthStore
     from services.gateway.domain import Changes, Summary, User, Validation
 
 AT_ONCE = 16
@@ -69,15 +71,20 @@ Listed: TypeAlias = "list[User]"
 
 
 class TenantUsers:
-    """The users of one tenant; of none where `tenant` is empty. It is itself what it wraps: `app.Users`."""
+    """The users of one tenant; of none where `tenant` is empty. It is itself what it wraps: `app.Users`.
 
-    def __init__(self, users: Users, tenancy: Tenancy, tenant: str) -> None:
+    Every change that the gateway makes comes by here, so that here a user's account is made to follow the user: it is
+    known by the user's address of now, and it ends with the user. What fails halfway is made good by asking again.
+    """
+
+    def __init__(self, users: Users, tenancy: Tenancy, accounts: AuthStore, tenant: str) -> None:
         self._users = users
         self._tenancy = tenancy
+        self._accounts = accounts
         self._tenant = tenant
 
-    async def create(self, name: str, email: str, phone: str, timeout: float) -> User:
-        user = await self._users.create(name, email, phone, timeout)
+    async def create(self, name: str, email: str, phone: str, timeout: float, avatar: str = "") -> User:
+        user = await self._users.create(name, email, phone, timeout, avatar)
         if self._tenant:
             try:
                 await self._tenancy.add(user.id, self._tenant)
@@ -93,15 +100,23 @@ class TenantUsers:
 
     async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
         await self.admit(user_id)
-        return await self._users.update(user_id, changes, seen, timeout)
+        user = await self._users.update(user_id, changes, seen, timeout)
+        if changes.email is not None:
+            await self._accounts.set_email(user.id, email_key(user.email))
+        return user
 
-    async def set_avatar(self, user_id: str, avatar: str, timeout: float) -> None:
+    async def delete(self, user_id: str, timeout: float, seen: datetime | None = None) -> None:
         await self.admit(user_id)
-        await self._users.set_avatar(user_id, avatar, timeout)
-
-    async def delete(self, user_id: str, timeout: float) -> None:
-        await self.admit(user_id)
-        await self._users.delete(user_id, timeout)
+        known = canonical(user_id)
+        try:
+            await self._users.delete(user_id, timeout, seen)
+        except Failure as failure:
+            # Asked again after the user was gone and its account was not.
+            if failure.code == "NOT_FOUND" and known is not None:
+                await self._accounts.forget(known)
+            raise
+        if known is not None:
+            await self._accounts.forget(known)
 
     async def list(self, limit: int, after: str, timeout: float) -> Listed:
         return await (self._members if self._tenant else self._free)(limit, after, timeout)

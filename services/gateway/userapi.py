@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,6 +14,7 @@ from services.gateway.callers import is_admin, required, tenant_of
 from services.gateway.domain import Failure
 from services.gateway.routes import After, IfMatch, Limit, TheEdge, UserId, Users, Within, edge_of, problems
 from services.gateway.shapes import PAGES, TENANTS, USERS, Presenter
+from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +49,7 @@ def users_router(version: Version) -> APIRouter:
     update = router.patch("/{user_id}", response_model=user, dependencies=[may], responses=problems(*told, 409, 412))
     update(_updating(_CHANGES[version.number]))
     delete = router.delete(
-        "/{user_id}", status_code=204, response_class=Response, dependencies=[may], responses=problems(*told)
+        "/{user_id}", status_code=204, response_class=Response, dependencies=[may], responses=problems(*told, 412)
     )
     delete(delete_user)
     router.post("/{user_id}/validate", dependencies=[read], responses=problems())(validate_user)
@@ -83,8 +85,8 @@ def _updating(kind: type[UserChanges]) -> Callable[..., Any]:
         if_match: IfMatch = None,
     ) -> Any:
         """Change some fields of a user; with `If-Match`, only if nobody else has changed it since."""
-        edge.callers.check_owner(user_id, show.version.number)
-        user = await _update(user_id, body.given(), domain.seen(if_match), service, within)
+        await edge.check_owner(service, user_id, show.version.number)
+        user = await app.update(service, user_id, domain.Changes(**body.given()), domain.seen(if_match), within)
         shown, response.headers["ETag"] = await show.one(user)
         return shown
 
@@ -108,10 +110,12 @@ async def get_user(user_id: UserId, response: Response, service: Users, show: Sh
     return shown
 
 
-async def delete_user(user_id: UserId, service: Users, edge: TheEdge, show: Show, within: Within) -> None:
-    """Delete a user."""
-    edge.callers.check_owner(user_id, show.version.number)
-    await service.delete(user_id, within)
+async def delete_user(
+    *, user_id: UserId, service: Users, edge: TheEdge, show: Show, within: Within, if_match: IfMatch = None
+) -> None:
+    """Delete a user; with `If-Match`, only if nobody has changed it since. Its account ends with it."""
+    await edge.check_owner(service, user_id, show.version.number)
+    await app.delete(service, user_id, domain.seen(if_match), within)
 
 
 async def validate_user(user_id: UserId, service: Users, within: Within) -> domain.Validation:
@@ -141,24 +145,14 @@ async def _create(body: NewUser, service: TenantUsers, edge: Edge, within: float
     password = body.password if isinstance(body, NewMember) else ""
     if password and edge.issuer is not None:
         edge.issuer.accounts.check_password(password)
-    user = await service.create(body.name, body.email, body.phone, within)
-    try:
-        if isinstance(body, NewProfile) and body.avatar:
-            await service.set_avatar(user.id, body.avatar, within)
-            user = await service.get(user.id, within)
-        if password and edge.issuer is not None:
+    avatar = body.avatar if isinstance(body, NewProfile) else ""
+    user = await service.create(body.name, body.email, body.phone, within, avatar)
+    if password and edge.issuer is not None:
+        try:
             await edge.issuer.accounts.add_member(user, password, tenant_of(meshwright.caller()))
-    except Failure:
-        # All or nothing: the caller is told of a failure, and is to find nothing made.
-        await service.delete(user.id, within)
-        raise
+        except (Failure, StoreUnavailableError):
+            # All or nothing: the caller is told of a failure, and is to find nothing made.
+            with contextlib.suppress(Failure, StoreUnavailableError):
+                await service.delete(user.id, within)
+            raise
     return user
-
-
-async def _update(user_id: str, given: dict[str, Any], seen: Any, service: TenantUsers, within: float) -> domain.User:
-    avatar = given.pop("avatar", None)
-    user = await app.update(service, user_id, domain.Changes(**given), seen, within)
-    if avatar is None:
-        return user
-    await service.set_avatar(user_id, avatar, within)
-    return await service.get(user_id, within)

@@ -82,6 +82,8 @@ class Demo:
     port: int = 0
     """The gateway's; 0: a free one."""
     live: Live | None = None
+    asks: bool = False
+    """Whether the user service verifies its callers, as in the demo that people run."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """What a gateway that stops sets first: its sockets and streams end."""
 
@@ -108,7 +110,8 @@ class Demo:
         return server
 
     async def serve_user(self) -> meshwright.Server:
-        server = await self.stack.enter_async_context(self.server("user", user_server.ERRORS))
+        auth = meshwright.Auth(_Gateways(self), user_server.PUBLIC) if self.asks else None
+        server = await self.stack.enter_async_context(self.server("user", user_server.ERRORS, auth))
         engine = open_database("X", f"sqlite:///{self.folder}/users.db")
         await prepare_database(engine)
         server.on_stop(engine.dispose)
@@ -176,9 +179,9 @@ class Demo:
         self.stopping.set()
         await self.gateway.aclose()
 
-    def server(self, service: str, errors) -> meshwright.Server:
+    def server(self, service: str, errors, auth: meshwright.Auth | None = None) -> meshwright.Server:
         telemetry = self.telemetry(service)
-        return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry)
+        return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry, auth=auth)
 
     async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> grpc.aio.Channel:
         with resolving({name: [server.address]}):
@@ -190,6 +193,19 @@ class Demo:
         response = await self.http.post("/api/v1/users", json=body)
         assert response.status_code == 201, response.text
         return response.json()["id"]
+
+
+@dataclass
+class _Gateways:
+    """The verifier of a gateway that is there only when it is first asked."""
+
+    demo: Demo
+
+    def known(self, token: str) -> meshwright.Identity | None:
+        return self.demo.edge.callers.verifier.known(token)
+
+    async def verify(self, token: str) -> meshwright.Identity:
+        return await self.demo.edge.callers.verifier.verify(token)
 
 
 @contextlib.asynccontextmanager

@@ -67,7 +67,10 @@ class AuthStore:
         await self._write(sa.delete(signing_keys).where(signing_keys.c.serial < before))
 
     async def add_account(self, account: Account, now: float, *, new_tenant: bool) -> None:
-        """Raises TakenError. With `new_tenant` the account's tenant is made, and must be new."""
+        """Raises TakenError. With `new_tenant` the account's tenant is made, and must be new.
+
+        The user service has given the address to this user: an account that still has it is of one who has left it.
+        """
         row = {
             "subject": account.subject,
             "email_key": account.email_key,
@@ -82,6 +85,7 @@ class AuthStore:
                         await connection.execute(sa.insert(tenants).values(name=account.tenant, created_at=now))
                         member = sa.insert(tenant_members).values(user_id=account.subject, tenant=account.tenant)
                         await connection.execute(member)
+                    await connection.execute(_without_address(account.email_key, account.subject))
                     await connection.execute(sa.insert(accounts).values(row))
             except exc.IntegrityError as error:
                 raise TakenError from error
@@ -116,6 +120,29 @@ class AuthStore:
 
     async def set_password(self, subject: str, password_hash: str) -> None:
         await self._write(sa.update(accounts).where(accounts.c.subject == subject).values(password_hash=password_hash))
+
+    async def has_login(self, subject: str) -> bool:
+        """Whether the user can sign in, with a password or elsewhere."""
+        ways = [sa.select(table.c.subject).where(table.c.subject == subject) for table in (accounts, identities)]
+        with translated():
+            async with self._reading.connect() as connection:
+                return await connection.scalar(sa.union_all(*ways).limit(1)) is not None
+
+    async def set_email(self, subject: str, email_key: str) -> None:
+        """The user, who may have no account, has this address now."""
+        with translated():
+            async with self._writing.begin() as connection:
+                await connection.execute(_without_address(email_key, subject))
+                mine = sa.update(accounts).where(accounts.c.subject == subject)
+                await connection.execute(mine.values(email_key=email_key))
+
+    async def forget(self, subject: str) -> None:
+        """The user is gone: nobody signs in as it, and its address and its logins elsewhere are free."""
+        with translated():
+            async with self._writing.begin() as connection:
+                for table in (accounts, refresh_tokens, identities):
+                    await connection.execute(sa.delete(table).where(table.c.subject == subject))
+                await connection.execute(sa.delete(social_logins).where(social_logins.c.link_to == subject))
 
     async def add_refresh(self, digest: str, family: str, subject: str, expires_at: float) -> None:
         await self._write(_refresh(digest, family, subject, expires_at))
@@ -212,6 +239,12 @@ class AuthStore:
         with translated():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
+
+
+def _without_address(email_key: str, subject: str) -> sa.Update:
+    """Take the address from whatever other account has it: that one is left with what is no address."""
+    others = sa.and_(accounts.c.email_key == email_key, accounts.c.subject != subject)
+    return sa.update(accounts).where(others).values(email_key=accounts.c.subject)
 
 
 def _refresh(digest: str, family: str, subject: str, expires_at: float) -> sa.Insert:

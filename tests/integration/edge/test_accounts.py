@@ -11,6 +11,8 @@ import jwt
 import pytest
 
 import meshwright
+from demo.user.v1 import user_pb2 as user_pb
+from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
 from meshwright.testing import Issuer
 from services.gateway.auth.domain import Rotation
@@ -70,6 +72,42 @@ async def test_one_address_signs_up_once(stored: Demo):
     ada = await sign_up(stored)
     body = {"name": "Eve", "email": ada.email.upper(), "password": PASSWORD}
     assert reason(await stored.http.post("/auth/sign-up", json=body)) == (409, "EMAIL_TAKEN")
+
+
+async def sign_in(stored: Demo, email: str) -> tuple[int, str]:
+    answer = await stored.http.post("/auth/sign-in", json={"email": email, "password": PASSWORD})
+    return answer.status_code, answer.json().get("subject", "")
+
+
+async def test_an_account_follows_its_user(stored: Demo):
+    ada, new = await sign_up(stored), address()
+    path = f"/api/v3/users/{ada.subject}"
+    changed = await stored.http.patch(path, json={"email": new.upper()}, headers=ada.headers)
+    assert changed.status_code == 200
+    assert await sign_in(stored, new) == (200, ada.subject)
+    assert await sign_in(stored, ada.email) == (401, "")
+    # The address is free again, and whoever takes it takes nothing else.
+    eve = await sign_up(stored, email=ada.email)
+    assert await sign_in(stored, ada.email) == (200, eve.subject)
+    assert (await stored.http.delete(path, headers=ada.headers)).status_code == 204
+    assert await sign_in(stored, new) == (401, "")
+    refresh = {"refresh_token": ada.tokens["refresh_token"]}
+    assert reason(await stored.http.post("/auth/refresh", json=refresh)) == (401, "REFRESH_TOKEN_INVALID")
+    again = await sign_up(stored, email=new)
+    assert again.subject != ada.subject
+
+
+async def test_an_account_that_lost_sight_of_its_user_is_found_out(stored: Demo):
+    ada, bob = await sign_up(stored), await sign_up(stored)
+    # A gateway that died after the user service had done its part leaves the account as it was.
+    users = user_rpc.UserServiceStub(stored.user_channel)
+    await users.DeleteUser(user_pb.DeleteUserRequest(id=ada.subject))
+    path = f"/api/v3/users/{ada.subject}"
+    assert reason(await stored.http.delete(path, headers=ada.headers)) == (404, "USER_NOT_FOUND")
+    assert await sign_in(stored, ada.email) == (401, "")
+    await users.DeleteUser(user_pb.DeleteUserRequest(id=bob.subject))
+    eve = await sign_up(stored, email=bob.email)
+    assert await sign_in(stored, bob.email) == (200, eve.subject)
 
 
 async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):

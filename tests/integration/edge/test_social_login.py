@@ -60,6 +60,8 @@ async def test_somebody_new_becomes_a_user_and_is_the_same_when_they_come_again(
         f"/api/v3/users/{subject}", json={"name": "Ada King"}, headers=headers | {"If-Match": "*"}
     )
     assert changed.status_code == 200, changed.text
+    assert (await linked.http.delete(f"/api/v3/users/{subject}", headers=headers)).status_code == 204
+    assert (await oidc.log_in(linked, provider, "ada")).json()["subject"] != subject
 
 
 async def test_the_flow_is_held_together_by_state_nonce_and_pkce(linked: Demo, provider: Provider, ada: dict[str, Any]):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.demo import Demo, demo
 from support.people import PASSWORD, Person, address, reason, sign_up
 
 if TYPE_CHECKING:
-    from support.demo import Demo
+    from pathlib import Path
 
 PICTURE = "https://example.org/ada.png"
 
@@ -126,6 +127,53 @@ async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Dem
     body["avatar"] = PICTURE
     made = await served.http.post("/api/v3/users", json=body, headers=ada.headers)
     assert (made.status_code, made.json()["avatar"]) == (201, PICTURE)
+
+
+async def test_whoever_makes_a_user_may_give_it_a_picture_where_services_ask_who_calls(tmp_path: Path):
+    async with demo(tmp_path, asks=True) as served:
+        ada, acme = await sign_up(served), await sign_up(served, tenant="acme")
+        for version, headers in (("v2", ada.headers), ("v3", ada.headers), ("v4", acme.beta)):
+            body = {"name": "Bob", "email": address(), "avatar": PICTURE}
+            made = await served.http.post(f"/api/{version}/users", json=body, headers=headers)
+            assert (made.status_code, made.json()["avatar"]) == (201, PICTURE), made.text
+        path = f"/api/v4/users/{made.json()['id']}"
+        changed = await served.http.patch(path, json={"avatar": f"{PICTURE}2"}, headers=acme.beta)
+        assert (changed.status_code, changed.json()["avatar"]) == (200, f"{PICTURE}2")
+
+
+async def test_of_changes_all_are_made_or_none(served: Demo):
+    ada = await sign_up(served)
+    path = f"/api/v3/users/{ada.subject}"
+    changes = {"name": "Ada King", "avatar": "http://plain"}
+    assert reason(await served.http.patch(path, json=changes, headers=ada.headers))[0] == 400
+    assert (await served.http.get(path)).json()["name"] == "Ada"
+
+
+async def test_a_user_that_has_changed_is_not_deleted_by_who_has_not_seen_that(served: Demo):
+    path = f"/api/v1/users/{await served.user_id()}"
+    seen = (await served.http.get(path)).headers["etag"]
+    now = (await served.http.patch(path, json={"name": "Ada King"})).headers["etag"]
+    assert reason(await served.http.delete(path, headers={"If-Match": seen})) == (412, "USER_CHANGED")
+    assert (await served.http.delete(path, headers={"If-Match": now})).status_code == 204
+    assert reason(await served.http.delete(path, headers={"If-Match": now})) == (404, "USER_NOT_FOUND")
+
+
+async def test_who_has_an_account_is_not_anybodys_to_change_by_the_open_protocols(served: Demo):
+    ada, eve, acme = await sign_up(served), await sign_up(served), await sign_up(served, tenant="acme")
+    path = f"/api/v1/users/{ada.subject}"
+    rpc = [
+        {"jsonrpc": "2.0", "id": 1, "method": "deleteUser", "params": {"id": ada.subject.upper()}},
+        {"jsonrpc": "2.0", "id": 2, "method": "updateUser", "params": {"id": ada.subject, "email": address()}},
+    ]
+    assert reason(await served.http.delete(path)) == (401, "TOKEN_MISSING")
+    assert reason(await served.http.patch(path, json={"name": "Eve"}, headers=eve.headers)) == (403, "NOT_ALLOWED")
+    for headers, code in (({}, -32005), (eve.headers, -32006)):
+        answers = (await served.http.post("/rpc", json=rpc, headers=headers)).json()
+        assert [answer["error"]["code"] for answer in answers] == [code, code]
+    # Of a tenant's user not even this much is told.
+    assert reason(await served.http.delete(f"/api/v1/users/{acme.subject}")) == (404, "USER_NOT_FOUND")
+    assert (await served.http.patch(path, json={"name": "Ada King"}, headers=ada.headers)).status_code == 200
+    assert (await served.http.delete(path, headers=ada.headers)).status_code == 204
 
 
 async def test_the_beta_is_for_those_who_ask_for_it(served: Demo):
