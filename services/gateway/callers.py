@@ -121,9 +121,12 @@ class Identifying:
         try:
             identity = await self._callers.of_header(Headers(scope=scope).get("authorization"))
         except Failure as failure:
-            identity = None
             if not _needless(scope):
                 scope[_REFUSAL] = failure
+            # What is no token here is none for the services behind: they never see it.
+            with calling(None), meshwright.detached():
+                await self._app(scope, receive, send)
+            return
         with calling(identity):
             await self._app(scope, receive, send)
 
