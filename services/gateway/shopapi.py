@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import uuid
 from http import HTTPStatus
 from typing import Annotated
@@ -19,6 +21,9 @@ from services.gateway.shop import Balance, Booking, Found, Happening, Item, Orde
 MAX_ITEMS = 100
 MAX_CENTS = 100_000_000
 BASE = "/api/v3"
+_SHORT = re.compile(r"[!-~]{1,100}")
+"""A key as the services take it."""
+MAX_FOUND = 100
 
 
 class OrderItem(Body):
@@ -58,8 +63,10 @@ def _key(
         Header(alias="Idempotency-Key", description="asking again with the same key does it once", max_length=255),
     ] = None,
 ) -> str:
-    """What the services behind are given: keys are each client's own, and made up where there is none."""
-    return f"{me}/{key or uuid.uuid4()}"
+    """What the services behind are given: keys are each client's own, and made up where there is none. One that is
+    longer than theirs may be, or of other characters, goes as its digest."""
+    own = f"{me}/{key or uuid.uuid4()}"
+    return own if _SHORT.fullmatch(own) else hashlib.sha256(own.encode()).hexdigest()
 
 
 def _may_read(request: Request) -> None:
@@ -147,12 +154,13 @@ async def search_users(
     request: Request,
     within: Within,
     q: Annotated[str, Query(min_length=1, max_length=200, description="words of names and addresses")],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 20,
 ) -> list[Found]:
     """Users by words, best first; of the caller's tenant, or of none."""
-    found = await shop.search(q, limit, within)
+    # The read side knows nothing of tenants: as many as it gives, so that others' users do not crowd out one's own.
+    found = await shop.search(q, MAX_FOUND, within)
     visible = await edge.users(backends(request).users).visible([item.id for item in found])
-    return [item for item in found if item.id in visible]
+    return [item for item in found if item.id in visible][:limit]
 
 
 @router.get("/views/{user_id}", tags=["search"], responses=problems(404, 503), dependencies=[Depends(_may_read)])
@@ -160,4 +168,4 @@ async def get_view(user_id: UserId, shop: TheShop, users: Users, within: Within)
     """A user as the read side shows it; the balance is for that user's own eyes."""
     await users.admit(user_id)
     caller = meshwright.caller()
-    return await shop.view(user_id, within, own=caller is not None and caller.subject == user_id)
+    return await shop.view(user_id, within, own=caller is not None and caller.subject == user_id.lower())
