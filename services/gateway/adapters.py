@@ -44,8 +44,10 @@ class MeshUsers:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = user_rpc.UserServiceStub(channel)
 
-    async def create(self, name: str, email: str, phone: str, timeout: float, avatar: str = "") -> User:
-        request = user_pb.CreateUserRequest(name=name, email=email, phone=phone, avatar=avatar)
+    async def create(
+        self, name: str, email: str, phone: str, timeout: float, *, avatar: str = "", user_id: str = ""
+    ) -> User:
+        request = user_pb.CreateUserRequest(name=name, email=email, phone=phone, avatar=avatar, id=user_id)
         with failing():
             return _user(await self._stub.CreateUser(request, timeout=timeout))
 

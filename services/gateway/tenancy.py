@@ -19,7 +19,7 @@ from services.gateway.tables import tenant_members
 from services.kit.database import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,15 +31,27 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Users of a tenant that are asked for at the same time."""
 NOBODY = "00000000-0000-0000-0000-000000000000"
+_REFUSED = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "UNIMPLEMENTED"})
+"""After these nothing was made. After others, such as a timeout, it may have been."""
 UNKNOWN = "there is no such user"
 
 
 class Tenancy:
     """Which user belongs to which tenant. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, clock: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
+        """`clock`: seconds since 1970. `entropy`: random bytes."""
         self._reading = engine
         self._writing = engine.execution_options(writes=True)
+        self._clock = clock
+        self._entropy = entropy
+
+    def new_id(self) -> str:
+        """A UUID of version 7 (RFC 9562, 5.7), as the user service makes them."""
+        number = (int(self._clock() * 1000) << 80) | int.from_bytes(self._entropy(10))
+        number = number & ~(0xF << 76) | (0x7 << 76)
+        number = number & ~(0x3 << 62) | (0x2 << 62)
+        return str(uuid.UUID(int=number))
 
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The tenant of each of these users who has one."""
@@ -66,6 +78,13 @@ class Tenancy:
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
 
+    async def remove(self, user_id: str) -> None:
+        """Of an id that has come to be no user's."""
+        statement = sa.delete(tenant_members).where(tenant_members.c.user_id == user_id)
+        with translated():
+            async with self._writing.begin() as connection:
+                await connection.execute(statement)
+
 
 Listed: TypeAlias = "list[User]"
 
@@ -83,16 +102,20 @@ class TenantUsers:
         self._accounts = accounts
         self._tenant = tenant
 
-    async def create(self, name: str, email: str, phone: str, timeout: float, avatar: str = "") -> User:
-        user = await self._users.create(name, email, phone, timeout, avatar)
-        if self._tenant:
-            try:
-                await self._tenancy.add(user.id, self._tenant)
-            except Exception:
-                # Never leave it to be seen by everybody.
-                await self._users.delete(user.id, timeout)
-                raise
-        return user
+    async def create(
+        self, name: str, email: str, phone: str, timeout: float, *, avatar: str = "", user_id: str = ""
+    ) -> User:
+        if not self._tenant:
+            return await self._users.create(name, email, phone, timeout, avatar=avatar, user_id=user_id)
+        # The tenant's before it is anybody's: there is no moment at which others could see it.
+        own = user_id or self._tenancy.new_id()
+        await self._tenancy.add(own, self._tenant)
+        try:
+            return await self._users.create(name, email, phone, timeout, avatar=avatar, user_id=own)
+        except Failure as failure:
+            if failure.code in _REFUSED:
+                await self._tenancy.remove(own)
+            raise
 
     async def get(self, user_id: str, timeout: float) -> User:
         await self.admit(user_id)
@@ -154,7 +177,16 @@ class TenantUsers:
             raise Failure(
                 "INVALID_ARGUMENT", "after must be the id of a user", fields={"after": "must be the id of a user"}
             )
-        ids = await self._tenancy.members(self._tenant, place, limit)
+        found: Listed = []
+        while True:
+            ids = await self._tenancy.members(self._tenant, place, limit)
+            found += await self._existing(ids, timeout)
+            if len(ids) < limit or len(found) >= limit:
+                return found[:limit]
+            place = ids[-1]
+
+    async def _existing(self, ids: Sequence[str], timeout: float) -> Listed:
+        """Those of these users who are still there."""
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(user_id: str) -> User | None:

@@ -146,7 +146,7 @@ async def _create(body: NewUser, service: TenantUsers, edge: Edge, within: float
     if password and edge.issuer is not None:
         edge.issuer.accounts.check_password(password)
     avatar = body.avatar if isinstance(body, NewProfile) else ""
-    user = await service.create(body.name, body.email, body.phone, within, avatar)
+    user = await service.create(body.name, body.email, body.phone, within, avatar=avatar)
     if password and edge.issuer is not None:
         try:
             await edge.issuer.accounts.add_member(user, password, tenant_of(meshwright.caller()))

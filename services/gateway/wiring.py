@@ -103,7 +103,7 @@ def make_edge(
         matrix=Matrix(now=lambda: datetime.fromtimestamp(clock(), UTC), sunsets=parse_sunsets(config.sunsets)),
         callers=Callers(_verifier(config, issuer, clock), config.mode),
         store=store,
-        tenancy=Tenancy(engine),
+        tenancy=Tenancy(engine, clock=clock, entropy=entropy),
         idempotency=IdempotencyStore(engine),
         issuer=issuer,
         shop=shop,

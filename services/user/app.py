@@ -82,9 +82,15 @@ class UserBook:
         self._now = now
         self._told = told
 
-    async def create(self, name: str, email: str, phone: str, actor: str = ANONYMOUS, avatar: str = "") -> User:
+    async def create(
+        self, name: str, email: str, phone: str, actor: str = ANONYMOUS, *, avatar: str = "", user_id: str = ""
+    ) -> User:
+        """`user_id`: one that the caller has made; empty: it is made here."""
         now = self._now()
-        user = domain.new_user(name, email, phone, avatar, id=domain.new_id(now, self._entropy), now=now)
+        own = domain.chosen_id(user_id, now) if user_id else domain.new_id(now, self._entropy)
+        if user_id and await self._users.history(own):
+            raise InvalidUserError({"id": "is, or was, another user's"})
+        user = domain.new_user(name, email, phone, avatar, id=own, now=now)
         await self._users.add(user, actor)
         self._told()
         return user

@@ -22,6 +22,8 @@ MAX_EMAIL = 254
 """RFC 5321, 4.5.3.1.3, less the angle brackets of a path."""
 MAX_EMAIL_LOCAL = 64
 MAX_AVATAR = 500
+AGE_OF_ID = timedelta(days=1)
+"""How far the time in an id that a caller has made may be from ours."""
 POINTS_PER_DAY = 10.0
 INACTIVE = "the user is not active"
 UNKNOWN = "there is no such user"
@@ -217,6 +219,18 @@ def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:
     number = number & ~(0xF << 76) | (0x7 << 76)
     number = number & ~(0x3 << 62) | (0x2 << 62)
     return str(uuid.UUID(int=number))
+
+
+def chosen_id(text: str, now: datetime) -> str:
+    """An id that the caller has made for a user of now; raises InvalidUserError."""
+    known = parse_id(text)
+    number = uuid.UUID(known) if known else None
+    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `new_id`
+        raise InvalidUserError({"id": "must be a UUID of version 7"})
+    made = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number.int >> 80)
+    if abs(made - now) > AGE_OF_ID:
+        raise InvalidUserError({"id": "must be of now: ids are in the order of creation"})
+    return known
 
 
 def parse_id(text: str) -> str | None:

@@ -104,7 +104,8 @@ class UserService(rpc.UserServiceServicer):
         _maybe_fail(self._release)
         if request.avatar:
             _with_avatars(self._release)
-        user = await self._book.create(request.name, request.email, request.phone, actor(), request.avatar)
+        written = (request.name, request.email, request.phone)
+        user = await self._book.create(*written, actor(), avatar=request.avatar, user_id=request.id)
         context.set_trailing_metadata(position_trailers())
         return self._message(user)
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.gateway.domain import Failure
+from services.gateway.tenancy import TenantUsers
 from support.demo import Demo, demo
 from support.people import PASSWORD, Person, address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from services.gateway.tenancy import Tenancy
 
 PICTURE = "https://example.org/ada.png"
 
@@ -231,6 +235,47 @@ async def test_a_member_signs_in_to_its_tenant_and_makes_nobody(stored: Demo):
     page = await stored.http.get("/api/v4/users?limit=1", headers=bob.beta)
     rest = await stored.http.get(f"/api/v4/users?after={page.json()['next']}", headers=bob.beta)
     assert [user["id"] for user in rest.json()["users"]] == [bob.subject]
+
+
+class Users:
+    """A user service that fails with `code`, and notes whose the user was when it was asked to make it."""
+
+    def __init__(self, tenancy: Tenancy, code: str) -> None:
+        self._tenancy = tenancy
+        self._code = code
+        self.user_id = ""
+        self.seen: dict[str, str] = {}
+
+    async def create(self, *_written: Any, user_id: str, **_more: Any) -> Any:
+        self.user_id = user_id
+        self.seen = await self._tenancy.tenants_of([self.user_id])
+        raise Failure(self._code)
+
+
+@pytest.mark.parametrize(("code", "stays"), [("DEADLINE_EXCEEDED", True), ("ALREADY_EXISTS", False)])
+async def test_a_tenants_user_is_the_tenants_before_it_is_there(stored: Demo, code: str, stays: bool):
+    tenancy = stored.edge.tenancy
+    users = Users(tenancy, code)
+    with pytest.raises(Failure, match=code):
+        await TenantUsers(users, tenancy, stored.edge.store, "acme").create("Bob", address(), "", 5.0)  # type: ignore[arg-type]
+    assert users.seen == {users.user_id: "acme"}
+    assert await tenancy.tenants_of([users.user_id]) == ({users.user_id: "acme"} if stays else {})
+
+
+async def test_pages_of_a_tenant_go_on_past_users_who_are_gone(stored: Demo):
+    acme = await sign_up(stored, tenant="acme")
+    made = []
+    for _ in range(4):
+        body = {"name": "Bob", "email": address()}
+        made.append((await stored.http.post("/api/v4/users", json=body, headers=acme.beta)).json()["id"])
+    for gone in made[:2]:
+        assert (await stored.http.delete(f"/api/v4/users/{gone}", headers=acme.beta)).status_code == 204
+    found, after = [], ""
+    while after is not None:
+        page = (await stored.http.get(f"/api/v4/users?limit=1&after={after}", headers=acme.beta)).json()
+        found += [user["id"] for user in page["users"]]
+        after = page["next"]
+    assert found == [acme.subject, *made[2:]]
 
 
 async def test_a_name_of_a_tenant_is_founded_once(stored: Demo):

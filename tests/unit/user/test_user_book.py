@@ -39,6 +39,9 @@ class Memory:
             return False
         return self.users.pop(user_id, None) is not None
 
+    async def history(self, user_id):
+        return [self.users[user_id]] if user_id in self.users else []
+
     async def page(self, after, limit):
         self.pages.append(limit)
         return [user for user_id, user in sorted(self.users.items()) if user_id > after][:limit]
@@ -151,3 +154,14 @@ async def test_points_are_days_times_what_a_day_is_worth(book, clock):
 
 async def test_validation_answers_for_unknown_users_too(book):
     assert (await book.validate("nobody")).reason == "there is no such user"
+
+
+async def test_a_caller_may_make_the_id_and_no_id_serves_twice(book):
+    chosen = domain.new_id(NOW, lambda size: b"\x07" * size)
+    ada = await book.create("Ada", "ada@example.org", "", user_id=chosen.upper())
+    assert ada.id == chosen
+    early = domain.new_id(NOW - timedelta(days=2), bytes)
+    for wrong in (chosen, early, "00000000-0000-4000-8000-000000000000", "nonsense"):
+        with pytest.raises(domain.InvalidUserError) as caught:
+            await book.create("Eve", "eve@example.org", "", user_id=wrong)
+        assert set(caught.value.fields) == {"id"}

@@ -26,7 +26,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/user/v1/user.proto\x12\x0c\x64\x65mo.user.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06\x61vatar\x18\x08 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_avatar\"O\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\r\n\x05phone\x18\x03 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x04 \x01(\t\"\x1c\n\x0eGetUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xea\x01\n\x11UpdateUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x05 \x01(\x08H\x03\x88\x01\x01\x12\x31\n\rif_updated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06\x61vatar\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x08\n\x06_phoneB\t\n\x07_activeB\t\n\x07_avatar\"R\n\x11\x44\x65leteUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\rif_updated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"&\n\x13ValidateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"2\n\x0eUserValidation\x12\x10\n\x08is_valid\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"#\n\x15GetUserSummaryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"T\n\x0bUserSummary\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.demo.user.v1.User\x12\x13\n\x0bmember_days\x18\x02 \x01(\x05\x12\x0e\n\x06points\x18\x03 \x01(\x01\x32\xfd\x03\n\x0bUserService\x12\x41\n\nCreateUser\x12\x1f.demo.user.v1.CreateUserRequest\x1a\x12.demo.user.v1.User\x12;\n\x07GetUser\x12\x1c.demo.user.v1.GetUserRequest\x1a\x12.demo.user.v1.User\x12\x41\n\nUpdateUser\x12\x1f.demo.user.v1.UpdateUserRequest\x1a\x12.demo.user.v1.User\x12\x45\n\nDeleteUser\x12\x1f.demo.user.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\x12\x41\n\tListUsers\x12\x1e.demo.user.v1.ListUsersRequest\x1a\x12.demo.user.v1.User0\x01\x12O\n\x0cValidateUser\x12!.demo.user.v1.ValidateUserRequest\x1a\x1c.demo.user.v1.UserValidation\x12P\n\x0eGetUserSummary\x12#.demo.user.v1.GetUserSummaryRequest\x1a\x19.demo.user.v1.UserSummaryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/user/v1/user.proto\x12\x0c\x64\x65mo.user.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x01\n\x04User\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06\x61vatar\x18\x08 \x01(\tH\x00\x88\x01\x01\x42\t\n\x07_avatar\"[\n\x11\x43reateUserRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\r\n\x05phone\x18\x03 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x04 \x01(\t\x12\n\n\x02id\x18\x05 \x01(\t\"\x1c\n\x0eGetUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\xea\x01\n\x11UpdateUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\x04name\x18\x02 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05\x65mail\x18\x03 \x01(\tH\x01\x88\x01\x01\x12\x12\n\x05phone\x18\x04 \x01(\tH\x02\x88\x01\x01\x12\x13\n\x06\x61\x63tive\x18\x05 \x01(\x08H\x03\x88\x01\x01\x12\x31\n\rif_updated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x06\x61vatar\x18\x07 \x01(\tH\x04\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_emailB\x08\n\x06_phoneB\t\n\x07_activeB\t\n\x07_avatar\"R\n\x11\x44\x65leteUserRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\rif_updated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\x10ListUsersRequest\x12\r\n\x05limit\x18\x01 \x01(\x05\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"&\n\x13ValidateUserRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\"2\n\x0eUserValidation\x12\x10\n\x08is_valid\x18\x01 \x01(\x08\x12\x0e\n\x06reason\x18\x02 \x01(\t\"#\n\x15GetUserSummaryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"T\n\x0bUserSummary\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.demo.user.v1.User\x12\x13\n\x0bmember_days\x18\x02 \x01(\x05\x12\x0e\n\x06points\x18\x03 \x01(\x01\x32\xfd\x03\n\x0bUserService\x12\x41\n\nCreateUser\x12\x1f.demo.user.v1.CreateUserRequest\x1a\x12.demo.user.v1.User\x12;\n\x07GetUser\x12\x1c.demo.user.v1.GetUserRequest\x1a\x12.demo.user.v1.User\x12\x41\n\nUpdateUser\x12\x1f.demo.user.v1.UpdateUserRequest\x1a\x12.demo.user.v1.User\x12\x45\n\nDeleteUser\x12\x1f.demo.user.v1.DeleteUserRequest\x1a\x16.google.protobuf.Empty\x12\x41\n\tListUsers\x12\x1e.demo.user.v1.ListUsersRequest\x1a\x12.demo.user.v1.User0\x01\x12O\n\x0cValidateUser\x12!.demo.user.v1.ValidateUserRequest\x1a\x1c.demo.user.v1.UserValidation\x12P\n\x0eGetUserSummary\x12#.demo.user.v1.GetUserSummaryRequest\x1a\x19.demo.user.v1.UserSummaryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,23 +36,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USER']._serialized_start=104
   _globals['_USER']._serialized_end=310
   _globals['_CREATEUSERREQUEST']._serialized_start=312
-  _globals['_CREATEUSERREQUEST']._serialized_end=391
-  _globals['_GETUSERREQUEST']._serialized_start=393
-  _globals['_GETUSERREQUEST']._serialized_end=421
-  _globals['_UPDATEUSERREQUEST']._serialized_start=424
-  _globals['_UPDATEUSERREQUEST']._serialized_end=658
-  _globals['_DELETEUSERREQUEST']._serialized_start=660
-  _globals['_DELETEUSERREQUEST']._serialized_end=742
-  _globals['_LISTUSERSREQUEST']._serialized_start=744
-  _globals['_LISTUSERSREQUEST']._serialized_end=792
-  _globals['_VALIDATEUSERREQUEST']._serialized_start=794
-  _globals['_VALIDATEUSERREQUEST']._serialized_end=832
-  _globals['_USERVALIDATION']._serialized_start=834
-  _globals['_USERVALIDATION']._serialized_end=884
-  _globals['_GETUSERSUMMARYREQUEST']._serialized_start=886
-  _globals['_GETUSERSUMMARYREQUEST']._serialized_end=921
-  _globals['_USERSUMMARY']._serialized_start=923
-  _globals['_USERSUMMARY']._serialized_end=1007
-  _globals['_USERSERVICE']._serialized_start=1010
-  _globals['_USERSERVICE']._serialized_end=1519
+  _globals['_CREATEUSERREQUEST']._serialized_end=403
+  _globals['_GETUSERREQUEST']._serialized_start=405
+  _globals['_GETUSERREQUEST']._serialized_end=433
+  _globals['_UPDATEUSERREQUEST']._serialized_start=436
+  _globals['_UPDATEUSERREQUEST']._serialized_end=670
+  _globals['_DELETEUSERREQUEST']._serialized_start=672
+  _globals['_DELETEUSERREQUEST']._serialized_end=754
+  _globals['_LISTUSERSREQUEST']._serialized_start=756
+  _globals['_LISTUSERSREQUEST']._serialized_end=804
+  _globals['_VALIDATEUSERREQUEST']._serialized_start=806
+  _globals['_VALIDATEUSERREQUEST']._serialized_end=844
+  _globals['_USERVALIDATION']._serialized_start=846
+  _globals['_USERVALIDATION']._serialized_end=896
+  _globals['_GETUSERSUMMARYREQUEST']._serialized_start=898
+  _globals['_GETUSERSUMMARYREQUEST']._serialized_end=933
+  _globals['_USERSUMMARY']._serialized_start=935
+  _globals['_USERSUMMARY']._serialized_end=1019
+  _globals['_USERSERVICE']._serialized_start=1022
+  _globals['_USERSERVICE']._serialized_end=1531
 # @@protoc_insertion_point(module_scope)
