@@ -108,7 +108,14 @@ async def run(config: GatewayConfig) -> None:
         host, port = config.mesh.host, config.mesh.port
         await server.enter(sweeping(edge, time.time))
         await server.enter(
-            serving(traced, host, port, grace=config.mesh.grace, header_seconds=config.edge.header_seconds)
+            serving(
+                traced,
+                host,
+                port,
+                grace=config.mesh.grace,
+                header_seconds=config.edge.header_seconds,
+                send_seconds=config.edge.send_seconds,
+            )
         )
         await server.run()
 

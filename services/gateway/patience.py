@@ -1,8 +1,10 @@
-"""How long the head of a request may take: uvicorn waits for it for ever, which a slow-loris attack lives on.
+"""How long the head of a request may take, and the reading of an answer: uvicorn waits for both for ever, which
+slow-loris attacks live on.
 
 A connection that trickles a header every few seconds costs its owner nothing, and us a file descriptor and a buffer.
 uvicorn's protocol is told when bytes arrive and when a request has been read; in between, and from when a connection is
 made, a timer runs here. Its end is 408, in words, and the end of the connection. The time for bodies is `BodyLimit`'s.
+Another timer runs while a client leaves so much unread that no more can be sent; its end is the connection's.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
     import asyncio
 
 HEADER_SECONDS = 10.0
+SEND_SECONDS = 30.0
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with `header_seconds` for the head of each request."""
+    """uvicorn's HTTP/1.1, with `header_seconds` for the head of each request, and `send_seconds` for what waits to be
+    sent."""
 
     header_seconds = HEADER_SECONDS
+    send_seconds = SEND_SECONDS
     _head_timer: asyncio.TimerHandle | None = None
+    _unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -34,7 +40,16 @@ class PatientProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_timer = self.loop.call_later(self.send_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._is_read()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -58,6 +73,11 @@ class PatientProtocol(H11Protocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _is_read(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
     def _too_late(self) -> None:
         self._head_timer = None
         if self.transport.is_closing():
@@ -69,6 +89,7 @@ class PatientProtocol(H11Protocol):
         self.transport.close()
 
 
-def patient(seconds: float) -> type[PatientProtocol]:
+def patient(header_seconds: float, send_seconds: float) -> type[PatientProtocol]:
     """The protocol with that many seconds."""
-    return type("PatientProtocol", (PatientProtocol,), {"header_seconds": seconds})
+    times = {"header_seconds": header_seconds, "send_seconds": send_seconds}
+    return type("PatientProtocol", (PatientProtocol,), times)

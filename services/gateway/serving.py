@@ -17,7 +17,7 @@ import uvicorn
 
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
-from services.gateway.patience import HEADER_SECONDS, patient
+from services.gateway.patience import HEADER_SECONDS, SEND_SECONDS, patient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,6 +36,7 @@ async def serving(
     *,
     grace: float,
     header_seconds: float = HEADER_SECONDS,
+    send_seconds: float = SEND_SECONDS,
     websockets: Any = "websockets-sansio",
     max_message: int = 65536,
     ping_seconds: float = PING_SECONDS,
@@ -43,6 +44,7 @@ async def serving(
     """Serve the ASGI application `app` for as long as the context lasts; yields the address bound.
 
     When it ends, requests in flight get `grace` seconds. `header_seconds`: for the head of a request to come.
+    `send_seconds`: how long a client may leave unread what keeps more from being sent.
     `websockets`: what uvicorn is to speak them with, by its name or class; `max_message`: bytes of a message on one;
     `ping_seconds`: between pings, and for the answer to one, without which the socket is closed.
     Raises `BadInputError` where the address cannot be bound.
@@ -50,7 +52,7 @@ async def serving(
     listener = _bind(host, port)
     config = uvicorn.Config(
         app,
-        http=patient(header_seconds),
+        http=patient(header_seconds, send_seconds),
         # uvicorn would believe what any client on this machine writes into X-Forwarded-For (GATEWAY_PROXIES decides).
         proxy_headers=False,
         ws=websockets,

@@ -57,6 +57,7 @@ class EdgeConfig:
     max_body: int = setting("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
     body_seconds: float = setting("GATEWAY_BODY_SECONDS", 10.0, help="seconds that a request's body may take to come")
     header_seconds: float = setting("GATEWAY_HEADER_SECONDS", 10.0, help="the same for its head")
+    send_seconds: float = setting("GATEWAY_SEND_SECONDS", 30.0, help="seconds that answers may lie unread by a client")
     max_batch: int = setting("GATEWAY_MAX_BATCH", 50, help="requests in a batch of JSON-RPC")
     traces_url: str = setting("GATEWAY_TRACES_URL", "", help="where people look at traces, for links to them")
     tokens: AuthConfig = field(default_factory=AuthConfig)
@@ -70,6 +71,7 @@ class EdgeConfig:
             "GATEWAY_MAX_BODY": self.max_body,
             "GATEWAY_BODY_SECONDS": self.body_seconds,
             "GATEWAY_HEADER_SECONDS": self.header_seconds,
+            "GATEWAY_SEND_SECONDS": self.send_seconds,
             "GATEWAY_MAX_BATCH": self.max_batch,
         }
         problems = [Problem(name, "must be above 0") for name, value in above.items() if not 0 < value < float("inf")]

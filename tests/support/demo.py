@@ -149,6 +149,7 @@ class Demo:
                 self.port,
                 grace=1.0,
                 header_seconds=config.header_seconds,
+                send_seconds=config.send_seconds,
                 ping_seconds=self.ping_seconds,
             )
         )

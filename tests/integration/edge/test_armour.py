@@ -111,6 +111,26 @@ async def test_a_head_or_a_body_that_comes_too_slowly_is_cut_off_and_others_are_
         assert b"the body did not come within 1 seconds" in answer
 
 
+async def test_a_client_that_does_not_read_its_answers_is_cut_off(tmp_path: Path):
+    async with demo(tmp_path, settings={"GATEWAY_SEND_SECONDS": "1"}) as served:
+        _unread, writer = await asyncio.open_connection(served.address.host, served.address.port, limit=1024)
+        # More answers than the buffers of both sides' kernels hold.
+        writer.write(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        try:
+            with pytest.raises(ConnectionError):
+                await asyncio.wait_for(_write_for_ever(writer), 60)
+        finally:
+            writer.transport.abort()
+        assert (await served.http.get("/healthz")).status_code == 200
+
+
+async def _write_for_ever(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
 async def test_a_head_that_has_no_end_or_is_none_is_refused(served: Demo):
     endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 300_000
     # Cut off in the middle of what is sent, the answer may be lost on the way.
