@@ -86,7 +86,7 @@ auth = APIRouter(prefix="/auth", tags=["authentication"], dependencies=[Depends(
 known = APIRouter(prefix="/.well-known", tags=["authentication"])
 
 
-@auth.post("/sign-up", status_code=HTTPStatus.CREATED, responses=problems(400, 404, 409, 422))
+@auth.post("/sign-up", status_code=HTTPStatus.CREATED, responses=problems(400, 404, 409, 422, 503))
 async def sign_up(body: SignUp, response: Response, issuer: Own, users: Users, within: Within) -> Tokens:
     """Become a user, with an account to sign in with; signed in at once. `Location` is the user."""
     user, tokens = await issuer.accounts.sign_up(users, NewAccount(**body.model_dump()), within)
@@ -95,7 +95,7 @@ async def sign_up(body: SignUp, response: Response, issuer: Own, users: Users, w
     return tokens
 
 
-@auth.post("/sign-in", responses=problems(401, 404, 422))
+@auth.post("/sign-in", responses=problems(401, 404, 422, 503))
 async def sign_in(body: SignIn, issuer: Own) -> Tokens:
     """Get an access token, which is good for minutes, and a refresh token to get the next with."""
     return await issuer.accounts.sign_in(body.email, body.password)

@@ -15,6 +15,7 @@ from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
 from meshwright.testing import Issuer
+from services.gateway.auth import passwords
 from services.gateway.auth.domain import Rotation
 from services.gateway.auth.keyring import KeyRing
 from services.gateway.auth.store import AuthStore
@@ -126,6 +127,17 @@ async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):
 async def test_an_address_that_no_database_could_hold_is_refused(stored: Demo):
     answer = await stored.http.post("/auth/sign-in", json={"email": "ada\0@example.org", "password": PASSWORD})
     assert (reason(answer)[0], answer.json()["errors"][0]["field"]) == (422, "email")
+
+
+async def test_a_flood_of_sign_ins_is_asked_to_come_again(served: Demo, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(passwords, "MOST_WAITING", 3)
+    ada = await sign_up(served)
+    body = {"email": ada.email, "password": PASSWORD}
+    answers = await asyncio.gather(*(served.http.post("/auth/sign-in", json=body) for _ in range(20)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert {reason(answer) for answer in refused} == {(503, "BUSY")}
+    assert refused[0].headers["Retry-After"] == "1"
+    assert (await served.http.post("/auth/sign-in", json=body)).status_code == 200
 
 
 async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(stored: Demo):
