@@ -122,7 +122,8 @@ class Matrix:
         if version.sunset_at is not None:
             found["Sunset"] = format_datetime(version.sunset_at, usegmt=True)
         address = self.new_address(version, path)
-        links = ['</docs#versions>; rel="deprecation"; type="text/html"'] if version.deprecated_at else []
+        docs = f'</docs#section-{version.name}>; rel="deprecation"; type="text/html"'
+        links = [docs] if version.deprecated_at else []
         if address is not None and (version.deprecated_at or version.sunset_at):
             links.insert(0, f'<{address}>; rel="successor-version"')
         return found | ({"Link": ", ".join(links)} if links else {})

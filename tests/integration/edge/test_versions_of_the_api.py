@@ -124,6 +124,16 @@ async def test_from_version_2_on_a_write_needs_a_token_and_ones_own(served: Demo
     assert (await served.http.delete(path, headers=ada.headers)).status_code == 204
 
 
+@pytest.mark.parametrize(("mode", "read", "write"), [("open", 200, 201), ("writes", 200, 401), ("all", 401, 401)])
+async def test_what_needs_a_token_is_a_setting(tmp_path: Path, mode: str, read: int, write: int):
+    async with demo(tmp_path, settings={"GATEWAY_AUTH": mode}) as served:
+        for method in ("GET", "HEAD"):
+            assert (await served.http.request(method, "/api/v3/users")).status_code == read
+        made = await served.http.post("/api/v3/users", json={"name": "Ada", "email": address()})
+        assert made.status_code == write
+        assert (await served.http.get("/api/v1/users")).status_code == 200
+
+
 async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Demo):
     ada = await sign_up(served)
     body = {"name": "Bob", "email": "bob@example.org", "avatar": "http://plain"}
