@@ -119,7 +119,7 @@ class Identifying:
             await self._app(scope, receive, send)
             return
         try:
-            identity = await self._callers.of_header(Headers(scope=scope).get("authorization"))
+            identity = await self._callers.of_header(_authorization(Headers(scope=scope)))
         except Failure as failure:
             if not _needless(scope):
                 scope[_REFUSAL] = failure
@@ -143,6 +143,14 @@ class Refusing:
             await self._app(scope, receive, send)
         else:
             await ProblemResponse(problem_of(failure, scope["path"], trace_id()))(scope, receive, send)
+
+
+def _authorization(headers: Headers) -> str | None:
+    """The header; raises Failure where there are several, of which others might believe another one."""
+    found = headers.getlist("authorization")
+    if len(found) > 1:
+        raise Failure("UNAUTHENTICATED", "there is more than one Authorization", reason="TOKEN_INVALID")
+    return found[0] if found else None
 
 
 def _needless(scope: Scope) -> bool:

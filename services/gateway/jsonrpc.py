@@ -61,12 +61,22 @@ class RpcError(Exception):
 
 
 class Dispatcher:
-    """Answers requests with `methods`. `most`: how many a batch may hold. `bug` is told of what nobody meant."""
+    """Answers requests with `methods`. `most`: how many a batch may hold. `bug` is told of what nobody meant.
 
-    def __init__(self, methods: Mapping[str, Method], most: int, bug: Callable[[str, Exception], None]) -> None:
+    `admit` is asked whether so many requests more than the first may pass, and may raise RpcError.
+    """
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        most: int,
+        bug: Callable[[str, Exception], None],
+        admit: Callable[[int], None] = lambda _more: None,
+    ) -> None:
         self._methods = methods
         self._most = most
         self._bug = bug
+        self._admit = admit
 
     async def answer(self, body: bytes) -> Any:
         """The answer to the body of a request: an object, a list of them, or None where there is none to give."""
@@ -81,6 +91,10 @@ class Dispatcher:
         if len(document) > self._most:
             what = f"a batch may hold {self._most} requests at most"
             return _failed(None, RpcError(INVALID_REQUEST, "Invalid Request", what))
+        try:
+            self._admit(len(document) - 1)
+        except RpcError as error:
+            return _failed(None, error)
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def in_turn(item: Any) -> Any:

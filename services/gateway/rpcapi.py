@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Header, Request, Response
@@ -11,8 +12,9 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import Field
 
 from services.gateway import app, domain
+from services.gateway.armour.rates import client_of
 from services.gateway.bodies import Body, NewUser, Operands, Text
-from services.gateway.jsonrpc import Dispatcher, Method
+from services.gateway.jsonrpc import SERVER_ERRORS, Dispatcher, Method, RpcError
 from services.gateway.problems import ProblemResponse, problem
 from services.gateway.routes import MAX_PAGE, Calculator, TheEdge, Users, Within, problems
 from services.kit.errors import StoreUnavailableError
@@ -129,13 +131,21 @@ async def json_rpc(
     """JSON-RPC 2.0: createUser, getUser, listUsers, updateUser, deleteUser, validateUser, getUserSummary, add,
     multiply.
 
-    By name or by position, alone or in batches. Errors are JSON-RPC's own, with the HTTP status 200.
+    By name or by position, alone or in batches, whose requests count one by one for the limit of rates. Errors are
+    JSON-RPC's own, with the HTTP status 200.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         detail = "send the body as JSON, with Content-Type: application/json"
         return ProblemResponse(problem(415, detail, request.url.path))
     edge.callers.check("POST", 1)
-    dispatcher = Dispatcher(methods(edge, users, calculator, within), edge.limits.batch, _bug)
+
+    def admit(more: int) -> None:
+        turn = edge.rates.turn(client_of(request.scope, edge.limits.proxies), more) if edge.rates and more else None
+        if turn is not None and not turn.passed:
+            data = {"code": "RESOURCE_EXHAUSTED", "retry_after": math.ceil(turn.wait), "status": 429}
+            raise RpcError(SERVER_ERRORS["RESOURCE_EXHAUSTED"], "Too many requests", data)
+
+    dispatcher = Dispatcher(methods(edge, users, calculator, within), edge.limits.batch, _bug, admit)
     answer = await dispatcher.answer(await request.body())
     if answer is None:
         return Response(status_code=204)

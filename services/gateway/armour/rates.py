@@ -50,7 +50,9 @@ class Rates:
         self._clock = clock
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def turn(self, client: str) -> Turn:
+    def turn(self, client: str, requests: int = 1) -> Turn:
+        """`requests`: how many come at once, all or none of which may pass; a full bucket lets any number."""
+        wanted = min(requests, self.burst)
         now = self._clock()
         bucket = self._buckets.pop(client, None) or _Bucket(self.burst, now)
         self._buckets[client] = bucket
@@ -59,10 +61,10 @@ class Rates:
             self._buckets.popitem(last=False)
         bucket.tokens = min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
         bucket.at = now
-        passed = bucket.tokens >= 1
+        passed = bucket.tokens >= wanted
         if passed:
-            bucket.tokens -= 1
-        wait = max(0.0, (1 - bucket.tokens) / self.rate)
+            bucket.tokens -= wanted
+        wait = max(0.0, ((1 if passed else wanted) - bucket.tokens) / self.rate)
         return Turn(passed, int(bucket.tokens), wait, (self.burst - bucket.tokens) / self.rate)
 
 

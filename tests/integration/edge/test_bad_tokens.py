@@ -117,6 +117,12 @@ async def test_a_header_of_another_form_is_refused(served: Demo):
         assert response.headers["WWW-Authenticate"].startswith("Bearer"), header
 
 
+async def test_of_two_tokens_none_is_taken(served: Demo):
+    good = (await sign_up(served)).tokens["access_token"]
+    twice = [("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {good}")]
+    assert reason(await served.http.get("/api/v3/account", headers=twice)) == (401, "TOKEN_INVALID")
+
+
 async def test_a_bad_token_is_refused_also_where_none_is_needed_and_not_where_one_gets_a_new_one(served: Demo):
     bad = {"Authorization": "Bearer nonsense"}
     assert (await served.http.get("/api/v1/users", headers=bad)).status_code == 401

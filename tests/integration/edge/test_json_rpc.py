@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from support.demo import Demo, demo
 from support.people import address
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
-    from support.demo import Demo
+    import pytest
 
 HEADERS = {"Content-Type": "application/json"}
 MISSING = "00000000-0000-7000-8000-000000000000"
@@ -136,6 +137,18 @@ async def test_a_batch_has_a_largest_size(served: Demo):
     assert len(await post(served, json.dumps(small, separators=(",", ":")))) == 45
     many = json.dumps([1] * 51, separators=(",", ":"))
     assert (await post(served, many))["error"]["data"] == "a batch may hold 50 requests at most"
+
+
+async def test_the_requests_of_a_batch_count_one_by_one(tmp_path: Path):
+    async with demo(tmp_path, settings={"GATEWAY_RATE": "0.001", "GATEWAY_BURST": "10"}) as served:
+        batch = [request("add", [1, 2], id=number) for number in range(6)]
+        assert len(await post(served, batch)) == 6
+        refused = await post(served, batch)
+        assert (refused["error"]["code"], refused["id"]) == (-32007, None)
+        assert refused["error"]["data"]["retry_after"] > 0
+        assert len(await post(served, batch[:3])) == 3
+        answer = await served.http.post("/rpc", json=batch[0])
+        assert (answer.status_code, answer.headers["content-type"]) == (429, "application/problem+json")
 
 
 async def test_users_live_by_json_rpc_alone(served: Demo):
