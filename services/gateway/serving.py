@@ -27,6 +27,19 @@ KEEP_ALIVE_SECONDS = 30
 PING_SECONDS = 20.0
 """Between pings on a WebSocket, and how long each may stay unanswered."""
 
+_ALWAYS: dict[str, Any] = {
+    # uvicorn would believe what any client on this machine writes into X-Forwarded-For (GATEWAY_PROXIES decides).
+    "proxy_headers": False,
+    # What is compressed is small, and a compressor for each of thousands of sockets is not.
+    "ws_per_message_deflate": False,
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_keep_alive": KEEP_ALIVE_SECONDS,
+}
+"""uvicorn's settings that are no matter of configuration."""
+
 
 @contextlib.asynccontextmanager
 async def serving(
@@ -53,20 +66,12 @@ async def serving(
     config = uvicorn.Config(
         app,
         http=patient(header_seconds, send_seconds),
-        # uvicorn would believe what any client on this machine writes into X-Forwarded-For (GATEWAY_PROXIES decides).
-        proxy_headers=False,
         ws=websockets,
         ws_max_size=max_message,
         ws_ping_interval=ping_seconds,
         ws_ping_timeout=ping_seconds,
-        # What is compressed is small, and a compressor for each of thousands of sockets is not.
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, round(grace)),
+        **_ALWAYS,
     )
     logging.getLogger("uvicorn.error").addFilter(_not_said_already)
     config.load()
