@@ -26,7 +26,7 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
         await cancelled(task)
 
 
-async def cancelled(task: asyncio.Task[None]) -> None:
+async def cancelled(task: asyncio.Future[Any]) -> None:
     """Cancel the task, and return when it has ended; raises what it had raised before."""
     while not task.done():
         task.cancel()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.gateway.domain import Failure
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from services.gateway.callers import Callers
     from services.gateway.realtime.backends import Talk
@@ -46,6 +46,7 @@ class Hub:
     clock: Callable[[], float]
     open: int = 0
     _users: Counter[str] = field(default_factory=Counter)
+    _beside: set[asyncio.Task[None]] = field(default_factory=set)
 
     def check_room(self) -> None:
         """Refuse a socket that there is no room for. Raises Failure."""
@@ -53,6 +54,12 @@ class Hub:
             raise Failure("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
         if self.open >= self.limits.sockets:
             raise Failure("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for."""
+        task = asyncio.create_task(work, name="the end of an event stream")
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from services.gateway.domain import Failure, problem_of
 from services.gateway.routes import problems
 from services.gateway.tracing import trace_id
+from services.kit.running import cancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -65,26 +66,30 @@ async def _lasting(hub: Hub, frames: AsyncGenerator[str], path: str) -> AsyncIte
     """The frames, with a sign of life where none come, until the instance stops."""
     yield RETRY
     stopping = asyncio.ensure_future(hub.draining.wait())
-    with hub.counted():
-        coming = asyncio.ensure_future(anext(frames, None))
-        try:
-            async with contextlib.aclosing(frames):
-                while not stopping.done():
-                    done, _ = await asyncio.wait(
-                        {coming, stopping}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED"
-                    )
-                    if coming not in done:
-                        yield QUIET
-                        continue
-                    frame = coming.result()
-                    if frame is None:
-                        return
-                    yield frame
-                    coming = asyncio.ensure_future(anext(frames, None))
-        except Failure as failure:
-            document = problem_of(failure, path, trace_id()).document()
-            yield f"event: problem\ndata: {json.dumps(document)}\n\n"
-        finally:
-            stopping.cancel()
-            coming.cancel()
-            await asyncio.wait({stopping, coming})
+    coming = asyncio.ensure_future(anext(frames, None))
+    try:
+        with hub.counted():
+            while not stopping.done():
+                done, _ = await asyncio.wait({coming, stopping}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
+                if coming not in done:
+                    yield QUIET
+                    continue
+                frame = coming.result()
+                if frame is None:
+                    return
+                yield frame
+                coming = asyncio.ensure_future(anext(frames, None))
+    except Failure as failure:
+        document = problem_of(failure, path, trace_id()).document()
+        yield f"event: problem\ndata: {json.dumps(document)}\n\n"
+    finally:
+        stopping.cancel()
+        # By a task of its own: where the client has gone this one is cancelled, and can wait for nothing any more.
+        hub.beside(_closed(coming, frames))
+
+
+async def _closed(coming: asyncio.Future[str | None], frames: AsyncGenerator[str]) -> None:
+    """First what reads the frames ends, then they: a generator that is being read cannot be closed."""
+    with contextlib.suppress(Failure):
+        await cancelled(coming)
+    await frames.aclose()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+import pytest
 
 from services.kit.bus import BusConfig, open_bus
 from services.kit.events import Event, encode, stream_of, subject_of
@@ -96,15 +99,30 @@ async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
     assert int(again[0]["id"]) == int(last) + 1
 
 
-async def test_streams_end_with_the_instance_and_are_not_begun_there(edge: Edge):
+@pytest.mark.parametrize("path", ["/api/live/feed", "/api/live/chart"])
+async def test_streams_end_with_the_instance_and_are_not_begun_there(
+    edge: Edge, path: str, caplog: pytest.LogCaptureFixture
+):
+    await tell(edge.nats)
     served = edge.gateways[0]
-    async with served.http.stream("GET", "/api/live/chart", timeout=20) as response:
+    async with served.http.stream("GET", path, timeout=20) as response:
         lines = response.aiter_lines()
-        await anext(lines)
+        while not (await anext(lines)).startswith("id:"):
+            pass
         served.stopping.set()
         async for _ in lines:
             pass
-    assert reason(await served.http.get("/api/live/chart")) == (503, "STOPPING")
+    assert reason(await served.http.get(path)) == (503, "STOPPING")
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_viewer_that_goes_away_leaves_nothing_behind(edge: Edge, caplog: pytest.LogCaptureFixture):
+    await tell(edge.nats)
+    for path in ("/api/live/feed", "/api/live/chart"):
+        async with watching(edge.gateways[0], path) as heard:
+            await eventually(lambda heard=heard: heard)
+    await edge.gateways[0].stop_gateway()
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_a_feed_whose_stream_is_away_says_so(edge: Edge):
