@@ -18,6 +18,7 @@ import uvicorn
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
 from services.gateway.patience import HEADER_SECONDS, SEND_SECONDS, patient
+from services.gateway.restraint import RestrainedProtocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ async def serving(
     grace: float,
     header_seconds: float = HEADER_SECONDS,
     send_seconds: float = SEND_SECONDS,
-    websockets: Any = "websockets-sansio",
+    websockets: Any = RestrainedProtocol,
     max_message: int = 65536,
     ping_seconds: float = PING_SECONDS,
 ) -> AsyncIterator[Address]:
@@ -111,5 +112,8 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
 
 
 def _not_said_already(record: logging.LogRecord) -> bool:
-    """A bug is logged with its trace id where it is answered (problems.py); uvicorn would repeat it without one."""
-    return not record.getMessage().startswith("Exception in ASGI application")
+    """A bug is logged with its trace id where it is answered (problems.py); uvicorn would repeat it without one.
+
+    And what a peer sends that is no UTF-8 is its mistake, of which it is told (1007): no traceback is owed to it.
+    """
+    return not record.getMessage().startswith(("Exception in ASGI application", "Invalid UTF-8 sequence"))

@@ -154,7 +154,9 @@ class Demo:
             )
         )
         self.port = self.address.port
-        self.http = await self.stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{self.address}"))
+        # Hashing passwords takes its time on a machine that is busy.
+        client = httpx.AsyncClient(base_url=f"http://{self.address}", timeout=30)
+        self.http = await self.stack.enter_async_context(client)
 
     async def _live(self, telemetry: Telemetry) -> list[APIRouter]:
         assert self.live

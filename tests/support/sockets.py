@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,16 @@ import websockets
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from websockets.asyncio.client import ClientConnection
 
     from meshwright.model import Address
     from support.people import Person
+
+
+NARROW = 16384
+"""Bytes that the system takes for a connection that is to be slow."""
 
 
 @dataclass
@@ -81,3 +87,58 @@ async def line(address: Address, person: Person | None = None, **options: Any) -
             listening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listening
+
+
+@contextlib.asynccontextmanager
+async def bare(
+    address: Address, person: Person, receive: int = 0
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A WebSocket after its handshake, without a library that would keep the rules. `receive`: the system's buffer."""
+    peer = socket.socket()
+    if receive:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+    peer.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(peer, (address.host, address.port))
+    reader, writer = await asyncio.open_connection(sock=peer)
+    try:
+        writer.write(
+            f"GET /ws HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: {person.headers['Authorization']}\r\n\r\n".encode()
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        yield reader, writer
+    finally:
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def raw_frame(opcode: int, data: bytes = b"", *, final: bool = True) -> bytes:
+    """As a client sends it, masked with zeros."""
+    length = len(data)
+    if length < 126:
+        size = bytes([0x80 | length])
+    elif length < 65536:
+        size = b"\xfe" + struct.pack("!H", length)
+    else:
+        size = b"\xff" + struct.pack("!Q", length)
+    return bytes([(final << 7) | opcode]) + size + bytes(4) + data
+
+
+def ending(received: bytes) -> tuple[int, str]:
+    """Code and reason of the close frame that ends what a server sent."""
+    start = received.rindex(b"\x88")
+    code, reason = received[start + 2 : start + 4], received[start + 4 : start + 2 + received[start + 1]]
+    return int.from_bytes(code, "big"), reason.decode()
+
+
+def narrowly_bound(bind: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
+    """Connections inherit the listener's buffers: the system would take megabytes for a client that does not read."""
+
+    def narrow(*arguments: Any) -> socket.socket:
+        listener = bind(*arguments)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, NARROW)
+        return listener
+
+    return narrow

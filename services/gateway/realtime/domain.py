@@ -84,7 +84,7 @@ def parse(text: str) -> Command:
     if not isinstance(document, dict):
         raise _refused("the frame is no JSON object", "NO_OBJECT")
     ref = document.get("ref", "")
-    if not isinstance(ref, str) or len(ref) > MAX_REF:
+    if not isinstance(ref, str) or len(ref) > MAX_REF or not _is_text(ref):
         raise _refused(f"ref must be a string of at most {MAX_REF} characters", "INVALID_MESSAGE")
     kind = document.get("type")
     if kind == "signal":
@@ -99,6 +99,15 @@ def parse(text: str) -> Command:
     return command
 
 
+def _is_text(value: str) -> bool:
+    """Whether it can be sent on: JSON may name code points (`\\ud800`) that are no characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Fields:
     """Takes fields out of a message, and notes all that are wrong."""
 
@@ -110,6 +119,9 @@ class _Fields:
         value = self._document.get(name, "")
         if not isinstance(value, str):
             self.wrong[name] = "must be a string"
+            return ""
+        if not _is_text(value):
+            self.wrong[name] = "must be text: there is half a surrogate pair in it"
             return ""
         if needed and not value:
             self.wrong[name] = "is required"

@@ -78,5 +78,9 @@ def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
     origin = websocket.headers.get("origin")
     if origin is None or origin in allowed:
         return
-    if urlsplit(origin).netloc != websocket.headers.get("host", ""):
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:
+        host = ""
+    if not host or host != websocket.headers.get("host", ""):
         raise Failure("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")

@@ -3,6 +3,9 @@
 A reader takes one message after the other, and does what it says before it takes the next; a writer sends frames from a
 queue of bounded size. Between a slow client and the services behind everything waits: the queue fills, the stays stop
 reading, and the services count what they have to leave out (docs/realtime.md).
+
+What a client has is always a beginning of what there was for it: after a frame that could not be sent none is sent any
+more. Else it would go on elsewhere after the later one, and never learn of the earlier.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ class Socket:
         self._token = token
         self._rates = Rates(hub.limits.rate, hub.limits.burst, asyncio.get_running_loop().time)
         self._refusals = 0
-        self._frames: asyncio.Queue[str] = asyncio.Queue(hub.limits.queue)
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue(hub.limits.queue)
+        """None: the last one."""
+        self._writing: asyncio.Task[None] | None = None
         self._rooms: dict[str, tuple[domain.Join, asyncio.Task[None]]] = {}
         self._notes: asyncio.Task[None] | None = None
         self._who: Who
@@ -75,12 +80,14 @@ class Socket:
             await self._farewell(ended)
         except WebSocketDisconnect:
             pass
+        finally:
+            await _ended([self._writing] if self._writing else [])
 
     async def _first_token(self) -> str:
         """What the first message brings."""
         try:
             async with asyncio.timeout(self._hub.limits.authenticate_seconds):
-                command = domain.parse(await self._text())
+                command = domain.parse(await self._text(counted=False))
         except TimeoutError:
             raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING") from None
         except RefusedError as refused:
@@ -97,26 +104,27 @@ class Socket:
 
     async def _go_on(self) -> None:
         """Read, write, and watch the clock and the instance, until one of these ends it."""
-        reading = asyncio.create_task(self._read(), name="reading a socket")
+        self._writing = asyncio.create_task(self._write(), name="writing to a socket")
         others = [
-            asyncio.create_task(self._write(), name="writing to a socket"),
+            asyncio.create_task(self._read(), name="reading a socket"),
             asyncio.create_task(self._watch_token(), name="watching a token"),
             asyncio.create_task(self._watch_instance(), name="watching the instance"),
         ]
-        tasks = {reading, *others}
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({self._writing, *others}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
             stays = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
-            await _ended([*tasks, *stays])
+            await _ended([*others, *stays])
 
     async def _watch_token(self) -> None:
         while (left := self._expires_at - self._hub.clock()) > 0:
             self._renewed.clear()
+            # Not wait_for: on Python 3.11 it takes a cancellation that arrives together with the event for nothing.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._renewed.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._renewed.wait()
         raise EndedError(UNAUTHENTICATED, "TOKEN_EXPIRED")
 
     async def _watch_instance(self) -> None:
@@ -124,24 +132,28 @@ class Socket:
         raise EndedError(RESTART, "STOPPING")
 
     async def _write(self) -> None:
-        while True:
-            await self._websocket.send_text(await self._frames.get())
+        while (frame := await self._frames.get()) is not None:
+            await self._websocket.send_text(frame)
 
     async def _send(self, frame: str) -> None:
         await self._frames.put(frame)
 
     async def _farewell(self, ended: EndedError) -> None:
+        """Send what waits, and close. Nothing more comes: reader and stays have ended."""
         with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
             async with asyncio.timeout(FAREWELL_SECONDS):
-                while not self._frames.empty():
-                    await self._websocket.send_text(self._frames.get_nowait())
+                if self._writing:
+                    await self._frames.put(None)
+                    await asyncio.wait({self._writing})
                 await self._websocket.close(ended.code, ended.reason)
 
-    async def _text(self) -> str:
-        """The next frame. Raises WebSocketDisconnect, RefusedError."""
+    async def _text(self, *, counted: bool = True) -> str:
+        """The next frame. Raises WebSocketDisconnect, RefusedError, EndedError."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
+        if counted:
+            self._take_turn()
         text = message.get("text")
         if text is None:
             raise RefusedError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
@@ -152,9 +164,7 @@ class Socket:
             ref = ""
             about: dict[str, str] = {}
             try:
-                text = await self._text()
-                self._take_turn()
-                command = domain.parse(text)
+                command = domain.parse(await self._text())
                 ref = command.ref
                 about = {name: getattr(command, name) for name in ("room", "client_id") if hasattr(command, name)}
                 await self._do(command)

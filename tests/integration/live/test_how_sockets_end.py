@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,10 @@ from demo.chat.v1 import chat_pb2 as chat_pb
 from services.gateway import serving
 from support.edges import Edge, edge, gateway
 from support.people import reason, sign_up
-from support.sockets import line
+from support.sockets import NARROW, bare, line, narrowly_bound, raw_frame
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from support.nats import NatsServer
@@ -59,17 +59,6 @@ async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_lose
         assert (await again.first("notification"))["title"] == "meanwhile"
 
 
-def narrowly_bound(bind: Callable[..., socket.socket]) -> Callable[..., socket.socket]:
-    """Connections inherit the listener's buffers: the system would take megabytes for a client that does not read."""
-
-    def narrow(*arguments) -> socket.socket:
-        listener = bind(*arguments)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-        return listener
-
-    return narrow
-
-
 async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
@@ -80,7 +69,7 @@ async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobo
         ada, bob = await sign_up(one), await sign_up(two)
         uri = f"ws://{one.address}/ws"
         peer = socket.socket()
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
         peer.connect((one.address.host, one.address.port))
         slow = await stack.enter_async_context(
             websockets.connect(uri, sock=peer, additional_headers=ada.headers, compression=None, max_queue=1)
@@ -159,21 +148,59 @@ async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edg
     async with gateway(tmp_path, "brisk", two, ping_seconds=0.5) as served:
         ada = await sign_up(served)
         async with line(served.address, ada) as alive:
-            reader, writer = await asyncio.open_connection(served.address.host, served.address.port)
-            writer.write(
-                f"GET /ws HTTP/1.1\r\nHost: {served.address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                f"Authorization: {ada.headers['Authorization']}\r\n\r\n".encode()
-            )
-            assert b" 101 " in await reader.readline()
-            with pytest.raises(websockets.InvalidStatus):
-                async with line(served.address, ada):
-                    pass
-            await asyncio.wait_for(reader.read(), 10)
-            writer.close()
+            async with bare(served.address, ada) as (reader, _):
+                with pytest.raises(websockets.InvalidStatus):
+                    async with line(served.address, ada):
+                        pass
+                await asyncio.wait_for(reader.read(), 10)
             async with line(served.address, ada):
                 await alive.say("ping")
                 await alive.first("pong")
+
+
+async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
+    edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    live = edge.gateways[0].live
+    async with gateway(tmp_path, "brisk", live, ping_seconds=1.0) as served:
+        ada, bob = await sign_up(served), await sign_up(served)
+        async with line(edge.gateways[1].address, bob) as quick, bare(served.address, ada, NARROW) as (reader, writer):
+            await quick.join()
+            reader._transport.pause_reading()
+            writer.write(raw_frame(1, b'{"type":"join","room":"hall"}'))
+            await quick.first("presence")
+            for number in range(150):
+                await quick.say("say", room="hall", text=f"{number} {'x' * 1900}")
+            await eventually(lambda: [change["present"] for change in quick.of("presence")] == [True, False], 15)
+
+
+async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_and_can_go_on_after_it(
+    tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5000"))
+        one, two = running.gateways
+        ada, bob = await sign_up(one), await sign_up(two)
+        reader, writer = await stack.enter_async_context(bare(one.address, ada, NARROW))
+        quick = await stack.enter_async_context(line(two.address, bob))
+        await quick.join()
+        writer.write(raw_frame(1, b'{"type":"join","room":"hall"}'))
+        await quick.first("presence")
+        reader._transport.pause_reading()
+        count = 200
+        for number in range(count):
+            await quick.say("say", room="hall", text=f"<{number}> {'x' * 1900}")
+        await eventually(lambda: len(quick.texts) == count)
+        one.stopping.set()
+        # It has left the room: the gateway sends only what waited.
+        await eventually(lambda: False in [change["present"] for change in quick.of("presence")])
+        reader._transport.resume_reading()
+        received = await asyncio.wait_for(reader.read(), 15)
+        heard = [int(number) for number in re.findall(rb"<(\d+)>", received)]
+        assert heard == list(range(len(heard)))
+        assert 0 < len(heard) < count
 
 
 async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
