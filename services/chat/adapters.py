@@ -85,6 +85,9 @@ class StreamArchive:
         found = await self._reader.get(sequence)
         return _decode(found) if found else None
 
+    async def knows(self, place: Position) -> bool:
+        return await self._reader.knows(place, self.tail)
+
     async def keeps(self, place: Position, room: str, now: datetime) -> bool:
         return await self._reader.keeps(place, [_subject(room)], now)
 

@@ -29,6 +29,9 @@ class Archive(Protocol):
 
     async def get(self, sequence: int) -> Message | None: ...
 
+    async def knows(self, place: Position) -> bool:
+        """Whether it is a place of what is kept now; else that was lost, and numbers have begun anew."""
+
     async def keeps(self, place: Position, room: str, now: datetime) -> bool:
         """Whether everything said in the room after that place is still there."""
 
@@ -107,13 +110,13 @@ class Chat:
         Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
         """
         who = domain.speaker(room, user_id, name)
-        now = self._now()
+        now, era = self._now(), self._doors.fanout.era
         if not resume_after:
-            return Visit(self._doors, who, Position(self._archive.position(), now))
+            return Visit(self._doors, who, Position(self._archive.position(), now), era)
         place = _parsed("resume_after", resume_after)
         if not await self._archive.keeps(place, room, now):
             raise domain.MessageTooOldError
-        return Visit(self._doors, who, place)
+        return Visit(self._doors, who, place, era)
 
     async def post(self, room: str, user_id: str, name: str, text: str, client_id: str) -> Message:
         """Returns when it is kept. Raises InvalidChatError, BusUnavailableError."""
@@ -125,16 +128,25 @@ class Chat:
         return found or Message(str(Position(sequence, now)), sequence, remark, now)
 
     async def history(self, room: str, after: str, limit: int, since: datetime | None) -> Page:
-        """What was said after a message or since a time, from the oldest on; without either, the latest."""
+        """What was said after a message or since a time, from the oldest on; without either, the latest.
+
+        Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
+        """
         domain.check_room(room)
         size = domain.page_size(limit)
-        place = _parsed("after", after).sequence if after else 0
+        place = await self._known(after) if after else 0
         if not after and since is None:
             latest = await self._archive.latest(room, size)
             return Page(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
         found = await self._archive.page(room, place, since, size + 1)
         fitting = min(size, domain.fitting(found))
         return Page(found[:fitting], more=len(found) > fitting)
+
+    async def _known(self, after: str) -> int:
+        place = _parsed("after", after)
+        if not await self._archive.knows(place):
+            raise domain.MessageTooOldError
+        return place.sequence
 
     async def rooms(self) -> Sequence[Room]:
         """Rooms in which something was said or somebody is, by name."""

@@ -67,9 +67,11 @@ class Doors:
 class Visit:
     """`events` is the stay itself; `say` and `end` are called beside it."""
 
-    def __init__(self, doors: Doors, who: Speaker, place: Position) -> None:
+    def __init__(self, doors: Doors, who: Speaker, place: Position, era: int) -> None:
+        """`era`: the fan-out's, when the place was taken."""
         self.who = who
         self._doors = doors
+        self._era = era
         self._place = place.sequence
         self._inbox = Inbox[Message](doors.buffer, lambda message: message.sequence > place.sequence)
         self._changes: dict[str, Change] = {}
@@ -131,7 +133,7 @@ class Visit:
             async for message in older:
                 seen = message.sequence
                 yield message
-        with self._doors.fanout.open((room,), self._inbox):
+        with self._doors.fanout.open((room,), self._inbox, self._era):
             until = archive.position()
             async with contextlib.aclosing(read(seen, until)) as rest:
                 async for message in rest:

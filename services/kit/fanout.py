@@ -100,6 +100,13 @@ class Fanout(Generic[T]):
     def __init__(self) -> None:
         self._inboxes: dict[str, dict[Inbox[T], None]] = {}
         self._closed: Exception | None = None
+        self._ended: Exception | None = None
+        self._era = 0
+
+    @property
+    def era(self) -> int:
+        """Another one after each `end`. Places that were taken in one mean nothing in the next."""
+        return self._era
 
     def count(self, key: str) -> int:
         """How many inboxes are open under a key."""
@@ -110,7 +117,9 @@ class Fanout(Generic[T]):
             inbox.put(item)
 
     def end(self, error: Exception) -> None:
-        """Close all inboxes that are open now."""
+        """Close all inboxes that are open now, and those that open later for a place of before."""
+        self._era += 1
+        self._ended = error
         for inboxes in self._inboxes.values():
             for inbox in inboxes:
                 inbox.close(error)
@@ -121,10 +130,14 @@ class Fanout(Generic[T]):
         self.end(error)
 
     @contextlib.contextmanager
-    def open(self, keys: Sequence[str], inbox: Inbox[T]) -> Iterator[None]:
-        """Let `inbox` have what is delivered under those keys, for as long as the context lasts."""
-        if self._closed:
-            inbox.close(self._closed)
+    def open(self, keys: Sequence[str], inbox: Inbox[T], era: int | None = None) -> Iterator[None]:
+        """Let `inbox` have what is delivered under those keys, for as long as the context lasts.
+
+        `era`: the one in which the caller's place was taken, where that was before.
+        """
+        error = self._closed or (self._ended if era not in {None, self._era} else None)
+        if error:
+            inbox.close(error)
         for key in keys:
             self._inboxes.setdefault(key, {})[inbox] = None
         try:

@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from services.kit.bus import Bus
+    from services.kit.tail import Tail
 
 BATCH = 100
+CLOCKS = timedelta(seconds=0.5)
+"""What the clocks of a caller's replica and of the server may differ by."""
+RENUMBERED = timedelta(seconds=5)
+"""Where a message is so much younger than a place with its number, the number was given anew."""
 _END_OF_BATCH = "204"
 _NOT_FOUND = "404"
 _NO_MESSAGE = 10037
@@ -140,6 +145,8 @@ class StreamReader:
     async def latest(self, subject: str, limit: int) -> Sequence[Stored]:
         """The last `limit` messages, ascending. Found by halving: the server tells how many follow a number."""
         last = await self.last(subject)
+        if last and limit == 1:
+            return (last,)
         first = (await self.batch(subject, 1, 1)) if last else ()
         if not last or not first:
             return ()
@@ -162,8 +169,11 @@ class StreamReader:
         with unavailable():
             info = await self._bus.streams.stream_info(self._stream)
         created = info.created or _EPOCH
-        # A stream that was made after the place was given is another one; half a second for differing clocks.
-        if place.sequence > info.state.last_seq or place.moment < created - timedelta(seconds=0.5):
+        # A stream that was made after the place was given is another one.
+        if place.sequence > info.state.last_seq or place.moment < created - CLOCKS:
+            return False
+        there = await self.get(place.sequence) if place.sequence else None
+        if there and there.moment > place.moment + RENUMBERED:
             return False
         age, most = info.config.max_age or 0, info.config.max_msgs_per_subject or 0
         if age and place.moment <= now - timedelta(seconds=age):
@@ -173,6 +183,17 @@ class StreamReader:
             if first and first.sequence > place.sequence and (await self.counts(subject))[subject] >= most:
                 return False
         return True
+
+    async def knows(self, place: Position, tail: Tail) -> bool:
+        """Whether the place is one of the stream that there is now: a quick look, where `keeps` takes several."""
+        if tail.created and place.moment < tail.created - CLOCKS:
+            return False
+        return place.sequence <= tail.position or place.sequence <= await self.end()
+
+    async def end(self) -> int:
+        """The number of the last message: the leader's word."""
+        with unavailable():
+            return int((await self._bus.streams.stream_info(self._stream)).state.last_seq)
 
     async def counts(self, subject: str) -> Mapping[str, int]:
         """How many messages each subject holds, of those that match."""

@@ -43,7 +43,8 @@ class Tail:
     """Hands each new message of `stream` to `take`, which must not raise.
 
     `prepare` makes the stream, and may raise BusUnavailableError. `lost` is called where the stream turns out to be
-    another one than before (somebody has deleted it, or the server's disk): numbers begin anew.
+    another one than before (somebody has deleted it, or the server's disk), or to have lost its end (a machine without
+    power, an older copy of the disk): numbers are given anew.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Tail:
         self._take = take
         self._lost = lost
         self._created: datetime | None = None
+        self._short = False
+        self._reading: Reading | None = None
         self._ready = asyncio.Event()
         self._position = 0
 
@@ -69,6 +72,16 @@ class Tail:
         if not self._ready.is_set():
             raise BusUnavailableError
         return self._position
+
+    @property
+    def created(self) -> datetime | None:
+        """When the stream was made; None until the first look."""
+        return self._created
+
+    @property
+    def hearing(self) -> bool:
+        """Whether what is stored now would be heard."""
+        return self._reading is not None and self._reading.trusted
 
     async def ready(self, seconds: float) -> bool:
         """Wait until the tail knows where the stream ends, but no longer than that; whether it does."""
@@ -90,7 +103,8 @@ class Tail:
             try:
                 await self._prepare()
                 await self._look()
-                await _Reading(self._bus, self._stream, self._position, self.taken).run()
+                self._reading = Reading(self._bus, self._stream, self._position, self.taken)
+                await self._reading.run()
             except BusUnavailableError as error:
                 log.debug("%s is waited for: %s", self._stream, error)
             except Exception:
@@ -101,16 +115,21 @@ class Tail:
         """Find where to go on, or that the stream is another one."""
         with unavailable():
             info = await self._bus.streams.stream_info(self._stream)
-        if self._created != info.created:
+        created, end = info.created, info.state.last_seq
+        if created == self._created and end < self._position and not self._short:
+            # In a cluster a new leader may be a moment behind; what is still so at the next look is true.
+            self._short = True
+            raise BusUnavailableError("the stream ends before what was heard of it")
+        self._short = False
+        if created != self._created or end < self._position:
             if self._created is not None:
-                log.warning("%s is another stream than before; it ends at %d", self._stream, info.state.last_seq)
+                log.warning("%s is another stream than before; it ends at %d", self._stream, end)
                 self._lost()
-            self._created = info.created
-            self._position = info.state.last_seq
+            self._created, self._position = created, end
         self._ready.set()
 
 
-class _Reading:
+class Reading:
     """One consumer, until something is wrong with it."""
 
     def __init__(self, bus: Bus, stream: str, after: int, take: Callable[[Stored], None]) -> None:
@@ -119,8 +138,12 @@ class _Reading:
         self._after = after
         self._take = take
         self._delivered = 0
-        self._heard = 0.0
+        self._heard = float("-inf")
         self._broken = asyncio.Event()
+
+    @property
+    def trusted(self) -> bool:
+        return not self._broken.is_set() and asyncio.get_running_loop().time() < self._heard + SILENCE_SECONDS
 
     async def run(self) -> None:
         """Return once the consumer cannot be trusted any more. Raises BusUnavailableError."""
@@ -131,7 +154,7 @@ class _Reading:
         try:
             await self._consume(inbox)
             self._heard = loop.time()
-            while not self._broken.is_set() and loop.time() < self._heard + SILENCE_SECONDS:
+            while self.trusted:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._broken.wait(), HEARTBEAT_SECONDS)
         finally:

@@ -91,17 +91,18 @@ class Notifications:
         """
         domain.check_user(user_id)
         chosen = domain.kinds_of(kinds)
+        era = self._fanout.era
         place = await self._place(user_id, resume_after)
         wants = domain.wanted(chosen, place.sequence)
         yield Delivery(Notification(str(place), place.sequence, domain.welcome(user_id), self._now()))
         inbox = Inbox[Notification](self._buffer, wants)
-        async with contextlib.aclosing(self._since(user_id, place.sequence, inbox)) as deliveries:
+        async with contextlib.aclosing(self._since(user_id, place.sequence, inbox, era)) as deliveries:
             async for delivery in deliveries:
                 # The inbox holds only what is wanted; what is read back is anything.
                 if wants(delivery.notification):
                     yield delivery
 
-    async def _since(self, user_id: str, after: int, inbox: Inbox[Notification]) -> AsyncGenerator[Delivery]:
+    async def _since(self, user_id: str, after: int, inbox: Inbox[Notification], era: int) -> AsyncGenerator[Delivery]:
         def read(first: int, last: int) -> AsyncGenerator[Notification]:
             return self._archive.read(user_id, first, last)
 
@@ -109,7 +110,7 @@ class Notifications:
             async for notification in older:
                 after = notification.sequence
                 yield Delivery(notification)
-        with self._fanout.open((user_id, EVERYBODY), inbox):
+        with self._fanout.open((user_id, EVERYBODY), inbox, era):
             async with contextlib.aclosing(read(after, self._archive.position())) as rest:
                 async for notification in rest:
                     yield Delivery(notification)

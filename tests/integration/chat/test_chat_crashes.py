@@ -10,6 +10,12 @@ import grpc
 import pytest
 
 import meshwright
+from services.chat.adapters import Keeping, StreamArchive
+from services.chat.app import Chat, StreamLostError
+from services.chat.domain import Message
+from services.chat.presence import Presence
+from services.kit.bus import BusConfig, open_bus
+from services.kit.fanout import Fanout
 from support.chats import ChatReplica
 from support.realtime import process
 from support.waiting import eventually
@@ -110,3 +116,41 @@ async def test_a_replica_that_stops_sends_those_in_it_to_another_one(chat):
         await b.post("two")
         async with b.joined("ada", after=ada.ids[-1]) as again:
             await eventually(lambda: again.texts == ["two"])
+
+
+async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_gone_is_told(chat, nats):
+    """It would wait for ever for numbers that the new stream does not reach for long."""
+    async with chat() as a, a.joined("ada") as ada:
+        old = [(await a.post(str(number))).id for number in range(5)][-1]
+        assert not (await a.history(after=old)).messages
+        async with open_bus(BusConfig((nats.url,)), "test") as bus:
+            await bus.streams.delete_stream("CHAT")
+        await eventually(lambda: ada.error)
+        assert ada.reason == "STREAM_LOST"
+        for count in range(1, 8, 3):
+            for number in range(3):
+                await a.post(f"{count}-{number}")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await a.history(after=old)
+            found = meshwright.details(caught.value)
+            assert (found.code, found.reason) == ("OUT_OF_RANGE", "MESSAGE_TOO_OLD")
+        first = (await a.history()).messages[0].id
+        assert len((await a.history(after=first)).messages) == 8
+
+
+async def test_somebody_whose_stream_is_lost_at_the_door_is_told(nats):
+    async with open_bus(BusConfig((nats.url,)), "test") as bus:
+        fanout = Fanout[Message]()
+        archive = StreamArchive(bus, Keeping(max_age=3600, per_room=100, key_window=60), fanout)
+        async with archive.tail.running():
+            assert await archive.tail.ready(10)
+            talk = Chat(archive, fanout, Presence(bus, "me"), buffer=10)
+            await talk.post("hall", "ada", "", "hello", "")
+            await eventually(lambda: archive.position() == 1)
+            visit = await talk.visit("hall", "ada", "", "")
+            async with contextlib.aclosing(visit.events()) as events:
+                await anext(events)
+                await bus.streams.delete_stream("CHAT")
+                await eventually(lambda: archive.position() == 0)
+                with pytest.raises(StreamLostError):
+                    await asyncio.wait_for(anext(events), 10)

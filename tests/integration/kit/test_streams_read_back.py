@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.kit import stored
 from services.kit.bus import Bus, BusConfig, open_bus
 from services.kit.positions import Position
 from services.kit.stored import BATCH, StreamReader
@@ -142,6 +144,44 @@ async def test_a_tail_goes_on_without_loss_when_the_server_forgets_its_consumer_
     assert [message.sequence for message in got] == [2, 3, 4]
     assert got[0].moment == (await StreamReader(bus, "T").get(2)).moment
     assert not lost
+
+
+async def test_a_stream_that_has_lost_its_end_is_another_one_and_its_numbers_are_not_mistaken(
+    server: NatsServer, bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a machine without power does to what was not on the disk yet; here the disk is an older copy."""
+    got: list[bytes] = []
+    lost: list[bool] = []
+
+    async def prepare() -> None: ...
+
+    async def publish(body: bytes) -> bool:
+        await bus.streams.publish("t.a", body)
+        return True
+
+    await publish(b"kept")
+    await server.kill()
+    shutil.copytree(server.folder / "store", tmp_path / "copy")
+    await server.start()
+    tail = Tail(bus, "T", prepare, lambda message: got.append(message.body), lambda: lost.append(True))
+    async with tail.running():
+        assert await tail.ready(10)
+        for body in (b"two", b"three"):
+            await eventually(lambda body=body: publish(body), ignore=(Exception,))
+        await eventually(lambda: got == [b"two", b"three"])
+        seen = (await StreamReader(bus, "T").last("t.a")).position
+        await server.kill()
+        shutil.rmtree(server.folder / "store")
+        shutil.copytree(tmp_path / "copy", server.folder / "store")
+        await server.start()
+        await eventually(lambda: lost, 15)
+        for body in (b"new two", b"new three", b"new four"):
+            await publish(body)
+        await eventually(lambda: got[2:] == [b"new two", b"new three", b"new four"])
+    reader, now = StreamReader(bus, "T"), datetime.now(UTC)
+    monkeypatch.setattr(stored, "RENUMBERED", timedelta(seconds=0.1))
+    assert not await reader.keeps(seen, ["t.a"], now)
+    assert await reader.keeps((await reader.last("t.a")).position, ["t.a"], now)
 
 
 async def test_a_tail_hears_again_what_was_lost_on_the_way(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,18 @@ async def test_a_closed_fan_out_ends_what_is_open_and_what_opens_later():
         await later.wait()
 
 
+async def test_what_opens_for_a_place_from_before_an_end_is_ended():
+    fanout = Fanout[Item]()
+    before, after = fanout.era, Inbox[Item](1)
+    fanout.end(EndError())
+    with fanout.open(("k",), Inbox[Item](1), before) as _, fanout.open(("k",), after, fanout.era):
+        fanout.deliver("k", Item(1))
+        assert after.take() == (None, Item(1))
+    old = Inbox[Item](1)
+    with fanout.open(("k",), old, before), pytest.raises(EndError):
+        await old.wait()
+
+
 async def test_the_way_back_is_read_in_stretches_until_the_tail_is_near():
     tail = 5 * NEAR
     asked = []

@@ -85,7 +85,7 @@ class ChatServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def History(self, request, context):
-        """What was said, oldest first.
+        """What was said, oldest first. OUT_OF_RANGE (MESSAGE_TOO_OLD) where what `after` counts on is gone: ask without it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
