@@ -95,8 +95,8 @@ def told_of(message: Stored) -> Told | None:
     state = STATES.get(event.name)
     if state is None:
         return None
-    total = int(event.data.get("total_cents", 0)) if state == "completed" else 0
-    return Told(message.sequence, message.moment, state, total)
+    total = event.data.get("total_cents") if state == "completed" else 0
+    return Told(message.sequence, message.moment, state, total if isinstance(total, int) else 0)
 
 
 class LiveEvents:
@@ -124,10 +124,12 @@ class LiveEvents:
     async def feed(self, after: int | None) -> AsyncGenerator[str]:
         """Each order's fate after the event with that number; None: the last few first. Raises Failure."""
         try:
+            # Another replica may be ahead of this one. A number beyond the end is of a stream that is no more.
+            ahead = after is not None and after > self._tail.position and after <= await self._reader.end()
             position = self._tail.position
         except BusUnavailableError as error:
             raise _away() from error
-        first = position if after is None or after > position else after
+        first = position if after is None or (after > position and not ahead) else after
         inbox = Inbox[Told](BUFFER, lambda told: told.sequence > first)
         with self._fanout.open((_KEY,), inbox):
             seen = first
@@ -137,14 +139,19 @@ class LiveEvents:
             while True:
                 await inbox.wait()
                 while taken := inbox.take():
-                    if taken[1].sequence > seen:
-                        yield taken[1].frame
+                    gap, told = taken
+                    if gap:
+                        yield f"event: missed\ndata: {json.dumps({'count': gap.count})}\n\n"
+                    if told.sequence > seen:
+                        yield told.frame
 
     async def chart(self, after: int | None) -> AsyncGenerator[str]:
         """The figures of each second after that one; None: the last minute first."""
-        seen = max(after or 0, self._last_second - (KEPT_SECONDS if after else SECONDS))
+        seen, most = after or 0, KEPT_SECONDS if after else SECONDS
         while True:
             ticked = self._ticked
+            if self._last_second:
+                seen, most = max(seen, self._last_second - most), KEPT_SECONDS
             while seen < self._last_second:
                 seen += 1
                 yield self._seconds.get(seen, Second(seen)).frame
@@ -186,7 +193,8 @@ class LiveEvents:
             now = int(self._clock())
             with contextlib.suppress(BusUnavailableError, Failure):
                 await self._fill(now)
-            if now - SETTLED_SECONDS > self._last_second:
+            # What is not heard now is heard later: nobody is told a figure that would still change.
+            if self._tail.hearing and now - SETTLED_SECONDS > self._last_second:
                 self._last_second = now - SETTLED_SECONDS
                 for number in [number for number in self._seconds if number < now - KEPT_SECONDS]:
                     del self._seconds[number]

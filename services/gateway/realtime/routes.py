@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUBPROTOCOL = "meshwright.v1"
 _BEARER = "bearer."
+FIRST_ROOM = "hall"
+"""Where one is who names none, as the lecture's slide does."""
 
 
 def socket_router(hub: Hub) -> APIRouter:
@@ -44,7 +46,7 @@ def socket_router(hub: Hub) -> APIRouter:
 
     @router.get("/api/v3/messages", tags=["real time"], responses=problems(400, 401, 422, 503))
     async def poll_messages(
-        room: Annotated[str, Query(min_length=1, max_length=64, description="which room")],
+        room: Annotated[str, Query(min_length=1, max_length=64, description="which room")] = FIRST_ROOM,
         since: Annotated[
             str, Query(max_length=64, description="`next` of the last poll, or seconds since 1970; empty: the latest")
         ] = "",
@@ -57,7 +59,8 @@ def socket_router(hub: Hub) -> APIRouter:
         page = await hub.talk.history(who, room, "" if moment is not None else since, limit, moment)
         messages = [frames.document(message) for message in page.messages]
         after = messages[-1]["id"] if messages else (since if moment is None else "")
-        return {"messages": messages, "has_new": bool(messages), "next": after or since, "more": page.more}
+        # Where nothing was ever said the next poll asks for all since the beginning of time, not for the latest.
+        return {"messages": messages, "has_new": bool(messages), "next": after or since or "0", "more": page.more}
 
     return router
 

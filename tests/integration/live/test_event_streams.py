@@ -6,19 +6,26 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from services.gateway.realtime.events import BUFFER, LiveEvents
 from services.kit.bus import BusConfig, open_bus
 from services.kit.events import Event, encode, stream_of, subject_of
+from services.kit.running import running
+from services.kit.tail import Reading
 from support.people import reason, sign_up
 from support.sockets import line
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from nats.aio.msg import Msg
 
     from support.demo import Demo
     from support.edges import Edge
@@ -158,5 +165,104 @@ async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge
         await one.first("said", 2)
         more = await http.get("/api/messages", params=since, headers=ada.headers)
         assert [message["text"] for message in more.json()["messages"]] == ["again"]
-    for wrong in ("room=hall&since=nonsense", "room=no such room", "since=1"):
+        slide = await http.get("/api/messages?since=1642781234", headers=ada.headers)
+        assert [message["text"] for message in slide.json()["messages"]] == ["hello", "again"]
+        begun = (await http.get("/api/messages?room=new", headers=ada.headers)).json()["next"]
+        await one.join("new")
+        for text in ("first", "second"):
+            await one.say("say", room="new", text=text)
+        await one.first("said", 4)
+        new = await http.get(f"/api/messages?room=new&limit=1&since={begun}", headers=ada.headers)
+        assert ([message["text"] for message in new.json()["messages"]], new.json()["more"]) == (["first"], True)
+    for wrong in ("room=hall&since=nonsense", "room=no such room", "since=1&limit=0"):
         assert (await http.get(f"/api/messages?{wrong}", headers=ada.headers)).status_code in {400, 422}, wrong
+
+
+async def test_a_poll_after_a_message_of_a_stream_that_is_gone_says_so(edge: Edge):
+    ada = await sign_up(edge.gateways[0])
+    http = edge.gateways[0].http
+    async with line(edge.gateways[0].address, ada) as one:
+        await one.join()
+        await one.say("say", room="hall", text="hello")
+        old = (await one.first("said"))["id"]
+        async with open_bus(BusConfig((edge.nats.url,)), "test") as bus:
+            await bus.streams.delete_stream("CHAT")
+        # Its stay ends, and then is refused: what it had seen is of another stream.
+        assert await one.error() == ("OUT_OF_RANGE", "MESSAGE_TOO_OLD")
+    assert reason(await http.get(f"/api/messages?since={old}", headers=ada.headers)) == (400, "MESSAGE_TOO_OLD")
+    assert (await http.get("/api/messages", headers=ada.headers)).json()["messages"] == []
+
+
+@contextlib.asynccontextmanager
+async def live_events(nats: NatsServer, clock: Callable[[], float]) -> AsyncIterator[LiveEvents]:
+    async with open_bus(BusConfig((nats.url,)), "gateway") as bus:
+        live = LiveEvents(bus, clock)
+        async with live.running():
+            yield live
+
+
+async def test_a_gateway_that_is_behind_tells_nobody_again_what_another_one_has_told(
+    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
+):
+    behind = asyncio.Event()
+    hear = Reading._hear
+
+    async def hear_later(self: Reading, message: Msg) -> None:
+        if message.reply:
+            await behind.wait()
+        await hear(self, message)
+
+    monkeypatch.setattr(Reading, "_hear", hear_later)
+    async with live_events(nats, time.time) as live:
+        await eventually(lambda: live._tail.hearing)
+        await tell(nats, ("OrderPlaced",) * 3)
+        async with contextlib.aclosing(live.feed(3)) as frames:
+            coming = asyncio.create_task(anext(frames))
+            await eventually(lambda: live._fanout.count("orders"))
+            behind.set()
+            await tell(nats, ("OrderPlaced",), first=4)
+            assert (await asyncio.wait_for(coming, 10)).startswith("id: 4\n")
+
+
+async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer):
+    async with live_events(nats, time.time) as live:
+        await eventually(lambda: live._tail.hearing)
+        async with contextlib.aclosing(live.feed(None)) as frames:
+            coming = asyncio.create_task(anext(frames))
+            await eventually(lambda: live._fanout.count("orders"))
+            await tell(nats, ("OrderPlaced",) * (BUFFER + 51))
+            assert (await coming).startswith("id: 1\n")
+            await eventually(lambda: live._tail.position == BUFFER + 51)
+            assert await anext(frames) == 'event: missed\ndata: {"count": 50}\n\n'
+            assert (await anext(frames)).startswith("id: 52\n")
+
+
+async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_every_second(nats: NatsServer):
+    ahead, looks = 0.0, 0
+    figures: list[dict] = []
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        return time.time() + ahead
+
+    async def watch(live: LiveEvents) -> None:
+        async for frame in live.chart(None):
+            number, data = re.fullmatch(r"id: (\d+)\nevent: second\ndata: (.*)\n\n", frame).groups()
+            figures.append(json.loads(data) | {"id": int(number)})
+
+    async with live_events(nats, clock) as live, running(watch(live), "watching"):
+        await eventually(lambda: figures)
+        await nats.kill()
+        await eventually(lambda: not live._tail.hearing)
+        told = live._last_second
+        ahead, before = 10.0, looks
+        await eventually(lambda: looks > before + 6, 15)
+        ahead = 0.0
+        assert live._last_second == told
+        await nats.start()
+        await eventually(lambda: live._tail.hearing, 15)
+        await tell(nats)
+        await eventually(lambda: sum(each["placed"] for each in figures) == 1, 15)
+    ids = [each["id"] for each in figures]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
