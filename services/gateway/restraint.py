@@ -17,6 +17,7 @@ from services.gateway.armour.rates import Rates
 if TYPE_CHECKING:
     import asyncio
 
+    from uvicorn._types import ASGISendEvent
     from websockets.frames import Frame
 
 FRAMES_RATE, FRAMES_BURST = 100.0, 1000
@@ -34,6 +35,12 @@ class RestrainedProtocol(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **more)
         self._allowed = Rates(FRAMES_RATE, FRAMES_BURST, self.loop.time)
         self._last: asyncio.TimerHandle | None = None
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if self.initial_response and self.close_sent:
+            # A handshake that was answered with a problem is complete; uvicorn would log an error for each.
+            self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._last:

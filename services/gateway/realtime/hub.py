@@ -8,11 +8,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from services.gateway.armour.rates import address_of
 from services.gateway.domain import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from starlette.types import Scope
+
+    from services.gateway.armour.rates import Rates
     from services.gateway.callers import Callers
     from services.gateway.realtime.backends import Talk
 
@@ -44,15 +48,31 @@ class Hub:
     limits: SocketLimits
     draining: asyncio.Event
     clock: Callable[[], float]
+    rates: Rates | None = None
+    """Those of requests: a handshake is one. None: nobody is limited."""
+    proxies: int = 0
     open: int = 0
+    viewers: int = 0
+    """Of the open ones those that look on without a token."""
     _users: Counter[str] = field(default_factory=Counter)
     _beside: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def check_room(self) -> None:
-        """Refuse a socket that there is no room for. Raises Failure."""
+    def check_rate(self, scope: Scope, subject: str = "") -> None:
+        """Refuse a handshake of a client that asks too often. `subject`: of its token; empty: none. Raises Failure."""
+        client = f"subject:{subject}" if subject else f"address:{address_of(scope, self.proxies)}"
+        if self.rates and not self.rates.turn(client).passed:
+            raise Failure(
+                "RESOURCE_EXHAUSTED", f"more than {self.rates.rate:g} requests a second", reason="RATE_LIMITED"
+            )
+
+    def check_room(self, *, viewer: bool = False) -> None:
+        """Refuse a socket that there is no room for. Raises Failure.
+
+        Viewers get half of the room at most: whoever has no token must not keep out those who have one.
+        """
         if self.draining.is_set():
             raise Failure("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
-        if self.open >= self.limits.sockets:
+        if self.open >= self.limits.sockets or (viewer and self.viewers * 2 >= self.limits.sockets):
             raise Failure("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
@@ -62,12 +82,14 @@ class Hub:
         task.add_done_callback(self._beside.discard)
 
     @contextlib.contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self, *, viewer: bool = False) -> Iterator[None]:
         self.open += 1
+        self.viewers += viewer
         try:
             yield
         finally:
             self.open -= 1
+            self.viewers -= viewer
 
     @contextlib.contextmanager
     def present(self, user_id: str) -> Iterator[bool]:

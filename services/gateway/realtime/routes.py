@@ -35,7 +35,9 @@ def socket_router(hub: Hub) -> APIRouter:
             _check_origin(websocket, hub.limits.origins)
             token = _token(websocket)
             if token:
-                await hub.callers.of_token(token)
+                hub.check_rate(websocket.scope, (await hub.callers.of_token(token)).subject)
+            else:
+                hub.check_rate(websocket.scope)
         except Failure as failure:
             await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
             return

@@ -42,13 +42,13 @@ def event_router(hub: Hub, live: LiveEvents) -> APIRouter:
     @router.get("/feed", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
     async def live_feed(request: Request, seen: Seen = None) -> StreamingResponse:
         """Each order that is placed, completed or rejected, without anything personal: the lecture's live feed."""
-        hub.check_room()
+        hub.check_room(viewer=True)
         return _streaming(hub, live.feed(seen), request.url.path)
 
     @router.get("/chart", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
     async def live_chart(request: Request, seen: Seen = None) -> StreamingResponse:
         """The figures of each second, once a second."""
-        hub.check_room()
+        hub.check_room(viewer=True)
         return _streaming(hub, live.chart(seen), request.url.path)
 
     return router
@@ -64,11 +64,11 @@ def _streaming(hub: Hub, frames: AsyncGenerator[str], path: str) -> StreamingRes
 
 async def _lasting(hub: Hub, frames: AsyncGenerator[str], path: str) -> AsyncIterator[str]:
     """The frames, with a sign of life where none come, until the instance stops."""
-    yield RETRY
     stopping = asyncio.ensure_future(hub.draining.wait())
     coming = asyncio.ensure_future(anext(frames, None))
     try:
-        with hub.counted():
+        with hub.counted(viewer=True):
+            yield RETRY
             while not stopping.done():
                 done, _ = await asyncio.wait({coming, stopping}, timeout=QUIET_SECONDS, return_when="FIRST_COMPLETED")
                 if coming not in done:

@@ -66,7 +66,15 @@ async def realtime(
         burst=max(1, int(config.rate * 2)),
         origins=edge.limits.origins,
     )
-    hub = Hub(edge.callers, Talk(chat, notification), limits, draining, clock)
+    hub = Hub(
+        edge.callers,
+        Talk(chat, notification),
+        limits,
+        draining,
+        clock,
+        rates=edge.rates,
+        proxies=edge.limits.proxies,
+    )
     live = LiveEvents(bus, clock)
     async with live.running():
         yield [socket_router(hub), event_router(hub, live)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import socket
 from typing import TYPE_CHECKING
@@ -224,3 +225,35 @@ async def test_the_rest_of_the_gateway_works_while_chat_and_nats_are_away(edge: 
         assert (await http.get(f"/api/v3/users/{ada.subject}", headers=ada.headers)).status_code == 200
         polled = await http.get("/api/messages?room=hall", headers=ada.headers)
         assert reason(polled)[0] == 503
+
+
+async def test_viewers_without_a_token_leave_room_for_sockets_with_one(edge: Edge, tmp_path: Path):
+    live = edge.gateways[0].live
+    four = type(live)(live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "4"})
+    async with gateway(tmp_path, "small", four) as served, contextlib.AsyncExitStack() as stack:
+        ada = await sign_up(served)
+        viewers = []
+        for _ in range(2):
+            viewer = await stack.enter_async_context(served.http.stream("GET", "/api/live/chart", timeout=None))
+            viewers.append(viewer.aiter_lines())
+            assert (await anext(viewers[-1])).startswith("retry:")
+        assert reason(await served.http.get("/api/live/chart")) == (503, "TOO_MANY_SOCKETS")
+        for _ in range(2):
+            await stack.enter_async_context(line(served.address, ada))
+        with pytest.raises(websockets.InvalidStatus):
+            await stack.enter_async_context(line(served.address, ada))
+
+
+async def test_handshakes_count_as_requests(edge: Edge, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    settings = {"GATEWAY_RATE": "0.01", "GATEWAY_BURST": "3"}
+    async with gateway(tmp_path, "strict", edge.gateways[0].live, settings=settings) as served:
+        ada = await sign_up(edge.gateways[0])
+        taken = []
+        for person in (ada, ada, ada, ada, None, None, None, None):
+            try:
+                async with line(served.address, person):
+                    taken.append(101)
+            except websockets.InvalidStatus as refused:
+                taken.append(refused.response.status_code)
+        assert taken == [101, 101, 101, 429, 101, 101, 101, 429]
+    assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
