@@ -201,6 +201,8 @@ class ServerCall:
 
     def succeed(self) -> None:
         """The handler has returned; it may have set a status other than OK all the same."""
+        if self._ended:
+            return
         mine = self._method.calls.trailers
         now = self._context.trailing_metadata()
         if now is not mine:
@@ -244,6 +246,8 @@ class ServerCall:
         return failure
 
     def _end(self, code: grpc.StatusCode, message: str, bug: Exception | None = None) -> None:
+        if self._ended:  # a stream that was abandoned: its handler ends afterwards
+            return
         self._ended = True
         self._record(code, message, bug, time.perf_counter() - self._start, None)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import aiohttp
 import grpc
@@ -13,6 +14,9 @@ from meshwright.client import channel
 from meshwright.testing import resolving
 from support.calculator import Everything, everything, failure
 from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ADD = "demo.calculator.v1.Calculator/Add"
 MULTIPLY = "demo.calculator.v1.Calculator/Multiply"
@@ -99,3 +103,27 @@ async def test_health_checks_are_not_counted() -> None:
         await health_pb2_grpc.HealthStub(plain).Check(health_pb2.HealthCheckRequest())
         assert "health" not in calculator.telemetry.metrics.page().decode()
         assert calculator.spans.spans == []
+
+
+class Endless(Everything):
+    async def GetPrimes(self, request: pb.PrimeRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[pb.Prime]:
+        try:
+            while True:
+                yield pb.Prime(value=2)
+        finally:
+            self.cancelled.set()
+
+
+async def test_a_stream_that_ends_while_grpc_sends_is_counted_once() -> None:
+    servicer = Endless()
+    async with everything(servicer) as calculator:
+        call = rpc.NumberServiceStub(calculator.channel).GetPrimes(pb.PrimeRequest())
+        assert (await call.read()).value == 2
+        call.cancel()
+        await asyncio.wait_for(servicer.cancelled.wait(), 10)
+        primes = "demo.calculator.v1.NumberService/GetPrimes"
+        for side in ("client", "server"):
+            await eventually(lambda side=side: value(calculator, "grpc_requests_in_flight", **of(side, primes)) == 0)
+        labels = of("server", primes, version="1.2.3", status="CANCELLED")
+        assert value(calculator, "grpc_requests_total", **labels) == 1
+        assert len(calculator.spans.servers) == 1
