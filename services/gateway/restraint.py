@@ -76,6 +76,10 @@ class RestrainedProtocol(WebSocketsSansIOProtocol):
         self._end_soon()
 
     def keepalive_timeout(self) -> None:
+        if self.read_paused and self.writable.is_set():
+            # It is we who do not read, until what was said before is done: the answer may be here already.
+            self.pong_timer = self.loop.call_later(self.ping_timeout or 0.0, self.keepalive_timeout)
+            return
         super().keepalive_timeout()
         # Nobody is there to read what waits: it would hold up the end.
         self.transport.abort()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from support.processes import running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from support.processes import Process
 
@@ -44,6 +46,16 @@ class NatsServer:
         """kill -9."""
         assert self._process
         await self._process.kill()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Not gone, and not answering."""
+        assert self._process
+        os.kill(self._process.child.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.child.pid, signal.SIGCONT)
 
     async def _answers(self) -> bool:
         assert self._process

@@ -204,6 +204,21 @@ async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_
         assert 0 < len(heard) < count
 
 
+async def test_a_socket_whose_words_wait_for_a_bus_that_does_not_answer_stays_open(edge: Edge, tmp_path: Path):
+    async with (
+        gateway(tmp_path, "brisk", edge.gateways[0].live, ping_seconds=0.5) as served,
+        line(served.address, await sign_up(served)) as one,
+    ):
+        await one.join()
+        with edge.nats.frozen():
+            for number in range(2):
+                await one.say("say", room="hall", text="hello", client_id=str(number))
+            await one.first("error", 2)
+        assert {frame["code"] for frame in one.of("error")} <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
+        await one.say("ping")
+        await one.first("pong")
+
+
 async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brief", live, settings={"GATEWAY_ACCESS_SECONDS": "1"}) as served:
