@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from meshwright import Identity
     from services.gateway.realtime.hub import Hub
 
-POLICY, RESTART, UNAUTHENTICATED = 1008, 1012, 4401
+POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401
 FAREWELL_SECONDS = 2.0
 """How long frames that wait may take to be sent before an instance that stops closes the socket."""
 
@@ -100,7 +100,9 @@ class Socket:
         try:
             return await self._hub.callers.of_token(token)
         except Failure as failure:
-            raise EndedError(UNAUTHENTICATED, failure.reason or failure.code) from None
+            # Where the issuer's keys cannot be had nobody knows whether the token is good.
+            code = UNAUTHENTICATED if failure.code == "UNAUTHENTICATED" else TRY_LATER
+            raise EndedError(code, failure.reason or failure.code) from None
 
     async def _go_on(self) -> None:
         """Read, write, and watch the clock and the instance, until one of these ends it."""

@@ -121,6 +121,21 @@ async def test_whoever_says_nothing_good_of_itself_is_refused(edge: Edge):
         assert (await one.closed())[0] == 4401
 
 
+async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_cannot_be_had(edge: Edge, tmp_path: Path):
+    away = "http://127.0.0.1:9"
+    settings = {"MESHWRIGHT_AUTH_ISSUER": away, "MESHWRIGHT_AUTH_JWKS": f"{away}/jwks"}
+    ada = await sign_up(edge.gateways[0])
+    token = ada.tokens["access_token"]
+    async with gateway(tmp_path, "other", edge.gateways[0].live, settings=settings) as served:
+        async with line(served.address) as one:
+            await one.say("authenticate", token=token)
+            assert await one.closed() == (1013, "KEYS_UNAVAILABLE")
+        with pytest.raises(websockets.InvalidStatus) as caught:
+            async with line(served.address, ada):
+                pass
+        assert caught.value.response.status_code == 503
+
+
 async def test_a_token_that_ends_ends_the_socket_unless_a_new_one_comes(edge: Edge):
     gateway = edge.gateways[0]
     ada, bob = await sign_up(gateway), await sign_up(gateway)
