@@ -43,7 +43,7 @@ async def test_who_was_connected_to_a_replica_that_is_killed_goes_on_at_another_
             await child.kill()
             for number in range(10, 20):
                 await ada.say(str(number))
-            await eventually(lambda: bob.error)
+            await eventually(lambda: bob.error and len(ada.texts) == 20)
         assert bob.error.code() == grpc.StatusCode.UNAVAILABLE
         async with a.joined("bob", after=bob.ids[-1]) as again:
             await again.say("20")
