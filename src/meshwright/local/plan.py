@@ -79,6 +79,8 @@ class Plan:
     mesh: frozenset[str] = frozenset()
     """The names of those variables by which a child finds the mesh."""
     hints: tuple[Hint, ...] = ()
+    lone: frozenset[str] = frozenset()
+    """Processes whose ports nobody asked for: they are of the first instance, and others get ports of their own."""
 
     def process(self, name: str) -> Process:
         return next(process for process in self.processes if process.name == name)
@@ -121,6 +123,7 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
         values=values,
         environment={**choices.environment, "PYTHONUNBUFFERED": "1", **mesh},
         mesh=frozenset(mesh),
+        lone=frozenset(process.name for process in topology.processes if not _asked(process, choices.ports)),
     )
     return replace(plan, hints=_checked(plan))
 
@@ -128,8 +131,9 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
 def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> Launch:
     """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
     process = plan.process(seat.process)
-    port = process.port or free_port()
-    ports = {name: port or free_port() for name, port in process.ports.items()}
+    own = seat.number > 1 and process.name in plan.lone
+    port = (0 if own else process.port) or free_port()
+    ports = {name: (0 if own else number) or free_port() for name, number in process.ports.items()}
     values = {
         **plan.values,
         "port": str(port),
@@ -219,6 +223,12 @@ def _with_ports(process: Process, chosen: Mapping[str, int], free_port: Callable
         port = port or free_port()
         ports = {name: port or free_port() for name, port in ports.items()}
     return replace(process, port=port, ports=ports)
+
+
+def _asked(process: Process, chosen: Mapping[str, int]) -> bool:
+    """Whether the topology or the command line fixes a port of the process."""
+    named = (chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items())
+    return any((chosen.get(process.name, process.port), *named))
 
 
 def _ports(topology: Topology, choices: Choices, parts: Iterable[str], own: Iterable[Process]) -> dict[str, int]:

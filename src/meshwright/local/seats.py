@@ -62,7 +62,7 @@ def scale(
     present = [seat for seat in own if seat.version == wanted]
     if replicas <= len(present):
         return Change(removed=tuple(reversed(present[replicas:])))
-    if process.port and replicas - len(present) + len(own) > 1:
+    if process.port and process.name not in plan.lone and replicas - len(present) + len(own) > 1:
         what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
         raise BadInputError(f"scaling {name}", [Problem(name, what)])
     taken = {seat.number for seat in (*own, *leaving) if seat.process == process.name}

@@ -219,3 +219,19 @@ def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
     with pytest.raises(BadInputError) as caught:
         scale(plan(), initial(plan()), name, 3)
     assert str(caught.value) == problem
+
+
+def test_a_lone_instance_whose_port_nobody_asked_for_gets_company_on_other_ports() -> None:
+    made = plan()
+    change = scale(made, initial(made), "cart", 2)
+    assert change.added == (Seat("cart", 2, "0.0.0"),)
+    free = itertools.count(30000)
+    first, second = (launch(made, Seat("cart", number, "0.0.0"), lambda: next(free), "run") for number in (1, 2))
+    assert first.port == made.ports["cart"]
+    assert second.port == 30000
+    assert second.argv[-1] == "30000"
+
+
+def test_a_port_of_the_command_line_keeps_a_process_in_one_instance() -> None:
+    with pytest.raises(BadInputError, match="has the port 8200 in one instance"):
+        scale(plan(ports={"cart": 8200}), initial(plan()), "cart", 2)
