@@ -135,6 +135,8 @@ async def _somebody_on_a_phone(window, demo: DemoUp) -> None:
         await eve.page.get_by_role("link", name=name).first.click()
         await expect(eve.page.locator("body")).to_have_attribute("data-view", name.lower())
         assert await overflow(eve.page) == [], name
+        # There is no room for the chat beside anything else.
+        await expect(eve.page.locator("#talk")).to_be_visible(visible=name == "Chat")
         assert await findings(eve.page) == [], name
 
 

@@ -13,6 +13,8 @@ from support.shopper import Shopper, shopper
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from playwright.async_api import Route
+
     from support.storefront import Storefront
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
@@ -48,6 +50,68 @@ async def test_what_is_wrong_with_a_sign_up_is_said_at_the_field(store: Storefro
         await form.get_by_role("button", name="Create account").click()
         await expect(form.get_by_label("E-mail")).to_have_accessible_description("Another user has this e-mail address")
         await expect(form.get_by_label("Password")).to_have_js_property("ariaInvalid", None)
+
+
+async def test_all_that_is_missing_in_a_sign_up_is_said_at_once(store: Storefront):
+    async with browser(url(store)) as window:
+        page = await window()
+        asked = []
+        page.on("request", lambda request: asked.append(request.url) if "/auth/" in request.url else None)
+        await page.goto("/")
+        await page.get_by_role("tab", name="Create account").click()
+        form = page.get_by_role("tabpanel")
+        await form.get_by_label("Name").fill("  ")
+        await form.get_by_role("button", name="Create account").click()
+        for label in ("Name", "E-mail"):
+            await expect(form.get_by_label(label)).to_have_accessible_description("Is required")
+        await expect(form.get_by_label("Password")).to_have_accessible_description("10 characters or more Is required")
+        await expect(form.get_by_label("Name")).to_be_focused()
+        assert asked == []
+
+
+async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits(store: Storefront):
+    stopping = '{"title": "Service Unavailable", "detail": "this instance stops"}'
+    answers = [stopping] * 2
+
+    async def answer(route: Route) -> None:
+        if answers:
+            await route.fulfill(status=503, content_type="application/problem+json", body=answers.pop())
+        else:
+            await route.continue_()
+
+    async with browser(url(store), AWAY) as window:
+        page = await window()
+        await page.route("**/shop/settings.json", answer)
+        await page.goto("/")
+        await expect(page.locator("#waiting")).to_contain_text("This instance stops")
+        await expect(page.get_by_role("heading", name="A small shop on a mesh")).to_be_visible(timeout=15000)
+        await expect(page.locator("#waiting")).to_be_hidden()
+
+
+async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront):
+    """The answers are lost on their way: whoever presses the button again must not have two orders."""
+    lost = []
+
+    async def lose(route: Route) -> None:
+        if route.request.method == "POST" and len(lost) < 4:
+            lost.append(await route.fetch())
+            await route.abort()
+        else:
+            await route.continue_()
+
+    async with browser(url(store), ("ERR_FAILED",)) as window:
+        person = await shopper(window)
+        await person.give(20)
+        await person.page.route("**/api/v3/orders", lose)
+        await person.order("TEA", 2)
+        await expect(person.page.get_by_role("alert")).to_contain_text("does not answer", timeout=15000)
+        await person.page.get_by_role("button", name="Place order").click()
+        await expect(person.verdict).to_contain_text("Reserved, paid and shipped")
+        assert len(lost) == 4
+        await expect(person.page.locator(".order")).to_have_count(1)
+        await person.page.reload()
+        await expect(person.page.locator(".order")).to_have_count(1)
+        await expect(person.page.locator("#balance")).to_have_text("€15.00")
 
 
 async def test_somebody_signs_in_again_and_a_wrong_password_is_told(store: Storefront):
@@ -89,6 +153,7 @@ async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(s
         await person.order("TEA", 11)
         await expect(person.verdict).to_contain_text("Rejected")
         assert await person.states() == ["refused", "waiting", "waiting"]
+        await expect(person.steps.last).to_contain_text("not begun")
         await expect(person.page.locator("#balance")).to_have_text("€500.00")
 
 

@@ -26,7 +26,7 @@ const own = (message) => message.user_id === signedIn()?.subject;
 function bubble(message, state = "") {
   const name = own(message) ? "You" : message.name || message.user_id;
   const status = { waiting: "sending …", refused: "not taken" }[state];
-  return el("li", { class: `said${own(message) ? " own" : ""} ${state}`, "data-mark": message.client_id || "", "data-id": message.id || "" },
+  return el("div", { class: `said${own(message) ? " own" : ""} ${state}`, "data-mark": message.client_id || "", "data-id": message.id || "" },
     el("span", { class: "who" }, el("span", {}, name), status || when(message.sent_at)), el("span", { class: "text" }, message.text));
 }
 
@@ -129,7 +129,7 @@ function renderFrame() {
   show(byId("talk"), el("header", {}, el("h2", { id: "talk-title" }, "Chat"), roomForm),
     el("details", { class: "people" }, el("summary", { id: "people-count" }), el("ul", { id: "people" })),
     el("p", { id: "talk-trouble", class: "trouble", role: "status", hidden: true }),
-    el("ol", { id: "log", class: "log", role: "log", tabindex: "0" }), composer);
+    el("div", { id: "log", class: "log", role: "log", tabindex: "0" }), composer);
 }
 
 function move(input) {
@@ -148,7 +148,7 @@ function trouble(text) {
 
 /** `line`: the connection; see socket.js. */
 export function startChat(line) {
-  const gap = (text) => put(el("li", { class: "gap" }, text));
+  const gap = (text) => put(el("p", { class: "gap" }, text));
   hall = new Hall(line, { heard, refused, stored, present, changed, gap, trouble });
   watchView(() => {
     if (!visible() || !signedIn()) return;

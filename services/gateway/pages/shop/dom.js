@@ -32,6 +32,9 @@ export const roundMoney = (cents) => ROUND.format(cents / 100);
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 export const day = (text) => DAY.format(new Date(text));
 
+/** As a sentence begins. */
+export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : text);
+
 /** The time of a day for what is of today, with its date for the rest. */
 export function when(text) {
   const moment = new Date(text);

@@ -1,6 +1,6 @@
 // Forms that say what is wrong beside the field that it is about.
 
-import { el } from "./dom.js";
+import { el, sentence } from "./dom.js";
 import { Problem } from "./api.js";
 
 /** A field with its label, hint and place for an error. `name` is what problem documents call it. */
@@ -28,8 +28,12 @@ function clear(form) {
   for (const input of form.elements) if (input.name) mark(form, input.name, "");
 }
 
-function sentence(text) {
-  return text ? text[0].toUpperCase() + text.slice(1) : text;
+// All that is empty and must not be is named at once, and nobody is asked.
+function missing(form) {
+  const empty = [...form.elements].filter((input) => input.required && !input.value.trim());
+  for (const input of empty) mark(form, input.name, "Is required");
+  empty[0]?.focus();
+  return empty.length > 0;
 }
 
 // What is wrong with a field goes there; what is wrong with none of ours goes to the form.
@@ -55,6 +59,7 @@ export function wire(form, work) {
     if (form.ariaBusy === "true") return;
     clear(form);
     general.textContent = "";
+    if (missing(form)) return;
     form.ariaBusy = "true";
     try {
       await work(Object.fromEntries(new FormData(form)));

@@ -1,7 +1,7 @@
 // What there is to buy, and the basket.
 
 import { byId, el, money, plural, show, svg } from "./dom.js";
-import { call } from "./api.js";
+import { call, newKey } from "./api.js";
 import { balance, watchBalance } from "./account.js";
 import { Part } from "./parts.js";
 import { placeOrder } from "./orders.js";
@@ -15,6 +15,8 @@ const PICTURES = [
 ];
 const BOX = ["M4 9l9-5 9 5v9l-9 5-9-5z", "M4 9l9 5 9-5", "M13 14v9"];
 const basket = new Map();
+// Of the order that this basket will be: as long as it is the same basket it is the same order, however often it is sent.
+let key = "";
 let stock = new Map();
 let part = null;
 
@@ -46,6 +48,7 @@ function render(found) {
 
 function add(sku) {
   basket.set(sku, (basket.get(sku) || 0) + 1);
+  key = newKey();
   renderBasket();
 }
 
@@ -53,6 +56,7 @@ function change(sku, text) {
   const quantity = Number.parseInt(text, 10);
   if (quantity > 0) basket.set(sku, quantity);
   else basket.delete(sku);
+  key = newKey();
   renderBasket();
   if (!basket.has(sku)) byId("basket-title").focus();
 }
@@ -91,7 +95,7 @@ function renderBasket() {
 }
 
 async function order() {
-  const placed = await placeOrder([...basket].map(([sku, quantity]) => ({ sku, quantity })));
+  const placed = await placeOrder([...basket].map(([sku, quantity]) => ({ sku, quantity })), key);
   // The button that was pressed is gone; who is somewhere else by now stays there.
   const held = byId("basket").contains(document.activeElement);
   basket.clear();

@@ -3,11 +3,13 @@
 import { call, guardedBy, Problem } from "./api.js";
 import { startAccount } from "./account.js";
 import { startChat } from "./chat.js";
+import { backoff, byId, pause, show } from "./dom.js";
 import { startGoods } from "./goods.js";
 import { startLink } from "./link.js";
 import { startLive } from "./live.js";
 import { startNotifications } from "./notifications.js";
 import { startOrders } from "./orders.js";
+import { trouble } from "./parts.js";
 import { Line } from "./socket.js";
 import { comeBack, renew, restore, token } from "./session.js";
 import { toast } from "./toasts.js";
@@ -17,7 +19,25 @@ import { startViews } from "./views.js";
 import { startWelcome } from "./welcome.js";
 
 guardedBy({ token, renew });
-const settings = await call("GET", "/shop/settings.json", { anonymous: true });
+
+// Without this nothing can be shown: a gateway that starts or stops just now is asked again.
+async function eventually(read) {
+  const waiting = byId("waiting");
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const found = await read();
+      waiting.hidden = true;
+      return found;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      waiting.hidden = false;
+      show(waiting, trouble(error));
+      await pause(1000 * backoff(attempt, 5));
+    }
+  }
+}
+
+const settings = await eventually(() => call("GET", "/shop/settings.json", { anonymous: true }));
 await restore();
 try {
   await comeBack();

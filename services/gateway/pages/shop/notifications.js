@@ -11,6 +11,7 @@ import { toast } from "./toasts.js";
 
 const MOST = 50;
 const KINDS = { SUCCESS: "good", ERROR: "bad", WARNING: "warn" };
+const ORDERS = { completed: "good", rejected: "bad", "needs-attention": "warn" };
 const AGAIN = 2000;
 let items = [];
 let unread = 0;
@@ -46,7 +47,7 @@ function notified(item) {
   localStorage.setItem(place(), JSON.stringify(items));
   if (!panel.open) unread += 1;
   render();
-  toast(item.title, item.message, KINDS[item.kind] || "");
+  toast(item.title, item.message, KINDS[item.kind] || ORDERS[item.data?.status] || "");
   if (item.kind === "ORDER_UPDATE") { refreshOrders(); refreshBalance(); refreshGoods(); }
 }
 

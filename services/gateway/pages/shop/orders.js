@@ -2,7 +2,7 @@
 // with the ETag of what is known, which costs no body while nothing has changed.
 
 import { byId, el, money, pause, plural, show, when } from "./dom.js";
-import { ask, call, newKey, problemOf, Problem } from "./api.js";
+import { ask, call, problemOf, Problem } from "./api.js";
 import { refreshBalance } from "./account.js";
 import { nameOf, refreshGoods } from "./goods.js";
 import { Part, trouble } from "./parts.js";
@@ -128,9 +128,9 @@ function choose(id) {
   watch(id, watching.signal);
 }
 
-/** Rejects with a Problem. Where no answer comes it is sent again with the same key: it is one order in any case. */
-export async function placeOrder(items) {
-  const order = await call("POST", "/api/v3/orders", { body: { items }, key: newKey() });
+/** Rejects with a Problem. Where no answer comes it is sent again: with the same `key` it is one order in any case. */
+export async function placeOrder(items, key) {
+  const order = await call("POST", "/api/v3/orders", { body: { items }, key });
   orders.set(order.id, order);
   choose(order.id);
   return order;

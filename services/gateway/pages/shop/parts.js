@@ -1,12 +1,12 @@
 // A part of the page that shows something of the gateway's: it is being read, it is there, or it cannot be had now.
 
-import { backoff, el, pause, show } from "./dom.js";
+import { backoff, el, pause, sentence, show } from "./dom.js";
 import { Problem } from "./api.js";
 
 /** What to say where something could not be had, with a way to try again. */
 export function trouble(problem, again) {
   const button = again && el("button", { type: "button", class: "quiet", onclick: again }, "Try again");
-  return el("div", { class: `trouble${problem.away ? "" : " bad"}`, role: "status" }, el("span", {}, problem.message), button);
+  return el("div", { class: `trouble${problem.away ? "" : " bad"}`, role: "status" }, el("span", {}, sentence(problem.message)), button);
 }
 
 /** Reads by `read()` and shows by `render(found)` in `node`; where the gateway is away, tries until it is back. */

@@ -1,6 +1,6 @@
 // An order as people read it: its steps, what came of it, and each event as it was stored.
 
-import { el, milliseconds, money } from "./dom.js";
+import { el, milliseconds, money, sentence } from "./dom.js";
 
 const STEPS = { reserve_inventory: ["Reserve", "inventory"], charge_payment: ["Charge", "payment"], ship_items: ["Ship", "inventory"] };
 const STATES = {
@@ -23,7 +23,6 @@ const ORDERS = {
 export const RESTING = new Set(["completed", "rejected", "needs_attention"]);
 
 const step = (name) => STEPS[name]?.[0] || name.replaceAll("_", " ");
-const upper = (text) => text[0].toUpperCase() + text.slice(1);
 
 export function badge(order) {
   const [kind, words] = ORDERS[order.state] || ["", order.state];
@@ -31,7 +30,7 @@ export function badge(order) {
 }
 
 function stepView(item, resting) {
-  const [kind, words] = STATES[item.state] || ["", item.state];
+  const [kind, words] = resting && item.state === "waiting" ? ["", "not begun"] : STATES[item.state] || ["", item.state];
   const tries = item.attempts > 1 ? `, attempt ${item.attempts}` : "";
   return el("li", { class: `step ${kind}`, "data-state": item.state },
     el("span", { class: "sign", "aria-hidden": "true" }, SIGNS[item.state] || ""),
@@ -70,7 +69,7 @@ function eventView(event, began) {
   const words = HAPPENED[event.type];
   const text = words ? words(JSON.parse(event.data)) : event.type;
   return el("li", {}, el("span", { class: "mono soft at" }, `+${milliseconds(new Date(event.occurred_at) - began)}`),
-    el("span", {}, upper(text)), el("span", { class: "mono soft type" }, event.type));
+    el("span", {}, sentence(text)), el("span", { class: "mono soft type" }, event.type));
 }
 
 export const stepsView = (order) => el("ol", { class: "steps", "aria-label": "Steps" }, order.steps.map((item) => stepView(item, RESTING.has(order.state))));

@@ -1,6 +1,6 @@
 // The API's versions: the same user as each of them shows it, what each says of its own end, and the matrix of all.
 
-import { byId, day, el, show } from "./dom.js";
+import { byId, day, el, sentence, show } from "./dom.js";
 import { ask, call, problemOf, Problem } from "./api.js";
 import { Part, trouble } from "./parts.js";
 import { signedIn, watchSession } from "./session.js";
@@ -79,8 +79,10 @@ async function answer({ name, path, headers, response, body }, older) {
   return [el("p", { class: "mono request" }, [`GET ${path}`, ...sent].join("  ")),
     el("p", {}, el("span", { class: `badge ${response.ok ? "good" : "warn"}` }, `${response.status}`), ` ${rowOf(name).features}`),
     ending(response.headers),
-    problem ? el("p", { class: "trouble" }, `${problem.message}.`, problem.reason === "NO_TENANT" ? " Tenants are what this version adds; your account is of none." : "") : null,
+    problem ? el("p", { class: "trouble" }, `${sentence(problem.message)}.`, problem.reason === "NO_TENANT" ? " Tenants are what this version adds; your account is of none." : "") : null,
+    el("h2", { class: "minor" }, "Headers"),
     el("dl", { class: "fields told" }, told.map(([header, value]) => el("div", {}, el("dt", { class: "mono" }, header), el("dd", { class: "mono" }, value)))),
+    response.ok ? el("h2", { class: "minor" }, "Body") : null,
     response.ok ? fields(body, older?.response.ok ? older.body : null) : null];
 }
 

@@ -20,7 +20,7 @@ function signInForm() {
 }
 
 function signUpForm() {
-  return wire(el("form", { id: "sign-up-form", "aria-labelledby": "tab-up", hidden: true },
+  return wire(el("form", { id: "sign-up-form", "aria-labelledby": "tab-up" },
     field("name", "Name", { prefix: "up-", autocomplete: "name", required: true }),
     field("email", "E-mail", { prefix: "up-", type: "email", autocomplete: "username", required: true }),
     field("password", "Password", { prefix: "up-", type: "password", autocomplete: "new-password", required: true }, "10 characters or more"),
@@ -28,12 +28,12 @@ function signUpForm() {
 }
 
 // Tabs as ARIA's authoring practices have them: arrows go from one to the other.
-function tabs(names, forms) {
-  const buttons = names.map(([id, text], at) => el("button", { type: "button", role: "tab", id, "aria-controls": forms[at].id }, text));
+function tabs(names, panels) {
+  const buttons = names.map(([id, text], at) => el("button", { type: "button", role: "tab", id, "aria-controls": panels[at].id }, text));
   const choose = (chosen) => buttons.forEach((button, at) => {
     button.setAttribute("aria-selected", String(at === chosen));
     button.tabIndex = at === chosen ? 0 : -1;
-    forms[at].hidden = at !== chosen;
+    panels[at].hidden = at !== chosen;
   });
   buttons.forEach((button, at) => {
     button.addEventListener("click", () => choose(at));
@@ -62,14 +62,14 @@ function elsewhere(logins) {
 }
 
 function render(logins) {
-  const forms = [signInForm(), signUpForm()];
-  for (const form of forms) form.setAttribute("role", "tabpanel");
+  const panels = [["panel-in", "tab-in", signInForm()], ["panel-up", "tab-up", signUpForm()]]
+    .map(([id, tab, form]) => el("div", { id, role: "tabpanel", "aria-labelledby": tab }, form));
   show(byId("welcome"),
     el("div", { class: "pitch" },
       el("h1", { id: "welcome-title" }, "A small shop on a mesh"),
       el("p", { class: "lead" }, "Everything here goes through one gateway to services that know nothing of each other’s addresses."),
       el("ul", {}, SHOWN.map(([title, text]) => el("li", {}, el("strong", {}, title), el("span", { class: "soft" }, text))))),
-    el("div", { class: "card door" }, tabs([["tab-in", "Sign in"], ["tab-up", "Create account"]], forms), forms, elsewhere(logins)));
+    el("div", { class: "card door" }, tabs([["tab-in", "Sign in"], ["tab-up", "Create account"]], panels), panels, elsewhere(logins)));
 }
 
 /** `logins`: names of the issuers elsewhere that people may sign in at. */
