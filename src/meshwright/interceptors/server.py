@@ -256,6 +256,8 @@ class ServerCall:
     ) -> None:
         method = self._method
         method.metrics.end(code.name, method.calls.version, seconds)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: %s in %.1f ms", method.name, code.name, 1000 * seconds)
         span = self._span
         if span is not None:
             if bug is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -17,6 +18,8 @@ from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import pytest
 
 ADD = "demo.calculator.v1.Calculator/Add"
 MULTIPLY = "demo.calculator.v1.Calculator/Multiply"
@@ -60,6 +63,16 @@ async def test_calls_in_flight_are_a_gauge() -> None:
         call.cancel()
         for side in ("client", "server"):
             await eventually(lambda side=side: value(calculator, "grpc_requests_in_flight", **of(side, MULTIPLY)) == 0)
+
+
+async def test_each_call_is_a_line_in_the_log_for_who_wants_to_read_them(caplog: pytest.LogCaptureFixture) -> None:
+    async with everything(Everything()) as calculator:
+        with caplog.at_level(logging.INFO, "meshwright"):
+            await rpc.CalculatorStub(calculator.channel).Add(pb.Numbers())
+        assert ADD not in caplog.text
+        with caplog.at_level(logging.DEBUG, "meshwright"):
+            await rpc.CalculatorStub(calculator.channel).Add(pb.Numbers())
+            await eventually(lambda: f"{ADD}: OK in " in caplog.text)
 
 
 async def test_a_call_that_nobody_answered_has_no_version() -> None:
