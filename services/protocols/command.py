@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from services.protocols.domain import REQUESTS, verdicts
+from services.protocols.domain import REQUESTS, SLIDE_KB, verdicts
 
 if TYPE_CHECKING:
     from services.protocols.domain import Figures, Report
@@ -36,19 +36,21 @@ def compare_protocols(count: int, plot: Path | None, *, as_json: bool) -> None:
         return
     for work, title in (("createUser", f"createUser, {count} times"), ("chat", f"a chat message, {count} times")):
         click.echo(f"\n{title}\n")
-        click.echo(_table([one for one in report.figures if one.work == work]))
+        click.echo(table([one for one in report.figures if one.work == work]))
     click.echo("\nThe lecture, and what was found here\n")
     for claim, found in verdicts(report):
         click.echo(f"- {claim.text}\n    {found}")
 
 
-HEAD = ("", "KB up", "KB down", "opening", "p50 ms", "p99 ms", "per s", "CPU ms: client", "server")
+HEAD = ("", "slide: KB", "KB up", "KB down", "opening", "p50 ms", "p99 ms", "per s", "CPU ms: client", "server")
 
 
 def _row(one: Figures) -> tuple[str, ...]:
     pace = one.pace
+    slide = SLIDE_KB.get((one.lane, one.work))
     return (
         one.lane,
+        "" if slide is None else f"{slide * one.count / REQUESTS:.1f}",
         f"{one.traffic.up / 1000:.1f}",
         f"{one.traffic.down / 1000:.1f}",
         f"{one.opening.both} B",
@@ -60,7 +62,8 @@ def _row(one: Figures) -> tuple[str, ...]:
     )
 
 
-def _table(figures: list[Figures]) -> str:
+def table(figures: list[Figures]) -> str:
+    """One row for each protocol."""
     rows = [HEAD, *(_row(one) for one in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = []

@@ -1,15 +1,18 @@
-"""The bytes of a run as a picture: one bar for each protocol and kind of work, requests and responses apart."""
+"""The bytes of a run as a picture: one bar for each protocol and kind of work, requests and responses apart,
+and beside it what the lecture claims."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from services.protocols.domain import SLIDE_KB
+
 if TYPE_CHECKING:
     from services.protocols.domain import Figures, Report
 
 WIDTH, LEFT, BAR, GAP = 860, 190, 16, 8
-UP, DOWN = "#0b6e99", "#9fcbdd"
+UP, DOWN, SLIDE = "#0b6e99", "#9fcbdd", "#c2410c"
 _TITLES = {"createUser": "createUser: bytes of one call", "chat": "a chat message: bytes until it is heard"}
 
 
@@ -39,6 +42,8 @@ def _bar(root: ET.Element, y: float, one: Figures, scale: float) -> None:
     _box(root, LEFT, y, up * scale, UP)
     _box(root, LEFT + up * scale, y, down * scale, DOWN)
     _text(root, LEFT + (up + down) * scale + 8, y + 13, f"{up:.0f} + {down:.0f}")
+    if (slide := SLIDE_KB.get((one.lane, one.work))) is not None:
+        _mark(root, LEFT + slide * scale, y)
 
 
 def _legend(root: ET.Element, y: float) -> None:
@@ -46,10 +51,17 @@ def _legend(root: ET.Element, y: float) -> None:
     _text(root, LEFT + 18, y + 13, "from the client")
     _box(root, LEFT + 140, y, 12, DOWN)
     _text(root, LEFT + 158, y + 13, "to the client")
+    _mark(root, LEFT + 280, y)
+    _text(root, LEFT + 292, y + 13, "what the slide says: 650, 85, 50")
 
 
 def _box(root: ET.Element, x: float, y: float, width: float, fill: str) -> None:
     ET.SubElement(root, "rect", x=f"{x:.1f}", y=f"{y:.1f}", width=f"{width:.1f}", height=str(BAR), fill=fill)
+
+
+def _mark(root: ET.Element, x: float, y: float) -> None:
+    where = {"x": f"{x - 2:.1f}", "y": f"{y - 3:.1f}", "width": "4", "height": str(BAR + 6)}
+    ET.SubElement(root, "rect", where, fill=SLIDE, stroke="#fff")
 
 
 def _text(root: ET.Element, x: float, y: float, text: str, *, anchor: str = "start", weight: str = "400") -> None:

@@ -11,10 +11,11 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from services.protocols.domain import Report, Traffic, verdicts
+from services.protocols.command import table
+from services.protocols.domain import SLIDE_KB, Report, Traffic, verdicts
 from services.protocols.lanes import lanes
-from services.protocols.measuring import measure
-from services.protocols.plot import drawn
+from services.protocols.measuring import codec, measure
+from services.protocols.plot import SLIDE, drawn
 from services.protocols.wire import metering
 
 if TYPE_CHECKING:
@@ -74,6 +75,22 @@ def test_the_picture_names_every_protocol(report: Report) -> None:
     picture = ET.fromstring(drawn(report))
     texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
     assert all(texts.count(lane.name) == 2 for lane in lanes())
+
+
+def test_what_the_slide_says_is_a_mark_in_the_picture_and_a_column_of_the_table(report: Report) -> None:
+    picture = ET.fromstring(drawn(report))
+    marks = [element for element in picture.iter() if element.get("fill") == SLIDE]
+    assert len(marks) == len(SLIDE_KB) + 1, "one for each figure, and one in the legend"
+    rows = table([one for one in report.figures if one.work == "createUser"]).splitlines()
+    assert "slide: KB" in rows[0]
+    shown = {row[:23].strip(): row[23:].split()[0] for row in rows[1:]}
+    assert (shown["HTTP/1.1 JSON"], shown["gRPC"]) == (f"{650 * COUNT / 1000:.1f}", f"{85 * COUNT / 1000:.1f}")
+
+
+def test_encoding_is_timed_alike_whatever_else_runs() -> None:
+    first, second = (codec(rounds=500) for _ in range(2))
+    for name in ("json", "protobuf"):
+        assert 0.5 < first[name] / second[name] < 2
 
 
 def test_the_command_prints_json_for_programs(tmp_path: Path) -> None:
