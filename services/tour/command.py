@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import subprocess
 import sys
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
     from services.tour.guide import Guide, Stop
 
-ROOMS = ("live", "calls", "mesh", "consistency", "versions")
-"""Modules with a list STOPS, in the order of the visit."""
+COLOURS = {"  > ": "cyan", "  $ ": "cyan", "  ! ": "yellow"}
+"""By how a line begins: what is asked, and what is said of the slide."""
 
 
 @click.command()
@@ -40,14 +39,16 @@ def tour(*, gateway: str, traces: str, topology: str, only: Sequence[str], listi
         return
     found = _up(topology) if not gateway else {}
     guide = _guide(gateway or found.get("gateway", ""), traces or found.get("traces", ""), topology)
-    failed = asyncio.run(visit(guide, stops, click.echo))
+    failed = asyncio.run(_visit(guide, stops))
     if failed:
         sys.exit(1)
 
 
 def all_stops() -> list[Stop]:
     """Every stop, in the order of the visit."""
-    return [stop for room in ROOMS for stop in importlib.import_module(f"services.tour.{room}").STOPS]
+    from services.tour.slides import STOPS  # noqa: PLC0415 - `meshwright --help` does without
+
+    return list(STOPS)
 
 
 def chosen(only: Sequence[str]) -> list[Stop]:
@@ -60,9 +61,22 @@ def chosen(only: Sequence[str]) -> list[Stop]:
     return [stop for stop in stops if not only or stop.name in only]
 
 
+async def _visit(guide: Guide, stops: Sequence[Stop]) -> list[str]:
+    import httpx  # noqa: PLC0415 - `meshwright --help` does without
+
+    try:
+        async with httpx.AsyncClient(base_url=guide.gateway, trust_env=False) as client:
+            await client.get("/readyz")
+    except httpx.TransportError as error:
+        why = str(error) or type(error).__name__
+        raise click.ClickException(f"the gateway at {guide.gateway} does not answer: {why}") from error
+    return await visit(guide, stops, click.echo)
+
+
 async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None]) -> list[str]:
     """Visit the stops; returns the names of those that saw something else."""
     import httpx  # noqa: PLC0415 - `meshwright --help` does without
+    from websockets.exceptions import WebSocketException  # noqa: PLC0415
 
     from services.tour.guide import OtherwiseError  # noqa: PLC0415
 
@@ -73,10 +87,12 @@ async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None])
             say(click.style(f"\n{number}. {stop.slide}", bold=True))
             try:
                 await stop.visit(guide)
-            except (OtherwiseError, httpx.HTTPError, TimeoutError) as error:
+            except TimeoutError:
+                wrong = f"what was waited for did not come; before it, {guide.asked or 'nothing was asked'}"
+            except (OtherwiseError, httpx.HTTPError, WebSocketException, OSError) as error:
                 wrong = str(error) or type(error).__name__
             except (LookupError, TypeError, ValueError) as error:
-                wrong = f"an answer of another form: {error!r}"
+                wrong = f"an answer of another form ({error!r}); {guide.asked or 'nothing was asked'}"
             else:
                 continue
             failed.append(stop.name)
@@ -94,7 +110,11 @@ def _guide(gateway: str, traces: str, topology: str) -> Guide:
 
     if not gateway:
         raise click.ClickException("what is up here has no gateway; name one with --gateway")
-    return Guide(click.echo, gateway.rstrip("/"), traces.rstrip("/"), topology)
+    return Guide(_shown, gateway.rstrip("/"), traces.rstrip("/"), topology)
+
+
+def _shown(line: str) -> None:
+    click.echo(click.style(line, fg=COLOURS.get(line[:4])))
 
 
 def _up(topology: str) -> dict[str, str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from services.tour.guide import Stop
 
 if TYPE_CHECKING:
     from services.tour.guide import Guide, Person
@@ -29,10 +28,32 @@ async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[s
 
     order: dict[str, Any] = await guide.until("the end of the saga", ended)
     for step in order["steps"]:
+        state = "not begun" if step["state"] == "waiting" else step["state"]
+        tries = f", attempt {step['attempts']}" if step["attempts"] > 1 else ""
         why = f": {step['error']}" if step["error"] else ""
-        guide.saw(f"step {step['name']:<8} {step['state']} after {step['attempts']} attempt(s){why}")
+        guide.saw(f"step {step['name']:<17} {state}{tries}{why}")
     guide.saw(f"the order is {order['state']}" + (f": {order['reason']}" if order["reason"] else ""))
     return order
+
+
+async def databases(guide: Guide) -> None:
+    """Database per service: what one would join are three answers, and a view that is behind by a moment."""
+    person = await guide.person("Grace Hopper")
+    await guide.ask("POST", "/api/v3/account/deposits", {"amount_cents": 700}, who=person, quiet=True)
+    user = await guide.get(f"/api/v3/users/{person.id}", who=person)
+    account = await guide.get("/api/v3/account", who=person)
+    guide.check("balance_cents" not in user and account["user_id"] == person.id, "her money with payment alone")
+
+    async def seen() -> Any:
+        view = (await guide.ask("GET", f"/api/v3/views/{person.id}", who=person, quiet=True)).json()
+        return view if view.get("balance_cents") == 700 else None
+
+    view = await guide.until("both in the view of her", seen)
+    guide.saw(f"userview has heard of both by events: {view['name']} has {view['balance_cents']} cents")
+    files = sorted(path.name for path in (Path(".meshwright") / (guide.topology or "demo") / "data").glob("*.db"))
+    if files:
+        guide.saw(f"the databases, in .meshwright/{guide.topology or 'demo'}/data: {', '.join(files)}")
+    guide.slide_says("names the price (no joins, no transaction over two services) and leaves it at that")
 
 
 async def saga(guide: Guide) -> None:
@@ -121,11 +142,3 @@ async def cqrs(guide: Guide) -> None:
 
 def _brief(data: str) -> str:
     return data if len(data) <= 90 else f"{data[:86]} ..."
-
-
-STOPS = (
-    Stop("Database per service; saga pattern (distributed transactions)", "saga", saga),
-    Stop("Event sourcing pattern; rebuilding state from events", "event-sourcing", event_sourcing),
-    Stop("Event sourcing pattern: an order and what became of it", "order-events", order_events),
-    Stop("CQRS: separation of reads and writes", "cqrs", cqrs),
-)

@@ -70,6 +70,8 @@ class Guide:
     http: httpx.AsyncClient = field(init=False)
     trace: str = ""
     """Of the last request."""
+    asked: str = ""
+    """The last request, and how it was answered."""
 
     def __post_init__(self) -> None:
         self.http = httpx.AsyncClient(base_url=self.gateway, timeout=PATIENCE, trust_env=False)
@@ -88,14 +90,19 @@ class Guide:
     ) -> httpx.Response:
         """A request, shown as one would type it, and its status; `quiet` ones are not shown."""
         sent = {**(who.headers if who else {}), **(headers or {})}
-        response = await self.http.request(method, path, json=body, headers=sent)
+        try:
+            response = await self.http.request(method, path, json=body, headers=sent)
+        except httpx.TransportError as error:
+            what = str(error) or type(error).__name__
+            raise OtherwiseError(f"no answer of {self.gateway} to {method} {path}: {what}") from error
+        self.asked = short(f"{method} {path} was answered by {response.status_code} {response.text}")
         self.trace = response.headers.get(TRACE, self.trace)
         if not quiet:
             shown = "".join(f" {name}: {text}" for name, text in (headers or {}).items())
             what = f" {json.dumps(body, ensure_ascii=False)}" if body is not None else ""
             as_whom = f" (as {who.email})" if who else ""
-            self.say(_short(f"  > {method} {path}{shown}{what}{as_whom}"))
-            self.say(_short(f"  < {response.status_code} {response.text}"))
+            self.say(short(f"  > {method} {path}{shown}{what}{as_whom}"))
+            self.say(short(f"  < {response.status_code} {response.text}"))
         return response
 
     async def get(self, path: str, **more: Any) -> Any:
@@ -104,43 +111,55 @@ class Guide:
         self.check(response.status_code == httpx.codes.OK, f"200 for {path}, not {response.status_code}")
         return response.json()
 
-    async def command(self, *arguments: str, lines: int = 3, fails: bool = False) -> str:
-        """`meshwright ...`, shown as one would type it, with the first `lines` of what it prints."""
-        self.say(_short(f"  $ meshwright {shlex.join(arguments)}"))
+    async def command(self, *arguments: str, lines: int = 3, typed: str = "") -> str:
+        """`meshwright ...`, shown as one would type it, `typed` on its input; the first `lines` of what it prints."""
+        before = f"echo {shlex.quote(typed)} | " if typed else ""
+        self.say(short(f"  $ {before}meshwright {shlex.join(arguments)}"))
         where = ("--topology", self.topology) if self.topology else ()
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "meshwright.cli", *arguments, *where),
-            env={**environment(), "COLUMNS": str(WIDTH)},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, err = await asyncio.wait_for(child.communicate(), 60)
-        printed = out.decode() or err.decode()
+        code, out, err = await self._run(*arguments, *where, typed=typed)
+        printed = out or err
         rows = printed.rstrip().splitlines()
         for row in rows[:lines]:
-            self.say(_short(f"    {row}"))
+            self.say(short(f"    {row}"))
         if len(rows) > lines:
             self.say(f"    ... {len(rows) - lines} more")
-        self.check(fails is (child.returncode != 0), f"`meshwright {arguments[0]}` ended with {child.returncode}")
+        self.check(code == 0, f"`meshwright {arguments[0]}` to end with 0, not {code}")
         return printed
+
+    async def read(self, *arguments: str, mesh: bool = True) -> Any:
+        """The JSON that `meshwright ...` prints, which is not shown; `mesh`: it is about what is up."""
+        where = ("--topology", self.topology) if self.topology and mesh else ()
+        code, out, err = await self._run(*arguments, *where)
+        self.check(code == 0, f"`meshwright {arguments[0]}` to end with 0, not: {err.strip()}")
+        return json.loads(out)
+
+    async def instances(self, service: str) -> dict[str, Any]:
+        """The healthy instances of a service by name, as `meshwright ps` has them."""
+        rows = await self.read("ps", "--json")
+        return {row["instance"]: row for row in rows if row["service"] == service and row["health"] == "passing"}
 
     async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: Person | None = None) -> Any:
         """A gRPC call through the mesh: the last message that came."""
         header = ("-H", f"authorization=Bearer {who.token}") if who else ()
-        self.say(_short(f"  $ meshwright call {service} {method} {shlex.quote(json.dumps(request))}"))
+        as_whom = f" (as {who.email})" if who else ""
+        self.say(short(f"  $ meshwright call {service} {method} {shlex.quote(json.dumps(request))}{as_whom}"))
         where = ("--topology", self.topology) if self.topology else ()
+        code, out, err = await self._run("call", service, method, json.dumps(request), *header, *where)
+        self.check(code == 0, f"an answer of {service}, not: {err.strip()}")
+        rows = out.splitlines()
+        self.say(short(f"    {rows[-1] if rows else 'nothing'}"))
+        return json.loads(rows[-1]) if rows else None
+
+    async def _run(self, *arguments: str, typed: str = "") -> tuple[int, str, str]:
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "meshwright.cli", "call", service, method, json.dumps(request), *header, *where),
-            stdin=asyncio.subprocess.DEVNULL,
+            *(sys.executable, "-m", "meshwright.cli", *arguments),
+            env={**environment(), "COLUMNS": str(WIDTH)},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(child.communicate(), 60)
-        self.check(child.returncode == 0, f"an answer of {service}, not: {err.decode().strip()}")
-        rows = out.decode().splitlines()
-        self.say(_short(f"    {rows[-1] if rows else 'nothing'}"))
-        return json.loads(rows[-1]) if rows else None
+        out, err = await asyncio.wait_for(child.communicate(typed.encode()), 60)
+        return child.returncode or 0, out.decode(), err.decode()
 
     # What a stop says
 
@@ -163,14 +182,16 @@ class Guide:
 
     # What stops need again and again
 
-    async def person(self, name: str) -> Person:
+    async def person(self, name: str, tenant: str = "") -> Person:
         """Somebody new, signed up and in."""
-        email = f"{name.split(maxsplit=1)[0].lower()}.{os.urandom(3).hex()}@example.org"
-        body = {"name": name, "email": email, "password": PASSWORD}
+        email = f"{fresh(name.split(maxsplit=1)[0].lower())}@example.org"
+        body = {"name": name, "email": email, "password": PASSWORD} | ({"tenant": tenant} if tenant else {})
         response = await self.ask("POST", "/auth/sign-up", body, quiet=True)
         self.check(response.status_code == httpx.codes.CREATED, f"a new account, not: {response.text}")
         found = response.json()
-        self.saw(f"{name} signs up at /auth/sign-up as {email}")
+        self.saw(
+            f"{name} signs up at /auth/sign-up as {email}{f' as founder of the tenant {tenant}' if tenant else ''}"
+        )
         return Person(found["subject"], email, found["access_token"])
 
     async def until(self, what: str, looked: Callable[[], Awaitable[Any]]) -> Any:
@@ -182,6 +203,12 @@ class Guide:
         return found
 
 
-def _short(text: str) -> str:
+def fresh(name: str) -> str:
+    """A name that nobody has had."""
+    return f"{name}-{os.urandom(3).hex()}"
+
+
+def short(text: str) -> str:
+    """As one line that is not too wide."""
     line = " ".join(text.splitlines())
     return line if len(line) <= WIDTH else line[: WIDTH - 4] + " ..."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
-from services.tour.guide import PATIENCE, Stop
+from services.tour.guide import PATIENCE, OtherwiseError, fresh, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,13 +36,18 @@ class Line:
 
     async def until(self, kind: str) -> dict[str, Any]:
         """The next frame of that type; others are passed over."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                text = await self._connection.recv()
-                frame: dict[str, Any] = json.loads(text)
-                if frame["type"] == kind:
-                    self._guide.say(f"  {self._who} < {str(text)[:150]}")
-                    return frame
+        text: str | bytes = "nothing"
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    text = await self._connection.recv()
+                    frame: dict[str, Any] = json.loads(text)
+                    if frame["type"] == kind:
+                        self._guide.say(short(f"  {self._who} < {text!s}"))
+                        return frame
+        except TimeoutError as error:
+            what = short(f"expected `{kind}` at {self._who}'s within {PATIENCE:.0f} s; the last that came: {text!s}")
+            raise OtherwiseError(what) from error
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +100,9 @@ async def chat(guide: Guide) -> None:
 
 async def events(guide: Guide) -> None:
     """Server-Sent Events: the live feed and the live chart."""
+    person = await guide.person("Jane Doe")
+    body = {"items": [{"sku": "TEA-EARL-GREY", "quantity": 1}]}
+    await guide.ask("POST", "/api/v3/orders", body, who=person)
     seen: list[str] = []
     for name, wanted in (("feed", 1), ("chart", 3)):
         guide.say(f"  > GET /api/live/{name}")
@@ -133,12 +141,13 @@ async def notifications(guide: Guide) -> None:
         await again.send(type="subscribe", resume_after=placed["id"])
         once = await again.until("notification")
         guide.check(once["id"] == ended["id"], "what came after the last id, once")
+    async with line(guide, person, "Rosa") as one:
+        await one.send(type="subscribe", types=["INFO", "WARNING"])
+        await one.until("subscribed")
+        told = {"user_id": person.id, "type": "INFO", "title": "To you", "message": "Tea is ready"}
+        await guide.call("notification", "SendNotification", told, who=person)
+        guide.check((await one.until("notification"))["title"] == "To you", "what was sent to Rosa")
+        admin = await guide.person("Emma Goldman", fresh("acme"))
+        await guide.call("notification", "Broadcast", {"type": "WARNING", "title": "To all"}, who=admin)
+        guide.check((await one.until("notification"))["title"] == "To all", "what was sent to everybody")
     guide.slide_says("sends to one stream from several goroutines at once, and forgets whoever is away")
-
-
-STOPS = (
-    Stop("HTTP polling (inefficient)", "polling", polling),
-    Stop("WebSocket (efficient); message broadcasting", "chat", chat),
-    Stop("Notification service with streaming", "notifications", notifications),
-    Stop("Server-Sent Events: live news feed, live charts", "events", events),
-)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 import httpx
 import pytest
+from click.testing import CliRunner
 
-from services.tour.command import all_stops, chosen, visit
+from services.tour.command import all_stops, chosen, tour, visit
 from services.tour.guide import Guide, Stop
 
 
@@ -73,6 +74,21 @@ def test_a_stop_that_there_is_not_is_refused_with_those_that_there_are():
     with pytest.raises(click.BadParameter, match=r"no stop sagas; there are polling, .*saga"):
         chosen(["sagas"])
     assert [stop.name for stop in chosen(["saga"])] == ["saga"]
+
+
+def test_a_gateway_that_is_away_is_said_once_and_not_at_each_stop():
+    done = CliRunner().invoke(tour, ["--gateway", "http://127.0.0.1:9"])
+    assert done.exit_code == 1
+    assert "Error: the gateway at http://127.0.0.1:9 does not answer" in done.output
+    assert all_stops()[0].slide not in done.output
+
+
+async def test_a_gateway_that_goes_away_on_the_way_is_named():
+    async def asks(guide: Guide) -> None:
+        await guide.ask("GET", "/api/versions")
+
+    _, said = await tour_of(asks)
+    assert "x no answer of http://127.0.0.1:9 to GET /api/versions" in said
 
 
 def test_stops_have_names_of_their_own():
