@@ -58,8 +58,8 @@ def configure(
     else:
         handler.setFormatter(TextFormatter(colour=output.isatty()))
     logging.basicConfig(level=_level(level), handlers=[handler], force=True)
-    # Each access to a page, and each request of a client, is in the traces already.
-    for chatty in ("aiohttp.access", "httpx"):
+    # Each access to a page, each request of a client and each statement is in the traces already.
+    for chatty in ("aiohttp.access", "httpx", "httpcore", "aiosqlite", "grpc"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 

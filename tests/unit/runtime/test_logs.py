@@ -81,6 +81,13 @@ def test_configuring_sends_all_logs_to_one_place(stream: io.StringIO) -> None:
     assert logs.configured()
 
 
+def test_the_level_is_that_of_ones_own_lines_and_not_of_chatty_libraries(stream: io.StringIO) -> None:
+    logs.configure("user", level="debug", stream=stream)
+    for name in ("aiosqlite", "grpc._cython.cygrpc", "httpcore.http11", "services.user"):
+        logging.getLogger(name).debug("said by %s", name)
+    assert [json.loads(line)["logger"] for line in stream.getvalue().splitlines()] == ["services.user"]
+
+
 def test_a_level_that_there_is_not_is_refused_with_the_choices(stream: io.StringIO) -> None:
     with pytest.raises(BadInputError, match="MESHWRIGHT_LOG_LEVEL: expected one of debug, info"):
         logs.configure("user", level="loud", stream=stream)
