@@ -3,7 +3,7 @@
 import { call, guardedBy, Problem } from "./api.js";
 import { startAccount } from "./account.js";
 import { startChat } from "./chat.js";
-import { backoff, byId, pause, show } from "./dom.js";
+import { backoff, byId, pause, sentence, show } from "./dom.js";
 import { startGoods } from "./goods.js";
 import { startLink } from "./link.js";
 import { startLive } from "./live.js";
@@ -43,7 +43,7 @@ try {
   await comeBack();
 } catch (error) {
   if (!(error instanceof Problem)) throw error;
-  toast("You are not signed in by that", error.message, "bad");
+  toast("You are not signed in by that", sentence(error.message), "bad");
 }
 startTrace(settings.traces_url);
 startWelcome(settings.logins);

@@ -1,6 +1,6 @@
 // What somebody sees who is not signed in: what this is, and the two ways in.
 
-import { byId, el, show } from "./dom.js";
+import { byId, el, sentence, show } from "./dom.js";
 import { field, wire } from "./forms.js";
 import { Problem } from "./api.js";
 import { leaveFor, signIn, signUp, watchSession } from "./session.js";
@@ -51,7 +51,7 @@ function tabs(names, panels) {
 export function loginButton(login, words) {
   const go = () => leaveFor(login).catch((error) => {
     if (!(error instanceof Problem)) throw error;
-    toast("That sign-in cannot begin", error.message, "bad");
+    toast("That sign-in cannot begin", sentence(error.message), "bad");
   });
   return el("button", { type: "button", class: "plain", onclick: go }, `${words} ${login}`);
 }
