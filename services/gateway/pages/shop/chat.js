@@ -7,6 +7,7 @@ import { byId, el, plural, show, when } from "./dom.js";
 import { newKey } from "./api.js";
 import { Hall } from "./hall.js";
 import { signedIn, watchSession } from "./session.js";
+import { toast } from "./toasts.js";
 import { settle, view, watchView, wide } from "./views.js";
 
 const FIRST_ROOM = "hall";
@@ -103,6 +104,7 @@ function count(number) {
 }
 
 function enter(name) {
+  const before = room;
   room = name;
   messages = new Set();
   people = [];
@@ -110,7 +112,8 @@ function enter(name) {
   log().setAttribute("aria-label", `Messages in ${room}`);
   byId("say-label").textContent = `Message to ${room}`;
   present([], 0);
-  hall.enter(room);
+  const given = hall.enter(room);
+  if (given) toast("Not everything was sent", `${plural(given, "message")} to ${before} may not have arrived.`, "warn");
 }
 
 function renderFrame() {

@@ -24,14 +24,16 @@ export class Hall {
     line.on("error", (message) => this.#refused(message));
   }
 
-  /** Be in this room, and in no other. */
+  /** Be in this room, and in no other. Returns how many messages to the one before are given up, not known to be stored. */
   enter(room) {
+    const given = this.#waiting.size;
     clearTimeout(this.#timer);
     if (this.#room && this.#room !== room) this.#line.send({ type: "leave", room: this.#room });
     this.#room = room;
     this.#last = "";
     this.#waiting.clear();
     if (room) this.#begin();
+    return given;
   }
 
   /** `message` has text and client_id. It is said as often as it takes until it is known to be stored. */
