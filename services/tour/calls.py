@@ -11,7 +11,7 @@ from services.tour.guide import short
 if TYPE_CHECKING:
     from services.tour.guide import Guide
 
-FEW = 20
+FEW = 10
 """Calls of each protocol: bytes are the same each time."""
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 

@@ -29,6 +29,7 @@ async def toured(demo: DemoUp) -> str:
     return await demo.do("tour", patience=240)
 
 
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_each_stop_sees_what_its_slide_says_with_two_replicas_of_everything(tmp_path: Path, database: str):
     with contextlib.ExitStack() as stack:
