@@ -22,6 +22,7 @@
       for (const id of ids(node, attribute)) if (!document.getElementById(id)) found.push(`${attribute}=${id} leads nowhere: ${told(node)}`);
     }
   }
+  for (const node of all("li")) if (!node.closest("ul, ol")?.matches(":not([role]), [role=list]")) found.push(`in no list: ${told(node)}`);
   const known = new Set();
   for (const node of document.querySelectorAll("[id]")) {
     if (known.has(node.id)) found.push(`id twice: ${node.id}`);

@@ -40,11 +40,20 @@ async def test_the_checks_find_what_is_wrong(store: Storefront):
         await expect(page.locator(".goods li")).to_have_count(2)
         broken = (
             """<h6 class=small>Deep</h6><input id=main><button aria-controls=gone></button><img src="/shop/icon.svg">"""
+            "<ol role=log><li>Said</li></ol>"
         )
         await page.evaluate("(html) => document.querySelector('main').insertAdjacentHTML('beforeend', html)", broken)
         await page.evaluate("() => { document.querySelector('main h6').style.color = '#aaa'; }")
         found = " | ".join(await findings(page))
-        for part in ("h6 after h", "id twice: main", "no name: <button>", "leads nowhere", "no alt", "contrast 2."):
+        for part in (
+            "h6 after h",
+            "id twice: main",
+            "no name: <button>",
+            "leads nowhere",
+            "no alt",
+            "contrast 2.",
+            "in no list",
+        ):
             assert part in found
 
 
