@@ -3,22 +3,39 @@
 That row is what lists, leases and the unique idempotency key need: a read model without a lag. The library hands its
 recorders whatever `save` is given by name, inside the transaction; here that is `row`.
 
-PostgreSQL's recorder tries ten times where the database is away, for half a minute. Our callers are told at once, and
-decide themselves: so the methods are taken from under that decorator. It also sends its statements in a pipeline, in
-which of two that might be refused the error may be that of the wrong one: here they go one after the other.
+PostgreSQL's recorders, that of the snapshots too, try ten times where the database is away, for half a minute. Our
+callers are told at once, and decide themselves: so the methods are taken from under that decorator. It also sends its
+statements in a pipeline, in which of two that might be refused the error may be that of the wrong one: here they go one
+after the other. And its pool of connections looks for a database that is away less and less often, so that an outage
+would last twice as long for us: here it gives up soon, and whoever asks next makes it look again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
-from eventsourcing.postgres import PostgresApplicationRecorder
+from eventsourcing.postgres import PostgresAggregateRecorder, PostgresApplicationRecorder, PostgresFactory
 from eventsourcing.sqlite import SQLiteApplicationRecorder
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from eventsourcing.utils import Environment
+
+RECONNECT_SECONDS = 2.0
+"""How long the pool tries to make a connection that was not asked for anew."""
+CONNECTIONS = {
+    "connect_timeout": 3,
+    "options": "-c statement_timeout=5000",
+    # A network that swallows everything is noticed as well.
+    "tcp_user_timeout": 5000,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+}
+"""What libpq is told, beyond what the library tells it; seconds, and milliseconds where it is four digits."""
 
 metadata = sa.MetaData()
 orders = sa.Table(
@@ -69,3 +86,21 @@ class PostgresOrdersRecorder(PostgresApplicationRecorder):
             numbers = self._fetch_ids_after_insert_events(curs, stored_events, **kwargs)
             connection.execute(POSTGRESQL_UPSERT, kwargs["row"])
         return numbers
+
+
+class PostgresSnapshotsRecorder(PostgresAggregateRecorder):
+    insert_events = PostgresAggregateRecorder.insert_events.__wrapped__
+    select_events = PostgresAggregateRecorder.select_events.__wrapped__
+
+
+class PostgresOrdersFactory(PostgresFactory):
+    """What `PERSISTENCE_MODULE` names."""
+
+    aggregate_recorder_class = PostgresSnapshotsRecorder
+    application_recorder_class = PostgresOrdersRecorder
+
+    def __init__(self, env: Environment) -> None:
+        super().__init__(env)
+        pool = self.datastore.pool
+        pool.reconnect_timeout = RECONNECT_SECONDS
+        pool.kwargs = {**cast("dict[str, Any]", pool.kwargs), **CONNECTIONS}

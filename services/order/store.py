@@ -241,8 +241,7 @@ def environment_of(url: sa.URL) -> dict[str, str]:
             "SQLITE_LOCK_TIMEOUT": "5",
         }
     return {
-        "PERSISTENCE_MODULE": "eventsourcing.postgres",
-        "APPLICATION_RECORDER_TOPIC": "services.order.recorders:PostgresOrdersRecorder",
+        "PERSISTENCE_MODULE": "services.order.recorders:PostgresOrdersFactory",
         "POSTGRES_DBNAME": str(url.database or "postgres"),
         "POSTGRES_HOST": str(url.host or "127.0.0.1"),
         "POSTGRES_PORT": str(url.port or 5432),

@@ -36,6 +36,16 @@ def postgres() -> Iterator[Cluster]:
         yield made
 
 
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL that may be stopped."""
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    with cluster(programs) as made:
+        yield made
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
     """Makes the URL of an empty database of a name: once SQLite's, once PostgreSQL's."""

@@ -12,23 +12,14 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.order.v1 import order_pb2 as pb
 from demo.payment.v1 import payment_pb2 as payment_pb
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 from support.saga import ADA, order_request
 from support.sagaprocesses import SKU, Town, published, town
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture
-def own_cluster() -> Iterator[Cluster]:
-    """A PostgreSQL that may be stopped."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
+    from support.postgres import Cluster
 
 
 @pytest.fixture

@@ -1,0 +1,99 @@
+"""PostgreSQL goes away under the event store: whoever asks is told soon, and is answered soon after it is back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from eventsourcing import persistence
+
+from services.kit.database import open_database
+from services.kit.errors import StoreUnavailableError
+from services.order import domain
+from services.order.facts import Item, OrderPlaced, StepName, StepStarted
+from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from services.order.domain import Order
+    from support.postgres import Cluster
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(own_cluster: Cluster) -> AsyncIterator[DatabaseOrders]:
+    url = own_cluster.new_database()
+    engine = open_database("ORDER_DATABASE_URL", url)
+    made = DatabaseOrders("ORDER_DATABASE_URL", url, engine)
+    await made.prepare()
+    yield made
+    await made.close()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def order(store: DatabaseOrders) -> Order:
+    return await store.add(domain.new_id(NOW, os.urandom), OrderPlaced("k", "ada", (Item("TEA", 1),)), NOW)
+
+
+async def refused(call: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """Why the store could not answer."""
+    with pytest.raises(StoreUnavailableError) as caught:
+        await call()
+    return caught.value.__cause__
+
+
+def processes(cluster: Cluster) -> list[int]:
+    """The server, and each of its connections."""
+    server = int((cluster.folder / "data/postmaster.pid").read_text().split()[0])
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    return [server, *map(int, children)]
+
+
+async def found_soon(store: DatabaseOrders, order: Order) -> None:
+    async def found() -> bool:
+        return await store.get(order.id) == order
+
+    await eventually(found, 5, ignore=(StoreUnavailableError,))
+
+
+@pytest.mark.slow
+async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thread_behind(store, order, own_cluster):
+    await asyncio.to_thread(own_cluster.stop)
+    fact = StepStarted(StepName.RESERVE, 1)
+    calls = (
+        lambda: store.get(order.id),
+        lambda: store.append(order, [fact], NOW),
+        lambda: store.history(order.id),
+        lambda: store.notifications(0, 10),
+    )
+    for _ in range(4):
+        causes = await asyncio.gather(*(refused(call) for call in calls * (THREADS // len(calls))))
+        # Not "it took too long": then the library still tries in its threads, and the next ones wait for a thread.
+        assert {type(cause) for cause in causes} == {persistence.OperationalError}
+    await asyncio.to_thread(own_cluster.start)
+    await found_soon(store, order)
+
+
+@pytest.mark.slow
+async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_cluster):
+    """As one that a broken network hides."""
+    pids = processes(own_cluster)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        calls = [asyncio.create_task(refused(lambda: store.get(order.id))) for _ in range(2 * THREADS)]
+        _, waiting = await asyncio.wait(calls, timeout=ANSWER_SECONDS + 5)
+        assert not waiting
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    await found_soon(store, order)
