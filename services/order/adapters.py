@@ -14,12 +14,14 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.payment.v1 import payment_pb2 as payment_pb
 from services.kit.events import Event, NoEventError, decode
+from services.kit.running import running
 from services.order.aggregate import name_of, plain_fields, version_of
 from services.order.facts import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
     from demo.payment.v1 import payment_pb2_grpc as payment_rpc
@@ -162,18 +164,12 @@ def _event(position: int, fact: Any) -> Event:
     return Event(SOURCE, position, kind, str(fact.originator_id), fact.timestamp, data, trace)
 
 
-@contextlib.asynccontextmanager
-async def hearing_others(bus: Bus, heard: Callable[[str], None]) -> AsyncIterator[None]:
+def hearing_others(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
     """Call `heard` with the id of each order that any replica has told something of, as long as the context lasts.
 
     Nothing is made up for while NATS is away: whoever waits looks for itself now and then.
     """
-    task = asyncio.create_task(_hear(bus, heard), name="news of orders")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    return running(_hear(bus, heard), "news of orders")
 
 
 async def _hear(bus: Bus, heard: Callable[[str], None]) -> None:

@@ -16,6 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from services.kit.errors import StoreUnavailableError
+from services.kit.running import cancelled, running
 from services.kit.traces import continued
 from services.order import saga
 from services.order.app import OrderChangedError, Orders, utc_now
@@ -36,6 +37,8 @@ AT_ONCE = 16
 LOOK_SECONDS = 0.5
 """How often a replica looks for orders that are due, or that a replica which is gone has left behind."""
 AGAIN_SECONDS = 0.5
+GIVE_BACK_SECONDS = 2.0
+"""What a driver that is stopped has to give its order back, before it is stopped again."""
 
 
 class Leased(Orders, Protocol):
@@ -89,13 +92,11 @@ class Driver:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Drive for as long as the context lasts. What is under way when it ends is taken up by another replica."""
-        task = asyncio.create_task(self._run(), name="driver of orders")
         try:
-            yield
+            async with running(self._run(), "driver of orders"):
+                yield
         finally:
-            ending = [task, *self._driving.values()]
-            for each in ending:
-                each.cancel()
+            ending = [cancelled(task, GIVE_BACK_SECONDS) for task in self._driving.values()]
             await asyncio.gather(*ending, return_exceptions=True)
 
     async def drive(self, order_id: str) -> datetime | None:

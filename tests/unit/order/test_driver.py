@@ -1,0 +1,80 @@
+"""The driver ends with its service, whatever it is doing at that moment."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from services.order.domain import placed
+from services.order.driver import Driver
+from services.order.facts import Item, OrderPlaced
+from services.order.saga import Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ORDER = placed("an order", OrderPlaced("k", "ada", (Item("TEA", 1),)), NOW)
+
+
+class Idle:
+    """Nothing is due."""
+
+    def __init__(self) -> None:
+        self.looked = asyncio.Event()
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        self.looked.set()
+        return []
+
+
+class One(Idle):
+    """An order is due, and giving it back takes its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given_back = False
+
+    async def due(self, now: datetime, limit: int) -> Sequence[str]:
+        return [ORDER.id]
+
+    async def claim(self, *_: object) -> bool:
+        return True
+
+    async def get(self, order_id: str) -> Any:
+        self.looked.set()
+        await asyncio.Event().wait()
+
+    async def give_back(self, *_: object) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self.given_back = True
+
+
+def driver(orders: Any) -> Driver:
+    participants: Any = None
+    return Driver("a", orders, participants, Policy(), told=lambda _: None, jitter=lambda: 0.5)
+
+
+async def stopped(made: Driver, orders: Idle, *, woken: bool) -> None:
+    async def work() -> None:
+        async with made.running():
+            await orders.looked.wait()
+            if woken:
+                # The driver's wait ends at the next turn of the loop, and the cancellation arrives together with that.
+                made.wake()
+                await asyncio.sleep(0)
+
+    await asyncio.wait_for(work(), 5)
+
+
+async def test_a_driver_that_is_woken_while_it_is_stopped_stops():
+    orders = Idle()
+    await stopped(driver(orders), orders, woken=True)
+
+
+async def test_a_driver_that_is_stopped_gives_back_what_it_drives():
+    orders = One()
+    await stopped(driver(orders), orders, woken=False)
+    assert orders.given_back
