@@ -34,6 +34,8 @@ BATCH = 100
 IDLE_SECONDS = 1.0
 """How long the relay rests where nobody wakes it: another replica's events are published by that replica."""
 AGAIN_SECONDS = 0.5
+_WRONG_LAST_SEQUENCE = 10071
+"""JetStream's error code where the stream does not end where the publisher said."""
 
 
 class EventLog(Protocol):
@@ -82,11 +84,24 @@ class Relay:
     async def _end(self) -> tuple[int, int]:
         """Where the stream ends: its last message, and which event that was."""
         with unavailable():
-            last = (await self._bus.streams.stream_info(self._stream)).state.last_seq
-            if not last:
-                return 0, 0
-            message = await self._bus.streams.get_msg(self._stream, last)
-        return last, int((message.headers or {}).get(SEQUENCE_HEADER, 0))
+            state = (await self._bus.streams.stream_info(self._stream)).state
+            # What has no position was published by somebody else, and says nothing of how far we are.
+            for sequence in range(state.last_seq, max(state.first_seq, 1) - 1, -1):
+                position = await self._position(sequence)
+                if position:
+                    return state.last_seq, position
+        if state.first_seq > 1:
+            raise StreamEmptiedError(self._stream)
+        return state.last_seq, 0
+
+    async def _position(self, sequence: int) -> int:
+        """Of the event that is the stream's message of that number; 0 where that is none of ours, or is gone."""
+        try:
+            message = await self._bus.streams.get_msg(self._stream, sequence)
+        except js_errors.NotFoundError:
+            return 0
+        found = (message.headers or {}).get(SEQUENCE_HEADER, "")
+        return int(found) if found.isdecimal() else 0
 
     async def _publish(self, event: Event, last: int) -> int:
         headers = {
@@ -98,6 +113,8 @@ class Relay:
             try:
                 told = await self._bus.streams.publish(subject_of(event), encode(event), headers=headers)
             except js_errors.BadRequestError as error:
+                if error.err_code != _WRONG_LAST_SEQUENCE:
+                    raise
                 raise _OvertakenError from error
         return int(told.seq)
 
@@ -110,11 +127,23 @@ class Relay:
             except (BusUnavailableError, StoreUnavailableError) as error:
                 log.debug("events of %s wait: %s", self._source, error)
                 rest = AGAIN_SECONDS
+            except StreamEmptiedError as error:
+                log.error("events of %s wait for a person: %s", self._source, error)
             except Exception:
                 log.exception("events of %s wait", self._source)
                 rest = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), rest)
+
+
+class StreamEmptiedError(Exception):
+    """Somebody has removed the messages that said how far the stream was."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(
+            f"the stream {stream} was emptied, and no longer tells which events it held; "
+            "where it is deleted, all are published again with the numbers that they had"
+        )
 
 
 class _OvertakenError(Exception):
