@@ -63,7 +63,7 @@ async def saga(guide: Guide) -> None:
     before = (await guide.get(f"/api/v3/stock/{MUG}", quiet=True))["available"]
     if before < 3:
         key = f"tour-{person.id}"
-        await guide.call("inventory", "Restock", {"key": key, "items": [{"sku": MUG, "quantity": 40}]}, who=person)
+        await guide.call("inventory", "Restock", {"key": key, "sku": MUG, "quantity": 40}, who=person)
         before = (await guide.get(f"/api/v3/stock/{MUG}", quiet=True))["available"]
     order = await _ordered(guide, person, MUG, 2)
     guide.check(order["state"] == "completed", "a completed order")
