@@ -45,6 +45,7 @@ class EdgeConfig:
     refresh_seconds: float = setting("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
     key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
     key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
+    operators: tuple[str, ...] = setting("GATEWAY_OPERATORS", (), help="ids of users who may see to everybody's orders")
     social_name: str = setting("GATEWAY_SOCIAL_NAME", "oidc", help="in the addresses of logins at the issuer below")
     social_issuer: str = setting("GATEWAY_SOCIAL_ISSUER", "", help="an OpenID Connect issuer to sign in at")
     social_client_id: str = setting("GATEWAY_SOCIAL_CLIENT_ID", "")
@@ -129,7 +130,13 @@ def _issuer(
     announce = min(600.0, config.key_seconds / 4)
     rotation = Rotation(config.key_seconds, announce, config.access_seconds + announce)
     keys = KeyRing(store, rotation, clock=clock, entropy=entropy, passphrase=config.key_passphrase)
-    issuing = Issuing(config.public_url, config.tokens.audience[0], config.access_seconds, config.refresh_seconds)
+    issuing = Issuing(
+        config.public_url,
+        config.tokens.audience[0],
+        config.access_seconds,
+        config.refresh_seconds,
+        frozenset(config.operators),
+    )
     accounts = Accounts(store, keys, Passwords(), issuing, clock=clock, entropy=entropy)
     social = {}
     if config.social_issuer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import timestamp_pb2
 
+import meshwright
 from demo.order.v1 import order_pb2 as pb
 from demo.order.v1 import order_pb2_grpc as rpc
 from meshwright.errors import (
@@ -113,7 +114,9 @@ class OrderService(rpc.OrderServiceServicer):
         resolution = RESOLUTIONS.get(request.resolution)
         if resolution is None:
             raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
-        return order_message(await self._book.resolve(request.id, resolution, request.actor, request.reason))
+        caller = meshwright.caller()
+        actor = request.actor if caller is None else caller.subject
+        return order_message(await self._book.resolve(request.id, resolution, actor, request.reason))
 
     async def _own(self, order_id: str) -> domain.Order:
         """The order, if it is the caller's to see."""

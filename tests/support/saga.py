@@ -129,8 +129,8 @@ class Shop:
         self.stack.push_async_callback(made.dispose)
         return made
 
-    async def replica(self, name: str, *, driving: bool = True) -> Replica:
-        """One more replica of the order service, on the database of the others."""
+    async def replica(self, name: str, *, driving: bool = True, auth: meshwright.Auth | None = None) -> Replica:
+        """One more replica of the order service, on the database of the others; `auth` has it ask who calls."""
         engine = await self.engine(self.orders_url)
         store = DatabaseOrders("DATABASE_URL", self.orders_url, engine)
         self.stack.push_async_callback(store.close)
@@ -151,12 +151,14 @@ class Shop:
         if driving:
             await self.stack.enter_async_context(driver.running())
         stopping = asyncio.Event()
-        return Replica(store, book, driver, await self._serve_orders(book, stopping), stopping)
+        return Replica(store, book, driver, await self._serve_orders(book, stopping, auth), stopping)
 
-    async def _serve_orders(self, book: OrderBook, stopping: asyncio.Event) -> Served:
+    async def _serve_orders(self, book: OrderBook, stopping: asyncio.Event, auth: meshwright.Auth | None) -> Served:
         service = order_server.OrderService(book, stopping)
         add = rpc.add_OrderServiceServicer_to_server
-        return await self.stack.enter_async_context(served(add, service, service="order", errors=order_server.ERRORS))
+        return await self.stack.enter_async_context(
+            served(add, service, service="order", errors=order_server.ERRORS, auth=auth)
+        )
 
     async def _participant(self, service: str) -> meshwright.MeshChannel:
         with resolving({service: [self.proxies[service].address]}):

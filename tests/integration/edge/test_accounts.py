@@ -224,6 +224,22 @@ async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, data
         assert reason(answer) == (501, "NO_SHOP")  # the token was good there
 
 
+async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_path: Path, database: str):
+    def claims(tokens: dict) -> tuple[list[str], str]:
+        found = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+        return found["roles"], found.get("tenant", "")
+
+    async with demo(tmp_path, database=database) as running:
+        grace, eve = await sign_up(running), await sign_up(running, tenant="eves")
+        assert (claims(grace.tokens), claims(eve.tokens)) == (([], ""), (["admin"], "eves"))
+    settings = {"GATEWAY_OPERATORS": f"{grace.subject},{eve.subject}"}
+    async with demo(tmp_path, database=database, settings=settings) as running:
+        for person, found in ((grace, (["admin"], "")), (eve, (["admin"], "eves"))):
+            body = {"email": person.email, "password": PASSWORD}
+            tokens = (await running.http.post("/auth/sign-in", json=body)).json()
+            assert claims(tokens) == found
+
+
 async def test_another_issuer_may_take_its_place(tmp_path: Path):
     issuer = Issuer()
     file = tmp_path / "jwks.json"

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.order.v1 import order_pb2 as pb
+from meshwright import Auth
+from meshwright.testing import Issuer
+from services.order.server import PUBLIC
 from support.saga import ADA, MUG, TEA, order_request, refusal, settled, shop
 from support.sagaproxy import doubled, lost_answer, lost_request
 
@@ -146,6 +149,31 @@ async def test_a_person_may_give_a_step_up_and_the_others_are_undone(market, ord
         "actor": "grace",
         "reason": "paid in cash",
     }
+
+
+async def test_where_callers_are_verified_an_admin_of_no_tenant_decides_and_is_remembered(market):
+    issuer = Issuer()
+    orders = (await market.replica("a", auth=Auth(issuer.verifier(), PUBLIC))).stub
+    market.proxies["payment"].always("Charge", lost_request)
+    market.proxies["payment"].always("Refund", lost_request)
+    ada, grace = issuer.metadata(ADA), issuer.metadata("grace", roles=["admin"])
+    founder = issuer.metadata("eve", roles=["admin"], tenant="eves")
+    placed = await orders.PlaceOrder(order_request("k", tea=1), metadata=ada)
+    watch = orders.WatchOrder(pb.WatchOrderRequest(id=placed.id), timeout=30, metadata=ada)
+    assert [change async for change in watch][-1].state == pb.NEEDS_ATTENTION
+    stuck, decision = (
+        pb.ListOrdersRequest(states=[pb.NEEDS_ATTENTION]),
+        pb.ResolveOrderRequest(id=placed.id, resolution=pb.GIVE_UP, actor="somebody else", reason="paid in cash"),
+    )
+    for nobody in (ada, founder):
+        for call in (orders.ListOrders(stuck, metadata=nobody), orders.ResolveOrder(decision, metadata=nobody)):
+            found = await refusal(call)
+            assert (found.code, found.reason) == ("PERMISSION_DENIED", "NOT_ALLOWED")
+    assert [order.id for order in (await orders.ListOrders(stuck, metadata=grace)).orders] == [placed.id]
+    await orders.ResolveOrder(decision, metadata=grace)
+    history = await orders.GetHistory(pb.GetHistoryRequest(id=placed.id), metadata=ada)
+    decided = next(event for event in history.events if event.type == "AttentionResolved")
+    assert json.loads(decided.data)["actor"] == "grace"
 
 
 async def test_one_key_makes_one_order(orders):
