@@ -197,7 +197,7 @@ async def serving(address: Address, service: str, process: Process) -> None:
                 return False
             return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-        await eventually(ready, timeout=30)
+        await eventually(ready, timeout=60)
 
 
 @contextlib.asynccontextmanager

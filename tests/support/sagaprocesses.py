@@ -1,13 +1,15 @@
-"""The saga's services as processes that can be killed, with NATS, and a proxy on each way between them.
+"""The saga's services as processes that can be killed, two of each, with NATS, and a proxy on each way between them.
 
-Each order replica finds its participants in a dev registry under names of its own, which lead to proxies of its own: so
-a test sees which replica calls, and may kill it, or whom it calls, in the middle of any call.
+Each order replica finds its participants in a dev registry under names of its own, which lead to proxies of its own,
+and those to replicas of their own: so a test sees which replica calls, and may kill it, or whom it calls, in the middle
+of any call; and who takes an order over asks another replica than the one that was asked before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,10 +100,9 @@ class Town:
 
     async def start(self) -> None:
         common = {**QUICK, "NATS_URL": self.nats.url}
-        for service in PARTICIPANTS:
-            self._member(service, service, {**common, **self.database(service)})
-            for replica in REPLICAS:
-                await self._proxy(service, replica)
+        for service, replica in itertools.product(PARTICIPANTS, REPLICAS):
+            self._member(f"{service}-{replica}", service, {**common, **self.database(service)})
+            await self._proxy(service, replica)
         for replica in REPLICAS:
             found = {
                 "ORDER_INVENTORY": f"inventory-{replica}",
@@ -121,7 +122,7 @@ class Town:
         self.stack.push_async_callback(self.members[name].close)
 
     async def _proxy(self, service: str, replica: str) -> None:
-        proxy = await self.stack.enter_async_context(Proxy(self.members[service].address).serving())
+        proxy = await self.stack.enter_async_context(Proxy(self.members[f"{service}-{replica}"].address).serving())
         self.proxies[service, replica] = proxy
         entry = {"Name": f"{service}-{replica}", "Address": proxy.address.host, "Port": proxy.address.port}
         async with httpx.AsyncClient(base_url=f"http://{self.registry}") as client:
@@ -133,13 +134,13 @@ class Town:
         return await self.stack.enter_async_context(made)
 
     async def _connect(self) -> None:
-        self.inventory = inventory_rpc.InventoryServiceStub(await self.channel("inventory"))
-        self.payment = payment_rpc.PaymentServiceStub(await self.channel("payment"))
+        self.inventory = inventory_rpc.InventoryServiceStub(await self.channel("inventory-a"))
+        self.payment = payment_rpc.PaymentServiceStub(await self.channel("payment-a"))
         self.orders = {replica: rpc.OrderServiceStub(await self.channel(replica)) for replica in REPLICAS}
 
-    def kill_during(self, method: str, *, after: bool, whom: str = "") -> asyncio.Event:
-        """At the next call of the method, before it arrives or after it was answered, `whom` is killed, or (empty) the
-        replica that calls; and started again. The event says that it has happened."""
+    def kill_during(self, method: str, *, after: bool, participant: bool = False) -> asyncio.Event:
+        """At the next call of the method, before it arrives or after it was answered, the replica that calls is killed,
+        or the participant that it calls; and started again. The event says that it has happened."""
         happened = asyncio.Event()
         service = "payment" if method in {"Charge", "Refund"} else "inventory"
 
@@ -159,7 +160,7 @@ class Town:
             return kill
 
         for replica in REPLICAS:
-            self.proxies[service, replica].always(method, fault(whom or replica))
+            self.proxies[service, replica].always(method, fault(f"{service}-{replica}" if participant else replica))
         return happened
 
     async def _again(self, victim: str, dead: asyncio.Event) -> None:
@@ -229,7 +230,10 @@ async def _refused(forward) -> bytes:
 
 @contextlib.asynccontextmanager
 async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None = None) -> AsyncIterator[Town]:
-    """Two order replicas, inventory, payment, NATS and a registry. `database`: a service's variables for its own."""
+    """Two replicas each of order, inventory and payment, NATS and a registry.
+
+    `database`: a service's variables for its own.
+    """
 
     def sqlite(service: str) -> Mapping[str, str]:
         return {f"{service.upper()}_DATABASE_URL": f"sqlite:///{folder}/{service}.db"}
@@ -241,6 +245,11 @@ async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None
         stack.push_async_callback(made.up)
         await made.start()
         yield made
+
+
+def on_one(url: str) -> Callable[[str], Mapping[str, str]]:
+    """For `town`: that PostgreSQL, in which each service takes a database of its own."""
+    return lambda service: {f"{service.upper()}_DATABASE_URL": url, "DEMO_DATABASE_PER_SERVICE": "true"}
 
 
 async def published(nats: NatsServer, source: str, count: int) -> list[Event]:

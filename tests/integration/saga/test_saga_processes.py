@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.order.v1 import order_pb2 as pb
-from support.sagaprocesses import Town, town
+from support.sagaprocesses import Town, on_one, town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,16 +17,17 @@ DOING = ("Reserve", "Charge", "Ship")
 UNDOING = ("Release", "Refund")
 
 
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Town]:
-    async with town(tmp_path) as made:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Town]:
+    database = on_one(request.getfixturevalue("postgres").new_database()) if request.param == "postgresql" else None
+    async with town(tmp_path, database) as made:
         yield made
 
 
-async def through(town: Town, method: str, *, after: bool, whom: str = "") -> None:
+async def through(town: Town, method: str, *, after: bool, participant: bool = False) -> None:
     """An order in whose call of `method` somebody is killed."""
     town.refuse_shipping(refused=method in UNDOING)
-    happened = town.kill_during(method, after=after, whom=whom)
+    happened = town.kill_during(method, after=after, participant=participant)
     order = await town.place("ab"[len(town.placed) % 2])
     done = await town.settled(order)
     assert happened.is_set(), f"nobody was killed during {method}"
@@ -38,8 +39,7 @@ async def through(town: Town, method: str, *, after: bool, whom: str = "") -> No
 async def test_a_participant_killed_before_or_after_any_step_loses_and_doubles_nothing(place: Town):
     for method in (*DOING, *UNDOING):
         for after in (False, True):
-            whom = "payment" if method in {"Charge", "Refund"} else "inventory"
-            await through(place, method, after=after, whom=whom)
+            await through(place, method, after=after, participant=True)
     await place.redeliver()
     await place.check()
 

@@ -13,7 +13,7 @@ from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.order.v1 import order_pb2 as pb
 from demo.payment.v1 import payment_pb2 as payment_pb
 from support.saga import ADA, order_request
-from support.sagaprocesses import SKU, Town, published, town
+from support.sagaprocesses import SKU, Town, on_one, published, town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,13 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def place(tmp_path: Path, own_cluster: Cluster) -> AsyncIterator[Town]:
-    """On one PostgreSQL, in which each service takes a database of its own."""
-    given = own_cluster.new_database()
-
-    def database(service: str) -> dict[str, str]:
-        return {f"{service.upper()}_DATABASE_URL": given, "DEMO_DATABASE_PER_SERVICE": "true"}
-
-    async with town(tmp_path, database) as made:
+    async with town(tmp_path, on_one(own_cluster.new_database())) as made:
         yield made
 
 
