@@ -15,7 +15,7 @@ from services.inventory.app import Warehouse
 from services.inventory.server import ERRORS, PUBLIC, InventoryService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
+from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
 
 DATABASE = "INVENTORY_DATABASE_URL"
@@ -63,8 +63,10 @@ async def run(config: InventoryConfig) -> None:
 def main() -> None:
     try:
         asyncio.run(run(load(InventoryConfig, DEFAULTS | environment())))
-    except (BadInputError, StoreUnavailableError) as error:
+    except BadInputError as error:
         sys.exit(str(error))
+    except StoreUnavailableError as error:
+        sys.exit(with_cause(error))
 
 
 if __name__ == "__main__":

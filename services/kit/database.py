@@ -35,6 +35,7 @@ _DRIVERS = {
     POSTGRESQL: "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 BUSY_SECONDS = 5.0
 """How long a statement may take: on SQLite that is waiting for another process that writes to the same file."""
 CONNECT_SECONDS = 3.0
@@ -63,17 +64,27 @@ def parse_database(variable: str, text: str) -> sa.URL:
         what = "must be sqlite:///<file> or postgresql://<user>:<password>@<host>:<port>/<database>"
         raise BadInputError("the environment", [Problem(variable, what)]) from None
     if url.get_backend_name() != SQLITE:
-        return url
+        return _with_tls(variable, url)
     if not url.database or url.database == ":memory:":
         what = "must name a file, as in sqlite:///users.db: replicas cannot share a database in memory"
         raise BadInputError("the environment", [Problem(variable, what)])
     return url
 
 
+def _with_tls(variable: str, url: sa.URL) -> sa.URL:
+    """libpq's `sslmode`, as URLs have it, in the words of our driver; all else that a URL may ask for is not ours."""
+    asked = dict(url.query)
+    mode = asked.pop("sslmode", None) or asked.pop("ssl", None)
+    if asked or mode not in {None, *TLS_MODES}:
+        what = f"may ask for sslmode={'|'.join(TLS_MODES)} and nothing else"
+        raise BadInputError("the environment", [Problem(variable, what)])
+    return url.set(query={"ssl": str(mode)} if mode else {})
+
+
 def open_database(variable: str, text: str) -> AsyncEngine:
     """An engine for the URL that `variable` holds; raises BadInputError, which never shows the URL's password."""
     url = parse_database(variable, text)
-    return _sqlite(url) if url.get_backend_name() == SQLITE else _postgresql(url)
+    return _sqlite(variable, url) if url.get_backend_name() == SQLITE else _postgresql(url)
 
 
 def own_database(text: str, service: str) -> str:
@@ -116,8 +127,13 @@ def _postgresql(url: sa.URL) -> AsyncEngine:
     )
 
 
-def _sqlite(url: sa.URL) -> AsyncEngine:
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"is in a folder that cannot be made: {error.strerror}: {folder}"
+        raise BadInputError("the environment", [Problem(variable, what)]) from None
     engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)

@@ -10,6 +10,14 @@ class StoreUnavailableError(Exception):
         super().__init__(what)
 
 
+def with_cause(error: Exception) -> str:
+    """For whoever runs the service: what happened, and why. Callers are not told: the cause is ours alone."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return str(error) if cause is error else f"{error}: {cause or type(cause).__name__}"
+
+
 class BusUnavailableError(Exception):
     """NATS cannot be reached, or does not answer in time."""
 

@@ -16,7 +16,7 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
+from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
 from services.order.adapters import SOURCE, MeshParticipants, OrderEvents, hearing_others
 from services.order.app import Bell, OrderBook
@@ -121,8 +121,10 @@ async def run(config: OrderConfig) -> None:
 def main() -> None:
     try:
         asyncio.run(run(load(OrderConfig, DEFAULTS | environment())))
-    except (BadInputError, StoreUnavailableError) as error:
+    except BadInputError as error:
         sys.exit(str(error))
+    except StoreUnavailableError as error:
+        sys.exit(with_cause(error))
 
 
 if __name__ == "__main__":

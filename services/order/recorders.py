@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from eventsourcing.utils import Environment
 
+SSLMODE = "POSTGRES_SSLMODE"
+"""Our own among the library's variables; empty: as libpq does by itself."""
 RECONNECT_SECONDS = 2.0
 """How long the pool tries to make a connection that was not asked for anew."""
 CONNECTIONS = {
@@ -55,6 +57,8 @@ orders = sa.Table(
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("orders_by_user", "user_id", "id"),
     sa.Index("orders_by_due", "due_at"),
+    # For whoever looks for the few that need a person.
+    sa.Index("orders_by_state", "state", "id"),
 )
 WRITTEN = ("id", "key", "user_id", "state", "version", "due_at", "document")
 
@@ -103,4 +107,9 @@ class PostgresOrdersFactory(PostgresFactory):
         super().__init__(env)
         pool = self.datastore.pool
         pool.reconnect_timeout = RECONNECT_SECONDS
-        pool.kwargs = {**cast("dict[str, Any]", pool.kwargs), **CONNECTIONS}
+        sslmode = env.get(SSLMODE)
+        pool.kwargs = {
+            **cast("dict[str, Any]", pool.kwargs),
+            **CONNECTIONS,
+            **({"sslmode": sslmode} if sslmode else {}),
+        }

@@ -23,7 +23,7 @@ from services.kit.transactions import make_tables
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
 from services.order.app import KeyTakenError, OrderChangedError, Recorded
-from services.order.recorders import metadata, orders
+from services.order.recorders import SSLMODE, metadata, orders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -252,6 +252,7 @@ def environment_of(url: sa.URL) -> dict[str, str]:
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": "4",
         "POSTGRES_PRE_PING": "yes",
+        SSLMODE: str(url.query.get("ssl", "")),
     }
 
 

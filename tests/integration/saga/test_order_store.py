@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import OperationalError, StoredEvent
 
-from services.kit.database import open_database
+from services.kit.database import open_database, parse_database
+from services.kit.errors import StoreUnavailableError
 from services.order import domain, saga
 from services.order.adapters import OrderEvents
 from services.order.app import KeyTakenError, OrderChangedError
 from services.order.facts import Item, OrderPlaced, StepCompleted, StepFailed, StepName, StepStarted
-from services.order.store import SNAPSHOT_EVERY, DatabaseOrders
+from services.order.store import SNAPSHOT_EVERY, DatabaseOrders, OrdersApplication, environment_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from support.postgres import Cluster
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -181,3 +184,16 @@ async def test_replicas_that_start_at_once_share_one_new_database(url):
         assert [order.id for order in await store.page("", [], "", 10)] == [order.id for order in reversed(made)]
         await store.close()
         await store._reading.dispose()
+
+
+async def test_a_url_says_whether_the_way_to_postgresql_is_encrypted(postgres: Cluster):
+    """This server cannot encrypt."""
+    url = postgres.new_database()
+    async for made in opened(f"{url}?sslmode=prefer"):
+        order = await placed(made)
+        assert await made.get(order.id) == order
+    with pytest.raises(StoreUnavailableError):
+        await anext(opened(f"{url}?sslmode=require"))
+    environment = environment_of(parse_database("X", f"{url}?sslmode=require"))
+    with pytest.raises(OperationalError):
+        await asyncio.to_thread(OrdersApplication, environment)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
         ("order", {"ORDER_STEP_ATTEMPTS": "0"}, "ORDER_STEP_ATTEMPTS: must be above 0"),
         ("order", {"ORDER_DATABASE_URL": "mysql://ada:secret@localhost/orders"}, "ORDER_DATABASE_URL: must be sqlite"),
         ("inventory", {"INVENTORY_DATABASE_URL": "sqlite://"}, "INVENTORY_DATABASE_URL: must name a file"),
-        ("payment", {"PAYMENT_DATABASE_URL": "{away}"}, "the database cannot be read or written now"),
+        (
+            "inventory",
+            {"INVENTORY_DATABASE_URL": "sqlite:////proc/none/x.db"},
+            "is in a folder that cannot be made: No such",
+        ),
+        (
+            "order",
+            {"ORDER_DATABASE_URL": "{away}?sslmode=no"},
+            "ORDER_DATABASE_URL: may ask for sslmode=disable|allow|",
+        ),
+        ("order", {"ORDER_DATABASE_URL": "{away}?sslmode=require"}, "the database cannot be read or written now: "),
+        ("payment", {"PAYMENT_DATABASE_URL": "{away}"}, "the database cannot be read or written now: "),
         ("order", {"ORDER_DATABASE_URL": "{away}"}, "the database cannot be read or written now"),
     ],
 )
