@@ -16,7 +16,8 @@ NOT_ALLOWED = "NOT_ALLOWED"
 def check_owner(user_id: str) -> None:
     """Raises PermissionDeniedError (NOT_ALLOWED) where the caller is another user, and no admin."""
     identity = meshwright.caller()
-    if identity is not None and identity.subject != user_id.lower() and not _is_admin(identity):
+    # Our own subjects are users' ids, which may be written in capitals; another issuer's may have capitals themselves.
+    if identity is not None and identity.subject not in {user_id, user_id.lower()} and not _is_admin(identity):
         raise PermissionDeniedError("this is another user's", reason=NOT_ALLOWED)
 
 

@@ -76,6 +76,11 @@ async def test_money_is_its_owners_and_an_admins(tmp_path: Path):
         assert await refusal(stub.GetAccount(account, metadata=founder)) == ("PERMISSION_DENIED", "NOT_ALLOWED")
         bookings = pb.ListBookingsRequest(user_id=ada)
         assert await refusal(stub.ListBookings(bookings, metadata=as_("eve"))) == ("PERMISSION_DENIED", "NOT_ALLOWED")
+        theirs: Message = pb.DepositRequest(key="e", user_id="auth0|AbC", amount_cents=1)
+        assert (await stub.Deposit(theirs, metadata=as_("auth0|AbC"))).balance_cents == 1
+        assert await refusal(stub.Deposit(theirs, metadata=as_("auth0|abC"))) == ("PERMISSION_DENIED", "NOT_ALLOWED")
+        in_capitals = pb.GetAccountRequest(user_id=ada.upper())
+        assert await refusal(stub.GetAccount(in_capitals, metadata=as_(ada))) == ("NOT_FOUND", "ACCOUNT_NOT_FOUND")
         # The saga has no token to show, and needs none.
         charged = await stub.Charge(pb.ChargeRequest(key="o1", user_id=ada, amount_cents=200))
         assert charged.state == pb.CHARGED
