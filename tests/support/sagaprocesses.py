@@ -31,20 +31,22 @@ from support.nats import NatsServer, nats_server
 from support.ports import promised_port
 from support.processes import Process, python, running
 from support.saga import ADA, RESTING, order_request
-from support.sagaproxy import LostError, Proxy
+from support.sagaproxy import LostError, Proxy, passed
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
     from services.kit.events import Event
     from support.sagaproxy import Fault
 
-PARTICIPANTS = ("inventory", "payment")
+METHODS = {"inventory": ("Reserve", "Ship", "Release"), "payment": ("Charge", "Refund")}
+PARTICIPANTS = tuple(METHODS)
 REPLICAS = ("a", "b")
 SKU, PRICE, PIECES = "TEA", 100, 1_000
 MONEY = 1_000_000
+MOST_BOOKINGS = 500
 QUICK = {
     "ORDER_STEP_TIMEOUT": "1.0",
     "ORDER_STEP_ATTEMPTS": "200",
@@ -97,6 +99,7 @@ class Town:
     """By participant and replica."""
     restarting: list[asyncio.Task[None]] = field(default_factory=list)
     placed: list[pb.Order] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def start(self) -> None:
         common = {**QUICK, "NATS_URL": self.nats.url}
@@ -142,7 +145,7 @@ class Town:
         """At the next call of the method, before it arrives or after it was answered, the replica that calls is killed,
         or the participant that it calls; and started again. The event says that it has happened."""
         happened = asyncio.Event()
-        service = "payment" if method in {"Charge", "Refund"} else "inventory"
+        service = next(service for service, methods in METHODS.items() if method in methods)
 
         def fault(victim: str) -> Fault:
             async def kill(forward) -> bytes:
@@ -171,11 +174,28 @@ class Town:
     def refuse_shipping(self, *, refused: bool) -> None:
         """So that what was done is undone."""
         for replica in REPLICAS:
-            self.proxies["inventory", replica].always("Ship", _refused if refused else None)
+            self.proxies["inventory", replica].always("Ship", refused_shipping if refused else None)
+
+    def disturb(self, chosen: Callable[[str], Fault]) -> None:
+        """What befalls each call, by its method, until told otherwise."""
+
+        def fault(method: str) -> Fault:
+            async def whatever(forward) -> bytes:
+                return await chosen(method)(forward)
+
+            return whatever
+
+        for (service, _), proxy in self.proxies.items():
+            for method in METHODS[service]:
+                proxy.always(method, fault(method))
+
+    def leave_alone(self) -> None:
+        """No call is disturbed any more, and nobody is killed."""
+        self.disturb(lambda _: passed)
 
     async def place(self, replica: str = "a", quantity: int = 2) -> pb.Order:
         """As a client does: again with the same key, at any replica, until there is an answer."""
-        key = f"order-{len(self.placed)}"
+        key = f"order-{next(self.numbers)}"
         order = await self.answered("PlaceOrder", order_request(key, tea=quantity), replica)
         self.placed.append(order)
         return order
@@ -215,14 +235,17 @@ class Town:
         assert (stock.available, stock.reserved, stock.shipped) == (PIECES - sold, 0, sold)
         account = await self.payment.GetAccount(payment_pb.GetAccountRequest(user_id=ADA), timeout=5)
         assert account.balance_cents == MONEY - sold * PRICE
-        booked = await self.payment.ListBookings(payment_pb.ListBookingsRequest(user_id=ADA, limit=500), timeout=5)
+        booked = await self.payment.ListBookings(
+            payment_pb.ListBookingsRequest(user_id=ADA, limit=MOST_BOOKINGS), timeout=5
+        )
         names = [(booking.kind, booking.key) for booking in booked.bookings]
+        assert len(names) < MOST_BOOKINGS, "not all of them were read"
         assert len(names) == len(set(names))
         charges = {key for kind, key in names if kind == "charge"} - {key for kind, key in names if kind == "refund"}
         assert charges == {f"order/{order.id}" for order in done}
 
 
-async def _refused(forward) -> bytes:
+async def refused_shipping(forward) -> bytes:
     raise grpc.aio.AioRpcError(
         grpc.StatusCode.FAILED_PRECONDITION, grpc.aio.Metadata(), grpc.aio.Metadata(), "the carrier is on strike"
     )

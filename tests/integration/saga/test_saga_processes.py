@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from demo.order.v1 import order_pb2 as pb
-from support.sagaprocesses import Town, on_one, town
+from support.sagaprocesses import REPLICAS, Town, on_one, refused_shipping, town
+from support.sagaproxy import doubled, lost_answer, lost_request, passed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from support.sagaproxy import Fault
 
 DOING = ("Reserve", "Charge", "Ship")
 UNDOING = ("Release", "Refund")
@@ -49,5 +54,34 @@ async def test_an_order_service_killed_before_or_after_any_step_is_taken_over_fr
     for method in (*DOING, *UNDOING):
         for after in (False, True):
             await through(place, method, after=after)
+    await place.redeliver()
+    await place.check()
+
+
+@pytest.mark.slow
+async def test_whoever_is_killed_while_many_orders_are_on_their_way_money_and_stock_add_up(place: Town):
+    """All at once: two order services, lost and doubled calls, refusals, and again and again somebody who is killed."""
+    chosen = random.Random(7)
+    kills = [(method, chosen.random() < 0.5, whom) for method in (*DOING, *UNDOING) for whom in (False, True)]
+    chosen.shuffle(kills)
+    done = asyncio.Event()
+
+    def fault(method: str) -> Fault:
+        if method == "Ship" and chosen.random() < 0.3:
+            return refused_shipping
+        return chosen.choice((passed, passed, passed, lost_request, lost_answer, doubled))
+
+    async def buy(replica: str) -> None:
+        while not done.is_set():
+            await place.settled(await place.place(replica, 1 + len(place.placed) % 3))
+
+    buyers = [asyncio.create_task(buy(replica)) for replica in REPLICAS]
+    for method, after, participant in kills:
+        place.disturb(fault)
+        await asyncio.wait_for(place.kill_during(method, after=after, participant=participant).wait(), 60)
+        await place.up()
+    place.leave_alone()
+    done.set()
+    await asyncio.gather(*buyers)
     await place.redeliver()
     await place.check()
