@@ -137,6 +137,9 @@ async def _outcome(call: Awaitable[Outcome]) -> Outcome:
         fields = ", ".join(f"{field} {what}" for field, what in found.fields.items())
         text = f"{found.reason or found.code}: {fields or found.message}"[:MAX_ERROR]
         return Refused(text) if error.code() in REFUSALS else NoAnswer(text)
+    except Exception as error:  # whatever it is, it is tried again with pauses, and in the end undone
+        log.exception("a call of a participant failed in an unexpected way")
+        return NoAnswer(f"{type(error).__name__}: {error}"[:MAX_ERROR])
 
 
 def _unknown(state: object) -> NoAnswer:

@@ -103,6 +103,7 @@ class Driver:
         """Move the order on as far as it goes; when to come back, if it must wait. Raises StoreUnavailableError."""
         if not await self._claim(order_id):
             return None
+        broken = False
         try:
             order = await self._orders.get(order_id)
             if order is None:
@@ -112,10 +113,17 @@ class Driver:
         except OrderChangedError:
             log.info("order %s is driven by another", order_id)
             return None
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            # Nobody may have better luck at once: the lease is the pause, and lets orders that are not broken go first.
+            broken = True
+            raise
         finally:
             # A driver that cannot say so is waited for until its lease has run out.
             with contextlib.suppress(StoreUnavailableError):
-                await self._orders.give_back(order_id, self._name)
+                if not broken:
+                    await self._orders.give_back(order_id, self._name)
 
     async def _advance(self, order: Order) -> datetime | None:
         while True:

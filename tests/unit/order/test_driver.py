@@ -6,10 +6,13 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from services.order.adapters import MeshParticipants
 from services.order.domain import placed
 from services.order.driver import Driver
-from services.order.facts import Item, OrderPlaced
-from services.order.saga import Policy
+from services.order.facts import Item, OrderPlaced, StepName
+from services.order.saga import Do, NoAnswer, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,3 +81,27 @@ async def test_a_driver_that_is_stopped_gives_back_what_it_drives():
     orders = One()
     await stopped(driver(orders), orders, woken=False)
     assert orders.given_back
+
+
+class Broken(One):
+    """An order that cannot be read, as one of a later version."""
+
+    async def get(self, order_id: str) -> Any:
+        raise ValueError("an event that this version does not know")
+
+
+async def test_an_order_that_breaks_its_driver_is_left_alone_until_the_lease_has_run_out():
+    orders = Broken()
+    with pytest.raises(ValueError, match="an event that this version does not know"):
+        await driver(orders).drive(ORDER.id)
+    assert not orders.given_back
+
+
+async def test_a_call_that_fails_in_an_unexpected_way_has_no_answer():
+    class Stub:
+        async def Reserve(self, request: Any, timeout: float) -> Any:
+            raise RuntimeError("a slip of ours")
+
+    stub: Any = Stub()
+    participants = MeshParticipants(stub, stub, 1.0)
+    assert await participants.do(Do(StepName.RESERVE, 1), ORDER) == NoAnswer("RuntimeError: a slip of ours")
