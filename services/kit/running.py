@@ -26,10 +26,10 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
         await cancelled(task)
 
 
-async def cancelled(task: asyncio.Future[Any], again: float = AGAIN_SECONDS) -> None:
-    """Cancel the task, every `again` seconds, and return when it has ended; raises what it had raised before."""
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel the task, and return when it has ended; raises what it had raised before."""
     while not task.done():
         task.cancel()
-        await asyncio.wait({task}, timeout=again)
+        await asyncio.wait({task}, timeout=AGAIN_SECONDS)
     with contextlib.suppress(asyncio.CancelledError):
         task.result()

@@ -16,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from services.kit.errors import StoreUnavailableError
-from services.kit.running import cancelled, running
+from services.kit.running import running
 from services.kit.traces import continued
 from services.order import saga
 from services.order.app import OrderChangedError, Orders, utc_now
@@ -96,8 +96,10 @@ class Driver:
             async with running(self._run(), "driver of orders"):
                 yield
         finally:
-            ending = [cancelled(task, GIVE_BACK_SECONDS) for task in self._driving.values()]
-            await asyncio.gather(*ending, return_exceptions=True)
+            while tasks := list(self._driving.values()):
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks, timeout=GIVE_BACK_SECONDS)
 
     async def drive(self, order_id: str) -> datetime | None:
         """Move the order on as far as it goes; when to come back, if it must wait. Raises StoreUnavailableError."""

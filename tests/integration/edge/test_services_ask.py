@@ -62,8 +62,8 @@ async def test_money_is_its_owners_and_an_admins(tmp_path: Path):
         stub = rpc.PaymentServiceStub(made.channel)
         ada = f"{os.urandom(4).hex()}-0000-7000-8000-000000000000"
 
-        def as_(subject: str, *roles: str, **claims: str) -> tuple[tuple[str, str], ...]:
-            return issuer.metadata(subject, roles=list(roles), **claims)
+        def as_(subject: str, *roles: str) -> tuple[tuple[str, str], ...]:
+            return issuer.metadata(subject, roles=list(roles))
 
         deposit: Message = pb.DepositRequest(key="d", user_id=ada, amount_cents=500)
         assert await refusal(stub.Deposit(deposit)) == ("UNAUTHENTICATED", "TOKEN_MISSING")

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from nats.js.errors import BadRequestError
 
-from services.kit.bus import Bus, BusConfig, open_bus
+from services.kit.bus import BusConfig, open_bus
 from services.kit.errors import BusUnavailableError
 from services.kit.events import Event
 from services.kit.follow import events_after, follow
-from services.kit.relay import Relay, StreamEmptiedError
+from services.kit.relay import Relay
 from support.nats import NatsServer, nats_server
 from support.waiting import eventually
 
@@ -156,47 +155,3 @@ async def test_what_is_no_event_is_passed_over(server: NatsServer, caplog: pytes
     assert (place, event.sequence) == (3, 1)
     assert "message 1 of EVENTS_SHOP is passed over" in caplog.text
     assert "specversion '0.3' is not 1.0" in caplog.text
-
-
-async def test_a_stray_message_at_the_end_of_a_stream_makes_nothing_be_published_again(server: NatsServer) -> None:
-    log, follower = Log(), Follower()
-    log.add(2)
-    async with open_bus(BusConfig((server.url,)), "shop") as bus:
-        relay = Relay(bus, "shop", log)
-        assert await relay.publish_all() == 2
-        for _ in range(3):
-            await bus.streams.publish("events.shop.Garbage", b"{")
-        assert await relay.publish_all() == 0
-        log.add(1)
-        assert await relay.publish_all() == 1
-    async with following(server, follower):
-        await eventually(lambda: len(follower.seen) == 3)
-    assert follower.seen == [event.sequence for event in log.events]
-
-
-async def test_a_stream_that_was_emptied_is_told_of_and_one_that_was_deleted_is_filled_again(
-    server: NatsServer,
-) -> None:
-    log = Log()
-    log.add(2)
-    async with open_bus(BusConfig((server.url,)), "shop") as bus:
-        relay = Relay(bus, "shop", log)
-        await relay.publish_all()
-        await bus.streams.purge_stream("EVENTS_SHOP")
-        with pytest.raises(StreamEmptiedError, match="EVENTS_SHOP was emptied"):
-            await relay.publish_all()
-        await bus.streams.delete_stream("EVENTS_SHOP")
-        assert await relay.publish_all() == 2
-
-
-async def test_an_event_that_the_stream_refuses_is_no_race_that_was_lost(server: NatsServer) -> None:
-    class Small(Bus):
-        async def ensure_stream(self, name: str, *subjects: str, **limits: Any) -> None:
-            await super().ensure_stream(name, *subjects, max_msg_size=10, **limits)
-
-    log = Log()
-    log.add(1)
-    async with open_bus(BusConfig((server.url,)), "shop") as bus:
-        small = Small(bus.connection, BusConfig())
-        with pytest.raises(BadRequestError, match="message size exceeds maximum allowed"):
-            await asyncio.wait_for(Relay(small, "shop", log).publish_all(), 5)
