@@ -114,6 +114,12 @@ class MortalStore:
         return lambda *args: self._mortal(lambda: method(*args))
 
 
+class Untold:
+    """A call's context: what a servicer says beside its answer is not heard."""
+
+    def set_trailing_metadata(self, trailers: Any) -> None: ...
+
+
 class MortalStub:
     """A stub of a participant, without a network."""
 
@@ -128,7 +134,7 @@ class MortalStub:
         async def call(request: object, timeout: float) -> Any:
             fault = self._world.always.get(name) or self._world.peek_fault()
             self._world.calls.append(self._world.awaits)
-            return await self._mortal(lambda: self._world.delivered(lambda: method(request, None), fault))
+            return await self._mortal(lambda: self._world.delivered(lambda: method(request, Untold()), fault))
 
         return call
 
