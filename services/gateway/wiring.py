@@ -13,7 +13,7 @@ from meshwright.errors import BadInputError, Problem
 from services.gateway.armour.idempotency import IdempotencyStore
 from services.gateway.armour.rates import Rates
 from services.gateway.auth.accounts import Accounts, Issuing
-from services.gateway.auth.domain import Rotation
+from services.gateway.auth.domain import Rotation, sign_up_problems
 from services.gateway.auth.keyring import KeyRing
 from services.gateway.auth.oidc import OidcClient, Provider
 from services.gateway.auth.passwords import Passwords
@@ -46,6 +46,9 @@ class EdgeConfig:
     key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
     key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
     operators: tuple[str, ...] = setting("GATEWAY_OPERATORS", (), help="ids of users who may see to everybody's orders")
+    operator_password: str = setting(
+        "GATEWAY_OPERATOR_PASSWORD", "", help="of the account `operator`, an admin; empty: no such account"
+    )
     social_name: str = setting("GATEWAY_SOCIAL_NAME", "oidc", help="in the addresses of logins at the issuer below")
     social_issuer: str = setting("GATEWAY_SOCIAL_ISSUER", "", help="an OpenID Connect issuer to sign in at")
     social_client_id: str = setting("GATEWAY_SOCIAL_CLIENT_ID", "")
@@ -79,6 +82,8 @@ class EdgeConfig:
         problems += [
             Problem("GATEWAY_CORS_ORIGINS", "must list origins, not *") for item in self.origins if item == "*"
         ]
+        if self.operator_password and (wrong := sign_up_problems(self.operator_password, "")):
+            problems.append(Problem("GATEWAY_OPERATOR_PASSWORD", wrong["password"]))
         if self.social_issuer and not self.social_client_id:
             problems.append(Problem("GATEWAY_SOCIAL_CLIENT_ID", "is required where GATEWAY_SOCIAL_ISSUER is set"))
         if problems:
@@ -136,6 +141,7 @@ def _issuer(
         config.access_seconds,
         config.refresh_seconds,
         frozenset(config.operators),
+        config.operator_password,
     )
     accounts = Accounts(store, keys, Passwords(), issuing, clock=clock, entropy=entropy)
     social = {}

@@ -134,10 +134,27 @@ async def cqrs(guide: Guide) -> None:
     found = await guide.get(f"/api/v3/search?q={person.email.split('@')[0]}")
     guide.check(person.id in {item["id"] for item in found}, "her among those found")
     await guide.call("userview", "GetLag", {})
+    await _made_anew(guide, person)
     guide.slide_says(
         "saves a view for each event and forgets where it was; a crash loses or doubles. Here the place is"
     )
     guide.slide_says("stored with the view, and a rebuild from the first event runs beside the old view")
+
+
+async def _made_anew(guide: Guide, person: Person) -> None:
+    """All views from the first event on, while the old ones answer."""
+    await guide.call("userview", "Rebuild", {}, who=await guide.operator())
+    answers = 0
+
+    async def done() -> bool:
+        nonlocal answers
+        view = await guide.get(f"/api/v3/views/{person.id}", who=person, quiet=True)
+        guide.check(view["total_orders"] == 1, "her view to be as it was, meanwhile")
+        answers += 1
+        return not (await guide.read("call", "userview", "GetLag", "{}")).get("rebuilding")
+
+    await guide.until("the views made anew", done)
+    guide.saw(f"all views made anew from the first event; hers was asked for {answers} times meanwhile, and was there")
 
 
 def _brief(data: str) -> str:

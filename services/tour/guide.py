@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist for a minute
+DEMO_PASSWORD = "operate-the-demo"  # noqa: S105 - it stands in services/demo.toml, for everybody to read
 PATIENCE = 20.0
 """Seconds for what takes a moment by its nature: a saga, a read side that follows."""
 STEP = 0.1
@@ -193,6 +194,17 @@ class Guide:
             f"{name} signs up at /auth/sign-up as {email}{f' as founder of the tenant {tenant}' if tenant else ''}"
         )
         return Person(found["subject"], email, found["access_token"])
+
+    async def operator(self) -> Person:
+        """Who sees to the system: an account of the gateway's configuration."""
+        body = {"email": "operator", "password": environment().get("GATEWAY_OPERATOR_PASSWORD") or DEMO_PASSWORD}
+        response = await self.ask("POST", "/auth/sign-in", body, quiet=True)
+        self.check(response.is_success, f"a sign-in as `operator`, not: {response.text}")
+        found = response.json()
+        self.saw(
+            "who is an admin signs in at /auth/sign-in as operator: GATEWAY_OPERATOR_PASSWORD in services/demo.toml"
+        )
+        return Person(found["subject"], "operator", found["access_token"])
 
     async def until(self, what: str, looked: Callable[[], Awaitable[Any]]) -> Any:
         """What `looked` finds, as soon as it finds something."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
-from services.tour.guide import PATIENCE, OtherwiseError, fresh, short
+from services.tour.guide import PATIENCE, OtherwiseError, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -147,7 +147,7 @@ async def notifications(guide: Guide) -> None:
         told = {"user_id": person.id, "type": "INFO", "title": "To you", "message": "Tea is ready"}
         await guide.call("notification", "SendNotification", told, who=person)
         guide.check((await one.until("notification"))["title"] == "To you", "what was sent to Rosa")
-        admin = await guide.person("Emma Goldman", fresh("acme"))
-        await guide.call("notification", "Broadcast", {"type": "WARNING", "title": "To all"}, who=admin)
+        operator = await guide.operator()
+        await guide.call("notification", "Broadcast", {"type": "WARNING", "title": "To all"}, who=operator)
         guide.check((await one.until("notification"))["title"] == "To all", "what was sent to everybody")
     guide.slide_says("sends to one stream from several goroutines at once, and forgets whoever is away")

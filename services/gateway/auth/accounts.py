@@ -3,6 +3,9 @@
 The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
 At sign-up the user comes first, since only the user service can say whether the address is free; where the account then
 cannot be stored, the user is removed again. A gateway that dies between the two leaves a user without an account.
+
+The operator is nobody's user: an account of the configuration alone, which signs in as `operator` (no address, so that
+nobody can sign up with it) and as often as its five minutes end: no session outlives a change of its password.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from services.gateway.auth import domain
-from services.gateway.auth.domain import ADMIN, Account, Tokens
+from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
 from services.gateway.auth.store import TakenError
 from services.gateway.domain import Failure, User
 from services.kit.errors import StoreUnavailableError
@@ -42,6 +45,8 @@ class Issuing:
     refresh_seconds: float = 30 * 86400.0
     operators: frozenset[str] = frozenset()
     """Subjects who are admins of everything, unless they have a tenant."""
+    operator_password: str = ""
+    """Of the account OPERATOR; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._entropy = entropy
+        self._operators_hash = ""
         self.issuing = issuing
 
     def check_password(self, password: str, tenant: str = "") -> None:
@@ -111,7 +117,8 @@ class Accounts:
 
     async def sign_in(self, email: str, password: str) -> Tokens:
         """Raises Failure; it does not tell which of the two was wrong."""
-        account = await self._store.account_of_email(domain.email_key(email))
+        key = domain.email_key(email)
+        account = await (self._operator() if key == OPERATOR else self._store.account_of_email(key))
         verdict = await self._passwords.verify(None if account is None else account.password_hash, password)
         if account is None or not verdict.right:
             message = "the e-mail address or the password is wrong"
@@ -125,7 +132,7 @@ class Accounts:
         successor, now = self._secret(), self._clock()
         expires = now + self.issuing.refresh_seconds
         subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
-        if subject is None:
+        if subject is None or subject == OPERATOR:
             message = "the refresh token is not good, or not any more: sign in again"
             raise Failure("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
         return await self._issue(await self.account(subject), successor)
@@ -145,6 +152,13 @@ class Accounts:
         """The account of a user, who may have none and come by way of another issuer only."""
         found = await self._store.account_of_subject(subject)
         return found or replace(Account(subject, "", ""), tenant=await self._store.tenant_of(subject))
+
+    async def _operator(self) -> Account | None:
+        if not self.issuing.operator_password:
+            return None
+        if not self._operators_hash:
+            self._operators_hash = await self._passwords.hash(self.issuing.operator_password)
+        return Account(OPERATOR, OPERATOR, self._operators_hash, (ADMIN,))
 
     async def _issue(self, account: Account, refresh_token: str) -> Tokens:
         issuing = self.issuing

@@ -19,6 +19,8 @@ MIN_PASSWORD, MAX_PASSWORD = 10, 128
 """Characters (NIST SP 800-63B asks for length, and for nothing else)."""
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 ADMIN = "admin"
+OPERATOR = "operator"
+"""What the operator signs in as, and the subject of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import meshwright
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
+from meshwright.errors import BadInputError
 from meshwright.testing import Issuer
 from services.gateway.auth import passwords
 from services.gateway.auth.domain import Rotation
@@ -238,6 +239,31 @@ async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_p
             body = {"email": person.email, "password": PASSWORD}
             tokens = (await running.http.post("/auth/sign-in", json=body)).json()
             assert claims(tokens) == found
+
+
+async def test_the_operator_signs_in_by_the_password_of_the_configuration_and_keeps_no_session(
+    tmp_path: Path, database: str
+):
+    body = {"email": " Operator ", "password": PASSWORD}
+    async with demo(tmp_path, database=database) as running:
+        none = await running.http.post("/auth/sign-in", json=body)
+        assert reason(none) == (401, "WRONG_CREDENTIALS")
+    async with demo(tmp_path, database=database, settings={"GATEWAY_OPERATOR_PASSWORD": PASSWORD}) as running:
+        wrong = await running.http.post("/auth/sign-in", json=body | {"password": f"{PASSWORD}!"})
+        assert reason(wrong) == (401, "WRONG_CREDENTIALS")
+        tokens = (await running.http.post("/auth/sign-in", json=body)).json()
+        claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
+        assert (claims["sub"], claims["roles"], claims.get("tenant")) == ("operator", ["admin"], None)
+        again = await running.http.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+        assert reason(again) == (401, "REFRESH_TOKEN_INVALID")
+        taken = await running.http.post("/auth/sign-up", json={"name": "Eve", **body})
+        assert reason(taken) == (400, "INVALID_USER")
+
+
+async def test_a_short_password_of_the_operator_is_refused_at_the_start(tmp_path: Path):
+    with pytest.raises(BadInputError, match="GATEWAY_OPERATOR_PASSWORD: must be 10 to 128 characters long"):
+        async with demo(tmp_path, settings={"GATEWAY_OPERATOR_PASSWORD": "short"}):
+            pass
 
 
 async def test_another_issuer_may_take_its_place(tmp_path: Path):
