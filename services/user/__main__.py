@@ -88,6 +88,8 @@ async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
             count = await users.reconcile()
         except StoreUnavailableError as error:
             log.warning("what other releases did is recorded later: %s", error)
+        except Exception:
+            log.exception("what other releases did is recorded later")
         else:
             if count:
                 log.info("%d users had changed without events", count)

@@ -1,6 +1,6 @@
 """Users in a database, and figures from the calculator.
 
-Every method is one transaction, which changes the user's row first: of two that change one user, one waits.
+Every method is one transaction, which locks the user's row first: of two that change one user, one waits.
 
 That an e-mail address is unique is the database's word, not a look before the leap: two replicas may leap at once.
 """
@@ -8,6 +8,7 @@ That an e-mail address is unique is the database's word, not a look before the l
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,12 +18,22 @@ from sqlalchemy.dialects import postgresql, sqlite
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
 from services.kit.database import POSTGRESQL, translated
 from services.kit.outbox import Outbox
+from services.kit.transactions import in_transaction
 from services.kit.written import wrote
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
 from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between
 from services.user.migrations import migrate
-from services.user.recording import SOURCE, account_for, append, history, state, unaccounted
+from services.user.recording import (
+    SOURCE,
+    append,
+    history,
+    locked,
+    make_up,
+    state,
+    unaccounted,
+    user_of,
+)
 from services.user.tables import events, places, users
 
 if TYPE_CHECKING:
@@ -43,7 +54,9 @@ def _translated() -> Iterator[None]:
         try:
             yield
         except exc.IntegrityError as error:
-            raise EmailTakenError from error
+            if users.c.email_key.name in str(error.orig):  # both kinds name the constraint, or its column
+                raise EmailTakenError from error
+            raise
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
@@ -69,8 +82,8 @@ class DatabaseUsers:
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.insert(users).values(_row(user)))
-                facts = facts_between(None, user)
-                sequence = await append(connection, self.log, user.id, facts, actor=actor, at=user.created_at)
+                happened = [Happened(0, fact, user.created_at, actor) for fact in facts_between(None, user)]
+                sequence = await append(connection, self.log, user.id, happened)
         wrote(SOURCE, sequence)
 
     async def get(self, user_id: str) -> User | None:
@@ -79,27 +92,26 @@ class DatabaseUsers:
                 return await _found(connection, user_id)
 
     async def replace(self, before: User, after: User, actor: str = ANONYMOUS) -> bool:
-        same = sa.and_(users.c.id == before.id, users.c.updated_at == before.updated_at)
         with _translated():
             async with self._writing.begin() as connection:
-                await self._account_for(connection, before)
-                result = await connection.execute(sa.update(users).where(same).values(_row(after)))
-                if result.rowcount != 1:
+                found, missing = await locked(connection, before.id)
+                if found is None or found.updated_at != before.updated_at:
                     return False
-                facts = facts_between(before, after)
-                sequence = await append(connection, self.log, after.id, facts, actor=actor, at=after.updated_at)
+                await connection.execute(sa.update(users).where(users.c.id == before.id).values(_row(after)))
+                happened = [Happened(0, fact, after.updated_at, actor) for fact in facts_between(before, after)]
+                sequence = await append(connection, self.log, after.id, [*missing, *happened])
         wrote(SOURCE, sequence)
         return True
 
     async def remove(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> bool:
-        same = sa.true() if seen is None else users.c.updated_at == seen
         with _translated():
             async with self._writing.begin() as connection:
-                result = await connection.execute(sa.delete(users).where(users.c.id == user_id, same))
-                if result.rowcount != 1:
+                found, missing = await locked(connection, user_id)
+                if found is None or seen not in {None, found.updated_at}:
                     return False
-                gone = [UserDeleted()]
-                sequence = await append(connection, self.log, user_id, gone, actor=actor, at=self._now())
+                await connection.execute(sa.delete(users).where(users.c.id == user_id))
+                gone = Happened(0, UserDeleted(), self._now(), actor)
+                sequence = await append(connection, self.log, user_id, [*missing, gone])
         wrote(SOURCE, sequence)
         return True
 
@@ -107,7 +119,7 @@ class DatabaseUsers:
         query = sa.select(users).where(users.c.id > after).order_by(users.c.id).limit(limit)
         with _translated():
             async with self._reading.connect() as connection:
-                return [_user(row) for row in await connection.execute(query)]
+                return [user_of(row) for row in await connection.execute(query)]
 
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
         with _translated():
@@ -124,14 +136,13 @@ class DatabaseUsers:
         count = 0
         while True:
             with _translated():
-                async with self._writing.begin() as connection:
+                async with self._reading.connect() as connection:
                     found = await unaccounted(connection)
-                    for user_id in found:
-                        row = await _found(connection, user_id)
-                        await account_for(connection, self.log, row, user_id, self._now())
-            count += len(found)
-            if not found:
-                return count
+                if not found:
+                    return count
+                # Where another replica records the same, the transaction runs again and finds it done.
+                work = functools.partial(make_up, log=self.log, user_ids=found, now=self._now())
+                count += await in_transaction(self._reading, work)
 
     async def place(self, source: str) -> int:
         """How far the events of another service were followed."""
@@ -145,24 +156,20 @@ class DatabaseUsers:
             async with self._writing.begin() as connection:
                 if not await _take_place(connection, PAYMENT, place):
                     return False
-                change = sa.update(users).where(users.c.id == user_id)
-                changed = await connection.execute(change.values(balance_cents=fact.new_balance_cents))
-                if changed.rowcount != 1:
+                found, missing = await locked(connection, user_id)
+                if found is None:
                     return False
-                await append(connection, self.log, user_id, [fact], actor=PAYMENT, at=at)
+                change = sa.update(users).where(users.c.id == user_id)
+                await connection.execute(
+                    change.values(balance_cents=fact.new_balance_cents, recorded_at=found.updated_at)
+                )
+                await append(connection, self.log, user_id, [*missing, Happened(0, fact, at, PAYMENT)])
         return True
-
-    async def _account_for(self, connection: AsyncConnection, before: User) -> None:
-        """Record what a release without facts did to the user until then."""
-        query = sa.select(users.c.recorded_at).where(users.c.id == before.id, users.c.updated_at == before.updated_at)
-        found = (await connection.execute(query)).one_or_none()
-        if found is not None and found.recorded_at != before.updated_at:
-            await account_for(connection, self.log, before, before.id, self._now())
 
 
 async def _found(connection: AsyncConnection, user_id: str) -> User | None:
     row = (await connection.execute(sa.select(users).where(users.c.id == user_id))).one_or_none()
-    return None if row is None else _user(row)
+    return None if row is None else user_of(row)
 
 
 async def _take_place(connection: AsyncConnection, source: str, place: int) -> bool:
@@ -190,20 +197,6 @@ def _row(user: User) -> dict[str, Any]:
         "avatar": user.avatar,
         "recorded_at": user.updated_at,
     }
-
-
-def _user(row: sa.Row[Any]) -> User:
-    return User(
-        id=row.id,
-        name=row.name,
-        email=row.email,
-        phone=row.phone,
-        active=row.active,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        avatar=row.avatar,
-        balance_cents=row.balance_cents,
-    )
 
 
 class CalculatorFigures:

@@ -11,14 +11,14 @@ A snapshot every hundred facts bounds what has to be read for a state.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from services.user.domain import User
-from services.user.facts import Fact, Happened, UserDeleted, data_of, fact_of, facts_between, folded, type_of
+from services.user.facts import Happened, UserDeleted, data_of, fact_of, facts_between, folded, type_of
 from services.user.tables import events, snapshots, users
 
 if TYPE_CHECKING:
@@ -33,20 +33,22 @@ UNKNOWN_ACTOR = "unknown"
 SNAPSHOT_EVERY = 100
 BATCH = 200
 """Users that are made up for in one transaction."""
+_ENDED = f"demo.{SOURCE}.{type_of(UserDeleted())}"
 
 
-async def append(
-    connection: AsyncConnection, log: Outbox, user_id: str, facts: Sequence[Fact], *, actor: str, at: datetime
-) -> int:
-    """Append facts to the user's history; the last one's sequence over all users. The last thing in a transaction."""
+async def append(connection: AsyncConnection, log: Outbox, user_id: str, happened: Sequence[Happened]) -> int:
+    """Append facts to the user's history, which gives them their versions; the last one's sequence over all users.
+
+    The last thing in a transaction.
+    """
     version = await connection.scalar(sa.select(sa.func.max(events.c.version)).where(events.c.subject == user_id)) or 0
     sequence = 0
-    for fact in facts:
+    for one in happened:
         version += 1
-        data = data_of(fact, actor)
-        sequence = await log.add(connection, type_of(fact), user_id, data, at, version=version)
-    if facts and version // SNAPSHOT_EVERY > (version - len(facts)) // SNAPSHOT_EVERY:
-        await _take_snapshot(connection, user_id, version, at)
+        data = data_of(one.fact, one.actor)
+        sequence = await log.add(connection, type_of(one.fact), user_id, data, one.at, version=version)
+    if happened and version // SNAPSHOT_EVERY > (version - len(happened)) // SNAPSHOT_EVERY:
+        await _take_snapshot(connection, user_id, version)
     return sequence
 
 
@@ -75,36 +77,79 @@ async def unaccounted(connection: AsyncConnection, limit: int = BATCH) -> list[s
     stale = sa.or_(users.c.recorded_at.is_(None), users.c.recorded_at != users.c.updated_at)
     found = list(await connection.scalars(sa.select(users.c.id).where(stale).limit(limit)))
     alive = sa.select(events.c.subject).group_by(events.c.subject)
-    ended = sa.select(events.c.subject).where(events.c.type == f"demo.{SOURCE}.{type_of(UserDeleted())}")
+    ended = sa.select(events.c.subject).where(events.c.type == _ENDED)
     gone = alive.where(events.c.subject.not_in(sa.select(users.c.id)), events.c.subject.not_in(ended)).limit(limit)
     return found + list(await connection.scalars(gone))
 
 
-async def account_for(connection: AsyncConnection, log: Outbox, row: User | None, user_id: str, now: datetime) -> None:
-    """Append what must have happened for the row to be what it is."""
-    before, _ = await state(connection, user_id)
-    missing = facts_between(before, row)
-    at = row.updated_at if row is not None else now
-    if before is None and row is not None:
-        at = row.created_at
-    await append(connection, log, user_id, missing, actor=UNKNOWN_ACTOR, at=at)
-    if row is not None:
-        mark = sa.update(users).where(users.c.id == user_id, users.c.updated_at == row.updated_at)
+async def locked(connection: AsyncConnection, user_id: str) -> tuple[User | None, list[Happened]]:
+    """The user as the row has it, which nobody else changes until the transaction ends; and what must have happened
+    for the row to be what it is, beside what is recorded."""
+    query = sa.select(users).where(users.c.id == user_id).with_for_update()
+    row = (await connection.execute(query)).one_or_none()
+    return (None, []) if row is None else (user_of(row), await _missing(connection, row))
+
+
+async def make_up(connection: AsyncConnection, log: Outbox, user_ids: Sequence[str], now: datetime) -> int:
+    """Record what is not recorded of those users; how many it was to be done for.
+
+    Rows are locked, in their order, before anything is appended: who changes a user does it in that order too.
+    """
+    query = sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update()
+    rows = {row.id: row for row in await connection.execute(query)}
+    stale = [row for row in rows.values() if row.recorded_at != row.updated_at]
+    lacking = {row.id: await _missing(connection, row) for row in stale}
+    for row in stale:
+        mark = sa.update(users).where(users.c.id == row.id)
         await connection.execute(mark.values(recorded_at=row.updated_at))
+    ended = sa.select(events.c.subject).where(events.c.type == _ENDED, events.c.subject.in_(user_ids))
+    gone = set(user_ids) - rows.keys() - set(await connection.scalars(ended))
+    lacking |= {user_id: [Happened(0, UserDeleted(), now, UNKNOWN_ACTOR)] for user_id in sorted(gone)}
+    for user_id, missing in lacking.items():
+        await append(connection, log, user_id, missing)
+    return len(lacking)
 
 
-async def _take_snapshot(connection: AsyncConnection, user_id: str, version: int, at: datetime) -> None:
+async def _missing(connection: AsyncConnection, row: sa.Row[Any]) -> list[Happened]:
+    if row.recorded_at == row.updated_at:
+        return []
+    before, version = await state(connection, row.id)
+    at = row.created_at if before is None else row.updated_at
+    facts = facts_between(before, user_of(row))
+    return [Happened(version + number, fact, at, UNKNOWN_ACTOR) for number, fact in enumerate(facts, 1)]
+
+
+async def _take_snapshot(connection: AsyncConnection, user_id: str, version: int) -> None:
+    """Its time is that of the latest fact, which need not be the last one: what others tell may come late."""
     user, _ = await state(connection, user_id)
     if user is not None:
+        at = await connection.scalar(sa.select(sa.func.max(events.c.occurred_at)).where(events.c.subject == user_id))
         document = json.dumps(asdict(user), default=datetime.isoformat)
         row = {"user_id": user_id, "version": version, "at": at, "state": document}
         await connection.execute(sa.insert(snapshots).values(row))
 
 
 def _restored(document: str) -> User:
+    """Fields that a later release added are left out."""
     found: dict[str, Any] = json.loads(document)
     times = {name: datetime.fromisoformat(found[name]) for name in ("created_at", "updated_at")}
-    return User(**{**found, **times})
+    known = {one.name for one in fields(User)}
+    return User(**{name: value for name, value in (found | times).items() if name in known})
+
+
+def user_of(row: sa.Row[Any]) -> User:
+    """The user as its row has it."""
+    return User(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        phone=row.phone,
+        active=row.active,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        avatar=row.avatar,
+        balance_cents=row.balance_cents,
+    )
 
 
 def _happened(row: sa.Row[Any]) -> Happened:

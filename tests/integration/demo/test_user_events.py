@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from services.user.app import UserBook
 from services.user.facts import BalanceUpdated, UserCreated, facts_between, folded
 from services.user.following import follow_payments
 from services.user.server import ERRORS, UserProfileService, UserService
+from services.user.tables import snapshots
 from services.user.tables import users as table
 from support.nats import NatsServer, nats_server
 from support.waiting import eventually
@@ -33,6 +35,8 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.user.domain import User
 
@@ -147,6 +151,103 @@ async def test_a_change_on_top_of_one_without_events_accounts_for_both(users: Da
     assert [type(one.fact).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
     assert folded(history, ada.id) == await users.get(ada.id)
     await engine.dispose()
+
+
+async def _without_events(engine: AsyncEngine, *made: User, name: str = "", at: datetime = NOW) -> None:
+    """What a release that knows no events does: users that it makes, or a name that it gives to all."""
+    async with engine.execution_options(writes=True).begin() as connection:
+        for one in made:
+            row = {"id": one.id, "name": one.name, "email": one.email, "email_key": one.email_key, "phone": ""}
+            times = {"created_at": one.created_at, "updated_at": one.updated_at}
+            await connection.execute(sa.insert(table).values(**row, **times, active=True))
+        if name:
+            await connection.execute(sa.update(table).values(name=name, updated_at=at))
+
+
+async def test_two_replicas_that_make_up_for_the_same_users_record_them_once(
+    users: DatabaseUsers, database: str
+) -> None:
+    engine = open_database("X", database)
+    await _without_events(engine, *(user(number) for number in range(40)))
+    counts = await asyncio.gather(users.reconcile(), DatabaseUsers(engine).reconcile())
+    assert sum(counts) == 40
+    async with engine.execution_options(writes=True).begin() as connection:
+        await connection.execute(sa.delete(table))
+    counts = await asyncio.gather(users.reconcile(), DatabaseUsers(engine).reconcile())
+    assert sum(counts) == 40
+    for number in range(40):
+        told = [type(one.fact).__name__ for one in await users.history(user(number).id)]
+        assert told == ["UserCreated", "UserDeleted"]
+    await engine.dispose()
+
+
+async def test_users_who_are_changed_while_they_are_made_up_for_keep_a_true_history(
+    users: DatabaseUsers, database: str
+) -> None:
+    """Whoever comes second is told so, and by no other reason: not that an address is taken."""
+    engine = open_database("X", database)
+    other = DatabaseUsers(engine)
+    everybody = [user(number) for number in range(12)]
+    for one in everybody:
+        await users.add(one)
+    await _without_events(engine, name="Ada Byron", at=NOW + timedelta(hours=1))
+    seen = [one for one in await users.page("", 100) for _ in range(3)]
+    changes = [
+        (users, other)[number % 2].replace(
+            before, domain.changed(before, domain.Changes(name=f"Ada {number}"), now=NOW + timedelta(hours=2)), "grace"
+        )
+        for number, before in enumerate(seen)
+    ]
+    written, _, _ = await asyncio.gather(asyncio.gather(*changes), users.reconcile(), other.reconcile())
+    assert written.count(True) == len(everybody)
+    for one in everybody:
+        history = await users.history(one.id)
+        assert [type(each.fact).__name__ for each in history] == ["UserCreated", "NameChanged", "NameChanged"]
+        assert [each.actor for each in history[1:]] == ["unknown", "grace"]
+        assert folded(history, one.id) == await users.get(one.id)
+    await engine.dispose()
+
+
+async def test_a_payment_of_a_user_without_events_comes_after_its_creation(users: DatabaseUsers, database: str) -> None:
+    engine = open_database("X", database)
+    ada, bob = user(1), user(2)
+    await _without_events(engine, ada, bob)
+    assert await users.follow_payment(1, ada.id, BalanceUpdated(0, 500, "deposit", "payment/1"), NOW)
+    assert await users.remove(bob.id)
+    assert await users.reconcile() == 0
+    history = await users.history(ada.id)
+    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "BalanceUpdated"]
+    assert folded(history, ada.id) == await users.get(ada.id) == replace(ada, balance_cents=500)
+    assert [type(one.fact).__name__ for one in await users.history(bob.id)] == ["UserCreated", "UserDeleted"]
+    await engine.dispose()
+
+
+async def test_a_payment_that_is_told_late_lets_no_snapshot_know_the_future(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada)
+    for second in range(1, 99):
+        ada = await changed(users, ada, second, name=f"Ada {second}")
+    late = BalanceUpdated(0, 500, "deposit", "payment/1")
+    assert await users.follow_payment(1, ada.id, late, NOW + timedelta(seconds=20))
+    state, version = await users.at(ada.id, NOW + timedelta(seconds=30))
+    assert state is not None
+    assert (state.name, version) == ("Ada 30", 31)
+    assert await users.at(ada.id, NOW + timedelta(seconds=98)) == (replace(ada, balance_cents=500), 100)
+
+
+async def test_a_snapshot_of_a_later_release_is_read_without_what_it_added(users: DatabaseUsers, database: str) -> None:
+    ada = user(1)
+    await users.add(ada)
+    for number in range(99):
+        fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
+        assert await users.follow_payment(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
+    engine = open_database("X", database)
+    async with engine.execution_options(writes=True).begin() as connection:
+        (row,) = await connection.execute(sa.select(snapshots))
+        later = json.dumps({**json.loads(row.state), "pronouns": "she"})
+        await connection.execute(sa.update(snapshots).values(state=later))
+    await engine.dispose()
+    assert await users.at(ada.id, NOW + timedelta(days=1)) == (replace(ada, balance_cents=99), 100)
 
 
 async def told_on(server: NatsServer, count: int) -> list[Event]:
