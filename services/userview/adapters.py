@@ -160,7 +160,8 @@ class DatabaseViews:
         async def work(connection: AsyncConnection) -> bool:
             old = await _places(connection, CURRENT)
             new = await _places(connection, BUILDING)
-            if not new or any(new[source] < old[source] for source in SOURCES):
+            # Where another replica was quicker, there is nothing to be switched, or no longer anything to compare with.
+            if not (old and new) or any(new[source] < old[source] for source in SOURCES):
                 return False
             for before, after in ((CURRENT, RETIRED), (BUILDING, CURRENT)):
                 change = sa.update(generations).where(generations.c.state == before).values(state=after)
@@ -170,18 +171,21 @@ class DatabaseViews:
         return await in_transaction(self._engine, work)
 
     async def sweep(self) -> None:
-        """Take generations out that are past."""
-        retired = sa.select(generations.c.number).where(generations.c.state == RETIRED)
-        some = sa.select(views.c.number).where(views.c.generation.in_(retired)).limit(SWEEP)
+        """Take generations out that are past: their places first, without which nobody adds to the views any more, and
+        themselves last, so that what another replica leaves behind is found again."""
+        past = [number for number, state in (await self.generations()).items() if state == RETIRED]
+        some = sa.select(views.c.number).where(views.c.generation.in_(past)).limit(SWEEP)
+        left = sa.exists().where(views.c.generation == generations.c.number)
+        await self._deleted(sa.delete(places).where(places.c.generation.in_(past)))
+        while await self._deleted(sa.delete(views).where(views.c.number.in_(some))):
+            pass
+        await self._deleted(sa.delete(generations).where(generations.c.number.in_(past), ~left))
+
+    async def _deleted(self, statement: sa.Delete) -> int:
+        """How many rows it took out."""
         with translated():
-            while True:
-                async with self._writing.begin() as connection:
-                    gone = await connection.execute(sa.delete(views).where(views.c.number.in_(some)))
-                    if gone.rowcount:
-                        continue
-                    await connection.execute(sa.delete(places).where(places.c.generation.in_(retired)))
-                    await connection.execute(sa.delete(generations).where(generations.c.state == RETIRED))
-                    return
+            async with self._writing.begin() as connection:
+                return (await connection.execute(statement)).rowcount
 
 
 class StreamSources:
@@ -221,11 +225,14 @@ async def _move(
 
 
 async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
-    """The places of the generation in that state; locked, where locks are to be had by the row."""
+    """The places of the generation in that state; locked, where locks are to be had by the row.
+
+    Not the one of payments, which a follower moves last, and holds another of these already.
+    """
     query = (
         sa.select(places.c.source, places.c.place)
         .join(generations, places.c.generation == generations.c.number)
-        .where(generations.c.state == state)
+        .where(generations.c.state == state, places.c.source.in_(SOURCES))
         .order_by(places.c.generation, places.c.source)
         .with_for_update()
     )
@@ -244,7 +251,8 @@ async def _let_see(connection: AsyncConnection, generation: int, happenings: Seq
     for happening in happenings:
         if user_id := happening.user_id:
             after[user_id] = seen(after.get(user_id, UserView(user_id)), happening)
-    new = [{"generation": generation, **_row(view)} for user_id, view in after.items() if user_id not in before]
+    # In one order, whoever adds them: of two that add the same, one waits for the other and not each for each.
+    new = [{"generation": generation, **_row(after[user_id])} for user_id in concerned if user_id not in before]
     changed = [
         {"at": rows[user_id].number, **_row(view)}
         for user_id, view in after.items()

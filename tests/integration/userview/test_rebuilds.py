@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from services.kit.database import open_database
+from services.kit.follow import Batch
+from services.userview import adapters
+from services.userview.tables import CURRENT
 from support.realtime import process
 from support.views import Teller, refusal, replica
 from support.waiting import eventually
@@ -17,7 +20,10 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from support.nats import NatsServer
+    from support.postgres import Cluster
 
 
 async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsServer, database: str, teller: Teller):
@@ -64,6 +70,49 @@ async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(nats: NatsSer
             await _rebuilt(side.stub, 2)
             await other.caught_up(teller)
         assert await side.listed() == ["ada"]
+
+
+async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_past(
+    nats: NatsServer, database: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(adapters, "SWEEP", 3)
+    async with replica(nats, database, following=False) as one, replica(nats, database, following=False) as two:
+        told = [(number + 1, await teller.created(f"u{number:02}", f"User {number}")) for number in range(60)]
+        assert await one.views.apply(1, "user", Batch(told[:40], 0))
+        await one.views.begin_rebuild()
+        assert not await one.views.switch()
+        assert await one.views.apply(2, "user", Batch(told[:40], 0))
+        assert await two.views.switch()
+        late = [one.views.apply(1, "user", Batch([event], 0)) for event in told[40:]]
+        await asyncio.gather(one.views.sweep(), *late, two.views.sweep())
+        await one.views.sweep()
+        assert await one.views.generations() == {2: CURRENT}
+        assert await _rows(database, 40)
+
+
+async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_each_other(
+    nats: NatsServer, postgres: Cluster, teller: Teller
+):
+    """PostgreSQL would notice after a second and take back the work of one of them."""
+    database = postgres.new_database()
+    engine = open_database("X", database)
+    async with replica(nats, database, following=False) as side:
+        await side.views.begin_rebuild()
+        moved = "UPDATE places SET position = 9 WHERE generation = 1 AND source = "
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def waited_for() -> bool:
+            async with engine.connect() as looking:
+                return bool(await looking.scalar(sa.text(waits)))
+
+        async with engine.begin() as follower:
+            await follower.execute(sa.text(f"{moved} 'user'"))
+            switching = asyncio.create_task(side.views.switch())
+            await eventually(waited_for)
+            await follower.execute(sa.text(f"{moved} 'payment'"))
+        assert await switching
+        assert not await side.views.switch()
+    await engine.dispose()
 
 
 async def test_a_rebuild_outlives_a_kill(nats: NatsServer, database: str, teller: Teller, tmp_path: Path):
