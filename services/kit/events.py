@@ -95,6 +95,10 @@ def decode(body: bytes) -> Event:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoEventError(f"{type(error).__name__}: {error}") from error
+    if not all(isinstance(text, str) for text in (event.type, event.subject, event.traceparent)):
+        raise NoEventError("type, subject and traceparent must be texts")
+    if not isinstance(event.data, dict) or event.time.tzinfo is None:
+        raise NoEventError("data must be an object, and time must have a zone")
     if event.type.count(".") < 2 or event.sequence < 1:  # noqa: PLR2004
         raise NoEventError(f"type {event.type!r} with sequence {event.sequence} is none of ours")
     return event

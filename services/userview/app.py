@@ -26,14 +26,19 @@ MAX_LIST = 500
 MAX_SEARCH = 100
 LIST = 50
 SEARCH = 20
+NUL = "\0"
+"""No id has it, and PostgreSQL takes no text with it."""
 CANDIDATES = 500
 """How many matches of a search are put in order; of more, the database's own first ones."""
 POLL_SECONDS = 0.05
 """How often the database is asked while a reader waits: another replica may have seen the event."""
-SPARE_SECONDS = 0.05
-"""How long before the caller's deadline a wait ends, so that the caller hears why."""
+SPARE_SECONDS, SPARE_SHARE = 0.05, 0.2
+"""How long before the caller's deadline a wait ends, so that the caller hears why: so many seconds at least, and that
+share of the time."""
 PATIENCE_SECONDS = 5.0
 """How long a caller without a deadline waits."""
+LONGEST_SECONDS = 30.0
+"""How long anybody waits: what a position asks for may never come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,8 @@ class ReadSide:
 
     async def get(self, user_id: str, at_least: Positions, time_left: float | None) -> UserView:
         """Raises UserNotFoundError, ViewBehindError."""
+        if NUL in user_id:
+            raise UserNotFoundError
 
         async def found() -> UserView | None:
             return await self._views.get(user_id)
@@ -155,6 +162,8 @@ class ReadSide:
 
     async def page(self, after: str, limit: int) -> Sequence[UserView]:
         """By ascending id. Raises InvalidRequestError."""
+        if NUL in after:
+            raise InvalidRequestError({"after": "must be the id of a user"})
         return await self._views.page(after, _limit(limit, LIST, MAX_LIST))
 
     async def lag(self) -> Lag:
@@ -181,8 +190,7 @@ class ReadSide:
 
     async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
         """What is found once the views have seen that much."""
-        left = PATIENCE_SECONDS if time_left is None else time_left - SPARE_SECONDS
-        end = self._monotonic() + left
+        end = self._monotonic() + _patience(time_left)
         while at_least:
             positions = (await self._views.progress()).positions
             missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
@@ -193,6 +201,13 @@ class ReadSide:
                 raise ViewBehindError(missing)
             await self._signal.wait(min(left, POLL_SECONDS))
         return await found()
+
+
+def _patience(time_left: float | None) -> float:
+    """How long to wait for a caller who has so much time left."""
+    if time_left is None:
+        return PATIENCE_SECONDS
+    return min(LONGEST_SECONDS, time_left - max(SPARE_SECONDS, SPARE_SHARE * time_left))
 
 
 def checked_positions(pairs: Sequence[tuple[str, int]]) -> Positions:

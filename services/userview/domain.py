@@ -152,7 +152,8 @@ def _active(view: UserView, at: datetime) -> UserView:
 
 def folded(text: str) -> str:
     """Without marks and case, so that `Jose` finds `José` on every database alike."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
+    # Taken apart before case goes, too: what a sign such as ℡ stands for may be capitals.
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return unicodedata.normalize("NFKC", "".join(char for char in plain if not unicodedata.combining(char)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 
 from services.kit.bus import BusConfig, open_bus
 from services.kit.errors import BusUnavailableError
-from services.kit.events import Event
+from services.kit.events import Event, NoEventError, decode, encode
 from services.kit.follow import events_after, follow
 from services.kit.relay import Relay
 from support.nats import NatsServer, nats_server
@@ -155,3 +156,25 @@ async def test_what_is_no_event_is_passed_over(server: NatsServer, caplog: pytes
     assert (place, event.sequence) == (3, 1)
     assert "message 1 of EVENTS_SHOP is passed over" in caplog.text
     assert "specversion '0.3' is not 1.0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"subject": 5},
+        {"type": ["demo.shop.Sold.v1"]},
+        {"type": "Sold"},
+        {"sequence": "0"},
+        {"sequence": "one"},
+        {"time": "2026-01-01T00:00:00"},
+        {"time": 5},
+        {"data": "text"},
+        {"data": [1]},
+        {"source": None},
+    ],
+)
+def test_an_event_whose_parts_are_of_another_kind_is_none(wrong: dict[str, object]) -> None:
+    event = Event("shop", 1, "demo.shop.Sold.v1", "s1", NOW, {"n": 1})
+    assert decode(encode(event)) == event
+    with pytest.raises(NoEventError):
+        decode(json.dumps(json.loads(encode(event)) | wrong).encode())

@@ -107,6 +107,10 @@ async def test_search_finds_the_same_on_both_kinds_of_database(nats: NatsServer,
         for query in ("", " ", "🙂", '"*"', "'", "x" * 201, " ".join(map(str, range(11)))):
             found = await refusal(side.found(query))
             assert (found.code, set(found.fields)) == ("INVALID_ARGUMENT", {"query"}), query
+        await teller.created("6", "℡ato 𞤀𞤁𞤣 ᦰᦲ")
+        await side.seen(await teller.created("7", "हिन्दी İlkay"))
+        signs = {"telato": ["6"], "℡A": ["6"], "𞤀𞤁": ["6"], "𞤢": ["6"], "ᦰᦲ": ["6"], "हिन्दी": ["7"], "ilkay": ["7"]}
+        assert {query: await side.found(query) for query in signs} == signs
         await side.seen(await teller.tell("user", "NameChanged", "1", old="Ada Lovelace", new="Augusta King"))
         assert (await side.found("lovelace"), await side.found("augusta")) == ([], ["1"])
 
@@ -119,6 +123,8 @@ async def test_lists_go_page_by_page(nats: NatsServer, database: str, teller: Te
         assert await side.listed(limit=2) == ["a", "b"]
         assert await side.listed(after="b", limit=2) == ["c", "d"]
         assert (await refusal(side.listed(limit=501))).fields == {"limit": "must be 0 to 500"}
+        assert (await refusal(side.listed(after="a\0"))).fields == {"after": "must be the id of a user"}
+        assert (await refusal(side.view("a\0"))).reason == "USER_NOT_FOUND"
         assert (await refusal(side.found("a", limit=-1))).fields == {"limit": "must be 0 to 100"}
 
 
@@ -130,7 +136,7 @@ async def test_a_reader_waits_for_what_it_wrote_and_is_told_when_it_does_not_com
         waiting = asyncio.create_task(side.view("ada", user=teller.sequences["user"] + 2, payment=3))
         await teller.balance("ada", 100, payment=3)
         assert (await waiting).balance_cents == 100
-        behind = await refusal(side.view("ada", timeout=0.5, order=99))
+        behind = await refusal(side.view("ada", timeout=2, order=99))
         assert (behind.code, behind.reason) == ("ABORTED", "VIEW_BEHIND")
         assert "order/99" in behind.message
         request = pb.GetUserViewRequest(

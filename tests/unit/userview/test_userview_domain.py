@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,6 +87,12 @@ def test_words_are_runs_of_letters_and_digits_without_marks_and_case():
     assert words("José-García_X, 42% ÅNGSTRÖM Straße ﬁn") == [
         *("jose", "garcia", "x", "42", "angstrom", "strasse", "fin")
     ]
+
+
+def test_words_that_are_cut_again_stay_as_they_are():
+    every = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
+    once = [word for char in every for word in words(f"ab{char}yz")]
+    assert [word for word in once if words(word) != [word]] == []
 
 
 def test_whole_words_come_before_beginnings_and_names_before_addresses():
