@@ -18,12 +18,12 @@ from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
-from services.order.adapters import SOURCE, MeshParticipants, OrderEvents, hearing_others
+from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
 from services.order.saga import Policy
 from services.order.server import ERRORS, PUBLIC, OrderService
-from services.order.store import DatabaseOrders
+from services.order.store import SOURCE, DatabaseOrders
 
 DATABASE = "ORDER_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}

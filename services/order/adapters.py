@@ -18,6 +18,7 @@ from services.kit.running import running
 from services.order.aggregate import name_of, plain_fields, version_of
 from services.order.facts import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
+from services.order.store import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SOURCE = "order"
 REFUSALS = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,

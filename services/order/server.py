@@ -23,6 +23,7 @@ from meshwright.errors import (
 from services.kit.errors import StoreUnavailableError
 from services.kit.ownership import check_admin, check_owner
 from services.kit.traces import current_traceparent
+from services.kit.written import position_trailers
 from services.order import domain
 from services.order.aggregate import name_of, plain_fields
 from services.order.app import OrderChangedError
@@ -81,7 +82,9 @@ class OrderService(rpc.OrderServiceServicer):
         check_owner(request.user_id)
         items = [Item(item.sku, item.quantity) for item in request.items]
         key, user_id = request.idempotency_key, request.user_id
-        return order_message(await self._book.place(key, user_id, items, current_traceparent()))
+        order = await self._book.place(key, user_id, items, current_traceparent())
+        context.set_trailing_metadata(position_trailers())
+        return order_message(order)
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
         return order_message(await self._own(request.id))
@@ -115,7 +118,9 @@ class OrderService(rpc.OrderServiceServicer):
         resolution = RESOLUTIONS.get(request.resolution)
         if resolution is None:
             raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
-        return order_message(await self._book.resolve(request.id, resolution, request.actor, request.reason))
+        order = await self._book.resolve(request.id, resolution, request.actor, request.reason)
+        context.set_trailing_metadata(position_trailers())
+        return order_message(order)
 
     async def _own(self, order_id: str) -> domain.Order:
         """The order, if it is the caller's to see."""

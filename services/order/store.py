@@ -20,6 +20,7 @@ from eventsourcing.application import AggregateNotFoundError, Application
 from services.kit.database import SQLITE, parse_database, translated
 from services.kit.errors import StoreUnavailableError
 from services.kit.transactions import make_tables
+from services.kit.written import wrote
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
 from services.order.app import KeyTakenError, OrderChangedError, Recorded
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SOURCE = "order"
 SNAPSHOT_EVERY = 25
 """Events. Most orders never need one; an order whose participants were away for long does."""
 THREADS = 8
@@ -98,14 +100,14 @@ class DatabaseOrders:
     async def add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
         """Raises KeyTakenError."""
         try:
-            return await self._in_thread(lambda: self._add(order_id, fact, at))
+            return self._told(await self._in_thread(lambda: self._add(order_id, fact, at)))
         except persistence.IntegrityError as error:
             raise KeyTakenError from error
 
     async def append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
         """Raises OrderChangedError where the order is not what the caller has seen."""
         try:
-            return await self._in_thread(lambda: self._append(order, facts, at))
+            return self._told(await self._in_thread(lambda: self._append(order, facts, at)))
         except persistence.IntegrityError as error:
             raise OrderChangedError from error
 
@@ -178,12 +180,12 @@ class DatabaseOrders:
                 rows = await connection.execute(query)
                 return [self._decoded(row.document) for row in rows]
 
-    def _add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+    def _add(self, order_id: str, fact: OrderPlaced, at: datetime) -> tuple[Order, int]:
         kind = EVENTS[type(fact)]
         made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(fact))  # type: ignore[arg-type]  # noqa: SLF001
         return self._saved(made)
 
-    def _append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
+    def _append(self, order: Order, facts: Sequence[Fact], at: datetime) -> tuple[Order, int]:
         found = self._aggregate(order.id)
         if found.version != order.version:
             raise OrderChangedError
@@ -191,7 +193,8 @@ class DatabaseOrders:
             found.trigger_event(EVENTS[type(fact)], timestamp=at, **fields_of(fact))
         return self._saved(found)
 
-    def _saved(self, changed: OrderAggregate) -> Order:
+    def _saved(self, changed: OrderAggregate) -> tuple[Order, int]:
+        """The order, and the position of its last fact in the log of all."""
         order = changed.order
         due = saga.due(order)
         row = {
@@ -203,7 +206,14 @@ class DatabaseOrders:
             "due_at": None if due is None else _milliseconds(due),
             "document": self._transcoder.encode(order).decode(),
         }
-        self.application.save(changed, row=row)
+        recorded = self.application.save(changed, row=row)
+        return order, recorded[-1].notification.id if recorded else 0
+
+    @staticmethod
+    def _told(saved: tuple[Order, int]) -> Order:
+        """The order; where it will be found is told to the call that wrote it, in its own task."""
+        order, position = saved
+        wrote(SOURCE, position)
         return order
 
     def _aggregate(self, order_id: str) -> OrderAggregate:

@@ -15,6 +15,7 @@ from services.kit.columns import Moment
 from services.kit.database import translated
 from services.kit.outbox import Outbox, outbox_table
 from services.kit.transactions import in_transaction, make_tables
+from services.kit.written import wrote
 from services.payment.domain import Account, Booking, Kind, Payment, State
 
 if TYPE_CHECKING:
@@ -73,7 +74,13 @@ class DatabaseStore:
         await make_tables(self._engine, metadata)
 
     async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        return await in_transaction(self._engine, lambda connection: work(DatabaseTransaction(connection, self.events)))
+        async def attempt(connection: AsyncConnection) -> tuple[T, int]:
+            transaction = DatabaseTransaction(connection, self.events)
+            return await work(transaction), transaction.position
+
+        answer, position = await in_transaction(self._engine, attempt)
+        wrote(SOURCE, position)
+        return answer
 
     async def account(self, user_id: str) -> Account | None:
         query = sa.select(accounts).where(accounts.c.user_id == user_id)
@@ -95,6 +102,8 @@ class DatabaseTransaction:
     def __init__(self, connection: AsyncConnection, events: Outbox) -> None:
         self._connection = connection
         self._events = events
+        self.position = 0
+        """That of the event that was stored; 0: none was."""
         self._payments: set[str] = set()
         self._accounts: set[str] = set()
         # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.
@@ -151,7 +160,8 @@ class DatabaseTransaction:
             "balance_after_cents": booking.balance_after_cents,
             "key": booking.key,
         }
-        await self._events.add(self._connection, EVENTS[booking.kind], booking.user_id, data, booking.booked_at)
+        kind = EVENTS[booking.kind]
+        self.position = await self._events.add(self._connection, kind, booking.user_id, data, booking.booked_at)
 
     async def _write(self, account: Account) -> None:
         row = {"user_id": account.user_id, "balance_cents": account.balance_cents}

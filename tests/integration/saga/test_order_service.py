@@ -301,3 +301,13 @@ async def test_wrong_questions_are_refused_with_their_fields(orders):
     assert set((await refusal(orders.ResolveOrder(wrong))).fields) == {"actor", "reason"}
     undecided = pb.ResolveOrderRequest(id=NOBODY, actor="a", reason="b")
     assert set((await refusal(orders.ResolveOrder(undecided))).fields) == {"resolution"}
+
+
+async def test_a_placed_order_says_where_it_will_be_found(market, orders):
+    call = orders.PlaceOrder(order_request("k", tea=1))
+    placed = await call
+    assert dict(await call.trailing_metadata())["demo-position"] == "order/1"
+    await settled(orders, placed)
+    again = orders.PlaceOrder(order_request("k", tea=1))
+    assert (await again).id == placed.id
+    assert "demo-position" not in dict(await again.trailing_metadata())

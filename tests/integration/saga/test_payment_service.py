@@ -140,3 +140,18 @@ async def test_each_wrong_field_is_named(payment):
 async def test_of_many_who_open_one_account_at_once_every_deposit_counts(payment):
     await asyncio.gather(*(deposit(payment, f"d{number}", 10**12, user="rich") for number in range(5)))
     assert await balance(payment, "rich") == 5 * 10**12
+
+
+async def test_a_change_says_where_it_will_be_found_and_what_changes_nothing_does_not(payment):
+    told = []
+    for method, request in (
+        (payment.Deposit, pb.DepositRequest(key="d", user_id=ADA, amount_cents=5)),
+        (payment.Charge, pb.ChargeRequest(key="c", user_id=ADA, amount_cents=5)),
+        (payment.Refund, pb.RefundRequest(key="c")),
+        (payment.Refund, pb.RefundRequest(key="c")),
+        (payment.Charge, pb.ChargeRequest(key="much", user_id=ADA, amount_cents=10**9)),
+    ):
+        call = method(request)
+        await call
+        told.append(dict(await call.trailing_metadata()).get("demo-position"))
+    assert told == ["payment/2", "payment/3", "payment/4", None, None]
