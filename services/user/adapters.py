@@ -126,10 +126,10 @@ class DatabaseUsers:
             async with self._reading.connect() as connection:
                 return await state(connection, user_id, moment)
 
-    async def history(self, user_id: str) -> Sequence[Happened]:
+    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[Happened]:
         with _translated():
             async with self._reading.connect() as connection:
-                return await history(connection, user_id)
+                return await history(connection, user_id, after, limit)
 
     async def reconcile(self) -> int:
         """Record what releases without facts have done; how many users that were. Raises StoreUnavailableError."""

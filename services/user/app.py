@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PAGE = 200
 """Users read from the store at once: a long list holds neither memory nor a transaction."""
+MAX_HISTORY = 1000
+"""Facts in one answer: it stays well below what a message may hold."""
 ANONYMOUS = "anonymous"
 """Who did it, where the caller did not say who it is."""
 ATTEMPTS = 5
@@ -39,8 +41,8 @@ class Users(Protocol):
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
         """The user as it was then, and how many facts it had; (None, 0) where nothing is known of it."""
 
-    async def history(self, user_id: str) -> Sequence[Happened]:
-        """Every fact of the user, in their order."""
+    async def history(self, user_id: str, after: int, limit: int) -> Sequence[Happened]:
+        """At most `limit` facts of the user after that version, in their order."""
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
         """At most `limit` users whose ids follow `after`, in the order of their ids."""
@@ -136,11 +138,20 @@ class UserBook:
             raise UserNotFoundError
         return user, version
 
-    async def history(self, user_id: str) -> Sequence[Happened]:
-        """What happened to the user, deleted or not. Raises UserNotFoundError where nothing is known of it."""
+    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[Happened]:
+        """What happened to the user after that version, deleted or not: at most `limit` facts, 0: as many as one may
+        ask for. Raises UserNotFoundError where nothing is known of it, and InvalidUserError."""
+        wrong = {} if 0 <= limit <= MAX_HISTORY else {"limit": f"must be 0 to {MAX_HISTORY}"}
+        if after < 0:
+            wrong["after"] = "must not be negative"
+        if wrong:
+            raise InvalidUserError(wrong)
         known = domain.parse_id(user_id)
-        found = [] if known is None else await self._users.history(known)
-        if not found:
+        if known is None:
+            raise UserNotFoundError
+        found = await self._users.history(known, after, limit or MAX_HISTORY)
+        # Nothing after a version may also mean that there is nothing yet.
+        if not found and not (after and await self._users.history(known, 0, 1)):
             raise UserNotFoundError
         return found
 

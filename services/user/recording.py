@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 SOURCE = "user"
 UNKNOWN_ACTOR = "unknown"
 SNAPSHOT_EVERY = 100
-BATCH = 200
-"""Users that are made up for in one transaction."""
+BATCH = 20
+"""Users that are made up for in one transaction: who changes one of them meanwhile waits for all of these."""
 _ENDED = f"demo.{SOURCE}.{type_of(UserDeleted())}"
 
 
@@ -52,10 +52,12 @@ async def append(connection: AsyncConnection, log: Outbox, user_id: str, happene
     return sequence
 
 
-async def history(connection: AsyncConnection, user_id: str, after: int = 0) -> list[Happened]:
-    """The facts of a user after that version, in their order."""
-    query = sa.select(events).where(events.c.subject == user_id, events.c.version > after).order_by(events.c.version)
-    return [_happened(row) for row in await connection.execute(query)]
+async def history(
+    connection: AsyncConnection, user_id: str, after: int = 0, limit: int | None = None
+) -> list[Happened]:
+    """The facts of a user after that version, in their order; at most `limit`."""
+    query = sa.select(events).where(events.c.subject == user_id, events.c.version > after)
+    return [_happened(row) for row in await connection.execute(query.order_by(events.c.version).limit(limit))]
 
 
 async def state(connection: AsyncConnection, user_id: str, until: datetime | None = None) -> tuple[User | None, int]:
@@ -65,9 +67,14 @@ async def state(connection: AsyncConnection, user_id: str, until: datetime | Non
         query = query.where(snapshots.c.at <= until)
     found = (await connection.execute(query)).one_or_none()
     start, version = (_restored(found.state), found.version) if found else (None, 0)
-    later = await history(connection, user_id, version)
-    # Versions decide what came first; clocks of several replicas may differ a little.
-    if until is not None:
+    if until is None:
+        later = await history(connection, user_id, version)
+    else:
+        # Up to the next snapshot there is a fact that is too late, or it would have been the one to begin with.
+        following = sa.select(sa.func.min(snapshots.c.version)).where(snapshots.c.user_id == user_id)
+        end = await connection.scalar(following.where(snapshots.c.version > version))
+        later = await history(connection, user_id, version, None if end is None else end - version)
+        # Versions decide what came first; clocks of several replicas may differ a little.
         later = later[: next((number for number, one in enumerate(later) if one.at > until), len(later))]
     return folded(later, user_id, start), later[-1].version if later else version
 

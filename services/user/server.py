@@ -183,13 +183,16 @@ class UserProfileService(rpc2.UserServiceServicer):
     async def GetUserAt(self, request: pb2.GetUserAtRequest, context: Context) -> pb2.UserState:
         _maybe_fail(self._release)
         check_owner(request.id)
+        if not request.HasField("time"):
+            raise domain.InvalidUserError({"time": "is required"})
         user, version = await self._book.as_of(request.id, moment(request.time, "time"))
         return pb2.UserState(profile=profile_message(user), balance_cents=user.balance_cents, version=version)
 
     async def GetUserHistory(self, request: pb2.GetUserHistoryRequest, context: Context) -> pb2.UserHistory:
         _maybe_fail(self._release)
         check_owner(request.id)
-        return pb2.UserHistory(events=[event_message(one) for one in await self._book.history(request.id)])
+        found = await self._book.history(request.id, request.after, request.limit)
+        return pb2.UserHistory(events=[event_message(one) for one in found])
 
 
 def actor() -> str:

@@ -6,9 +6,10 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from google.protobuf import timestamp_pb2
 
 from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
@@ -21,37 +22,25 @@ from services.kit.events import Event
 from services.kit.follow import events_after
 from services.kit.relay import EventLog, Relay
 from services.kit.running import running
-from services.user import domain
+from services.user import domain, recording
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
 from services.user.facts import BalanceUpdated, UserCreated, facts_between, folded
 from services.user.following import follow_payments
-from services.user.server import ERRORS, UserProfileService, UserService
+from services.user.server import ERRORS, UserProfileService, UserService, timestamp
 from services.user.tables import snapshots
-from services.user.tables import users as table
 from support.nats import NatsServer, nats_server
+from support.users import NOW, changed, user
+from support.views import refusal
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    import pytest
 
-    from services.user.domain import User
-
-NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-
-
-def user(number: int) -> User:
-    made = NOW + timedelta(milliseconds=number)
-    return domain.new_user("Ada", f"ada{number}@example.org", "", id=domain.new_id(made, number.to_bytes), now=made)
-
-
-async def changed(users: DatabaseUsers, before: User, seconds: int, **changes: str | bool) -> User:
-    after = domain.changed(before, domain.Changes(**changes), now=NOW + timedelta(seconds=seconds))
-    assert await users.replace(before, after, "grace")
-    return after
+    from services.user.facts import Happened
 
 
 async def test_a_user_is_known_as_it_was_at_any_time(users: DatabaseUsers) -> None:
@@ -91,14 +80,23 @@ async def test_of_changes_at_once_only_those_that_were_written_happened(users: D
     assert folded(history, ada.id) == await users.get(ada.id)
 
 
-async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers) -> None:
+async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Happened] = []
+
+    def counted(row: sa.Row[Any], happened: Callable[[sa.Row[Any]], Happened] = recording._happened) -> Happened:
+        read.append(happened(row))
+        return read[-1]
+
     ada = user(1)
     await users.add(ada)
     for number in range(230):
         fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
         assert await users.follow_payment(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
+    monkeypatch.setattr(recording, "_happened", counted)
     for minute in (0, 1, 98, 99, 100, 150, 199, 230):
+        read.clear()
         state, version = await users.at(ada.id, NOW + timedelta(minutes=minute, seconds=30))
+        assert len(read) <= recording.SNAPSHOT_EVERY
         assert (state, version) == (replace(ada, balance_cents=minute), minute + 1)
     assert await users.get(ada.id) == replace(ada, balance_cents=230)
 
@@ -113,113 +111,6 @@ async def test_a_payment_counts_once_however_often_it_is_told(users: DatabaseUse
     assert await users.follow_payment(10, user(2).id, fact, NOW) is False, "nobody has that id"
     assert await users.place("payment") == 10
     assert len(await users.history(ada.id)) == 2
-
-
-async def test_what_a_release_without_events_did_is_made_up_for(users: DatabaseUsers, database: str) -> None:
-    """Such a release knows the columns of before, and no others."""
-    engine = open_database("X", database)
-    kept, gone, made = user(1), user(2), user(3)
-    await users.add(kept)
-    await users.add(gone)
-    later = NOW + timedelta(hours=1)
-    async with engine.execution_options(writes=True).begin() as connection:
-        await connection.execute(
-            sa.update(table).where(table.c.id == kept.id).values(name="Ada Byron", updated_at=later)
-        )
-        await connection.execute(sa.delete(table).where(table.c.id == gone.id))
-        row = {"id": made.id, "name": "Ada", "email": made.email, "email_key": made.email, "phone": "", "active": True}
-        await connection.execute(sa.insert(table).values(**row, created_at=made.created_at, updated_at=later))
-    assert await users.reconcile() == 3
-    assert await users.reconcile() == 0
-    for one in (kept, gone, made):
-        assert folded(await users.history(one.id), one.id) == await users.get(one.id)
-    assert (await users.history(kept.id))[-1].actor == "unknown"
-    await engine.dispose()
-
-
-async def test_a_change_on_top_of_one_without_events_accounts_for_both(users: DatabaseUsers, database: str) -> None:
-    engine = open_database("X", database)
-    ada = user(1)
-    await users.add(ada)
-    later = NOW + timedelta(hours=1)
-    async with engine.execution_options(writes=True).begin() as connection:
-        await connection.execute(sa.update(table).values(name="Ada Byron", updated_at=later))
-    before = await users.get(ada.id)
-    assert before is not None
-    await changed(users, before, 7200, phone="+4930123456")
-    history = await users.history(ada.id)
-    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
-    assert folded(history, ada.id) == await users.get(ada.id)
-    await engine.dispose()
-
-
-async def _without_events(engine: AsyncEngine, *made: User, name: str = "", at: datetime = NOW) -> None:
-    """What a release that knows no events does: users that it makes, or a name that it gives to all."""
-    async with engine.execution_options(writes=True).begin() as connection:
-        for one in made:
-            row = {"id": one.id, "name": one.name, "email": one.email, "email_key": one.email_key, "phone": ""}
-            times = {"created_at": one.created_at, "updated_at": one.updated_at}
-            await connection.execute(sa.insert(table).values(**row, **times, active=True))
-        if name:
-            await connection.execute(sa.update(table).values(name=name, updated_at=at))
-
-
-async def test_two_replicas_that_make_up_for_the_same_users_record_them_once(
-    users: DatabaseUsers, database: str
-) -> None:
-    engine = open_database("X", database)
-    await _without_events(engine, *(user(number) for number in range(40)))
-    counts = await asyncio.gather(users.reconcile(), DatabaseUsers(engine).reconcile())
-    assert sum(counts) == 40
-    async with engine.execution_options(writes=True).begin() as connection:
-        await connection.execute(sa.delete(table))
-    counts = await asyncio.gather(users.reconcile(), DatabaseUsers(engine).reconcile())
-    assert sum(counts) == 40
-    for number in range(40):
-        told = [type(one.fact).__name__ for one in await users.history(user(number).id)]
-        assert told == ["UserCreated", "UserDeleted"]
-    await engine.dispose()
-
-
-async def test_users_who_are_changed_while_they_are_made_up_for_keep_a_true_history(
-    users: DatabaseUsers, database: str
-) -> None:
-    """Whoever comes second is told so, and by no other reason: not that an address is taken."""
-    engine = open_database("X", database)
-    other = DatabaseUsers(engine)
-    everybody = [user(number) for number in range(12)]
-    for one in everybody:
-        await users.add(one)
-    await _without_events(engine, name="Ada Byron", at=NOW + timedelta(hours=1))
-    seen = [one for one in await users.page("", 100) for _ in range(3)]
-    changes = [
-        (users, other)[number % 2].replace(
-            before, domain.changed(before, domain.Changes(name=f"Ada {number}"), now=NOW + timedelta(hours=2)), "grace"
-        )
-        for number, before in enumerate(seen)
-    ]
-    written, _, _ = await asyncio.gather(asyncio.gather(*changes), users.reconcile(), other.reconcile())
-    assert written.count(True) == len(everybody)
-    for one in everybody:
-        history = await users.history(one.id)
-        assert [type(each.fact).__name__ for each in history] == ["UserCreated", "NameChanged", "NameChanged"]
-        assert [each.actor for each in history[1:]] == ["unknown", "grace"]
-        assert folded(history, one.id) == await users.get(one.id)
-    await engine.dispose()
-
-
-async def test_a_payment_of_a_user_without_events_comes_after_its_creation(users: DatabaseUsers, database: str) -> None:
-    engine = open_database("X", database)
-    ada, bob = user(1), user(2)
-    await _without_events(engine, ada, bob)
-    assert await users.follow_payment(1, ada.id, BalanceUpdated(0, 500, "deposit", "payment/1"), NOW)
-    assert await users.remove(bob.id)
-    assert await users.reconcile() == 0
-    history = await users.history(ada.id)
-    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "BalanceUpdated"]
-    assert folded(history, ada.id) == await users.get(ada.id) == replace(ada, balance_cents=500)
-    assert [type(one.fact).__name__ for one in await users.history(bob.id)] == ["UserCreated", "UserDeleted"]
-    await engine.dispose()
 
 
 async def test_a_payment_that_is_told_late_lets_no_snapshot_know_the_future(users: DatabaseUsers) -> None:
@@ -350,6 +241,38 @@ async def test_the_service_tells_history_states_and_where_a_write_is_found(users
             ("EmailChanged", "anonymous"),
         ]
         assert '"new_email":"king@example.org"' in history.events[1].data
+
+
+async def test_a_long_history_is_told_in_parts_and_odd_questions_are_refused(users: DatabaseUsers) -> None:
+    ada = user(1)
+    await users.add(ada)
+    for number in range(7):
+        ada = await changed(users, ada, number + 1, name=f"Ada {number}")
+    await users.remove(ada.id)
+    service = UserProfileService(UserBook(users, None, entropy=bytes))  # type: ignore[arg-type]
+    async with served(rpc2.add_UserServiceServicer_to_server, service, errors=ERRORS) as one:
+        stub = rpc2.UserServiceStub(one.channel)
+
+        async def told(**asked: int) -> list[int]:
+            answer = await stub.GetUserHistory(pb2.GetUserHistoryRequest(id=ada.id, **asked))
+            return [event.version for event in answer.events]
+
+        assert await told() == list(range(1, 10))
+        assert await told(limit=4) == [1, 2, 3, 4]
+        assert await told(after=7, limit=4) == [8, 9]
+        assert await told(after=9) == []
+        before = pb2.GetUserAtRequest(id=ada.id, time=timestamp(ada.created_at - timedelta(microseconds=1)))
+        never = pb2.GetUserAtRequest(id=ada.id, time=timestamp_pb2.Timestamp(seconds=2**60))
+        for call, wanted in (
+            (told(after=-1, limit=1001), ("INVALID_ARGUMENT", {"after", "limit"})),
+            (stub.GetUserHistory(pb2.GetUserHistoryRequest(id=user(2).id, after=5)), ("NOT_FOUND", set())),
+            (stub.GetUserHistory(pb2.GetUserHistoryRequest(id="nobody")), ("NOT_FOUND", set())),
+            (stub.GetUserAt(pb2.GetUserAtRequest(id=ada.id)), ("INVALID_ARGUMENT", {"time"})),
+            (stub.GetUserAt(never), ("INVALID_ARGUMENT", {"time"})),
+            (stub.GetUserAt(before), ("NOT_FOUND", set())),
+        ):
+            found = await refusal(call)
+            assert (found.code, set(found.fields)) == wanted
 
 
 def test_a_user_of_before_is_created_as_it_is_and_with_its_own_version() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/user/v2/user.proto\x12\x0c\x64\x65mo.user.v2\x1a\x1fgoogle/protobuf/timestamp.proto\"#\n\x15GetUserProfileRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10SetAvatarRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x02 \x01(\t\"\x97\x01\n\x0bUserProfile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12\x30\n\x0cmember_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x10GetUserAtRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\tUserState\x12*\n\x07profile\x18\x01 \x01(\x0b\x32\x19.demo.user.v2.UserProfile\x12\x15\n\rbalance_cents\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\"#\n\x15GetUserHistoryRequest\x12\n\n\x02id\x18\x01 \x01(\t\"6\n\x0bUserHistory\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.demo.user.v2.UserEvent\"x\n\tUserEvent\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t2\xbf\x02\n\x0bUserService\x12P\n\x0eGetUserProfile\x12#.demo.user.v2.GetUserProfileRequest\x1a\x19.demo.user.v2.UserProfile\x12\x46\n\tSetAvatar\x12\x1e.demo.user.v2.SetAvatarRequest\x1a\x19.demo.user.v2.UserProfile\x12\x44\n\tGetUserAt\x12\x1e.demo.user.v2.GetUserAtRequest\x1a\x17.demo.user.v2.UserState\x12P\n\x0eGetUserHistory\x12#.demo.user.v2.GetUserHistoryRequest\x1a\x19.demo.user.v2.UserHistoryb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x64\x65mo/user/v2/user.proto\x12\x0c\x64\x65mo.user.v2\x1a\x1fgoogle/protobuf/timestamp.proto\"#\n\x15GetUserProfileRequest\x12\n\n\x02id\x18\x01 \x01(\t\".\n\x10SetAvatarRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x02 \x01(\t\"\x97\x01\n\x0bUserProfile\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\r\n\x05phone\x18\x04 \x01(\t\x12\x0e\n\x06\x61vatar\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12\x30\n\x0cmember_since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x10GetUserAtRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\tUserState\x12*\n\x07profile\x18\x01 \x01(\x0b\x32\x19.demo.user.v2.UserProfile\x12\x15\n\rbalance_cents\x18\x02 \x01(\x03\x12\x0f\n\x07version\x18\x03 \x01(\x03\"A\n\x15GetUserHistoryRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x03\x12\r\n\x05limit\x18\x03 \x01(\x05\"6\n\x0bUserHistory\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.demo.user.v2.UserEvent\"x\n\tUserEvent\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0c\n\x04type\x18\x02 \x01(\t\x12/\n\x0boccurred_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x05 \x01(\t2\xbf\x02\n\x0bUserService\x12P\n\x0eGetUserProfile\x12#.demo.user.v2.GetUserProfileRequest\x1a\x19.demo.user.v2.UserProfile\x12\x46\n\tSetAvatar\x12\x1e.demo.user.v2.SetAvatarRequest\x1a\x19.demo.user.v2.UserProfile\x12\x44\n\tGetUserAt\x12\x1e.demo.user.v2.GetUserAtRequest\x1a\x17.demo.user.v2.UserState\x12P\n\x0eGetUserHistory\x12#.demo.user.v2.GetUserHistoryRequest\x1a\x19.demo.user.v2.UserHistoryb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,11 +43,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USERSTATE']._serialized_start=387
   _globals['_USERSTATE']._serialized_end=482
   _globals['_GETUSERHISTORYREQUEST']._serialized_start=484
-  _globals['_GETUSERHISTORYREQUEST']._serialized_end=519
-  _globals['_USERHISTORY']._serialized_start=521
-  _globals['_USERHISTORY']._serialized_end=575
-  _globals['_USEREVENT']._serialized_start=577
-  _globals['_USEREVENT']._serialized_end=697
-  _globals['_USERSERVICE']._serialized_start=700
-  _globals['_USERSERVICE']._serialized_end=1019
+  _globals['_GETUSERHISTORYREQUEST']._serialized_end=549
+  _globals['_USERHISTORY']._serialized_start=551
+  _globals['_USERHISTORY']._serialized_end=605
+  _globals['_USEREVENT']._serialized_start=607
+  _globals['_USEREVENT']._serialized_end=727
+  _globals['_USERSERVICE']._serialized_start=730
+  _globals['_USERSERVICE']._serialized_end=1049
 # @@protoc_insertion_point(module_scope)

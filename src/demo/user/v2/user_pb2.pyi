@@ -60,10 +60,14 @@ class UserState(_message.Message):
     def __init__(self, profile: _Optional[_Union[UserProfile, _Mapping]] = ..., balance_cents: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
 
 class GetUserHistoryRequest(_message.Message):
-    __slots__ = ("id",)
+    __slots__ = ("id", "after", "limit")
     ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
     id: str
-    def __init__(self, id: _Optional[str] = ...) -> None: ...
+    after: int
+    limit: int
+    def __init__(self, id: _Optional[str] = ..., after: _Optional[int] = ..., limit: _Optional[int] = ...) -> None: ...
 
 class UserHistory(_message.Message):
     __slots__ = ("events",)

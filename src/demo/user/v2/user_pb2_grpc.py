@@ -76,7 +76,7 @@ class UserServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetUserAt(self, request, context):
-        """The user as it was at any time. NOT_FOUND (USER_NOT_FOUND) where it was not yet, or no more.
+        """The user as it was at any time, which must be said. NOT_FOUND (USER_NOT_FOUND) where it was not yet, or no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
