@@ -2,6 +2,9 @@
 
 `meshwright.Auth` knows methods; whose order or account a request is about only the service knows. A server without
 `auth` has no callers to compare with, and lets everybody: that is what its configuration says.
+
+Whoever founds a tenant is an admin of that tenant. Services that know no tenants take such a person for anybody else:
+an admin here is one of no tenant.
 """
 
 from __future__ import annotations

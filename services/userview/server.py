@@ -15,6 +15,7 @@ from meshwright.errors import (
     UnavailableError,
 )
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
+from services.kit.ownership import check_admin
 from services.userview import app, domain
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class UserViewService(rpc.UserViewServiceServicer):
         return lag_message(await self._side.lag())
 
     async def Rebuild(self, request: pb.RebuildRequest, context: Context) -> pb.Lag:
+        check_admin()
         return lag_message(await self._side.rebuild())
 
 

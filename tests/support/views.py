@@ -125,7 +125,9 @@ async def telling(nats: NatsServer) -> AsyncIterator[Teller]:
 
 
 @contextlib.asynccontextmanager
-async def replica(nats: NatsServer, database: str, *, following: bool = True) -> AsyncIterator[Replica]:
+async def replica(
+    nats: NatsServer, database: str, *, following: bool = True, auth: meshwright.Auth | None = None
+) -> AsyncIterator[Replica]:
     """One replica; without `following` it only answers."""
     engine = open_database("X", database)
     async with contextlib.AsyncExitStack() as stack:
@@ -139,5 +141,6 @@ async def replica(nats: NatsServer, database: str, *, following: bool = True) ->
             await stack.enter_async_context(running(followers.run(), "filling the views"))
         side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
         add = rpc.add_UserViewServiceServicer_to_server
-        made = await stack.enter_async_context(served(add, UserViewService(side), service="userview", errors=ERRORS))
+        serving = served(add, UserViewService(side), service="userview", errors=ERRORS, auth=auth)
+        made = await stack.enter_async_context(serving)
         yield Replica(views, made.channel)

@@ -9,9 +9,12 @@ import sqlalchemy as sa
 
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
+from meshwright import Auth
+from meshwright.testing import Issuer
 from services.kit.database import open_database
 from services.kit.follow import Batch
 from services.userview import adapters
+from services.userview.server import PUBLIC
 from services.userview.tables import CURRENT
 from support.realtime import process
 from support.views import Teller, refusal, replica
@@ -113,6 +116,16 @@ async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_e
         assert await switching
         assert not await side.views.switch()
     await engine.dispose()
+
+
+async def test_where_callers_are_verified_a_rebuild_is_an_admins(nats: NatsServer, database: str, teller: Teller):
+    issuer = Issuer()
+    async with replica(nats, database, following=False, auth=Auth(issuer.verifier(), PUBLIC)) as side:
+        assert await side.listed() == []
+        for metadata, reason in ((None, "TOKEN_MISSING"), (issuer.metadata("eve"), "NOT_ALLOWED")):
+            found = await refusal(side.stub.Rebuild(pb.RebuildRequest(), metadata=metadata))
+            assert found.reason == reason
+        assert (await side.stub.Rebuild(pb.RebuildRequest(), metadata=issuer.metadata("r", roles=["admin"]))).rebuilding
 
 
 async def test_a_rebuild_outlives_a_kill(nats: NatsServer, database: str, teller: Teller, tmp_path: Path):

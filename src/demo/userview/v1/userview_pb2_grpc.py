@@ -96,7 +96,7 @@ class UserViewServiceServicer:
 
     def Rebuild(self, request, context):
         """Make the view anew from the first event; the old one answers until the new one has caught up.
-        FAILED_PRECONDITION (REBUILD_RUNNING).
+        FAILED_PRECONDITION (REBUILD_RUNNING); where callers are verified, PERMISSION_DENIED (NOT_ALLOWED) but for an admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
