@@ -1,0 +1,90 @@
+"""What a write answered is what a read waits for, through the services as they are: user, payment and the read side."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from demo.payment.v1 import payment_pb2 as payment_pb
+from demo.payment.v1 import payment_pb2_grpc as payment_rpc
+from demo.user.v1 import user_pb2 as user_pb
+from demo.user.v1 import user_pb2_grpc as user_rpc
+from demo.userview.v1 import userview_pb2 as pb
+from meshwright.testing import served
+from services.kit.bus import BusConfig, open_bus
+from services.kit.database import open_database
+from services.kit.relay import Relay
+from services.kit.running import running
+from services.payment.adapters import DatabaseStore
+from services.payment.app import Cashier
+from services.payment.server import PaymentService
+from services.user.adapters import DatabaseUsers, prepare_database
+from services.user.app import UserBook
+from services.user.following import follow_payments
+from services.user.server import UserService
+from support.views import replica
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import grpc
+
+    from support.nats import NatsServer
+
+
+@contextlib.asynccontextmanager
+async def writers(
+    nats: NatsServer, folder: Path
+) -> AsyncIterator[tuple[user_rpc.UserServiceStub, payment_rpc.PaymentServiceStub]]:
+    """The two services, each on a database of its own, with their relays."""
+    async with contextlib.AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "writers"))
+        engines = [open_database("X", f"sqlite:///{folder}/{name}.db") for name in ("user", "payment")]
+        for engine in engines:
+            stack.push_async_callback(engine.dispose)
+        await prepare_database(engines[0])
+        users, store = DatabaseUsers(engines[0]), DatabaseStore(engines[1])
+        await store.prepare()
+        relays = Relay(bus, "user", users.log), Relay(bus, "payment", store.events)
+        for relay in relays:
+            await stack.enter_async_context(relay.running())
+        await stack.enter_async_context(running(follow_payments(bus, users, relays[0].wake), "following"))
+        book = UserBook(users, None, entropy=os.urandom, told=relays[0].wake)  # type: ignore[arg-type]
+        cashier = Cashier(store, told=relays[1].wake)
+        user = await stack.enter_async_context(served(user_rpc.add_UserServiceServicer_to_server, UserService(book)))
+        payment = await stack.enter_async_context(
+            served(payment_rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))
+        )
+        yield user_rpc.UserServiceStub(user.channel), payment_rpc.PaymentServiceStub(payment.channel)
+
+
+async def position(call: grpc.aio.UnaryUnaryCall) -> pb.Position:
+    """Where the call says that its write will be found."""
+    await call
+    source, _, number = dict(await call.trailing_metadata())["demo-position"].partition("/")
+    return pb.Position(source=source, position=int(number))
+
+
+async def test_whoever_writes_reads_it_with_the_position_that_the_write_answered(
+    nats: NatsServer, database: str, tmp_path: Path
+):
+    async with writers(nats, tmp_path) as (users, payments), replica(nats, database) as side:
+
+        async def view(user_id: str, *at_least: pb.Position) -> pb.UserView:
+            return await side.stub.GetUserView(pb.GetUserViewRequest(id=user_id, at_least=at_least), timeout=20)
+
+        call = users.CreateUser(user_pb.CreateUserRequest(name="Ada", email="ada@example.org"))
+        written = await position(call)
+        ada = (await call).id
+        assert (await view(ada, written)).name == "Ada"
+        for number in range(1, 6):
+            paid = await position(
+                payments.Deposit(payment_pb.DepositRequest(key=f"k{number}", user_id=ada, amount_cents=100))
+            )
+            named = await position(users.UpdateUser(user_pb.UpdateUserRequest(id=ada, name=f"Ada {number}")))
+            found = await view(ada, paid, named)
+            assert (found.balance_cents, found.name) == (100 * number, f"Ada {number}")
+        gone = await position(users.DeleteUser(user_pb.DeleteUserRequest(id=ada)))
+        assert (await view(ada, gone)).status == "deleted"
