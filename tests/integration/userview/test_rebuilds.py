@@ -62,6 +62,26 @@ async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsS
         await eventually(lambda: _rows(database, 30), 15)
 
 
+async def test_readers_never_go_back_in_time_while_events_come_and_views_are_made_anew(
+    nats: NatsServer, database: str, teller: Teller
+):
+    """Two replicas fill; after each order its position is asked for at one of them, and the other never shows less."""
+    async with replica(nats, database) as one, replica(nats, database) as two:
+        await one.seen(await teller.created("ada", "Ada"))
+        await one.stub.Rebuild(pb.RebuildRequest())
+        generations, number = {1}, 0
+        while len(generations) < 4:
+            number += 1
+            last = await teller.completed("ada")
+            side, other = (one, two) if number % 2 else (two, one)
+            assert (await side.view("ada", order=last.sequence)).total_orders == number
+            assert (await other.view("ada")).total_orders == number
+            lag = await side.lag()
+            if not lag.rebuilding and lag.generation not in generations:
+                await side.stub.Rebuild(pb.RebuildRequest())
+            generations.add(lag.generation)
+
+
 async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(nats: NatsServer, database: str, teller: Teller):
     await teller.created("ada", "Ada")
     async with replica(nats, database, following=False) as side:
