@@ -90,7 +90,7 @@ class UserBook:
         """`user_id`: one that the caller has made; empty: it is made here."""
         now = self._now()
         own = domain.chosen_id(user_id, now) if user_id else domain.new_id(now, self._entropy)
-        if user_id and await self._users.history(own):
+        if user_id and await self._users.history(own, 0, 1):
             raise InvalidUserError({"id": "is, or was, another user's"})
         user = domain.new_user(name, email, phone, avatar, id=own, now=now)
         await self._users.add(user, actor)
