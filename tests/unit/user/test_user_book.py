@@ -39,7 +39,7 @@ class Memory:
             return False
         return self.users.pop(user_id, None) is not None
 
-    async def history(self, user_id, after, limit):  # noqa: ARG002
+    async def history(self, user_id, after, limit):
         return [self.users[user_id]] if user_id in self.users else []
 
     async def page(self, after, limit):
