@@ -15,10 +15,15 @@ import pytest_asyncio
 
 from support.kubectl import needs_cluster
 from support.release import CHART, Release, given, release
+from support.ups import command
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+AT_THE_GATEWAY = ["polling", "chat", "events", "json-rpc", "errors", "saga", "order-events", "versions", "deprecation", "tenants"]
+"""The other stops call services by name, or look at processes: those need what is up on a laptop."""
 
 pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -31,6 +36,16 @@ async def mw() -> AsyncIterator[Release]:
 
 async def test_helm_test_makes_a_call_and_finds_its_trace(mw: Release) -> None:
     assert re.search(r"Phase:\s+Succeeded", (await mw.helm("test", "mw"))[1])
+
+
+async def test_the_stops_of_the_tour_that_need_the_gateway_alone_see_what_their_slides_say(
+    mw: Release, tmp_path: Path
+) -> None:
+    only = [text for name in AT_THE_GATEWAY for text in ("--only", name)]
+    async with mw.forwarded("mw-gateway", 8080) as client:
+        code, said = await command(tmp_path, "tour", "--gateway", str(client.base_url), *only, patience=120)
+    assert code == 0, said
+    assert f"{len(AT_THE_GATEWAY)} of {len(AT_THE_GATEWAY)} stops saw what the slides say" in said
 
 
 async def test_a_service_comes_under_a_rollout_without_a_failed_call(mw: Release) -> None:
