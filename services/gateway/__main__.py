@@ -24,7 +24,7 @@ from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
+from services.kit.errors import StoreUnavailableError, with_cause
 
 DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
@@ -140,7 +140,7 @@ def main() -> None:
     except BadInputError as error:
         sys.exit(str(error))
     except StoreUnavailableError as error:
-        sys.exit(f"{error}: is what GATEWAY_DATABASE_URL names up?")
+        sys.exit(f"{with_cause(error)} (GATEWAY_DATABASE_URL)")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from meshwright.errors import (
 )
 from services.inventory import domain
 from services.kit.errors import StoreUnavailableError
+from services.kit.ownership import check_admin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,6 +77,7 @@ class InventoryService(rpc.InventoryServiceServicer):
         return pb.ListStockResponse(stock=[stock_message(stock) for stock in await self._warehouse.all_stock()])
 
     async def Restock(self, request: pb.RestockRequest, context: Context) -> pb.Stock:
+        check_admin()
         wanted = domain.Restock(request.key, request.sku, request.quantity, request.title, request.price_cents)
         return stock_message(await self._warehouse.restock(wanted))
 

@@ -15,7 +15,7 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
+from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.running import running
 from services.userview.adapters import DatabaseViews, StreamSources
 from services.userview.app import ReadSide, Signal
@@ -70,8 +70,10 @@ async def run(config: UserViewConfig) -> None:
 def main() -> None:
     try:
         asyncio.run(run(load(UserViewConfig, DEFAULTS | environment())))
-    except (BadInputError, StoreUnavailableError) as error:
+    except BadInputError as error:
         sys.exit(str(error))
+    except StoreUnavailableError as error:
+        sys.exit(with_cause(error))
 
 
 if __name__ == "__main__":

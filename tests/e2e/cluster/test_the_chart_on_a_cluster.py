@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-AT_THE_GATEWAY = ["polling", "chat", "events", "json-rpc", "errors", "saga", "order-events", "versions", "deprecation", "tenants"]
+AT_THE_GATEWAY = [
+    "polling",
+    "chat",
+    "events",
+    "json-rpc",
+    "errors",
+    "saga",
+    "order-events",
+    "versions",
+    "deprecation",
+    "tenants",
+]
 """The other stops call services by name, or look at processes: those need what is up on a laptop."""
 
 pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]

@@ -10,10 +10,15 @@ import grpc
 import pytest
 
 import meshwright
+from demo.inventory.v1 import inventory_pb2 as inventory_pb
+from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.payment.v1 import payment_pb2 as pb
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright import Auth, JwtVerifier
 from meshwright.testing import Issuer, served
+from services.inventory import adapters as inventory_adapters
+from services.inventory import app as inventory_app
+from services.inventory import server as inventory
 from services.kit.database import open_database
 from services.payment import adapters, app
 from services.payment import server as payment
@@ -48,6 +53,25 @@ def test_what_a_service_lets_through_are_methods_that_it_has(service: str):
     assert Auth(JwtVerifier({"keys": []}, issuer="x", audience="x"), public).unmatched(methods) == []
     if service not in {"calculator", "user"}:
         assert methods - public
+
+
+async def test_what_is_in_stock_and_what_it_costs_is_an_admins_to_say(tmp_path: Path):
+    issuer = Issuer()
+    engine = open_database("X", f"sqlite:///{tmp_path}/inventory.db")
+    store = inventory_adapters.DatabaseStore(engine)
+    await store.prepare()
+    service = inventory.InventoryService(inventory_app.Warehouse(store))
+    add = inventory_rpc.add_InventoryServiceServicer_to_server
+    auth = Auth(issuer.verifier(), inventory.PUBLIC)
+    async with served(add, service, service="inventory", errors=inventory.ERRORS, auth=auth) as made:
+        stub = inventory_rpc.InventoryServiceStub(made.channel)
+        more = inventory_pb.RestockRequest(key="r", sku="TEA", quantity=1, title="Tea", price_cents=1)
+        assert await refusal(stub.Restock(more)) == ("UNAUTHENTICATED", "TOKEN_MISSING")
+        eve = issuer.metadata("eve", roles=["admin"], tenant="eves")
+        assert await refusal(stub.Restock(more, metadata=eve)) == ("PERMISSION_DENIED", "NOT_ALLOWED")
+        operator = issuer.metadata("operator", roles=["admin"])
+        assert (await stub.Restock(more, metadata=operator)).available == 1
+    await engine.dispose()
 
 
 async def test_money_is_its_owners_and_an_admins(tmp_path: Path):

@@ -107,7 +107,7 @@ class InventoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Restock(self, request, context):
-        """Put more of an item into stock; makes the item where it is new.
+        """Put more of an item into stock; makes the item where it is new. An admin's, where callers are verified.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
