@@ -146,8 +146,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
     cursor.execute("PRAGMA journal_mode = WAL")
-    # Whatever is killed, nothing is lost. Where the power fails the last transactions may be: waiting for the disk in each
-    # makes 310 a second of 41,000. What must outlive that is on PostgreSQL.
+    # Whatever is killed, nothing is lost. Where the power fails the last transactions may be: waiting for the disk in
+    # each makes 310 a second of 41,000. What must outlive that is on PostgreSQL.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
 
