@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,12 @@ from services.protocols.domain import REQUESTS, SLIDE_KB, verdicts
 
 if TYPE_CHECKING:
     from services.protocols.domain import Figures, Report
+
+
+def _now_doing(what: str) -> None:
+    """On a terminal, in place of what was done before; a file is not to hold it."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\033[K{what}", nl=False, err=True)
 
 
 @click.command()
@@ -27,8 +34,8 @@ def compare_protocols(count: int, plot: Path | None, *, as_json: bool) -> None:
     from services.protocols.measuring import measure  # noqa: PLC0415 - `meshwright --help` does without
     from services.protocols.plot import drawn  # noqa: PLC0415
 
-    report = asyncio.run(measure(count, lambda what: click.echo(f"\r\033[K{what}", nl=False, err=True)))
-    click.echo("\r\033[K", nl=False, err=True)
+    report = asyncio.run(measure(count, _now_doing))
+    _now_doing("")
     if plot is not None:
         plot.write_text(drawn(report), "utf-8")
     if as_json:
