@@ -10,7 +10,10 @@ takes the database `<given>_<service>` beside the given one, and makes it where 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import sqlite3
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +29,7 @@ from services.kit.errors import StoreUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import aiosqlite
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 SQLITE = "sqlite"
@@ -38,6 +42,7 @@ _DRIVERS = {
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 BUSY_SECONDS = 5.0
 """How long a statement may take: on SQLite that is waiting for another process that writes to the same file."""
+BUSY_PAUSE_SECONDS = 0.02
 CONNECT_SECONDS = 3.0
 POOL_SECONDS = 3.0
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
@@ -145,11 +150,29 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    connection.run_async(_write_ahead)
     # Whatever is killed, nothing is lost. Where the power fails the last transactions may be: waiting for the disk in
     # each makes 310 a second of 41,000. What must outlive that is on PostgreSQL.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+async def _write_ahead(connection: aiosqlite.Connection) -> None:
+    """Have the file written ahead of, which it is from then on.
+
+    The switch wants the file for itself, and where another process writes to it at that moment SQLite does not wait as
+    it does everywhere else: replicas that start at once on a new file would meet there.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
