@@ -62,6 +62,13 @@ social_logins = sa.Table(
     sa.Column("link_to", sa.String(64), nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False, index=True),
 )
+sign_ups = sa.Table(
+    "sign_ups",
+    metadata,
+    sa.Column("email_key", sa.String(254), primary_key=True),
+    sa.Column("subject", sa.String(64), nullable=False),
+    sa.Column("begun_at", sa.Double, nullable=False),
+)
 tenants = sa.Table(
     "tenants",
     metadata,

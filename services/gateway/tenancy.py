@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import sqlalchemy as sa
 
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import Failure
+from services.gateway.domain import Failure, uuid7
 from services.gateway.tables import tenant_members
 from services.kit.database import translated
 
@@ -47,11 +47,8 @@ class Tenancy:
         self._entropy = entropy
 
     def new_id(self) -> str:
-        """A UUID of version 7 (RFC 9562, 5.7), as the user service makes them."""
-        number = (int(self._clock() * 1000) << 80) | int.from_bytes(self._entropy(10))
-        number = number & ~(0xF << 76) | (0x7 << 76)
-        number = number & ~(0x3 << 62) | (0x2 << 62)
-        return str(uuid.UUID(int=number))
+        """Of a user who is to be made."""
+        return uuid7(self._clock(), self._entropy)
 
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The tenant of each of these users who has one."""

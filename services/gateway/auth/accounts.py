@@ -1,8 +1,8 @@
 """Signing up, in, on and out.
 
 The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
-At sign-up the user comes first, since only the user service can say whether the address is free; where the account then
-cannot be stored, the user is removed again. A gateway that dies between the two leaves a user without an account.
+At sign-up the user comes first, since only the user service can say whether the address is free (`newcomers`); where
+the name of the tenant is then taken, the user is removed again.
 
 The operator is nobody's user: an account of the configuration alone, which signs in as `operator` (no address, so that
 nobody can sign up with it) and as often as its five minutes end: no session outlives a change of its password.
@@ -12,27 +12,22 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from services.gateway.auth import domain
 from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
+from services.gateway.auth.newcomers import Newcomers
 from services.gateway.auth.store import TakenError
-from services.gateway.domain import Failure, User
-from services.kit.errors import StoreUnavailableError
+from services.gateway.domain import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.gateway.auth.keyring import KeyRing
+    from services.gateway.auth.newcomers import Users
     from services.gateway.auth.passwords import Passwords
     from services.gateway.auth.store import AuthStore
-
-
-class NewUsers(Protocol):
-    """Where users are made. Both may raise Failure; `timeout` is in seconds."""
-
-    async def create(self, name: str, email: str, phone: str, timeout: float) -> User: ...
-    async def delete(self, user_id: str, timeout: float) -> None: ...
+    from services.gateway.domain import User
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,7 @@ class Accounts:
         self._clock = clock
         self._entropy = entropy
         self._operators_hash = ""
+        self.newcomers = Newcomers(store, clock=clock, entropy=entropy)
         self.issuing = issuing
 
     def check_password(self, password: str, tenant: str = "") -> None:
@@ -88,23 +84,21 @@ class Accounts:
             detail = "; ".join(f"{name} {what}" for name, what in wrong.items())
             raise Failure("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
 
-    async def sign_up(self, users: NewUsers, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
+    async def sign_up(self, users: Users, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
         """Make user and account, and the tenant where one is named: its founder is its admin. Raises Failure."""
         self.check_password(new.password, new.tenant)
         if new.tenant and await self._store.tenant_exists(new.tenant):
             raise _tenant_taken()
         hashed = await self._passwords.hash(new.password)
-        user = await users.create(new.name, new.email, new.phone, timeout)
+        user = await self.newcomers.user(users, new.name, new.email, new.phone, timeout)
         roles = (ADMIN,) if new.tenant else ()
         account = Account(user.id, domain.email_key(user.email), hashed, roles, new.tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=bool(new.tenant))
-        except (TakenError, StoreUnavailableError) as error:
+        except TakenError as error:
             with contextlib.suppress(Failure):
-                await users.delete(user.id, timeout)
-            if isinstance(error, TakenError):
-                raise (_tenant_taken() if new.tenant else _email_taken()) from error
-            raise
+                await self.newcomers.abandon(users, user, timeout)
+            raise (_tenant_taken() if new.tenant else _email_taken()) from error
         return user, await self.tokens(account)
 
     async def add_member(self, user: User, password: str, tenant: str) -> None:

@@ -16,9 +16,11 @@ from services.gateway.domain import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.gateway.auth.accounts import Accounts, NewUsers
+    from services.gateway.auth.accounts import Accounts
+    from services.gateway.auth.newcomers import Users
     from services.gateway.auth.oidc import OidcClient
     from services.gateway.auth.store import AuthStore
+    from services.gateway.domain import User
 
 LOGIN_SECONDS = 600.0
 """How long a person may take at the other issuer."""
@@ -51,7 +53,7 @@ class SocialLogins:
         await self._store.begin_login(domain.digest(state), login)
         return url, state
 
-    async def finish(self, users: NewUsers, state: str, code: str, timeout: float) -> Tokens:
+    async def finish(self, users: Users, state: str, code: str, timeout: float) -> Tokens:
         """The browser is back. Raises Failure."""
         now = self._clock()
         login = await self._store.end_login(domain.digest(state), now)
@@ -61,9 +63,7 @@ class SocialLogins:
         subject = await self._subject(users, claims, login.link_to, now, timeout)
         return await self._accounts.tokens(await self._accounts.account(subject))
 
-    async def _subject(
-        self, users: NewUsers, claims: Mapping[str, Any], link_to: str, now: float, timeout: float
-    ) -> str:
+    async def _subject(self, users: Users, claims: Mapping[str, Any], link_to: str, now: float, timeout: float) -> str:
         provider = self._client.provider
         identity = LinkedIdentity(provider.name, provider.issuer, str(claims["sub"]), now)
         known = await self._store.subject_of(provider.issuer, identity.external_subject)
@@ -71,24 +71,25 @@ class SocialLogins:
             raise Failure("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN")
         if known is not None:
             return known
-        subject = link_to or await self._new_user(users, claims, timeout)
+        new = None if link_to else await self._new_user(users, claims, timeout)
+        subject = link_to if new is None else new.id
         try:
             await self._store.link(subject, identity)
         except TakenError:
             # Linked in this very moment, by the same person in another window.
             again = await self._store.subject_of(provider.issuer, identity.external_subject)
-            if not link_to:
-                await users.delete(subject, timeout)
+            if new is not None:
+                await self._accounts.newcomers.abandon(users, new, timeout)
             if again is None or link_to not in {"", again}:
                 raise Failure("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN") from None
             return again
         return subject
 
-    async def _new_user(self, users: NewUsers, claims: Mapping[str, Any], timeout: float) -> str:
+    async def _new_user(self, users: Users, claims: Mapping[str, Any], timeout: float) -> User:
         email = claims.get("email")
         if not isinstance(email, str) or claims.get("email_verified") is not True:
             message = f"{self._client.provider.name} tells no e-mail address that it has verified"
             raise Failure("FAILED_PRECONDITION", message, reason="EMAIL_NOT_VERIFIED")
         name = claims.get("name")
-        user = await users.create(name if isinstance(name, str) and name else email, email, "", timeout)
-        return user.id
+        known = name if isinstance(name, str) and name else email
+        return await self._accounts.newcomers.user(users, known, email, "", timeout)

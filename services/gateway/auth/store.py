@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.gateway.auth.domain import Account, LinkedIdentity, SigningKey
 from services.gateway.tables import (
     accounts,
     identities,
     refresh_tokens,
+    sign_ups,
     signing_keys,
     social_logins,
     tenant_members,
     tenants,
 )
-from services.kit.database import translated
+from services.kit.database import POSTGRESQL, translated
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -87,8 +89,22 @@ class AuthStore:
                         await connection.execute(member)
                     await connection.execute(_without_address(account.email_key, account.subject))
                     await connection.execute(sa.insert(accounts).values(row))
+                    await connection.execute(_sign_up_done(account.email_key))
             except exc.IntegrityError as error:
                 raise TakenError from error
+
+    async def begin_sign_up(self, email_key: str, subject: str, now: float) -> str:
+        """The id that the user of this address is to have: `subject`, unless a sign-up that has not ended chose one."""
+        insert = postgresql.insert if self._writing.dialect.name == POSTGRESQL else sqlite.insert
+        values = {"email_key": email_key, "subject": subject, "begun_at": now}
+        chosen = sa.select(sign_ups.c.subject).where(sign_ups.c.email_key == email_key)
+        with translated():
+            async with self._writing.begin() as connection:
+                await connection.execute(insert(sign_ups).values(values).on_conflict_do_nothing())
+                return str(await connection.scalar(chosen) or subject)
+
+    async def end_sign_up(self, email_key: str) -> None:
+        await self._write(_sign_up_done(email_key))
 
     async def tenant_exists(self, name: str) -> bool:
         with translated():
@@ -239,6 +255,10 @@ class AuthStore:
         with translated():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
+
+
+def _sign_up_done(email_key: str) -> sa.Delete:
+    return sa.delete(sign_ups).where(sign_ups.c.email_key == email_key)
 
 
 def _without_address(email_key: str, subject: str) -> sa.Update:

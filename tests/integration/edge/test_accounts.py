@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
@@ -16,12 +16,15 @@ from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
 from meshwright.errors import BadInputError
 from meshwright.testing import Issuer
+from services.gateway.adapters import MeshUsers
 from services.gateway.auth import passwords
 from services.gateway.auth.domain import Rotation
 from services.gateway.auth.keyring import KeyRing
 from services.gateway.auth.store import AuthStore
+from services.gateway.domain import Failure
 from services.gateway.tables import prepare
 from services.kit.database import open_database
+from services.kit.errors import StoreUnavailableError
 from support.demo import demo
 from support.people import PASSWORD, address, reason, sign_up
 
@@ -223,6 +226,43 @@ async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, data
         ada = await sign_up(one)
         answer = await other.http.get("/api/v3/orders", headers=ada.headers)
         assert reason(answer) == (501, "NO_SHOP")  # the token was good there
+
+
+@pytest.mark.parametrize("cut_off", ["before the account", "before the answer"])
+async def test_a_sign_up_that_was_cut_off_is_made_again_with_the_user_that_it_left(
+    tmp_path: Path, database: str, cut_off: str, monkeypatch: pytest.MonkeyPatch
+):
+    body = {"name": "Ada", "email": address(), "password": PASSWORD, "phone": "+491511234567"}
+    async with demo(tmp_path, database=database) as running:
+        with monkeypatch.context() as patch:
+            if cut_off == "before the account":
+
+                async def away(*_: object, **__: object) -> None:
+                    raise StoreUnavailableError
+
+                patch.setattr(AuthStore, "add_account", away)
+            else:
+                create = MeshUsers.create
+
+                async def unheard(*args: Any, **more: Any) -> None:
+                    await create(*args, **more)
+                    raise Failure("DEADLINE_EXCEEDED")
+
+                patch.setattr(MeshUsers, "create", unheard)
+            cut = await running.http.post("/auth/sign-up", json=body)
+            assert cut.status_code in {503, 504}
+        wanted = body | {"name": "Ada King", "email": body["email"].upper()}
+        answers = await asyncio.gather(*(running.http.post("/auth/sign-up", json=wanted) for _ in range(3)))
+        # Of several windows at once one has the account, and the user that it is of stays.
+        (made,) = [answer for answer in answers if answer.status_code == 201]
+        assert {reason(answer) for answer in answers if answer is not made} == {(409, "EMAIL_TAKEN")}
+        users = (await running.http.get("/api/v3/users")).json()["users"]
+        mine = [user for user in users if user["email"].lower() == body["email"]]
+        assert [(user["id"], user["name"]) for user in mine] == [(made.json()["subject"], "Ada King")]
+        assert reason(await running.http.post("/auth/sign-up", json=body)) == (409, "EMAIL_TAKEN")
+        known = {"email": body["email"], "password": PASSWORD}
+        signed_in = await running.http.post("/auth/sign-in", json=known)
+        assert signed_in.json()["subject"] == made.json()["subject"]
 
 
 async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_path: Path, database: str):
