@@ -154,7 +154,7 @@ async def _made_anew(guide: Guide, person: Person) -> None:
         return not (await guide.read("call", "userview", "GetLag", "{}")).get("rebuilding")
 
     await guide.until("the views made anew", done)
-    guide.saw(f"all views made anew from the first event; hers was there whenever it was asked for, {answers}x meanwhile")
+    guide.saw(f"all views made anew from the first event; hers was there meanwhile, each time of {answers}")
 
 
 def _brief(data: str) -> str:
