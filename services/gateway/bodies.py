@@ -10,14 +10,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
+from services.gateway.domain import is_text
+
 
 def _sendable(text: str) -> str:
-    """JSON can spell half of a surrogate pair, which is no text and cannot be sent on, and NUL, which PostgreSQL does
-    not store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise PydanticCustomError("string_unicode", "must be valid Unicode") from None
+    """JSON can spell half of a surrogate pair, which is no text, and NUL, which PostgreSQL does not store."""
+    if not is_text(text):
+        raise PydanticCustomError("string_unicode", "must be valid Unicode")
     if "\0" in text:
         raise PydanticCustomError("string_nul", "must hold no NUL character")
     return text

@@ -9,14 +9,13 @@ the caller's business.
 from __future__ import annotations
 
 import math
-import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -60,6 +59,8 @@ _PHRASES: Mapping[int, str] = {
 }
 """RFC 9110's phrases where Python, depending on its version, has older ones."""
 
+REFUSED = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "UNIMPLEMENTED"})
+"""Codes after which nothing was made. After others, such as a timeout, it may have been."""
 TRY_AGAIN_AFTER: Mapping[int, int] = {429: 1, 503: 1}
 """Seconds, for the header Retry-After."""
 
@@ -218,12 +219,13 @@ class Summary:
     points: float
 
 
-def uuid7(now: float, entropy: Callable[[int], bytes]) -> str:
-    """An id of version 7 (RFC 9562, 5.7), as the user service makes them. `now`: seconds since 1970."""
-    number = (int(now * 1000) << 80) | int.from_bytes(entropy(10))
-    number = number & ~(0xF << 76) | (0x7 << 76)
-    number = number & ~(0x3 << 62) | (0x2 << 62)
-    return str(uuid.UUID(int=number))
+def is_text(value: str) -> bool:
+    """Whether it can be sent on: JSON may name code points (`\\ud800`) that are half of a pair, and no characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def tag(updated_at: datetime, more: str = "") -> str:

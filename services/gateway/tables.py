@@ -67,7 +67,6 @@ sign_ups = sa.Table(
     metadata,
     sa.Column("email_key", sa.String(254), primary_key=True),
     sa.Column("subject", sa.String(64), nullable=False),
-    sa.Column("begun_at", sa.Double, nullable=False),
 )
 tenants = sa.Table(
     "tenants",

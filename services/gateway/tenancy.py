@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy as sa
 
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import Failure, uuid7
+from services.gateway.domain import REFUSED, Failure
 from services.gateway.tables import tenant_members
 from services.kit.database import translated
+from services.kit.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 AT_ONCE = 16
 """Users of a tenant that are asked for at the same time."""
 NOBODY = "00000000-0000-0000-0000-000000000000"
-_REFUSED = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "UNIMPLEMENTED"})
-"""After these nothing was made. After others, such as a timeout, it may have been."""
 UNKNOWN = "there is no such user"
 
 
@@ -48,7 +47,7 @@ class Tenancy:
 
     def new_id(self) -> str:
         """Of a user who is to be made."""
-        return uuid7(self._clock(), self._entropy)
+        return new_id(datetime.fromtimestamp(self._clock(), UTC), self._entropy)
 
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The tenant of each of these users who has one."""
@@ -110,7 +109,7 @@ class TenantUsers:
         try:
             return await self._users.create(name, email, phone, timeout, avatar=avatar, user_id=own)
         except Failure as failure:
-            if failure.code in _REFUSED:
+            if failure.code in REFUSED:
                 await self._tenancy.remove(own)
             raise
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass, field
 
 import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError
 from services.inventory.adapters import SOURCE, DatabaseStore
 from services.inventory.app import Warehouse
 from services.inventory.server import ERRORS, PUBLIC, InventoryService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
+from services.kit.starting import start
 
 DATABASE = "INVENTORY_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -61,12 +58,7 @@ async def run(config: InventoryConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(InventoryConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(with_cause(error))
+    start(lambda: run(load(InventoryConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
-import sys
 from dataclasses import dataclass, field
 
 import meshwright
@@ -16,8 +14,8 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
+from services.kit.starting import start
 from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
@@ -119,12 +117,7 @@ async def run(config: OrderConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(OrderConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(with_cause(error))
+    start(lambda: run(load(OrderConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

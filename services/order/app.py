@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from services.kit.ids import new_id
 from services.order import domain
 from services.order.domain import NoAttentionNeededError, OrderDiffersError, OrderNotFoundError, State, StepState
 from services.order.facts import AttentionResolved, OrderPlaced, Resolution
@@ -118,7 +119,7 @@ class OrderBook:
             now = self._now()
             fact = OrderPlaced(key, user_id, tuple(items), traceparent)
             try:
-                order = await self._orders.add(domain.new_id(now, self._entropy), fact, now)
+                order = await self._orders.add(new_id(now, self._entropy), fact, now)
             except KeyTakenError:
                 known = await self._orders.with_key(key)
             else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,8 @@ from services.order.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from services.order.facts import Fact, Item
 
@@ -250,15 +250,6 @@ def refuse(found: Mapping[str, str]) -> None:
     wrong = {field: what for field, what in found.items() if what}
     if wrong:
         raise InvalidOrderError(wrong)
-
-
-def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): milliseconds first, so that ids sort by the time of creation."""
-    milliseconds = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    number = (milliseconds << 80) | int.from_bytes(entropy(10))
-    number = number & ~(0xF << 76) | (0x7 << 76)
-    number = number & ~(0x3 << 62) | (0x2 << 62)
-    return str(uuid.UUID(int=number))
 
 
 def parse_id(text: str) -> str | None:

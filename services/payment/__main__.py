@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass, field
 
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.relay import Relay
+from services.kit.starting import start
 from services.payment.adapters import SOURCE, DatabaseStore
 from services.payment.app import Cashier
 from services.payment.server import ERRORS, PUBLIC, PaymentService
@@ -56,12 +53,7 @@ async def run(config: PaymentConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(PaymentConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(with_cause(error))
+    start(lambda: run(load(PaymentConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

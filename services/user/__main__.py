@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,12 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
+from services.kit.errors import StoreUnavailableError
 from services.kit.relay import Relay
 from services.kit.running import running
+from services.kit.starting import start
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 from services.user.following import follow_payments
@@ -98,12 +97,7 @@ async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(UserConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(with_cause(error))
+    start(lambda: run(load(UserConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

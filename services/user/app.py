@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from services.kit.ids import new_id
 from services.user import domain
 from services.user.domain import InvalidUserError, User, UserChangedError, UserNotFoundError, Validation
 
@@ -89,7 +90,7 @@ class UserBook:
     ) -> User:
         """`user_id`: one that the caller has made; empty: it is made here."""
         now = self._now()
-        own = domain.chosen_id(user_id, now) if user_id else domain.new_id(now, self._entropy)
+        own = domain.chosen_id(user_id, now) if user_id else new_id(now, self._entropy)
         if user_id and await self._users.history(own, 0, 1):
             raise InvalidUserError({"id": "is, or was, another user's"})
         user = domain.new_user(name, email, phone, avatar, id=own, now=now)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 MAX_NAME = 100
 MAX_EMAIL = 254
@@ -212,20 +212,11 @@ def avatar(user: User) -> str:
     return user.avatar or f"https://avatars.example.org/{digest}.svg"
 
 
-def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): milliseconds first, so that ids sort by the time of creation."""
-    milliseconds = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    number = (milliseconds << 80) | int.from_bytes(entropy(10))
-    number = number & ~(0xF << 76) | (0x7 << 76)
-    number = number & ~(0x3 << 62) | (0x2 << 62)
-    return str(uuid.UUID(int=number))
-
-
 def chosen_id(text: str, now: datetime) -> str:
     """An id that the caller has made for a user of now; raises InvalidUserError."""
     known = parse_id(text)
     number = uuid.UUID(known) if known else None
-    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `new_id`
+    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `kit.ids`
         raise InvalidUserError({"id": "must be a UUID of version 7"})
     made = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number.int >> 80)
     if abs(made - now) > AGE_OF_ID:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,11 +10,10 @@ from prometheus_client import Gauge
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.running import running
+from services.kit.starting import start
 from services.userview.adapters import DatabaseViews, StreamSources
 from services.userview.app import ReadSide, Signal
 from services.userview.following import Followers
@@ -68,12 +65,7 @@ async def run(config: UserViewConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(UserViewConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(with_cause(error))
+    start(lambda: run(load(UserViewConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

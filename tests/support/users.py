@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from services.kit.ids import new_id
 from services.user import domain
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 def user(number: int) -> User:
     """One of whom there may be several: its id and address follow from the number."""
     made = NOW + timedelta(milliseconds=number)
-    return domain.new_user("Ada", f"ada{number}@example.org", "", id=domain.new_id(made, number.to_bytes), now=made)
+    return domain.new_user("Ada", f"ada{number}@example.org", "", id=new_id(made, number.to_bytes), now=made)
 
 
 async def changed(users: DatabaseUsers, before: User, seconds: int, **changes: str | bool) -> User:

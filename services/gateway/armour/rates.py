@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from meshwright import Identity
+
 MOST_CLIENTS = 10_000
 
 
@@ -89,9 +91,9 @@ def address_of(scope: Scope, proxies: int) -> str:
     return str(parsed)
 
 
-def client_of(scope: Scope, proxies: int) -> str:
-    """Who asks, as far as limits and keys are concerned."""
-    identity = meshwright.caller()
+def client_of(scope: Scope, proxies: int, identity: Identity | None = None) -> str:
+    """Who asks, as far as limits and keys are concerned; `identity`: where that is not the caller of now."""
+    identity = identity or meshwright.caller()
     return f"subject:{identity.subject}" if identity else f"address:{address_of(scope, proxies)}"
 
 

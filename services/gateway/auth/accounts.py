@@ -23,8 +23,8 @@ from services.gateway.domain import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.gateway.app import Users
     from services.gateway.auth.keyring import KeyRing
-    from services.gateway.auth.newcomers import Users
     from services.gateway.auth.passwords import Passwords
     from services.gateway.auth.store import AuthStore
     from services.gateway.domain import User

@@ -9,30 +9,19 @@ refuses it, the user that is there already, under this address and with no way t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import Changes, Failure, User, uuid7
+from services.gateway.domain import REFUSED, Changes, Failure
+from services.kit.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
+    from services.gateway.app import Users
     from services.gateway.auth.store import AuthStore
-
-_REFUSED = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS"})
-"""After these nothing was made. After others, such as a timeout, it may have been."""
-
-
-class Users(Protocol):
-    """Where users are made. Every method may raise Failure; `timeout` is in seconds."""
-
-    async def create(
-        self, name: str, email: str, phone: str, timeout: float, *, avatar: str = "", user_id: str = ""
-    ) -> User: ...
-    async def get(self, user_id: str, timeout: float) -> User: ...
-    async def update(self, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User: ...
-    async def delete(self, user_id: str, timeout: float, seen: datetime | None = None) -> None: ...
+    from services.gateway.domain import User
 
 
 class Newcomers:
@@ -45,12 +34,12 @@ class Newcomers:
 
     async def user(self, users: Users, name: str, email: str, phone: str, timeout: float) -> User:
         """A user who has no way to sign in yet: new, or left by a sign-up that was cut off. Raises Failure."""
-        key, now = email_key(email), self._clock()
-        own = await self._store.begin_sign_up(key, uuid7(now, self._entropy), now)
+        key, now = email_key(email), datetime.fromtimestamp(self._clock(), UTC)
+        own = await self._store.begin_sign_up(key, new_id(now, self._entropy))
         try:
             return await users.create(name, email, phone, timeout, user_id=own)
         except Failure as failure:
-            if failure.code not in _REFUSED:
+            if failure.code not in REFUSED:
                 raise
             left = await self._left(users, own, key, timeout)
             if left is None:

@@ -16,8 +16,8 @@ from services.gateway.domain import Failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from services.gateway.app import Users
     from services.gateway.auth.accounts import Accounts
-    from services.gateway.auth.newcomers import Users
     from services.gateway.auth.oidc import OidcClient
     from services.gateway.auth.store import AuthStore
     from services.gateway.domain import User

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from services.gateway.auth.domain import Account, LinkedIdentity, SigningKey
 from services.gateway.tables import (
@@ -20,7 +19,7 @@ from services.gateway.tables import (
     tenant_members,
     tenants,
 )
-from services.kit.database import POSTGRESQL, translated
+from services.kit.database import translated
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -93,15 +92,16 @@ class AuthStore:
             except exc.IntegrityError as error:
                 raise TakenError from error
 
-    async def begin_sign_up(self, email_key: str, subject: str, now: float) -> str:
+    async def begin_sign_up(self, email_key: str, subject: str) -> str:
         """The id that the user of this address is to have: `subject`, unless a sign-up that has not ended chose one."""
-        insert = postgresql.insert if self._writing.dialect.name == POSTGRESQL else sqlite.insert
-        values = {"email_key": email_key, "subject": subject, "begun_at": now}
-        chosen = sa.select(sign_ups.c.subject).where(sign_ups.c.email_key == email_key)
-        with translated():
-            async with self._writing.begin() as connection:
-                await connection.execute(insert(sign_ups).values(values).on_conflict_do_nothing())
-                return str(await connection.scalar(chosen) or subject)
+        try:
+            await self._write(sa.insert(sign_ups).values(email_key=email_key, subject=subject))
+        except exc.IntegrityError:
+            chosen = sa.select(sign_ups.c.subject).where(sign_ups.c.email_key == email_key)
+            with translated():
+                async with self._reading.connect() as connection:
+                    return str(await connection.scalar(chosen) or subject)
+        return subject
 
     async def end_sign_up(self, email_key: str) -> None:
         await self._write(_sign_up_done(email_key))

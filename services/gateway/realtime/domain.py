@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.domain import Failure
+from services.gateway.domain import Failure, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -84,7 +84,7 @@ def parse(text: str) -> Command:
     if not isinstance(document, dict):
         raise _refused("the frame is no JSON object", "NO_OBJECT")
     ref = document.get("ref", "")
-    if not isinstance(ref, str) or len(ref) > MAX_REF or not _is_text(ref):
+    if not isinstance(ref, str) or len(ref) > MAX_REF or not is_text(ref):
         raise _refused(f"ref must be a string of at most {MAX_REF} characters", "INVALID_MESSAGE")
     kind = document.get("type")
     if kind == "signal":
@@ -99,15 +99,6 @@ def parse(text: str) -> Command:
     return command
 
 
-def _is_text(value: str) -> bool:
-    """Whether it can be sent on: JSON may name code points (`\\ud800`) that are no characters."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class _Fields:
     """Takes fields out of a message, and notes all that are wrong."""
 
@@ -120,7 +111,7 @@ class _Fields:
         if not isinstance(value, str):
             self.wrong[name] = "must be a string"
             return ""
-        if not _is_text(value):
+        if not is_text(value):
             self.wrong[name] = "must be text: there is half a surrogate pair in it"
             return ""
         if needed and not value:

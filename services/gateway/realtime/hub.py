@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.armour.rates import address_of
+from services.gateway.armour.rates import client_of
 from services.gateway.domain import Failure
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
+    from meshwright import Identity
     from services.gateway.armour.rates import Rates
     from services.gateway.callers import Callers
     from services.gateway.realtime.backends import Talk
@@ -57,10 +58,9 @@ class Hub:
     _users: Counter[str] = field(default_factory=Counter)
     _beside: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def check_rate(self, scope: Scope, subject: str = "") -> None:
-        """Refuse a handshake of a client that asks too often. `subject`: of its token; empty: none. Raises Failure."""
-        client = f"subject:{subject}" if subject else f"address:{address_of(scope, self.proxies)}"
-        if self.rates and not self.rates.turn(client).passed:
+    def check_rate(self, scope: Scope, identity: Identity | None) -> None:
+        """Refuse a handshake of a client that asks too often. `identity`: of its token. Raises Failure."""
+        if self.rates and not self.rates.turn(client_of(scope, self.proxies, identity)).passed:
             raise Failure(
                 "RESOURCE_EXHAUSTED", f"more than {self.rates.rate:g} requests a second", reason="RATE_LIMITED"
             )

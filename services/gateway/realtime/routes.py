@@ -34,10 +34,7 @@ def socket_router(hub: Hub) -> APIRouter:
             hub.check_room()
             _check_origin(websocket, hub.limits.origins)
             token = _token(websocket)
-            if token:
-                hub.check_rate(websocket.scope, (await hub.callers.of_token(token)).subject)
-            else:
-                hub.check_rate(websocket.scope)
+            hub.check_rate(websocket.scope, await hub.callers.of_token(token) if token else None)
         except Failure as failure:
             await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
             return

@@ -11,6 +11,7 @@ import pytest
 
 from services.kit.database import open_database
 from services.kit.errors import StoreUnavailableError
+from services.kit.ids import new_id
 from services.user import domain
 from services.user.adapters import DatabaseUsers, prepare_database
 
@@ -29,7 +30,7 @@ def user(number: int, **changes) -> User:
         f"Ada {number}",
         f"Ada{number}@Example.org",
         "+4930123456",
-        id=domain.new_id(moment, number.to_bytes),
+        id=new_id(moment, number.to_bytes),
         now=moment,
     )
     return replace(made, **changes)

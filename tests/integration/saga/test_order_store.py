@@ -13,6 +13,7 @@ from eventsourcing.persistence import OperationalError, StoredEvent
 
 from services.kit.database import open_database, parse_database
 from services.kit.errors import StoreUnavailableError
+from services.kit.ids import new_id
 from services.order import domain, saga
 from services.order.adapters import OrderEvents
 from services.order.app import KeyTakenError, OrderChangedError
@@ -50,7 +51,7 @@ async def opened(url: str) -> AsyncIterator[DatabaseOrders]:
 
 
 def order_id(number: int) -> str:
-    return domain.new_id(NOW + number * SECOND, bytes)
+    return new_id(NOW + number * SECOND, bytes)
 
 
 async def placed(store: DatabaseOrders, number: int = 1, user: str = "ada") -> domain.Order:

@@ -14,7 +14,7 @@ from eventsourcing import persistence
 
 from services.kit.database import open_database
 from services.kit.errors import StoreUnavailableError
-from services.order import domain
+from services.kit.ids import new_id
 from services.order.facts import Item, OrderPlaced, StepName, StepStarted
 from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
 from support.waiting import eventually
@@ -41,7 +41,7 @@ async def store(own_cluster: Cluster) -> AsyncIterator[DatabaseOrders]:
 
 @pytest.fixture
 async def order(store: DatabaseOrders) -> Order:
-    return await store.add(domain.new_id(NOW, os.urandom), OrderPlaced("k", "ada", (Item("TEA", 1),)), NOW)
+    return await store.add(new_id(NOW, os.urandom), OrderPlaced("k", "ada", (Item("TEA", 1),)), NOW)
 
 
 async def refused(call: Callable[[], Awaitable[object]]) -> BaseException | None:

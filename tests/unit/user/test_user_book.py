@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.kit.ids import new_id
 from services.user import domain
 from services.user.app import PAGE, UserBook
 
@@ -157,10 +158,10 @@ async def test_validation_answers_for_unknown_users_too(book):
 
 
 async def test_a_caller_may_make_the_id_and_no_id_serves_twice(book):
-    chosen = domain.new_id(NOW, lambda size: b"\x07" * size)
+    chosen = new_id(NOW, lambda size: b"\x07" * size)
     ada = await book.create("Ada", "ada@example.org", "", user_id=chosen.upper())
     assert ada.id == chosen
-    early = domain.new_id(NOW - timedelta(days=2), bytes)
+    early = new_id(NOW - timedelta(days=2), bytes)
     for wrong in (chosen, early, "00000000-0000-4000-8000-000000000000", "nonsense"):
         with pytest.raises(domain.InvalidUserError) as caught:
             await book.create("Eve", "eve@example.org", "", user_id=wrong)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.kit.ids import new_id
 from services.user import domain
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -186,7 +187,7 @@ def test_the_first_day_counts(passed, days):
 
 
 def test_ids_are_uuids_of_version_7_that_sort_by_time():
-    ids = [domain.new_id(NOW + timedelta(milliseconds=step), lambda size: b"\xff" * size) for step in range(3)]
+    ids = [new_id(NOW + timedelta(milliseconds=step), lambda size: b"\xff" * size) for step in range(3)]
     assert ids == sorted(ids)
     parsed = uuid.UUID(ids[0])
     assert (parsed.version, parsed.variant) == (7, uuid.RFC_4122)

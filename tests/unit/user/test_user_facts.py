@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.events import Event
+from services.kit.ids import new_id
 from services.user import domain
 from services.user.facts import (
     KINDS,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from services.user.domain import User
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-ADA = domain.new_user("Ada", "ada@example.org", "", id=domain.new_id(NOW, bytes), now=NOW)
+ADA = domain.new_user("Ada", "ada@example.org", "", id=new_id(NOW, bytes), now=NOW)
 TEXT = st.text("abc", min_size=1, max_size=3)
 STATES = st.builds(
     lambda name, email, phone, avatar, active: replace(
