@@ -38,7 +38,7 @@ async def sizes(guide: Guide) -> None:
         if "faster" not in claim["claim"]:  # A few calls say nothing of pace.
             guide.slide_says(claim["claim"])
             guide.saw(f"here: {claim['found']}")
-    guide.saw("how fast each is, and what processors do for it: `meshwright compare-protocols`, a minute or so")
+    guide.saw("how fast each is, and what processors do for it: `meshwright compare-protocols`, half a minute or so")
     up = {row["protocol"]: row["bytes"]["up"] for row in report["protocols"] if row["work"] == "createUser"}
     guide.check(up["gRPC"] < up["HTTP/1.1 JSON"], "fewer bytes by gRPC")
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from support.nats import NatsServer
+    from support.people import Person
 
 
 async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_loses_a_message(edge: Edge):
@@ -60,14 +61,22 @@ async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_lose
         assert (await again.first("notification"))["title"] == "meanwhile"
 
 
+async def narrow_edge(
+    stack: contextlib.AsyncExitStack, nats: NatsServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Edge, Person, Person]:
+    """Two gateways whose sockets hold little for who does not read, and somebody who has signed up at each."""
+    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    running = await stack.enter_async_context(edge(nats, folder, GATEWAY_SOCKET_RATE="5000"))
+    ada, bob = [await sign_up(gateway) for gateway in running.gateways]
+    return running, ada, bob
+
+
 async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
     async with contextlib.AsyncExitStack() as stack:
-        running = await stack.enter_async_context(edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5000"))
+        running, ada, bob = await narrow_edge(stack, nats, tmp_path, monkeypatch)
         one, two = running.gateways
-        ada, bob = await sign_up(one), await sign_up(two)
         uri = f"ws://{one.address}/ws"
         peer = socket.socket()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
@@ -179,11 +188,9 @@ async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
 async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_and_can_go_on_after_it(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
     async with contextlib.AsyncExitStack() as stack:
-        running = await stack.enter_async_context(edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5000"))
+        running, ada, bob = await narrow_edge(stack, nats, tmp_path, monkeypatch)
         one, two = running.gateways
-        ada, bob = await sign_up(one), await sign_up(two)
         reader, writer = await stack.enter_async_context(bare(one.address, ada, NARROW))
         quick = await stack.enter_async_context(line(two.address, bob))
         await quick.join()
