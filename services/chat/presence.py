@@ -113,7 +113,8 @@ class Presence:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._something.wait(), BEAT_SECONDS)
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._something.wait()
             self._something.clear()
             await self._publish()
             self._forget(self._clock())

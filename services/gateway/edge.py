@@ -12,6 +12,7 @@ import meshwright
 from services.gateway.callers import tenant_of
 from services.gateway.tenancy import TenantUsers, canonical
 from services.kit.errors import StoreUnavailableError
+from services.kit.running import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -95,10 +96,5 @@ async def sweeping(edge: Edge, clock: Callable[[], float], interval: float = SWE
                 await edge.idempotency.sweep(clock())
             await asyncio.sleep(interval)
 
-    task = asyncio.create_task(sweep(), name="sweeping the gateway's database")
-    try:
+    async with running(sweep(), "sweeping the gateway's database"):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

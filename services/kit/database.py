@@ -1,22 +1,15 @@
 """One SQLAlchemy layer over SQLite and PostgreSQL.
 
-Several replicas may share one SQLite file: transactions are begun by us, those that write as IMMEDIATE ones, so that a
-writer never holds a stale snapshot, which is the one kind of "database is locked" that waiting does not cure. WAL lets
-readers go on beside the writer.
-
 Each service has a database of its own. Where all are given one PostgreSQL (`DEMO_DATABASE_PER_SERVICE`), the service
 takes the database `<given>_<service>` beside the given one, and makes it where it is missing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import sqlite3
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import exc
@@ -25,11 +18,11 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from meshwright.config import setting
 from meshwright.errors import BadInputError, Problem
 from services.kit.errors import StoreUnavailableError
+from services.kit.sqlite import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import aiosqlite
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 SQLITE = "sqlite"
@@ -40,9 +33,8 @@ _DRIVERS = {
     "postgres": "postgresql+asyncpg",
 }
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-BUSY_SECONDS = 5.0
-"""How long a statement may take: on SQLite that is waiting for another process that writes to the same file."""
-BUSY_PAUSE_SECONDS = 0.02
+STATEMENT_SECONDS = 5.0
+"""How long a statement may take on PostgreSQL."""
 CONNECT_SECONDS = 3.0
 POOL_SECONDS = 3.0
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
@@ -128,7 +120,7 @@ def _postgresql(url: sa.URL) -> AsyncEngine:
         max_overflow=5,
         pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": BUSY_SECONDS},
+        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
     )
 
 
@@ -139,45 +131,7 @@ def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
     except OSError as error:
         what = f"is in a folder that cannot be made: {error.strerror}: {folder}"
         raise BadInputError("the environment", [Problem(variable, what)]) from None
-    engine = create_async_engine(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
-    sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own BEGIN comes late and never is IMMEDIATE: we begin transactions ourselves.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-    connection.run_async(_write_ahead)
-    # Whatever is killed, nothing is lost. Where the power fails the last transactions may be: waiting for the disk in
-    # each makes 310 a second of 41,000. What must outlive that is on PostgreSQL.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.close()
-
-
-async def _write_ahead(connection: aiosqlite.Connection) -> None:
-    """Have the file written ahead of, which it is from then on.
-
-    The switch wants the file for itself, and where another process writes to it at that moment SQLite does not wait as
-    it does everywhere else: replicas that start at once on a new file would meet there.
-    """
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(BUSY_PAUSE_SECONDS)
-        else:
-            return
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    return open_file(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
 
 
 @contextlib.contextmanager

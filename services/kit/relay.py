@@ -133,7 +133,8 @@ class Relay:
                 log.exception("events of %s wait", self._source)
                 rest = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await self._woken.wait()
 
 
 class StreamEmptiedError(Exception):

@@ -1,7 +1,9 @@
 """A task beside the server's own, and its end.
 
 One `cancel` is not enough on Python 3.11: `asyncio.wait_for`, which the library of NATS uses for each request, takes a
-cancellation that arrives together with the answer for nothing at all, and the task goes on. So it is asked again.
+cancellation that arrives together with the answer for nothing at all, and the task goes on. So it is asked again,
+though not at once: a task that is about to end may have work to take back, and a second cancellation would cut into
+that.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-AGAIN_SECONDS = 0.2
+AGAIN_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -26,10 +28,21 @@ async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[N
         await cancelled(task)
 
 
-async def cancelled(task: asyncio.Future[Any]) -> None:
-    """Cancel the task, and return when it has ended; raises what it had raised before."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=AGAIN_SECONDS)
-    with contextlib.suppress(asyncio.CancelledError):
-        task.result()
+async def cancelled(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel the tasks, and return when all have ended; raises what one of them had raised before.
+
+    Who waits here may be cancelled itself, and is when they have ended, not before: none is left behind.
+    """
+    interrupted = False
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        except asyncio.CancelledError:
+            interrupted = True
+    failures = [failure for task in tasks if not task.cancelled() and (failure := task.exception())]
+    if failures:
+        raise failures[0]
+    if interrupted:
+        raise asyncio.CancelledError

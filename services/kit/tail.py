@@ -86,7 +86,8 @@ class Tail:
     async def ready(self, seconds: float) -> bool:
         """Wait until the tail knows where the stream ends, but no longer than that; whether it does."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ready.wait()
         return self._ready.is_set()
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -156,7 +157,8 @@ class Reading:
             self._heard = loop.time()
             while self.trusted:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._broken.wait(), HEARTBEAT_SECONDS)
+                    async with asyncio.timeout(HEARTBEAT_SECONDS):
+                        await self._broken.wait()
         finally:
             # The server removes a consumer that nobody listens to.
             with contextlib.suppress(NatsError):

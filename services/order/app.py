@@ -167,7 +167,8 @@ class OrderBook:
             yield order
             while not order.resting:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(heard.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await heard.wait()
                 heard.clear()
                 if await self._orders.version(order.id) == order.version:
                     continue

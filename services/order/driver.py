@@ -172,7 +172,8 @@ class Driver:
                 log.exception("orders wait")
                 rest = AGAIN_SECONDS
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), rest)
+                async with asyncio.timeout(rest):
+                    await self._woken.wait()
 
     def _start(self, order_id: str) -> None:
         if order_id in self._driving or len(self._driving) >= AT_ONCE:

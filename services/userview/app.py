@@ -114,7 +114,8 @@ class Signal:
     async def wait(self, timeout: float) -> None:
         """Until the next ring, or for so many seconds."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._changed.wait()
 
 
 class ReadSide:

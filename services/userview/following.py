@@ -61,10 +61,10 @@ class Followers:
                 except Exception:
                     log.exception("generations are looked up later")
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._woken.wait()
         finally:
-            for task in self._tasks.values():
-                await cancelled(task)
+            await cancelled(*self._tasks.values())
 
     async def _look(self) -> None:
         states = await self._views.generations()
@@ -74,8 +74,7 @@ class Followers:
             states = await self._views.generations()
         filled = [generation for generation, state in states.items() if state != RETIRED]
         wanted = {(generation, source) for generation in filled for source in SOURCES}
-        for key in self._tasks.keys() - wanted:
-            await cancelled(self._tasks.pop(key))
+        await cancelled(*(self._tasks.pop(key) for key in self._tasks.keys() - wanted))
         for key in wanted - self._tasks.keys():
             name = f"generation {key[0]} follows {key[1]}"
             self._tasks[key] = asyncio.create_task(self._follow(*key), name=name)

@@ -25,6 +25,7 @@ from services.gateway.realtime import domain, frames
 from services.gateway.realtime.backends import Who
 from services.gateway.realtime.domain import RefusedError
 from services.gateway.realtime.stays import Stay, Subscription
+from services.kit.running import cancelled
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -263,10 +264,5 @@ def expiry(identity: Identity) -> float:
 
 async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancel them, and wait for their end; what went wrong in them is of no interest any more."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()
+    with contextlib.suppress(Exception):
+        await cancelled(*tasks)

@@ -65,7 +65,8 @@ class ConsulChannel(MeshChannel):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._answered.wait(), FIRST_ANSWER)
+            async with asyncio.timeout(FIRST_ANSWER):
+                await self._answered.wait()
         return self
 
     async def close(self, grace: float | None = None) -> None:

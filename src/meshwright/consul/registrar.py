@@ -91,7 +91,8 @@ class Registrar:
             raise RuntimeError("a registrar starts once")
         self._keeper = asyncio.create_task(self._keep(), name=f"registrar {self._registration.id}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._attempted.wait(), FIRST_ATTEMPT)
+            async with asyncio.timeout(FIRST_ATTEMPT):
+                await self._attempted.wait()
 
     async def withdraw(self) -> bool:
         """Take the instance out of Consul for good, within the patience. False where Consul did not confirm it:

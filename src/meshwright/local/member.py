@@ -86,7 +86,8 @@ class Member:
     async def sleep(self, seconds: float) -> None:
         """Wait, unless the seat is given up meanwhile."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.woken.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.woken.wait()
 
     def status(self) -> Status:
         running = self.child if self.child and self.child.code is None else None

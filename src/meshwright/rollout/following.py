@@ -89,7 +89,8 @@ class Follower:
                 finally:
                     self.pass_began = None
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._woken.wait()
 
     async def leave(self) -> bool:
         """The resource is being deleted: say farewell once, after the pass that is running. False: try again later."""

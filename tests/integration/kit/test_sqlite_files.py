@@ -1,15 +1,19 @@
+"""Files of SQLite that several open, and connections that are given up in the midst of a statement."""
+
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
 
-from services.kit import database
+from services.kit import sqlite
 from services.kit.database import open_database, translated
 from services.kit.errors import StoreUnavailableError
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,10 +49,56 @@ async def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path:
 async def test_a_file_that_another_never_lets_go_is_unavailable(
     tmp_path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(database, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
     with pytest.raises(StoreUnavailableError), translated():
         async with engine.connect():
             pass
     assert writer.in_transaction
+    await engine.dispose()
+
+
+async def test_a_task_cancelled_while_its_connection_opens_leaves_none_behind(
+    tmp_path: Path, writer: sqlite3.Connection
+):
+    engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
+    before = threading.active_count()
+    asking = asyncio.create_task(engine.connect().start())
+    await eventually(lambda: threading.active_count() > before)
+    asking.cancel()
+    writer.execute("COMMIT")
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await eventually(lambda: threading.active_count() == before)
+    await engine.dispose()
+
+
+async def test_a_task_cancelled_again_while_its_connection_is_closed_leaves_nothing_that_waits_for_ever(tmp_path: Path):
+    engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
+    entered, let_go, here = threading.Event(), threading.Event(), asyncio.current_task()
+
+    def hold() -> int:
+        entered.set()
+        return let_go.wait(30)
+
+    async def ask() -> None:
+        async with engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            await driver.create_function("hold", 0, hold)
+            await connection.scalar(sa.text("SELECT hold()"))
+
+    asking = asyncio.create_task(ask())
+    await asyncio.to_thread(entered.wait)
+    asking.cancel()
+    closing = await eventually(lambda: asyncio.all_tasks() - {here, asking})
+    asking.cancel()
+    await asyncio.wait({asking})
+    # As a process does that ends.
+    for task in closing:
+        task.cancel()
+    let_go.set()
+    _, waiting = await asyncio.wait(closing, timeout=10)
+    assert not waiting
+    async with engine.connect() as connection:
+        assert await connection.scalar(sa.text("SELECT 1")) == 1
     await engine.dispose()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
-from services.kit.running import running
+from services.kit.running import cancelled, running
 
 
 async def test_a_task_that_takes_a_cancellation_for_nothing_is_cancelled_again():
@@ -38,3 +39,32 @@ async def test_what_a_task_raised_is_raised_at_the_end_and_one_that_is_done_is_n
     with pytest.raises(RuntimeError, match="why"):
         async with running(fail(), "failing"):
             await asyncio.sleep(0)
+
+
+async def test_who_is_cancelled_while_he_waits_for_the_end_of_others_leaves_none_of_them_behind():
+    """As a service does whose stop is asked for again."""
+    let_go, ended = asyncio.Event(), []
+
+    async def work(name: str) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+            ended.append(name)
+
+    async def parent() -> None:
+        children = [asyncio.create_task(work(name)) for name in ("first", "second")]
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await cancelled(*children)
+
+    task = asyncio.create_task(parent())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    let_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(ended) == ["first", "second"]

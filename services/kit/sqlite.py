@@ -1,0 +1,132 @@
+"""SQLite files, which several processes may share: how a connection is opened, begins a transaction, and is closed.
+
+Transactions are begun by us (the driver's own BEGIN comes late), those that write as IMMEDIATE ones, so that a writer
+never holds a stale snapshot, which is the one kind of "database is locked" that waiting does not cure. WAL lets readers
+go on beside the writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiosqlite
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import create_async_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+"""How long a statement may wait for another process that writes to the same file."""
+BUSY_PAUSE_SECONDS = 0.02
+ROWS_AT_ONCE = 64
+"""How many rows of a result come from the driver's thread together."""
+
+
+def open_file(url: sa.URL, **pool: Any) -> AsyncEngine:
+    """An engine for the file, whose folder is there; `pool` is what SQLAlchemy's `create_engine` says of pools."""
+    engine = create_async_engine(url, connect_args={"async_creator_fn": _open}, **pool)
+    sa.event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+class _Connection(aiosqlite.Connection):
+    """One that is closed when `close` returns, or raises, whoever was cancelled meanwhile.
+
+    The driver's own (0.22) waits for ever where it is closed twice at once, and that happens: a task that is cancelled
+    in a statement has its connection closed; where it is cancelled once more, SQLAlchemy stops the driver's thread
+    beside that, and nobody answers what the first was still to ask of it. One that is cancelled while it opens is left
+    open, and its thread speaks to an event loop that may be gone.
+    """
+
+    def __init__(self, database: str, **options: Any) -> None:
+        self._file: sqlite3.Connection | None = None
+        self._end: asyncio.Future[Any] | None = None
+
+        def opened() -> sqlite3.Connection:
+            self._file = _prepared(sqlite3.connect(database, isolation_level=None, **options))
+            return self._file
+
+        super().__init__(opened, ROWS_AT_ONCE)
+        # As SQLAlchemy has it for connections that it makes itself: a process that ends waits for none.
+        self._thread.daemon = True
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close the file after what was asked before, and end the thread; None without an event loop."""
+        if self._end is None:
+            self._end = super().stop()
+        return self._end
+
+    async def close(self) -> None:
+        if (end := self.stop()) is not None:
+            await _to_its_end(end)
+        if self._file is not None:
+            self._file.close()
+
+
+async def _open(database: str, **options: Any) -> aiosqlite.Connection:
+    made = _Connection(database, **options)
+    try:
+        return await _to_its_end(made)
+    except BaseException:
+        await made.close()
+        raise
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """Its result, or what it raises. Who is cancelled meanwhile still waits for it."""
+    task = asyncio.ensure_future(work)
+    interrupted = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            interrupted = True
+    if interrupted:
+        _ = task.cancelled() or task.exception()
+        raise asyncio.CancelledError
+    return task.result()
+
+
+def _prepared(file: sqlite3.Connection) -> sqlite3.Connection:
+    """The same; in the driver's thread, which may be waited in."""
+    try:
+        file.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        _write_ahead(file)
+        # Whatever is killed, nothing is lost. Where the power fails the last transactions may be: waiting for the disk
+        # in each makes 310 a second of 41,000. What must outlive that is on PostgreSQL.
+        file.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _write_ahead(file: sqlite3.Connection) -> None:
+    """Have the file written ahead of, which it is from then on.
+
+    The switch wants the file for itself, and where another process writes to it at that moment SQLite does not wait as
+    it does everywhere else: replicas that start at once on a new file would meet there.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            file.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(BUSY_PAUSE_SECONDS)
+        else:
+            return
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
