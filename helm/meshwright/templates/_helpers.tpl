@@ -64,9 +64,9 @@ capabilities: {drop: [ALL]}
 - {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
 {{- end }}
 {{- $secrets := deepCopy ($c.secrets | default dict) }}
-{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "url" }}{{- end }}
-{{- range $name, $key := $secrets }}
-- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-database, key: {{ $key }}}}}
+{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "database/url" }}{{- end }}
+{{- range $name, $place := $secrets }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-{{ dir $place }}, key: {{ base $place }}}}}
 {{- end }}
 {{- end -}}
 

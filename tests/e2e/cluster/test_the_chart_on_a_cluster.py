@@ -6,6 +6,7 @@ the end; one installation serves all tests, in their order.
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from typing import TYPE_CHECKING
@@ -45,6 +46,11 @@ async def mw() -> AsyncIterator[Release]:
         yield made
 
 
+async def operator_password(mw: Release) -> str:
+    found = await mw.kube("get", "secret", "mw-gateway", "--output=jsonpath={.data.operatorPassword}")
+    return base64.b64decode(found).decode()
+
+
 async def test_helm_test_makes_a_call_and_finds_its_trace(mw: Release) -> None:
     assert re.search(r"Phase:\s+Succeeded", (await mw.helm("test", "mw"))[1])
 
@@ -57,6 +63,16 @@ async def test_the_stops_of_the_tour_that_need_the_gateway_alone_see_what_their_
         code, said = await command(tmp_path, "tour", "--gateway", str(client.base_url), *only, patience=120)
     assert code == 0, said
     assert f"{len(AT_THE_GATEWAY)} of {len(AT_THE_GATEWAY)} stops saw what the slides say" in said
+
+
+async def test_the_operator_signs_in_with_the_password_that_the_chart_has_made_up(mw: Release) -> None:
+    async with mw.forwarded("mw-gateway", 8080) as client:
+        body = {"email": "operator", "password": await operator_password(mw)}
+        answer = await client.post("/auth/sign-in", json=body)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["subject"] == "operator"
+        body["password"] = "operate-the-demo"  # the one of `make up`
+        assert (await client.post("/auth/sign-in", json=body)).status_code == 401
 
 
 async def test_a_service_comes_under_a_rollout_without_a_failed_call(mw: Release) -> None:
@@ -112,7 +128,9 @@ async def test_a_pod_killed_under_load_fails_no_call(mw: Release) -> None:
 
 
 async def test_an_upgrade_and_a_rollback_leave_the_rollout_alone(mw: Release) -> None:
+    password = await operator_password(mw)
     await mw.helm("upgrade", "mw", CHART, "--wait", "--timeout", "3m", *given())
+    assert await operator_password(mw) == password
     # Revision 1 had pods in mw-user, whose number is the operator's business since.
     force = ["--force-conflicts"] if "--force-conflicts" in (await mw.helm("rollback", "--help"))[1] else []
     await mw.helm("rollback", "mw", "1", "--wait", "--timeout", "3m", *force)

@@ -89,6 +89,10 @@ def test_a_changed_configuration_restarts_who_reads_it_and_nobody_else():
         assert checksum(before, kind, name) != checksum(after, kind, name), name
     for documents in (before, after):
         assert "annotations" not in one(documents, "Deployment", "meshwright-jaeger")["spec"]["template"]["metadata"]
+    opened = rendered("prometheus.enabled=true", "demo.operatorPassword=another-secret")
+    for name, restarts in (("gateway", True), ("user", False)):
+        place = "Deployment", f"meshwright-{name}"
+        assert (checksum(before, *place) != checksum(opened, *place)) is restarts, name
 
 
 def test_prometheus_scrapes_what_consul_lists_and_each_replica_of_the_mesh():
@@ -117,6 +121,7 @@ def test_the_notes_say_how_to_get_in():
     done = helm("install", "mine", CHART, "--namespace", "mesh", "--dry-run=client", "--set", "operator.replicas=2")
     assert done.returncode == 0, done.stderr
     assert "helm -n mesh test mine" in done.stdout
+    assert "kubectl -n mesh get secret mine-gateway -o jsonpath='{.data.operatorPassword}' | base64 -d" in done.stdout
     for service, port in (("gateway", 8080), ("jaeger", 16686), ("consul", 8500)):
         assert f"kubectl -n mesh port-forward service/mine-{service} {port}:{port}" in done.stdout
         assert port in [each["port"] for each in one(rendered(), "Service", f"meshwright-{service}")["spec"]["ports"]]
