@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from meshwright import Server
 
 DEFAULTS = {"MESHWRIGHT_SERVICE": "chat", "MESHWRIGHT_VERSION": "1.0.0"}
-MAX_AGE, PER_ROOM, BUFFER, KEY_WINDOW = "CHAT_MAX_AGE", "CHAT_PER_ROOM", "CHAT_BUFFER", "CHAT_KEY_WINDOW"
+MAX_AGE, PER_ROOM, IN_ALL = "CHAT_MAX_AGE", "CHAT_PER_ROOM", "CHAT_IN_ALL"
+BUFFER, KEY_WINDOW = "CHAT_BUFFER", "CHAT_KEY_WINDOW"
 JOIN_SECONDS = "CHAT_JOIN_SECONDS"
 START_SECONDS = 3.0
 """How long a start waits for NATS before it serves without."""
@@ -38,6 +39,7 @@ class ChatConfig:
 
     max_age: float = setting(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
     per_room: int = setting(PER_ROOM, 10_000, help="messages kept in each room")
+    in_all: int = setting(IN_ALL, 500_000, help="messages kept in all rooms together; the oldest goes first")
     buffer: int = setting(BUFFER, 256, help="messages that a slow reader may be behind before some are left out")
     key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which saying twice with one client_id says once")
     join_seconds: float = setting(JOIN_SECONDS, 10.0, help="seconds that a caller has to say which room it joins")
@@ -46,7 +48,13 @@ class ChatConfig:
     auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
-        values = {MAX_AGE: self.max_age, PER_ROOM: self.per_room, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
+        values = {
+            MAX_AGE: self.max_age,
+            PER_ROOM: self.per_room,
+            IN_ALL: self.in_all,
+            BUFFER: self.buffer,
+            KEY_WINDOW: self.key_window,
+        }
         problems = [Problem(name, "must be 1 or more") for name, value in values.items() if value < 1]
         if self.join_seconds <= 0:
             problems.append(Problem(JOIN_SECONDS, "must be more than 0 seconds"))
@@ -58,7 +66,8 @@ async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
     """Wire the service into a server that has not started yet; the callers of this replica are returned."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance))
     fanout = Fanout[Message]()
-    archive = StreamArchive(bus, Keeping(config.max_age, config.per_room, config.key_window), fanout)
+    keeping = Keeping(config.max_age, config.per_room, config.in_all, config.key_window)
+    archive = StreamArchive(bus, keeping, fanout)
     presence = Presence(bus, os.urandom(8).hex())
     await server.enter(archive.tail.running())
     await server.enter(presence.running())

@@ -44,6 +44,8 @@ class Keeping:
     """Seconds until a message is removed."""
     per_room: int
     """Messages kept in each room; the oldest goes first."""
+    in_all: int
+    """Messages kept in all rooms together: anybody may open a room, and a disk is full before there are too many."""
     key_window: float
     """Seconds in which saying something with the same client_id again counts as once."""
 
@@ -65,6 +67,7 @@ class StreamArchive:
             f"{_PREFIX}*",
             max_age=self._keeping.max_age,
             max_msgs_per_subject=self._keeping.per_room,
+            max_msgs=self._keeping.in_all,
             duplicate_window=min(self._keeping.key_window, self._keeping.max_age),
         )
 

@@ -164,7 +164,7 @@ class StreamReader:
     async def keeps(self, place: Position, subjects: Sequence[str], now: datetime) -> bool:
         """Whether everything of those subjects that came after `place` is still there.
 
-        False also where it cannot be told: the subject holds as much as it may, and all of that is newer.
+        False also where it cannot be told: subject or stream holds as much as it may, and all of that is newer.
         """
         with unavailable():
             info = await self._bus.streams.stream_info(self._stream)
@@ -175,8 +175,10 @@ class StreamReader:
         there = await self.get(place.sequence) if place.sequence else None
         if there and there.moment > place.moment + RENUMBERED:
             return False
-        age, most = info.config.max_age or 0, info.config.max_msgs_per_subject or 0
+        age, most, in_all = (info.config.max_age or 0, info.config.max_msgs_per_subject or 0, info.config.max_msgs or 0)
         if age and place.moment <= now - timedelta(seconds=age):
+            return False
+        if 0 < in_all <= info.state.messages and info.state.first_seq > place.sequence + 1:
             return False
         for subject in subjects if most > 0 else ():
             first = await self.next(subject, 1)

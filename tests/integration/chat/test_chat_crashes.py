@@ -141,7 +141,7 @@ async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_
 async def test_somebody_whose_stream_is_lost_at_the_door_is_told(nats):
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Message]()
-        archive = StreamArchive(bus, Keeping(max_age=3600, per_room=100, key_window=60), fanout)
+        archive = StreamArchive(bus, Keeping(max_age=3600, per_room=100, in_all=1000, key_window=60), fanout)
         async with archive.tail.running():
             assert await archive.tail.ready(10)
             talk = Chat(archive, fanout, Presence(bus, "me"), buffer=10)

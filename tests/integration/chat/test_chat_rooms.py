@@ -283,3 +283,18 @@ async def test_a_message_whose_followers_have_been_pushed_out_is_too_old_to_go_o
         async with a.joined("ada", after=said[5].id) as ada:
             await eventually(lambda: ada.texts == ["6", "7", "8", "9"])
         assert [message.text for message in (await a.history(after=said[0].id)).messages] == ["5", "6", "7", "8", "9"]
+
+
+async def test_what_is_kept_in_all_rooms_together_has_an_end_too(chat):
+    async with chat(in_all=5) as a:
+        said = [await a.post(str(number)) for number in range(2)]
+        others = [await a.post(f"in room {number}", room=f"room-{number}") for number in range(4)]
+        async with a.joined("ada", after=said[0].id) as ada:
+            # What is gone was said before that.
+            await eventually(lambda: ada.texts == ["1"])
+        others += [await a.post("one more", room="room-0") for _ in range(2)]
+        async with a.joined("ada", after=said[0].id) as ada:
+            assert ada.reason == "MESSAGE_TOO_OLD"
+        assert not (await a.history()).messages
+        async with a.joined("bob", room="room-0", after=others[1].id) as bob:
+            await eventually(lambda: bob.texts == ["one more", "one more"])
