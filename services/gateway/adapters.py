@@ -15,6 +15,7 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from services.gateway.domain import Changes, Failure, Summary, User, Validation
+from services.gateway.positions import noted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
@@ -49,7 +50,7 @@ class MeshUsers:
     ) -> User:
         request = user_pb.CreateUserRequest(name=name, email=email, phone=phone, avatar=avatar, id=user_id)
         with failing():
-            return _user(await self._stub.CreateUser(request, timeout=timeout))
+            return _user(await noted(self._stub.CreateUser(request, timeout=timeout)))
 
     async def get(self, user_id: str, timeout: float) -> User:
         with failing():
@@ -67,14 +68,14 @@ class MeshUsers:
         if seen is not None:
             request.if_updated_at.FromDatetime(seen)
         with failing():
-            return _user(await self._stub.UpdateUser(request, timeout=timeout))
+            return _user(await noted(self._stub.UpdateUser(request, timeout=timeout)))
 
     async def delete(self, user_id: str, timeout: float, seen: datetime | None = None) -> None:
         request = user_pb.DeleteUserRequest(id=user_id)
         if seen is not None:
             request.if_updated_at.FromDatetime(seen)
         with failing():
-            await self._stub.DeleteUser(request, timeout=timeout)
+            await noted(self._stub.DeleteUser(request, timeout=timeout))
 
     async def list(self, limit: int, after: str, timeout: float) -> list[User]:
         request = user_pb.ListUsersRequest(limit=limit, after=after)

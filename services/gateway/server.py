@@ -10,7 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
-from services.gateway import problems, routes, rpcapi, shopapi, site, userapi, watching
+from services.gateway import positions, problems, routes, rpcapi, shopapi, site, userapi, watching
 from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
 from services.gateway.armour.heads import Heads
@@ -21,6 +21,7 @@ from services.gateway.bodies import ProblemBody, WrongField
 from services.gateway.callers import Identifying, Refusing
 from services.gateway.domain import FieldProblem
 from services.gateway.limits import BodyLimit
+from services.gateway.positions import Positions
 from services.gateway.problems import ProblemResponse
 from services.gateway.tracing import TraceHeader
 from services.gateway.versioning import BY_ADDRESS, Versioning
@@ -47,6 +48,7 @@ ALLOWED_HEADERS = (
     "X-Request-Id",
     "X-Request-Timeout",
     "Last-Event-ID",
+    positions.HEADER,
 )
 EXPOSED_HEADERS = (
     "ETag",
@@ -61,6 +63,7 @@ EXPOSED_HEADERS = (
     "X-Request-Id",
     "X-Trace-Id",
     "Idempotency-Replayed",
+    positions.HEADER,
 )
 
 QUIET = ("/healthz", "/readyz")
@@ -118,6 +121,7 @@ def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
     limits = edge.limits
     app.add_middleware(Revalidation)
     app.add_middleware(Heads)
+    app.add_middleware(Positions)
     app.add_middleware(Idempotency, store=edge.idempotency, proxies=limits.proxies, clock=clock)
     app.add_middleware(Versioning, matrix=edge.matrix)
     app.add_middleware(BodyLimit, most=limits.body, seconds=limits.body_seconds)

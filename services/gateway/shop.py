@@ -16,6 +16,7 @@ from demo.userview.v1 import userview_pb2 as view_pb
 from demo.userview.v1 import userview_pb2_grpc as view_rpc
 from services.gateway.adapters import failing
 from services.gateway.domain import Failure
+from services.gateway.positions import noted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -126,7 +127,7 @@ class Shop:
             items=[order_pb.OrderItem(sku=item.sku, quantity=item.quantity) for item in items],
         )
         with failing():
-            return _order(await self._orders.PlaceOrder(request, timeout=timeout))
+            return _order(await noted(self._orders.PlaceOrder(request, timeout=timeout)))
 
     async def order(self, user_id: str, order_id: str, timeout: float) -> Order:
         """The order, if it is this user's."""
@@ -176,7 +177,7 @@ class Shop:
     async def deposit(self, user_id: str, key: str, amount_cents: int, timeout: float) -> Balance:
         request = payment_pb.DepositRequest(key=key, user_id=user_id, amount_cents=amount_cents)
         with failing():
-            answer = await self._payment.Deposit(request, timeout=timeout)
+            answer = await noted(self._payment.Deposit(request, timeout=timeout))
         return Balance(answer.user_id, answer.balance_cents)
 
     async def bookings(self, user_id: str, limit: int, timeout: float) -> list[Booking]:
@@ -188,15 +189,16 @@ class Shop:
             for item in answer.bookings
         ]
 
-    async def search(self, query: str, limit: int, timeout: float) -> list[Found]:
-        request = view_pb.SearchUsersRequest(query=query, limit=limit)
+    async def search(self, query: str, limit: int, timeout: float, at_least: Sequence[view_pb.Position]) -> list[Found]:
+        request = view_pb.SearchUsersRequest(query=query, limit=limit, at_least=at_least)
         with failing():
             answer = await self._views.SearchUsers(request, timeout=timeout)
         return [_found(message, own=False) for message in answer.users]
 
-    async def view(self, user_id: str, timeout: float, *, own: bool) -> Found:
+    async def view(self, user_id: str, timeout: float, at_least: Sequence[view_pb.Position], *, own: bool) -> Found:
+        request = view_pb.GetUserViewRequest(id=user_id, at_least=at_least)
         with failing():
-            answer = await self._views.GetUserView(view_pb.GetUserViewRequest(id=user_id), timeout=timeout)
+            answer = await self._views.GetUserView(request, timeout=timeout)
         return _found(answer, own=own)
 
 

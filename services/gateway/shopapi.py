@@ -12,9 +12,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import Field
 
 import meshwright
+from demo.userview.v1.userview_pb2 import Position
 from services.gateway.bodies import Body, Text
 from services.gateway.callers import required
 from services.gateway.domain import Failure
+from services.gateway.positions import at_least
 from services.gateway.routes import MAX_PAGE, TheEdge, UserId, Users, Within, backends, edge_of, problems
 from services.gateway.shop import Balance, Booking, Found, Happening, Item, Order, Shop, Stock
 
@@ -76,6 +78,7 @@ def _may_read(request: Request) -> None:
 TheShop = Annotated[Shop, Depends(_shop)]
 Me = Annotated[str, Depends(_me)]
 Key = Annotated[str, Depends(_key)]
+AtLeast = Annotated[list[Position], Depends(at_least)]
 OrderId = Annotated[str, Path(description="the id of an order")]
 Most = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many at most")]
 
@@ -146,26 +149,29 @@ async def list_bookings(me: Me, shop: TheShop, within: Within, limit: Most = 50)
     return await shop.bookings(me, limit, within)
 
 
-@router.get("/search", tags=["search"], responses=problems(400, 422, 503), dependencies=[Depends(_may_read)])
+@router.get("/search", tags=["search"], responses=problems(400, 409, 422, 503), dependencies=[Depends(_may_read)])
 async def search_users(
     *,
     shop: TheShop,
     edge: TheEdge,
     request: Request,
     within: Within,
+    seen: AtLeast,
     q: Annotated[str, Query(min_length=1, max_length=200, description="words of names and addresses")],
     limit: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 20,
 ) -> list[Found]:
     """Users by words, best first; of the caller's tenant, or of none."""
     # The read side knows nothing of tenants: as many as it gives, so that others' users do not crowd out one's own.
-    found = await shop.search(q, MAX_FOUND, within)
+    found = await shop.search(q, MAX_FOUND, within, seen)
     visible = await edge.users(backends(request).users).visible([item.id for item in found])
     return [item for item in found if item.id in visible][:limit]
 
 
-@router.get("/views/{user_id}", tags=["search"], responses=problems(404, 503), dependencies=[Depends(_may_read)])
-async def get_view(user_id: UserId, shop: TheShop, users: Users, within: Within) -> Found:
+@router.get(
+    "/views/{user_id}", tags=["search"], responses=problems(400, 404, 409, 422, 503), dependencies=[Depends(_may_read)]
+)
+async def get_view(user_id: UserId, shop: TheShop, users: Users, within: Within, seen: AtLeast) -> Found:
     """A user as the read side shows it; the balance is for that user's own eyes."""
     await users.admit(user_id)
     caller = meshwright.caller()
-    return await shop.view(user_id, within, own=caller is not None and caller.subject == user_id.lower())
+    return await shop.view(user_id, within, seen, own=caller is not None and caller.subject == user_id.lower())

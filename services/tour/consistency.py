@@ -120,7 +120,11 @@ async def order_events(guide: Guide) -> None:
 async def cqrs(guide: Guide) -> None:
     """CQRS: a read side that follows the events of users and orders."""
     person = await guide.person("Hedy Lamarr")
-    await guide.ask("POST", "/api/v3/account/deposits", {"amount_cents": 2500}, who=person)
+    paid = await guide.ask("POST", "/api/v3/account/deposits", {"amount_cents": 2500}, who=person)
+    place = {"Demo-Position": paid.headers.get("Demo-Position", "none")}
+    guide.saw(f"the answer says where it wrote: Demo-Position: {place['Demo-Position']}; a read that brings it waits")
+    own = await guide.get(f"/api/v3/views/{person.id}", who=person, headers=place)
+    guide.check(own["balance_cents"] == 2500, "her own write in the first view that she reads")
     order = await _ordered(guide, person, MUG, 1)
     guide.check(order["state"] == "completed", "a completed order")
 

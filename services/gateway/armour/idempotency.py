@@ -44,7 +44,7 @@ LONGEST_KEY = 255
 MOST_BODY = 262_144
 _FINAL = frozenset({400, 404, 409, 412, 422})
 """Refusals that would be the same next time, or that the client must see as they were."""
-_KEPT_HEADERS = ("content-type", "location", "etag")
+_KEPT_HEADERS = ("content-type", "location", "etag", "demo-position")
 _APPLIES = ("/api/", "/rpc")
 
 

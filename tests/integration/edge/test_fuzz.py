@@ -36,6 +36,8 @@ async def test_no_request_of_the_descriptions_making_breaks_the_gateway(tmp_path
             *("--phases", "examples,coverage,fuzzing", "--workers", "2", "--continue-on-failure", "--no-color"),
             *("--exclude-path-regex", ENDLESS, "--request-timeout", "20", "--warnings", "off"),
             *("--suppress-health-check", "all"),
+            # Made up ones would be waited for, each until its deadline.
+            *("--header", "Demo-Position: user/0"),
             *("--header", f"Authorization: Bearer {person.tokens['access_token']}", "--header", "API-Beta: v4"),
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
