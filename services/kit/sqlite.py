@@ -65,10 +65,12 @@ class _Connection(aiosqlite.Connection):
         return self._end
 
     async def close(self) -> None:
-        if (end := self.stop()) is not None:
-            await _to_its_end(end)
-        if self._file is not None:
-            self._file.close()
+        try:
+            if (end := self.stop()) is not None:
+                await _to_its_end(end)
+        finally:
+            if self._file is not None:
+                self._file.close()
 
 
 async def _open(database: str, **options: Any) -> aiosqlite.Connection:
