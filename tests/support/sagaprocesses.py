@@ -265,9 +265,12 @@ async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None
         nats = await stack.enter_async_context(nats_server(folder / "nats"))
         registry = await stack.enter_async_context(dev_registry())
         made = Town(folder, stack, database or sqlite, nats, str(registry.address))
-        stack.push_async_callback(made.up)
-        await made.start()
-        yield made
+        try:
+            await made.start()
+            yield made
+        finally:
+            # While everybody is still there: who starts after the end of the others would be left behind.
+            await made.up()
 
 
 def on_one(url: str) -> Callable[[str], Mapping[str, str]]:
