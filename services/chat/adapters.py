@@ -45,7 +45,7 @@ class Keeping:
     per_room: int
     """Messages kept in each room; the oldest goes first."""
     in_all: int
-    """Messages kept in all rooms together: anybody may open a room, and a disk is full before there are too many."""
+    """Messages kept in all rooms together: anybody may open a room, so a bound for each alone bounds nothing."""
     key_window: float
     """Seconds in which saying something with the same client_id again counts as once."""
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Header
+from pydantic import StringConstraints
 from starlette.datastructures import MutableHeaders
 
 from demo.userview.v1 import userview_pb2 as pb
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "Demo-Position"
-LONGEST = 200
+LONGEST, MOST = 500, 20
+"""Characters of a value, and values."""
 _PLACE = re.compile(r"([a-z]{1,20})/([0-9]{1,18})")
-_PATTERN = rf"^\s*{_PLACE.pattern}(\s*,\s*{_PLACE.pattern})*\s*$"
+_Value = Annotated[
+    str, StringConstraints(max_length=LONGEST, pattern=rf"^(\s*{_PLACE.pattern}(\s*,\s*{_PLACE.pattern})*)?\s*$")
+]
 _WRITTEN: ContextVar[dict[str, int] | None] = ContextVar("written", default=None)
 
 Answer = TypeVar("Answer")
@@ -68,15 +72,16 @@ class Positions:
 
 
 def at_least(
-    text: Annotated[
-        str,
+    values: Annotated[
+        list[_Value],
         Header(
             alias=HEADER,
-            pattern=_PATTERN,
-            max_length=LONGEST,
-            description="as an answer had it: wait until what was written there is seen",
+            max_length=MOST,
+            default_factory=list,
+            description="as answers had it, one or several: wait until what was written there is seen",
         ),
-    ] = "",
+    ],
 ) -> list[pb.Position]:
     """What a route that reads depends on."""
-    return [pb.Position(source=source, position=int(place)) for source, place in _PLACE.findall(text)]
+    places = _PLACE.findall(",".join(values))
+    return [pb.Position(source=source, position=int(place)) for source, place in places]

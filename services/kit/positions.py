@@ -1,8 +1,9 @@
 """Ids of stored messages, as callers see them and hand them back to go on where they were.
 
 A stream's number alone does not tell whether something after it has been removed since: streams drop what is too old,
-and the oldest of a subject that holds too much. With the time beside the number both can be told (`StreamReader.keeps`)
-without a record of our own. The text form has a fixed width, so that ids ascend as strings, too.
+and the oldest where a subject, or all of them together, hold too much. With the time beside the number both can be
+told (`StreamReader.keeps`) without a record of our own. The text form has a fixed width, so that ids ascend as strings,
+too.
 """
 
 from __future__ import annotations

@@ -33,16 +33,19 @@ async def cancelled(*tasks: asyncio.Future[Any]) -> None:
 
     Who waits here may be cancelled itself, and is when they have ended, not before: none is left behind.
     """
-    interrupted = False
+    clock = asyncio.get_running_loop().time
+    ask_at, interrupted = clock(), False
     while left := [task for task in tasks if not task.done()]:
-        for task in left:
-            task.cancel()
+        if clock() >= ask_at:
+            for task in left:
+                task.cancel()
+            ask_at = clock() + AGAIN_SECONDS
         try:
-            await asyncio.wait(left, timeout=AGAIN_SECONDS)
+            await asyncio.wait(left, timeout=ask_at - clock())
         except asyncio.CancelledError:
             interrupted = True
     failures = [failure for task in tasks if not task.cancelled() and (failure := task.exception())]
+    if interrupted:
+        raise asyncio.CancelledError from next(iter(failures), None)
     if failures:
         raise failures[0]
-    if interrupted:
-        raise asyncio.CancelledError

@@ -10,18 +10,14 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
 """How long a statement may wait for another process that writes to the same file."""
@@ -76,25 +72,26 @@ class _Connection(aiosqlite.Connection):
 async def _open(database: str, **options: Any) -> aiosqlite.Connection:
     made = _Connection(database, **options)
     try:
-        return await _to_its_end(made)
+        # Not by a task: one that is cancelled before its first step has not started the driver's thread.
+        return await made
     except BaseException:
         await made.close()
         raise
 
 
-async def _to_its_end(work: Awaitable[T]) -> T:
-    """Its result, or what it raises. Who is cancelled meanwhile still waits for it."""
-    task = asyncio.ensure_future(work)
+async def _to_its_end(end: asyncio.Future[Any]) -> None:
+    """Who is cancelled meanwhile still waits for it: at most as long as a statement takes."""
     interrupted = False
-    while not task.done():
+    while not end.done():
         try:
-            await asyncio.wait({task})
+            await asyncio.wait({end})
         except asyncio.CancelledError:
             interrupted = True
+    failure = end.exception()
     if interrupted:
-        _ = task.cancelled() or task.exception()
-        raise asyncio.CancelledError
-    return task.result()
+        raise asyncio.CancelledError from failure
+    if failure:
+        raise failure
 
 
 def _prepared(file: sqlite3.Connection) -> sqlite3.Connection:

@@ -30,8 +30,9 @@ NUL = "\0"
 """No id has it, and PostgreSQL takes no text with it."""
 CANDIDATES = 500
 """How many matches of a search are put in order; of more, the database's own first ones."""
-POLL_SECONDS = 0.05
-"""How often the database is asked while a reader waits: another replica may have seen the event."""
+POLL_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+"""How soon the database is asked again while a reader waits, since another replica may have seen the event; the pause
+doubles from the one to the other, so that many who wait for what never comes do not keep others from reading."""
 SPARE_SECONDS, SPARE_SHARE = 0.05, 0.2
 """How long before the caller's deadline a wait ends, so that the caller hears why: so many seconds at least, and that
 share of the time."""
@@ -191,7 +192,7 @@ class ReadSide:
 
     async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
         """What is found once the views have seen that much."""
-        end = self._monotonic() + _patience(time_left)
+        end, pause = self._monotonic() + _patience(time_left), POLL_SECONDS
         while at_least:
             positions = (await self._views.progress()).positions
             missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
@@ -200,7 +201,8 @@ class ReadSide:
             left = end - self._monotonic()
             if left <= 0:
                 raise ViewBehindError(missing)
-            await self._signal.wait(min(left, POLL_SECONDS))
+            await self._signal.wait(min(left, pause))
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
         return await found()
 
 

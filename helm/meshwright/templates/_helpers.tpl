@@ -64,9 +64,10 @@ capabilities: {drop: [ALL]}
 - {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
 {{- end }}
 {{- $secrets := deepCopy ($c.secrets | default dict) }}
-{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "database/url" }}{{- end }}
+{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "url" }}{{- end }}
 {{- range $name, $place := $secrets }}
-- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-{{ dir $place }}, key: {{ base $place }}}}}
+{{- $secret := contains "/" $place | ternary (dir $place) "database" }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ $root.Release.Name }}-{{ $secret }}, key: {{ base $place }}}}}
 {{- end }}
 {{- end -}}
 

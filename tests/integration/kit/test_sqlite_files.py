@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -14,9 +15,6 @@ from services.kit import sqlite
 from services.kit.database import open_database, translated
 from services.kit.errors import StoreUnavailableError
 from support.waiting import eventually
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -27,6 +25,12 @@ def writer(tmp_path: Path):
     other.execute("BEGIN IMMEDIATE")
     yield other
     other.close()
+
+
+def open_files(folder: Path) -> list[str]:
+    """Of that folder, those that this process has open."""
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return [name for link in links if (name := str(link.resolve())).startswith(str(folder))]
 
 
 async def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path: Path, writer: sqlite3.Connection):
@@ -70,7 +74,31 @@ async def test_a_task_cancelled_while_its_connection_opens_leaves_none_behind(
     with pytest.raises(asyncio.CancelledError):
         await asking
     await eventually(lambda: threading.active_count() == before)
+    writer.close()
+    assert not open_files(tmp_path)
     await engine.dispose()
+
+
+async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tmp_path: Path):
+    """As a process does that ends: everybody is cancelled once, and again where that was not enough."""
+    chosen = random.Random(7)
+    before = threading.active_count()
+    for _ in range(60):
+        engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
+        asking = [asyncio.create_task(engine.connect().start()) for _ in range(3)]
+        for _ in range(2):
+            for _ in range(chosen.randrange(30)):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+        _, waiting = await asyncio.wait(asking, timeout=10)
+        assert not waiting
+        for task in asking:
+            if not task.cancelled():
+                await task.result().close()
+        await engine.dispose()
+    await eventually(lambda: threading.active_count() == before)
+    assert not open_files(tmp_path)
 
 
 async def test_a_task_cancelled_again_while_its_connection_is_closed_leaves_nothing_that_waits_for_ever(tmp_path: Path):

@@ -68,3 +68,45 @@ async def test_who_is_cancelled_while_he_waits_for_the_end_of_others_leaves_none
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sorted(ended) == ["first", "second"]
+
+
+async def test_who_is_cancelled_stays_so_though_one_of_those_it_waits_for_fails():
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+            raise RuntimeError("why")
+
+    let_go = asyncio.Event()
+    child = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(cancelled(child))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(0)
+    let_go.set()
+    await asyncio.wait({waiting})
+    assert waiting.cancelled()
+
+
+async def test_who_takes_work_back_is_not_cut_short_where_the_one_that_waits_is_cancelled():
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await let_go.wait()
+            ended.append("took it back")
+
+    let_go, ended = asyncio.Event(), []
+    child = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(cancelled(child))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        waiting.cancel()
+    await asyncio.sleep(0)
+    let_go.set()
+    await asyncio.wait({waiting})
+    assert ended == ["took it back"]
