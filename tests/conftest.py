@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from meshwright import ports
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# Property tests judge what is computed, never how long it took: a machine that runs other work is no failure.
+settings.register_profile(
+    "meshwright",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("meshwright")
+
+
 def pytest_configure() -> None:
-    """Each of pytest-xdist's workers looks for free ports in a stretch of its own."""
+    """Gives each of pytest-xdist's workers a range of ports of its own to look for free ones."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
         count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])

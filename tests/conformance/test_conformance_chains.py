@@ -249,7 +249,6 @@ def renamed(value: Any, prefix: str) -> Any:
 
 @settings(
     max_examples=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ROOT / "src" / "meshwright"
@@ -106,3 +107,18 @@ def test_no_path_of_a_machine_and_no_package_registry_is_named() -> None:
             if bad.search(line) and path != Path(__file__):
                 offenders.append(f"{name}:{number}: {line.strip()[:100]}")
     assert offenders == []
+
+
+def test_property_tests_have_no_wall_clock_deadline() -> None:
+    assert settings.default is not None
+    assert settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check
+    of_their_own = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != ROOT / "tests" / "conftest.py"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "settings"
+        if any(keyword.arg == "deadline" for keyword in node.keywords)
+    ]
+    assert of_their_own == [], "the profile in tests/conftest.py has no deadline; a test sets none of its own"

@@ -21,7 +21,7 @@ NUMBERS = itertools.count()
 FAULTS = [fault for fault in Fault if fault is not Fault.NONE]
 OF_THE_SERVICE = {Fault.DIES_BEFORE, Fault.DIES_AFTER, Fault.STALLS}
 """At any await. All other faults are of calls."""
-MANY = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+MANY = settings(max_examples=50, suppress_health_check=list(HealthCheck), derandomize=True)
 
 
 @pytest.fixture(scope="module")

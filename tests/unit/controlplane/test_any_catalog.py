@@ -156,7 +156,7 @@ def is_ingress(kind: ResourceType, name: str) -> bool:
     return kind is ResourceType.LISTENER and name == "ingress"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(catalogs(), min_size=1, max_size=4))
 def test_a_snapshot_is_closed_and_owes_nothing_to_the_one_before(history: list[Catalog]) -> None:
     previous: Snapshot | None = None

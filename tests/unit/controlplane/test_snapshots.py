@@ -198,7 +198,7 @@ members = st.lists(
 ).map(tuple)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from(names()), st.randoms())
 def test_whatever_the_catalog_the_snapshot_is_whole_and_independent_of_order(
     data: st.DataObject, name: str, chance: random.Random

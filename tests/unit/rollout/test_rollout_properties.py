@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwright.errors import UnreachableError
@@ -166,7 +166,7 @@ def rest(world: World) -> None:
         guarded_pass(world)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(STRATEGIES, st.lists(HAPPENINGS, max_size=40), st.booleans())
 def test_every_run_ends_or_waits_for_a_person(
     strategy: dict[str, Any], happenings: list[tuple[str, Any]], has_apis: bool
@@ -189,7 +189,7 @@ def test_every_run_ends_or_waits_for_a_person(
     assert world.desired[world.status.stable] == world.asked.replicas
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(STRATEGIES, st.integers(0, 60), st.lists(st.integers(0, 3), max_size=12))
 def test_an_abort_at_any_moment_and_any_crashes_end_with_the_stable_version_at_100(
     strategy: dict[str, Any], moment: int, crashes: list[int]
@@ -208,7 +208,7 @@ def test_an_abort_at_any_moment_and_any_crashes_end_with_the_stable_version_at_1
     assert world.routing == Routing.all_to("2.0.0" if promoted else "1.0.0")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(STRATEGIES, st.integers(0, 40))
 def test_a_restart_in_any_phase_changes_nothing(strategy: dict[str, Any], moment: int) -> None:
     """Two worlds, one of which loses every second pass before its status is written, come to the same end."""

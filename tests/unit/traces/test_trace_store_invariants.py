@@ -26,7 +26,7 @@ SPANS = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(arrivals=st.lists(SPANS, max_size=60), max_spans=st.integers(1, 20), max_bytes=st.integers(2_000, 30_000))
 def test_the_books_are_right_and_the_bounds_hold(arrivals: list, max_spans: int, max_bytes: int) -> None:
     store = TraceStore(max_spans=max_spans, max_bytes=max_bytes)
