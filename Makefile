@@ -8,7 +8,7 @@ IMAGE ?= localhost/meshwright:0.1
 .PHONY: up tour test check bench proto tools image kind-up kind-down clean
 
 up: $(VENV)/.installed-demo
-	$(BIN)/meshwright up
+	$(BIN)/meshwright up --demo
 
 # The lecture's slides, visited on what `make up` runs.
 tour: $(VENV)/.installed-demo

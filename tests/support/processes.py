@@ -46,7 +46,12 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def running(
-    command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None, *, pipes: bool = False
+    command: Sequence[str],
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    pipes: bool = False,
+    cwd: Path | None = None,
 ) -> AsyncIterator[Process]:
     """Run `command` (Python modules of tests/ included) for as long as the context lasts. stderr goes to `log`."""
     env = {**os.environ, "PYTHONPATH": str(TESTS), "OTEL_SDK_DISABLED": "true", **(environ or {})}
@@ -55,7 +60,7 @@ async def running(
     with log.open("ab") as sink:
         pipe = asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(
-            *command, env=env, stderr=sink, stdin=pipe, stdout=pipe if pipes else sink, limit=2**26
+            *command, cwd=cwd, env=env, stderr=sink, stdin=pipe, stdout=pipe if pipes else sink, limit=2**26
         )
     process = Process(child, log)
     try:

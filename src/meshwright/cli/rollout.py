@@ -14,10 +14,10 @@ import yaml
 from meshwright.cli import output
 from meshwright.cli.options import json_option
 from meshwright.cli.rolloutdoors import Door, Here, Kubectl
-from meshwright.cli.rolloutview import tree
+from meshwright.cli.rolloutview import summary, tree
 from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.rollout import statusjson, verbs
-from meshwright.rollout.parse import parse
+from meshwright.rollout.parse import parse, parse_on_laptop
 from meshwright.rollout.vocabulary import KIND, Phase
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def apply(where: Where, file: Path) -> None:
     """Create or change the rollouts of a YAML file; `-` is standard input."""
     door = where.open()
     for document in _documents(file):
-        parse(document)
         for notice in door.apply(document):
             click.echo(f"note: {notice}", err=True)
         name, spec = document["metadata"]["name"], document["spec"]
@@ -70,11 +69,12 @@ def apply(where: Where, file: Path) -> None:
 
 @rollout.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-def lint(file: Path) -> None:
+@click.option("--laptop", is_flag=True, help="By the rules of a laptop, where no template is needed.")
+def lint(file: Path, laptop: bool) -> None:
     """Check the rollouts of a YAML file by the rules that the cluster has, without a cluster."""
     documents = _documents(file)
     for document in documents:
-        parse(document)
+        (parse_on_laptop if laptop else parse)(document)
         click.echo(f"{document['metadata']['name']}: good")
 
 
@@ -97,18 +97,17 @@ def get(where: Where, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_obj
 def watch(where: Where, name: str) -> None:
-    """Show a rollout as it goes on, until Ctrl-C."""
+    """Show a rollout as it goes on, until Ctrl-C. Without a terminal: one line for each change."""
     door = where.open()
     if sys.stdout.isatty():
         _watch_live(door, name)
         return
-    shown: list[tuple[str, str]] = []
+    shown = ""
     while True:
-        # The ages of things would make every look a change.
-        lines = tree(door.get(name), now=0.0)
-        if lines != shown:
-            _print(lines)
-            shown = lines
+        line = summary(door.get(name))
+        if line != shown:
+            click.echo(f"{time.strftime('%H:%M:%S')} {line}")
+            shown = line
         time.sleep(_LOOK)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local import client
+from meshwright.rollout.parse import parse, parse_on_laptop
 from meshwright.rollout.vocabulary import GROUP, PLURAL
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Door(Protocol):
         """One rollout; raises `MeshwrightError` where there is none of that name."""
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
-        """Create or change; returns notices for the person."""
+        """Create or change; returns notices for the person. Raises `BadInputError` for a resource that is not valid."""
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> None:
         """Apply a merge patch (RFC 7396)."""
@@ -57,6 +58,7 @@ class Here:
         return found[name]
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
+        parse_on_laptop(document)
         notices: list[str] = self._running.apply_rollout(document)["notices"]
         return notices
 
@@ -89,6 +91,7 @@ class Kubectl:
         return document
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
+        parse(document)
         self._run("apply", "--filename=-", given=json.dumps(document))
         return []
 

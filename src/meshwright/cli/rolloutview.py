@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright.cli import output
 from meshwright.errors import BadInputError
 from meshwright.rollout import plan, statusjson
-from meshwright.rollout.parse import parse
+from meshwright.rollout.parse import parse_on_laptop
 from meshwright.rollout.vocabulary import Phase, Verdict
 
 if TYPE_CHECKING:
@@ -50,6 +50,22 @@ def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
     return lines
 
 
+def summary(document: Mapping[str, Any]) -> str:
+    """One line on where a rollout stands. Figures are left out: each measurement would be a change."""
+    status = statusjson.read(document.get("status"))
+    facts = [f"{document['metadata']['name']}: {status.phase}"]
+    if status.steps and status.phase in {Phase.PROGRESSING, Phase.PAUSED}:
+        facts[0] += f", step {min(status.step + 1, status.steps)} of {status.steps}"
+    if said := status.message or status.reason:
+        facts.append(said)
+    facts += [
+        f"{one.version} {one.role} {one.weight} %, {one.healthy} of {one.desired} healthy"
+        for one in sorted(status.versions, key=lambda one: (-one.weight, one.version))
+    ]
+    facts += [f"analysis {run.name} {run.verdict.lower()}" for run in status.analyses]
+    return "; ".join(facts)
+
+
 def _branches(items: list[Any]) -> Iterator[tuple[str, Any]]:
     for index, item in enumerate(items):
         yield "└─" if index == len(items) - 1 else "├─", item
@@ -72,7 +88,7 @@ def _version(version: VersionState) -> str:
 
 def _steps(document: Mapping[str, Any], status: Status) -> Iterator[Line]:
     try:
-        steps = plan.steps(parse({**document, "status": {}}), skip=status.skip_steps)
+        steps = plan.steps(parse_on_laptop({**document, "status": {}}), skip=status.skip_steps)
     except BadInputError:
         return
     if not steps or status.phase is Phase.INITIALIZING:

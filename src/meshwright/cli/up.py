@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ import click
 from meshwright.cli import output
 from meshwright.config import environment
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import loglines, reading, state
+from meshwright.local import loglines, reading, state, topology_path
 from meshwright.local.member import State
 from meshwright.local.origins import Choices
 from meshwright.local.topology import DEFAULT_PORTS, PARTS
@@ -31,43 +30,42 @@ if TYPE_CHECKING:
     from meshwright.local.state import Life
     from meshwright.local.topology import Topology
 
-DEMO = Path("services/demo.toml")
-"""The topology of a checkout; beside the package `services` where that is installed."""
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
 _STATES = {State.READY: "green", State.BACKOFF: "yellow", State.FAILED: "red"}
 
 
 @click.command()
-@click.option("-f", "--file", type=click.Path(path_type=Path), help="The topology; default: services/demo.toml.")
+@click.option("-f", "--file", type=click.Path(path_type=Path), help="The topology; default: ./meshwright.toml.")
+@click.option("--demo", is_flag=True, help="Run the demo instead of a topology of your own.")
 @click.option("--consul", default="", metavar="auto|dev|ADDRESS", help="Which Consul; default: what the topology says.")
 @click.option("--postgres", default="", metavar="URL", help="A PostgreSQL for the services that want one.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=NUMBER", help="Another port, such as gateway=8081.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show what the processes write.")
-def up(file: Path | None, consul: str, postgres: str, ports: Sequence[str], quiet: bool) -> None:
+def up(*, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequence[str], quiet: bool) -> None:
     """Run a topology: the mesh, and the services on it.
 
-    Starts what the file names, waits until all is ready, shows the logs, starts again what crashes, and stops
-    everything in order on Ctrl-C; a second Ctrl-C ends it at once. State and logs are in .meshwright/ (or
-    MESHWRIGHT_HOME).
+    Starts what the meshwright.toml of this folder names (or the file of -f, or the demo), waits until all is ready,
+    shows the logs, starts again what crashes, and stops everything in order on Ctrl-C; a second Ctrl-C ends it at once.
+    State and logs are in .meshwright/ (or MESHWRIGHT_HOME).
 
     A real Consul is used when CONSUL_HTTP_ADDR or --consul names one, or when one is found running at the
     registry's address; a real collector when OTEL_EXPORTER_OTLP_ENDPOINT names one.
     """
-    topology = reading.load(file or _demo())
+    if file is not None and demo:
+        raise click.UsageError("-f names one topology and --demo another; leave one of them out")
+    topology = _topology(file, demo=demo)
     choices = Choices(consul, postgres, _ports(ports), environment())
     folder = state.Folder(state.home(), topology.name)
     asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet)))
 
 
-def _demo() -> Path:
-    if DEMO.exists():
-        return DEMO
-    spec = find_spec(DEMO.parent.name)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(place) / DEMO.name).exists():
-            return Path(place) / DEMO.name
-    raise BadInputError("meshwright up", [Problem("", f"there is no {DEMO} here; name a topology with -f")])
+def _topology(file: Path | None, *, demo: bool) -> Topology:
+    try:
+        return reading.load(topology_path.choose(file, demo=demo))
+    except topology_path.NoTopologyError as error:
+        output.error(str(error))
+        raise click.exceptions.Exit(output.BAD_INPUT) from error
 
 
 def _ports(texts: Sequence[str]) -> dict[str, int]:

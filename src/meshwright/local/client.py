@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from meshwright.local.state import Record
 
+HOW_TO_START = (
+    "Start the topology of this folder (meshwright.toml) with `meshwright up`, or the demo with `meshwright up --demo`."
+)
 _PATIENCE = 5.0
 _SCALE_PATIENCE = 3600.0
 _DELETE_PATIENCE = 30.0
@@ -42,7 +45,7 @@ def find(name: str = "", home: Path | None = None) -> Running:
         return Running(*chosen[0])
     names = ", ".join(folder.path.name for folder, _ in running)
     if not running:
-        raise NothingUpError(f"nothing is up here ({root}). Start something with `meshwright up`.")
+        raise NothingUpError(f"nothing is up here ({root}). {HOW_TO_START}")
     if not chosen:
         raise NothingUpError(f"no {name!r} is up here; there is {names}.")
     raise NothingUpError(f"several topologies are up here: {names}. Say which one with --topology.")

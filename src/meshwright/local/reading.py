@@ -24,6 +24,7 @@ from meshwright.local.topology import (
     Process,
     Topology,
 )
+from meshwright.local.topology_path import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ _NAME = {
     "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     "description": "a name of lower-case letters, digits and '-', at most 63",
 }
+_LONGEST_NAME = 63
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _PORT = {"type": "integer", "minimum": 0, "maximum": 65535}
@@ -137,13 +139,19 @@ def _placed(problems: list[Problem], places: dict[lines.Path, int]) -> list[Prob
 
 def _topology(document: Mapping[str, Any], path: Path) -> Topology:
     return Topology(
-        name=document.get("name") or re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-") or "topology",
+        name=document.get("name") or _default_name(path),
         source=path,
         mesh=Mesh(**document.get("mesh", {})),
         environment=document.get("environment", {}),
         processes=tuple(_process(name, entry, path) for name, entry in document["processes"].items()),
         hints=tuple(Hint(**hint) for hint in document.get("try", ())),
     )
+
+
+def _default_name(path: Path) -> str:
+    """The file's name; of a `meshwright.toml`, its folder's."""
+    text = path.resolve().parent.name if path.name == DEFAULT.name else path.stem
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_LONGEST_NAME].strip("-") or "topology"
 
 
 def _process(name: str, entry: Mapping[str, Any], path: Path) -> Process:

@@ -21,7 +21,7 @@ from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
 from meshwright.rollout.engine import Engine
 from meshwright.rollout.figures import Figures
 from meshwright.rollout.following import Follower
-from meshwright.rollout.parse import parse, refuse_change
+from meshwright.rollout.parse import parse_on_laptop, refuse_change
 from meshwright.rollout.status import Promotion, Status
 from meshwright.rollout.vocabulary import API_VERSION, KIND, EventType, Phase
 
@@ -99,11 +99,11 @@ class Rollouts:
 
     def apply(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Create or replace a rollout's spec; returns the resource and notices. Raises `BadInputError`."""
-        rollout = parse(document)
+        rollout = parse_on_laptop(document)
         self._check(rollout)
         before = self._documents.get(rollout.name)
         if before is not None:
-            refuse_change(parse(before), rollout)
+            refuse_change(parse_on_laptop(before), rollout)
         _, notices = environment(rollout.template or {})
         if rollout.workload_ref is not None:
             notices.append("workloadRef is passed over here: the topology says what runs")
@@ -123,7 +123,7 @@ class Rollouts:
         """Change a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
         before = self._known(name)
         changed = verbs.merged(before, {key: value for key, value in patch.items() if key != "status"})
-        refuse_change(parse(before), parse(changed))
+        refuse_change(parse_on_laptop(before), parse_on_laptop(changed))
         if changed["spec"] != before["spec"]:
             changed["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
         self._keep(name, changed)
@@ -197,7 +197,7 @@ class Rollouts:
             self._store(name)
             return True
 
-        follower = Follower(self._engine, self._documents[name], write, self._figures)
+        follower = Follower(self._engine, self._documents[name], write, self._figures, read=parse_on_laptop)
         self._followers[name] = follower
         self._tasks[name] = asyncio.create_task(follower.run(), name=f"rollout {name}")
 

@@ -19,13 +19,18 @@ _SHOWN = 60
 
 def check(wanted: Mapping[str, int]) -> None:
     """Raise `BadInputError` that names every wanted port that is taken, who has it, and how to use another one."""
-    problems = [
-        Problem(f"port {port} ({name})", f"is taken{_by(port)}; use --port {name}={_another(port, wanted)}")
-        for name, port in wanted.items()
-        if not ports.is_free(port, HOST)
-    ]
+    problems = []
+    used = set(wanted.values())
+    for name, port in wanted.items():
+        if not ports.is_free(port, HOST):
+            advice = _advice(name, _another(port, used))
+            problems.append(Problem(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
     if problems:
         raise BadInputError("the choice of ports", problems)
+
+
+def _advice(name: str, other: int | None) -> str:
+    return f"use --port {name}={other}" if other else f"choose another one with --port {name}=NUMBER"
 
 
 def _by(port: int) -> str:
@@ -44,7 +49,10 @@ def _by(port: int) -> str:
     return f" by pid {process.pid}: {command if len(command) <= _SHOWN else command[: _SHOWN - 3] + '...'}"
 
 
-def _another(port: int, wanted: Mapping[str, int]) -> int:
-    """The next port that nobody has and nobody here wants."""
-    candidates = range(port + 1, min(port + 1000, 65536))
-    return next((other for other in candidates if other not in wanted.values() and ports.is_free(other, HOST)), 0)
+def _another(port: int, used: set[int]) -> int | None:
+    """The next port that is free and not in `used`, to which it is added: two names never get the same advice."""
+    for other in range(port + 1, min(port + 1000, 65536)):
+        if other not in used and ports.is_free(other, HOST):
+            used.add(other)
+            return other
+    return None

@@ -1,6 +1,6 @@
 """The topology: which processes make up a system, as a person writes it in a TOML file.
 
-    name = "shop"                        # default: the file's name
+    name = "shop"                        # default: the file's name; of a meshwright.toml, its folder's
 
     [mesh]                               # every line of this table is optional
     registry = "auto"                    # auto | dev | none | the address of a Consul

@@ -39,7 +39,8 @@ SOON = 1.0
 class Follower:
     """One rollout. `write` stores a status; it returns False where the resource is gone.
 
-    `also` is a shell's own part of a pass that went well, with the status that the pass came to.
+    `also` is a shell's own part of a pass that went well, with the status that the pass came to. `read` makes the
+    values of the resource, and raises `BadInputError` where it is not valid.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Follower:
         *,
         clock: Callable[[], float] = time.time,
         also: Callable[[Rollout, Status], Awaitable[None]] | None = None,
+        read: Callable[[Mapping[str, Any]], Rollout] = parse,
     ) -> None:
         self._also = also
+        self._read = read
         self.document = document
         self.status = statusjson.read(document.get("status") or {})
         self.rollout: Rollout | None = None
@@ -112,7 +115,7 @@ class Follower:
     async def _pass(self) -> float | None:
         """One pass; returns the seconds until the next, None: when something changes."""
         try:
-            rollout = parse(self.document)
+            rollout = self._read(self.document)
             if self.rollout is not None:
                 refuse_change(self.rollout, rollout)
         except BadInputError as error:
@@ -137,7 +140,7 @@ class Follower:
 
     def _parsed(self) -> Rollout | None:
         try:
-            return parse(self.document)
+            return self._read(self.document)
         except BadInputError:
             return None
 

@@ -115,7 +115,10 @@ async def test_where_nothing_is_up_that_is_said(tmp_path: Path) -> None:
     for arguments in (["ps"], ["kill", "x"], ["scale", "x", "1"], ["logs", "-f"]):
         code, text = await command(tmp_path, *arguments)
         assert code == 1
-        assert text == f"error: nothing is up here ({tmp_path}/home). Start something with `meshwright up`.\n"
+        assert text == (
+            f"error: nothing is up here ({tmp_path}/home). Start the topology of this folder (meshwright.toml) with "
+            "`meshwright up`, or the demo with `meshwright up --demo`.\n"
+        )
 
 
 async def test_of_several_topologies_one_has_to_be_named(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -15,7 +18,7 @@ import yaml
 from support.mesh import Caller, failures
 from support.ports import promised_port
 from support.processes import TESTS, python, running
-from support.ups import Up, an_up
+from support.ups import Up, an_up, environment
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -54,16 +57,14 @@ class Laptop:
         return await self.do("apply", str(self.write(**spec)))
 
     def write(self, **spec: Any) -> Path:
-        container = {
-            "name": "target",
-            "env": [{"name": key, "value": value} for key, value in spec.pop("env", {}).items()],
-        }
-        template = {"spec": {"containers": [container]}}
+        if variables := spec.pop("env", {}):
+            container = {"name": "target", "env": [{"name": key, "value": value} for key, value in variables.items()]}
+            spec["template"] = {"spec": {"containers": [container]}}
         document = {
             "apiVersion": "meshwright.dev/v1alpha1",
             "kind": "VersionedRollout",
             "metadata": {"name": spec.pop("name", "target")},
-            "spec": {"service": "target", "replicas": 2, "template": template, **spec},
+            "spec": {"service": "target", "replicas": 2, **spec},
         }
         path = self.folder / "rollout.yaml"
         path.write_text(yaml.safe_dump(document))
@@ -90,6 +91,21 @@ class Laptop:
         return Counter(row["version"] for row in rows if row["service"] == "target")
 
     @contextlib.asynccontextmanager
+    async def watching(self) -> AsyncIterator[Watched]:
+        """A `rollout watch` whose output goes into a pipe."""
+        process = await asyncio.create_subprocess_exec(
+            *python("-um", "meshwright.cli", "rollout", "watch", "target"),
+            cwd=self.folder,
+            env={**os.environ, **environment(self.folder)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            yield Watched(process)
+        finally:
+            process.terminate()
+            await process.communicate()
+
+    @contextlib.asynccontextmanager
     async def calling(self) -> AsyncIterator[Caller]:
         """A process that calls the service; its environment is what `up` wrote down for clients."""
         argv = python("-m", "support.caller", "target")
@@ -99,6 +115,24 @@ class Laptop:
             await caller.answer()
             await caller.call(5, wait_for_ready=True)
             yield caller
+
+
+class Watched:
+    """What a piped `rollout watch` prints."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+
+    @property
+    def without_times(self) -> list[str]:
+        return [line.partition(" ")[2] for line in self.lines]
+
+    async def line_with(self, text: str) -> None:
+        assert self.process.stdout is not None
+        while not self.lines or text not in self.lines[-1]:
+            self.lines.append((await asyncio.wait_for(self.process.stdout.readline(), 30)).decode())
+            assert self.lines[-1], self.lines
 
 
 @contextlib.asynccontextmanager
@@ -209,7 +243,11 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
             version="2.0.0", analysis={"background": False}, strategy=canary({"setWeight": 20}, {"pause": {}})
         )
         await laptop.until_phase("Paused", weight=20)
-        await laptop.do("abort", "target")
+        async with laptop.watching() as watched:
+            await watched.line_with("Paused, step 2 of 3; ")
+            await laptop.do("abort", "target")
+            await watched.line_with("Aborted; ")
+        assert all(before != after for before, after in itertools.pairwise(watched.without_times))
         await laptop.until_phase("Aborted", stable="1.0.0")
         code, said = await laptop.up.do("rollout", "promote", "target")
         assert (code, said) == (

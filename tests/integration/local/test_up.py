@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import pytest
 
+from meshwright.local import reading
 from support.ports import promised_port
-from support.processes import python
-from support.ups import alive, an_up, command, environment, write
+from support.processes import python, running
+from support.ups import NO_MESH, alive, an_up, command, environment, write
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -191,6 +194,55 @@ async def test_without_a_topology_it_says_what_to_do(tmp_path: Path) -> None:
         2,
         "error: topology nowhere.toml is not valid:\n  cannot be read: No such file or directory\n",
     )
+
+
+async def test_a_bare_up_wants_a_meshwright_toml_of_this_folder_and_says_how_to_get_one(tmp_path: Path) -> None:
+    code, text = await command(tmp_path, "up")
+    assert code == 2
+    assert text.startswith(f"error: there is no meshwright.toml in {tmp_path}, so there is nothing to run. Either\n")
+    assert "`meshwright up -f FILE`" in text
+    assert "`meshwright up --demo`" in text
+    assert reading.parse(textwrap.dedent(text.partition("such as\n\n")[2].partition("\n\n")[0]), tmp_path / "x.toml")
+
+
+async def test_a_bare_up_runs_the_meshwright_toml_of_this_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "My Shop"
+    folder.mkdir()
+    text = NO_MESH + '[processes.idle]\ncommand = ["sleep", "600"]\nready = "started"\n'
+    (folder / "meshwright.toml").write_text(text)
+    async with running(
+        python("-m", "meshwright.cli", "up"), tmp_path / "up.log", environment(folder), cwd=folder
+    ) as up:
+        await eventually(lambda: "my-shop is up after" in up.log.read_text(), timeout=30)
+
+
+async def test_a_broken_meshwright_toml_is_refused_with_place_and_reason(tmp_path: Path) -> None:
+    cases = {
+        "\n= 1": "is not TOML: Invalid statement (at line 2, column 1)",
+        "[processes.x]\nmodul = 'x'": "line 2, processes.x.modul: unknown key; did you mean module?",
+        "name = 'x'": "processes: is required",
+    }
+    for content, reason in cases.items():
+        (tmp_path / "meshwright.toml").write_text(content)
+        code, text = await command(tmp_path, "up")
+        assert (code, text.splitlines()[0]) == (2, "error: topology meshwright.toml is not valid:")
+        assert reason in text
+
+
+async def test_a_file_and_the_demo_are_not_asked_for_together(tmp_path: Path) -> None:
+    code, text = await command(tmp_path, "up", "--demo", "-f", "x.toml")
+    assert code == 2
+    assert "-f names one topology and --demo another; leave one of them out" in text
+
+
+async def test_two_taken_ports_get_two_other_ones(tmp_path: Path) -> None:
+    with somebody_at_a_port() as first, somebody_at_a_port() as second:
+        text = f"[processes.a]\nSERVER\nport = {first}\n[processes.b]\nSERVER\nport = {second}\n"
+        code, said = await command(tmp_path, "up", "-f", str(write(tmp_path, text)))
+        assert code == 2
+        advised = re.findall(r"use --port (\w)=(\d+)", said)
+        assert [name for name, _ in advised] == ["a", "b"]
+        assert len({port for _, port in advised} | {str(first), str(second)}) == 4
 
 
 async def test_a_wrong_port_option_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshwright.cli.rolloutview import tree
+from meshwright.cli.rolloutview import summary, tree
 from support.rollouts import START, document
 
 VERSIONS = [
@@ -47,6 +47,18 @@ def test_an_analysis_shows_its_figures_beside_those_of_the_stable_version() -> N
     lines = drawn({"phase": "Aborted", "stable": "1.0.0", "analyses": [run]})
     assert any("background" in line and "1 passed, 3 failed" in line for line in lines)
     assert "       success-rate 0.5 (stable 0.999) of 120 calls" in lines
+
+
+def test_the_line_of_a_rollout_changes_with_what_it_does_and_not_with_each_measurement() -> None:
+    status = {"phase": "Paused", "message": "waits for `promote`", "step": 1, "steps": 3, "versions": VERSIONS}
+    run = {"name": "background", "startedAt": "2026-01-01T00:00:00Z", "verdict": "Running", "passed": 1}
+    resource = document("2.0.0") | {"status": {**status, "analyses": [run]}}
+    line = summary(resource)
+    assert line == (
+        "user: Paused, step 2 of 3; waits for `promote`; 1.0.0 stable 80 %, 2 of 2 healthy; "
+        "2.0.0 canary 20 %, 1 of 1 healthy; analysis background running"
+    )
+    assert summary(resource | {"status": {**status, "analyses": [run | {"passed": 2}]}}) == line
 
 
 def test_a_resource_that_nobody_has_looked_at_yet_can_be_drawn() -> None:

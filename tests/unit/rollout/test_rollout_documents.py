@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from meshwright.errors import BadInputError
 from meshwright.rollout import rules
 from meshwright.rollout.crd import schema
-from meshwright.rollout.parse import parse, refuse_change
+from meshwright.rollout.parse import parse, parse_on_laptop, refuse_change
 from meshwright.rollout.spec import Analysis, BlueGreen, Canary, Rollout, SetHeaderRoute, SetWeight, subset_name
 from meshwright.rollout.vocabulary import COMMAND_ANNOTATION, Verb
 from support.refused_rollouts import BAD, with_blue_green
@@ -45,6 +45,17 @@ def test_a_command_is_read() -> None:
     found = parse(good).command
     assert found is not None
     assert (found.verb, found.token) == (Verb.PROMOTE_FULL, "abc")
+
+
+def test_a_laptop_needs_no_template_where_a_cluster_does() -> None:
+    bare = document("2.0.0")
+    del bare["spec"]["template"]
+    assert parse_on_laptop(bare).version == "2.0.0"
+    with pytest.raises(BadInputError, match="spec: exactly one of template, workloadRef must be set"):
+        parse(bare)
+    bare["spec"]["replicas"] = 0
+    with pytest.raises(BadInputError, match=r"spec\.replicas"):
+        parse_on_laptop(bare)
 
 
 def test_the_service_cannot_be_changed() -> None:
