@@ -7,8 +7,9 @@ published last becomes the baseline, and a recovery window opens (each further s
 the union of baseline and observation. An instance that re-registered counts from then on as observed, its removal
 included; until its check has passed once it keeps the health it had. A name, a chain or a policy that is gone is kept;
 one that is there again, in whatever form, replaces the kept one. The window ends early once the observation has
-everything of the baseline: Consul lost nothing. At its end the observation is believed: what did not come back within
-the window is gone.
+everything of the baseline: Consul lost nothing. At its end Consul is asked afresh, and what it says then is believed:
+what did not come back within the window is gone. An observation from before the end never counts: what it misses may
+be back without a sign, as when a token was refused a while what it may read.
 
 The cost: an instance that died while Consul was away stays published until the window's end. Clients see that it cannot
 be connected to, and retry elsewhere. Outside a window removals are believed at once, the last instance's too.
@@ -16,7 +17,7 @@ be connected to, and retry elsewhere. Outside a window removals are believed at 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane.catalog import Catalog
@@ -39,8 +40,10 @@ class _Window:
     reason: str
     since: float
     until: float
-    seen: set[tuple[Target, InstanceId]]
-    passed: set[tuple[Target, InstanceId]]
+    seen: set[tuple[Target, InstanceId]] = field(default_factory=set)
+    passed: set[tuple[Target, InstanceId]] = field(default_factory=set)
+    asked: bool = False
+    """Whether its end was noticed, and Consul is being asked afresh."""
 
 
 class Keeper:
@@ -55,8 +58,8 @@ class Keeper:
 
     @property
     def until(self) -> float | None:
-        """When the recovery window ends; None while there is none."""
-        return None if self._window is None else self._window.until
+        """When the recovery window ends; None while there is none, and once `wants_proof` has said so."""
+        return None if self._window is None or self._window.asked else self._window.until
 
     @property
     def reason(self) -> str:
@@ -66,7 +69,15 @@ class Keeper:
     def suspect(self, reason: str, now: float) -> None:
         """A sign that Consul may have lost its state."""
         if self._published.chains:
-            self._window = _Window(self._published, reason, now, now + self._length, set(), set())
+            self._window = _Window(self._published, reason, now, now + self._length)
+
+    def wants_proof(self, now: float) -> bool:
+        """Whether the window is over, so that Consul must be asked everything afresh; true once for each window."""
+        window = self._window
+        if window is None or window.asked or now < window.until:
+            return False
+        window.asked = True
+        return True
 
     def chains(self, observed: Chains) -> Chains:
         """The chains to go by, of those observed: the instances of their targets are the ones to observe next."""
@@ -79,20 +90,22 @@ class Keeper:
         }
         return {**observed, **kept}
 
-    def settle(self, observed: Catalog, began: float, now: float) -> Catalog:
-        """What to publish. `began`: when the first query behind `observed` was sent."""
+    def settle(self, observed: Catalog, began: float, now: float, *, whole: bool = True) -> Catalog:
+        """What to publish. `began`: when the first query behind `observed` was sent. `whole`: none of them was refused,
+        so that nothing of it is a last good value, which is no proof that Consul has it."""
         if self._window is None and _size(observed) == 0 and _size(self._published) >= _MANY:
             self.suspect("every instance of every service vanished at once", now)
             began = now - 1
-        if self._window is not None and now >= self._window.until:
+        if self._window is not None and began >= self._window.until:
             self._window = None
         self.held = frozenset()
-        result = observed if self._window is None else self._recover(self._window, observed, began)
+        result = observed
+        if self._window is not None:
+            result = self._recover(self._window, observed, fresh=whole and began > self._window.since)
         self._published = result
         return result
 
-    def _recover(self, window: _Window, observed: Catalog, began: float) -> Catalog:
-        fresh = began > window.since
+    def _recover(self, window: _Window, observed: Catalog, *, fresh: bool) -> Catalog:
         if fresh:
             _note(window, observed)
         base = window.baseline

@@ -8,9 +8,13 @@ Two changes leave no trace in what we watch: a further instance without checks, 
 with other metadata. Both move the index of the list of services, so a move that nothing explains is followed by a
 *sweep* that reads every service once more.
 
+A change of the token's rules wakes no blocking query and moves no index: it shows only where a query is answered. So
+the queries wait for `WAIT` at most, and an answer that differs at the same index is followed by a read of everything.
+
 Nothing is yielded before the first whole state. What Consul says after it was away is believed only as far as `keeper`
-allows. A chain that Consul cannot compile, a filter it refuses, a policy that is not valid: the last good one stays,
-and the problem is shown.
+allows: at the end of a recovery every watch starts over and everything is read afresh, and that is what is believed. A
+chain that Consul cannot compile, a filter it refuses, a policy that is not valid: the last good one stays, and the
+problem is shown.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from meshwright.consul import ConsulError, watch
 from meshwright.controlplane.catalog import Catalog
@@ -32,17 +36,21 @@ from meshwright.controlplane.sweeper import Sweeper
 from meshwright.errors import MeshwrightError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+    from typing import TypeAlias
 
     from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.metrics import Metrics
     from meshwright.model import ServiceName
 
-T = TypeVar("T")
+    _Watch: TypeAlias = tuple[Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]
+    """A blocking query, and what takes in its answers."""
 
 RETRY = 0.25
 """Seconds before a pass that failed is tried again."""
+WAIT = 30.0
+"""Seconds for which a blocking query waits: within them a change of the token's rules is noticed."""
 RETRY_REFUSED = 5.0
 """Seconds before something to which Consul answered with an error is read again."""
 _SERVER_ERROR = 500
@@ -69,7 +77,13 @@ class Source:
         self._good: dict[ServiceName, Mapping[str, Any]] = {}
         """Of each service the last chain all of whose lists could be read."""
         self._upheld: frozenset[Target] = frozenset()
-        self._awaited: set[str] = set()
+        self._watches = self._make_watches()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._indexes: dict[str, int] = {}
+        self._awaited = set(self._watches)
+        """The watches that have not answered yet."""
+        self._refreshing: set[str] = set()
+        """The watches that started over and have not answered since."""
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
@@ -85,11 +99,13 @@ class Source:
         """The state of the mesh, now and whenever it changes."""
         loop = asyncio.get_running_loop()
         async with contextlib.AsyncExitStack() as stack:
-            tasks = self._start_watches()
-            stack.push_async_callback(_cancel, tasks)
+            self._metrics.consul_up.set(0)
+            stack.push_async_callback(self._stop_watches)
+            for name in self._watches:
+                self._start_watch(name)
             last = -self._debounce
             while True:
-                await self._woken(tasks)
+                await self._woken()
                 await asyncio.sleep(max(0.0, last + self._debounce - loop.time()))
                 catalog = await self._pass()
                 last = loop.time()
@@ -102,41 +118,61 @@ class Source:
 
     # Watching
 
-    def _start_watches(self) -> list[asyncio.Task[None]]:
+    def _make_watches(self) -> dict[str, _Watch]:
         consul = self._consul
-        watches: list[tuple[str, Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]] = [
-            ("checks", consul.check_states, self._see_checks),
-            ("services", consul.services, self._see_services),
-            ("policies", lambda blocking: consul.kv_list(KV_PREFIX, blocking), self._see_policies),
-        ]
-        watches.extend(self._entries_watch(kind) for kind in KINDS)
-        self._awaited = {name for name, _, _ in watches}
-        self._metrics.consul_up.set(0)
-        return [asyncio.create_task(self._watch(*each), name=f"watch {each[0]}") for each in watches]
+        watches: dict[str, _Watch] = {
+            "checks": (consul.check_states, self._see_checks),
+            "services": (consul.services, self._see_services),
+            "policies": (lambda blocking: consul.kv_list(KV_PREFIX, blocking), self._see_policies),
+        }
+        return watches | {kind: self._entries_watch(kind) for kind in KINDS}
 
-    def _entries_watch(
-        self, kind: str
-    ) -> tuple[str, Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]:
+    def _entries_watch(self, kind: str) -> _Watch:
         def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> None:
             self._stale_chains |= self._mirror.see_entries(kind, answer.value)
 
-        return kind, lambda blocking: self._consul.config_entries(kind, blocking), see
+        return lambda blocking: self._consul.config_entries(kind, blocking), see
 
-    async def _watch(
-        self, name: str, fetch: Callable[[Blocking], Awaitable[Indexed[T]]], see: Callable[[Indexed[T]], None]
-    ) -> None:
-        index = 0
+    def _start_watch(self, name: str) -> None:
+        self._tasks[name] = asyncio.create_task(self._watch(name), name=f"watch {name}")
+
+    async def _stop_watches(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _refresh(self) -> None:
+        """Start every watch over, so that it answers at once, and read everything."""
+        self._refreshing = set(self._watches)
+        for name, task in tuple(self._tasks.items()):
+            if not task.done():  # one that failed is for `_woken` to raise
+                task.cancel()
+                self._start_watch(name)
+        self._read_all()
+
+    async def _watch(self, name: str) -> None:
+        fetch, see = self._watches[name]
         try:
-            async for answer in watch(fetch, report=lambda error: self._report(name, error)):
-                if answer.index < index:
-                    self._suspect(f"the index of {name} fell from {index} to {answer.index}")
-                index = answer.index
+            async for answer in watch(fetch, wait=WAIT, report=lambda error: self._report(name, error)):
+                if name in self.errors:  # of the watch before, which was started over
+                    self._report(name, None)
+                self._note_index(name, answer.index)
                 see(answer)
-                if self._stale_services or self._stale_chains or self._policies.changed or name in self._awaited:
+                waited_for = name in self._awaited or name in self._refreshing
+                if self._stale_services or self._stale_chains or self._policies.changed or waited_for:
                     self._wake.set()
                 self._awaited.discard(name)
+                self._refreshing.discard(name)
         finally:
             self._wake.set()
+
+    def _note_index(self, name: str, index: int) -> None:
+        before = self._indexes.get(name)
+        self._indexes[name] = index
+        if before is not None and index < before:
+            self._suspect(f"the index of {name} fell from {before} to {index}")
+        elif index == before and name not in self._refreshing:  # what Consul shows us changed, not what it has
+            self._read_all()
 
     def _report(self, name: str, error: MeshwrightError | None) -> None:
         if error is None:
@@ -152,6 +188,9 @@ class Source:
         self._metrics.consul_up.set(0)
         if _is_outage(error):
             self._suspect("Consul was away", quiet=True)
+        elif name in self._refreshing:  # an answer, too: what it said before stays
+            self._refreshing.discard(name)
+            self._wake.set()
 
     def _suspect(self, reason: str, *, quiet: bool = False) -> None:
         if not quiet:
@@ -184,7 +223,7 @@ class Source:
 
     # Waking
 
-    async def _woken(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _woken(self) -> None:
         """Until there is something to do: a wake, a sweep that is due, or the end of a recovery."""
         loop = asyncio.get_running_loop()
         while True:
@@ -196,8 +235,10 @@ class Source:
             except TimeoutError:
                 if self._sweeper.due(loop.time()):
                     self._stale_services |= self._reader.services
+            if not self._awaited and self.keeper.wants_proof(loop.time()):
+                self._refresh()
             self._wake.clear()
-            _raise_failure(tasks)
+            _raise_failure(self._tasks.values())
             if not self._awaited:
                 return
 
@@ -222,13 +263,15 @@ class Source:
             await asyncio.sleep(RETRY)
             self._wake.set()
             return None
-        if self._reader.refused:
+        if self._refreshing:
+            began = float("-inf")  # the lists of names are still those of before
+        whole = not self._reader.refused
+        if not whole:
             loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
             self._reader.refused.clear()
-            began = float("-inf")  # the last good values among what was read are no proof that Consul has them
         self._good = {name: self._in_force(name, chain) for name, chain in self._reader.chains.items()}
         observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take())
-        return self._settle(self.keeper.settle(observed, began, loop.time()))
+        return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
 
     def _in_force(self, name: ServiceName, chain: Mapping[str, Any]) -> Mapping[str, Any]:
         """The chain, or the one before it where a list that it needs was never read: an empty one says nothing."""
@@ -272,13 +315,7 @@ def _is_outage(error: MeshwrightError) -> bool:
     return not isinstance(error, ConsulError) or error.status >= _SERVER_ERROR
 
 
-def _raise_failure(tasks: list[asyncio.Task[None]]) -> None:
+def _raise_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
     for task in tasks:
         if task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -71,6 +71,25 @@ def test_everything_at_once_is_not_believed_until_the_window_ends(keeper: Keeper
     assert (keeper.until, keeper.held) == (None, frozenset())
 
 
+def test_at_the_end_of_the_window_only_what_was_asked_since_is_believed(keeper: Keeper) -> None:
+    keeper.settle(GONE, 2, 3)
+    assert not keeper.wants_proof(62.9)
+    assert keeper.wants_proof(63)
+    assert not keeper.wants_proof(64)
+    assert keeper.until is None
+    assert ids(keeper.settle(GONE, 62.9, 64)) == ["user-1", "user-2"]
+    assert keeper.settle(FULL, 64, 65) is FULL
+    assert (keeper.reason, keeper.held) == ("", frozenset())
+
+
+def test_a_refused_query_is_no_proof_within_the_window_and_does_not_prolong_it(keeper: Keeper) -> None:
+    keeper.suspect("away", 2)
+    keeper.settle(FULL, 3, 4, whole=False)
+    assert keeper.reason == "away"
+    keeper.settle(FULL, 62, 63, whole=False)
+    assert keeper.reason == ""
+
+
 def test_after_an_outage_what_is_missing_is_kept_and_what_came_back_is_taken_as_it_is(keeper: Keeper) -> None:
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(instance("user-2", port=9), instance("user-3")), 3, 4)

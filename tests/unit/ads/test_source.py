@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,10 +30,12 @@ class Consul:
 
     def __init__(self) -> None:
         self.index = 10
-        self.topics: dict[str, Indexed[Any]] = {}
+        self.topics: dict[str, Any] = {}
+        """`Indexed` answers, or the error that Consul says instead."""
         self.chains: dict[str, Any] = {}
         self.lists: dict[tuple[str, str], Any] = {}
         self._moved = asyncio.Condition()
+        self._waits = 0
 
     async def put(self, topic: str, value: Any) -> None:
         async with self._moved:
@@ -40,13 +43,27 @@ class Consul:
             self.topics[topic] = Indexed(value, self.index)
             self._moved.notify_all()
 
+    def show(self, topic: str, value: Any) -> None:
+        """What a change of the token's rules does: another answer at the same index, and nobody is woken."""
+        self.topics[topic] = Indexed(value, self.topics[topic].index)
+
+    async def wait_runs_out(self) -> None:
+        """Blocking queries are answered though nothing happened."""
+        async with self._moved:
+            self._waits += 1
+            self._moved.notify_all()
+
     async def _blocking(self, topic: str, empty: Any, blocking: Blocking | None) -> Indexed[Any]:
         def answer() -> Indexed[Any]:
-            return self.topics.get(topic, Indexed(empty, 1))
+            found = self.topics.get(topic, Indexed(empty, 1))
+            if isinstance(found, Exception):
+                raise found
+            return found
 
         async with self._moved:
             if blocking is not None and blocking.index:
-                await self._moved.wait_for(lambda: answer().index > blocking.index)
+                waits = self._waits
+                await self._moved.wait_for(lambda: answer().index > blocking.index or self._waits > waits)
             return answer()
 
     async def check_states(self, blocking: Blocking | None = None) -> Indexed[Any]:
@@ -81,8 +98,8 @@ def instance(version: str = "1") -> Instance:
 class Following:
     """A source that is followed; `last` is what it said last."""
 
-    def __init__(self, consul: Consul) -> None:
-        self.source = Source(consul, Metrics(), debounce=0.0)  # type: ignore[arg-type]
+    def __init__(self, consul: Consul, recovery: float = 60.0) -> None:
+        self.source = Source(consul, Metrics(), debounce=0.0, recovery=recovery)  # type: ignore[arg-type]
         self.last: Catalog | None = None
 
     async def follow(self) -> None:
@@ -104,9 +121,9 @@ async def consul() -> Consul:
     return made
 
 
-@pytest.fixture
-async def following(consul: Consul) -> AsyncIterator[Following]:
-    made = Following(consul)
+@contextlib.asynccontextmanager
+async def followed(consul: Consul, recovery: float = 60.0) -> AsyncIterator[Following]:
+    made = Following(consul, recovery)
     task = asyncio.create_task(made.follow())
     try:
         await eventually(lambda: made.last is not None)
@@ -115,6 +132,12 @@ async def following(consul: Consul) -> AsyncIterator[Following]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@pytest.fixture
+async def following(consul: Consul) -> AsyncIterator[Following]:
+    async with followed(consul) as made:
+        yield made
 
 
 async def test_a_move_of_the_index_that_nothing_explains_wakes_a_sleeping_source(
@@ -166,3 +189,75 @@ async def test_what_is_upheld_is_read_though_no_chain_names_it(consul: Consul, f
     following.source.uphold(frozenset())
     await consul.put("checks", (CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 13),))
     await eventually(lambda: following.last and Target(USER, "kept") not in following.last.instances)
+
+
+PAIR = (instance(), dataclasses.replace(instance(), id=InstanceId("user-2"), address=Address("127.0.0.1", 2)))
+CHECKS = tuple(CheckState("n", f"c{each.id}", USER, each.id, Health.PASSING, 11) for each in PAIR)
+
+
+async def test_what_a_token_may_not_read_for_a_while_is_asked_for_again_before_it_is_believed_gone(
+    consul: Consul,
+) -> None:
+    consul.lists["user", ""] = PAIR
+    await consul.put("checks", CHECKS)
+    async with followed(consul, recovery=0.3) as following:
+        seen: list[int] = []
+        consul.lists["user", ""] = ()
+        await consul.put("checks", ())
+        await eventually(lambda: following.source.keeper.held)
+        consul.lists["user", ""] = PAIR
+        consul.show("checks", CHECKS)
+
+        def over() -> bool:
+            seen.append(len(following.instances()))
+            return not following.source.keeper.reason
+
+        await eventually(over)
+        seen.append(len(following.instances()))
+        assert set(seen) == {2}
+        assert following.source._mirror.checked == {("n", each.id) for each in PAIR}
+
+
+async def test_what_is_gone_when_asked_again_is_gone(consul: Consul) -> None:
+    consul.lists["user", ""] = PAIR
+    await consul.put("checks", CHECKS)
+    async with followed(consul, recovery=0.3) as following:
+        consul.lists["user", ""] = ()
+        await consul.put("checks", ())
+        await eventually(lambda: following.source.keeper.held)
+        assert len(following.instances()) == 2
+        await eventually(lambda: following.instances() == ())
+        assert not following.source.keeper.reason
+
+
+async def test_a_watch_that_consul_refuses_does_not_keep_a_recovery_from_ending(consul: Consul) -> None:
+    consul.lists["user", ""] = PAIR
+    async with followed(consul, recovery=0.3) as following:
+        consul.topics["kv"] = ConsulError("GET /v1/kv/...", 403, "Permission denied")
+        consul.lists["user", ""] = ()
+        await consul.put("checks", ())
+        await eventually(lambda: following.instances() == ())
+        await eventually(lambda: "policies" in following.source.errors)
+        consul.topics["kv"] = Indexed((), 1)
+        await eventually(lambda: following.source.connected)
+
+
+async def test_what_a_token_may_read_again_is_served_when_a_wait_runs_out_without_checks_too(consul: Consul) -> None:
+    unchecked = dataclasses.replace(instance(), id=InstanceId("order-1"), service=ServiceName("order"))
+    consul.chains["order"] = plain_chain("order")
+    consul.lists["order", ""] = (unchecked,)
+    await consul.put("services", {USER: (), ServiceName("order"): ()})
+    async with followed(consul, recovery=0.0) as following:
+        order = Target(ServiceName("order"))
+        await eventually(lambda: following.last and following.last.instances.get(order))
+        await eventually(lambda: following.source._sweeper.at is None, timeout=15)
+        shown = consul.topics["checks"].value
+        consul.lists["user", ""] = consul.lists["order", ""] = ()
+        consul.show("checks", ())
+        await consul.wait_runs_out()
+        await eventually(lambda: following.last and not following.last.instances.get(order))
+        consul.lists["user", ""], consul.lists["order", ""] = (instance(),), (unchecked,)
+        consul.show("checks", shown)
+        await consul.wait_runs_out()
+        await eventually(lambda: following.last and following.last.instances.get(order) == (unchecked,))
+        assert following.instances() == (instance(),)
