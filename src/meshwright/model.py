@@ -15,6 +15,34 @@ InstanceId = NewType("InstanceId", str)
 _MAX_PORT = 65535
 
 
+def folded(name: str) -> str:
+    """The name as Consul compares it: services, nodes, config entries and ids in its catalog differ by more than case.
+
+    Keys of the KV store and ids at an agent are compared as they are.
+    """
+    return name.lower()
+
+
+def path_problem(name: str) -> str:
+    """Why a name cannot be part of a path of Consul's API, as in "has an empty segment"; empty where it can.
+
+    Consul decodes a path before it looks at it. It answers 400 to what cannot be printed, and redirects a path with
+    empty segments or dots to a shorter one: to somebody else's name.
+    """
+    odd = next((character for character in name if not character.isprintable()), "")
+    if odd:
+        return f"has the character U+{ord(odd):04X}, which cannot be printed: Consul refuses it"
+    first, *inner = name.split("/")
+    if not first:
+        return "begins with a slash, which Consul takes away" if inner else "is empty"
+    dots = next((segment for segment in (first, *inner) if segment in (".", "..")), "")
+    if dots:
+        return f"has the segment {dots!r}, which Consul resolves: it would mean another name"
+    if "" in inner[:-1]:
+        return "has an empty segment (//), which Consul takes away"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Address:
     """A host (name, IPv4 or IPv6) and a TCP port."""

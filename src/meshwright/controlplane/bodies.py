@@ -10,10 +10,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from meshwright.controlplane.listeners import listener, unknown_listener
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, digest
-from meshwright.controlplane.translate import unknown_listener
 from meshwright.controlplane.views import CorrectedRoutes
 from meshwright.controlplane.wire import encode_body
+from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +35,11 @@ _MAX_SHARED = 1024
 @lru_cache(maxsize=4096)
 def _unknown(name: str) -> Resource:
     return unknown_listener(name)
+
+
+@lru_cache(maxsize=4096)
+def _as_dialled(name: str) -> Resource:
+    return listener(ServiceName(folded(name)), name)
 
 
 class TypeBodies:
@@ -68,7 +74,8 @@ class TypeBodies:
         """An encoded answer with the resources of these names (None: all there are), and how many they are.
 
         `leaving` are resources that the snapshot has no more, and that a node shall keep for a moment. With
-        `answer_unknown`, a name that nobody knows gets an empty route table, so that a call fails at once.
+        `answer_unknown` every name has an answer: one that differs from a known one by case alone leads where that one
+        does, one that nobody knows gets an empty route table, so that a call fails at once.
         """
         key = (names, leaving)
         found = self._bodies.get(key)
@@ -92,8 +99,19 @@ class TypeBodies:
             return [self.resources[name] for name in sorted(self.resources)]
         known = [self.resources[name] for name in sorted(names) if name in self.resources]
         if self.answer_unknown:
-            known.extend(_unknown(name) for name in sorted(names) if name not in self.resources)
+            others = (name for name in sorted(names) if name not in self.resources)
+            known.extend(_as_dialled(name) if self.knows(name) else _unknown(name) for name in others)
         return known
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a resource of that name: of a listener, ignoring case."""
+        return name in self.resources or (self.answer_unknown and folded(name) in self.resources)
+
+    def among(self, names: frozenset[str], changed: frozenset[str]) -> frozenset[str]:
+        """Those of `names` whose resources are among the `changed`."""
+        if not self.answer_unknown:
+            return changed & names
+        return frozenset(name for name in names if name in changed or folded(name) in changed)
 
 
 class BodyFactory:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.model import ServiceName
+from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Target:
-    """One list of instances: those of a service that match a filter expression of Consul's."""
+    """One list of instances: those of a service that match a filter expression of Consul's. The name is in lower case:
+    Consul compares it so."""
 
     service: ServiceName
     filter: str = ""
@@ -49,4 +50,6 @@ def targets(chain: Mapping[str, Any]) -> frozenset[Target]:
 def target_of(entry: Mapping[str, Any]) -> Target:
     """The instance list behind one entry of a chain's `Targets`."""
     subset = entry.get("Subset") or {}
-    return Target(ServiceName(entry["Service"]), subset.get("Filter") or "", bool(subset.get("OnlyPassing", False)))
+    return Target(
+        ServiceName(folded(entry["Service"])), subset.get("Filter") or "", bool(subset.get("OnlyPassing", False))
+    )

@@ -120,8 +120,10 @@ class _Pages:
     async def readyz(self, _request: web.Request) -> web.Response:
         if self._ads.hub.snapshot is not None:
             return web.Response(text="ready\n")
-        errors = "; ".join(sorted(set(self._source.errors.values()))) or "waiting for the first answers of Consul"
-        return web.Response(text=f"not ready: {errors}\n", status=503)
+        errors = sorted(set(self._source.errors.values())) or [str(problem) for problem in self._source.problems.all]
+        return web.Response(
+            text=f"not ready: {'; '.join(errors) or 'waiting for the first answers of Consul'}\n", status=503
+        )
 
     def _all_problems(self) -> tuple[Problem, ...]:
         snapshot: Snapshot | None = self._ads.hub.snapshot

@@ -14,6 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 
 from meshwright.controlplane.snapshot import ResourceType
+from meshwright.model import folded
 
 if TYPE_CHECKING:
     from meshwright.controlplane.snapshot import Resource
@@ -35,8 +36,9 @@ def readable_any(message: AnyMessage) -> dict[str, Any]:
 
 def resource_matches(resource: Resource, service: str) -> bool:
     """Whether a resource belongs to a service: clusters and endpoints are named `[subset.]service.namespace.dc`."""
-    if not service or resource.name == service:
+    service, name = folded(service), folded(resource.name)
+    if not service or name == service:
         return True
     if resource.type in (ResourceType.LISTENER, ResourceType.ROUTE):
         return False
-    return service in resource.name.split(".")[:2]
+    return service in name.split(".")[:2]

@@ -156,7 +156,7 @@ class _Comparison:
                 continue
             before, now = old[kind].resources, new[kind].resources
             changed = self._changes(before, now, names)
-            hit = changed if names is None else changed & names
+            hit = changed if names is None else new[kind].among(names, changed)
             if hit:
                 gone = _gone(hit, before, now) if kind is ResourceType.CLUSTER else frozenset()
                 for stream in streams:

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from meshwright.model import ServiceName
 
 
-def listener(service: ServiceName) -> Resource:
-    """The listener of one service: its routes are a resource of the same name."""
+def listener(service: ServiceName, dialled: str = "") -> Resource:
+    """The listener of one service, whose routes are a resource of the same name. `dialled`: a client's spelling of it,
+    which is what the client expects the listener to be called."""
     manager = xds.HttpConnectionManager(
         rds=xds.Rds(config_source=xds.over_ads(), route_config_name=service), http_filters=http_filters()
     )
-    return _api_listener(service, manager)
+    return _api_listener(dialled or service, manager)
 
 
 def unknown_listener(name: str) -> Resource:

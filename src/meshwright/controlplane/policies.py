@@ -1,4 +1,8 @@
-"""The policy documents as they are in Consul's KV, parsed; of a broken one the last good stays. Pure."""
+"""The policy documents as they are in Consul's KV, parsed; of a broken one the last good stays. Pure.
+
+Keys differ by case and names of services do not: of several documents for one service, that in lower case is in force,
+or the first, and the others are problems.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.policy import KV_PREFIX, Policy, parse_policy
 from meshwright.errors import BadInputError, Problem
-from meshwright.model import ServiceName
+from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from meshwright.consul import KvPair
     from meshwright.controlplane.problems import Problems
@@ -27,8 +31,7 @@ class Policies:
 
     def see(self, pairs: Iterable[KvPair]) -> None:
         """Take in everything under the prefix."""
-        documents = {ServiceName(pair.key.removeprefix(KV_PREFIX)): pair.value for pair in pairs}
-        documents.pop(ServiceName(""), None)
+        documents = self._choose({pair.key.removeprefix(KV_PREFIX): pair.value for pair in pairs})
         self.changed |= documents != self._documents
         for service in self._documents.keys() - documents.keys():
             self.parsed.pop(service, None)
@@ -37,6 +40,20 @@ class Policies:
             if self._documents.get(service) != document:
                 self._parse(service, document)
         self._documents = documents
+
+    def _choose(self, found: Mapping[str, bytes]) -> dict[ServiceName, bytes]:
+        chosen: dict[ServiceName, str] = {}
+        doubled: list[Problem] = []
+        for key in sorted(found, key=lambda key: (key != folded(key), key)):
+            name = ServiceName(folded(key))
+            if chosen.setdefault(name, key) != key:
+                what = f"is not in force: {KV_PREFIX}{chosen[name]} is about the same service, delete one of them"
+                doubled.append(Problem(KV_PREFIX + key, what))
+        if doubled:
+            self._problems.add(KV_PREFIX, *doubled)
+        else:
+            self._problems.clear(KV_PREFIX)
+        return {name: found[key] for name, key in chosen.items() if name}
 
     def take(self) -> dict[ServiceName, Policy]:
         """The policies in force, as a copy."""

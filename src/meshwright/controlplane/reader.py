@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright.consul import ConsulError
 from meshwright.controlplane.catalog import Target, targets
-from meshwright.errors import Problem
+from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
@@ -38,6 +38,8 @@ class Reader:
         self.instances: dict[Target, tuple[Instance, ...]] = {}
         self.refused: set[ServiceName] = set()
         """Services of which something could not be read, to be tried again."""
+        self.emptied: dict[Target, tuple[Instance, ...]] = {}
+        """Lists of which the last answer has nothing, as they were before."""
         self.unread: set[Target] = set()
         """Lists that Consul has refused from the start: empty, because nothing better is known."""
         self._consul = consul
@@ -65,6 +67,7 @@ class Reader:
         self, chains: Iterable[Chain], stale: Set[ServiceName], upheld: Set[Target] = frozenset()
     ) -> None:
         """Make `instances` those that `chains` need, and those `upheld`. Raises `UnreachableError`."""
+        self.emptied.clear()
         needed = self._needed(chains) | upheld
         topics = {_topic(target) for target in needed}
         for target in self.instances.keys() - needed:
@@ -82,12 +85,17 @@ class Reader:
         """Whether the list of each of the chain's targets has been read once."""
         return not self.unread or self.unread.isdisjoint(targets(chain))
 
+    def take_back(self) -> None:
+        """The lists that became empty were not to be believed: they are as before."""
+        self.instances.update(self.emptied)
+        self.emptied.clear()
+
     async def _read_chain(self, name: ServiceName) -> None:
         topic = f"chain of {name}"
         self._metrics.fetches.labels("chain").inc()
         try:
             chain = (await self._consul.discovery_chain(name)).value
-        except ConsulError as error:
+        except (ConsulError, BadInputError) as error:
             self._uncompiled.add(name)
             self._refuse(name, topic, error)
             return
@@ -101,7 +109,7 @@ class Reader:
         self._metrics.fetches.labels("instances").inc()
         try:
             instances = (await self._consul.instances(service, filter=expression)).value
-        except ConsulError as error:
+        except (ConsulError, BadInputError) as error:
             self._refuse(service, topic, error)
             for target in users:
                 if target not in self.instances:
@@ -111,11 +119,14 @@ class Reader:
         self.unread.difference_update(users)
         self._problems.clear(topic)
         for target in users:
+            if not instances and self.instances.get(target):
+                self.emptied[target] = self.instances[target]
             if self.instances.get(target) != instances:
                 self.instances[target] = instances
 
-    def _refuse(self, service: ServiceName, topic: str, error: ConsulError) -> None:
-        self.refused.add(service)
+    def _refuse(self, service: ServiceName, topic: str, error: ConsulError | BadInputError) -> None:
+        if isinstance(error, ConsulError):
+            self.refused.add(service)
         self._problems.add(topic, Problem(topic, str(error)))
 
     def _needed(self, chains: Iterable[Chain]) -> frozenset[Target]:

@@ -14,7 +14,8 @@ the queries wait for `WAIT` at most, and an answer that differs at the same inde
 Nothing is yielded before the first whole state. What Consul says after it was away is believed only as far as `keeper`
 allows: at the end of a recovery every watch starts over and everything is read afresh, and that is what is believed. A
 chain that Consul cannot compile, a filter it refuses, a policy that is not valid: the last good one stays, and the
-problem is shown.
+problem is shown. So it is with everything while the token may read no node at all: Consul filters lists by its rights,
+in silence, and a view that is filtered so is not true.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from typing import TYPE_CHECKING, Any
 from meshwright.consul import ConsulError, watch
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
-from meshwright.controlplane.mirror import KINDS, Mirror
+from meshwright.controlplane.mirror import KINDS, Mirror, checked_key
 from meshwright.controlplane.policies import Policies
 from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.controlplane.problems import Problems
 from meshwright.controlplane.reader import Reader
 from meshwright.controlplane.sweeper import Sweeper
-from meshwright.errors import MeshwrightError, UnreachableError
+from meshwright.errors import MeshwrightError, Problem, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -53,6 +54,10 @@ WAIT = 30.0
 """Seconds for which a blocking query waits: within them a change of the token's rules is noticed."""
 RETRY_REFUSED = 5.0
 """Seconds before something to which Consul answered with an error is read again."""
+RETRY_UNREADABLE = 1.0
+"""Seconds before a Consul of which the token may read nothing is looked at again: no watch wakes for rights."""
+_RIGHTS = "rights of the token"
+_NAMES = "names"
 _SERVER_ERROR = 500
 
 log = logging.getLogger(__name__)
@@ -123,7 +128,7 @@ class Source:
         watches: dict[str, _Watch] = {
             "checks": (consul.check_states, self._see_checks),
             "services": (consul.services, self._see_services),
-            "policies": (lambda blocking: consul.kv_list(KV_PREFIX, blocking), self._see_policies),
+            "policies": (self._list_policies, self._see_policies),
         }
         return watches | {kind: self._entries_watch(kind) for kind in KINDS}
 
@@ -132,6 +137,12 @@ class Source:
             self._stale_chains |= self._mirror.see_entries(kind, answer.value)
 
         return lambda blocking: self._consul.config_entries(kind, blocking), see
+
+    async def _list_policies(self, blocking: Blocking) -> Indexed[tuple[KvPair, ...]]:
+        answer = await self._consul.kv_list(KV_PREFIX, blocking)
+        if not answer.value:
+            await self._consul.kv_get(KV_PREFIX)  # an error where the token may not read it: a list is only empty then
+        return answer
 
     def _start_watch(self, name: str) -> None:
         self._tasks[name] = asyncio.create_task(self._watch(name), name=f"watch {name}")
@@ -209,11 +220,11 @@ class Source:
             self._sweeper.explain(answer.index)
         self._stale_services |= touched
 
-    def _see_services(self, answer: Indexed[Mapping[ServiceName, tuple[str, ...]]]) -> None:
+    def _see_services(self, answer: Indexed[dict[ServiceName, tuple[str, ...]]]) -> None:
         self._stale_services |= self._mirror.see_services(answer.value)
         checked = self._mirror.checked
         for target, instances in self._reader.instances.items():
-            if any((instance.node, instance.id) not in checked for instance in instances):
+            if any(checked_key(instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
         self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
         self._wake.set()  # whoever sleeps there does not know yet that a sweep will be due
@@ -248,12 +259,19 @@ class Source:
         """Read what is stale. None where nothing changed, or where Consul could not be asked."""
         loop = asyncio.get_running_loop()
         began = loop.time()
+        if self._mirror.unreadable:
+            await self._wait_for_rights()
+            return None
         services, self._stale_services = self._stale_services, set()
         chains, self._stale_chains = self._stale_chains, set()
         try:
             await self._reader.read_chains(self._mirror.names, chains)
             needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
             await self._reader.read_instances(needing, services, self._upheld)
+            if self._reader.emptied and not await self._may_read():
+                self._reader.take_back()
+                self._read_all()
+                return None
         except UnreachableError as error:
             self._stale_services |= services
             self._stale_chains |= chains
@@ -273,6 +291,26 @@ class Source:
         observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take())
         return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
 
+    async def _may_read(self) -> bool:
+        """Look whether the token may still read anything: lists became empty."""
+        self._see_checks(await self._consul.check_states())
+        return not self._mirror.unreadable
+
+    async def _wait_for_rights(self) -> None:
+        """Nothing that Consul says is believed; what is in force stays. Looks again soon."""
+        self.problems.add(_RIGHTS, Problem(_RIGHTS, self._mirror.unreadable))
+        self.problems.report()
+        await asyncio.sleep(RETRY_UNREADABLE)
+        try:
+            self._see_checks(await self._consul.check_states())
+            self._see_services(await self._consul.services())
+        except (ConsulError, UnreachableError) as error:
+            log.debug("looking whether the token may read again failed: %s", error)
+        if not self._mirror.unreadable:
+            self.problems.clear(_RIGHTS)
+            self._read_all()
+        self._wake.set()
+
     def _in_force(self, name: ServiceName, chain: Mapping[str, Any]) -> Mapping[str, Any]:
         """The chain, or the one before it where a list that it needs was never read: an empty one says nothing."""
         return chain if self._reader.is_read(chain) else self._good.get(name, chain)
@@ -290,6 +328,8 @@ class Source:
         self.synced = True
         self._metrics.synced.set(1)
         self._metrics.held.set(len(self.keeper.held))
+        unusable = [Problem(f"the name {name!r}", f"{why}: it is left out") for name, why in self._mirror.unusable]
+        self.problems.add(_NAMES, *unusable)
         self.problems.report()
         self._say_held()
         if self._published is not None and _same(self._published, catalog):

@@ -168,7 +168,7 @@ class Stream:
                 return None
             wanted = state.wanted
             if wanted and state.spared:
-                wanted -= state.spared - view.resources.keys()
+                wanted -= {name for name in state.spared if not view.knows(name)}
             return self._send(state, view, *view.body(wanted, state.leaving))
         data, count = view.body(state.names if owed and due == state.names else due & state.names)
         if not count and not owed:

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane import envoy
-from meshwright.controlplane.listeners import unknown_listener
 from meshwright.controlplane.parts import ServicePart, TargetPart, make_service, make_target
 from meshwright.controlplane.snapshot import Snapshot
 from meshwright.controlplane.views import Services, Targets, view
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from meshwright.controlplane.chain import Upstream
     from meshwright.model import ServiceName
 
-__all__ = ["targets_in_force", "translate", "unknown_listener"]
+__all__ = ["targets_in_force", "translate"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -373,3 +373,16 @@ def test_a_cluster_that_comes_and_goes_twice_is_kept_once(scene: Scene) -> None:
     moved(scene, clusters={"order.c": "c1", "user.c": "c2"}, route="r3")
     moved(scene, clusters={"order.c": "c2"}, route="r4")
     assert names_in(talk.hear()[0]) == ["order.c", "user.c"]
+
+
+def test_a_listener_is_found_in_any_case_and_called_what_the_client_calls_it(scene: Scene) -> None:
+    talk = Talk(scene.hub)
+    answer = talk.asked_and_acked(LISTENER, ["USER"])
+    assert names_in(answer) == ["USER"]
+    assert b"unknown:" not in answer.resources[0].value
+    assert scene.publish(listener={"order": "l1"}) == 1
+    answer = talk.one()
+    assert names_in(answer) == ["USER"]
+    assert b"unknown:USER" in answer.resources[0].value
+    assert scene.publish() == 1
+    assert b"unknown:" not in talk.one().resources[0].value

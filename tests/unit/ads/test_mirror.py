@@ -109,3 +109,46 @@ def test_a_broken_policy_leaves_the_last_good_one_and_a_problem_that_goes_when_i
     assert policies.parsed["user"] != good["user"]
     policies.see([])
     assert policies.parsed == {}
+
+
+def test_names_that_differ_by_case_are_one() -> None:
+    mirror = Mirror()
+    mirror.see_services({ServiceName("User"): ("a",), ServiceName("user"): ("b",)})
+    assert mirror.services == {"user": ("a", "b")}
+    assert mirror.see_checks((check("USER", "User-1"),)) == {"user"}
+    assert ("n1", "user-1") in mirror.checked
+    mirror.see_entries("service-resolver", [{"Name": "People", "Redirect": {"Service": "USER"}}])
+    assert mirror.see_entries("service-resolver", [{"Name": "user", "ConnectTimeout": "1s"}]) == {"user", "people"}
+    assert mirror.names == {"user"}
+
+
+def test_a_node_is_the_same_in_any_case() -> None:
+    mirror = Mirror()
+    one = CheckState("N1", "serfHealth", ServiceName(""), InstanceId(""), Health.PASSING, 1)
+    mirror.see_checks((one, check("user", "user-1")))
+    failing = CheckState("n1", "SerfHealth", ServiceName(""), InstanceId(""), Health.CRITICAL, 2)
+    assert mirror.see_checks((failing, check("user", "user-1", node="N1"))) == {"user"}
+
+
+def test_of_two_documents_for_one_service_the_lower_case_one_is_in_force_and_the_other_a_problem() -> None:
+    problems = Problems()
+    policies = Policies(problems)
+
+    policies.see([pair("User", b'{"max_concurrent_requests": 1}'), pair("Order", b'{"max_concurrent_requests": 3}')])
+    assert policies.take().keys() == {"user", "order"}
+    assert problems.all == ()
+    alone = policies.take()["user"]
+    policies.see(
+        [
+            pair("User", b'{"max_concurrent_requests": 1}'),
+            pair("user", b'{"max_concurrent_requests": 2}'),
+            pair("Order", b'{"max_concurrent_requests": 3}'),
+        ]
+    )
+    assert policies.take()["user"] != alone
+    (problem,) = problems.all
+    assert problem.where == "meshwright/policy/User"
+    assert "meshwright/policy/user is about the same service" in problem.what
+    policies.see([pair("User", b'{"max_concurrent_requests": 1}')])
+    assert policies.take() == {"user": alone}
+    assert problems.all == ()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from meshwright.controlplane.catalog import Catalog
 
 USER = ServiceName("user")
+OWN = CheckState("n", "serfHealth", ServiceName(""), InstanceId(""), Health.PASSING, 1)
 
 
 class Consul:
@@ -34,6 +35,8 @@ class Consul:
         """`Indexed` answers, or the error that Consul says instead."""
         self.chains: dict[str, Any] = {}
         self.lists: dict[tuple[str, str], Any] = {}
+        self.shows_nodes = True
+        """Whether the token has node:read. With it, Consul's own check is always among the checks."""
         self._moved = asyncio.Condition()
         self._waits = 0
 
@@ -67,13 +70,18 @@ class Consul:
             return answer()
 
     async def check_states(self, blocking: Blocking | None = None) -> Indexed[Any]:
-        return await self._blocking("checks", (), blocking)
+        answer = await self._blocking("checks", (), blocking)
+        return Indexed((OWN, *answer.value) if self.shows_nodes else (), answer.index)
 
     async def services(self, blocking: Blocking | None = None) -> Indexed[Any]:
-        return await self._blocking("services", {}, blocking)
+        answer = await self._blocking("services", {}, blocking)
+        return Indexed({ServiceName("consul"): (), **answer.value}, answer.index)
 
     async def kv_list(self, _prefix: str, blocking: Blocking | None = None) -> Indexed[Any]:
         return await self._blocking("kv", (), blocking)
+
+    async def kv_get(self, _key: str) -> Indexed[Any]:
+        return Indexed(None, 1)
 
     async def config_entries(self, kind: str, blocking: Blocking | None = None) -> Indexed[Any]:
         return await self._blocking(kind, (), blocking)
@@ -261,3 +269,66 @@ async def test_what_a_token_may_read_again_is_served_when_a_wait_runs_out_withou
         await consul.wait_runs_out()
         await eventually(lambda: following.last and following.last.instances.get(order) == (unchecked,))
         assert following.instances() == (instance(),)
+
+
+async def test_a_token_that_may_read_no_node_is_a_problem_and_nothing_is_said_before_the_first_true_view(
+    consul: Consul,
+) -> None:
+    consul.shows_nodes = False
+    following = Following(consul)
+    task = asyncio.create_task(following.follow())
+    try:
+        await eventually(lambda: following.source.problems.all)
+        assert "does the token have node:read?" in following.source.problems.all[0].what
+        assert not following.source.synced
+        assert following.last is None
+        consul.shows_nodes = True  # no index moves, no query wakes
+        await eventually(lambda: following.instances() == (instance(),))
+        assert following.source.problems.all == ()
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_what_is_in_force_stays_while_the_token_may_not_read_nodes(consul: Consul, following: Following) -> None:
+    await eventually(lambda: following.instances() == (instance(),))
+    consul.shows_nodes = False
+    consul.lists["user", ""] = ()
+    await consul.put("services", {USER: ("a tag",)})  # wakes a reading whose answer the rights have emptied
+    await eventually(lambda: following.source.problems.all)
+    assert following.instances() == (instance(),)
+    consul.lists["user", ""] = (instance("2"),)
+    consul.shows_nodes = True
+    await eventually(lambda: following.instances() == (instance("2"),))
+    assert following.source.problems.all == ()
+
+
+async def test_the_last_instance_that_goes_is_believed_where_the_token_may_read(
+    consul: Consul, following: Following
+) -> None:
+    await eventually(lambda: following.instances() == (instance(),))
+    consul.lists["user", ""] = ()
+    await consul.put("checks", ())
+    await eventually(lambda: following.instances() == ())
+    assert following.source.problems.all == ()
+
+
+async def test_spellings_of_one_service_are_one_service(consul: Consul, following: Following) -> None:
+    consul.lists["user", ""] = (instance("2"),)
+    await consul.put("services", {USER: (), ServiceName("User"): ()})
+    await eventually(lambda: following.instances() == (instance("2"),))
+    consul.lists["user", ""] = (instance("3"),)
+    await consul.put("checks", (CheckState("n", "c1", ServiceName("USER"), InstanceId("User-1"), Health.PASSING, 12),))
+    await eventually(lambda: following.instances() == (instance("3"),))
+    assert following.last is not None
+    assert set(following.last.chains) == {USER}
+
+
+async def test_a_name_that_is_no_path_is_left_out_and_a_problem(consul: Consul, following: Following) -> None:
+    await consul.put("services", {USER: (), ServiceName("/user"): ()})
+    await eventually(lambda: following.source.problems.all)
+    (problem,) = following.source.problems.all
+    assert str(problem) == "the name '/user': begins with a slash, which Consul takes away: it is left out"
+    assert following.last is not None
+    assert set(following.last.chains) == {USER}
