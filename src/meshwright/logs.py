@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -20,6 +21,9 @@ from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+CONSTANTS: ContextVar[Mapping[str, str] | None] = ContextVar("meshwright_log_constants", default=None)
+"""Service, version and instance in the lines that a server's tasks write: a process may run several servers."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _COLOURS = {"DEBUG": "\x1b[2m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
@@ -104,7 +108,7 @@ class JsonFormatter(logging.Formatter):
         trace_id, span_id = trace_ids()
         if trace_id:
             entry |= {"trace_id": trace_id, "span_id": span_id}
-        entry |= self._constants
+        entry |= CONSTANTS.get() or self._constants
         entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD and name not in entry}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)

@@ -5,23 +5,75 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+_WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Event]] = WeakKeyDictionary()
+"""The events of each loop: a signal has one handler, and a process may run several servers."""
+
+_LAUNCHERS = frozenset(
+    {
+        *("daphne", "fastapi", "flask", "granian", "gunicorn", "hypercorn", "uvicorn", "waitress-serve"),
+        *("celery", "coverage", "debugpy", "django-admin", "ipython", "manage", "py.test", "pytest", "streamlit"),
+        *("colab_kernel_launcher", "ipykernel_launcher", "jupyter-console"),
+    }
+)
+"""Programs that run somebody else's code: their name says nothing about it."""
+_GENERIC = frozenset(
+    {"", "__init__", "__main__", "-", "-c", "-m", "app", "asgi", "main", "run", "server", "web", "wsgi"}
+)
+
+
 @contextlib.contextmanager
 def stop_event() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set, for as long as the context lasts. Needs a running loop."""
+    """An event that SIGINT and SIGTERM set, for as long as the context lasts. Needs a running loop.
+
+    Several at once are all set.
+    """
     loop = asyncio.get_running_loop()
     event = asyncio.Event()
+    waiting = _WAITING.setdefault(loop, [])
+    waiting.append(event)
+
+    def stop() -> None:
+        for each in waiting:
+            each.set()
+
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, event.set)
+        loop.add_signal_handler(number, stop)
     try:
         yield event
     finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
+        waiting.remove(event)
+        if not waiting:
+            for number in STOP_SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+def program_name(arguments: Sequence[str] | None = None, folder: Path | None = None) -> str:
+    """What a program is called that gives itself no name: after its script, its package, the application that a
+    launcher such as uvicorn was given, or at last the folder where it was started.
+
+    `arguments` are `sys.argv`, `folder` the working directory.
+    """
+    words = sys.argv if arguments is None else arguments
+    script = Path(words[0] if words else "")
+    name = script.parent.name if script.stem == "__main__" else script.stem
+    if name not in _LAUNCHERS | _GENERIC:
+        return name
+    if name in _LAUNCHERS:
+        for word in words[1:]:
+            module, _, attribute = word.partition(":")
+            names = module.split(".")
+            telling = [name for name in names if name not in _GENERIC]
+            if telling and all(part.isidentifier() for part in (*names, attribute.partition("(")[0])):
+                return telling[-1]
+    return (folder or Path.cwd()).name or "client"

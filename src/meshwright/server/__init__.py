@@ -20,21 +20,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from meshwright import http, logs
-from meshwright.consul import Consul, Registrar, Registration
+from meshwright.consul import Consul, Registrar
 from meshwright.errors import BadInputError, Problem
 from meshwright.interceptors.errors import ErrorMap
 from meshwright.interceptors.server import ServerCalls
-from meshwright.model import Address, ServiceName
+from meshwright.model import Address
 from meshwright.ports import find_free
 from meshwright.process import stop_event
 from meshwright.server.binding import OPTIONS, advertised, bind
 from meshwright.server.health import Health
-from meshwright.server.services import Recorder, Unknown, api_packages
-from meshwright.telemetry import Telemetry, acquire
+from meshwright.server.registration import registration_of, unique
+from meshwright.server.services import Recorder, Unknown
+from meshwright.telemetry import CURRENT, Telemetry, acquire_for_server
 from meshwright.telemetry.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Self
@@ -54,7 +55,10 @@ class Server:
     """One instance of a service. An async context manager: inside it, `add` servicers, then `run`.
 
     `errors` maps a domain's own exceptions to what callers are told. `auth`: who may call; without it, everybody.
-    `telemetry`: instead of the process's. `options`: gRPC server arguments.
+    `telemetry`: instead of one of its own. `options`: gRPC server arguments.
+
+    A process may run several: identity, metrics, spans, log lines and registration are each server's own. Channels that
+    are opened inside, and handlers' spans, are those of the server in whose context they are.
     """
 
     def __init__(
@@ -77,8 +81,9 @@ class Server:
         self._after = contextlib.AsyncExitStack()
         self._warm_ups: list[Callable[[], Awaitable[object]]] = []
         self._names: list[str] = []
-        self._health = Health()
+        self._health = Health(config.service)
         self._registrar: Registrar | None = None
+        self._outside: tuple[Telemetry | None, Mapping[str, str] | None] = (None, None)
         self._started = self._stopped = False
         self._address = self._metrics_address = Address(config.host, 0)
 
@@ -103,12 +108,14 @@ class Server:
         return self._health
 
     async def __aenter__(self) -> Self:
-        self.telemetry = self._given_telemetry or acquire(self.config)
+        self.telemetry = self._given_telemetry or acquire_for_server(self.config)
         if self._given_telemetry is None:
             self._after.push_async_callback(self.telemetry.release)
+        self._outside = CURRENT.get(), logs.CONSTANTS.get()
         if not logs.configured():
             identity = self.identity
             logs.configure(identity.service, identity.version, identity.instance, self.config.log_level)
+        self._enter_context()
         self._server = grpc.aio.server(options=self._options)
         self._calls = ServerCalls(self.telemetry, self._errors, self._auth)
         return self
@@ -117,6 +124,26 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+        if CURRENT.get() is self.telemetry:
+            CURRENT.set(self._outside[0])
+            logs.CONSTANTS.set(self._outside[1])
+
+    def _enter_context(self) -> None:
+        """Tasks that begin from here on work for this server."""
+        identity = self.identity
+        CURRENT.set(self.telemetry)
+        logs.CONSTANTS.set({"service": identity.service, "version": identity.version, "instance": identity.instance})
+
+    @contextlib.contextmanager
+    def _context(self) -> Iterator[None]:
+        """Inside, tasks and log lines are this server's."""
+        outside = CURRENT.get(), logs.CONSTANTS.get()
+        self._enter_context()
+        try:
+            yield
+        finally:
+            CURRENT.set(outside[0])
+            logs.CONSTANTS.set(outside[1])
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
         """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
@@ -163,8 +190,12 @@ class Server:
                 await graceful
 
     async def start(self) -> None:
-        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, and where `auth`
-        names a method that is not served."""
+        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, where another
+        server of this process has the same instance id, and where `auth` names a method that is not served."""
+        with self._context():
+            await self._start()
+
+    async def _start(self) -> None:
         self._started = True
         self._check_auth()
         bound = bind(self._server, self.config.host, self.config.port)
@@ -184,14 +215,15 @@ class Server:
         if self._stopped:
             return
         self._stopped = True
-        try:
-            await self._withdraw()
-            self.stopping.set()
-            self._health.stop()
-            await self._server.stop(self.config.grace if self._started else None)
-        finally:
-            await self._resources.aclose()
-            await self._after.aclose()
+        with self._context():
+            try:
+                await self._withdraw()
+                self.stopping.set()
+                self._health.stop()
+                await self._server.stop(self.config.grace if self._started else None)
+            finally:
+                await self._resources.aclose()
+                await self._after.aclose()
 
     def _check_auth(self) -> None:
         unmatched = [] if self._auth is None else self._auth.unmatched(self._calls.methods)
@@ -215,19 +247,8 @@ class Server:
         self._metrics_address = await self._after.enter_async_context(http.serving(app, self.config.host, port))
 
     async def _register(self) -> None:
-        registration = Registration(
-            id=self.identity.instance,
-            service=ServiceName(self.config.service),
-            address=self._address,
-            tags=self.config.tags,
-            meta={
-                "version": self.config.version,
-                "api": api_packages(self._names),
-                "metrics_port": str(self._metrics_address.port),
-            },
-            check_interval=self.config.check_interval,
-            deregister_after=self.config.deregister_after,
-        )
+        registration = registration_of(self.config, self.identity, self._address, self._metrics_address, self._names)
+        self._after.enter_context(unique(registration.id, self.config.consul.address))
         consul = await self._after.enter_async_context(Consul(self.config.consul))
         self._registrar = Registrar(consul, registration, healthy=self._health.serving)
         await self._registrar.start()

@@ -1,4 +1,4 @@
-"""`grpc.health.v1` for a server as a whole (the empty name) and for each of its services.
+"""`grpc.health.v1` for a server as a whole (the empty name, and the name it has in the mesh) and each of its services.
 
 Unlike the servicer that comes with gRPC, watchers are released when the server stops: a stream that never ends by
 itself would hold up every graceful stop for the whole grace.
@@ -22,9 +22,13 @@ _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
-    """The health of a server: nothing serves until `start`, nothing serves after `drain`."""
+    """The health of a server: nothing serves until `start`, nothing serves after `drain`.
 
-    def __init__(self) -> None:
+    `name` is the server's own in the mesh: one more name for the whole.
+    """
+
+    def __init__(self, name: str = WHOLE) -> None:
+        self._name = name
         self._withheld: dict[str, bool] = {WHOLE: False}
         self._open = False
         self._stopped = False
@@ -35,7 +39,11 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             self._withheld.setdefault(name, False)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(sorted(self._withheld))
+        return tuple(sorted({*self._withheld, self._name}))
+
+    def _resolved(self, name: str) -> str:
+        """The empty name for the server's own; a contract of the same name goes first."""
+        return WHOLE if name == self._name and name not in self._withheld else name
 
     @property
     def opened(self) -> bool:
@@ -46,6 +54,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         """Whether that service takes calls; the server as a whole does when each of its services does."""
         if not self._open:
             return False
+        name = self._resolved(name)
         return not any(self._withheld.values()) if name == WHOLE else not self._withheld[name]
 
     def start(self) -> None:
@@ -55,6 +64,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     def set(self, name: str, *, serving: bool) -> None:
         """Take one service out, or back. KeyError for a name that is not served."""
+        name = self._resolved(name)
         if name not in self._withheld:
             raise KeyError(name)
         self._withheld[name] = not serving
@@ -75,15 +85,17 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         self._changed = asyncio.Event()
 
     def _status(self, name: str) -> Any:
-        if name not in self._withheld:
+        if self._resolved(name) not in self._withheld:
             return _UNKNOWN
         return _SERVING if self.serving(name) else _NOT_SERVING
 
     async def Check(  # noqa: N802 - gRPC's name
         self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> health_pb2.HealthCheckResponse:
-        if request.service not in self._withheld:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"this server does not know {request.service!r}")
+        if self._resolved(request.service) not in self._withheld:
+            known = ", ".join(filter(None, self.names()))
+            what = f"this server does not know {request.service!r}; it serves {known}, and the empty name is all of it"
+            await context.abort(grpc.StatusCode.NOT_FOUND, what)
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
     async def Watch(  # noqa: N802 - gRPC's name

@@ -1,35 +1,42 @@
-"""Traces and metrics of this process, set up once.
+"""Traces, metrics and identity: of a server, or of a program that only calls.
 
-A `Telemetry` is an explicit object: tests make as many as they like. A process usually wants one, shared by its server
-and all its channels, whoever comes first; `acquire` gives that one and `release` ends it, flushed, when the last user
-has gone. Nothing happens on import.
+A `Telemetry` is an explicit object: tests make as many as they like. Elsewhere each server has its own, and the
+channels of the same configuration share it (`shared.py`): `acquire` and `acquire_for_server` give it, `release` ends
+it, flushed, when its last user has gone. Nothing happens on import.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING
 
-from opentelemetry import trace
-
 from meshwright.config import load
-from meshwright.telemetry.identity import Identity
+from meshwright.telemetry.identity import Identity, library_version
 from meshwright.telemetry.metrics import Metrics
-from meshwright.telemetry.tracing import Sampling, TracingConfig, make_provider, shut_down
+from meshwright.telemetry.shared import CURRENT, Shared, own_config
+from meshwright.telemetry.tracing import SCOPE, Sampling, TracingConfig, make_provider, shut_down
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from meshwright.config import ServiceConfig
 
-__all__ = ["Identity", "Metrics", "Telemetry", "acquire", "current"]
+__all__ = [
+    "CURRENT",
+    "Identity",
+    "Metrics",
+    "Telemetry",
+    "acquire",
+    "acquire_for_server",
+    "current",
+    "own_config",
+]
 
 FLUSH_SECONDS = 3.0
 
 
 class Telemetry:
-    """The tracer, the metrics and the identity of a process.
+    """The tracer, the metrics and the identity of a server, or of a program that only calls.
 
     `exporter` takes the spans instead of the one that the environment describes.
     """
@@ -41,9 +48,9 @@ class Telemetry:
         self.identity = Identity.of(config)
         self.metrics = metrics or Metrics()
         self.provider = make_provider(self.identity, exporter)
-        self.tracer = self.provider.get_tracer("meshwright", self.identity.version)
+        self.tracer = self.provider.get_tracer(SCOPE, library_version())
         self.sampling = Sampling(self.provider, disabled=load(TracingConfig).disabled)
-        self.users = 0
+        self.closed = False
 
     async def flush(self) -> None:
         """Wait until the spans ended so far are with the collector, or given up."""
@@ -51,43 +58,25 @@ class Telemetry:
 
     async def close(self) -> None:
         """Flush and end."""
-        await asyncio.to_thread(shut_down, self.provider, FLUSH_SECONDS)
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """`close`, for code without an event loop."""
+        self.closed = True
+        shut_down(self.provider, FLUSH_SECONDS)
 
     async def release(self) -> None:
         """Give back what `acquire` gave; the last user closes it."""
-        with _LOCK:
-            self.users -= 1
-            last = self.users == 0
-            if last:
-                _CURRENT.pop("telemetry", None)
-        if last:
+        if _SHARED.give_back(self):
             await self.close()
 
-
-_LOCK = threading.Lock()
-_CURRENT: dict[str, Telemetry] = {}
-
-
-def current() -> Telemetry | None:
-    """The telemetry of this process, if anything has set it up."""
-    return _CURRENT.get("telemetry")
+    def release_now(self) -> None:
+        """`release`, for code without an event loop."""
+        if _SHARED.give_back(self):
+            self.close_now()
 
 
-def acquire(config: ServiceConfig) -> Telemetry:
-    """The telemetry of this process, made from `config` if there is none yet; `release` it when done.
-
-    The first one becomes OpenTelemetry's global tracer provider, so that a service's own spans go the same way.
-    """
-    with _LOCK:
-        telemetry = _CURRENT.get("telemetry")
-        if telemetry is None:
-            telemetry = _CURRENT["telemetry"] = Telemetry(config)
-            telemetry.metrics.describe_process()
-            _install(telemetry)
-        telemetry.users += 1
-        return telemetry
-
-
-def _install(telemetry: Telemetry) -> None:
-    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        trace.set_tracer_provider(telemetry.provider)
+_SHARED: Shared[Telemetry] = Shared(Telemetry)
+acquire = _SHARED.acquire
+acquire_for_server = _SHARED.acquire_for_server
+current = _SHARED.current

@@ -14,6 +14,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from meshwright.telemetry.identity import library_version
+from meshwright.telemetry.tracing import SCOPE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -61,7 +64,7 @@ def tell(
         status=status,
         start_time=round(started_at * _NANOSECONDS),
         end_time=round(ended_at * _NANOSECONDS),
-        instrumentation_scope=InstrumentationScope("meshwright"),
+        instrumentation_scope=InstrumentationScope(SCOPE, library_version()),
     )
     # The SDK has no other door for a span that it did not time itself.
     telemetry.provider._active_span_processor.on_end(span)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Who this process is, in its traces, metrics, logs, in Consul and to the control plane."""
+"""Who a server or a caller is, in its traces, metrics, logs, in Consul and to the control plane."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from meshwright.model import InstanceId
@@ -31,3 +33,12 @@ class Identity:
 def new_instance_id(service: str) -> str:
     """Unique among all instances of all hosts, and telling for a person who looks for the process."""
     return f"{service}-{socket.gethostname().partition('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
+
+
+@cache
+def library_version() -> str:
+    """The version of Meshwright: that of the instrumentation scope, where the service's is the resource's."""
+    try:
+        return metadata.version("meshwright")
+    except metadata.PackageNotFoundError:  # imported from a folder that was never installed
+        return ""

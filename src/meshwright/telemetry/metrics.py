@@ -11,13 +11,14 @@ is counted under `unknown`.
 
 Counting is a few additions on plain integers, made into Prometheus' families when somebody scrapes. The library's own
 counters take a lock for each addition, and a call needs five of them: that was a tenth of what the runtime adds to a
-call (docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread.
+call (docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread; synchronous
+channels, which have none, count apart and under a lock, and the page adds both up.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -75,6 +76,25 @@ class Metrics:
             found = self._calls.methods[key] = MethodMetrics()
         return found
 
+    def threaded_method(self, side: Side, service: str, method: str) -> MethodMetrics:
+        """The same for calls that are counted in several threads, under a lock of theirs."""
+        key = (side, service, method)
+        return self._calls.threaded.setdefault(key, MethodMetrics())
+
+    def include(self, other: Metrics) -> None:
+        """Show the calls that `other` counts on this page too, added to those counted here."""
+        self._calls.others.append(other._calls)
+
+    def exclude(self, other: Metrics) -> None:
+        """Undo `include`."""
+        self._calls.others.remove(other._calls)
+
+    def absorb(self, other: Metrics) -> None:
+        """Keep what `other`, which was included and counts no more, has counted."""
+        self.exclude(other)
+        for key, counted in other._calls.all().items():
+            self._calls.past.setdefault(key, MethodMetrics()).add(counted)
+
     def describe_process(self) -> None:
         """Add CPU, memory, file descriptors, garbage collection and the Python version of this process."""
         # One more series for each of ours, which nobody queries.
@@ -120,6 +140,16 @@ class MethodMetrics:
         ends.seconds += seconds
         ends.buckets[bisect_left(BUCKETS, seconds)] += 1
 
+    def add(self, other: MethodMetrics) -> None:
+        """Add what another one has counted."""
+        self.begun += other.begun
+        self.ended += other.ended
+        for key, theirs in list(other.ends.items()):
+            ends = self.ends.setdefault(key, _Ends())
+            ends.count += theirs.count
+            ends.seconds += theirs.seconds
+            ends.buckets = [one + more for one, more in zip(ends.buckets, theirs.buckets, strict=True)]
+
     def durations(self) -> dict[str, tuple[list[int], float]]:
         """Buckets and seconds by version, over all statuses."""
         found: dict[str, tuple[list[int], float]] = {}
@@ -130,11 +160,25 @@ class MethodMetrics:
         return found
 
 
+_Methods: TypeAlias = "dict[tuple[Side, str, str], MethodMetrics]"
+
+
 class _CallCollector(Collector):
     """Gives Prometheus what the methods have counted."""
 
     def __init__(self) -> None:
-        self.methods: dict[tuple[Side, str, str], MethodMetrics] = {}
+        self.methods: _Methods = {}
+        self.threaded: _Methods = {}
+        self.past: _Methods = {}
+        self.others: list[_CallCollector] = []
+
+    def all(self) -> _Methods:
+        """What was counted here and by the others."""
+        found: _Methods = {}
+        for methods in (self.methods, self.threaded, self.past, *(other.all() for other in list(self.others))):
+            for key, counted in list(methods.items()):
+                found.setdefault(key, MethodMetrics()).add(counted)
+        return found
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -148,7 +192,7 @@ class _CallCollector(Collector):
         in_flight = GaugeMetricFamily(
             "grpc_requests_in_flight", "Calls begun and not ended.", labels=("side", "service", "method")
         )
-        for (side, service, method), counted in list(self.methods.items()):
+        for (side, service, method), counted in self.all().items():
             for (version, status), ends in list(counted.ends.items()):
                 requests.add_metric((side, service, version, method, status), ends.count)
             for version, (buckets, seconds) in counted.durations().items():

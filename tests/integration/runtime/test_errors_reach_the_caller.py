@@ -94,7 +94,12 @@ async def test_the_log_line_of_a_bug_carries_the_trace_id() -> None:
     (line,) = [entry for entry in map(json.loads, lines) if "unhandled" in entry["message"]]
     assert line["trace_id"] == meshwright.details(error).request_id
     assert line["span_id"]
-    assert (line["service"], line["version"], line["instance"], line["level"]) == ("calculator", "1.2.3", "i", "error")
+    assert (line["service"], line["version"], line["instance"], line["level"]) == (
+        "calculator",
+        "1.2.3",
+        "calculator-test",
+        "error",
+    )
     assert "ValueError: secret" in line["exception"]
 
 

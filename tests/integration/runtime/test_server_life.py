@@ -72,6 +72,21 @@ async def test_one_service_can_be_taken_out_of_service() -> None:
             await check(calculator.address, "other")
 
 
+async def test_the_name_in_the_mesh_is_one_more_name_for_the_whole_server() -> None:
+    async with everything(Everything()) as calculator:
+        assert await check(calculator.address, "calculator") == SERVING
+        calculator.server.health.set(NUMBERS, serving=False)
+        assert await check(calculator.address, "calculator") == NOT_SERVING
+        calculator.server.health.set(NUMBERS, serving=True)
+        calculator.server.health.set("calculator", serving=False)
+        assert await check(calculator.address, "calculator") == await check(calculator.address) == NOT_SERVING
+        assert await check(calculator.address, CALCULATOR) == SERVING
+        calculator.server.health.set("calculator", serving=True)
+        assert await check(calculator.address) == SERVING
+        with pytest.raises(grpc.aio.AioRpcError, match=f"it serves calculator, {CALCULATOR}, {NUMBERS}"):
+            await check(calculator.address, "other")
+
+
 async def test_watchers_hear_of_each_change_and_are_released_at_the_end() -> None:
     seen: list[int] = []
     async with (
@@ -172,7 +187,8 @@ async def test_resources_close_after_the_last_call_in_reverse_order() -> None:
 
 
 async def test_an_instance_is_registered_with_what_others_need_to_know(any_consul: ConsulServer) -> None:
-    mine = config(register=True, version="2.0.0", tags=("blue",), consul=any_consul.config)
+    place = {"region": "europe", "zone": "a"}
+    mine = config(register=True, version="2.0.0", tags=("blue",), consul=any_consul.config, **place)
     async with meshwright.Server(mine) as server, Consul(any_consul.config) as consul:
         server.add(add_everything, Everything())
         await server.start()
@@ -189,6 +205,7 @@ async def test_an_instance_is_registered_with_what_others_need_to_know(any_consu
             "version": "2.0.0",
             "api": "demo.calculator.v1",
             "metrics_port": str(server.metrics_address.port),
+            **place,
         }
         await server.stop()
         assert await healthy() == ()
