@@ -138,20 +138,19 @@ def _outliers(outliers: Any) -> Iterator[str]:
 
 def _assignment(message: Any) -> Iterator[str]:
     addresses: set[tuple[str, int]] = set()
-    localities: dict[int, set[tuple[str, str, str]]] = {}
+    localities: set[tuple[str, str, str]] = set()
     weights: dict[int, int] = {}
     for group in message.endpoints:
         place = (group.locality.region, group.locality.zone, group.locality.sub_zone)
-        known = localities.setdefault(group.priority, set())
-        if place in known:
-            yield f"has the locality {place} twice at priority {group.priority}"
-        known.add(place)
+        if place in localities:  # gRPC's Java would believe the last one alone
+            yield f"has the locality {place} twice"
+        localities.add(place)
         weights[group.priority] = weights.get(group.priority, 0) + group.load_balancing_weight.value
         if not group.load_balancing_weight.value:
             yield f"has the locality {place} without a weight"
         yield from _endpoints(group, addresses)
-    if sorted(localities) != list(range(len(localities))):
-        yield f"has gaps in its priorities: {sorted(localities)}"
+    if sorted(weights) != list(range(len(weights))):
+        yield f"has gaps in its priorities: {sorted(weights)}"
     if any(weight > _MAX_UINT32 for weight in weights.values()):
         yield "has weights that sum to more than 32 bits"
 

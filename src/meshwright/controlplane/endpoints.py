@@ -6,7 +6,11 @@ flight finish. Where nobody is well the answer is an honest empty set, and calls
 
 Failover targets are lower priorities of the same assignment. Both gRPC and Envoy demand that priorities have
 no gap and that no address appears twice, so an empty target takes no priority, and an instance that two targets
-share keeps its first place.
+share keeps its first place. gRPC's Java keeps the localities of an assignment in one map, whatever their priority (as
+does every client that names a priority after its localities), so that a locality that two priorities share belongs to
+the last one alone: calls would go to the reserve while the target is well. A failover target's localities are therefore
+its own: their sub-zone is `failover-1` and so on, after the place in Consul's list rather than the priority, so that a
+reserve which becomes the first priority keeps its name and its connections.
 
 gRPC's round robin ignores the weight of an endpoint but honours that of a locality. A zone whose instances
 weigh differently is therefore published as one locality per weight. Its ring hash multiplies the two, which would
@@ -49,15 +53,16 @@ def assignment(
     problems: list[str] = []
     taken: set[Address] = set()
     priority = 0
-    for target, instances in members:
+    for place, (target, instances) in enumerate(members):
         chosen = _chosen(target, instances, taken, problems)
         if chosen:
+            sub_zone = f"failover-{place}" if place else ""
             if balancing is Balancing.RING_HASH:
-                locality = message.endpoints.add(priority=priority, locality=xds.Locality())
+                locality = message.endpoints.add(priority=priority, locality=xds.Locality(sub_zone=sub_zone))
                 locality.load_balancing_weight.value = 1
                 _add_endpoints(locality, chosen)
             else:
-                _add_localities(message, chosen, priority)
+                _add_localities(message, chosen, priority, sub_zone)
             priority += 1
     if priority > 1:
         message.policy.overprovisioning_factor.value = _ONLY_WHEN_NOBODY_IS_LEFT
@@ -106,16 +111,18 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _add_localities(message: Any, chosen: Sequence[tuple[Instance, int]], priority: int) -> None:
+def _add_localities(message: Any, chosen: Sequence[tuple[Instance, int]], priority: int, sub_zone: str) -> None:
     zones: dict[tuple[str, str], dict[int, list[tuple[Instance, int]]]] = {}
     for instance, weight in chosen:
         place = (instance.meta.get("region", ""), instance.meta.get("zone", ""))
         zones.setdefault(place, {}).setdefault(weight, []).append((instance, weight))
     for (region, zone), weights in sorted(zones.items()):
         for weight, group in sorted(weights.items()):
-            sub_zone = f"weight-{weight}" if len(weights) > 1 else ""
+            names = [sub_zone] if sub_zone else []
+            if len(weights) > 1:
+                names.append(f"weight-{weight}")
             locality = message.endpoints.add(priority=priority)
-            locality.locality.CopyFrom(xds.Locality(region=region, zone=zone, sub_zone=sub_zone))
+            locality.locality.CopyFrom(xds.Locality(region=region, zone=zone, sub_zone="/".join(names)))
             locality.load_balancing_weight.value = weight * len(group)
             _add_endpoints(locality, group)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import xds
+from meshwright.controlplane import check, xds
 from meshwright.controlplane.catalog import Target
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.clusters import cluster
@@ -104,6 +104,29 @@ def test_failover_is_the_next_priority_without_gaps() -> None:
     assert ports((TARGET, ()), (RESERVE, (two,))) == [[2]]
     assert ports((TARGET, (one,)), (RESERVE, (one, two))) == [[1], [2]]
     assert ports((TARGET, (one,)), (RESERVE, (one,))) == [[1]]
+
+
+@pytest.mark.parametrize("balancing", list(Balancing))
+def test_no_two_priorities_share_a_locality(balancing: Balancing) -> None:
+    """gRPC's Java knows a locality by its name alone, and gives it the last priority that has it."""
+    meta = {"region": "eu", "zone": "a"}
+    lists = [
+        (TARGET, (instance(1, meta=meta), instance(2))),
+        (RESERVE, (instance(3, meta=meta), instance(4, weight=9), instance(5))),
+        (dataclasses.replace(RESERVE, filter="x"), (instance(6),)),
+    ]
+    message, _ = assignment(UPSTREAM, lists, balancing)
+    places = [(each.locality.region, each.locality.zone, each.locality.sub_zone) for each in message.endpoints]
+    assert len(set(places)) == len(places)
+    assert {each.priority for each in message.endpoints} == {0, 1, 2}
+    assert check.assignment(message) == []
+
+
+def test_a_reserve_that_becomes_the_first_keeps_its_locality() -> None:
+    before, _ = assignment(UPSTREAM, ((TARGET, (instance(1),)), (RESERVE, (instance(2),))))
+    after, _ = assignment(UPSTREAM, ((TARGET, ()), (RESERVE, (instance(2),))))
+    assert [(each.priority, each.locality.sub_zone) for each in before.endpoints] == [(0, ""), (1, "failover-1")]
+    assert [(each.priority, each.locality.sub_zone) for each in after.endpoints] == [(0, "failover-1")]
 
 
 def test_an_address_counts_once_though_a_ghost_has_it_too() -> None:
