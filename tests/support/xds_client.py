@@ -1,11 +1,12 @@
-"""A bare gRPC client on xDS in a process of its own, without the runtime: `python -m support.xds_client HOST:PORT`.
+"""A bare gRPC client on xDS in a process of its own, without the runtime: `support.xds_client HOST:PORT [plain]`.
 
 It shows what gRPC itself does with what a control plane publishes. Each line on stdin is a JSON command:
 `{"times": n, "concurrent": c, "target": t, "path": p, "metadata": [[k, v], ..], "timeout": s}`; each line on stdout the
 outcomes in the order of the calls: `[[status, answer, seconds, details], ..]`.
 
 gRPC fires xDS timeouts early by one second plus the fraction of the monotonic clock when it was initialised; the
-client measures that and sends it with its node, as a service's channel does.
+client measures that and sends it with its node, as a service's channel does; with `plain` it does not, like any client
+that knows nothing of Meshwright.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import grpc
 
 
-def bootstrap(address: str) -> None:
+def bootstrap(address: str, *, plain: bool) -> None:
     before = time.clock_gettime(time.CLOCK_MONOTONIC)
     grpc.insecure_channel("ipv4:127.0.0.1:1").close()  # initialises gRPC
     after = time.clock_gettime(time.CLOCK_MONOTONIC)
@@ -36,7 +37,7 @@ def bootstrap(address: str) -> None:
         "node": {
             "id": f"test-{os.getpid()}",
             "cluster": "test",
-            "metadata": {"meshwright.timeout_skew_ms": skew_ms},
+            "metadata": {} if plain else {"meshwright.timeout_skew_ms": skew_ms},
         },
     }
     os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = json.dumps(document)
@@ -84,5 +85,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    bootstrap(sys.argv[1])
+    bootstrap(sys.argv[1], plain=sys.argv[2:] == ["plain"])
     asyncio.run(main())

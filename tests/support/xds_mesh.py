@@ -214,8 +214,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def client(plane: ControlPlane, folder: Path) -> AsyncIterator[Client]:
-    command = python("-m", "support.xds_client", plane.address)
+async def client(plane: ControlPlane, folder: Path, *, plain: bool = False) -> AsyncIterator[Client]:
+    """A gRPC client process. A `plain` one does not say by how much its timeouts fire early."""
+    command = python("-m", "support.xds_client", plane.address, *(["plain"] if plain else []))
     async with running(command, folder / "client.log", pipes=True) as process:
         yield Client(process)
         assert process.child.stdin

@@ -112,6 +112,7 @@ class Ads:
     def _open(self, context: grpc.aio.ServicerContext[bytes, bytes], stream: Stream) -> _Connection:
         connection = self._connections[stream] = _Connection(self, context, stream, self._metrics)
         self._metrics.streams.labels(stream.node.viewpoint.kind.value).inc()
+        self._metrics.assumed_skews.inc(stream.node.skew_assumed)
         return connection
 
     def _close(self, connection: _Connection) -> None:
@@ -120,6 +121,7 @@ class Ads:
         del self._connections[stream]
         self.hub.close(stream)
         self._metrics.streams.labels(stream.node.viewpoint.kind.value).dec()
+        self._metrics.assumed_skews.dec(stream.node.skew_assumed)
 
     def _receive(self, connection: _Connection, request: Request) -> None:
         stream = connection.stream

@@ -12,8 +12,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from meshwright.controlplane.decode import readable, resource_matches
 from meshwright.controlplane.metrics import SHORT_NAMES
-from meshwright.controlplane.nodes import MAX_SKEW_MS
+from meshwright.controlplane.nodes import GREATEST_SKEW_MS, MAX_SKEW_MS, SKEW
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
+from meshwright.controlplane.views import CorrectedRoutes
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -27,11 +28,15 @@ _INDEX = """Meshwright control plane
 
 /debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS   what is published
 /debug/streams    who is connected, subscribed to what, and has accepted or refused which version
-/debug/problems   what could not be honoured, and what is kept because Consul lost it
+/debug/problems   what could not be honoured, what is kept because Consul lost it, and whose timeouts are not exact
 /metrics          for Prometheus
 /healthz          200 while the process works
 /readyz           200 once the state of the mesh is known
 """
+_LATE = (
+    f"names no {SKEW}: as its gRPC fires timeouts 1 to 2 s early, they are sent {GREATEST_SKEW_MS / 1000:g} s longer, "
+    "and end its calls up to a second late"
+)
 _TYPES = {name: kind for kind, name in SHORT_NAMES.items()}
 
 
@@ -109,7 +114,8 @@ class _Pages:
             if state.nack is not None
         ]
         held = {"services": sorted(self._source.keeper.held), "reason": self._source.keeper.reason}
-        return _json({"problems": problems, "refused": nacks, "held": held, "consul": self._consul_status()})
+        document = {"problems": problems, "refused": nacks, "held": held, "clients": self._clients()}
+        return _json(document | {"consul": self._consul_status()})
 
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -124,6 +130,20 @@ class _Pages:
         return web.Response(
             text=f"not ready: {'; '.join(errors) or 'waiting for the first answers of Consul'}\n", status=503
         )
+
+    def _clients(self) -> list[dict[str, Any]]:
+        """The clients of which something is assumed, where it makes a difference: those of routes with timeouts."""
+        snapshot = self._ads.hub.snapshot
+        found = []
+        for stream in self._ads.hub.streams:
+            node, routes = stream.node, stream.types.get(ResourceType.ROUTE)
+            if snapshot is None or routes is None or not node.skew_assumed:
+                continue
+            view = snapshot.view(node.viewpoint)[ResourceType.ROUTE]
+            timed = sorted(view.timed & routes.names) if isinstance(view, CorrectedRoutes) else []
+            if timed:
+                found.append({"node": node.id, "agent": node.agent, "services": timed, "what": _LATE})
+        return found
 
     def _all_problems(self) -> tuple[Problem, ...]:
         snapshot: Snapshot | None = self._ads.hub.snapshot
@@ -160,6 +180,7 @@ def _stream(stream: Stream, now: float) -> dict[str, Any]:
     return {
         "node": {"id": node.id, "cluster": node.cluster, "agent": node.agent, "kind": node.viewpoint.kind.value},
         "timeout_skew_ms": node.viewpoint.timeout_skew_ms,
+        "timeout_skew_assumed": node.skew_assumed,
         "since": _time(stream.opened),
         "seconds": round(now - stream.opened, 1),
         "types": {SHORT_NAMES[kind]: _subscription(state) for kind, state in stream.types.items()},

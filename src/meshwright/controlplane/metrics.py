@@ -24,6 +24,11 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.streams = Gauge("meshwright_ads_streams", "Open ADS streams.", ["kind"], registry=registry)
+        self.assumed_skews = Gauge(
+            "meshwright_ads_assumed_skews",
+            "Open ADS streams of clients that do not say how early their timeouts fire.",
+            registry=registry,
+        )
         self.pushes = Counter("meshwright_ads_responses", "Responses sent.", ["type"], registry=registry)
         self.sent_bytes = Counter("meshwright_ads_sent_bytes", "Bytes of responses sent.", registry=registry)
         self.requests = Counter("meshwright_ads_requests", "Requests, by kind.", ["receipt"], registry=registry)

@@ -71,6 +71,11 @@ class CorrectedRoutes(Mapping[str, "Resource"]):
         self.parts: Mapping[Any, ServicePart] = parts
         self.skew_ms = skew_ms
 
+    @property
+    def timed(self) -> frozenset[str]:
+        """The names of the tables that hold timeouts: those that differ from what others are sent."""
+        return frozenset(name for name, part in self.parts.items() if part.timed)
+
     def __getitem__(self, name: str) -> Resource:
         return self.parts[name].route_for(self.skew_ms)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from meshwright.consul import Consul
 from meshwright.controlplane import inspect, serving
 from meshwright.controlplane.ads import METHOD, SERVICE
-from support.ads import CLUSTER, LISTENER, raw
+from support.ads import CLUSTER, LISTENER, ROUTE, raw
 from support.plane import backend, health_of, in_consul, page, plane_config
 from support.waiting import eventually
 
@@ -103,6 +104,28 @@ async def test_streams_show_who_asked_for_what_and_what_was_refused(bound: Bound
         assert listener["acked"] == ""
         _, document = await page(bound.debug, "/debug/problems")
         assert document["refused"] == [{"node": "me", "type": "listener", "message": "no"}]
+        call.cancel()
+
+
+async def test_clients_whose_timeouts_are_not_exact_are_named(any_consul: ConsulServer, bound: Bound) -> None:
+    node = DiscoveryRequest(type_url=ROUTE.value, resource_names=["calc", "other"])
+    node.node.id, node.node.user_agent_name = "plain", "gRPC C-core linux PHP"
+    async with grpc.aio.insecure_channel(str(bound.xds)) as channel, Consul(any_consul.config) as consul:
+        call = channel.stream_stream(METHOD)()
+        await call.write(node.SerializeToString())
+        await call.read()
+        (stream,) = (await page(bound.debug, "/debug/streams"))[1]["streams"]
+        assert (stream["timeout_skew_ms"], stream["timeout_skew_assumed"]) == (2000, True)
+        assert (await page(bound.debug, "/debug/problems"))[1]["clients"] == []
+        await consul.kv_put("meshwright/policy/calc", b'{"timeout": "1s"}')
+
+        async def named() -> list[dict[str, Any]]:
+            return list((await page(bound.debug, "/debug/problems"))[1]["clients"])
+
+        (client,) = await eventually(named)
+        assert (client["node"], client["agent"], client["services"]) == ("plain", "gRPC C-core linux PHP", ["calc"])
+        assert "timeout_skew_ms" in client["what"]
+        assert "meshwright_ads_assumed_skews 1.0" in (await page(bound.debug, "/metrics"))[1]
         call.cancel()
 
 

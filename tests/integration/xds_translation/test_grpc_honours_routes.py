@@ -10,9 +10,11 @@ from meshwright.controlplane.catalog import Target, targets
 from meshwright.model import ServiceName
 from support.chains import ALL, V1, V2, names, recorded
 from support.waiting import eventually
-from support.xds_mesh import PATH, UNTIMED, answers, backends
+from support.xds_mesh import PATH, UNTIMED, answers, backends, client
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.xds_mesh import Client, ControlPlane
 
 CALCULATOR = Target(ServiceName("calculator"))
@@ -115,6 +117,24 @@ async def test_a_timeout_ends_a_call_when_the_route_says(plane: ControlPlane, ca
             assert 0.240 <= outcome.seconds <= 0.750
         v1.released.set()
         v2.released.set()
+
+
+async def test_a_client_that_does_not_know_its_skew_has_its_timeouts_late_and_never_early(
+    plane: ControlPlane, tmp_path: Path
+) -> None:
+    async with backends("v1", "v2") as (v1, v2), client(plane, tmp_path, plain=True) as caller:
+        instances = {V1: [v1.instance()], V2: [v2.instance()]}
+        plane.publish(recorded("router_split"), instances=instances)
+        await caller.call(20, path=UNTIMED)
+        assert {outcome.status for outcome in await caller.call(20)} == {"OK"}
+        v1.released.clear()
+        v2.released.clear()
+        for outcome in await caller.call(5):
+            assert outcome.status == "DEADLINE_EXCEEDED"
+            assert 0.240 <= outcome.seconds <= 1.750
+        v1.released.set()
+        v2.released.set()
+        assert plane.nacks() == []
 
 
 async def test_an_unknown_service_fails_at_once(plane: ControlPlane, caller: Client) -> None:

@@ -81,6 +81,25 @@ def test_a_skew_that_cannot_be_is_refused(value: object) -> None:
         read_node(node)
 
 
+@pytest.mark.parametrize("agent", ["gRPC C-core linux Python", "gRPC C-core linux", "gRPC C-core windows PHP"])
+def test_a_c_core_that_names_no_skew_is_assumed_to_have_the_greatest(agent: str) -> None:
+    info = read_node(Node(id="n", user_agent_name=agent))
+    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (2000, True)
+
+
+@pytest.mark.parametrize("agent", ["gRPC Go", "gRPC Java", "gRPC Node Pure JS", "envoy", "meshwright", ""])
+def test_others_fire_their_timeouts_on_time(agent: str) -> None:
+    info = read_node(Node(id="n", user_agent_name=agent))
+    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (0, False)
+
+
+def test_a_c_core_that_measured_no_skew_has_none() -> None:
+    node = Node(id="n", user_agent_name="gRPC C-core linux Python")
+    node.metadata.update({"meshwright.timeout_skew_ms": 0})
+    info = read_node(node)
+    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (0, False)
+
+
 def test_an_envoy_has_no_skew_and_may_say_where_it_listens() -> None:
     node = Node(id="n", user_agent_name="envoy")
     node.metadata.update({"meshwright.ingress": "0.0.0.0:8443"})
