@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from services.kit.text import text_problem, with_line_breaks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
@@ -29,7 +31,6 @@ LISTED = 1000
 """People that an answer lists at most."""
 
 _ROOM = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SPACES = frozenset("\n\t")
 
 
 class InvalidChatError(Exception):
@@ -86,15 +87,16 @@ def speaker(room: str, user_id: str, name: str) -> Speaker:
 
 
 def remark(who: Speaker, text: str, client_id: str) -> Remark:
-    """Raises InvalidChatError, which names all that is wrong."""
-    wrong = _wrong_line("client_id", client_id, MAX_CLIENT_ID)
-    if not text.strip():
-        wrong["text"] = "is required"
-    elif len(text) > MAX_TEXT or not all(letter.isprintable() or letter in _SPACES for letter in text):
-        wrong["text"] = f"must be at most {MAX_TEXT} printable characters"
+    """Raises InvalidChatError, which names all that is wrong. Lines end with `\\n` from here on, however they came."""
+    said = with_line_breaks(text)
+    found = {
+        "client_id": text_problem(client_id, MAX_CLIENT_ID),
+        "text": text_problem(said, MAX_TEXT, required=True, lines=True),
+    }
+    wrong = {field: what for field, what in found.items() if what}
     if wrong:
         raise InvalidChatError(wrong)
-    return Remark(who, text, client_id)
+    return Remark(who, said, client_id)
 
 
 def check_room(room: str) -> None:
@@ -135,9 +137,8 @@ def _wrong_user(user_id: str) -> dict[str, str]:
 
 
 def _wrong_line(name: str, text: str, longest: int) -> dict[str, str]:
-    if len(text) <= longest and text.isprintable():
-        return {}
-    return {name: f"must be at most {longest} printable characters"}
+    what = text_problem(text, longest)
+    return {name: what} if what else {}
 
 
 @dataclass(frozen=True, slots=True)

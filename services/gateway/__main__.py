@@ -17,7 +17,7 @@ from services.gateway.edge import Edge, sweeping
 from services.gateway.realtime.backends import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
-from services.gateway.server import QUIET, make_app
+from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.serving import serving
 from services.gateway.shop import Shop
 from services.gateway.tables import prepare
@@ -104,7 +104,7 @@ async def run(config: GatewayConfig) -> None:
             )
         )
         app = make_app(backends, edge, version=config.mesh.version, routers=routers)
-        traced = meshwright.AsgiMiddleware(app, quiet=QUIET)
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
         host, port = config.mesh.host, config.mesh.port
         await server.enter(sweeping(edge, time.time))
         await server.enter(

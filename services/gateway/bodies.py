@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
-from services.gateway.domain import is_text
+from services.kit.text import is_unicode
 
 
 def _sendable(text: str) -> str:
     """JSON can spell half of a surrogate pair, which is no text, and NUL, which PostgreSQL does not store."""
-    if not is_text(text):
+    if not is_unicode(text):
         raise PydanticCustomError("string_unicode", "must be valid Unicode")
     if "\0" in text:
         raise PydanticCustomError("string_nul", "must hold no NUL character")

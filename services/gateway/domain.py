@@ -219,15 +219,6 @@ class Summary:
     points: float
 
 
-def is_text(value: str) -> bool:
-    """Whether it can be sent on: JSON may name code points (`\\ud800`) that are half of a pair, and no characters."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def tag(updated_at: datetime, more: str = "") -> str:
     """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond, and what else makes this body."""
     version = f"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BeforeValidator, Field
 
 from services.gateway import app, domain
 from services.gateway.bodies import Operands, Value
@@ -91,6 +92,12 @@ UserId = Annotated[str, Path(description="the id of a user")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="how many users at most")]
 After = Annotated[str, Query(description="only users that come after the one with this id; `next` of the last page")]
 IfMatch = Annotated[str | None, Header(description="the ETag of the state to change; 412 where there is a newer one")]
+Seen = Annotated[
+    Annotated[int, Field(ge=0, le=2**63 - 1)] | None,
+    # Clients that have seen nothing may say so by an empty one.
+    BeforeValidator(lambda value: None if isinstance(value, str) and not value.strip() else value),
+    Header(alias="Last-Event-ID", description="the id of the last event: only later ones come"),
+]
 PrimeLimit = Annotated[
     int, Query(ge=-MAX_INT32, le=MAX_INT32, description="the largest number to consider: 0 to 100000")
 ]

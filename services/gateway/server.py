@@ -68,6 +68,9 @@ EXPOSED_HEADERS = (
 
 QUIET = ("/healthz", "/readyz")
 """Paths that are asked each second, and worth neither a trace nor a count."""
+UNTRACED = (*site.PATHS, "/favicon.ico", "/apple-touch-icon*", "/robots.txt", "/.well-known/*")
+"""Paths that are counted and not traced: files, and what clients read again and again by themselves. A page load asks
+for thirty of them."""
 
 
 def make_app(

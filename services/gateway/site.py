@@ -39,6 +39,8 @@ POLICY = "; ".join(
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 SOCKET = "/ws"
 """Where a gateway with a real-time edge has it."""
+PATHS = ("/", "/shop/*", "/docs", "/docs/*", "/openapi.json")
+"""What is served here, and the document that the API's page reads; `*` stands for any rest."""
 _SERVED = {".css", ".js", ".svg"}
 
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter
 
 from services.gateway.domain import Failure, problem_of
-from services.gateway.routes import StreamWithin, problems
+from services.gateway.routes import Seen, StreamWithin, problems
 from services.gateway.shop import RESTING, Order
 from services.gateway.shopapi import BASE, Me, OrderId, TheShop
 from services.gateway.tracing import trace_id
@@ -37,11 +37,6 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
     204: {"description": "The order rests, and the client has seen that"},
 }
 
-Seen = Annotated[
-    int | None,
-    Header(alias="Last-Event-ID", ge=0, le=2**63 - 1, description="the id of the last event: only later ones come"),
-]
-
 router = APIRouter(prefix=BASE)
 
 
@@ -56,6 +51,8 @@ async def watch_order(
 ) -> Response:
     """One of one's own orders now, and after each step of its saga, until it comes to rest."""
     order = await shop.order(me, order_id, within)
+    if seen is not None and seen > order.version:
+        seen = None  # it is no event of this order: all versions come from one database
     if seen is not None and order.version <= seen and order.state in RESTING:
         return Response(status_code=204)
     changes = shop.watch(order_id, within)

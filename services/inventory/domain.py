@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from services.kit.text import text_problem
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -218,13 +220,12 @@ def check_reserve(key: str, items: Sequence[Item]) -> None:
 
 def check_restock(wanted: Restock) -> None:
     """Raises InvalidRequestError, which lists every wrong field."""
-    printable = wanted.title.isprintable() and len(wanted.title) <= MAX_TITLE
     _refuse(
         {
             "key": _key_problem(wanted.key),
             "sku": _sku_problem(wanted.sku),
             "quantity": _range_problem(wanted.quantity, 1, MAX_QUANTITY),
-            "title": "" if printable else f"must be at most {MAX_TITLE} printable characters",
+            "title": text_problem(wanted.title, MAX_TITLE),
             "price_cents": _range_problem(wanted.price_cents, 0, MAX_PRICE),
         }
     )

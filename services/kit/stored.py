@@ -41,6 +41,8 @@ _NO_MESSAGE = 10037
 _SHORT, _TIME = 9, 7
 """$JS.ACK.<stream>.<consumer>.<delivered>.<number>.<number>.<time>.<pending>; the long form has two more in front."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime(2262, 1, 1, tzinfo=UTC)
+"""The server counts nanoseconds since 1970 in 64 bits: for a time past that it answers everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,9 @@ class StreamReader:
         """At most `limit` messages, ascending, from the number or time `start` on. May be a moment behind."""
         wanted: dict[str, Any] = {"next_by_subj": subject, "batch": limit}
         if isinstance(start, datetime):
-            wanted["start_time"] = start.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            if start >= _NEVER:
+                return ()
+            wanted["start_time"] = max(start, _EPOCH).astimezone(UTC).isoformat().replace("+00:00", "Z")
         else:
             wanted["seq"] = max(start, 1)
         connection = self._bus.connection

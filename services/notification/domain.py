@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from services.kit.text import text_problem
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
@@ -77,10 +79,13 @@ def checked(draft: Draft, key: str, *, for_everybody: bool) -> Draft:
     wrong: dict[str, str] = {}
     if not for_everybody:
         wrong |= _wrong_user(draft.user_id)
-    wrong |= _wrong_text("title", draft.title, 1, MAX_TITLE)
-    wrong |= _wrong_text("message", draft.message, 0, MAX_MESSAGE)
-    wrong |= _wrong_text("idempotency_key", key, 0, MAX_KEY)
-    wrong |= _wrong_data(draft.data)
+    wrong |= {
+        "title": text_problem(draft.title, MAX_TITLE, required=True),
+        "message": text_problem(draft.message, MAX_MESSAGE, lines=True),
+        "idempotency_key": text_problem(key, MAX_KEY),
+        "data": _data_problem(draft.data),
+    }
+    wrong = {name: what for name, what in wrong.items() if what}
     if wrong:
         raise InvalidNotificationError(wrong)
     return draft
@@ -149,18 +154,12 @@ def _wrong_user(user_id: str) -> Mapping[str, str]:
     return {}
 
 
-def _wrong_text(name: str, text: str, shortest: int, longest: int) -> Mapping[str, str]:
-    if len(text.strip()) < shortest:
-        return {name: "is required"}
-    if len(text) > longest:
-        return {name: f"must be at most {longest} characters long"}
-    return {}
-
-
-def _wrong_data(data: Mapping[str, str]) -> Mapping[str, str]:
+def _data_problem(data: Mapping[str, str]) -> str:
     if len(data) > MAX_DATA:
-        return {"data": f"must have at most {MAX_DATA} entries"}
+        return f"must have at most {MAX_DATA} entries"
     for key, value in data.items():
         if not 0 < len(key) <= MAX_DATA_KEY or len(value) > MAX_DATA_VALUE:
-            return {"data": f"keys have 1 to {MAX_DATA_KEY} characters, values at most {MAX_DATA_VALUE}"}
-    return {}
+            return f"keys have 1 to {MAX_DATA_KEY} characters, values at most {MAX_DATA_VALUE}"
+        if what := text_problem(key, MAX_DATA_KEY) or text_problem(value, MAX_DATA_VALUE, lines=True):
+            return f"keys and values {what}"
+    return ""

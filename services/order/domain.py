@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from services.kit.text import text_problem
 from services.order.facts import (
     AttentionResolved,
     CompensationCompleted,
@@ -236,11 +237,10 @@ def check_order(key: str, user_id: str, items: Sequence[Item]) -> None:
 
 def check_resolution(actor: str, reason: str) -> None:
     """Raises InvalidOrderError, which lists every wrong field."""
-    fit = 1 <= len(reason) <= MAX_REASON and bool(reason.strip()) and reason.isprintable()
     refuse(
         {
             "actor": "" if _VISIBLE.fullmatch(actor) else "must be 1 to 100 visible ASCII characters",
-            "reason": "" if fit else f"must be 1 to {MAX_REASON} printable characters",
+            "reason": text_problem(reason, MAX_REASON, required=True),
         }
     )
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from services.kit.text import text_problem
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -175,13 +177,7 @@ def clean_phone(phone: str) -> str:
 
 
 def _name_problem(name: str) -> str:
-    if not name:
-        return "is required"
-    if len(name) > MAX_NAME:
-        return f"must be at most {MAX_NAME} characters long"
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Cn", "Zl", "Zp"} for character in name):
-        return "must not hold control characters"
-    return ""
+    return text_problem(name, MAX_NAME, required=True)
 
 
 def _email_problem(email: str) -> str:

@@ -25,7 +25,7 @@ from services.gateway.app import Readiness
 from services.gateway.realtime.backends import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.routes import Backends, Budgets
-from services.gateway.server import QUIET, make_app
+from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.serving import PING_SECONDS, serving
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
@@ -141,7 +141,7 @@ class Demo:
         self.stack.push_async_callback(self.gateway.aclose)
         routers = await self._live(telemetry) if self.live else []
         app = make_app(backends, self.edge, version=VERSION, clock=self.clock, routers=routers)
-        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, telemetry=telemetry)
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED, telemetry=telemetry)
         self.address = await self.gateway.enter_async_context(
             serving(
                 traced,

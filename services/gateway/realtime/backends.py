@@ -37,10 +37,6 @@ class Who:
         return (("authorization", f"Bearer {self.token}"),)
 
 
-MAX_INT64_SECONDS = 253_402_300_799
-"""The end of the year 9999: what a protobuf timestamp can say."""
-
-
 class Talk:
     """The services that a socket speaks with."""
 
@@ -72,8 +68,8 @@ class Talk:
         """`since`: in seconds since 1970."""
         request = chat_pb.HistoryRequest(room=room, after=after, limit=limit)
         if since is not None:
-            whole = min(int(since), MAX_INT64_SECONDS)
-            request.since.CopyFrom(timestamp_pb2.Timestamp(seconds=whole, nanos=int((since - int(since)) * 1e9)))
+            whole = int(since)
+            request.since.CopyFrom(timestamp_pb2.Timestamp(seconds=whole, nanos=int((since - whole) * 1e9)))
         with failing():
             page: chat_pb.HistoryPage = await self._chat.History(request, timeout=ANSWER_SECONDS, metadata=who.metadata)
         return page

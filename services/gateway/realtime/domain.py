@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.domain import Failure, is_text
+from services.gateway.domain import Failure
+from services.kit.text import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -84,7 +85,7 @@ def parse(text: str) -> Command:
     if not isinstance(document, dict):
         raise _refused("the frame is no JSON object", "NO_OBJECT")
     ref = document.get("ref", "")
-    if not isinstance(ref, str) or len(ref) > MAX_REF or not is_text(ref):
+    if not isinstance(ref, str) or len(ref) > MAX_REF or not is_unicode(ref):
         raise _refused(f"ref must be a string of at most {MAX_REF} characters", "INVALID_MESSAGE")
     kind = document.get("type")
     if kind == "signal":
@@ -111,7 +112,7 @@ class _Fields:
         if not isinstance(value, str):
             self.wrong[name] = "must be a string"
             return ""
-        if not is_text(value):
+        if not is_unicode(value):
             self.wrong[name] = "must be text: there is half a surrogate pair in it"
             return ""
         if needed and not value:

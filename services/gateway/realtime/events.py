@@ -43,6 +43,8 @@ SECONDS = 60
 """Figures that a viewer begins with."""
 KEPT_SECONDS = 300
 SETTLED_SECONDS = 2
+CLOCKS_SECONDS = 5
+"""What the clocks of two replicas may differ by."""
 BUFFER = 256
 _KEY = "orders"
 
@@ -146,7 +148,9 @@ class LiveEvents:
                         yield told.frame
 
     async def chart(self, after: int | None) -> AsyncGenerator[str]:
-        """The figures of each second after that one; None: the last minute first."""
+        """The figures of each second after that one; None, or one that is still to come: the last minute first."""
+        if after is not None and after > self._clock() + CLOCKS_SECONDS:
+            after = None
         seen, most = after or 0, KEPT_SECONDS if after else SECONDS
         while True:
             ticked = self._ticked

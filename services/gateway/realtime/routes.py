@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,12 +16,16 @@ from services.gateway.realtime import frames
 from services.gateway.realtime.backends import Who
 from services.gateway.realtime.socket import Socket
 from services.gateway.routes import problems
+from services.kit.positions import NoPositionError, parse_position
 
 if TYPE_CHECKING:
     from services.gateway.realtime.hub import Hub
 
 SUBPROTOCOL = "meshwright.v1"
 _BEARER = "bearer."
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999: what a protobuf timestamp can say."""
 FIRST_ROOM = "hall"
 """Where one is who names none, as the lecture's slide does."""
 
@@ -54,7 +60,7 @@ def socket_router(hub: Hub) -> APIRouter:
     ) -> dict[str, Any]:
         """What was said in a room since then, at once: the baseline that the lecture compares with."""
         who = Who(required().subject, token_of(authorization))
-        moment = float(since) if since.isdecimal() else None
+        moment = seconds(since)
         page = await hub.talk.history(who, room, "" if moment is not None else since, limit, moment)
         messages = [frames.document(message) for message in page.messages]
         after = messages[-1]["id"] if messages else (since if moment is None else "")
@@ -62,6 +68,20 @@ def socket_router(hub: Hub) -> APIRouter:
         return {"messages": messages, "has_new": bool(messages), "next": after or since or "0", "more": page.more}
 
     return router
+
+
+def seconds(since: str) -> float | None:
+    """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises Failure."""
+    if _NUMBER.fullmatch(since) and 0 <= (found := float(since)) <= LAST_SECOND:
+        return found
+    with contextlib.suppress(NoPositionError):
+        if since:
+            parse_position(since)
+        return None
+    what = (
+        f"must be `next` of the last poll, or seconds since 1970 (not milliseconds): a number from 0 to {LAST_SECOND}"
+    )
+    raise Failure("INVALID_ARGUMENT", f"since {what}", reason="INVALID_SINCE", fields={"since": what})
 
 
 def _token(websocket: WebSocket) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from services.gateway.domain import Failure, problem_of
-from services.gateway.routes import problems
+from services.gateway.routes import Seen, problems
 from services.gateway.tracing import trace_id
 from services.kit.running import cancelled
 
@@ -28,11 +28,6 @@ QUIET = ": still here\n\n"
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Events, as they happen", "content": {MEDIA_TYPE: {"example": "id: 3\nevent: order\n"}}}
 }
-
-Seen = Annotated[
-    int | None,
-    Header(alias="Last-Event-ID", ge=0, le=2**63 - 1, description="the id of the last event: only later ones come"),
-]
 
 
 def event_router(hub: Hub, live: LiveEvents) -> APIRouter:

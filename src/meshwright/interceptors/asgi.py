@@ -41,7 +41,9 @@ _SWITCHING_PROTOCOLS = 101
 class AsgiMiddleware:
     """Wraps an ASGI application. `timeout`: seconds within which a request's calls into the mesh must end.
 
-    `quiet`: paths without spans and metrics, such as health checks. `telemetry`: instead of the process's.
+    `quiet`: paths without spans and metrics, such as health checks. `untraced`: paths that are counted and have no
+    spans, such as static files; one that ends in `*` stands for all that begin so. `telemetry`: instead of the
+    process's.
     """
 
     def __init__(
@@ -50,11 +52,14 @@ class AsgiMiddleware:
         *,
         timeout: float | None = None,
         quiet: Collection[str] = (),
+        untraced: Collection[str] = (),
         telemetry: Telemetry | None = None,
     ) -> None:
         self._app = app
         self._timeout = timeout
         self._quiet = frozenset(quiet)
+        self._untraced = frozenset(untraced)
+        self._untraced_below = tuple(path[:-1] for path in untraced if path.endswith("*"))
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,16 +73,20 @@ class AsgiMiddleware:
             return
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         incoming = INCOMING.set(Incoming(deadline, headers.get("authorization")))
+        traced = not self._is_untraced(scope["path"])
         try:
-            await _Request(telemetry, scope, headers).answer(self._app, receive, send)
+            await _Request(telemetry, scope, headers, traced=traced).answer(self._app, receive, send)
         finally:
             INCOMING.reset(incoming)
+
+    def _is_untraced(self, path: str) -> bool:
+        return path in self._untraced or path.startswith(self._untraced_below)
 
 
 class _Request:
     """One request that is being answered."""
 
-    def __init__(self, telemetry: Telemetry, scope: Scope, headers: dict[str, str]) -> None:
+    def __init__(self, telemetry: Telemetry, scope: Scope, headers: dict[str, str], *, traced: bool = True) -> None:
         self._telemetry = telemetry
         self._scope = scope
         self._status = 0
@@ -85,9 +94,11 @@ class _Request:
         self._method = method if method in _METHODS else "_OTHER"
         self._start = time.perf_counter()
         self._parent = propagate.extract(headers, context=Context())
-        self._span = telemetry.tracer.start_span(
-            self._method, self._parent, trace.SpanKind.SERVER, _attributes(scope, headers, self._method)
-        )
+        self._span: trace.Span = trace.INVALID_SPAN
+        if traced:
+            self._span = telemetry.tracer.start_span(
+                self._method, self._parent, trace.SpanKind.SERVER, _attributes(scope, headers, self._method)
+            )
 
     async def answer(self, app: App, receive: Receive, send: Send) -> None:
         async def noting(message: MutableMapping[str, Any]) -> None:

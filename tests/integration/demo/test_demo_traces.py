@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from services.gateway.site import PAGES
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -52,3 +53,14 @@ async def test_the_trace_of_a_caller_goes_on(served: Demo):
     known = "0af7651916cd43dd8448eb211c80319c"
     response = await served.http.get("/api/v1/users", headers={"traceparent": f"00-{known}-b7ad6b7169203331-01"})
     assert response.headers["x-trace-id"] == known
+
+
+async def test_a_page_and_its_files_leave_no_trace(served: Demo):
+    shop = [f"/shop/{file.name}" for file in (PAGES / "shop").iterdir() if file.suffix in {".js", ".css", ".svg"}]
+    for path in ("/", "/docs", "/docs/docs.js", "/openapi.json", "/shop/settings.json", *shop):
+        assert (await served.http.get(path)).status_code == 200, path
+    for path in ("/favicon.ico", "/shop/none.js", "/.well-known/jwks.json", "/healthz", "/readyz"):
+        await served.http.get(path)
+    assert [span.name for span in served.spans.spans] == []
+    assert (await served.http.get("/api/versions")).status_code == 200
+    await eventually(lambda: [span.name for span in served.spans.spans] == ["GET /api/versions"])

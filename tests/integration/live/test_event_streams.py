@@ -45,12 +45,12 @@ async def tell(nats: NatsServer, names: tuple[str, ...] = NAMES, first: int = 1)
 
 
 @contextlib.asynccontextmanager
-async def watching(served: Demo, path: str, after: str = "") -> AsyncIterator[list[dict]]:
+async def watching(served: Demo, path: str, after: str | None = None) -> AsyncIterator[list[dict]]:
     """What comes: each event's fields, with its data read."""
     heard: list[dict] = []
 
     async def listen() -> None:
-        headers = {"Last-Event-ID": after} if after else {}
+        headers = {"Last-Event-ID": after} if after is not None else {}
         async with served.http.stream("GET", path, headers=headers, timeout=None) as response:
             assert response.headers["content-type"].startswith("text/event-stream")
             fields: dict = {}
@@ -85,6 +85,8 @@ async def test_the_feed_shows_what_becomes_of_orders_and_nothing_personal(edge: 
     async with watching(edge.gateways[1], "/api/live/feed", after=heard[1]["id"]) as again:
         await eventually(lambda: len(again) == 2)
     assert again == heard[2:]
+    async with watching(edge.gateways[1], "/api/live/feed", after="") as anew:
+        await eventually(lambda: len(anew) == 4)
 
 
 async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
@@ -104,6 +106,9 @@ async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
     async with watching(edge.gateways[1], "/api/live/chart", after=last) as again:
         await eventually(lambda: again, 10)
     assert int(again[0]["id"]) == int(last) + 1
+    for nothing_seen in ("", str(2**63 - 1)):
+        async with watching(edge.gateways[1], "/api/live/chart", after=nothing_seen) as anew:
+            await eventually(lambda anew=anew: anew, 10)
 
 
 @pytest.mark.parametrize("path", ["/api/live/feed", "/api/live/chart"])
@@ -174,8 +179,15 @@ async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge
         await one.first("said", 4)
         new = await http.get(f"/api/messages?room=new&limit=1&since={begun}", headers=ada.headers)
         assert ([message["text"] for message in new.json()["messages"]], new.json()["more"]) == (["first"], True)
+        # Half seconds count; where nothing was said since then there is nothing, whatever the time.
+        for later in ("2000000000.5", "9999999999", "253402300799"):
+            answer = await http.get(f"/api/messages?since={later}", headers=ada.headers)
+            assert (answer.status_code, answer.json()["messages"], answer.json()["next"]) == (200, [], later)
     for wrong in ("room=hall&since=nonsense", "room=no such room", "since=1&limit=0"):
         assert (await http.get(f"/api/messages?{wrong}", headers=ada.headers)).status_code in {400, 422}, wrong
+    for wrong in ("9999999999999", "1e300", "-1", "-0.5", "nan", "inf", "%D9%A1", "1_000", "123-456"):
+        answer = await http.get(f"/api/messages?since={wrong}", headers=ada.headers)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "since"), wrong
 
 
 async def test_a_poll_after_a_message_of_a_stream_that_is_gone_says_so(edge: Edge):

@@ -124,6 +124,9 @@ async def test_an_order_is_there_for_its_buyer_alone(store: Storefront, buyer: P
     path = f"/api/v3/orders/{order['id']}/watch"
     wrong = await store.demo.http.get(path, headers=buyer.headers | {"Last-Event-ID": "x"})
     assert wrong.status_code == 422
+    for nothing_seen in ("", str(2**63 - 1)):
+        states = await all_events(store, buyer, order["id"], **{"Last-Event-ID": nothing_seen})
+        assert states[-1].data["state"] in {"completed", "rejected"}
 
 
 async def test_a_replica_that_stops_ends_the_watch_with_a_reason(store: Storefront, buyer: Person):

@@ -112,3 +112,15 @@ async def test_quiet_paths_leave_no_trace() -> None:
         assert (await http.get("/healthz")).json() == "yes"
         assert calculator.spans.spans == []
         assert 'route="/healthz"' not in calculator.telemetry.metrics.page().decode()
+
+
+async def test_untraced_paths_are_counted_and_leave_no_trace() -> None:
+    app = {"untraced": ("/healthz", "/add/*")}
+    async with everything(Everything()) as calculator, browser(app_over(calculator, **app)) as http:
+        header = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
+        assert (await http.get("/healthz", headers=header)).json() == "yes"
+        assert (await http.get("/add/7")).json() == 7
+        assert (await http.get("/addition")).status_code == 404
+        assert [span.name for span in calculator.spans.servers if "http.request.method" in span.attributes] == ["GET"]
+        page = calculator.telemetry.metrics.page().decode()
+        assert all(f'route="{route}",service' in page for route in ("/healthz", "/add/{number}"))

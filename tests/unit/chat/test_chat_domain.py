@@ -29,7 +29,7 @@ def test_what_is_no_name_of_a_room_is_refused(room):
         domain.check_room(room)
 
 
-@pytest.mark.parametrize("text", ["", " \n", "x" * 2001, "a\x00b", "\u202e"])
+@pytest.mark.parametrize("text", ["", " \n", "x" * 2001, "a\x00b"])
 def test_what_cannot_be_said_is_refused(text):
     with pytest.raises(InvalidChatError, match="text"):
         domain.remark(Speaker("r", "u", "n"), text, "")
