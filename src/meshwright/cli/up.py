@@ -103,6 +103,10 @@ class Screen:
         self._say(f"  control plane  {_origin(plan.controlplane, 'here', 'none: addresses from Consul, round robin')}")
         self._say(f"  spans          {_origin(plan.traces, 'the dev trace store', 'none')}")
 
+        for service, versions in plan.resumed.items():
+            told = " and ".join(f"{one.replicas} of {one.version}" for one in versions)
+            self._say(f"  {service:<14} {told}, where its rollout stands")
+
     def line(self, seat: Seat, text: str) -> None:
         if not self._quiet:
             self._instance(seat.instance, seat.process, self._styled(loglines.parse(text)))

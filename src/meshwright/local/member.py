@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from meshwright.local.child import Child
     from meshwright.local.plan import Launch, Seat
+    from meshwright.local.readiness import Readiness
     from meshwright.local.topology import Process
 
 
@@ -68,10 +69,21 @@ class Member:
         self.restarts = Restarts()
         self.early_ends = 0
         self.end = ""
+        self.readiness: Readiness | None = None
+        """Of the process that runs, or ran last."""
         self.stopping = False
         self.was_ready = asyncio.Event()
         """Set when the instance has been ready for the first time, and for ever."""
         self.woken = asyncio.Event()
+
+    @property
+    def lateness(self) -> str:
+        """Why the instance is not ready, where it should be by now."""
+        if self.state is State.WAITING:
+            return "not started: what it waits for is not ready"
+        if self.end:
+            return f"not ready in time: it {self.end}"
+        return f"not ready in time: {self.readiness.reason if self.readiness else 'it was not started'}"
 
     async def unless_woken(self, wait: Coroutine[Any, Any, None]) -> bool:
         """Whether `wait` came to its end before the seat was given up."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import sys
 import sysconfig
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshwright.local.origins import Choices, Origin
+    from meshwright.local.resumed import ResumedVersion
     from meshwright.local.topology import Hint, Topology
 
 HOST = "127.0.0.1"
@@ -79,6 +80,8 @@ class Plan:
     mesh: frozenset[str] = frozenset()
     """The names of those variables by which a child finds the mesh."""
     hints: tuple[Hint, ...] = ()
+    resumed: Mapping[str, tuple[ResumedVersion, ...]] = field(default_factory=dict)
+    """By service: the versions that an earlier run's rollout has instances of, instead of the topology's."""
     lone: frozenset[str] = frozenset()
     """Processes whose ports nobody asked for: they are of the first instance, and others get ports of their own."""
 

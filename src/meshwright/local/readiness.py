@@ -1,13 +1,14 @@
 """When a process is ready: not when it runs, but when it does what others need it for.
 
-Each kind is one question with a yes or no as its answer, asked again every few milliseconds. Registration is the
-exception: Consul's blocking queries answer the moment that something changes.
+Each kind is one question, asked again every few milliseconds; what is answered instead of "ready" is kept, because a
+person who waits in vain wants to know it. Registration is the exception: Consul's blocking queries answer the moment
+that something changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import json
 import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from meshwright.local.plan import HOST
 from meshwright.model import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from meshwright.local.plan import Launch
     from meshwright.model import Instance
@@ -28,22 +29,54 @@ EVERY = 0.02
 PATIENCE = 2.0
 """Seconds that one answer may take."""
 _FIRST_ERROR = 400
+_MOST_OF_BODY = 4096
+_LONGEST_REASON = 300
 
 
-async def until_ready(kind: str, launch: Launch) -> None:
-    """Return when the instance is ready in the sense of `kind` (see meshwright.local.topology)."""
-    if kind == "started":
-        return
-    if kind == "consul":
-        await _until_registered(launch)
-        return
-    ask = _question(kind, launch)
-    while not await _answer(ask):  # noqa: ASYNC110 - another process cannot set an event here
-        await asyncio.sleep(EVERY)
+class Readiness:
+    """Whether one instance is ready, in the sense of `kind` (see meshwright.local.topology)."""
+
+    def __init__(self, kind: str, launch: Launch) -> None:
+        self._kind = kind
+        self._launch = launch
+        self.reason = "it was not asked yet"
+        """Why it is not ready, by the last answer."""
+
+    async def wait(self) -> None:
+        """Return when the instance is ready."""
+        if self._kind == "started":
+            return
+        if self._kind == "consul":
+            await self._until_registered()
+            return
+        where, ask = _question(self._kind, self._launch)
+        while (reason := await _answer(where, ask)) is not None:
+            self.reason = reason
+            await asyncio.sleep(EVERY)
+
+    async def _until_registered(self) -> None:
+        """Wait until Consul calls the instance passing, at the port that this process was given."""
+        from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
+
+        index = 0
+        async with Consul(load(ConsulConfig, self._launch.environment)) as consul:
+            while True:
+                try:
+                    found = await consul.instances(self._launch.process.service, blocking=Blocking(index, wait=10.0))
+                except MeshwrightError as error:
+                    self.reason = str(error)
+                    index = 0
+                    await asyncio.sleep(EVERY)
+                    continue
+                reason = _why_not_registered(found.value, self._launch)
+                if reason is None:
+                    return
+                self.reason = f"{reason} (Consul at {consul.address})"
+                index = found.index if found.index >= index else 0
 
 
-async def answers_http(url: str) -> bool:
-    """Whether a GET of `url` is answered with a status below 400."""
+async def why_not_http(url: str) -> str | None:
+    """None where a GET of `url` is answered with a status below 400; else what is answered instead."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
@@ -52,71 +85,83 @@ async def answers_http(url: str) -> bool:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         writer.write(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-        status = (await reader.readline()).split()
-        return len(status) > 1 and status[1].isdigit() and int(status[1]) < _FIRST_ERROR
+        line = await reader.readline()
+        status = line.split()
+        if len(status) < 2 or not status[1].isdigit():  # noqa: PLR2004 - version and status
+            return f"{url} does not answer in HTTP"
+        if int(status[1]) < _FIRST_ERROR:
+            return None
+        while (await reader.readline()).strip():
+            pass
+        return f"{url} answers {int(status[1])}: {_said(await reader.read(_MOST_OF_BODY))}"
     finally:
         writer.close()
 
 
-def _question(kind: str, launch: Launch) -> Callable[[], Awaitable[bool]]:
+def _said(body: bytes) -> str:
+    """What an answer's body says: the detail of a problem document, or else its first line."""
+    text = body.decode(errors="replace").strip()
+    try:
+        found = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        text = str(found.get("detail") or found.get("error") or found.get("title") or text)
+    except ValueError:
+        pass
+    first = text.partition("\n")[0].strip()
+    return first[:_LONGEST_REASON] or "(an empty answer)"
+
+
+def _question(kind: str, launch: Launch) -> tuple[str, Callable[[], Awaitable[str | None]]]:
+    """Whom to ask, and how."""
     if kind == "tcp":
-        return lambda: _accepts(launch.port)
+        return f"{HOST}:{launch.port}", lambda: _why_not_tcp(launch.port)
     if kind == "grpc":
-        return lambda: _serves(launch.port)
-    url = f"http://{HOST}:{launch.port}{kind.removeprefix('http:')}" if kind.startswith("http:/") else kind
-    if kind.startswith(("http://", "https://")):
-        url = kind
-    return lambda: answers_http(url)
+        return f"{HOST}:{launch.port}", lambda: _why_not_grpc(launch.port)
+    own = f"http://{HOST}:{launch.port}{kind.removeprefix('http:')}"
+    url = kind if kind.startswith(("http://", "https://")) else own
+    return url, lambda: why_not_http(url)
 
 
-async def _answer(ask: Callable[[], Awaitable[bool]]) -> bool:
-    with contextlib.suppress(OSError, ValueError, asyncio.IncompleteReadError):
+async def _answer(where: str, ask: Callable[[], Awaitable[str | None]]) -> str | None:
+    try:
         return await asyncio.wait_for(ask(), PATIENCE)
-    return False
+    except ConnectionRefusedError:
+        return f"nothing listens at {where}"
+    except TimeoutError:
+        return f"{where} does not answer within {PATIENCE:g} s"
+    except (OSError, ValueError, asyncio.IncompleteReadError) as error:
+        return f"{where}: {error or type(error).__name__}"
 
 
-async def _accepts(port: int) -> bool:
+async def _why_not_tcp(port: int) -> None:
     _, writer = await asyncio.open_connection(HOST, port)
     writer.close()
-    return True
 
 
-async def _serves(port: int) -> bool:
+async def _why_not_grpc(port: int) -> str | None:
     import grpc  # noqa: PLC0415 - most topologies do not need it here, and it takes a while
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
-    if not await _accepts(port):
-        return False
+    await _why_not_tcp(port)
     async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+        except grpc.aio.AioRpcError as error:
+            return f"its health check ends with {error.code().name}: {error.details()}"
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return None if status == "SERVING" else f"its health check says {status}"
 
 
-async def _until_registered(launch: Launch) -> None:
-    """Wait until Consul calls the instance passing, at the port that this process was given."""
-    from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
-
-    config = load(ConsulConfig, launch.environment)
-    index = 0
-    async with Consul(config) as consul:
-        while True:
-            try:
-                found = await consul.instances(launch.process.service, blocking=Blocking(index, wait=10.0))
-            except MeshwrightError:
-                index = 0
-                await asyncio.sleep(EVERY)
-                continue
-            for instance in found.value:
-                if instance.id == launch.seat.instance and _is_this_one(instance, launch):
-                    return
-            index = found.index if found.index >= index else 0
-
-
-def _is_this_one(instance: Instance, launch: Launch) -> bool:
-    """Passing, and not what is left of an earlier process with that name: its port says which one it is."""
-    moved = bool(launch.environment.get("MESHWRIGHT_ADVERTISE"))
-    return instance.health is Health.PASSING and (moved or instance.address.port == launch.port)
+def _why_not_registered(found: Sequence[Instance], launch: Launch) -> str | None:
+    """None where the instance is passing, and not what is left of an earlier process with that name: its port says
+    which one it is."""
+    service, wanted = launch.process.service, launch.seat.instance
+    instance = next((one for one in found if one.id == wanted), None)
+    if instance is None:
+        others = f"; there are {', '.join(sorted(one.id for one in found))}" if found else ""
+        return f"it has not registered as instance {wanted} of service {service}{others}"
+    if instance.address.port != launch.port and not launch.environment.get("MESHWRIGHT_ADVERTISE"):
+        return f"its registration names port {instance.address.port}, not {launch.port}, which MESHWRIGHT_PORT says"
+    if instance.health is not Health.PASSING:
+        return f"it is registered, and its check says {instance.health.value}"
+    return None

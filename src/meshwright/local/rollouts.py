@@ -69,7 +69,7 @@ class Rollouts:
     ) -> None:
         self._supervisor = supervisor
         self._folder = folder
-        self._versions = Versions(supervisor)
+        self._versions = Versions(supervisor, folder)
         self._measurements = ConsulMeasurements(consul)
         self._engine = Engine(self._versions, ConsulTraffic(consul), self._measurements, announcements)
         self._figures = Figures(telemetry.metrics.registry)
@@ -139,6 +139,7 @@ class Rollouts:
         self._tasks.pop(name).cancel()
         del self._followers[name], self._documents[name]
         (self._folder / f"{name}.json").unlink(missing_ok=True)
+        self._versions.forget(name)
 
     def wake(self) -> None:
         """Something has changed among the processes."""

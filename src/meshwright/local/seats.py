@@ -27,12 +27,18 @@ class Change:
 
 
 def initial(plan: Plan) -> list[Seat]:
-    """Every seat that the topology asks for, the mesh's parts first."""
-    return [
+    """Every seat that the topology asks for, the mesh's parts first; of a service under a rollout, the rollout's."""
+    seats = [
         Seat(process.name, number, process.version)
         for process in plan.processes
+        if process.name in PARTS or process.service not in plan.resumed
         for number in range(1, process.replicas + 1)
     ]
+    for service, versions in plan.resumed.items():
+        for one in versions:
+            change = scale(plan, seats, service, one.replicas, one.version, environment=one.environment)
+            seats += change.added
+    return seats
 
 
 def scale(

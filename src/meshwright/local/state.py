@@ -78,6 +78,7 @@ class Folder:
         self.path = home / name
         self.logs = self.path / "logs"
         self.data = self.path / "data"
+        self.rollouts = self.path / "rollouts"
 
     @property
     def socket(self) -> Path:

@@ -25,7 +25,7 @@ from meshwright.local.child import Child, describe_end
 from meshwright.local.logfiles import LogFile
 from meshwright.local.member import Member, State, Status
 from meshwright.local.plan import launch, stop_stages
-from meshwright.local.readiness import until_ready
+from meshwright.local.readiness import Readiness
 from meshwright.local.state import Life
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Supervisor:
         patience = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
         _, late = await asyncio.wait(waits, timeout=patience) if waits else (set(), set())
         if late:
-            texts = [self._last_lines(waits[wait], "was not ready in time; it is given up") for wait in late]
+            texts = [self._last_lines(waits[wait], f"was {waits[wait].lateness}; it is given up") for wait in late]
             for wait in late:
                 wait.cancel()
             await asyncio.gather(*(self._give_up(waits[wait]) for wait in late))
@@ -236,7 +236,9 @@ class Supervisor:
         """Return when the process is ready or has ended, or has been ended because it took too long."""
         assert member.launch is not None
         assert member.child is not None
-        probing = asyncio.create_task(until_ready(self.plan.readiness(member.process), member.launch))
+        kind = self.plan.readiness(member.process)
+        member.readiness = readiness = Readiness(kind, member.launch)
+        probing = asyncio.create_task(readiness.wait())
         limit = member.process.ready_timeout
         try:
             await asyncio.wait({probing, ending}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
@@ -246,10 +248,10 @@ class Supervisor:
                 self._set(member, State.READY)
                 self._note_ready(member.seat.process)
             elif not ending.done() and not member.stopping:
-                kind = self.plan.readiness(member.process)
+                late = f"not ready ({kind}) after {limit:g} s: {readiness.reason}"
                 if not self._started:
-                    self._fail(member, f"was not ready ({kind}) after {limit:g} s")
-                self._set(member, State.STARTING, f"not ready ({kind}) after {limit:g} s; ended")
+                    self._fail(member, f"was {late}")
+                self._set(member, State.STARTING, f"{late}; ended")
                 member.child.signal(SIGKILL)
         finally:
             probing.cancel()

@@ -8,12 +8,14 @@ import os
 import signal
 import time
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright import ports
-from meshwright.local import found, plan, state, taken
+from meshwright.local import found as consul_probe
+from meshwright.local import plan, resumed, state, taken
 from meshwright.local.origins import choose_registry
-from meshwright.local.supervisor import Report, Supervisor
+from meshwright.local.supervisor import Report, StartError, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +74,13 @@ async def decide(topology: Topology, choices: Choices, folder: Folder) -> Plan:
     """Look for Consul where that is asked, and decide everything else."""
     registry = choose_registry(topology, choices)
     if registry is None:
-        registry = await found.find(plan.registry_port(topology, choices))
+        registry = await consul_probe.find(plan.registry_port(topology, choices))
     elif registry.address:
-        await found.check(registry, dict(choices.environment))
-    return plan.make(topology, choices, registry, folder.data.resolve(), ports.find_free)
+        await consul_probe.check(registry, dict(choices.environment))
+    made = plan.make(topology, choices, registry, folder.data.resolve(), ports.find_free)
+    services = {process.service for process in topology.processes}
+    found = resumed.read(folder.rollouts, rules_are_kept=not registry.dev) if registry.dev or registry.address else {}
+    return replace(made, resumed={service: versions for service, versions in found.items() if service in services})
 
 
 async def _serve(
@@ -88,11 +93,11 @@ async def _serve(
         from meshwright.local import control  # noqa: PLC0415
         from meshwright.local.desk import RolloutDesk  # noqa: PLC0415
 
-        desk = RolloutDesk(supervisor, folder.path / "rollouts", view.note)
+        desk = RolloutDesk(supervisor, folder.rollouts, view.note)
         async with desk, control.serving(supervisor, folder.socket, desk):
             await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
-                starting.result()
+                await _raise_with_reason(starting, supervisor.plan)
                 view.ready(supervisor.plan, supervisor.statuses(), time.monotonic() - began)
                 await desk.resume()
                 either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure]
@@ -107,6 +112,17 @@ async def _serve(
         await asyncio.wait({starting})
         if not starting.cancelled():
             starting.exception()
+
+
+async def _raise_with_reason(starting: asyncio.Task[None], made: Plan) -> None:
+    """Raise what made the start fail, and with it the traffic rules that lead nowhere: a usual cause."""
+    try:
+        starting.result()
+    except StartError as error:
+        from meshwright.local import unserved  # noqa: PLC0415 - imports the client of Consul
+
+        told = await unserved.describe(made)
+        raise (StartError("\n".join((str(error), *told))) if told else error) from None
 
 
 async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:

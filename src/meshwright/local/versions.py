@@ -14,12 +14,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
+from meshwright.local import resumed
 from meshwright.local.member import State
 from meshwright.rollout.observed import Workload
 from meshwright.rollout.vocabulary import VERSION_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from meshwright.local.supervisor import Supervisor
     from meshwright.rollout.spec import Rollout
@@ -30,9 +32,11 @@ log = logging.getLogger(__name__)
 class Versions:
     """`Workloads` on processes."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, folder: Path) -> None:
         self._supervisor = supervisor
-        self._environments: dict[tuple[str, str], dict[str, str]] = {}
+        self._folder = folder
+        self._variables: dict[str, dict[str, dict[str, str]]] = {}
+        """By rollout and version; kept beside the rollout, for the next run."""
         self._changes: dict[tuple[str, str], asyncio.Task[None]] = {}
 
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
@@ -46,7 +50,7 @@ class Versions:
 
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
         if version == rollout.version:
-            self._environments[rollout.service, version] = environment(rollout.template or {})[0]
+            self._remember(rollout, version, environment(rollout.template or {})[0])
         await self.scale(rollout, version, replicas)
 
     async def scale(self, rollout: Rollout, version: str, replicas: int) -> None:
@@ -54,11 +58,17 @@ class Versions:
         present = (await self.observe(rollout)).get(version, Workload(version, 0)).desired
         if present == replicas or (key in self._changes and not self._changes[key].done()):
             return
-        self._changes[key] = asyncio.create_task(self._scale(*key, replicas), name=f"{rollout.service} {version}")
+        change = self._scale(*key, replicas, self._of(rollout).get(version))
+        self._changes[key] = asyncio.create_task(change, name=f"{rollout.service} {version}")
 
     async def delete(self, rollout: Rollout, version: str) -> None:
         await self.scale(rollout, version, 0)
-        self._environments.pop((rollout.service, version), None)
+        self._remember(rollout, version, {})
+
+    def forget(self, name: str) -> None:
+        """The rollout of that name is deleted."""
+        self._variables.pop(name, None)
+        resumed.write_variables(self._folder / f"{name}.json", {})
 
     async def close(self) -> None:
         """Let go of changes under way; the supervisor stops the processes."""
@@ -68,9 +78,23 @@ class Versions:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _scale(self, service: str, version: str, replicas: int) -> None:
+    def _of(self, rollout: Rollout) -> dict[str, dict[str, str]]:
+        if rollout.name not in self._variables:
+            self._variables[rollout.name] = resumed.variables(self._path(rollout))
+        return self._variables[rollout.name]
+
+    def _remember(self, rollout: Rollout, version: str, values: dict[str, str]) -> None:
+        known = self._of(rollout)
+        if known.get(version, {}) != values:
+            known[version] = values
+            resumed.write_variables(self._path(rollout), known)
+
+    def _path(self, rollout: Rollout) -> Path:
+        return self._folder / f"{rollout.name}.json"
+
+    async def _scale(self, service: str, version: str, replicas: int, values: Mapping[str, str] | None) -> None:
         try:
-            await self._supervisor.scale(service, replicas, version, self._environments.get((service, version)))
+            await self._supervisor.scale(service, replicas, version, values)
         except MeshwrightError as error:
             log.warning("%s %s: %s", service, version, error)
 

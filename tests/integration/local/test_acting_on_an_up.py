@@ -53,7 +53,7 @@ async def test_new_instances_that_do_not_become_ready_are_given_up(tmp_path: Pat
         code, text = await up.do("scale", "price", "1", "--version", "bad")
         assert code == 1
         assert text.startswith(
-            "error: price-3 was not ready in time; it is given up. Its last lines:\n  | this version is"
+            "error: price-3 was not ready in time: it exited with code 1; it is given up. Its last lines:\n  | this ver"
         )
         assert await instances(up) == [("price-1", "0.0.0"), ("price-2", "0.0.0")]
         assert [life.instance for life in up.record.lives] == ["price-1", "price-2"]

@@ -1,0 +1,87 @@
+"""Which versions of a service `up` starts where a rollout of an earlier run has moved it from the topology's version.
+
+The topology says the version with which a service begins; from the first rollout on, the rollout does. Its traffic
+rules may have outlived the earlier run (a real Consul keeps them on disk), and send calls to versions that nothing
+would start: processes that wait for such a service would never become ready. So what the rules name is started at
+once, and not only when the rollout goes on, which is after everything is ready.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedVersion:
+    """A version of a service that an earlier run's rollout has instances of."""
+
+    version: str
+    replicas: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+Resumed = dict[str, tuple[ResumedVersion, ...]]
+"""By service."""
+
+
+def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
+    """What the rollouts in `folder` need at the start.
+
+    `rules_are_kept`: the registry remembers the traffic rules, so that calls go to a canary before the rollout goes on.
+    """
+    found: Resumed = {}
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            document = json.loads(path.read_text())
+            versions = tuple(_versions(document, variables(path), rules_are_kept=rules_are_kept))
+            service = str(document["spec"]["service"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # the rollouts themselves say so when they are opened
+        if versions:
+            found[service] = versions
+    return found
+
+
+def variables(rollout: Path) -> dict[str, dict[str, str]]:
+    """By version, the variables that the pod templates of that rollout gave to its instances."""
+    try:
+        found: dict[str, dict[str, str]] = json.loads(_variables_path(rollout).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def write_variables(rollout: Path, found: Mapping[str, Mapping[str, str]]) -> None:
+    """Keep the variables beside the rollout; nothing is kept where there are none."""
+    path = _variables_path(rollout)
+    if not any(found.values()):
+        path.unlink(missing_ok=True)
+        return
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(found, indent=2))
+    fresh.replace(path)
+
+
+def _variables_path(rollout: Path) -> Path:
+    return rollout.with_suffix(".variables")
+
+
+def _versions(
+    document: Mapping[str, Any], known: Mapping[str, Mapping[str, str]], *, rules_are_kept: bool
+) -> Iterator[ResumedVersion]:
+    from meshwright.rollout import statusjson  # noqa: PLC0415 - most starts have no rollout, and do without
+
+    status = statusjson.read(document.get("status") or {})
+    stable = status.stable or status.target
+    if not stable:
+        return
+    yield ResumedVersion(stable, int(document["spec"].get("replicas", 1)), known.get(stable, {}))
+    called = status.routing.versions if rules_are_kept and status.routing is not None else frozenset()
+    for version in sorted(called - {stable}):
+        yield ResumedVersion(version, max(1, status.canary_replicas), known.get(version, {}))

@@ -1,0 +1,92 @@
+"""`up` after a finished rollout, where a real Consul has kept the rules that send calls to the new version."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from support.consul import find_consul, real_consul
+from support.ports import promised_port
+from support.processes import TESTS
+from support.ups import an_up
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.ups import Up
+
+TOPOLOGY = f"""
+[environment]
+PYTHONPATH = "{TESTS}"
+[processes.target]
+command = ["{sys.executable}", "-m", "support.target"]
+version = "1.0.0"
+replicas = 2
+[processes.front]
+command = ["{sys.executable}", "-m", "support.front"]
+wait_for = ["registry", "controlplane", "target"]
+ready = "http:/readyz"
+"""
+PARTS = ("xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+ROLLOUT = {
+    "apiVersion": "meshwright.dev/v1alpha1",
+    "kind": "VersionedRollout",
+    "metadata": {"name": "target"},
+    "spec": {
+        "service": "target",
+        "version": "2.0.0",
+        "replicas": 2,
+        "strategy": {"canary": {"steps": [], "scaleDownDelay": "1s"}},
+    },
+}
+
+
+async def versions(up: Up) -> Counter[str]:
+    rows = json.loads((await up.do("ps", "--json"))[1])
+    return Counter(row["version"] for row in rows if row["service"] == "target")
+
+
+async def test_it_starts_what_the_rules_call_or_says_that_they_lead_nowhere(tmp_path: Path) -> None:
+    if find_consul() is None:
+        pytest.skip("no real Consul here")
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
+    (tmp_path / "consul").mkdir()
+    (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(ROLLOUT))
+    async with real_consul(tmp_path / "consul", keeps_state=True) as consul:
+        told = {"CONSUL_HTTP_ADDR": str(consul.address)}
+        async with an_up(tmp_path, TOPOLOGY, *chosen, mesh=True, **told) as up:
+            await up.until_up()
+            await up.do("rollout", "apply", "rollout.yaml")
+            code, said = await up.do("rollout", "status", "target", "--timeout", "50")
+            assert code == 0, said
+
+            async def only_the_new() -> bool:
+                return await versions(up) == Counter({"2.0.0": 2})
+
+            await eventually(only_the_new, timeout=30)
+            assert await up.interrupt() == 0
+        async with an_up(tmp_path, TOPOLOGY, *chosen, mesh=True, **told) as up:
+            await up.until_up()
+            assert "2 of 2.0.0, where its rollout stands" in up.shown
+            assert await versions(up) == Counter({"2.0.0": 2})
+            assert await up.interrupt() == 0
+        shutil.rmtree(up.state.rollouts)
+        impatient = TOPOLOGY + "ready_timeout = 3\n"
+        async with an_up(tmp_path, impatient, *chosen, mesh=True, **told) as up:
+            assert await asyncio.wait_for(up.process.child.wait(), 60) == 1
+            assert "error: front-1 was not ready (http:/readyz) after 3 s: http://127.0.0.1:" in up.shown
+            assert "/readyz answers 503: target: UNAVAILABLE" in up.shown
+            assert (
+                'Calls to target go to its subset v2-0-0 (Service.Meta.version == "2.0.0"), of which no instance is '
+                f"healthy: so say the rules in the Consul at http://{consul.address}. Start that version (`version` in "
+                "[processes.target]), or delete the rules: consul config delete -kind service-resolver -name target; "
+                "consul config delete -kind service-splitter -name target"
+            ) in up.shown
