@@ -98,6 +98,31 @@ async def test_instances_come_and_go(consul: Consul, bound: Bound) -> None:
         await eventually(gone)
 
 
+async def test_spellings_of_a_name_are_one_service_as_in_consul(consul: Consul, bound: Bound) -> None:
+    async with backend("one", "billing") as one, backend("two", "Billing") as two:
+        for each in (one, two):
+            await consul.register(registration(each))
+        both = have(bound, "billing", one.address.port, two.address.port)
+        await eventually(both)
+        for dialled in ("billing", "Billing", "BILLING"):
+            dump = await inspect.dump(bound.xds, dialled)
+            assert dump.known
+            assert all(str(each.address.port) in dump.resources[-1].text for each in (one, two))
+        await consul.maintenance(two.id, True)
+        await eventually(have(bound, "billing", one.address.port))
+        for name in ("BILLING", "invoices"):
+            await consul.put_config_entry({"Kind": "service-defaults", "Name": name, "Protocol": "grpc"})
+        await consul.put_config_entry(
+            {"Kind": "service-resolver", "Name": "Invoices", "Redirect": {"Service": "biLLing"}}
+        )
+
+        async def reachable() -> bool:
+            dump = await inspect.dump(bound.xds, "invoices")
+            return dump.known and str(one.address.port) in dump.resources[-1].text
+
+        await eventually(reachable)
+
+
 async def test_another_address_or_other_metadata_of_an_instance_is_noticed(consul: Consul, bound: Bound) -> None:
     async with backend("one") as one, backend("one", meta={"version": "2"}) as moved:
         await consul.register(registration(one))

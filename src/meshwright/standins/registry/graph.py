@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from meshwright.model import folded
 from meshwright.standins.registry.chains import Place, compile_chain
 from meshwright.standins.registry.entries import GLOBAL, PROXY, RESOLVER, ROUTER, SPLITTER
 
@@ -22,7 +23,7 @@ Key = tuple[str, str]
 
 def entry_topic(kind: str, name: str) -> str:
     """The topic of one entry."""
-    return f"config/{kind}/{name}"
+    return f"config/{kind}/{folded(name)}"
 
 
 def kind_topic(kind: str) -> str:
@@ -32,7 +33,11 @@ def kind_topic(kind: str) -> str:
 
 @dataclass
 class ConfigEntries:
-    """All entries by kind and name."""
+    """All entries by kind and name, which is compared ignoring case.
+
+    Only what a write is checked with goes by its spelling, as in Consul: a chain that spells the name of the entry in
+    another way is checked with the entry that was there before.
+    """
 
     store: Store
     datacenter: str
@@ -40,9 +45,10 @@ class ConfigEntries:
 
     def put(self, entry: Entry) -> None:
         """Write an entry; a fault where it would break a chain."""
-        key = (entry["Kind"], entry["Name"])
+        spelled = (entry["Kind"], entry["Name"])
         self.store.next()
-        self._check(key, entry)
+        self._check(spelled, entry)
+        key = _key(*spelled)
         found = self.entries.get(key)
         index = self.store.index
         created = found["CreateIndex"] if found else index
@@ -51,7 +57,7 @@ class ConfigEntries:
 
     def put_if(self, entry: Entry, index: int) -> bool:
         """Write an entry if it was last changed at `index`; 0: if it does not exist."""
-        found = self.entries.get((entry["Kind"], entry["Name"]))
+        found = self.find(entry["Kind"], entry["Name"])
         if index != (found["ModifyIndex"] if found else 0):
             return False
         self.put(entry)
@@ -59,11 +65,11 @@ class ConfigEntries:
 
     def delete(self, kind: str, name: str) -> None:
         """Remove an entry; a fault where a chain needs it, nothing where it is not there."""
-        if (kind, name) not in self.entries:
+        if self.find(kind, name) is None:
             return
         self.store.next()
         self._check((kind, name), None)
-        del self.entries[kind, name]
+        del self.entries[_key(kind, name)]
         self._touch(kind, name)
 
     def of_kind(self, kind: str) -> list[Entry]:
@@ -72,7 +78,7 @@ class ConfigEntries:
 
     def find(self, kind: str, name: str) -> Entry | None:
         """One entry."""
-        return self.entries.get((kind, name))
+        return self.entries.get(_key(kind, name))
 
     def _touch(self, kind: str, name: str) -> None:
         self.store.touch(ENTRIES)
@@ -88,10 +94,14 @@ class ConfigEntries:
     def _affected(self, changed: Key) -> set[str]:
         """The services whose chains may change: the entry's own, and those that name it one step away."""
         kind, name = changed
-        chained = {key for key in self.entries if key[0] in _CHAIN_KINDS}
+        chained = [entry for (owner_kind, _), entry in self.entries.items() if owner_kind in _CHAIN_KINDS]
         if kind == PROXY:
-            return {owner for _, owner in chained} if name == GLOBAL else set()
-        return {name} | {owner for owner_kind, owner in chained if name in _related(self.entries[owner_kind, owner])}
+            return {entry["Name"] for entry in chained} if name == GLOBAL else set()
+        return {name} | {entry["Name"] for entry in chained if name in _related(entry)}
+
+
+def _key(kind: str, name: str) -> Key:
+    return kind, folded(name)
 
 
 def _related(entry: Entry) -> Iterator[str]:

@@ -172,10 +172,10 @@ class KeyValues:
 
     def open(self, session: Session, now: float) -> None:
         """Begin a session."""
-        if session.node not in self.catalog.nodes:
+        if self.catalog.node(session.node) is None:
             raise refused("Missing node registration")
         for check_id in session.node_checks:
-            check = self.catalog.checks.get((session.node, check_id))
+            check = self.catalog.check(session.node, check_id)
             if check is None:
                 raise refused(f"Missing check '{check_id}' registration")
             if check.status == CRITICAL:
@@ -234,9 +234,9 @@ class KeyValues:
             self.graves = {key: index for key, index in self.graves.items() if index > old}
 
     def _is_backed(self, session: Session) -> bool:
-        checks = [self.catalog.checks.get((session.node, check_id)) for check_id in session.node_checks]
+        checks = [self.catalog.check(session.node, check_id) for check_id in session.node_checks]
         alive = all(check is not None and check.status != CRITICAL for check in checks)
-        return alive and session.node in self.catalog.nodes
+        return alive and self.catalog.node(session.node) is not None
 
     def _prolong(self, session: Session, now: float) -> None:
         if session.ttl:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshwright.model import folded
+from meshwright.standins.registry.catalog import key_of
 from meshwright.standins.registry.decode import Field, Many, Named, Struct
 from meshwright.standins.registry.faults import refused
 from meshwright.standins.registry.forms import ADDRESSES, CONNECT, decode, full_addresses
@@ -93,7 +95,7 @@ def register(state: State, body: bytes) -> None:
     checks = [_check(node, item) for item in [*form.get("Checks", []), *([form["Check"]] if "Check" in form else [])]]
     _can_all_be_written(state, node, service, checks)
     state.store.next()
-    if not (skip and node in state.catalog.nodes):
+    if not (skip and state.catalog.node(node) is not None):
         state.catalog.put_node(_node(state, form))
     if service is not None:
         state.catalog.put_service(service)
@@ -110,8 +112,8 @@ def _can_all_be_written(state: State, node: str, service: Service | None, checks
             )
         if check.node != node:
             raise refused(f'check node "{check.node}" does not match node "{node}"')
-        is_new = service is not None and check.service_id == service.id
-        if check.service_id and not is_new and (node, check.service_id) not in state.catalog.services:
+        is_new = service is not None and folded(check.service_id) == folded(service.id)
+        if check.service_id and not is_new and key_of(node, check.service_id) not in state.catalog.services:
             raise refused(f'failed inserting check: Missing service registration on node "{node}"')
 
 

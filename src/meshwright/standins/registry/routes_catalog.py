@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshwright.model import folded
 from meshwright.standins.registry import catalog as topics
 from meshwright.standins.registry.booleans import read_bool
 from meshwright.standins.registry.catalog import checks_topic, instances_topic, service_topic
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from meshwright.standins.registry.filters import Shape
     from meshwright.standins.registry.routing import Route
+    from meshwright.standins.registry.rows import Node, Service
     from meshwright.standins.registry.state import State
 
 
@@ -38,6 +40,7 @@ class CatalogRoutes:
             ("GET", "/v1/catalog/service/{name:.*}", self.service),
             ("GET", "/v1/catalog/nodes", self.nodes),
             ("GET", "/v1/catalog/node/{name:.*}", self.node),
+            ("GET", "/v1/catalog/node-services/{name:.*}", self.node_services),
             ("GET", "/v1/catalog/datacenters", self.datacenters),
             ("PUT", "/v1/catalog/register", self.register),
             ("PUT", "/v1/catalog/deregister", self.deregister),
@@ -69,7 +72,7 @@ class CatalogRoutes:
 
         def read() -> Read:
             rows = [
-                service.catalog_json(self._catalog.nodes[service.node])
+                service.catalog_json(self._node_of(service))
                 for service in self._near(request, self._catalog.instances(name))
                 if _has_tags(service.tags, tags) and self._node_matches(service.node, wanted)
             ]
@@ -84,7 +87,7 @@ class CatalogRoutes:
 
         def read() -> Read:
             names = sorted(name for name in self._catalog.nodes if self._node_matches(name, wanted))
-            names.sort(key=lambda name: name != request.query.get("near"))
+            names.sort(key=lambda name: name != folded(request.query.get("near", "")))
             rows = [self._catalog.nodes[name].json() for name in names]
             return Read([row for row in rows if matches(row)], self._store.last(topics.NODES), (topics.NODES,))
 
@@ -97,12 +100,27 @@ class CatalogRoutes:
 
         def read() -> Read:
             watched = (topics.NODES, topics.SERVICES)
-            node = self._catalog.nodes.get(name)
+            node = self._catalog.node(name)
             if node is None:
                 return Read(None, 0, watched, null=True)  # Consul: a node that is not there has no index
-            owned = sorted(key for key in self._catalog.services if key[0] == name)
-            services = {key[1]: self._catalog.services[key].json() for key in owned}
+            services = {service.id: service.json() for service in self._catalog.instances_on(name)}
             value = {"Node": node.json(), "Services": {key: row for key, row in services.items() if matches(row)}}
+            return Read(value, self._store.last(*watched), watched)
+
+        return await self._answer(request, read)
+
+    async def node_services(self, request: web.Request) -> web.Response:
+        """A node with its services, as a list."""
+        name = _name(request, "Missing node name")
+        matches = _filter(request, SERVICE)
+
+        def read() -> Read:
+            watched = (topics.NODES, topics.SERVICES)
+            node = self._catalog.node(name)
+            if node is None:
+                return Read({"Node": None, "Services": None}, 0, watched)
+            services = [service.json() for service in self._catalog.instances_on(name)]
+            value = {"Node": node.json(), "Services": [row for row in services if matches(row)]}
             return Read(value, self._store.last(*watched), watched)
 
         return await self._answer(request, read)
@@ -131,7 +149,7 @@ class CatalogRoutes:
         def read() -> Read:
             rows = [
                 {
-                    "Node": self._catalog.nodes[service.node].json(),
+                    "Node": self._node_of(service).json(),
                     "Service": service.json(),
                     "Checks": [check.json() for check in self._catalog.checks_for(service)],
                 }
@@ -146,12 +164,12 @@ class CatalogRoutes:
     async def health_checks(self, request: web.Request) -> web.Response:
         """The checks of a service's instances."""
         name = _name(request, "Missing service name")
-        return await self._checks(request, lambda check: check.service_name == name, checks_topic(name))
+        return await self._checks(request, lambda check: folded(check.service_name) == folded(name), checks_topic(name))
 
     async def health_node(self, request: web.Request) -> web.Response:
         """The checks on a node."""
         name = _name(request, "Missing node name")
-        return await self._checks(request, lambda check: check.node == name)
+        return await self._checks(request, lambda check: folded(check.node) == folded(name))
 
     async def health_state(self, request: web.Request) -> web.Response:
         """The checks in a state, or in any."""
@@ -182,10 +200,13 @@ class CatalogRoutes:
     def _near(self, request: web.Request, services: list[Any]) -> list[Any]:
         near = request.query.get("near", "")
         near = self._state.node if near == "_agent" else near
-        return sorted(services, key=lambda service: service.node != near) if near else services
+        return sorted(services, key=lambda service: folded(service.node) != folded(near)) if near else services
+
+    def _node_of(self, service: Service) -> Node:
+        return self._catalog.nodes[folded(service.node)]
 
     def _node_matches(self, node: str, wanted: dict[str, str]) -> bool:
-        meta = self._catalog.nodes[node].meta or {} if wanted else {}
+        meta = self._catalog.nodes[folded(node)].meta or {} if wanted else {}
         return all(meta.get(key) == value for key, value in wanted.items())
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
+from meshwright.model import folded
 from meshwright.standins.registry.decode import Field, Many, Struct
 from meshwright.standins.registry.faults import Fault, bad_request, refused
 from meshwright.standins.registry.forms import decode
@@ -208,7 +209,11 @@ class KvRoutes:
         return await self._answer(request, lambda: self._sessions(node))
 
     def _sessions(self, node: str | None) -> Read:
-        found = [session for _, session in sorted(self._kv.sessions.items()) if node in (None, session.node)]
+        found = [
+            session
+            for _, session in sorted(self._kv.sessions.items())
+            if node is None or folded(node) == folded(session.node)
+        ]
         return Read([session.json() for session in found], self._state.store.last(SESSIONS), (SESSIONS,))
 
     # -- inside

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from meshwright.standins.registry import paths
 from meshwright.standins.registry.faults import Fault
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ _WRITES = ("PUT", "DELETE")
 
 def application(routes: Iterable[Route], max_body: int) -> web.Application:
     """An application that knows these routes: others are 404, other methods 405 with Consul's text."""
-    app = web.Application(middlewares=[_writes_end(), _errors], client_max_size=max_body)
     by_path: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
     for method, path, handler in routes:
         by_path[path][method] = handler
+    families = {path.partition("{")[0] for path in by_path if "{" in path}
+    odd_paths = paths.judging(by_path.keys() - families, families)
+    app = web.Application(middlewares=[odd_paths, _writes_end(), _errors], client_max_size=max_body)
     for path, handlers in by_path.items():
         app.router.add_route("*", path, _by_method(handlers))
     return app
@@ -72,7 +75,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Fault as fault:
         return web.Response(status=fault.status, text=fault.text)
     except web.HTTPNotFound:
-        return web.Response(status=404)
+        return web.Response(status=404, text=paths.missing(request.path))
     except web.HTTPRequestEntityTooLarge:
         return web.Response(status=413, text=_too_large(request))
 
