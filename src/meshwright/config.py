@@ -71,13 +71,15 @@ def adopt(variables: Mapping[str, str]) -> None:
     os.environ.update(variables)
 
 
-def set_grpc_xds_bootstrap(document: str) -> None:
+def set_grpc_xds_bootstrap(document: str) -> bool:
     """Hand gRPC its xDS bootstrap document (gRFC A27): the one thing that it takes from the environment alone.
 
-    Must happen before the first `xds:///` channel of the process. A bootstrap that the user has set wins.
+    Must happen before the first `xds:///` channel of the process. False where the user has set one, which wins.
     """
-    if not (os.environ.get("GRPC_XDS_BOOTSTRAP") or os.environ.get("GRPC_XDS_BOOTSTRAP_CONFIG")):
-        os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = document
+    if os.environ.get("GRPC_XDS_BOOTSTRAP") or os.environ.get("GRPC_XDS_BOOTSTRAP_CONFIG"):
+        return False
+    os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = document
+    return True
 
 
 def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], problems: list[Problem]) -> Any:
@@ -237,8 +239,13 @@ class ServiceConfig:
     control_planes: tuple[Address, ...] = setting(
         "MESHWRIGHT_XDS", (Address("127.0.0.1", 18000),), help="host:port, comma-separated; later ones are fallbacks"
     )
-    region: str = setting("MESHWRIGHT_REGION", "")
-    zone: str = setting("MESHWRIGHT_ZONE", "")
+    call_timeout: float = setting(
+        "MESHWRIGHT_CALL_TIMEOUT",
+        15.0,
+        help="seconds for a call that is no stream and gives no deadline of its own; 0: none",
+    )
+    region: str = setting("MESHWRIGHT_REGION", "", help="where this process runs; registered in Consul")
+    zone: str = setting("MESHWRIGHT_ZONE", "", help="a part of the region; registered in Consul")
     register: bool = setting("MESHWRIGHT_REGISTER", default=True, help="false: serve without registering in Consul")
     check_interval: float = setting("MESHWRIGHT_CHECK_INTERVAL", 1.0, help="seconds between Consul's health checks")
     deregister_after: float = setting(
@@ -252,3 +259,8 @@ class ServiceConfig:
     grace: float = setting("MESHWRIGHT_GRACE", 10.0, help="seconds that calls in flight get to finish when stopping")
     log_level: str = setting("MESHWRIGHT_LOG_LEVEL", "info")
     consul: ConsulConfig = field(default_factory=ConsulConfig)
+
+    def __post_init__(self) -> None:
+        if self.call_timeout < 0:
+            what = f"expected seconds, or 0 for none, not {self.call_timeout:g}"
+            raise BadInputError("the environment", [Problem("MESHWRIGHT_CALL_TIMEOUT", what)])

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from meshwright.client.bootstrap import prepare
 from meshwright.client.connection import open_xds
+from meshwright.client.explanation import of_consul, of_control_plane
 from meshwright.client.mesh_channel import MeshChannel
 from meshwright.client.resolution import ConsulChannel
 from meshwright.client.skew import timeout_skew_ms
-from meshwright.config import Discovery, ServiceConfig, environment, load
+from meshwright.config import Discovery
 from meshwright.interceptors.client import ClientCalls
-from meshwright.telemetry import acquire, current
+from meshwright.telemetry import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import grpc
 
+    from meshwright.config import ServiceConfig
+    from meshwright.interceptors.explained import Explain
     from meshwright.telemetry import Telemetry
 
     Connector = Callable[[str, Iterable[tuple[str, Any]]], grpc.aio.Channel]
@@ -45,34 +46,31 @@ def channel(
 ) -> MeshChannel:
     """A channel to the service `name`, for generated stubs. Close it, or use it as an async context manager.
 
-    `config` is that of the process that calls; without it, that of the process's server, or the environment's.
-    `timeout`: seconds for calls that give none. There is no default: whoever is called should not have to guess how
-    long the caller's caller waits; calls made while answering a call end with that one in any case.
-    `authorization`: whether the incoming call's is passed on. `options`: gRPC channel arguments. `telemetry`: instead
-    of the process's.
+    `config` is that of the server that calls; without it, that of the server in whose context this runs, or the
+    environment's. `timeout`: seconds for a call that gives none; without it `config.call_timeout`
+    (`MESHWRIGHT_CALL_TIMEOUT`, 15 s); 0: none. It is for calls with one request and one answer: a stream lasts as long
+    as it is read, so it has the deadline that its call is given, or none. Calls made while answering a call end with
+    that one in any case. `authorization`: whether the incoming call's is passed on. `options`: gRPC channel arguments.
+    `telemetry`: instead of that of `config`.
+
+    A call that no server was there for says why in its details: a name that no service has, or what does not answer.
     """
-    ours = telemetry or acquire(config or _own_config())
+    ours = telemetry or acquire(config)
     chosen = config or ours.config
-    calls = ClientCalls(ours, name, timeout=timeout, authorization=authorization)
+    seconds = chosen.call_timeout if timeout is None else timeout
+
+    def calls(explain: Explain | None = None) -> ClientCalls:
+        return ClientCalls(ours, name, timeout=seconds or None, authorization=authorization, explain=explain)
+
     on_close = ours.release if telemetry is None else _nothing
     connector = CONNECTOR.get()
     if connector is not None:
-        return MeshChannel(calls, lambda: connector(name, options), on_close)
+        return MeshChannel(calls(), lambda: connector(name, options), on_close)
     if chosen.discovery is Discovery.CONSUL:
-        return ConsulChannel(calls, chosen.consul, options, on_close)
+        return ConsulChannel(calls(of_consul(name, chosen.consul)), chosen.consul, options, on_close)
     prepare(chosen, ours.identity, timeout_skew_ms)
-    return MeshChannel(calls, lambda: open_xds(name, options), on_close)
+    return MeshChannel(calls(of_control_plane(name)), lambda: open_xds(name, options), on_close)
 
 
 async def _nothing() -> None:
     """Telemetry that was given is the giver's to close."""
-
-
-def _own_config() -> ServiceConfig:
-    """The configuration of this process where nobody gave one: a script may call without being a service."""
-    running = current()
-    if running is not None:
-        return running.config
-    if environment(("MESHWRIGHT_SERVICE",)).get("MESHWRIGHT_SERVICE"):
-        return load(ServiceConfig)
-    return load(ServiceConfig, service=Path(sys.argv[0]).stem or "client")

@@ -69,6 +69,12 @@ def document(config: ServiceConfig, identity: Identity, skew_ms: int | None) -> 
 
 _LOCK = threading.Lock()
 _GIVEN: list[tuple[str, ...]] = []
+_ASKED: list[tuple[Address, ...]] = []
+
+
+def control_planes_asked() -> tuple[Address, ...]:
+    """The control planes that this process's gRPC asks; none where the user's own bootstrap document is in force."""
+    return _ASKED[0] if _ASKED else ()
 
 
 def prepare(config: ServiceConfig, identity: Identity, skew_ms: Callable[[], int | None]) -> None:
@@ -77,7 +83,8 @@ def prepare(config: ServiceConfig, identity: Identity, skew_ms: Callable[[], int
     with _LOCK:
         if not _GIVEN:
             _GIVEN.append(control_planes)
-            set_grpc_xds_bootstrap(json.dumps(document(config, identity, skew_ms())))
+            if set_grpc_xds_bootstrap(json.dumps(document(config, identity, skew_ms()))):
+                _ASKED.append(config.control_planes)
         elif control_planes not in _GIVEN:
             _GIVEN.append(control_planes)
             log.warning(

@@ -60,13 +60,19 @@ class MeshChannel(grpc.aio.Channel):
         return UnaryUnary(self._calls.method(method), self._maker("unary_unary", method, codec, options))
 
     def unary_stream(self, method: str, *codec: Any, **options: Any) -> UnaryStream:
-        return UnaryStream(self._calls.method(method), self._maker("unary_stream", method, codec, options))
+        return UnaryStream(
+            self._calls.method(method, streams=True), self._maker("unary_stream", method, codec, options)
+        )
 
     def stream_unary(self, method: str, *codec: Any, **options: Any) -> StreamUnary:
-        return StreamUnary(self._calls.method(method), self._maker("stream_unary", method, codec, options))
+        return StreamUnary(
+            self._calls.method(method, streams=True), self._maker("stream_unary", method, codec, options)
+        )
 
     def stream_stream(self, method: str, *codec: Any, **options: Any) -> StreamStream:
-        return StreamStream(self._calls.method(method), self._maker("stream_stream", method, codec, options))
+        return StreamStream(
+            self._calls.method(method, streams=True), self._maker("stream_stream", method, codec, options)
+        )
 
     def _maker(self, kind: str, method: str, codec: tuple[Any, ...], options: dict[str, Any]) -> Callable[[], Any]:
         """A function that gives gRPC's multicallable for the connection in use, making it when that has changed."""

@@ -23,10 +23,13 @@ from meshwright.interceptors.spans import CLIENT_FAULTS, method_attributes, set_
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
 
+    from meshwright.interceptors.explained import Explain
     from meshwright.interceptors.propagation import Pair
     from meshwright.telemetry import Telemetry
 
 _CANCELLED = grpc.StatusCode.CANCELLED
+_OF_THE_CLIENT = frozenset({_CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE})
+"""The statuses that a call may end with that no server has seen."""
 _LOW_64 = 2**64 - 1
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -34,34 +37,44 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 class ClientCalls:
     """What all calls through one channel share.
 
-    `target` is the service that is dialled. `timeout` is for calls that give none, in seconds. `authorization`:
-    whether the incoming call's is passed on.
+    `target` is the service that is dialled. `timeout` is for calls that are no streams and give none, in seconds.
+    `authorization`: whether the incoming call's is passed on. `explain` says why no server was reached.
     """
 
     def __init__(
-        self, telemetry: Telemetry, target: str, *, timeout: float | None = None, authorization: bool = True
+        self,
+        telemetry: Telemetry,
+        target: str,
+        *,
+        timeout: float | None = None,
+        authorization: bool = True,
+        explain: Explain | None = None,
     ) -> None:
         self.telemetry = telemetry
         self.target = target
         self.timeout = timeout
         self.authorization = authorization
+        self.explain = explain
+        self.reached = explain is None
+        """Whether a server has answered: from then on, no call needs to be explained."""
         self.w3c = uses_w3c()
         self._methods: dict[str, ClientMethod] = {}
 
-    def method(self, name: str) -> ClientMethod:
-        """The method `/package.Service/Method`."""
+    def method(self, name: str, *, streams: bool = False) -> ClientMethod:
+        """The method `/package.Service/Method`; `streams`: whether its requests or its answers are a stream."""
         found = self._methods.get(name)
         if found is None:
-            found = self._methods[name] = ClientMethod(self, name.lstrip("/"))
+            found = self._methods[name] = ClientMethod(self, name.lstrip("/"), streams=streams)
         return found
 
 
 class ClientMethod:
     """One method as seen by a channel, and what of it does not change from call to call."""
 
-    def __init__(self, calls: ClientCalls, name: str) -> None:
+    def __init__(self, calls: ClientCalls, name: str, *, streams: bool) -> None:
         self.calls = calls
         self.name = name
+        self.timeout = None if streams else calls.timeout
         self.metrics = calls.telemetry.metrics.method("client", calls.target, name)
         self.attributes = method_attributes(name) | {
             "server.address": calls.target,
@@ -75,7 +88,7 @@ class ClientMethod:
         """What a call is made with, and the object to hand it to when it is made."""
         incoming = INCOMING.get()
         calls = self.calls
-        timeout = calls.timeout if timeout is None else timeout
+        timeout = self.timeout if timeout is None else timeout
         if incoming.deadline is not None:
             timeout = within(timeout, incoming.deadline, time.monotonic())
         pairs: list[Pair] = list(metadata) if metadata else []
@@ -174,6 +187,8 @@ class ClientCall:
                 version = value
             elif key == INSTANCE_KEY:
                 instance = value
+        if instance or code not in _OF_THE_CLIENT:
+            self._method.calls.reached = True
         self._method.metrics.end(code.name, version, seconds)
         span = self._span
         if span is None:

@@ -6,9 +6,12 @@ They ask their channel for the multicallable to use at each call, because the co
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
+
+from meshwright.interceptors.explained import ExplainedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,14 @@ class _Multicallable:
         self._current = current
 
     def _call(self, argument: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
+        calls = self._method.calls
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(
+                f"no event loop runs here, and calls through meshwright.channel({calls.target!r}) are awaited in one; "
+                f"code without asyncio calls through meshwright.sync.channel({calls.target!r})"
+            ) from None
         make = self._current()
         timeout, pairs, ongoing = self._method.begin(timeout, metadata)
         try:
@@ -30,7 +41,7 @@ class _Multicallable:
             ongoing.refused(error)
             raise
         call.add_done_callback(ongoing.end)
-        return call
+        return call if calls.reached or calls.explain is None else ExplainedCall(call, calls.explain)
 
 
 class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):

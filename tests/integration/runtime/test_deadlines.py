@@ -14,9 +14,10 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client import channel
+from meshwright.config import ServiceConfig, load
 from meshwright.interceptors.incoming import INCOMING, Incoming, within
 from meshwright.testing import resolving
-from support.calculator import Everything, everything, failure
+from support.calculator import Everything, everything, failure, numbers
 
 
 @given(
@@ -148,3 +149,75 @@ async def authorization_seen(*, forward: bool, own: str | None) -> str | None:
 )
 async def test_authorization_goes_on_unless_the_channel_or_the_call_says_otherwise(forward, own, seen) -> None:
     assert await authorization_seen(forward=forward, own=own) == seen
+
+
+async def time_left_behind(method: str, **options) -> float | None:
+    """What a servicer sees of the deadline of a call that gives none."""
+    left: list[float | None] = []
+
+    class Noting(Everything):
+        async def Add(self, request, context):
+            left.append(context.time_remaining())
+            return pb.Result()
+
+        async def GetPrimes(self, request, context):
+            left.append(context.time_remaining())
+            yield pb.Prime(value=2)
+
+        async def SumNumbers(self, request_iterator, context):
+            left.append(context.time_remaining())
+            return pb.Sum()
+
+    fields = {key: options.pop(key) for key in ("call_timeout",) if key in options}
+    async with everything(Noting(), **fields) as back:
+        with resolving({"back": [back.address]}):
+            mine = channel("back", back.server.config, telemetry=back.telemetry, **options)
+        async with mine:
+            if method == "Add":
+                await rpc.CalculatorStub(mine).Add(pb.Numbers())
+            elif method == "GetPrimes":
+                async for _ in rpc.NumberServiceStub(mine).GetPrimes(pb.PrimeRequest(limit=2)):
+                    pass
+            else:
+                await rpc.NumberServiceStub(mine).SumNumbers(numbers(1.0))
+    return left[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 15.0),
+        ({"call_timeout": 4.0}, 4.0),
+        ({"timeout": 3.0, "call_timeout": 4.0}, 3.0),
+        ({"timeout": 0}, None),
+        ({"call_timeout": 0.0}, None),
+    ],
+)
+async def test_a_call_has_the_channels_deadline(options, expected: float | None) -> None:
+    left = await time_left_behind("Add", **options)
+    assert left == (expected if expected is None else pytest.approx(expected, abs=0.5))
+
+
+@pytest.mark.parametrize("method", ["GetPrimes", "SumNumbers"])
+async def test_a_stream_lasts_as_long_as_it_is_read(method: str) -> None:
+    assert await time_left_behind(method) is None
+    assert await time_left_behind(method, timeout=3.0) is None
+
+
+def test_the_default_deadline_is_no_negative_number() -> None:
+    with pytest.raises(
+        meshwright.BadInputError, match="MESHWRIGHT_CALL_TIMEOUT: expected seconds, or 0 for none, not -1"
+    ):
+        load(ServiceConfig, {"MESHWRIGHT_CALL_TIMEOUT": "-1"}, service="x")
+
+
+def test_a_call_outside_an_event_loop_says_what_to_use_instead() -> None:
+    with resolving({}):
+        outside = channel("weather", load(ServiceConfig, {}, service="script"))
+    stub = rpc.CalculatorStub(outside)
+    try:
+        for call in (stub.Add, rpc.NumberServiceStub(outside).GetPrimes, rpc.NumberServiceStub(outside).SumNumbers):
+            with pytest.raises(RuntimeError, match=r"no event loop runs here.*meshwright\.sync\.channel\('weather'\)"):
+                call(pb.Numbers())
+    finally:
+        asyncio.run(outside.close())
