@@ -148,7 +148,7 @@ async def fed_ads(port: int = 0) -> AsyncIterator[FedAds]:
     metrics = Metrics()
     ads = Ads(metrics)
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((ads.handler(),))
+    server.add_generic_rpc_handlers(ads.handlers())
     port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:

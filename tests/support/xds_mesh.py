@@ -154,7 +154,7 @@ class ControlPlane:
 async def control_plane() -> AsyncIterator[ControlPlane]:
     ads = Ads(Metrics())
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((ads.handler(),))
+    server.add_generic_rpc_handlers(ads.handlers())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,12 +20,11 @@ from meshwright.controlplane.hub import Hub
 from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.nodes import read_node
 from meshwright.controlplane.streams import Receipt
+from meshwright.controlplane.unserved import MAX_TYPES, OtherVariants, UnservedTypes, cut
 from meshwright.controlplane.wire import UnknownTypeError, read_request
 from meshwright.errors import BadInputError
 
 if TYPE_CHECKING:
-    from envoy.config.core.v3.base_pb2 import Node
-
     from meshwright.controlplane.metrics import Metrics
     from meshwright.controlplane.snapshot import Snapshot
     from meshwright.controlplane.streams import Response, Stream
@@ -58,10 +58,11 @@ class Ads:
         for stream in self.hub.end_patience():
             self._connections[stream].wake()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a server registers."""
         method: Any = grpc.stream_stream_rpc_method_handler(self._stream)
-        return grpc.method_handlers_generic_handler(SERVICE, {METHOD.rpartition("/")[2]: method})
+        own = grpc.method_handlers_generic_handler(SERVICE, {METHOD.rpartition("/")[2]: method})
+        return own, OtherVariants()
 
     async def stop(self) -> None:
         """End every stream with UNAVAILABLE, so that clients turn to another control plane."""
@@ -90,24 +91,37 @@ class Ads:
         # Otherwise the first response sends it, and an abort meanwhile sends it again, which leaves the call stuck.
         await context.send_initial_metadata(())
         connection: _Connection | None = None
-        introduced: Node | None = None
         try:
             while isinstance(data := await context.read(), bytes):  # grpc.aio.EOF is not
                 try:
-                    request, node = read_request(data)
-                    if connection is None:
-                        connection = self._open(context, self.hub.open(read_node(node or introduced), time.time()))
-                except UnknownTypeError as error:
-                    introduced = introduced or error.node
-                    self._say_once("type", str(error), "a node asked for a type that nobody serves: %s", error)
-                    continue
+                    connection = self._take(data, connection, context)
                 except BadInputError as error:
                     self._metrics.refused.inc()
-                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-                self._receive(connection, request)
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, cut(str(error), 1000))
         finally:
             if connection is not None:
                 self._close(connection)
+
+    def _take(
+        self, data: bytes, connection: _Connection | None, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> _Connection:
+        """Take in a request. Raises `BadInputError` for one that no client may send."""
+        request: Request | UnknownTypeError
+        try:
+            request, node = read_request(data)
+        except UnknownTypeError as error:
+            request, node = error, error.node
+        if connection is None:
+            connection = self._open(context, self.hub.open(read_node(node), time.time()))
+        if isinstance(request, UnknownTypeError):
+            answer = connection.unserved.answer(request)
+            message = "a node asked for a type that is not served, and got an empty answer: %s"
+            self._say_once("type", request.type, message, cut(request.type))
+            if answer is not None:
+                connection.say(answer)
+        else:
+            self._receive(connection, request)
+        return connection
 
     def _open(self, context: grpc.aio.ServicerContext[bytes, bytes], stream: Stream) -> _Connection:
         connection = self._connections[stream] = _Connection(self, context, stream, self._metrics)
@@ -130,8 +144,8 @@ class Ads:
         if receipt is Receipt.NACK:
             kind = SHORT_NAMES[request.type]
             self._metrics.nacks.labels(kind).inc()
-            reason = request.error or "no reason given"
-            self._say_once(kind, reason, "node %s refused a %s response: %s", stream.node.id, kind, reason)
+            reason = cut(request.error or "no reason given")
+            self._say_once(kind, reason, "node %s refused a %s response: %s", cut(stream.node.id), kind, reason)
         connection.wake()
 
     def _say_once(self, topic: str, detail: str, message: str, *values: object) -> None:
@@ -145,7 +159,7 @@ class Ads:
 class _Connection:
     """A stream and the call that carries it."""
 
-    __slots__ = ("_ads", "_context", "_metrics", "_writer", "stream")
+    __slots__ = ("_ads", "_context", "_metrics", "_to_say", "_writer", "stream", "unserved")
 
     def __init__(
         self, ads: Ads, context: grpc.aio.ServicerContext[bytes, bytes], stream: Stream, metrics: Metrics
@@ -154,25 +168,37 @@ class _Connection:
         self._context = context
         self._metrics = metrics
         self._writer: asyncio.Task[None] | None = None
+        self._to_say: deque[bytes] = deque(maxlen=MAX_TYPES)
         self.stream = stream
+        self.unserved = UnservedTypes()
+
+    def say(self, answer: bytes) -> None:
+        """Send an answer that is not from the snapshot."""
+        self._to_say.append(answer)
+        self.wake()
 
     def wake(self) -> None:
         """Send what there is to send, unless a writer is at it."""
-        if self._writer is None and (response := self._ads.hub.next(self.stream)) is not None:
+        if self._writer is None and (response := self._next()) is not None:
             self._writer = asyncio.create_task(self._write(response))
+
+    def _next(self) -> Response | bytes | None:
+        return self._to_say.popleft() if self._to_say else self._ads.hub.next(self.stream)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.cancel()
 
-    async def _write(self, first: Response) -> None:
-        response: Response | None = first
+    async def _write(self, first: Response | bytes) -> None:
+        response: Response | bytes | None = first
         try:
             while response is not None:
-                await self._context.write(response.data)
-                self._metrics.pushed[response.type].inc()
-                self._metrics.sent_bytes.inc(len(response.data))
-                response = self._ads.hub.next(self.stream)
+                data = response if isinstance(response, bytes) else response.data
+                await self._context.write(data)
+                if not isinstance(response, bytes):
+                    self._metrics.pushed[response.type].inc()
+                self._metrics.sent_bytes.inc(len(data))
+                response = self._next()
         except grpc.aio.BaseError as error:
             log.debug("stream of node %s ended while it was written to: %s", self.stream.node.id, error)
         finally:

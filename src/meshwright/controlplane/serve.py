@@ -127,7 +127,7 @@ class _Plane:
         names = (ads.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         grpc_admin.add_admin_servicers(self._server)
-        self._server.add_generic_rpc_handlers((self.ads.handler(),))
+        self._server.add_generic_rpc_handlers(self.ads.handlers())
         wanted = Address(config.host, config.port)
         try:
             port = self._server.add_insecure_port(str(wanted))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_NAMES = 20_000
 """Resource names in one request: beyond this it is a mistake or an attack."""
 MAX_NAME_LENGTH = 1024
+MAX_REFUSAL_LENGTH = 16_384
+"""Characters kept of the reason of a NACK: a client's text, for as long as its stream."""
 
 _TYPES = {item.value: item for item in ResourceType}
 _LENGTH_DELIMITED = 2
@@ -50,14 +52,17 @@ class Request:
 
 
 class UnknownTypeError(ValueError):
-    """A type of resource that this control plane does not serve. The stream goes on without it.
+    """A type of resource that this control plane does not serve. The stream goes on, and is answered (`unserved`).
 
     A node may say who it is in the stream's first request alone, be that such a one: then `node` has it.
     """
 
-    def __init__(self, kind: str, node: Node | None) -> None:
+    def __init__(self, kind: str, node: Node | None, names: frozenset[str] = frozenset(), nonce: str = "") -> None:
         super().__init__(kind)
+        self.type = kind
         self.node = node
+        self.names = names
+        self.nonce = nonce
 
 
 def read_request(data: bytes) -> tuple[Request, Node | None]:
@@ -71,10 +76,11 @@ def read_request(data: bytes) -> tuple[Request, Node | None]:
     if kind is None:
         if not message.type_url:
             raise BadInputError("the discovery request", [Problem("type_url", "is required on an aggregated stream")])
-        raise UnknownTypeError(message.type_url[:MAX_NAME_LENGTH], node)
+        _check_names(frozenset({message.type_url, *message.resource_names}))
+        raise UnknownTypeError(message.type_url, node, frozenset(message.resource_names), message.response_nonce)
     names = frozenset(message.resource_names)
     _check_names(names)
-    refusal = message.error_detail.message if message.HasField("error_detail") else None
+    refusal = message.error_detail.message[:MAX_REFUSAL_LENGTH] if message.HasField("error_detail") else None
     return Request(kind, names, message.response_nonce, message.version_info, refusal), node
 
 

@@ -16,6 +16,7 @@ from meshwright.controlplane import inspect
 from meshwright.controlplane.ads import METHOD
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, pack
 from meshwright.controlplane.translate import translate
+from meshwright.controlplane.unserved import MAX_TYPES
 from meshwright.controlplane.xds import Cluster
 from meshwright.errors import UnreachableError
 from meshwright.model import Address
@@ -212,12 +213,84 @@ async def test_garbage_is_refused_with_the_reason_and_harms_nobody(
     other.cancel()
 
 
-async def test_a_type_that_nobody_serves_is_passed_over(fed: FedAds, channel: grpc.aio.Channel) -> None:
+RUNTIME = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
+
+
+async def test_a_type_that_is_not_served_is_answered_empty_and_the_stream_goes_on(
+    fed: FedAds, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    call = channel.stream_stream(METHOD)()
+    await call.write(raw(RUNTIME, ["one"], node="n"))
+    answer = DiscoveryResponse.FromString(await call.read())
+    assert (answer.type_url, list(answer.resources)) == (RUNTIME, [])
+    assert answer.nonce
+    assert answer.version_info
+    acknowledgement = DiscoveryRequest(type_url=RUNTIME, resource_names=["one"], response_nonce=answer.nonce)
+    await call.write(acknowledgement.SerializeToString())
+    fed.ads.publish(translate(Services().catalog()))
+    await call.write(raw(CLUSTER.value, ["a"]))
+    assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
+    acknowledgement.resource_names.append("two")
+    await call.write(acknowledgement.SerializeToString())
+    assert DiscoveryResponse.FromString(await call.read()).type_url == RUNTIME
+    assert caplog.text.count("type that is not served") == 1
+    call.cancel()
+
+
+async def test_types_without_end_are_refused(channel: grpc.aio.Channel) -> None:
+    call = channel.stream_stream(METHOD)()
+    for number in range(MAX_TYPES + 1):
+        await call.write(raw(f"type.googleapis.com/x.T{number}", node="n"))
+        if number < MAX_TYPES:
+            await call.read()
+    assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "one type too many" in await call.details()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+        "/envoy.service.discovery.v2.AggregatedDiscoveryService/StreamAggregatedResources",
+        "/envoy.service.cluster.v3.ClusterDiscoveryService/StreamClusters",
+        "/envoy.service.endpoint.v3.EndpointDiscoveryService/FetchEndpoints",
+        "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats",
+        "/envoy.api.v2.ClusterDiscoveryService/DeltaClusters",
+    ],
+)
+async def test_other_variants_of_the_protocol_end_with_what_to_use_instead(
+    channel: grpc.aio.Channel, method: str
+) -> None:
+    call = channel.stream_stream(method)()
+    assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "state of the world only" in await call.details()
+    assert "not DELTA_GRPC" in await call.details()
+
+
+async def test_a_method_of_nobody_is_not_found(channel: grpc.aio.Channel) -> None:
+    call = channel.stream_stream("/other.Service/Method")()
+    assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "state of the world" not in await call.details()
+
+
+async def test_what_a_client_writes_is_one_short_line_in_the_log(
+    fed: FedAds, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
     fed.ads.publish(translate(Services().catalog()))
     call = channel.stream_stream(METHOD)()
-    await call.write(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime", node="n"))
-    await call.write(raw(CLUSTER.value, ["a"], node="n"))
-    assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
+    await call.write(raw(CLUSTER.value, ["a"], node="n\nforged"))
+    answer = DiscoveryResponse.FromString(await call.read())
+    refusal = DiscoveryRequest(type_url=CLUSTER.value, response_nonce=answer.nonce)
+    refusal.error_detail.message = "first\nsecond " + "x" * 100_000
+    await call.write(refusal.SerializeToString())
+    await eventually(lambda: "refused a cluster response" in caplog.text)
+    (record,) = [record for record in caplog.records if "refused a cluster" in record.getMessage()]
+    assert "node n forged refused a cluster response: first second xx" in record.getMessage()
+    assert len(record.getMessage()) < 500
+    (stream,) = fed.ads.hub.streams
+    nack = stream.types[CLUSTER].nack
+    assert nack
+    assert 10_000 < len(nack.message) < 20_000
     call.cancel()
 
 
@@ -226,8 +299,9 @@ async def test_a_node_that_says_who_it_is_with_a_type_that_nobody_serves_is_know
 ) -> None:
     fed.ads.publish(translate(Services().catalog()))
     call = channel.stream_stream(METHOD)()
-    await call.write(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime", node="n"))
+    await call.write(raw(RUNTIME, node="n"))
     await call.write(raw(CLUSTER.value, ["a"]))
+    assert DiscoveryResponse.FromString(await call.read()).type_url == RUNTIME
     assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
     assert [stream.node.id for stream in fed.ads.hub.streams] == ["n"]
     call.cancel()
