@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import httpx
+
     from services.tour.guide import Guide, Stop
 
 COLOURS = {"  > ": "cyan", "  $ ": "cyan", "  ! ": "yellow"}
@@ -22,7 +25,7 @@ COLOURS = {"  > ": "cyan", "  $ ": "cyan", "  ! ": "yellow"}
 
 @click.command()
 @click.option("--gateway", default="", metavar="URL", help="Where the gateway is; default: that of what is up here.")
-@click.option("--traces", default="", metavar="URL", help="Where traces are shown; default: what is up here.")
+@click.option("--traces", default="", metavar="URL", help="Where traces are shown; default: where the gateway says.")
 @click.option("--topology", default="", metavar="NAME", help="Which `up`, where there are several.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this stop; may be given several times.")
 @click.option("--list", "listing", is_flag=True, help="Name the stops, and end.")
@@ -38,7 +41,7 @@ def tour(*, gateway: str, traces: str, topology: str, only: Sequence[str], listi
             click.echo(f"{stop.name:<16} {stop.slide}")
         return
     found = _up(topology) if not gateway else {}
-    guide = _guide(gateway or found.get("gateway", ""), traces or found.get("traces", ""), topology)
+    guide = _guide(gateway or found.get("gateway", ""), traces, topology)
     failed = asyncio.run(_visit(guide, stops))
     if failed:
         sys.exit(1)
@@ -67,10 +70,19 @@ async def _visit(guide: Guide, stops: Sequence[Stop]) -> list[str]:
     try:
         async with httpx.AsyncClient(base_url=guide.gateway, trust_env=False) as client:
             await client.get("/readyz")
+            guide.traces = guide.traces or await _traces_url(client)
     except httpx.TransportError as error:
         why = str(error) or type(error).__name__
         raise click.ClickException(f"the gateway at {guide.gateway} does not answer: {why}") from error
     return await visit(guide, stops, click.echo)
+
+
+async def _traces_url(client: httpx.AsyncClient) -> str:
+    """Where traces are looked at, as the gateway tells its page; empty where it does not know."""
+    answer = await client.get("/shop/settings.json")
+    with contextlib.suppress(ValueError, TypeError, LookupError):
+        return str(answer.json()["traces_url"])
+    return ""
 
 
 async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None]) -> list[str]:

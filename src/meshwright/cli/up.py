@@ -17,7 +17,7 @@ from meshwright.errors import BadInputError, Problem
 from meshwright.local import loglines, reading, state, topology_path
 from meshwright.local.member import State
 from meshwright.local.origins import Choices
-from meshwright.local.topology import DEFAULT_PORTS, PARTS
+from meshwright.local.topology import DEFAULT_PORTS, PARTS, TRACES
 from meshwright.local.up import up as run_up
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def up(*, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequ
     State and logs are in .meshwright/ (or MESHWRIGHT_HOME).
 
     A real Consul is used when CONSUL_HTTP_ADDR or --consul names one, or when one is found running at the
-    registry's address; a real collector when OTEL_EXPORTER_OTLP_ENDPOINT names one.
+    registry's address; a real collector when OTEL_EXPORTER_OTLP_ENDPOINT names one. Pages then link to the traces at
+    JAEGER_UI_URL, or at Jaeger's default port (16686) on the collector's host.
     """
     if file is not None and demo:
         raise click.UsageError("-f names one topology and --demo another; leave one of them out")
@@ -197,4 +198,6 @@ def _addresses(plan: Plan, statuses: list[Status]) -> object:
         if name in plan.ports:
             form, what = _WHAT[name]
             table.add_row(name, form.format(f"127.0.0.1:{plan.ports[name]}"), what)
+        elif name == TRACES and plan.traces_url:
+            table.add_row(name, plan.traces_url, f"{_WHAT[name][1]} (JAEGER_UI_URL says where)")
     return table

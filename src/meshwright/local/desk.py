@@ -69,7 +69,6 @@ class RolloutDesk:
         telemetry = Telemetry(load(ServiceConfig, service="meshwright-rollouts"))
         self._stack.push_async_callback(telemetry.close)
         consul = await self._stack.enter_async_context(Consul(load(ConsulConfig)))
-        jaeger = f"http://127.0.0.1:{plan.ports['traces']}" if plan.traces.dev else ""
-        announcements = Announcements(self._say, Traces(telemetry, jaeger))
+        announcements = Announcements(self._say, Traces(telemetry, plan.traces_url))
         rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, announcements)
         return await self._stack.enter_async_context(rollouts)

@@ -22,6 +22,10 @@ _PLACEHOLDER = re.compile(
 class UnknownNameError(ValueError):
     """A placeholder names nothing; the text says which, and what comes near."""
 
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(text)
+        self.name = name
+
 
 def expand(text: str, values: Mapping[str, str], environment: Mapping[str, str]) -> str:
     """Fill in every placeholder of `text`; raises `UnknownNameError` for a name that is unset and has no default."""
@@ -33,7 +37,7 @@ def expand(text: str, values: Mapping[str, str], environment: Mapping[str, str])
         if match["default"] is not None:
             return found or expand(match["default"], values, environment)
         if found is None:
-            raise UnknownNameError(_unknown(match["name"], values))
+            raise UnknownNameError(match["name"], _unknown(match["name"], values))
         return found
 
     return _PLACEHOLDER.sub(fill, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from meshwright.local.topology import Topology
 
 TOPOLOGY = "the topology"
+_OTLP = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?(?P<what>[A-Z_]+)")
+_HOW = frozenset({"TIMEOUT", "COMPRESSION"})
+"""Variables of OTLP's exporters that are right for any collector. The SDK fails where they are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ def choose_traces(topology: Topology, choices: Choices) -> Origin:
         return origin(wanted, TOPOLOGY)
     if choices.environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return Origin(dev=False, why="OTEL_SDK_DISABLED")
+    if choices.environment.get("OTEL_TRACES_EXPORTER", "") == NONE:
+        return Origin(dev=False, why="OTEL_TRACES_EXPORTER")
     for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         if told := choices.environment.get(variable):
             return Origin(dev=False, address=told, why=variable)
@@ -86,10 +92,17 @@ def mesh_environment(
     else:
         found["MESHWRIGHT_DISCOVERY"] = "consul"
     if traces.dev:
-        found |= dict.fromkeys((name for name in outer if name.startswith("OTEL_EXPORTER_OTLP_")), "")
+        found |= dict.fromkeys((name for name in outer if _says_where(name)), "")
         found["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://{addresses['otlp-grpc']}"
     elif not traces.address:
         found["OTEL_TRACES_EXPORTER"] = NONE
     elif traces.why == TOPOLOGY:
         found["OTEL_EXPORTER_OTLP_ENDPOINT"] = traces.address
+        found["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = ""
     return found
+
+
+def _says_where(variable: str) -> bool:
+    """Whether the variable is about a certain collector: its address, protocol, credentials."""
+    match = _OTLP.fullmatch(variable)
+    return match is not None and match["what"] not in _HOW

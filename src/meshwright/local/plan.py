@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
+from meshwright.local import addresses as whereabouts
 from meshwright.local.expand import UnknownNameError, expand
 from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
 from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
@@ -69,6 +70,9 @@ class Plan:
     registry: Origin
     controlplane: Origin
     traces: Origin
+    """Where spans go."""
+    traces_url: str
+    """Where they are looked at; empty: nowhere."""
     processes: tuple[Process, ...]
     """The parts that run here, then the processes of the topology; fixed ports filled in."""
     ports: Mapping[str, int]
@@ -114,13 +118,19 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
     own = [_with_ports(process, choices.ports, free_port) for process in topology.processes]
     ports = _ports(topology, choices, parts, own)
     addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
-    values = _values(topology, choices, ports, addresses, state)
+    traces_url = whereabouts.traces_url(traces, addresses, choices.environment)
+    values = {
+        **whereabouts.placeholders(registry, controlplane, traces, traces_url, choices.environment),
+        **_values(topology, choices, ports, addresses, state),
+    }
     mesh = mesh_environment(registry, controlplane, traces, addresses, choices.environment)
+    mesh[whereabouts.UI_VARIABLE] = traces_url
     plan = Plan(
         topology=topology,
         registry=registry if registry.address or not registry.dev else replace(registry, address=addresses[REGISTRY]),
         controlplane=controlplane if not controlplane.dev else replace(controlplane, address=addresses["xds"]),
         traces=traces if not traces.dev else replace(traces, address=f"http://{addresses['otlp-grpc']}"),
+        traces_url=traces_url,
         processes=(*(_part(name, ports) for name in parts), *own),
         ports=ports,
         values=values,
@@ -268,6 +278,7 @@ def _values(
 ) -> dict[str, str]:
     values = {f"{name}.port": str(port) for name, port in ports.items()}
     values |= {f"{name}.address": address for name, address in addresses.items()}
+    values |= {f"{name}.url": f"http://{addresses[name]}" for name in (REGISTRY, TRACES) if name in addresses}
     return {
         **values,
         "state": str(state),
@@ -277,19 +288,24 @@ def _values(
 
 
 def _checked(plan: Plan) -> tuple[Hint, ...]:
-    """Expand everything once, so that a wrong placeholder is found before the first start; returns the hints."""
+    """Expand everything once, so that a wrong placeholder is found before the first start; returns the hints.
+
+    A hint that needs a part that there is not, such as the page of traces that go nowhere, is left out.
+    """
     problems: list[Problem] = []
     for process in plan.topology.processes:
         try:
             launch(plan, Seat(process.name, 1, process.version), lambda: 0, "")
         except UnknownNameError as error:
             problems.append(Problem(f"processes.{process.name}", str(error)))
+    present = {name: value for name, value in plan.values.items() if value or name == "postgres"}
     hints: list[Hint] = []
     for index, hint in enumerate(plan.topology.hints):
         try:
-            hints.append(replace(hint, run=expand(hint.run, plan.values, plan.environment)))
+            hints.append(replace(hint, run=expand(hint.run, present, plan.environment)))
         except UnknownNameError as error:
-            problems.append(Problem(f"try[{index}].run", str(error)))
+            if error.name not in plan.values:
+                problems.append(Problem(f"try[{index}].run", str(error)))
     if problems:
         raise BadInputError(f"topology {plan.topology.source}", problems)
     return tuple(hints)

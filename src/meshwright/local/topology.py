@@ -44,8 +44,10 @@ Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVIC
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
 (meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${state}` (a folder that
 stays), `${scripts}` (the folder of the programs that are installed beside this Python's packages), `${postgres}`,
-`${<process or part>.address}` and `.port` (of a process with one instance), or a variable of the environment of `up`;
-`${x:-y}` is y where x is unset or empty.
+`${<process or part>.address}` and `.port` (of a process with one instance), `${registry.url}`, `${traces.url}`, or a
+variable of the environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part that runs elsewhere say
+where it is, those of a part that there is not are empty, and a `try` that needs one is left out. `traces` is where
+traces are looked at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the collector's host.
 
 Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
 """

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
     from meshwright.local.state import Folder, Life
     from meshwright.local.topology import Topology
 
-CLIENT_VARIABLES = ("CONSUL_HTTP_ADDR", "MESHWRIGHT_XDS", "MESHWRIGHT_DISCOVERY", "OTEL_EXPORTER_OTLP_ENDPOINT")
+CLIENT_VARIABLES = (
+    "CONSUL_HTTP_ADDR",
+    "MESHWRIGHT_XDS",
+    "MESHWRIGHT_DISCOVERY",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "JAEGER_UI_URL",
+)
 """What other commands need to know of a running system. No token and no password: `state.json` is a plain file."""
 
 

@@ -7,6 +7,7 @@ themselves; here are the ones that nobody reads when the SDK is set up by hand. 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import threading
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 DEFAULT_ENDPOINT = "http://127.0.0.1:4317"
 SCOPE = "meshwright"
 """The instrumentation scope of all spans of the runtime."""
-_EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.grpc.exporter"
+DEFAULT_HTTP_ENDPOINT = "http://127.0.0.1:4318"
+GRPC = "grpc"
+HTTP = "http/protobuf"
+_HTTP_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_EXPORTER_LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", _HTTP_EXPORTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class TracingConfig:
     exporter: str = setting("OTEL_TRACES_EXPORTER", "otlp", help="otlp or none")
     endpoint: str | None = setting("OTEL_EXPORTER_OTLP_ENDPOINT", None)
     traces_endpoint: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None)
-    protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", help="grpc")
+    protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", GRPC, help="grpc or http/protobuf")
     traces_protocol: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None)
 
     def exports(self) -> bool:
@@ -54,15 +59,22 @@ class TracingConfig:
         problems = []
         if self.exporter not in {"otlp", "none"}:
             problems.append(Problem("OTEL_TRACES_EXPORTER", f"expected otlp or none, not {self.exporter!r}"))
-        protocol = self.traces_protocol or self.protocol
-        if protocol != "grpc":
+        if self.speaks not in {GRPC, HTTP}:
             name = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" if self.traces_protocol else "OTEL_EXPORTER_OTLP_PROTOCOL"
-            problems.append(Problem(name, f"expected grpc (port 4317 of a collector), not {protocol!r}"))
+            what = f"expected {GRPC} (port 4317 of a collector) or {HTTP} (port 4318), not {self.speaks!r}"
+            problems.append(Problem(name, what))
         if problems:
             raise BadInputError("the environment", problems)
         return self.exporter == "otlp" and not self.disabled
 
+    @property
+    def speaks(self) -> str:
+        return self.traces_protocol or self.protocol
+
     def target(self) -> str:
+        """Where spans go. Over HTTP the general endpoint is a base, to which each signal adds its path."""
+        if self.speaks == HTTP:
+            return self.traces_endpoint or f"{(self.endpoint or DEFAULT_HTTP_ENDPOINT).rstrip('/')}/v1/traces"
         return self.traces_endpoint or self.endpoint or DEFAULT_ENDPOINT
 
 
@@ -114,11 +126,19 @@ def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> T
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     elif config.exports():
         # Its own complaints, one for each retry of each batch, are what PatientExporter replaces.
-        logging.getLogger(_EXPORTER_LOGGER).setLevel(logging.CRITICAL)
-        explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
-        patient = PatientExporter(OTLPSpanExporter(endpoint=explicit), config.target())
-        provider.add_span_processor(BatchSpanProcessor(patient))
+        for name in _EXPORTER_LOGGERS:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        provider.add_span_processor(BatchSpanProcessor(PatientExporter(_exporter(config), config.target())))
     return provider
+
+
+def _exporter(config: TracingConfig) -> SpanExporter:
+    if config.speaks == HTTP:
+        # Looked up by name: it brings an HTTP client of its own, which who speaks gRPC need not load, nor have.
+        made: SpanExporter = importlib.import_module(_HTTP_EXPORTER).OTLPSpanExporter(endpoint=config.target())
+        return made
+    explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
+    return OTLPSpanExporter(endpoint=explicit)
 
 
 class ChosenIds(RandomIdGenerator):

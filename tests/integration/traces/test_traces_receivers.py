@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -17,9 +18,11 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
+from meshwright.config import ServiceConfig, load
 from meshwright.errors import BadInputError
 from meshwright.standins.traces import Bound, TracesConfig, TraceStore, serving
 from meshwright.standins.traces.receivers import SERVICE
+from meshwright.telemetry import Telemetry
 from support.spans import request, span, trace_id
 
 if TYPE_CHECKING:
@@ -71,6 +74,19 @@ async def test_the_sdks_exporter_is_understood(store: TraceStore, bound: Bound, 
     assert trace.root().name == "outer"
     assert {one.name for one in trace.spans.values()} == {"outer", "inner"}
     assert store.services() == ["sdk"]
+
+
+async def test_a_service_that_is_told_http_protobuf_sends_its_spans_so(
+    store: TraceStore, bound: Bound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="its exporter is not installed here")
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "false")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{bound.otlp_http}")
+    telemetry = Telemetry(load(ServiceConfig, {}, service="hello", version="1.0.0"))
+    telemetry.tracer.start_span("told over HTTP").end()
+    await telemetry.close()
+    assert store.services() == ["hello"]
 
 
 async def test_grpc_tells_of_spans_that_were_dropped(bound: Bound) -> None:
@@ -142,9 +158,11 @@ async def test_a_partial_success_over_http_says_so(http: aiohttp.ClientSession) 
     assert "'odd': trace_id must be 16 bytes" in said["errorMessage"]
 
 
-async def test_gzip_over_http(http: aiohttp.ClientSession, store: TraceStore) -> None:
-    body = gzip.compress(request(span(7)).SerializeToString())
-    headers = {"Content-Type": PROTOBUF, "Content-Encoding": "gzip"}
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_compressed_bodies_over_http(http: aiohttp.ClientSession, store: TraceStore, coding: str) -> None:
+    compress = {"gzip": gzip.compress, "deflate": zlib.compress}[coding]
+    body = compress(request(span(7)).SerializeToString())
+    headers = {"Content-Type": PROTOBUF, "Content-Encoding": coding}
     async with http.post("/v1/traces", data=body, headers=headers) as response:
         assert response.status == 200
     assert store.spans == 1
@@ -156,7 +174,7 @@ async def test_gzip_over_http(http: aiohttp.ClientSession, store: TraceStore) ->
         (b"\xff\xff", {"Content-Type": PROTOBUF}, 400, "not an ExportTraceServiceRequest"),
         (b"{", {"Content-Type": JSON}, 400, "the body is not JSON"),
         (b"x", {"Content-Type": "text/plain"}, 415, "content type 'text/plain' is not application/x-protobuf or"),
-        (b"x", {"Content-Type": PROTOBUF, "Content-Encoding": "br"}, 400, "content encoding 'br' is not gzip"),
+        (b"x", {"Content-Type": PROTOBUF, "Content-Encoding": "br"}, 415, "content encoding 'br' is not one of gzip"),
         (b"x", {"Content-Type": PROTOBUF, "Content-Encoding": "gzip"}, 400, "the body is not gzip"),
         (bytes(LIMIT + 1), {"Content-Type": PROTOBUF}, 413, f"larger than {LIMIT} bytes"),
         (

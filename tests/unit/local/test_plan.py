@@ -103,6 +103,7 @@ def test_the_command_line_decides_about_consul_before_the_environment() -> None:
             Origin(False, "http://j:4317", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ),
         ({"OTEL_SDK_DISABLED": "true"}, Origin(dev=False, why="OTEL_SDK_DISABLED")),
+        ({"OTEL_TRACES_EXPORTER": "none"}, Origin(dev=False, why="OTEL_TRACES_EXPORTER")),
     ],
 )
 def test_spans_go_where_opentelemetrys_variables_say(environment: dict[str, str], expected: Origin) -> None:
@@ -113,6 +114,146 @@ def test_spans_go_where_opentelemetrys_variables_say(environment: dict[str, str]
         assert made.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == expected.address
     if not expected.dev and not expected.address:
         assert made.environment["OTEL_TRACES_EXPORTER"] == "none"
+
+
+REFERS = """
+[processes.page]
+module = "shop.page"
+environment = { TRACES = "${traces.url}", AT = "http://${traces.address}", PORT = "${traces.port}", \
+OTLP = "${otlp-grpc.address} ${otlp-http.address}", CONSUL = "${registry.url} ${registry.address}", \
+XDS = "${xds.address}", DEBUG = "${controlplane.address:-unknown}", NATS = "${NATS_URL:-nats://${nats.address}}", \
+DB = "${postgres:-sqlite:///page.db}" }
+[processes.nats]
+command = ["nats"]
+[[try]]
+say = "see where the calls went"
+run = "${traces.url}"
+[[try]]
+say = "see the page"
+run = "${page.address}"
+"""
+
+
+def seen(text: str = REFERS, registry: Origin = DEV, **environment: str) -> tuple[dict[str, str], Plan]:
+    """What a process finds in the variables of its topology."""
+    made = plan(text, registry=registry, environment=environment)
+    return dict(launch(made, Seat("page", 1, "0"), lambda: 1, "run").environment), made
+
+
+def test_placeholders_name_the_parts_that_run_here() -> None:
+    found, made = seen()
+    assert (found["TRACES"], found["AT"], found["PORT"]) == (*["http://127.0.0.1:16686"] * 2, "16686")
+    assert found["OTLP"] == "127.0.0.1:4317 127.0.0.1:4318"
+    assert found["CONSUL"] == "http://127.0.0.1:8500 127.0.0.1:8500"
+    assert (found["XDS"], found["DEBUG"]) == ("127.0.0.1:18000", "127.0.0.1:18001")
+    assert [hint.run for hint in made.hints] == ["http://127.0.0.1:16686", "127.0.0.1:20000"]
+    assert made.environment["JAEGER_UI_URL"] == "http://127.0.0.1:16686"
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "address", "otlp"),
+    [
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"},
+            "http://127.0.0.1:16686",
+            "127.0.0.1:16686",
+            "127.0.0.1:4317 127.0.0.1:4318",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector.infra:14317"},
+            "http://collector.infra:16686",
+            "collector.infra:16686",
+            "collector.infra:14317 collector.infra:4318",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1]:4319", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
+            "http://[::1]:16686",
+            "[::1]:16686",
+            "[::1]:4317 [::1]:4319",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://j:4317", "JAEGER_UI_URL": "https://traces.example/jaeger/"},
+            "https://traces.example/jaeger",
+            "traces.example:443",
+            "j:4317 j:4318",
+        ),
+    ],
+)
+def test_placeholders_name_the_jaeger_that_the_environment_names(
+    environment: dict[str, str], url: str, address: str, otlp: str
+) -> None:
+    found, made = seen(**environment)
+    assert "traces" not in [process.name for process in made.processes]
+    assert (found["TRACES"], found["AT"]) == (url, f"http://{address}")
+    assert found["PORT"] == address.rpartition(":")[2]
+    assert found["OTLP"] == otlp
+    assert made.traces_url == made.environment["JAEGER_UI_URL"] == url
+    assert made.hints[0].run == url
+
+
+@pytest.mark.parametrize("environment", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
+def test_where_spans_go_nowhere_placeholders_are_empty_and_nothing_is_proposed(environment: dict[str, str]) -> None:
+    found, made = seen(**environment)
+    assert (found["TRACES"], found["PORT"], made.traces_url) == ("", "", "")
+    assert [hint.run for hint in made.hints] == ["127.0.0.1:20000"]
+
+
+def test_the_dev_trace_store_is_looked_at_where_it_is_and_nowhere_else() -> None:
+    assert seen(JAEGER_UI_URL="http://elsewhere:16686")[0]["TRACES"] == "http://127.0.0.1:16686"
+
+
+@pytest.mark.parametrize("url", ["jaeger:16686", "ftp://jaeger", "http://", "http://jaeger:99999"])
+def test_a_page_of_traces_that_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(BadInputError, match=r"JAEGER_UI_URL: expected the URL of Jaeger's page, such as http://127"):
+        seen(OTEL_EXPORTER_OTLP_ENDPOINT="http://j:4317", JAEGER_UI_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("address", "consul"),
+    [
+        ("10.0.0.1:8500", "http://10.0.0.1:8500 10.0.0.1:8500"),
+        ("https://consul.infra:8501/behind", "https://consul.infra:8501/behind consul.infra:8501"),
+        ("https://consul.infra", "https://consul.infra consul.infra:443"),
+        ("unix:///run/consul.sock", "unix:///run/consul.sock unix:///run/consul.sock"),
+    ],
+)
+def test_placeholders_name_the_consul_that_the_environment_names(address: str, consul: str) -> None:
+    assert seen(registry=Origin(False, address, "CONSUL_HTTP_ADDR"))[0]["CONSUL"] == consul
+
+
+def test_placeholders_name_a_control_plane_that_runs_elsewhere_or_none() -> None:
+    found, _ = seen('[mesh]\ncontrolplane = "a:18000,b:18000"\n' + REFERS)
+    assert (found["XDS"], found["DEBUG"]) == ("a:18000", "unknown")
+    found, _ = seen('[mesh]\ncontrolplane = "none"\nregistry = "none"\n' + REFERS, registry=Origin(dev=False))
+    assert (found["XDS"], found["DEBUG"], found["CONSUL"]) == ("", "unknown", " ")
+
+
+def test_a_nats_and_a_postgresql_of_elsewhere_take_the_place_of_the_topologys_own() -> None:
+    assert seen()[0]["NATS"].startswith("nats://127.0.0.1:2")
+    assert seen(NATS_URL="nats://queue.infra:4222")[0]["NATS"] == "nats://queue.infra:4222"
+    found, _ = seen('[mesh]\npostgres = "postgresql://db.infra/"\n' + REFERS)
+    assert found["DB"] == "postgresql://db.infra/"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://j:4317"}, {"OTEL_SDK_DISABLED": "true"}, {}],
+    ids=["a collector", "no traces", "nothing"],
+)
+def test_the_demo_can_be_planned_whatever_the_environment_names(environment: dict[str, str]) -> None:
+    demo = Path(__file__).parents[3] / "services" / "demo.toml"
+    made = plan(demo.read_text("utf-8"), environment=environment)
+    started = launch(made, Seat("gateway", 1, "1.0.0"), lambda: 1, "run")
+    assert started.environment["GATEWAY_TRACES_URL"] == made.traces_url
+
+
+def test_settings_for_a_certain_collector_do_not_reach_the_dev_trace_store_and_others_stay() -> None:
+    certain = ("HEADERS", "PROTOCOL", "TRACES_PROTOCOL", "CERTIFICATE", "INSECURE", "TRACES_CLIENT_KEY")
+    general = {"TIMEOUT": "5", "TRACES_COMPRESSION": "gzip"}
+    outer = dict.fromkeys(certain, "x") | general
+    environment = plan(environment={f"OTEL_EXPORTER_OTLP_{name}": value for name, value in outer.items()}).environment
+    assert {environment[f"OTEL_EXPORTER_OTLP_{name}"] for name in certain} == {""}
+    assert {name: environment[f"OTEL_EXPORTER_OTLP_{name}"] for name in general} == general
 
 
 def test_without_a_control_plane_services_take_addresses_from_consul() -> None:

@@ -11,7 +11,7 @@ from meshwright.config import ServiceConfig, load
 from meshwright.errors import BadInputError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
-from meshwright.telemetry.tracing import PatientExporter
+from meshwright.telemetry.tracing import PatientExporter, TracingConfig
 from support.ports import promised_port
 
 OTEL = (
@@ -84,7 +84,7 @@ def test_a_disabled_sdk_makes_no_spans(environ: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]
+    ("name", "value"), [("OTEL_TRACES_EXPORTER", "zipkin"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]
 )
 def test_what_the_runtime_cannot_export_to_is_refused_by_name(
     environ: pytest.MonkeyPatch, name: str, value: str
@@ -92,6 +92,26 @@ def test_what_the_runtime_cannot_export_to_is_refused_by_name(
     environ.setenv(name, value)
     with pytest.raises(BadInputError, match=rf"{name}: expected .*not '{value}'"):
         telemetry()
+
+
+@pytest.mark.parametrize(
+    ("environment", "target"),
+    [
+        ({}, "http://127.0.0.1:4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4317"}, "http://c:4317"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, "http://127.0.0.1:4318/v1/traces"),
+        (
+            {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": "https://c/base/"},
+            "https://c/base/v1/traces",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x"},
+            "http://c/x",
+        ),
+    ],
+)
+def test_spans_go_to_the_endpoint_of_their_protocol(environment: dict[str, str], target: str) -> None:
+    assert load(TracingConfig, environment).target() == target
 
 
 class Fickle(SpanExporter):

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
 
-from meshwright.standins.traces.otlp import BadExportError, TooLargeError, answer, inflate, read_json, read_protobuf
+from meshwright.standins.traces.otlp import (
+    BadExportError,
+    TooLargeError,
+    UnknownCodingError,
+    answer,
+    decoded,
+    inflate,
+    read_json,
+    read_protobuf,
+)
 from meshwright.standins.traces.store import Ingested
 from support.spans import request, span, trace_id
 
@@ -48,6 +58,27 @@ def test_json_times_may_be_text_or_numbers_and_unknown_fields_are_ignored() -> N
     assert only.end_time_unix_nano - only.start_time_unix_nano == 1_000_000_000
 
 
+@pytest.mark.parametrize("kind", [3, "SPAN_KIND_CLIENT"])
+def test_json_enums_are_numbers_or_names(kind: int | str) -> None:
+    (only,) = read_json(document(kind=kind)).resource_spans[0].scope_spans[0].spans
+    assert only.kind == 3
+
+
+def test_json_ids_in_fields_that_otlp_does_not_know_are_nobodys_business() -> None:
+    odd = {"traceId": "not hex", "spanId": "-"}
+    event = {
+        "name": "e",
+        "spanId": "not hex",
+        "attributes": [{"key": "k", "value": {"stringValue": "v"}, "traceId": "x"}],
+    }
+    body = json.loads(document(fromTheFuture=odd, events=[event], status={"code": 2, "spanId": "not hex"}))
+    body |= odd
+    body["resourceSpans"][0] |= odd | {"resource": {"traceId": "not hex"}}
+    body["resourceSpans"][0]["scopeSpans"][0] |= odd
+    (only,) = read_json(json.dumps(body).encode()).resource_spans[0].scope_spans[0].spans
+    assert (only.name, only.events[0].name, only.status.code) == ("I", "e", 2)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
@@ -58,6 +89,8 @@ def test_json_times_may_be_text_or_numbers_and_unknown_fields_are_ignored() -> N
         (document(traceId="xyz"), "traceId must be hex digits, not 'xyz'"),
         (document(kind=[]), "not an ExportTraceServiceRequest"),
         (document(startTimeUnixNano=-1), "not an ExportTraceServiceRequest"),
+        (document(name="\ud800"), "not an ExportTraceServiceRequest"),
+        (document(links=[{"spanId": "xyz"}]), "spanId must be hex digits, not 'xyz'"),
         (b'{"resourceSpans": 7}', "not an ExportTraceServiceRequest"),
     ],
 )
@@ -77,6 +110,28 @@ def test_protobuf_is_read_and_garbage_is_refused() -> None:
 def test_gzip_is_undone_also_in_several_members() -> None:
     assert inflate(gzip.compress(b"one ") + gzip.compress(b"two"), 100) == b"one two"
     assert inflate(gzip.compress(b"x" * 100), 100) == b"x" * 100
+
+
+RAW = zlib.compressobj(wbits=-15)
+DEFLATED = {"zlib": zlib.compress(b"x" * 90), "raw": RAW.compress(b"x" * 90) + RAW.flush()}
+
+
+@pytest.mark.parametrize("body", DEFLATED.values(), ids=DEFLATED)
+def test_deflate_is_undone_with_and_without_its_frame(body: bytes) -> None:
+    assert decoded(body, "Deflate", 100) == b"x" * 90
+    with pytest.raises(TooLargeError, match="larger than 80 bytes when decompressed"):
+        decoded(body, "deflate", 80)
+    with pytest.raises(BadExportError, match="the body is not deflate: it ends too early"):
+        decoded(body[:-5], "deflate", 100)
+    with pytest.raises(BadExportError, match="the body is not deflate: something follows its end"):
+        decoded(body + b"tail", "deflate", 100)
+
+
+def test_several_codings_are_undone_from_the_last_to_the_first() -> None:
+    assert decoded(gzip.compress(zlib.compress(b"twice")), "deflate, gzip", 100) == b"twice"
+    assert decoded(b"as it is", "identity", 100) == decoded(b"as it is", "", 100) == b"as it is"
+    with pytest.raises(UnknownCodingError, match="content encoding 'br' is not one of gzip, deflate, zlib or identity"):
+        decoded(b"", "gzip, br", 100)
 
 
 def test_a_gzip_bomb_is_refused_before_it_is_large() -> None:

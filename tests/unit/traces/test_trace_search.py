@@ -93,6 +93,9 @@ async def test_times_names_and_durations(store: TraceStore, query: dict[str, Any
         ({"resource.code": "5"}, []),
         ({"key": "user:7"}, [1]),
         ({"event": "cache miss"}, [1]),
+        ({"span.status": "error"}, [2]),
+        ({"span.status": "unset"}, [3, 2, 1]),
+        ({"scope.name": "beat"}, [3]),
         ({"absent": "1"}, []),
     ],
 )
@@ -107,6 +110,12 @@ async def test_tags_of_spans_processes_and_events(store: TraceStore, tags: dict[
         ({"service": "a", "start": "5", "end": "9"}, {"start": 5000, "end": 9000}),
         ({"service": "a", "lookback": "1h"}, {"start": NOW - 3600 * NANOS}),
         ({"service": "a", "lookback": "1h", "start": "5"}, {"start": 5000}),
+        ({"service": "a", "lookback": "2d"}, {"start": NOW - 48 * 3600 * NANOS}),
+        ({"service": "a", "lookback": "1w"}, {"start": NOW - 7 * 24 * 3600 * NANOS}),
+        # What Jaeger's page and Grafana send, beside the times that they mean.
+        ({"service": "a", "lookback": "custom", "start": "5", "end": "9"}, {"start": 5000, "end": 9000}),
+        ({"service": "a", "lookback": "custom"}, {"start": NOW - 2 * 24 * 3600 * NANOS}),
+        ({"service": "a", "lookback": "-1h"}, {"start": NOW - 2 * 24 * 3600 * NANOS}),
         (
             {"service": "a", "minDuration": "1.5ms", "maxDuration": "1m30s"},
             {"min_duration": 1_500_000, "max_duration": 90 * NANOS},
@@ -134,7 +143,6 @@ def test_parameters_are_read(parameters: dict[str, str], expected: dict[str, Any
         ({"minDuration": "5 parsec"}, 'time: missing unit in duration "5 parsec"'),
         ({"maxDuration": "5y"}, 'time: unknown unit "y" in duration "5y"'),
         ({"maxDuration": "ms"}, 'time: invalid duration "ms"'),
-        ({"lookback": "custom"}, "unable to parse param 'lookback': time: invalid duration \"custom\""),
         ({"minDuration": "2s", "maxDuration": "1s"}, "'maxDuration' should be greater than 'minDuration'"),
         ({"tag": "novalue"}, "malformed 'tag' parameter, expecting key:value, received: novalue"),
         ({"tags": "{"}, "malformed 'tags' parameter, cannot unmarshal JSON"),
@@ -168,6 +176,11 @@ def test_durations_are_read_as_go_does(text: str, nanos: int) -> None:
 
 def test_short_trace_ids_are_padded() -> None:
     assert parse_trace_id("ABC") == trace_id(0xABC)
+
+
+@pytest.mark.parametrize("text", ["+/8AAAAAAAAAAAAAAAAAAA==", "-_8AAAAAAAAAAAAAAAAAAA", "+/8AAAAAAAAAAAAAAAAAAA"])
+def test_a_trace_id_may_be_base64(text: str) -> None:
+    assert parse_trace_id(text) == b"\xfb\xff" + bytes(14)
 
 
 def test_dependencies_count_calls_between_services_within_the_time(store: TraceStore) -> None:

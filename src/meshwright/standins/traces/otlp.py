@@ -1,7 +1,8 @@
 """OTLP as bytes: protobuf and JSON bodies, their compression, and the answers that the protocol asks for.
 
 The specification is opentelemetry.io/docs/specs/otlp. Two things bite. OTLP/JSON is protobuf's JSON with one
-exception: `traceId`, `spanId` and `parentSpanId` are hex, not base64 ("JSON Protobuf Encoding"). And a request
+exception: `traceId`, `spanId` and `parentSpanId` of spans and links are hex, not base64 ("JSON Protobuf Encoding");
+fields that OTLP does not know are ignored, whatever is in them. And a request
 whose spans were dropped in part is a success that says so (`partial_success`), while a bad one must be answered
 with `google.rpc.Status` in the encoding of the request, so that the exporter does not send it again.
 
@@ -27,16 +28,29 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from meshwright.errors import MeshwrightError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from google.protobuf.message import Message
 
     from meshwright.standins.traces.store import Ingested
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-_ID_FIELDS = frozenset({"traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id"})
+_WINDOWS = {"gzip": _GZIP_WINDOW, "x-gzip": _GZIP_WINDOW, "deflate": zlib.MAX_WBITS, "zlib": zlib.MAX_WBITS}
+CODINGS = "gzip, deflate, zlib or identity"
+_DEFLATED = 8
+_CHECK = 31
+_LINK_IDS = ("traceId", "spanId", "trace_id", "span_id")
+_SPAN_IDS = (*_LINK_IDS, "parentSpanId", "parent_span_id")
+
+Json = dict[str, Any]
 
 
 class BadExportError(MeshwrightError):
     """An export that cannot be read: sending it again would not help."""
+
+
+class UnknownCodingError(BadExportError):
+    """An export in a content encoding that this store does not know."""
 
 
 class TooLargeError(MeshwrightError):
@@ -75,20 +89,37 @@ def read_json(body: bytes) -> ExportTraceServiceRequest:
     if not isinstance(document, dict):
         raise BadExportError("the body is not a JSON object")
     try:
-        return ParseDict(_with_base64_ids(document), ExportTraceServiceRequest(), ignore_unknown_fields=True)
-    except (ParseError, RecursionError) as error:
+        return ParseDict(_spans_with_base64_ids(document), ExportTraceServiceRequest(), ignore_unknown_fields=True)
+    except BadExportError:
+        raise
+    except (ParseError, ValueError, RecursionError) as error:
         raise BadExportError(f"the body is not an ExportTraceServiceRequest: {error}") from None
 
 
-def _with_base64_ids(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {
-            key: _base64_of_hex(key, item) if key in _ID_FIELDS and isinstance(item, str) else _with_base64_ids(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_with_base64_ids(item) for item in value]
-    return value
+def _spans_with_base64_ids(document: Json) -> Json:
+    """The document with the ids of spans and of their links in base64; what OTLP does not know stays as it is."""
+    for group in _items(document, "resourceSpans", "resource_spans"):
+        for scoped in _items(group, "scopeSpans", "scope_spans"):
+            for span in _items(scoped, "spans"):
+                _with_base64_ids(span, _SPAN_IDS)
+                for link in _items(span, "links"):
+                    _with_base64_ids(link, _LINK_IDS)
+    return document
+
+
+def _items(document: Json, *names: str) -> Iterator[Json]:
+    """The objects in the lists of those names."""
+    for name in names:
+        value = document.get(name)
+        if isinstance(value, list):
+            yield from (item for item in value if isinstance(item, dict))
+
+
+def _with_base64_ids(document: Json, names: Iterable[str]) -> None:
+    for name in names:
+        text = document.get(name)
+        if isinstance(text, str):
+            document[name] = _base64_of_hex(name, text)
 
 
 def _base64_of_hex(key: str, text: str) -> str:
@@ -98,25 +129,49 @@ def _base64_of_hex(key: str, text: str) -> str:
         raise BadExportError(f"{key} must be hex digits, not {text[:40]!r}") from None
 
 
-def inflate(body: bytes, limit: int) -> bytes:
-    """Undo gzip, up to `limit` bytes; raises `TooLargeError` past it and `BadExportError` for what is no gzip."""
+def decoded(body: bytes, codings: str, limit: int) -> bytes:
+    """Undo a `Content-Encoding`, up to `limit` bytes.
+
+    Raises `UnknownCodingError` for one that is not known, `TooLargeError` past the limit and `BadExportError` for a
+    body that is not what it says.
+    """
+    for coding in reversed([coding.strip().lower() for coding in codings.split(",")]):
+        if coding in _WINDOWS:
+            body = inflate(body, limit, coding)
+        elif coding not in ("", "identity"):
+            raise UnknownCodingError(f"content encoding {coding!r} is not one of {CODINGS}")
+    return body
+
+
+def inflate(body: bytes, limit: int, coding: str = "gzip") -> bytes:
+    """Undo gzip or deflate, up to `limit` bytes; raises `TooLargeError` and `BadExportError`."""
+    window = _WINDOWS[coding]
+    if coding == "deflate" and not _is_zlib(body):
+        window = -zlib.MAX_WBITS  # without zlib's frame, which RFC 9110 asks for and some clients leave out
     parts: list[bytes] = []
     size = 0
     rest = body
     try:
         while rest:
-            stream = zlib.decompressobj(_GZIP_WINDOW)
+            stream = zlib.decompressobj(window)
             part = stream.decompress(rest, limit - size + 1)
             size += len(part)
             if size > limit:
                 raise TooLargeError(f"the body is larger than {limit} bytes when decompressed")
             if not stream.eof:
-                raise BadExportError("the body is not gzip: it ends too early")
+                raise BadExportError(f"the body is not {coding}: it ends too early")
             parts.append(part)
             rest = stream.unused_data.lstrip(b"\0")
+            if rest and coding != "gzip":
+                raise BadExportError(f"the body is not {coding}: something follows its end")
     except zlib.error as error:
-        raise BadExportError(f"the body is not gzip: {error}") from None
+        raise BadExportError(f"the body is not {coding}: {error}") from None
     return b"".join(parts)
+
+
+def _is_zlib(body: bytes) -> bool:
+    """Whether the body begins with the two bytes of RFC 1950: method and window, and a check of both."""
+    return len(body) > 1 and body[0] & 0x0F == _DEFLATED and int.from_bytes(body[:2], "big") % _CHECK == 0
 
 
 def answer(outcome: Ingested) -> ExportTraceServiceResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 import time
@@ -21,6 +23,9 @@ DEFAULT_LOOKBACK = 2 * 24 * 3600 * NANOS
 DEFAULT_DEPENDENCY_LOOKBACK_MS = 24 * 3600 * 1000
 _MAX_ID_DIGITS = 32
 _UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 1_000_000, "s": NANOS, "m": 60 * NANOS, "h": 3600 * NANOS}
+_LONG = re.compile(r"([0-9]{1,6})([dw])")
+_LONG_UNITS = {"d": 24 * 3600 * NANOS, "w": 7 * 24 * 3600 * NANOS}
+_BASE64_LENGTHS = (22, 24)
 _DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµμ]*)")
 
 
@@ -46,10 +51,11 @@ class TraceQuery:
 def parse_trace_query(parameters: MultiMapping[str], now: int, *, service_required: bool = True) -> TraceQuery:
     """Read the parameters of `/api/traces`; `now` is in nanoseconds. Raises `BadQueryError`.
 
-    `lookback` ("1h") counts where `start` is absent: Jaeger's page computes `start` from it, people with curl do not.
+    `lookback` ("1h", "2d") counts where `start` is absent: Jaeger's page computes `start` from it, people with curl do
+    not. Jaeger itself never reads it, so one that is no duration ("custom", as its page and Grafana say) is no error.
     """
     end = parse_micros(parameters, "end", now)
-    lookback = parse_duration(parameters, "lookback") or DEFAULT_LOOKBACK
+    lookback = read_lookback(parameters.get("lookback", "")) or DEFAULT_LOOKBACK
     query = TraceQuery(
         service=parameters.get("service", ""),
         operation=parameters.get("operation", ""),
@@ -76,7 +82,12 @@ def parse_dependency_query(parameters: MultiMapping[str], now: int) -> tuple[int
 
 
 def parse_trace_id(text: str) -> bytes:
-    """A trace id in hex, shorter ones padded with zeros on the left."""
+    """A trace id in hex, shorter ones padded with zeros on the left; or in base64, of either alphabet."""
+    if len(text) in _BASE64_LENGTHS and not re.fullmatch(r"[0-9a-fA-F]+", text):
+        with contextlib.suppress(ValueError):
+            decoded = base64.b64decode(text.rstrip("=") + "==", b"-_" if set(text) & set("-_") else None, validate=True)
+            if len(decoded) == _MAX_ID_DIGITS // 2:
+                return decoded
     if len(text) > _MAX_ID_DIGITS:
         raise BadQueryError(f"TraceID cannot be longer than {_MAX_ID_DIGITS} hex characters: {text}")
     if not re.fullmatch(r"[0-9a-fA-F]+", text):
@@ -114,6 +125,16 @@ def parse_duration(parameters: MultiMapping[str], name: str) -> int:
         return read_duration(text) if text else 0
     except ValueError as error:
         raise BadQueryError(f"unable to parse param '{name}': {error}") from None
+
+
+def read_lookback(text: str) -> int:
+    """How far back to look, in nanoseconds: a duration, or days or weeks ("2d", "1w"); 0 for anything else."""
+    if match := _LONG.fullmatch(text):
+        return int(match[1]) * _LONG_UNITS[match[2]]
+    try:
+        return max(0, read_duration(text))
+    except ValueError:
+        return 0
 
 
 def read_duration(text: str) -> int:

@@ -19,8 +19,9 @@ from meshwright.standins.traces.otlp import (
     BadExportError,
     Encoding,
     TooLargeError,
+    UnknownCodingError,
     answer,
-    inflate,
+    decoded,
     read_protobuf,
 )
 
@@ -78,6 +79,8 @@ def http_app(store: TraceStore, max_request_bytes: int) -> web.Application:
             return _respond(200, encoding, answer(store.ingest(encoding.read(body))))
         except TooLargeError as error:
             return _refusal(413, code_pb2.RESOURCE_EXHAUSTED, str(error), encoding)
+        except UnknownCodingError as error:
+            return _refusal(415, code_pb2.INVALID_ARGUMENT, str(error), encoding)
         except BadExportError as error:
             return _refusal(400, code_pb2.INVALID_ARGUMENT, str(error), encoding)
 
@@ -98,9 +101,8 @@ def _encoding(request: web.Request) -> Encoding | None:
 
 async def _body(request: web.Request, limit: int) -> bytes:
     """The body, undone of its content encoding, within the limit before and after."""
-    coding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in ("identity", "gzip"):
-        raise BadExportError(f"content encoding {coding!r} is not gzip or identity")
+    codings = request.headers.get("Content-Encoding", "")
+    decoded(b"", codings, limit)  # one that is not known is refused before the body is read
     if (request.content_length or 0) > limit:
         raise TooLargeError(f"the body is larger than {limit} bytes")
     body = bytearray()
@@ -108,7 +110,7 @@ async def _body(request: web.Request, limit: int) -> bytes:
         body += chunk
         if len(body) > limit:
             raise TooLargeError(f"the body is larger than {limit} bytes")
-    return inflate(bytes(body), limit) if coding == "gzip" else bytes(body)
+    return decoded(bytes(body), codings, limit)
 
 
 def _refusal(status: int, code: int, text: str, encoding: Encoding | None = None) -> web.Response:

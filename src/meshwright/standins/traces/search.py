@@ -13,10 +13,12 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
 from meshwright.standins.traces.jaeger import event_to_json, process_to_json, span_tags, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from meshwright.standins.traces.query import TraceQuery
     from meshwright.standins.traces.spans import StoredSpan
@@ -27,6 +29,7 @@ _MADE_BY_US = frozenset(
     {"otel.scope.name", "otel.scope.version", "span.kind", "otel.status_code", "otel.status_description"}
     | {"w3c.tracestate", "event", "error"}
 )
+_STATUSES = {"ok": Status.STATUS_CODE_OK, "error": Status.STATUS_CODE_ERROR}
 _CALLERS = frozenset({"client", "producer"})
 _CALLED = frozenset({"server", "consumer"})
 
@@ -62,13 +65,11 @@ def matches(span: StoredSpan, query: TraceQuery) -> bool:
 def has_tag(span: StoredSpan, key: str, value: str) -> bool:
     """Whether the span, its process or one of its events carries that tag, compared as text.
 
-    `error=false` finds the spans that are no error. `resource.<key>` looks at the process only.
+    `error=false` finds the spans that are no error. `resource.<key>` looks at the process only, `span.status`,
+    `span.kind`, `scope.name` and `scope.version` at what a span has beside its attributes.
     """
-    text = value.lower()
-    if key == "error":
-        return text in ("true", "false") and span.failed == (text == "true")
-    if key == "span.kind":
-        return span.kind == text
+    if key in _BESIDE:
+        return _BESIDE[key](span, value)
     if key.startswith("resource."):
         return _carries(process_to_json(span.resource)["tags"], key.removeprefix("resource."), value)
     if not _may_carry(span, key):
@@ -78,6 +79,25 @@ def has_tag(span: StoredSpan, key: str, value: str) -> bool:
     own = span_tags(message, span.scope)
     logs = (field for event in message.events for field in event_to_json(event)["fields"])
     return _carries(own, key, value) or _carries(process, key, value) or _carries(logs, key, value)
+
+
+def _has_error(span: StoredSpan, value: str) -> bool:
+    text = value.lower()
+    return text in ("true", "false") and span.failed == (text == "true")
+
+
+def _has_status(span: StoredSpan, value: str) -> bool:
+    return span.message().status.code == _STATUSES.get(value.lower(), Status.STATUS_CODE_UNSET)
+
+
+_BESIDE: Mapping[str, Callable[[StoredSpan, str], bool]] = {
+    "error": _has_error,
+    "span.kind": lambda span, value: span.kind == value.lower(),
+    "span.status": _has_status,
+    "scope.name": lambda span, value: span.scope.name == value,
+    "scope.version": lambda span, value: span.scope.version == value,
+}
+"""What a search may ask of a span beside its attributes."""
 
 
 def _may_carry(span: StoredSpan, key: str) -> bool:

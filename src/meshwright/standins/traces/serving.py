@@ -12,6 +12,7 @@ from meshwright import http
 from meshwright.model import Address
 from meshwright.process import stop_event
 from meshwright.standins.traces.api import QueryApi, explain
+from meshwright.standins.traces.apiv3 import QueryApiV3, explain_v3
 from meshwright.standins.traces.changes import Changes
 from meshwright.standins.traces.config import Bound, TracesConfig
 from meshwright.standins.traces.metrics import Exposition
@@ -66,14 +67,20 @@ def query_app(store: TraceStore) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "traces": len(store), "spans": store.spans})
 
+    async def status(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "StatusOK"})
+
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=exposition.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    app = web.Application(middlewares=[explain])
+    app = web.Application(middlewares=[explain, explain_v3])
     app.on_shutdown.append(changes.close)
     app.router.add_get("/healthz", healthz)
+    # Where Jaeger 2 says that it is well, on a port of its own.
+    app.router.add_get("/status", status)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/ui/changes", changes.stream)
+    app.router.add_routes(QueryApiV3(store).routes())
     app.router.add_routes(QueryApi(store).routes())
     app.router.add_routes(Page().routes())
     return app
