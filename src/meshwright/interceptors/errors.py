@@ -11,7 +11,7 @@ like any other exception.
 
 from __future__ import annotations
 
-import asyncio
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+log = logging.getLogger(__name__)
+
 DETAILS_KEY = "grpc-status-details-bin"
 INTERNAL_MESSAGE = "internal error"
 _PASSED_ON = frozenset(
@@ -34,9 +36,16 @@ _PASSED_ON = frozenset(
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
         grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,
     }
 )
+
+
+class UnreadableRequestError(Exception):
+    """The bytes of a request are no message of the method's type. By gRPC's table of statuses: INTERNAL."""
+
+
+class NoRequestError(Exception):
+    """A caller has sent no message to a method that takes one. By gRPC's table of statuses: UNIMPLEMENTED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +88,34 @@ def _reason(kind: type) -> str:
 
 
 def describe(error: BaseException, errors: ErrorMap, domain: str, trace_id: str) -> Failure:
-    """What the caller is told of `error`; `domain` is the service's name."""
+    """What the caller is told of `error`; `domain` is the service's name. Never raises."""
+    try:
+        found = _expected(error, errors, domain)
+    except Exception:  # an error that cannot even be told (no text, wrong types) is one more bug
+        log.exception("an error of %s cannot be told to its caller", domain)
+        found = None
+    if found is not None and found.code is not grpc.StatusCode.OK:
+        return found
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason="INTERNAL", domain=domain)]
+    if trace_id:
+        details.append(error_details_pb2.RequestInfo(request_id=trace_id))
+    return _failure(grpc.StatusCode.INTERNAL, INTERNAL_MESSAGE, details, expected=False)
+
+
+def _expected(error: BaseException, errors: ErrorMap, domain: str) -> Failure | None:
     meant = errors.translate(error)
     if meant is not None:
         return _meant(meant, domain)
     if isinstance(error, grpc.aio.AioRpcError) and error.code() in _PASSED_ON:
         info = error_details_pb2.ErrorInfo(reason=f"DEPENDENCY_{error.code().name}", domain=domain)
         return _failure(error.code(), "a service that this one needs did not answer", [info], expected=True)
-    details: list[Message] = [error_details_pb2.ErrorInfo(reason="INTERNAL", domain=domain)]
-    if trace_id:
-        details.append(error_details_pb2.RequestInfo(request_id=trace_id))
-    return _failure(grpc.StatusCode.INTERNAL, INTERNAL_MESSAGE, details, expected=False)
+    if isinstance(error, UnreadableRequestError):
+        info = error_details_pb2.ErrorInfo(reason="UNREADABLE_REQUEST", domain=domain)
+        return _failure(grpc.StatusCode.INTERNAL, str(error), [info], expected=True)
+    if isinstance(error, NoRequestError):
+        info = error_details_pb2.ErrorInfo(reason="NO_REQUEST", domain=domain)
+        return _failure(grpc.StatusCode.UNIMPLEMENTED, str(error), [info], expected=True)
+    return None
 
 
 def _meant(error: ServiceError, domain: str) -> Failure:
@@ -105,20 +131,13 @@ def _meant(error: ServiceError, domain: str) -> Failure:
 
 
 def _failure(code: grpc.StatusCode, message: str, details: list[Message], *, expected: bool) -> Failure:
+    message = message.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
     return Failure(code, message, status.SerializeToString(), expected)
-
-
-def ended_by(error: BaseException, time_remaining: float | None) -> grpc.StatusCode | None:
-    """The status of a call that ended without anybody's fault: cancelled, or its time was up. Else None."""
-    if not isinstance(error, asyncio.CancelledError | GeneratorExit):
-        return None
-    overdue = time_remaining is not None and time_remaining <= 0
-    return grpc.StatusCode.DEADLINE_EXCEEDED if overdue else grpc.StatusCode.CANCELLED
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,6 +184,7 @@ class Server:
             impatient.cancel()
             if not graceful.done():
                 log.warning("told to stop again: calls in flight are cut off")
+                self._calls.cut_off_in(0)
                 await self._server.stop(None)
                 graceful.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -220,6 +221,7 @@ class Server:
                 await self._withdraw()
                 self.stopping.set()
                 self._health.stop()
+                self._calls.cut_off_in(self.config.grace)
                 await self._server.stop(self.config.grace if self._started else None)
             finally:
                 await self._resources.aclose()

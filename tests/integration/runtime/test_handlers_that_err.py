@@ -1,0 +1,172 @@
+"""What gRPC would do with a handler's or a caller's mistake only after it was too late to say so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+import meshwright
+from demo.calculator.v1 import calculator_pb2 as pb
+from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.testing import served
+from support.calculator import Everything, everything, failure
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from meshwright.testing import Served
+
+SERVICES = {"Multiply": "Calculator", "GetPrimes": "NumberService", "SumNumbers": "NumberService"}
+
+
+def counted(calculator: Served, method: str, status: str) -> float | None:
+    labels = {"side": "server", "service": "calculator", "version": "1.2.3", "status": status}
+    name = f"demo.calculator.v1.{SERVICES[method]}/{method}"
+    return calculator.telemetry.metrics.registry.get_sample_value("grpc_requests_total", labels | {"method": name})
+
+
+def plain(calculator: Served) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(str(calculator.address))
+
+
+@pytest.mark.parametrize("method", SERVICES)
+async def test_a_request_that_cannot_be_read_is_internal_and_counted(method: str) -> None:
+    async with everything(Everything()) as calculator, plain(calculator) as channel:
+        path = f"/demo.calculator.v1.{SERVICES[method]}/{method}"
+        call: Any = channel.stream_stream(path)(iter([b"\xff\xff"]), timeout=10)
+        error = await failure(call.read())
+        kind = {"Multiply": "Numbers", "GetPrimes": "PrimeRequest", "SumNumbers": "Number"}[method]
+        assert meshwright.details(error).reason == "UNREADABLE_REQUEST"
+        assert error.details() == f"the request cannot be read as demo.calculator.v1.{kind}"
+        await eventually(lambda: counted(calculator, method, "INTERNAL") == 1)
+
+
+async def test_a_call_without_a_request_is_answered_and_counted() -> None:
+    async with everything(Everything()) as calculator, plain(calculator) as channel:
+        call: Any = channel.stream_unary("/demo.calculator.v1.Calculator/Multiply")(iter([]), timeout=10)
+        error = await failure(call)
+        assert (error.code(), error.details()) == (
+            grpc.StatusCode.UNIMPLEMENTED,
+            "the call has no request; this method takes one",
+        )
+        await eventually(lambda: counted(calculator, "Multiply", "UNIMPLEMENTED") == 1)
+
+
+class Yields(rpc.CalculatorServicer):
+    async def Add(self, request: pb.Numbers, context: Any) -> AsyncIterator[pb.Result]:  # type: ignore[override]
+        yield pb.Result()
+
+
+async def test_a_generator_that_should_return_one_message_is_refused_when_it_is_added() -> None:
+    with pytest.raises(TypeError, match="Calculator/Add answers with one message: return it"):
+        async with served(rpc.add_CalculatorServicer_to_server, Yields()):
+            pass
+
+
+class Wrong(Everything):
+    """`answer` is what each method comes to."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def Multiply(self, request: pb.Numbers, context: Any) -> Any:
+        return self.answer
+
+    async def Chat(self, request_iterator: Any, context: Any) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (None, "Multiply answers with demo.calculator.v1.Result, not NoneType; was `return` or `yield` forgotten?"),
+        (pb.Numbers(), "Multiply answers with demo.calculator.v1.Result, not demo.calculator.v1.Numbers"),
+        ("text", "Multiply answers with demo.calculator.v1.Result, not str"),
+    ],
+)
+async def test_the_log_says_what_the_answer_should_have_been(
+    answer: Any, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with everything(Wrong(answer)) as calculator:
+        error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers()))
+    assert meshwright.details(error).message == "internal error"
+    (record,) = [item for item in caplog.records if "unhandled error in" in item.message]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]).endswith(words)
+
+
+async def test_a_stream_that_returns_its_message_is_a_bug() -> None:
+    async with everything(Wrong(pb.ChatMessage())) as calculator:
+        call = rpc.NumberServiceStub(calculator.channel).Chat(iter([]))
+        error = await failure(call.read())
+    assert error.code() is grpc.StatusCode.INTERNAL
+
+
+async def aborted_with(act: Callable[[Any], Any]) -> grpc.aio.AioRpcError:
+    async with everything(Everything(act)) as calculator:
+        return await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=10))
+
+
+async def test_a_handlers_own_trailing_metadata_goes_beside_the_meshs() -> None:
+    async def act(context: Any) -> None:
+        await context.abort(grpc.StatusCode.ABORTED, "no", (("x-own", "1"), ("meshwright-version", "9")))
+
+    trailers = list((await aborted_with(act)).trailing_metadata() or ())
+    assert trailers == [("x-own", "1"), ("meshwright-instance", "calculator-test"), ("meshwright-version", "1.2.3")]
+
+
+async def test_what_is_too_long_for_a_client_is_cut_and_not_lost() -> None:
+    async def act(context: Any) -> None:
+        raise meshwright.NotFoundError("ü" * 40_000, metadata={"why": "x" * 40_000})
+
+    error = await aborted_with(act)
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    assert (error.details() or "").startswith("üüüü")
+    assert (error.details() or "").endswith("…")
+    assert dict(error.trailing_metadata() or ())["meshwright-version"] == "1.2.3"
+
+
+async def test_a_callers_cancellation_is_not_a_bug(caplog: pytest.LogCaptureFixture) -> None:
+    servicer = Everything(lambda context: asyncio.Event().wait())
+    async with everything(servicer) as calculator:
+        call = rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers())
+        await servicer.entered.wait()
+        call.cancel()
+        await eventually(lambda: counted(calculator, "Multiply", "CANCELLED") == 1)
+    assert not [item for item in caplog.records if item.levelno >= logging.ERROR]
+
+
+async def test_calls_that_a_stopping_server_cuts_off_are_unavailable_on_both_sides() -> None:
+    servicer = Everything(lambda context: asyncio.Event().wait())
+    async with everything(servicer, grace=0.2) as calculator:
+        call = rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers())
+        await servicer.entered.wait()
+        await calculator.server.stop()
+        assert (await failure(call)).code() is grpc.StatusCode.UNAVAILABLE
+        await eventually(lambda: counted(calculator, "Multiply", "UNAVAILABLE") == 1)
+
+
+def test_a_handler_that_ends_the_process_answers_first() -> None:
+    codes: list[str] = []
+
+    async def act(_context: Any) -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        async with everything(Everything(act)) as calculator:
+            call = rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=10)
+            try:
+                await failure(call)
+            finally:
+                codes.append((await call.code()).name)
+                assert counted(calculator, "Multiply", "INTERNAL") == 1
+
+    with pytest.raises(SystemExit):
+        asyncio.run(main())
+    assert codes == ["INTERNAL"]
