@@ -134,7 +134,13 @@ async def test_metrics_tell_of_streams_pushes_and_the_sync(bound: Bound) -> None
         call = channel.stream_stream(METHOD)()
         await call.write(raw(CLUSTER.value, ["calc.default.dc1"], node="me"))
         await call.read()
-        _, text = await page(bound.debug, "/metrics")
+
+        async def counted() -> str:
+            # A response is counted after it was written, which the reader may see first.
+            _, text = await page(bound.debug, "/metrics")
+            return text if 'meshwright_ads_responses_total{type="cluster"} 1.0' in text else ""
+
+        text = await eventually(counted)
         call.cancel()
     for line in (
         'meshwright_ads_streams{kind="grpc"} 1.0',

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Error, expect
 
 from support.browser import CHROMIUM, NO_CHROMIUM, browser
 from support.shopper import Shopper, shopper
@@ -168,6 +169,32 @@ async def test_a_declined_payment_is_undone_before_ones_eyes(store: Storefront):
         assert await person.states() == ["compensated", "refused", "waiting"]
         await expect(person.page.locator(".history")).to_contain_text("Reserve was undone")
         await expect(person.page.locator(".goods li", has_text="MUG")).to_contain_text("10 left")
+
+
+async def test_a_sign_out_while_a_version_is_asked_for_ends_the_request(store: Storefront):
+    asked, signed_out, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        asked.set()
+        await signed_out.wait()
+        with contextlib.suppress(Error):  # the page gave the request up
+            await route.fulfill(response=answer)
+        answered.set()
+
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        page = person.page
+        await page.get_by_role("link", name="API", exact=True).click()
+        await expect(page.locator("#version-body")).to_contain_text("GET /api/v3/users/")
+        await page.route("**/api/v4/users/*", hold)
+        await page.get_by_text("v4beta", exact=True).click()
+        await asyncio.wait_for(asked.wait(), 10)
+        await person.sign_out()
+        await expect(page.locator("#version")).to_contain_text("Sign in, and see your own account")
+        signed_out.set()
+        await asyncio.wait_for(answered.wait(), 10)
+        await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
 async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Storefront):

@@ -60,7 +60,7 @@ function stored({ client_id }) {
 
 function refused(mark, reason) {
   const before = waitingNode(mark);
-  if (!before) return;
+  if (!before || !signedIn()) return;
   const message = { client_id: mark, user_id: signedIn().subject, text: before.querySelector(".text").textContent };
   const node = bubble(message, "refused");
   const again = () => { node.remove(); say(message.text); };

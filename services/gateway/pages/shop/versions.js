@@ -102,6 +102,7 @@ function render(found) {
 function renderSwitch() {
   if (!matrix) return;
   if (!signedIn()) {
+    asked?.abort();
     show(byId("version"), el("p", { class: "empty" }, "Sign in, and see your own account in each version."));
     return;
   }
