@@ -58,6 +58,7 @@ class TimeConfig:
 class GatewayConfig:
     """`mesh` is what every service has, its port being the one of HTTP; the rest is the gateway's own."""
 
+    host: str = setting("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
     admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
     database: str = setting("GATEWAY_DATABASE_URL", "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
     user: str = setting("GATEWAY_USER", "user", help="the name of the user service")
@@ -105,7 +106,7 @@ async def run(config: GatewayConfig) -> None:
         )
         app = make_app(backends, edge, version=config.mesh.version, routers=routers)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
-        host, port = config.mesh.host, config.mesh.port
+        host, port = config.host or config.mesh.host, config.mesh.port
         await server.enter(sweeping(edge, time.time))
         await server.enter(
             serving(

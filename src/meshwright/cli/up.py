@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshwright.cli import output
+from meshwright.cli import output, qr
 from meshwright.config import environment
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import loglines, reading, state, topology_path
+from meshwright.local import lan, loglines, reading, state, topology_path
 from meshwright.local.member import State
 from meshwright.local.origins import Choices
 from meshwright.local.topology import DEFAULT_PORTS, PARTS, TRACES
@@ -41,8 +41,11 @@ _STATES = {State.READY: "green", State.BACKOFF: "yellow", State.FAILED: "red"}
 @click.option("--consul", default="", metavar="auto|dev|ADDRESS", help="Which Consul; default: what the topology says.")
 @click.option("--postgres", default="", metavar="URL", help="A PostgreSQL for the services that want one.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=NUMBER", help="Another port, such as gateway=8081.")
+@click.option("--host", default="", metavar="ADDRESS", help="Open the public process to others: 0.0.0.0, or ::.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show what the processes write.")
-def up(*, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequence[str], quiet: bool) -> None:
+def up(
+    *, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequence[str], host: str, quiet: bool
+) -> None:
     """Run a topology: the mesh, and the services on it.
 
     Starts what the meshwright.toml of this folder names (or the file of -f, or the demo), waits until all is ready,
@@ -52,11 +55,16 @@ def up(*, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequ
     A real Consul is used when CONSUL_HTTP_ADDR or --consul names one, or when one is found running at the
     registry's address; a real collector when OTEL_EXPORTER_OTLP_ENDPOINT names one. Pages then link to the traces at
     JAEGER_UI_URL, or at Jaeger's default port (16686) on the collector's host.
+
+    Everything listens on the loopback alone. --host opens the processes that the topology calls public (of the demo the
+    gateway) to the network, and shows their address, on a terminal as a QR code too.
     """
     if file is not None and demo:
         raise click.UsageError("-f names one topology and --demo another; leave one of them out")
     topology = _topology(file, demo=demo)
-    choices = Choices(consul, postgres, _ports(ports), environment())
+    host = host and lan.check_host(host)
+    reachable = lan.reachable(host) if host else ()
+    choices = Choices(consul, postgres, _ports(ports), host, reachable, environment())
     folder = state.Folder(state.home(), topology.name)
     asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet)))
 
@@ -123,11 +131,28 @@ class Screen:
         self._say(self._style(f"{plan.topology.name} is up after {seconds:.1f} s.", "green", bold=True))
         self._say("")
         self._print(_addresses(plan, statuses))
+        self._open_to_others(plan, statuses)
         if plan.hints:
             self._say("\nTry next:")
         for hint in plan.hints:
             self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
         self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")
+
+    def _open_to_others(self, plan: Plan, statuses: list[Status]) -> None:
+        for status in statuses:
+            if status.process not in plan.public:
+                continue
+            port = status.address.rpartition(":")[2]
+            urls = [f"http://{lan.in_url(address)}:{port}" for address in plan.reachable]
+            if not urls:
+                self._say(f"\n{status.instance} is open to other machines, and no network is connected.")
+                continue
+            self._say(f"\n{status.instance} is open to other machines at {self._style(urls[0], 'green', bold=True)}")
+            if urls[1:]:
+                self._say(f"  on other networks: {', '.join(urls[1:])}")
+            if self._console.is_terminal:
+                for line in qr.lines(urls[0], columns=self._console.width, rows=self._console.height):
+                    self._say(line)
 
     def note(self, rollout: str, text: str, *, warning: bool) -> None:
         self._instance(f"~{rollout}", f"~{rollout}", self._style(text, "yellow" if warning else "cyan", bold=True))

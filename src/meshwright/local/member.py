@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from meshwright.local.plan import HOST
 from meshwright.local.restarts import Restarts
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ class Member:
             state=self.state,
             detail=self.detail,
             pid=running.pid if running else None,
-            address=f"{HOST}:{self.launch.port}" if self.launch else "",
+            address=self.launch.address if self.launch else "",
             restarts=self.restarts.total,
             started=running.started if running else None,
         )

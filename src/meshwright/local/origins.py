@@ -27,6 +27,10 @@ class Choices:
     """`auto`, `dev`, `none` or an address; empty: as the topology says."""
     postgres: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
+    host: str = ""
+    """The IP address on which public processes listen; empty: the loopback's."""
+    reachable: tuple[str, ...] = ()
+    """The addresses at which other machines reach what listens there, the best one first."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from meshwright.errors import BadInputError, Problem
 from meshwright.local import addresses as whereabouts
 from meshwright.local.expand import UnknownNameError, expand
+from meshwright.local.lan import in_url
 from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
 from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from meshwright.local.origins import Choices, Origin
@@ -60,6 +61,12 @@ class Launch:
     ports: Mapping[str, int]
     argv: tuple[str, ...]
     environment: Mapping[str, str]
+    host: str = HOST
+    """Where we reach it."""
+
+    @property
+    def address(self) -> str:
+        return f"{in_url(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,8 @@ class Plan:
     """The parts that run here, then the processes of the topology; fixed ports filled in."""
     ports: Mapping[str, int]
     """Every port known beforehand, by its name."""
+    addresses: Mapping[str, str]
+    """Where we reach what listens there: `host:port`."""
     values: Mapping[str, str]
     """What placeholders stand for."""
     environment: Mapping[str, str]
@@ -88,6 +97,16 @@ class Plan:
     """By service: the versions that an earlier run's rollout has instances of, instead of the topology's."""
     lone: frozenset[str] = frozenset()
     """Processes whose ports nobody asked for: they are of the first instance, and others get ports of their own."""
+
+    host: str = ""
+    """The IP address on which public processes listen; empty: the loopback's, as all others."""
+    reachable: tuple[str, ...] = ()
+    """The addresses at which other machines reach public processes, the best one first."""
+
+    @property
+    def public(self) -> frozenset[str]:
+        """The processes that are open to other machines."""
+        return frozenset(process.name for process in self.processes if process.public and self.host)
 
     def process(self, name: str) -> Process:
         return next(process for process in self.processes if process.name == name)
@@ -117,11 +136,15 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
     parts = _parts(registry, controlplane, traces)
     own = [_with_ports(process, choices.ports, free_port) for process in topology.processes]
     ports = _ports(topology, choices, parts, own)
-    addresses = {name: f"{HOST}:{port}" for name, port in ports.items()}
+    public = _public(choices, own)
+    addresses = {
+        name: f"{in_url(_near(choices.host) if name in public else HOST)}:{port}" for name, port in ports.items()
+    }
     traces_url = whereabouts.traces_url(traces, addresses, choices.environment)
     values = {
         **whereabouts.placeholders(registry, controlplane, traces, traces_url, choices.environment),
         **_values(topology, choices, ports, addresses, state),
+        **_urls(choices, ports, own, public),
     }
     mesh = mesh_environment(registry, controlplane, traces, addresses, choices.environment)
     mesh[whereabouts.UI_VARIABLE] = traces_url
@@ -133,6 +156,9 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
         traces_url=traces_url,
         processes=(*(_part(name, ports) for name in parts), *own),
         ports=ports,
+        addresses=addresses,
+        host=choices.host,
+        reachable=choices.reachable,
         values=values,
         environment={**choices.environment, "PYTHONUNBUFFERED": "1", **mesh},
         mesh=frozenset(mesh),
@@ -147,8 +173,10 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
     own = seat.number > 1 and process.name in plan.lone
     port = (0 if own else process.port) or free_port()
     ports = {name: (0 if own else number) or free_port() for name, number in process.ports.items()}
+    host = plan.host if process.public and plan.host else HOST
     values = {
         **plan.values,
+        "host": host,
         "port": str(port),
         "instance": seat.instance,
         "version": seat.version,
@@ -180,7 +208,13 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
             **identity,
             **{name: fill(text) for name, text in written.items()},
         },
+        host=_near(host),
     )
+
+
+def _near(host: str) -> str:
+    """The address at which we reach what listens on that host ourselves."""
+    return {"": HOST, "0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
 
 
 def stop_stages(plan: Plan) -> list[list[str]]:
@@ -266,6 +300,27 @@ def _ports(topology: Topology, choices: Choices, parts: Iterable[str], own: Iter
     if problems:
         raise BadInputError("the choice of ports", problems)
     return ports
+
+
+def _public(choices: Choices, own: Iterable[Process]) -> set[str]:
+    """The processes that `--host` opens; raises `BadInputError` where there is none."""
+    found = {process.name for process in own if process.public} if choices.host else set()
+    if choices.host and not found:
+        what = "opens public processes, and this topology has none; mark one with `public = true`, to listen on ${host}"
+        raise BadInputError("the command", [Problem(f"--host {choices.host}", what)])
+    return found
+
+
+def _urls(
+    choices: Choices, ports: Mapping[str, int], own: Iterable[Process], public: Collection[str]
+) -> dict[str, str]:
+    """Where browsers reach the processes: from other machines where that is asked for."""
+    found = {}
+    for process in own:
+        if process.name in ports:
+            host = next(iter(choices.reachable), "localhost") if process.name in public else "localhost"
+            found[f"{process.name}.url"] = f"http://{in_url(host)}:{ports[process.name]}"
+    return found
 
 
 def _unknown_port(name: str, known: set[str]) -> str:

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from meshwright.config import ConsulConfig, load
 from meshwright.errors import MeshwrightError
-from meshwright.local.plan import HOST
 from meshwright.model import Health
 
 if TYPE_CHECKING:
@@ -113,10 +112,10 @@ def _said(body: bytes) -> str:
 def _question(kind: str, launch: Launch) -> tuple[str, Callable[[], Awaitable[str | None]]]:
     """Whom to ask, and how."""
     if kind == "tcp":
-        return f"{HOST}:{launch.port}", lambda: _why_not_tcp(launch.port)
+        return launch.address, lambda: _why_not_tcp(launch)
     if kind == "grpc":
-        return f"{HOST}:{launch.port}", lambda: _why_not_grpc(launch.port)
-    own = f"http://{HOST}:{launch.port}{kind.removeprefix('http:')}"
+        return launch.address, lambda: _why_not_grpc(launch)
+    own = f"http://{launch.address}{kind.removeprefix('http:')}"
     url = kind if kind.startswith(("http://", "https://")) else own
     return url, lambda: why_not_http(url)
 
@@ -132,17 +131,17 @@ async def _answer(where: str, ask: Callable[[], Awaitable[str | None]]) -> str |
         return f"{where}: {error or type(error).__name__}"
 
 
-async def _why_not_tcp(port: int) -> None:
-    _, writer = await asyncio.open_connection(HOST, port)
+async def _why_not_tcp(launch: Launch) -> None:
+    _, writer = await asyncio.open_connection(launch.host, launch.port)
     writer.close()
 
 
-async def _why_not_grpc(port: int) -> str | None:
+async def _why_not_grpc(launch: Launch) -> str | None:
     import grpc  # noqa: PLC0415 - most topologies do not need it here, and it takes a while
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
-    await _why_not_tcp(port)
-    async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
+    await _why_not_tcp(launch)
+    async with grpc.aio.insecure_channel(launch.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)

@@ -58,6 +58,7 @@ _PROCESS = _table(
         "version": _TEXT,
         "port": _PORT,
         "ports": {"type": "object", "additionalProperties": _PORT, "propertyNames": _NAME},
+        "public": {"type": "boolean"},
         "environment": _TEXTS,
         "wait_for": {"type": "array", "uniqueItems": True, "items": {"type": "string"}},
         "ready": {
@@ -183,10 +184,19 @@ def _own_contradictions(topology: Topology, process: Process) -> Iterator[Proble
         yield Problem(
             f"{where}.replicas", f"{process.replicas} instances cannot share a fixed port; leave the port out"
         )
+    if process.public and not _says_host(topology, process):
+        yield Problem(
+            f"{where}.public", "a public process listens on ${host}, and its command and environment do not name that"
+        )
     if process.ready == "consul" and topology.mesh.registry == NONE:
         yield Problem(f"{where}.ready", "consul needs a registry, and mesh.registry is none")
     if process.folder is not None and not process.folder.is_dir():
         yield Problem(f"{where}.folder", f"{process.folder} is not a folder")
+
+
+def _says_host(topology: Topology, process: Process) -> bool:
+    texts = (*process.command, *process.environment.values(), *topology.environment.values())
+    return any("${host}" in text for text in texts)
 
 
 def _unknown_names(topology: Topology) -> Iterator[Problem]:

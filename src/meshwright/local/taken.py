@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 _SHOWN = 60
 
 
-def check(wanted: Mapping[str, int]) -> None:
-    """Raise `BadInputError` that names every wanted port that is taken, who has it, and how to use another one."""
+def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
+    """Raise `BadInputError` that names every wanted port that is taken, who has it, and how to use another one.
+
+    `hosts`: where each of them is bound, if not on the loopback.
+    """
     problems = []
     used = set(wanted.values())
     for name, port in wanted.items():
-        if not ports.is_free(port, HOST):
-            advice = _advice(name, _another(port, used))
+        host = hosts.get(name, HOST)
+        if not ports.is_free(port, host):
+            advice = _advice(name, _another(port, used, host))
             problems.append(Problem(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
     if problems:
         raise BadInputError("the choice of ports", problems)
@@ -49,10 +53,10 @@ def _by(port: int) -> str:
     return f" by pid {process.pid}: {command if len(command) <= _SHOWN else command[: _SHOWN - 3] + '...'}"
 
 
-def _another(port: int, used: set[int]) -> int | None:
+def _another(port: int, used: set[int], host: str) -> int | None:
     """The next port that is free and not in `used`, to which it is added: two names never get the same advice."""
     for other in range(port + 1, min(port + 1000, 65536)):
-        if other not in used and ports.is_free(other, HOST):
+        if other not in used and ports.is_free(other, host):
             used.add(other)
             return other
     return None

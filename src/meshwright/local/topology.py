@@ -20,6 +20,7 @@
     version = "1.0.0"                    # default "0.0.0"
     port = 8080                          # default: a free port from 20000 up for each instance
     ports = { admin = 8081 }             # further named ports; 0: a free one
+    public = true                        # `up --host` opens it to other machines; it listens on ${host}; default false
     environment = { DATABASE_URL = "${postgres:-sqlite:///${state}/cart.db}" }
     wait_for = ["registry", "price"]     # processes and parts that must be ready before; default: ["registry"]
     ready = "consul"                     # when it counts as ready; default: consul with a registry, grpc without one
@@ -42,12 +43,14 @@ else the dev trace store. Parts are named `registry`, `controlplane` and `traces
 Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
-(meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${state}` (a folder that
-stays), `${scripts}` (the folder of the programs that are installed beside this Python's packages), `${postgres}`,
-`${<process or part>.address}` and `.port` (of a process with one instance), `${registry.url}`, `${traces.url}`, or a
-variable of the environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part that runs elsewhere say
-where it is, those of a part that there is not are empty, and a `try` that needs one is left out. `traces` is where
-traces are looked at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the collector's host.
+(meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${host}` (where the process
+listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a folder that stays), `${scripts}` (the folder
+of the programs that are installed beside this Python's packages), `${postgres}`, `${<process or part>.address}` and
+`.port` (of a process with one instance), `${<process>.url}` (where browsers reach it: http://localhost:8080, and for a
+public one with `--host` the address on the network), `${registry.url}`, `${traces.url}`, or a variable of the
+environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part that runs elsewhere say where it is,
+those of a part that there is not are empty, and a `try` that needs one is left out. `traces` is where traces are looked
+at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the collector's host.
 
 Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
 """
@@ -111,6 +114,8 @@ class Process:
     port: int = 0
     """0: a free one for each instance."""
     ports: Mapping[str, int] = field(default_factory=dict)
+    public: bool = False
+    """Whether `--host` opens it to other machines."""
     environment: Mapping[str, str] = field(default_factory=dict)
     wait_for: tuple[str, ...] | None = None
     """None: the registry, if there is one."""

@@ -67,7 +67,7 @@ async def up(topology: Topology, choices: Choices, folder: Folder, view: View) -
         record = folder.read()
         leftovers = state.end_leftovers(record) if record and record.lives else []
         made = await decide(topology, choices, folder)
-        taken.check(made.ports)
+        taken.check(made.ports, {name: made.host for name in made.ports if name in made.public})
         view.starting(made, leftovers)
         run = uuid.uuid4().hex
         note = _Note(made, folder, run)
@@ -182,7 +182,7 @@ class _Note:
                 topology=str(self._plan.topology.source.resolve()),
                 socket=str(self._folder.socket),
                 environment={name: environment[name] for name in CLIENT_VARIABLES if name in environment},
-                addresses={name: f"{plan.HOST}:{port}" for name, port in self._plan.ports.items()},
+                addresses=dict(self._plan.addresses),
                 lives=supervisor.lives(),
             )
         )

@@ -72,6 +72,47 @@ def test_children_are_told_where_the_mesh_is() -> None:
     assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
 
 
+PUBLIC = """
+[processes.web]
+command = ["web", "--listen", "${host}:${port}"]
+port = 8080
+public = true
+environment = { WEB_URL = "${web.url}", WEB_NEAR = "${web.address}" }
+[processes.cart]
+command = ["cart", "${host}"]
+port = 8081
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "reachable", "bound", "url", "near"),
+    [
+        ("", (), "127.0.0.1", "http://localhost:8080", "127.0.0.1:8080"),
+        ("0.0.0.0", ("192.168.1.5", "10.0.0.5"), "0.0.0.0", "http://192.168.1.5:8080", "127.0.0.1:8080"),
+        ("10.0.0.5", ("10.0.0.5",), "10.0.0.5", "http://10.0.0.5:8080", "10.0.0.5:8080"),
+        ("::", ("2001:db8::5",), "::", "http://[2001:db8::5]:8080", "[::1]:8080"),
+        ("0.0.0.0", (), "0.0.0.0", "http://localhost:8080", "127.0.0.1:8080"),
+    ],
+)
+def test_a_public_process_alone_is_opened(
+    host: str, reachable: tuple[str, ...], bound: str, url: str, near: str
+) -> None:
+    topology = parse(PUBLIC, Path("shop.toml"))
+    choices = Choices(host=host, reachable=reachable)
+    made = make(topology, choices, Origin(dev=True), Path("/state"), lambda: 20000)
+    web, cart = (launch(made, Seat(name, 1, "0.0.0"), lambda: 20000, "run") for name in ("web", "cart"))
+    assert web.argv == ("web", "--listen", f"{bound}:8080")
+    assert (web.environment["WEB_URL"], web.environment["WEB_NEAR"], web.address) == (url, near, near)
+    assert (cart.argv, cart.address) == (("cart", "127.0.0.1"), "127.0.0.1:8081")
+    assert made.public == ({"web"} if host else set())
+    assert made.addresses["registry"] == "127.0.0.1:8500"
+
+
+def test_without_a_public_process_nothing_can_be_opened() -> None:
+    with pytest.raises(BadInputError, match=r"--host 0\.0\.0\.0: opens public processes, and this topology has none"):
+        plan(host="0.0.0.0")
+
+
 def test_settings_for_a_real_consul_do_not_reach_the_dev_registry() -> None:
     environment = plan(environment={"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_TOKEN": "t"}).environment
     assert (environment["CONSUL_HTTP_SSL"], environment["CONSUL_HTTP_TOKEN"]) == ("", "")

@@ -57,6 +57,7 @@ def test_a_whole_topology_is_read(tmp_path: Path) -> None:
 
 def test_the_name_is_the_files_name_unless_it_says_otherwise() -> None:
     assert parse('[processes.a]\nmodule = "a"', Path("/x/My Shop.toml")).name == "my-shop"
+    assert parse('[processes.a]\nmodule = "a"', Path("/x/My Shop/meshwright.toml")).name == "my-shop"
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
@@ -126,6 +127,14 @@ def test_malformed_toml_is_refused_with_line_and_column() -> None:
 )
 def test_what_is_wrong_is_said_with_its_place(text: str, problem: str) -> None:
     assert refusal(text) == f"topology shop.toml is not valid:\n  {problem}"
+
+
+def test_a_public_process_has_to_listen_where_it_is_told() -> None:
+    assert "line 4, processes.a.public: a public process listens on ${host}, and " in refusal(
+        '[processes.a]\nmodule = "a"\nport = 8080\npublic = true\n'
+    )
+    text = '[processes.a]\nmodule = "a"\npublic = true\nenvironment = { A_HOST = "${host}" }\n'
+    assert parse(text, HERE).processes[0].public
 
 
 def test_processes_that_wait_for_each_other_are_refused_with_the_circle() -> None:

@@ -11,8 +11,15 @@ function tell({ method, path, status, ms, trace }) {
   show(byId("trace"), el("span", {}, words, known ? "; trace " : ""), known);
 }
 
+const LOOPBACK = /^(localhost|127\.[0-9.]+|\[::1\])$/;
+
+/** Whether an address on the gateway's own machine is of no use to the one that shows this page. */
+function elsewhere(url) {
+  return url !== "" && LOOPBACK.test(new URL(url).hostname) && !LOOPBACK.test(location.hostname);
+}
+
 /** `url`: where people look at traces; empty where the gateway does not know. */
 export function startTrace(url) {
-  address = url;
+  address = elsewhere(url) ? "" : url;
   watchRequests(tell);
 }
