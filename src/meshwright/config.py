@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.model import Address
+from meshwright.model import Address, instance_problem, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -261,6 +261,12 @@ class ServiceConfig:
     consul: ConsulConfig = field(default_factory=ConsulConfig)
 
     def __post_init__(self) -> None:
+        """Raises `BadInputError` for what cannot be meant, and for names that Consul would take for others."""
+        found = {
+            "MESHWRIGHT_SERVICE": path_problem(self.service) if self.service else "",
+            "MESHWRIGHT_INSTANCE": instance_problem(self.instance) if self.instance else "",
+        }
         if self.call_timeout < 0:
-            what = f"expected seconds, or 0 for none, not {self.call_timeout:g}"
-            raise BadInputError("the environment", [Problem("MESHWRIGHT_CALL_TIMEOUT", what)])
+            found["MESHWRIGHT_CALL_TIMEOUT"] = f"expected seconds, or 0 for none, not {self.call_timeout:g}"
+        if problems := [Problem(variable, what) for variable, what in found.items() if what]:
+            raise BadInputError("the environment", problems)

@@ -13,6 +13,7 @@ ServiceName = NewType("ServiceName", str)
 InstanceId = NewType("InstanceId", str)
 
 _MAX_PORT = 65535
+_TAKEN = ("register", "deregister", "maintenance")
 
 
 def folded(name: str) -> str:
@@ -41,6 +42,14 @@ def path_problem(name: str) -> str:
     if "" in inner[:-1]:
         return "has an empty segment (//), which Consul takes away"
     return ""
+
+
+def instance_problem(instance: str) -> str:
+    """Why an id cannot be that of an instance; empty where it can."""
+    taken = instance.partition("/")[0]
+    if taken in _TAKEN:
+        return f"is {instance!r}: Consul has an endpoint of its own at /v1/agent/service/{taken}"
+    return path_problem(instance)
 
 
 @dataclass(frozen=True, slots=True, order=True)

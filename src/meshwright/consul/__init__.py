@@ -4,6 +4,7 @@ from meshwright.consul.client import Consul
 from meshwright.consul.pacing import Backoff
 from meshwright.consul.registrar import Registrar
 from meshwright.consul.values import (
+    NEEDS_CONNECT,
     AgentService,
     Blocking,
     CheckState,
@@ -16,6 +17,7 @@ from meshwright.consul.values import (
 from meshwright.consul.watch import watch
 
 __all__ = [
+    "NEEDS_CONNECT",
     "AgentService",
     "Backoff",
     "Blocking",

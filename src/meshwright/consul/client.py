@@ -15,7 +15,8 @@ from meshwright.consul import decode, encode
 from meshwright.consul.encode import duration
 from meshwright.consul.transport import Transport
 from meshwright.consul.values import Indexed
-from meshwright.model import Health
+from meshwright.errors import BadInputError, Problem
+from meshwright.model import Health, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,8 @@ class Consul:
     """One Consul, as `config` names it. An async context manager.
 
     Every method raises `ConsulError` where Consul answers with an error and `UnreachableError` where it does not
-    answer; the constructor raises `BadInputError` for an address, a token or TLS files that cannot be used.
+    answer, and `BadInputError` for a name or key that cannot be part of a path: Consul would take it for another. So
+    does the constructor for an address, a token or TLS files that cannot be used.
     """
 
     def __init__(self, config: ConsulConfig) -> None:
@@ -199,11 +201,17 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 
 def _quoted(name: str) -> str:
-    return quote(name, safe="")
+    return quote(_usable(name), safe="")
 
 
 def _kv(key: str) -> str:
-    return f"/v1/kv/{quote(key, safe='/')}"
+    return f"/v1/kv/{quote(key and _usable(key), safe='/')}"
+
+
+def _usable(name: str) -> str:
+    if problem := path_problem(name):
+        raise BadInputError("what Consul is asked for", [Problem(repr(name), problem)])
+    return name
 
 
 def _cas(index: int | None) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Where Consul is: `CONSUL_HTTP_ADDR` and its family, read as Consul's own client library reads them.
 
-The address is `host:port`, or a URL with the scheme http, https or unix; a path behind the port is a prefix of
-every request (Consul behind a proxy). `CONSUL_HTTP_SSL` asks for TLS and no `http://` takes that back. A token
-file wins over a token, a certificate authority that is named replaces the system's.
+The address is `host:port`, `:port` for this machine, or a URL with the scheme http, https or unix; a path behind the
+port is a prefix of every request (Consul behind a proxy). `CONSUL_HTTP_SSL` asks for TLS and no `http://` takes that
+back. A token file wins over a token, a certificate authority that is named replaces the system's.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def parse_endpoint(config: ConsulConfig) -> Endpoint:
     if scheme == "unix":
         return Endpoint("http://localhost", socket=rest)
     authority, _, prefix = rest.partition("/")
+    if authority.startswith(":"):
+        authority = f"localhost{authority}"
     host, colon, port = authority.rpartition(":")
     bare_ipv6 = authority.startswith("[") and authority.endswith("]")
     if colon and not bare_ipv6 and not (host and port.isdigit() and int(port) <= 65535):  # noqa: PLR2004 (the highest port)

@@ -10,6 +10,9 @@ connection; Consul may still act on it, after the deregistration, and the instan
 registration, once sent, is always waited for, and the deregistration follows it. From the moment that `withdraw`
 is called no further registration is sent.
 
+The agent tells ids apart by case and the catalog does not: of two instances whose ids differ by case alone, one would
+vanish from the catalog without a word. The second one is not registered, and says why.
+
 The first state of the check is the process's own word (`healthy`), not Consul's default of critical: who registers
 is serving already, and a wrong word lasts one check interval at most.
 """
@@ -25,7 +28,7 @@ from typing import TYPE_CHECKING
 from meshwright.consul.pacing import Backoff, Pace
 from meshwright.consul.values import ConsulError, NotConnectedError
 from meshwright.errors import MeshwrightError
-from meshwright.model import Health
+from meshwright.model import Health, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
     from meshwright.consul.client import Consul
     from meshwright.consul.values import AgentService, Registration
+    from meshwright.model import InstanceId
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,17 @@ _LOST = Backoff(first=0.05, cap=0.5)
 _REFUSED = Backoff(first=0.5, cap=15.0)
 """For what trying again soon does not mend: Consul says that the request, or the token, is wrong."""
 _FIRST_SERVER_ERROR = 500
+
+
+class DoubleIdError(MeshwrightError):
+    """Another instance has an id that Consul's catalog does not tell from ours."""
+
+    def __init__(self, ours: InstanceId, other: AgentService) -> None:
+        super().__init__(
+            f"is not registered: {other.id} at {other.address} is, and Consul's catalog compares ids ignoring case; "
+            "give one of them another id (MESHWRIGHT_INSTANCE)"
+        )
+        self.instance = ours
 
 
 class Registrar:
@@ -133,6 +148,7 @@ class Registrar:
         """Look at the agent's record of us, waiting for a change if we know it by its hash; register if it is not
         there, or not ours. Returns the hash to wait on."""
         if not self._may_be_known:
+            await self._refuse_double()
             await self._send()
         found = await self._consul.agent_service(self._registration.id, known=known, wait=WAIT)
         if found is None or (not known and not self._is_ours(found)):
@@ -144,6 +160,16 @@ class Registrar:
             log.warning("someone else registered %s, at %s", found.id, found.address)
         self._rejoice()
         return found.content_hash
+
+    async def _refuse_double(self) -> None:
+        ours = self._registration.id
+        try:
+            others = await self._consul.agent_services()
+        except ConsulError:
+            return  # what it has against us, it says of the registration too
+        for other, found in others.items():
+            if other != ours and folded(other) == folded(ours):
+                raise DoubleIdError(ours, found)
 
     async def _send(self) -> None:
         self._sending = asyncio.create_task(self._register())
@@ -219,4 +245,4 @@ class Registrar:
 
 
 def _is_refusal(error: MeshwrightError) -> bool:
-    return isinstance(error, ConsulError) and error.status < _FIRST_SERVER_ERROR
+    return isinstance(error, DoubleIdError) or (isinstance(error, ConsulError) and error.status < _FIRST_SERVER_ERROR)

@@ -6,6 +6,9 @@ deregistration. Consul refuses a client past 200 connections (`limits.http_max_c
 together stay well below: past that, one blocking query more fails loudly within seconds instead of waiting for
 ever in a queue of ours.
 
+Redirects are not followed. Consul redirects a path that it would rather have shorter, to what is somebody else's name;
+a proxy in between, to wherever. Either is an error.
+
 Each request has a deadline. That of a blocking query is what Consul may take (the wait, plus the sixteenth that
 Consul adds as jitter) and a margin; without it a connection that died silently would freeze a watch.
 """
@@ -45,7 +48,8 @@ SHORT_CONNECTIONS = 16
 BLOCKING_CONNECTIONS = 128
 
 _SUCCESS = 200
-_FIRST_ERROR = 300
+_FIRST_REDIRECT = 300
+_FIRST_ERROR = 400
 _NOT_FOUND = 404
 
 
@@ -135,7 +139,13 @@ class Transport:
         headers = self._credentials.headers()
         try:
             async with session.request(
-                method, url, data=body, headers=headers, timeout=_timeout(wait), server_hostname=self._server_name()
+                method,
+                url,
+                data=body,
+                headers=headers,
+                timeout=_timeout(wait),
+                server_hostname=self._server_name(),
+                allow_redirects=False,
             ) as response:
                 answer = Answer(line, response.status, response.headers, await response.read())
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -144,8 +154,12 @@ class Transport:
             raise UnreachableError(self._unreachable(line, "no answer in time")) from error
         except (aiohttp.ClientError, OSError) as error:
             raise UnreachableError(self._unreachable(line, _reason(error))) from error
-        if _SUCCESS <= answer.status < _FIRST_ERROR or (missing_ok and answer.missing):
+        if _SUCCESS <= answer.status < _FIRST_REDIRECT or (missing_ok and answer.missing):
             return answer
+        if _FIRST_REDIRECT <= answer.status < _FIRST_ERROR:
+            to = answer.headers.get("Location", "nowhere")
+            what = f"a redirect to {to}, which is not followed: is {self.endpoint} (CONSUL_HTTP_ADDR) a Consul?"
+            raise ConsulError(line, answer.status, what)
         raise ConsulError(line, answer.status, answer.body.decode(errors="replace"))
 
     async def read(

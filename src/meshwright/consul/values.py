@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from meshwright.errors import MeshwrightError, UnreachableError
+from meshwright.consul.rights import needed
+from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
+from meshwright.model import instance_problem, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from meshwright.model import Address, Health, InstanceId, ServiceName
 
 T = TypeVar("T")
+
+NEEDS_CONNECT = "Connect is off there, and discovery chains need it: set connect { enabled = true } on its servers"
+_NO_CONNECT = "Connect must be enabled"
+_FORBIDDEN = 403
 
 
 class ConsulError(MeshwrightError):
@@ -22,7 +28,11 @@ class ConsulError(MeshwrightError):
         self.request = request
         self.status = status
         self.body = body
-        super().__init__(f"Consul answered {status} to {request}: {body.strip() or 'nothing more'}")
+        right = needed(request) if status == _FORBIDDEN else ""
+        hint = f"; does the token have {right}?" if right else ""
+        self.without_connect = _NO_CONNECT in body
+        """Whether Consul compiles no discovery chains; `NEEDS_CONNECT` says what to do."""
+        super().__init__(f"Consul answered {status} to {request}: {body.strip() or 'nothing more'}{hint}")
 
 
 class NotConnectedError(UnreachableError):
@@ -89,7 +99,8 @@ class AgentService:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an instance tells Consul of itself."""
+    """What an instance tells Consul of itself. Raises `BadInputError` for an id or a name that Consul takes into its
+    catalog and cannot be asked for."""
 
     id: InstanceId
     service: ServiceName
@@ -107,3 +118,8 @@ class Registration:
     deregister_after: float = 60.0
     """Seconds critical after which Consul forgets the instance. Consul takes less than 60 as 60, and looks every
     30 seconds. 0: never."""
+
+    def __post_init__(self) -> None:
+        problems = [Problem("id", instance_problem(self.id)), Problem("service", path_problem(self.service))]
+        if found := [problem for problem in problems if problem.what]:
+            raise BadInputError(f"the registration of {self.id!r}", found)

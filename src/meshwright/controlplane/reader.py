@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright.consul import ConsulError
 from meshwright.controlplane.catalog import Target, targets
+from meshwright.controlplane.mirror import CONSUL_ITSELF
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Reader:
         """Lists of which the last answer has nothing, as they were before."""
         self.unread: set[Target] = set()
         """Lists that Consul has refused from the start: empty, because nothing better is known."""
+        self.without_connect = False
+        """Whether Consul compiles no chains at all."""
         self._consul = consul
         self._metrics = metrics
         self._problems = problems
@@ -53,6 +56,14 @@ class Reader:
     def services(self) -> frozenset[ServiceName]:
         """Those whose instances are read."""
         return frozenset(target.service for target in self.instances)
+
+    async def look_for_connect(self) -> None:
+        """Read a chain that there always is, to know `without_connect`. Raises `UnreachableError`."""
+        self.without_connect = False
+        try:
+            await self._consul.discovery_chain(CONSUL_ITSELF)
+        except ConsulError as error:
+            self.without_connect = error.without_connect
 
     async def read_chains(self, names: Set[ServiceName], stale: Set[ServiceName]) -> None:
         """Make `chains` those of `names`. Raises `UnreachableError`."""
@@ -96,6 +107,9 @@ class Reader:
         try:
             chain = (await self._consul.discovery_chain(name)).value
         except (ConsulError, BadInputError) as error:
+            if isinstance(error, ConsulError) and error.without_connect:
+                self.without_connect = True
+                return
             self._uncompiled.add(name)
             self._refuse(name, topic, error)
             return

@@ -25,7 +25,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from meshwright.consul import ConsulError, watch
+from meshwright.consul import NEEDS_CONNECT, ConsulError, watch
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
 from meshwright.controlplane.mirror import KINDS, Mirror, checked_key
@@ -57,6 +57,7 @@ RETRY_REFUSED = 5.0
 RETRY_UNREADABLE = 1.0
 """Seconds before a Consul of which the token may read nothing is looked at again: no watch wakes for rights."""
 _RIGHTS = "rights of the token"
+_CONNECT = "Consul"
 _NAMES = "names"
 _SERVER_ERROR = 500
 
@@ -265,6 +266,8 @@ class Source:
         services, self._stale_services = self._stale_services, set()
         chains, self._stale_chains = self._stale_chains, set()
         try:
+            if not self.synced or self._reader.without_connect:
+                await self._reader.look_for_connect()
             await self._reader.read_chains(self._mirror.names, chains)
             needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
             await self._reader.read_instances(needing, services, self._upheld)
@@ -281,6 +284,11 @@ class Source:
             await asyncio.sleep(RETRY)
             self._wake.set()
             return None
+        if self._reader.without_connect:
+            self._say(_CONNECT, NEEDS_CONNECT)
+            loop.call_later(RETRY_REFUSED, self._read_all)
+            return None
+        self.problems.clear(_CONNECT)
         if self._refreshing:
             began = float("-inf")  # the lists of names are still those of before
         whole = not self._reader.refused
@@ -298,8 +306,7 @@ class Source:
 
     async def _wait_for_rights(self) -> None:
         """Nothing that Consul says is believed; what is in force stays. Looks again soon."""
-        self.problems.add(_RIGHTS, Problem(_RIGHTS, self._mirror.unreadable))
-        self.problems.report()
+        self._say(_RIGHTS, self._mirror.unreadable)
         await asyncio.sleep(RETRY_UNREADABLE)
         try:
             self._see_checks(await self._consul.check_states())
@@ -310,6 +317,10 @@ class Source:
             self.problems.clear(_RIGHTS)
             self._read_all()
         self._wake.set()
+
+    def _say(self, topic: str, what: str) -> None:
+        self.problems.add(topic, Problem(topic, what))
+        self.problems.report()
 
     def _in_force(self, name: ServiceName, chain: Mapping[str, Any]) -> Mapping[str, Any]:
         """The chain, or the one before it where a list that it needs was never read: an empty one says nothing."""

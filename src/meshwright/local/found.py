@@ -9,17 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from meshwright.config import ConsulConfig, load
 from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.local.origins import Origin
 from meshwright.local.plan import HOST
 
+if TYPE_CHECKING:
+    from meshwright.consul import Consul
+
 DEV_MARK = "meshwright"
 """What the dev registry says of itself where Consul names its kind of release."""
 _PATIENCE = 1.0
 _MOST = 1024 * 1024
+_FORBIDDEN = 403
 
 
 async def find(port: int) -> Origin:
@@ -41,7 +45,10 @@ async def _agent_self(port: int) -> dict[str, Any]:
         while chunk := await reader.read(_MOST):
             answer += chunk
         head, _, body = answer.partition(b"\r\n\r\n")
-        if b" 200 " not in head.split(b"\r\n", 1)[0]:
+        status = head.split(b"\r\n", 1)[0]
+        if b" 403 " in status and b"denied" in body:
+            return {"Config": {"Version": "not shown to this token"}}
+        if b" 200 " not in status:
             raise ValueError("not an agent")
         document: dict[str, Any] = json.loads(body)
         if not isinstance(document.get("Config"), dict) or "Version" not in document["Config"]:
@@ -51,14 +58,27 @@ async def _agent_self(port: int) -> dict[str, Any]:
         writer.close()
 
 
+async def _ask(consul: Consul) -> None:
+    from meshwright.consul import NEEDS_CONNECT, ConsulError  # noqa: PLC0415
+
+    await consul.leader()
+    try:
+        await consul.discovery_chain("consul")
+    except ConsulError as error:
+        if error.without_connect:
+            raise MeshwrightError(f"Consul at {consul.address}: {NEEDS_CONNECT}") from None
+        if error.status != _FORBIDDEN:  # which service a token may read is for the control plane to say
+            raise
+
+
 async def check(origin: Origin, environment: dict[str, str]) -> None:
-    """Raise `BadInputError` if the Consul that we were told of cannot be used."""
+    """Raise `BadInputError` if the Consul that we were told of, or found, cannot be used."""
     from meshwright.consul import Consul  # noqa: PLC0415 - only where there is a real one
 
     config = load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": origin.address})
     try:
         async with Consul(config) as consul:
-            await asyncio.wait_for(consul.leader(), 2 * _PATIENCE)
+            await asyncio.wait_for(_ask(consul), 2 * _PATIENCE)
     except TimeoutError:
         raise BadInputError("the registry", [Problem(origin.why, f"{origin.address} does not answer")]) from None
     except BadInputError:

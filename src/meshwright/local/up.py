@@ -85,7 +85,7 @@ async def decide(topology: Topology, choices: Choices, folder: Folder) -> Plan:
     registry = choose_registry(topology, choices)
     if registry is None:
         registry = await consul_probe.find(plan.registry_port(topology, choices))
-    elif registry.address:
+    if registry.address:
         await consul_probe.check(registry, dict(choices.environment))
     made = plan.make(topology, choices, registry, folder.data.resolve(), ports.find_free)
     services = {process.service for process in topology.processes}

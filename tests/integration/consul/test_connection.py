@@ -85,10 +85,16 @@ async def test_a_unix_socket_is_an_address(recorder, tmp_path):
         await leader(ConsulConfig(address=f"unix://{path}"))
 
 
-@pytest.mark.parametrize("address", ["ftp://consul:8500", "", "http://", "consul:http", "consul:99999", ":8500"])
+@pytest.mark.parametrize("address", ["ftp://consul:8500", "", "http://", "consul:http", "consul:99999", ":"])
 def test_an_address_that_is_none_is_refused_with_its_variable(address):
     with pytest.raises(BadInputError, match="CONSUL_HTTP_ADDR: expected"):
         Consul(ConsulConfig(address=address))
+
+
+async def test_an_address_that_is_only_a_port_is_this_machine(recorder, fake):
+    port = fake.rpartition(":")[2]
+    for address in (f":{port}", f"http://:{port}", f":{port}/prefix"):
+        assert await leader(ConsulConfig(address=address)) == "127.0.0.1:8300"
 
 
 async def test_the_token_travels_in_consuls_header(recorder, fake):

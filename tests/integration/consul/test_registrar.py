@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from meshwright.config import ConsulConfig
-from meshwright.consul import Consul, Registrar
+from meshwright.consul import Consul, Registrar, Registration
 from meshwright.errors import MeshwrightError
 from meshwright.http import serving
-from meshwright.model import Health, InstanceId
+from meshwright.model import Address, Health, InstanceId, ServiceName
 from support.consul_proxy import proxied
 from support.ports import promised_port
 from support.waiting import eventually
@@ -239,7 +239,7 @@ async def test_a_consul_that_refuses_the_registration_is_not_kept_busy_and_not_w
             assert not registrar.registered
             async with asyncio.timeout(5):
                 assert await registrar.withdraw()
-    assert refusals == ["/v1/agent/service/register"]
+    assert refusals == ["/v1/agent/services", "/v1/agent/service/register"]
     assert "403" in caplog.text
     assert "Permission denied" in caplog.text
 
@@ -249,3 +249,16 @@ async def test_withdrawing_twice_asks_consul_once(any_consul, served):
         async with Registrar(consul, served.registration()) as registrar:
             assert await registrar.withdraw()
         assert proxy.count("deregister") == 1
+
+
+async def test_an_id_that_differs_from_anothers_by_case_is_not_registered_and_says_why(any_consul, caplog):
+    first = Registration(InstanceId("Hello-1"), ServiceName("hello"), Address("127.0.0.1", 1), grpc_check=None)
+    second = Registration(InstanceId("hello-1"), ServiceName("hello"), Address("127.0.0.1", 2), grpc_check=None)
+    async with Consul(any_consul.config) as consul, Registrar(consul, first):
+        async with Registrar(consul, second) as registrar:
+            assert not registrar.registered
+            (instance,) = (await consul.instances("hello")).value
+            assert instance.id == "Hello-1"
+        assert "Hello-1 at 127.0.0.1:1 is, and Consul's catalog compares ids ignoring case" in caplog.text
+        (instance,) = (await consul.instances("hello")).value
+        assert instance.id == "Hello-1"

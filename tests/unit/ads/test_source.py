@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.consul import Blocking, CheckState, ConsulError, Indexed
+from meshwright.controlplane import source
 from meshwright.controlplane.catalog import Target
 from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.source import Source
@@ -33,7 +34,7 @@ class Consul:
         self.index = 10
         self.topics: dict[str, Any] = {}
         """`Indexed` answers, or the error that Consul says instead."""
-        self.chains: dict[str, Any] = {}
+        self.chains: dict[str, Any] = {"consul": plain_chain("consul")}
         self.lists: dict[tuple[str, str], Any] = {}
         self.shows_nodes = True
         """Whether the token has node:read. With it, Consul's own check is always among the checks."""
@@ -130,11 +131,13 @@ async def consul() -> Consul:
 
 
 @contextlib.asynccontextmanager
-async def followed(consul: Consul, recovery: float = 60.0) -> AsyncIterator[Following]:
+async def followed(consul: Consul, recovery: float = 60.0, *, known: bool = True) -> AsyncIterator[Following]:
+    """A source at work; `known`: once it has said something."""
     made = Following(consul, recovery)
     task = asyncio.create_task(made.follow())
     try:
-        await eventually(lambda: made.last is not None)
+        if known:
+            await eventually(lambda: made.last is not None)
         yield made
     finally:
         task.cancel()
@@ -275,9 +278,7 @@ async def test_a_token_that_may_read_no_node_is_a_problem_and_nothing_is_said_be
     consul: Consul,
 ) -> None:
     consul.shows_nodes = False
-    following = Following(consul)
-    task = asyncio.create_task(following.follow())
-    try:
+    async with followed(consul, known=False) as following:
         await eventually(lambda: following.source.problems.all)
         assert "does the token have node:read?" in following.source.problems.all[0].what
         assert not following.source.synced
@@ -285,10 +286,6 @@ async def test_a_token_that_may_read_no_node_is_a_problem_and_nothing_is_said_be
         consul.shows_nodes = True  # no index moves, no query wakes
         await eventually(lambda: following.instances() == (instance(),))
         assert following.source.problems.all == ()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_what_is_in_force_stays_while_the_token_may_not_read_nodes(consul: Consul, following: Following) -> None:
@@ -332,3 +329,19 @@ async def test_a_name_that_is_no_path_is_left_out_and_a_problem(consul: Consul, 
     assert str(problem) == "the name '/user': begins with a slash, which Consul takes away: it is left out"
     assert following.last is not None
     assert set(following.last.chains) == {USER}
+
+
+async def test_a_consul_without_connect_is_one_problem_until_it_is_switched_on(
+    consul: Consul, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "RETRY_REFUSED", 0.1)
+    off = ConsulError("GET /v1/...", 500, "Connect must be enabled in order to use this endpoint")
+    chains, consul.chains = consul.chains, {"consul": off, "user": off}
+    async with followed(consul, known=False) as following:
+        await eventually(lambda: following.source.problems.all)
+        (problem,) = following.source.problems.all
+        assert "connect { enabled = true }" in problem.what
+        assert following.last is None
+        consul.chains = chains
+        await eventually(lambda: following.instances() == (instance(),))
+        assert following.source.problems.all == ()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from meshwright.model import Address
+from meshwright.model import Address, folded, path_problem
 from meshwright.rollout import metrics
 from meshwright.rollout.observed import ApiUse
 from meshwright.rollout.vocabulary import MetricKind, Source
@@ -86,7 +86,8 @@ class ConsulMeasurements:
         return now - since
 
     async def _scrape(self, services: Iterable[str]) -> None:
-        listed = await asyncio.gather(*(self._consul.instances(service) for service in services))
+        names = {folded(service) for service in services if not path_problem(service)}
+        listed = await asyncio.gather(*(self._consul.instances(service) for service in sorted(names)))
         due = [
             instance
             for found in listed

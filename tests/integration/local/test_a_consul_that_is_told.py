@@ -1,0 +1,49 @@
+"""The Consul that `up` is told of, or finds: what is wrong with it is said in one line, before anything starts."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from meshwright.errors import BadInputError
+from meshwright.local import found
+from meshwright.local.origins import Origin
+from support.consul import find_consul, real_consul
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.consul import ConsulProcess
+
+pytestmark = pytest.mark.skipif(
+    find_consul() is None, reason="no real Consul here: scripts/tools.d/consul.sh fetches one"
+)
+
+
+@pytest.fixture
+async def without_connect() -> AsyncIterator[ConsulProcess]:
+    """As Consul is where nobody has configured Connect; its developer mode switches it on."""
+    async with real_consul(keeps_state=True, connect={"enabled": False}) as server:
+        yield server
+
+
+async def test_a_consul_without_connect_is_refused_in_one_line(without_connect: ConsulProcess) -> None:
+    origin = Origin(dev=False, address=str(without_connect.address), why="CONSUL_HTTP_ADDR")
+    with pytest.raises(BadInputError) as caught:
+        await found.check(origin, {})
+    (problem,) = caught.value.problems
+    assert problem.where == "CONSUL_HTTP_ADDR"
+    assert problem.what.endswith("set connect { enabled = true } on its servers")
+    assert "\n" not in problem.what
+
+
+async def test_a_consul_that_denies_everything_to_strangers_is_found_and_used_with_a_token() -> None:
+    token = str(uuid.uuid4())
+    async with real_consul(token=token) as server:
+        origin = await found.find(server.address.port)
+        assert (origin.dev, origin.address) == (False, str(server.address))
+        assert "not shown" in origin.why
+        for environment in ({}, {"CONSUL_HTTP_TOKEN": token}):
+            await found.check(origin, environment)
