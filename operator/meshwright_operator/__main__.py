@@ -48,6 +48,7 @@ async def run(config: OperatorConfig) -> None:
         telemetry = Telemetry(load(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
         telemetry.metrics.describe_process()
+        traces = await stack.enter_async_context(Traces(telemetry, config.traces))
         cluster = await stack.enter_async_context(Cluster())
         consul = await stack.enter_async_context(Consul(config.consul))
         deployments = Deployments(cluster)
@@ -55,7 +56,7 @@ async def run(config: OperatorConfig) -> None:
             deployments,
             ConsulTraffic(consul),
             ConsulMeasurements(consul),
-            Announcements(Traces(telemetry, config.traces)),
+            Announcements(traces),
         )
         figures = Figures(telemetry.metrics.registry)
         handlers = Handlers(engine, cluster, deployments, figures, clusterwide=not config.namespaces)

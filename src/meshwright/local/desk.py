@@ -69,6 +69,7 @@ class RolloutDesk:
         telemetry = Telemetry(load(ServiceConfig, service="meshwright-rollouts"))
         self._stack.push_async_callback(telemetry.close)
         consul = await self._stack.enter_async_context(Consul(load(ConsulConfig)))
-        announcements = Announcements(self._say, Traces(telemetry, plan.traces_url))
+        traces = await self._stack.enter_async_context(Traces(telemetry, plan.traces_url))
+        announcements = Announcements(self._say, traces)
         rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, announcements)
         return await self._stack.enter_async_context(rollouts)

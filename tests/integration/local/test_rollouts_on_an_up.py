@@ -213,6 +213,20 @@ async def one_trace(laptop: Laptop, root: str, steps: list[str]) -> None:
     await eventually(told, timeout=20, ignore=(ValueError,))
 
 
+async def linked_versions(laptop: Laptop, root: str) -> bool:
+    """The rollout's own span links to traces, and each of those has a failed span of version 3.0.0."""
+    address = f"http://{laptop.up.record.addresses['traces']}/api/traces"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        (found,) = (await client.get(address, params={"service": "meshwright-rollouts"})).json()["data"]
+        (top,) = [span for span in found["spans"] if span["operationName"] == root]
+        links = [one["traceID"] for one in top["references"] if one["refType"] == "FOLLOWS_FROM"]
+        assert links
+        for trace_id in links:
+            (trace,) = (await client.get(f"{address}/{trace_id}")).json()["data"]
+            assert "3.0.0" in json.dumps(trace["processes"])
+    return True
+
+
 async def test_a_version_that_fails_is_at_weight_0_within_ten_seconds(tmp_path: Path) -> None:
     async with a_laptop(tmp_path) as laptop, laptop.calling() as caller:
         await caller.start(workers=10)
@@ -230,6 +244,7 @@ async def test_a_version_that_fails_is_at_weight_0_within_ten_seconds(tmp_path: 
         assert "success-rate" in status["message"]
         code, said = await laptop.up.do("rollout", "status", "target", "--timeout", "5")
         assert (code, said.startswith("target: Aborted: ")) == (1, True)
+        await eventually(lambda: linked_versions(laptop, "rollout target 3.0.0"), timeout=30, ignore=(ValueError,))
 
         async def stable_alone() -> bool:
             return await laptop.versions() == Counter({"1.0.0": 2})
