@@ -33,6 +33,14 @@ capabilities: {drop: [ALL]}
 {{ .Values.jaeger.external | default (printf "http://%s-jaeger:4317" .Release.Name) }}
 {{- end -}}
 
+{{/* The port at which Jaeger says that it is well: of the second generation, of the first, or of our stand-in. */}}
+{{- define "meshwright.jaegerHealth" -}}
+{{- if .Values.jaeger.standin -}}query
+{{- else if contains "/all-in-one:" .Values.jaeger.image -}}admin
+{{- else -}}health
+{{- end -}}
+{{- end -}}
+
 {{- define "meshwright.nats" -}}
 {{ .Values.nats.external | default (printf "nats://%s-nats:4222" .Release.Name) }}
 {{- end -}}

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import yaml
 
+from meshwright.standins.traces import TracesConfig, serving
 from support.consul import find_consul
 from support.helm import CHART, ROOT, helm
 from support.ports import promised_port
@@ -125,6 +126,42 @@ def test_the_notes_say_how_to_get_in():
     for service, port in (("gateway", 8080), ("jaeger", 16686), ("consul", 8500)):
         assert f"kubectl -n mesh port-forward service/mine-{service} {port}:{port}" in done.stdout
         assert port in [each["port"] for each in one(rendered(), "Service", f"meshwright-{service}")["spec"]["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "port"),
+    [
+        ("jaeger.image=jaegertracing/jaeger:2.3.0", "/status", 13133),
+        ("jaeger.image=mirror.example/jaegertracing/jaeger:2.21.0", "/status", 13133),
+        ("jaeger.image=jaegertracing/all-in-one:1.76.0", "/", 14269),
+        ("jaeger.standin=true", "/status", 16686),
+    ],
+)
+async def test_jaeger_of_either_generation_is_ready_when_its_health_says_so(setting: str, path: str, port: int):
+    jaeger = container(one(rendered(setting), "Deployment", "meshwright-jaeger"))
+    probe = jaeger["readinessProbe"]["httpGet"]
+    ports = {each["name"]: each["containerPort"] for each in jaeger["ports"]}
+    assert (probe["path"], ports[probe["port"]]) == (path, port)
+    if setting == "jaeger.standin=true":
+        free = TracesConfig(query_port=0, otlp_grpc_port=0, otlp_http_port=0)
+        async with serving(free) as bound, httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://{bound.query}{probe['path']}")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked", "shown"),
+    [
+        ((), "http://meshwright-jaeger:16686", "http://localhost:16686"),
+        (("jaeger.external=http://c:4317",), "", ""),
+        (("jaeger.external=http://c:4317", "jaeger.query=http://j:16686"), "http://j:16686", ""),
+        (("jaeger.publicUrl=https://traces.example",), "http://meshwright-jaeger:16686", "https://traces.example"),
+    ],
+)
+def test_the_operator_asks_jaeger_and_the_page_links_to_it(settings: tuple[str, ...], asked: str, shown: str):
+    documents = rendered(*settings)
+    operator, gateway = (one(documents, "Deployment", f"meshwright-{name}") for name in ("operator", "gateway"))
+    assert variables(operator)["MESHWRIGHT_TRACES_QUERY"] == asked
+    assert variables(gateway)["GATEWAY_TRACES_URL"] == shown
 
 
 def test_servers_of_a_quorum_are_replaced_slower_than_they_become_voters():
