@@ -41,10 +41,21 @@ class Catalog:
 
 
 def targets(chain: Mapping[str, Any]) -> frozenset[Target]:
-    """Which instance lists a compiled chain needs. Targets in another datacenter are left out: see decision 0023."""
-    here = chain.get("Datacenter")
+    """Which instance lists a compiled chain needs. Targets elsewhere are left out: see decision 0023."""
     entries = (chain.get("Targets") or {}).values()
-    return frozenset(target_of(entry) for entry in entries if entry.get("Datacenter") in (None, "", here))
+    return frozenset(target_of(entry) for entry in entries if not elsewhere(chain, entry))
+
+
+def elsewhere(chain: Mapping[str, Any], target: Mapping[str, Any]) -> str:
+    """Where a target is, if the lists of our Consul do not show it; empty: here. The service of that name here is
+    another one.
+    """
+    if target.get("Peer"):
+        return f"the peer {target['Peer']}"
+    for field_, default in (("Datacenter", ""), ("Partition", "default"), ("Namespace", "default")):
+        if (target.get(field_) or chain.get(field_) or default) != (chain.get(field_) or default):
+            return f"another {field_.lower()}"
+    return ""
 
 
 def target_of(entry: Mapping[str, Any]) -> Target:

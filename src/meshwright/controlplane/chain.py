@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import durations
-from meshwright.controlplane.catalog import Target, target_of
+from meshwright.controlplane import balancing, durations, header_changes
+from meshwright.controlplane.catalog import Target, elsewhere, target_of
+from meshwright.controlplane.header_changes import UNCHANGED, BothWays
 from meshwright.controlplane.policy import HeaderMatch
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from meshwright.controlplane.balancing import LoadBalancer
     from meshwright.model import ServiceName
 
 TOTAL_WEIGHT = 10_000
@@ -40,7 +42,9 @@ class Upstream:
     connect_timeout_ms: float
     failover: tuple[Target, ...] = ()
     here: bool = True
-    """Whether the target is in our datacenter. The list of one elsewhere is not ours of the same name."""
+    """Whether the target is one of our Consul's. The list of one elsewhere is not ours of the same name."""
+    load_balancer: LoadBalancer | None = None
+    """What the service's resolver says of balancing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Branch:
 
     upstream: str
     weight: int
+    headers: BothWays = UNCHANGED
+    """What splitters on the way say of headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +76,24 @@ class Match:
     headers: tuple[HeaderMatch, ...] = ()
     queries: tuple[QueryMatch, ...] = ()
     methods: tuple[str, ...] = ()
+    ignore_case: bool = False
+    """Whether the path is compared without regard to case. No effect on an expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a router's destination says beyond where to go. 0 and False mean "not said", as in Consul."""
+    """What a router's destination says beyond where to go. 0 and False mean "not said", as in Consul; a time that is
+    None is not said, and one of 0 is "none at all".
+    """
 
     prefix_rewrite: str = ""
-    timeout_ms: float = 0.0
+    timeout_ms: float | None = None
+    default_timeout_ms: float = 0.0
+    """What counts where nothing else says a timeout: the resolver's, in a chain that starts with one."""
+    idle_timeout_ms: float | None = None
+    headers: BothWays = UNCHANGED
     retries: int = 0
+    retry_on: tuple[str, ...] = ()
     retry_on_connect_failure: bool = False
     retry_on_status_codes: tuple[int, ...] = ()
 
@@ -107,6 +122,7 @@ def parse_chain(service: ServiceName, document: Mapping[str, Any]) -> Chain:
     """Read Consul's JSON; raises `BadInputError` where it is not a chain that can be walked."""
     walk = _Walk(document)
     try:
+        walk.note_extensions()
         routes = tuple(walk.routes(str(document["StartNode"])))
         upstreams = {name: walk.upstream(name) for name in sorted(walk.resolvers)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -118,15 +134,20 @@ def parse_chain(service: ServiceName, document: Mapping[str, Any]) -> Chain:
 class _Walk:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.nodes: Mapping[str, Any] = document["Nodes"] if document.get("Nodes") else {}
+        self.document = document
         self.targets: Mapping[str, Any] = document.get("Targets") or {}
-        self.datacenter = document.get("Datacenter") or ""
         self.resolvers: dict[str, Mapping[str, Any]] = {}
+        """The resolver nodes, by target."""
+        self.starts_with_resolver = False
         self.problems: list[str] = []
 
     def routes(self, start: str) -> list[Route]:
         node = self.nodes[start]
         if node["Type"] != "router":
-            return [Route("the default route", Match(), Options(), self.branches(start))]
+            self.starts_with_resolver = node["Type"] == "resolver"
+            timeout = max(0.0, _request_timeout(node)) if self.starts_with_resolver else 0.0
+            options = Options(default_timeout_ms=timeout)
+            return [Route("the default route", Match(), options, self.branches(start))]
         return [self._route(number, entry) for number, entry in enumerate(node["Routes"] or ())]
 
     def _route(self, number: int, entry: Mapping[str, Any]) -> Route:
@@ -136,46 +157,76 @@ class _Walk:
         return Route(f"Routes[{number}]", match, options, self.branches(entry["NextNode"]))
 
     def branches(self, start: str) -> tuple[Branch, ...]:
-        shares: dict[str, Decimal] = {}
-        self._share(start, Decimal(1), shares, _DEPTH)
+        shares: dict[_Share, Decimal] = {}
+        self._share(start, Decimal(1), UNCHANGED, shares, _DEPTH)
         return _whole_weights(shares)
 
-    def _share(self, name: str, share: Decimal, shares: dict[str, Decimal], depth: int) -> None:
+    def _share(self, name: str, share: Decimal, headers: BothWays, shares: dict[_Share, Decimal], depth: int) -> None:
         node = self.nodes[name]
         if not depth:
             raise ValueError(f"{name} is more than {_DEPTH} nodes deep")
         if node["Type"] == "splitter":
             for split in node["Splits"]:
                 part = share * Decimal(str(split.get("Weight", 0))) / 100
-                self._share(split["NextNode"], part, shares, depth - 1)
+                changed = headers.then(header_changes.read(split.get("Definition") or {}))
+                self._share(split["NextNode"], part, changed, shares, depth - 1)
         elif node["Type"] == "resolver":
             target = str(node["Resolver"]["Target"])
-            self.resolvers[target] = node["Resolver"]
-            shares[target] = shares.get(target, Decimal(0)) + share
+            self.resolvers[target] = node
+            shares[target, headers] = shares.get((target, headers), Decimal(0)) + share
         else:
             raise ValueError(f"node {name} is of the unknown type {node['Type']!r}")
 
     def upstream(self, name: str) -> Upstream:
-        resolver = self.resolvers[name]
+        node, resolver = self.resolvers[name], self.resolvers[name]["Resolver"]
         failover = (resolver.get("Failover") or {}).get("Targets") or ()
-        if not self._here(name):
-            self.problems.append(f"target {name} is in another datacenter, where Meshwright does not look: it is empty")
+        place = self._elsewhere(name)
+        if place:
+            self.problems.append(f"target {name} is in {place}, where Meshwright does not look: it is empty")
         for other in failover:
-            if not self._here(other):
-                self.problems.append(f"failover from {name} to {other} is left out: it is in another datacenter")
+            if self._elsewhere(other):
+                what = f"failover from {name} to {other} is left out: it is in {self._elsewhere(other)}"
+                self.problems.append(what)
+        self._note_ignored(name, node)
         return Upstream(
             id=name,
             target=target_of(self.targets[name]),
-            connect_timeout_ms=durations.milliseconds(resolver.get("ConnectTimeout")),
-            failover=tuple(target_of(self.targets[other]) for other in failover if self._here(other)),
-            here=self._here(name),
+            connect_timeout_ms=max(0.0, durations.milliseconds(resolver.get("ConnectTimeout"))),
+            failover=tuple(target_of(self.targets[other]) for other in failover if not self._elsewhere(other)),
+            here=not place,
+            load_balancer=balancing.read(node.get("LoadBalancer")),
         )
 
-    def _here(self, name: str) -> bool:
-        return self.targets[name].get("Datacenter") in (None, "", self.datacenter)
+    def note_extensions(self) -> None:
+        """What service-defaults and proxy-defaults add to Consul's own proxies."""
+        for extension in self.document.get("EnvoyExtensions") or ():
+            what = f"EnvoyExtensions {extension.get('Name')} is for Consul's own proxies; it is ignored"
+            self.problems.append(what)
+
+    def _note_ignored(self, name: str, node: Mapping[str, Any]) -> None:
+        """What a resolver says that nothing here does."""
+        if _request_timeout(node) and not self.starts_with_resolver:
+            self.problems.append(f"RequestTimeout of {name} is not applied behind a router or a splitter, as in Consul")
+        mode = ((node["Resolver"].get("Failover") or {}).get("Policy") or {}).get("Mode") or "sequential"
+        if mode != "sequential":
+            self.problems.append(f"the failover Policy {mode} of {name} is ignored; its targets are tried in order")
+        for target in (name, *((node["Resolver"].get("Failover") or {}).get("Targets") or ())):
+            locality = (self.targets[target].get("PrioritizeByLocality") or {}).get("Mode") or "none"
+            if locality != "none" and not self._elsewhere(target):
+                self.problems.append(f"PrioritizeByLocality of {target} is ignored: all localities get calls")
+
+    def _elsewhere(self, name: str) -> str:
+        return elsewhere(self.document, self.targets[name])
 
 
-def _whole_weights(shares: Mapping[str, Decimal]) -> tuple[Branch, ...]:
+_Share = tuple[str, BothWays]
+
+
+def _request_timeout(node: Mapping[str, Any]) -> float:
+    return durations.signed_milliseconds(node["Resolver"].get("RequestTimeout"))
+
+
+def _whole_weights(shares: Mapping[_Share, Decimal]) -> tuple[Branch, ...]:
     """Weights that sum to `TOTAL_WEIGHT`, by largest remainder; what gets traffic at all keeps at least 1."""
     wanted = {name: share for name, share in sorted(shares.items()) if share > 0}
     if not wanted:
@@ -189,7 +240,7 @@ def _whole_weights(shares: Mapping[str, Decimal]) -> tuple[Branch, ...]:
         weights[by_remainder[step % len(by_remainder)]] += 1
     if rest < 0:  # more branches below the finest step than the others' remainders made room for
         weights[max(weights, key=lambda name: (weights[name], name))] += rest
-    return tuple(Branch(name, weight) for name, weight in weights.items())
+    return tuple(Branch(name, weight, headers) for (name, headers), weight in weights.items())
 
 
 def _match(http: Mapping[str, Any]) -> Match:
@@ -203,6 +254,7 @@ def _match(http: Mapping[str, Any]) -> Match:
             for entry in http.get("QueryParam") or ()
         ),
         methods=tuple(http.get("Methods") or ()),
+        ignore_case=bool(http.get("CaseInsensitive", False)),
     )
 
 
@@ -221,11 +273,20 @@ def _header(entry: Mapping[str, Any]) -> HeaderMatch:
 def _options(destination: Mapping[str, Any]) -> Options:
     return Options(
         prefix_rewrite=destination.get("PrefixRewrite") or "",
-        timeout_ms=durations.milliseconds(destination.get("RequestTimeout")),
+        timeout_ms=_time(destination.get("RequestTimeout")),
+        idle_timeout_ms=_time(destination.get("IdleTimeout")),
+        headers=header_changes.read(destination),
+        retry_on=tuple(str(condition) for condition in destination.get("RetryOn") or ()),
         retries=int(destination.get("NumRetries") or 0),
         retry_on_connect_failure=bool(destination.get("RetryOnConnectFailure", False)),
         retry_on_status_codes=tuple(_codes(destination.get("RetryOnStatusCodes") or ())),
     )
+
+
+def _time(value: str | int | float | None) -> float | None:
+    """Nothing, or 0, is not said; a negative time is "none at all"."""
+    time = durations.signed_milliseconds(value)
+    return max(0.0, time) if time else None
 
 
 def _codes(codes: Sequence[Any]) -> list[int]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import xds
-from meshwright.controlplane.policy import Balancing, OutlierDetection, Policy
+from meshwright.controlplane import balancing, xds
 from meshwright.controlplane.snapshot import NodeKind
 
 if TYPE_CHECKING:
+    from meshwright.controlplane.balancing import LoadBalancer
     from meshwright.controlplane.chain import Upstream
+    from meshwright.controlplane.policy import OutlierDetection, Policy
 
 _UNLIMITED = 4_294_967_295
 
@@ -26,7 +27,7 @@ def cluster(upstream: Upstream, policy: Policy, kind: NodeKind) -> Any:
         eds_cluster_config=xds.Cluster.EdsClusterConfig(eds_config=xds.over_ads()),
         connect_timeout=xds.duration(upstream.connect_timeout_ms or 5_000),
     )
-    _balance(message, policy)
+    _balance(message, balancing.chosen(policy, upstream.load_balancer, kind))
     _limit(message, policy.max_concurrent_requests, kind)
     if policy.outlier_detection:
         message.outlier_detection.CopyFrom(_outliers(policy.outlier_detection, kind))
@@ -41,15 +42,14 @@ def cluster(upstream: Upstream, policy: Policy, kind: NodeKind) -> Any:
     return message
 
 
-def _balance(message: Any, policy: Policy) -> None:
-    balancing = policy.load_balancing
-    if balancing.policy is Balancing.ROUND_ROBIN:
-        message.lb_policy = xds.Cluster.ROUND_ROBIN
-        return
-    message.lb_policy = xds.Cluster.RING_HASH
-    message.ring_hash_lb_config.minimum_ring_size.value = balancing.minimum_ring_size
-    message.ring_hash_lb_config.maximum_ring_size.value = balancing.maximum_ring_size
-    message.ring_hash_lb_config.hash_function = xds.Cluster.RingHashLbConfig.XX_HASH
+def _balance(message: Any, load_balancer: LoadBalancer) -> None:
+    message.lb_policy = load_balancer.policy.upper()
+    if load_balancer.policy == "ring_hash":
+        message.ring_hash_lb_config.minimum_ring_size.value = load_balancer.minimum_ring_size
+        message.ring_hash_lb_config.maximum_ring_size.value = load_balancer.maximum_ring_size
+        message.ring_hash_lb_config.hash_function = xds.Cluster.RingHashLbConfig.XX_HASH
+    elif load_balancer.policy == "least_request":
+        message.least_request_lb_config.choice_count.value = max(2, load_balancer.choices)
 
 
 def _limit(message: Any, limit: int | None, kind: NodeKind) -> None:

@@ -32,3 +32,10 @@ def milliseconds(value: str | int | float | None) -> float:
         raise ValueError(f"expected a duration such as 1.5s or 250ms, not {value!r}")
     nanoseconds = sum(Decimal(number) * _NANOSECONDS[unit] for number, unit in _PART.findall(value))
     return float(nanoseconds / 1_000_000)
+
+
+def signed_milliseconds(value: str | int | float | None) -> float:
+    """A duration that may be negative, which is how Consul's entries say "none at all"."""
+    if isinstance(value, str) and value.startswith("-"):
+        return -milliseconds(value[1:])
+    return milliseconds(value)

@@ -23,7 +23,6 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import xds
-from meshwright.controlplane.policy import Balancing
 from meshwright.model import Health
 
 if TYPE_CHECKING:
@@ -43,11 +42,12 @@ _ONLY_WHEN_NOBODY_IS_LEFT = 100_000
 def assignment(
     upstream: Upstream,
     members: Sequence[tuple[Target, tuple[Instance, ...]]],
-    balancing: Balancing = Balancing.ROUND_ROBIN,
+    *,
+    ring: bool = False,
 ) -> tuple[Any, list[str]]:
     """The endpoints of an upstream, from the instances of its target and of its failover targets, in that order.
 
-    Also returns what is wrong with instances that had to be left out.
+    `ring`: gRPC clients hash calls to them. Also returns what is wrong with instances that had to be left out.
     """
     message = xds.ClusterLoadAssignment(cluster_name=upstream.id)
     problems: list[str] = []
@@ -57,7 +57,7 @@ def assignment(
         chosen = _chosen(target, instances, taken, problems)
         if chosen:
             sub_zone = f"failover-{place}" if place else ""
-            if balancing is Balancing.RING_HASH:
+            if ring:
                 locality = message.endpoints.add(priority=priority, locality=xds.Locality(sub_zone=sub_zone))
                 locality.load_balancing_weight.value = 1
                 _add_endpoints(locality, chosen)

@@ -45,6 +45,8 @@ def route_match(match: Match, kind: NodeKind) -> Any:
         message.safe_regex.regex = match.path_regex
     else:
         message.prefix = match.path_prefix or "/"
+    if match.ignore_case and not match.path_regex:
+        message.case_sensitive.value = False
     message.headers.extend(header(condition) for condition in match.headers)
     if kind is NodeKind.ENVOY:
         if match.methods:

@@ -124,7 +124,8 @@ def references(kind: str, entry: Mapping[str, Any]) -> frozenset[str]:
         found.update(split.get("Service") for split in entry.get("Splits") or ())
     else:
         found.add((entry.get("Redirect") or {}).get("Service"))
-        found.update(failover.get("Service") for failover in (entry.get("Failover") or {}).values())
+        for failover in (entry.get("Failover") or {}).values():
+            found.update({failover.get("Service"), *(each.get("Service") for each in failover.get("Targets") or ())})
     return frozenset(folded(name) for name in found if name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from meshwright.controlplane import check, clusters, endpoints, envoy, routes
+from meshwright.controlplane import balancing, check, clusters, endpoints, envoy, routes
 from meshwright.controlplane.chain import parse_chain
 from meshwright.controlplane.listeners import listener
 from meshwright.controlplane.policy import Policy
@@ -120,7 +120,7 @@ def _service(service: ServiceName, document: Mapping[str, Any], policies: Mappin
         table=table,
         timed=for_grpc.timed,
         host=host,
-        problems=(*chain.problems, *for_grpc.problems),
+        problems=(*chain.problems, *for_grpc.problems, *for_envoy.problems),
         digest=digest(content),
     )
 
@@ -132,7 +132,9 @@ def make_target(upstream: Upstream, policy: Policy | None, members: Members, old
         packed = old.clusters
     else:
         packed = _clusters(upstream, policy or Policy(), old, problems)
-    message, left_out = endpoints.assignment(upstream, members, (policy or Policy()).load_balancing.policy)
+    problems += balancing.problems(policy, upstream.load_balancer)
+    ring = balancing.chosen(policy, upstream.load_balancer, NodeKind.GRPC).policy == "ring_hash"
+    message, left_out = endpoints.assignment(upstream, members, ring=ring)
     problems += left_out
     wrong = check.assignment(message)
     if wrong:

@@ -138,7 +138,8 @@ class Retry:
 class Policy:
     """One service's document, parsed. The empty document is `Policy()`."""
 
-    load_balancing: LoadBalancing = field(default_factory=LoadBalancing)
+    load_balancing: LoadBalancing | None = None
+    """None: what Consul's resolver says, and failing that round robin."""
     outlier_detection: OutlierDetection | None = None
     max_concurrent_requests: int | None = None
     faults: tuple[Fault, ...] = ()
@@ -273,22 +274,26 @@ def _check_text(content: Any) -> None:
 
 def _policy(content: Mapping[str, Any]) -> Policy:
     outliers = content.get("outlier_detection")
-    balancing = dict(content.get("load_balancing", {}))
-    if "policy" in balancing:
-        balancing["policy"] = Balancing(balancing["policy"])
-    if "hash_on_header" in balancing:
-        balancing["hash_on_header"] = balancing["hash_on_header"].lower()
     retry = dict(content.get("retry", {}))
     if "on" in retry:
         retry["on"] = tuple(sorted(retry["on"]))
     return Policy(
-        load_balancing=LoadBalancing(**balancing),
+        load_balancing=_load_balancing(content["load_balancing"]) if "load_balancing" in content else None,
         outlier_detection=None if outliers is None else OutlierDetection(**_in_milliseconds(outliers)),
         max_concurrent_requests=content.get("max_concurrent_requests"),
         faults=tuple(_fault(fault) for fault in content.get("faults", ())),
         retry=Retry(**_in_milliseconds(retry)),
         timeout_ms=durations.milliseconds(content.get("timeout")),
     )
+
+
+def _load_balancing(content: Mapping[str, Any]) -> LoadBalancing:
+    balancing = dict(content)
+    if "policy" in balancing:
+        balancing["policy"] = Balancing(balancing["policy"])
+    if "hash_on_header" in balancing:
+        balancing["hash_on_header"] = balancing["hash_on_header"].lower()
+    return LoadBalancing(**balancing)
 
 
 _DURATIONS = frozenset(
@@ -332,7 +337,7 @@ def _status(code: str | int) -> int:
 def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Problem]:
     """What a schema cannot say: fields that make sense only together, and bounds in the wrong order."""
     problems = []
-    balancing = policy.load_balancing
+    balancing = policy.load_balancing or LoadBalancing()
     if balancing.policy is Balancing.RING_HASH and not balancing.hash_on_header:
         problems.append(Problem("load_balancing.hash_on_header", "is required by ring_hash and missing"))
     if balancing.policy is Balancing.ROUND_ROBIN and len(content.get("load_balancing", {})) > (

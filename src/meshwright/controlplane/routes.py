@@ -6,7 +6,9 @@ thing is decided aloud: `Routes.problems` says what a gRPC client will not do an
 - A route that can never match a gRPC call (a query parameter, a method other than POST, a path that is not
   `/service/method`) is left out of gRPC's table. That is not a loss: it would not match either way.
 - A prefix rewrite is not done by gRPC. The route stays, and the call arrives under its original path.
-- HTTP status codes to retry on become the gRPC status that a service would answer with instead.
+- HTTP status codes to retry on become the gRPC status that a service would answer with instead; of Envoy's words for
+  what to retry on, those for broken connections become UNAVAILABLE.
+- Changes of headers and idle timeouts are not done by gRPC. Route and calls stay as they are.
 - A fault that applies to some headers becomes a copy of the route in front of it with those headers added,
   because gRPC's fault filter does not look at headers itself (gRFC A33).
 - A timeout is sent longer than wanted by the node's skew, because gRPC fires it early by exactly that much
@@ -18,15 +20,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import matches, xds
+from meshwright.controlplane import balancing, header_changes, matches, xds
 from meshwright.controlplane.chain import TOTAL_WEIGHT
-from meshwright.controlplane.policy import MAX_ATTEMPTS, Balancing, Policy
+from meshwright.controlplane.policy import MAX_ATTEMPTS, RETRYABLE, Policy
 from meshwright.controlplane.snapshot import NodeKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from meshwright.controlplane.balancing import HashOn
     from meshwright.controlplane.chain import Chain, Route
+    from meshwright.controlplane.header_changes import BothWays
     from meshwright.controlplane.policy import Fault
     from meshwright.model import ServiceName
 
@@ -39,6 +43,16 @@ _GRPC_STATUS = {
     504: "deadline-exceeded",
 }
 """The retryable gRPC status behind an HTTP status (google/rpc/code.proto; 502 as gRPC's HTTP mapping has it)."""
+
+_GRPC_CONDITIONS = {
+    **{token: (token, "") for token in RETRYABLE},
+    "connect-failure": ("unavailable", ""),
+    "reset": ("unavailable", ""),
+    "refused-stream": (None, ""),
+    "5xx": ("unavailable", "stands for unavailable alone: a gRPC answer has no HTTP status"),
+    "gateway-error": ("unavailable", "stands for unavailable alone: a gRPC answer has no HTTP status"),
+}
+"""What `RetryOn` says, as gRPC says it, and what of it gets lost. A refused stream gRPC repeats by itself (gRFC A6)."""
 
 _ENVOY_CONDITIONS = {"unavailable": ("connect-failure", "refused-stream", "reset")}
 """What reaches a gRPC client as UNAVAILABLE is more than one condition to Envoy."""
@@ -94,45 +108,75 @@ class _Builder:
         if obstacle:
             self._note(route, f"{obstacle}; the route is left out for gRPC clients")
             return
-        match = matches.route_match(route.match, self.kind)
-        action = self._action(route)
+        plain = xds.Route(match=matches.route_match(route.match, self.kind), route=self._action(route))
+        self._set_headers(plain, route)
         for fault in self.policy.faults:
+            copy = xds.Route()
+            copy.CopyFrom(plain)
             if not fault.headers:
-                yield _with_fault(xds.Route(match=match, route=action), fault)
+                yield _with_fault(copy, fault)
                 return
-            copy = xds.Route(match=match, route=action)
             copy.match.headers.extend(matches.header(condition) for condition in fault.headers)
             yield _with_fault(copy, fault)
-        yield xds.Route(match=match, route=action)
+        yield plain
 
     def _note(self, route: Route, what: str) -> None:
         self.problems.append(f"{route.where}: {what}")
 
     def _action(self, route: Route) -> Any:
         action = xds.RouteAction()
-        if len(route.branches) == 1:
-            action.cluster = route.branches[0].upstream
-        else:
-            for branch in route.branches:
-                entry = action.weighted_clusters.clusters.add(name=branch.upstream)
-                entry.weight.value = branch.weight
-            if self.kind is NodeKind.ENVOY:
-                action.weighted_clusters.total_weight.value = TOTAL_WEIGHT
-        for name in self._hash_headers(route):
-            action.hash_policy.add().header.header_name = name
+        self._set_clusters(action, route)
+        for hash_on in self._hashes(route):
+            _add_hash(action, hash_on)
         self._set_timeout(action, route)
         self._set_retry(action, route)
         self._set_rewrite(action, route)
         return action
 
-    def _hash_headers(self, route: Route) -> list[str]:
-        """The metadata keys that the route's targets hash on. Where a target does not, a hash changes nothing."""
-        services = {self.chain.upstreams[branch.upstream].target.service for branch in route.branches}
-        balancings = [self.policies[service].load_balancing for service in services if service in self.policies]
-        return sorted({each.hash_on_header for each in balancings if each.policy is Balancing.RING_HASH})
+    def _set_clusters(self, action: Any, route: Route) -> None:
+        envoy = self.kind is NodeKind.ENVOY
+        changed = any(branch.headers for branch in route.branches)
+        if changed and not envoy:
+            self._note(route, "gRPC clients do not change headers; those of the splits are ignored")
+        if not (envoy and changed) and len({branch.upstream for branch in route.branches}) == 1:
+            action.cluster = route.branches[0].upstream
+            return
+        entries: dict[str, Any] = {}
+        for branch in route.branches:
+            if envoy or branch.upstream not in entries:
+                entries[branch.upstream] = action.weighted_clusters.clusters.add(name=branch.upstream)
+            entries[branch.upstream].weight.value += branch.weight
+            if envoy:
+                self._change_headers(entries[branch.upstream], route, branch.headers)
+        if envoy:
+            action.weighted_clusters.total_weight.value = TOTAL_WEIGHT
+
+    def _set_headers(self, message: Any, route: Route) -> None:
+        headers = route.options.headers
+        if self.kind is NodeKind.ENVOY:
+            self._change_headers(message, route, headers)
+        elif headers:
+            self._note(route, f"gRPC clients do not change headers; {headers.fields} are ignored")
+
+    def _change_headers(self, message: Any, route: Route, headers: BothWays) -> None:
+        header_changes.apply(headers, message)
+        for what in header_changes.problems(headers):
+            self._note(route, what)
+
+    def _hashes(self, route: Route) -> list[HashOn]:
+        """What the route's targets hash on. Where a target does not, a hash changes nothing."""
+        found: dict[HashOn, None] = {}
+        for branch in route.branches:
+            upstream = self.chain.upstreams[branch.upstream]
+            policy = self.policies.get(upstream.target.service)
+            found.update(dict.fromkeys(balancing.chosen(policy, upstream.load_balancer, self.kind).hash_on))
+        return list(found)
 
     def _set_timeout(self, action: Any, route: Route) -> None:
-        wanted = route.options.timeout_ms or self.policy.timeout_ms
+        options = route.options
+        wanted = options.timeout_ms
+        if wanted is None:
+            wanted = self.policy.timeout_ms or options.default_timeout_ms
         limit = action.max_stream_duration
         if wanted:
             self.timed = True
@@ -141,6 +185,10 @@ class _Builder:
             # Envoy's own default would cut every stream after 15 seconds; the caller's deadline counts instead.
             action.timeout.CopyFrom(xds.duration(0))
             limit.grpc_timeout_header_max.CopyFrom(xds.duration(wanted))
+            if options.idle_timeout_ms is not None:
+                action.idle_timeout.CopyFrom(xds.duration(options.idle_timeout_ms))
+        elif options.idle_timeout_ms:
+            self._note(route, "gRPC clients have no idle timeout for streams; IdleTimeout is ignored")
 
     def _set_retry(self, action: Any, route: Route) -> None:
         on, attempts = self._retry(route)
@@ -148,7 +196,8 @@ class _Builder:
             return
         conditions = list(on)
         if self.kind is NodeKind.ENVOY:
-            conditions += [more for token in on for more in _ENVOY_CONDITIONS.get(token, ())]
+            more = [each for token in on for each in _ENVOY_CONDITIONS.get(token, ())]
+            conditions += [each for each in dict.fromkeys(more) if each not in conditions]
         policy = action.retry_policy
         if "retriable-status-codes" in on:
             policy.retriable_status_codes.extend(route.options.retry_on_status_codes)
@@ -162,15 +211,15 @@ class _Builder:
         options, default = route.options, self.policy.retry
         on = self._route_conditions(route)
         if not options.retries and not on:
-            said_nothing = not options.retry_on_status_codes
-            return (list(default.on), default.attempts) if said_nothing else ([], 1)
+            said_something = options.retry_on_status_codes or options.retry_on
+            return ([], 1) if said_something else (list(default.on), default.attempts)
         attempts = options.retries + 1 if options.retries else max(default.attempts, 2)
         if attempts > MAX_ATTEMPTS and self.kind is NodeKind.GRPC:
             self._note(
                 route, f"NumRetries {options.retries} is more than gRPC does; it retries {MAX_ATTEMPTS - 1} times"
             )
             attempts = MAX_ATTEMPTS
-        if not on and options.retry_on_status_codes:
+        if not on and (options.retry_on_status_codes or options.retry_on):
             return [], 1
         return (on or list(default.on)), attempts
 
@@ -181,9 +230,22 @@ class _Builder:
                 on.add(_GRPC_STATUS[code])
             elif self.kind is NodeKind.GRPC:
                 self._note(route, f"gRPC cannot retry on HTTP status {code}; it is ignored")
-        if self.kind is NodeKind.ENVOY and route.options.retry_on_status_codes:
-            on.add("retriable-status-codes")
+        if self.kind is NodeKind.ENVOY:
+            on.update(route.options.retry_on)
+            if route.options.retry_on_status_codes:
+                on.add("retriable-status-codes")
+        else:
+            on.update(self._retry_on(route))
         return sorted(on)
+
+    def _retry_on(self, route: Route) -> Iterator[str]:
+        """What of `RetryOn` gRPC can do."""
+        for condition in route.options.retry_on:
+            token, lost = _GRPC_CONDITIONS.get(condition, (None, "is not gRPC's; it is ignored"))
+            if lost:
+                self._note(route, f"RetryOn {condition} {lost}")
+            if token:
+                yield token
 
     def _set_rewrite(self, action: Any, route: Route) -> None:
         rewrite = route.options.prefix_rewrite
@@ -193,6 +255,20 @@ class _Builder:
             action.prefix_rewrite = rewrite
         else:
             self._note(route, f"gRPC clients do not rewrite paths; PrefixRewrite {rewrite} is ignored")
+
+
+def _add_hash(action: Any, hash_on: HashOn) -> None:
+    policy = action.hash_policy.add(terminal=hash_on.terminal)
+    if hash_on.field == balancing.HEADER:
+        policy.header.header_name = hash_on.name
+    elif hash_on.field == balancing.COOKIE:
+        policy.cookie.name, policy.cookie.path = hash_on.name, hash_on.cookie_path
+        if hash_on.cookie_ttl_ms is not None:
+            policy.cookie.ttl.CopyFrom(xds.duration(hash_on.cookie_ttl_ms))
+    elif hash_on.field == balancing.QUERY_PARAMETER:
+        policy.query_parameter.name = hash_on.name
+    else:
+        policy.connection_properties.source_ip = True
 
 
 def _with_fault(route: Any, fault: Fault) -> Any:

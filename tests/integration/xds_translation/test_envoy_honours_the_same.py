@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.catalog import Target, targets
 from meshwright.model import Address, Health, ServiceName
-from support.chains import ALL, V1, V2, chain_of, recorded
+from support.chains import ALL, V1, V2, all_newer, chain_of, recorded
 from support.envoy import NO_ENVOY, Envoy, envoy, find_envoy
 from support.waiting import eventually
 from support.xds_mesh import PATH, UNTIMED, backends
@@ -130,3 +130,15 @@ async def test_envoy_fails_over_and_comes_back(plane: ControlPlane, tmp_path: Pa
             await eventually(lambda: _is(call(channel), "reserve"))
             plane.publish(instances={V1: [first.instance()], **behind})
             await eventually(lambda: _is(call(channel), "first"))
+
+
+async def test_an_envoy_takes_everything_that_newer_consuls_compile(plane: ControlPlane, tmp_path: Path) -> None:
+    chains = all_newer()
+    async with backends("a") as (a,):
+        wanted = {target for chain in chains for target in targets(chain)}
+        plane.publish(*chains, instances={key: [a.instance()] for key in wanted})
+        async with ingress(plane, tmp_path) as running:
+            async with dialled(running, "router") as channel:
+                await eventually(lambda: _is(call(channel), "a"))
+            async with dialled(running, "split") as channel:
+                assert await call(channel, x_user_id="1") == "a"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.catalog import Target, targets
 from meshwright.model import ServiceName
-from support.chains import ALL, V1, V2, names, recorded
+from support.chains import ALL, V1, V2, all_newer, names, newer, recorded
 from support.waiting import eventually
 from support.xds_mesh import PATH, UNTIMED, answers, backends, client
 
@@ -179,3 +179,32 @@ async def test_grpc_accepts_every_recorded_chain_under_the_richest_policy(plane:
             found = answers(await caller.call(3, target=chain["ServiceName"]))
             assert found.keys() <= {"a", "b"}, chain["ServiceName"]
         assert plane.nacks() == []
+
+
+async def test_grpc_accepts_what_newer_consuls_compile_and_honours_what_it_can(
+    plane: ControlPlane, caller: Client
+) -> None:
+    chains = all_newer()
+    async with backends("a", "b") as servers:
+        wanted = {target for chain in chains for target in targets(chain)}
+        plane.publish(*chains, instances={key: [server.instance() for server in servers] for key in wanted})
+        for chain in chains:
+            outcomes = await caller.call(2, target=chain["ServiceName"], path=UNTIMED)
+            empty = chain["ServiceName"] == "redirect-peer"
+            assert {outcome.status for outcome in outcomes} == {"UNAVAILABLE" if empty else "OK"}, chain["ServiceName"]
+        for target, header in (("split", "x_user_id"), ("maglev", "x_user_id")):
+            homes = set()
+            for number in range(12):
+                found = answers(await caller.call(4, target=target, path=UNTIMED, **{header: f"user-{number}"}))
+                homes |= found.keys()
+                if target == "maglev":  # a split is drawn anew for each call, and each branch has its ring
+                    assert len(found) == 1
+            assert homes == {"a", "b"}
+        assert plane.nacks() == []
+
+
+async def test_a_path_is_found_whatever_its_case_where_the_route_says_so(plane: ControlPlane, caller: Client) -> None:
+    async with backends("v1", "v2") as (v1, v2):
+        plane.publish(newer("router"), instances={V1: [v1.instance()], V2: [v2.instance()]})
+        assert answers(await caller.call(3, path="/demo.USER.x/Y")) == {"v2": 3}
+        assert answers(await caller.call(3, path="/other.v1.X/Y")) == {"v1": 3}

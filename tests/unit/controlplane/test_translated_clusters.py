@@ -13,7 +13,7 @@ from meshwright.controlplane.catalog import Target
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.clusters import cluster
 from meshwright.controlplane.endpoints import assignment
-from meshwright.controlplane.policy import Balancing, Policy, parse_policy
+from meshwright.controlplane.policy import Policy, parse_policy
 from meshwright.controlplane.snapshot import NodeKind
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import USER
@@ -106,8 +106,8 @@ def test_failover_is_the_next_priority_without_gaps() -> None:
     assert ports((TARGET, (one,)), (RESERVE, (one,))) == [[1]]
 
 
-@pytest.mark.parametrize("balancing", list(Balancing))
-def test_no_two_priorities_share_a_locality(balancing: Balancing) -> None:
+@pytest.mark.parametrize("ring", [False, True])
+def test_no_two_priorities_share_a_locality(ring: bool) -> None:
     """gRPC's Java knows a locality by its name alone, and gives it the last priority that has it."""
     meta = {"region": "eu", "zone": "a"}
     lists = [
@@ -115,7 +115,7 @@ def test_no_two_priorities_share_a_locality(balancing: Balancing) -> None:
         (RESERVE, (instance(3, meta=meta), instance(4, weight=9), instance(5))),
         (dataclasses.replace(RESERVE, filter="x"), (instance(6),)),
     ]
-    message, _ = assignment(UPSTREAM, lists, balancing)
+    message, _ = assignment(UPSTREAM, lists, ring=ring)
     places = [(each.locality.region, each.locality.zone, each.locality.sub_zone) for each in message.endpoints]
     assert len(set(places)) == len(places)
     assert {each.priority for each in message.endpoints} == {0, 1, 2}
@@ -168,7 +168,7 @@ def test_unequal_weights_become_localities_which_grpc_honours() -> None:
 
 def test_a_ring_is_one_locality_whatever_the_zones() -> None:
     members = (instance(1, meta={"zone": "a"}), instance(2, meta={"zone": "b"}, weight=3))
-    message, _ = assignment(UPSTREAM, ((TARGET, members), (RESERVE, (instance(3),))), Balancing.RING_HASH)
+    message, _ = assignment(UPSTREAM, ((TARGET, members), (RESERVE, (instance(3),))), ring=True)
     found = [
         (
             group.priority,
