@@ -39,6 +39,9 @@ def find_consul() -> Path | None:
     return Path(found) if found else None
 
 
+NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d/consul.sh"
+
+
 class NotStartedError(RuntimeError):
     """It ended instead of starting; the text holds the end of its log."""
 

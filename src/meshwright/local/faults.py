@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane.policy import KV_PREFIX, parse_policy
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.model import ServiceName
+from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meshwright.consul import Consul
+    from meshwright.consul import Consul, KvPair
 
 Document = dict[str, Any]
 _ATTEMPTS = 20
@@ -53,9 +53,8 @@ def without_faults(document: Document) -> Document:
 
 async def edit(consul: Consul, service: str, change: Callable[[Document], Document]) -> Document:
     """Change a service's document; returns what is in force then. An empty document is deleted."""
-    key = f"{KV_PREFIX}{service}"
     for _ in range(_ATTEMPTS):
-        pair = (await consul.kv_get(key)).value
+        key, pair = await _find(consul, service)
         old = _parse(key, pair.value) if pair else {}
         new = change(old)
         if new == old:
@@ -76,8 +75,23 @@ async def documents(consul: Consul) -> dict[str, Document]:
 
 async def document(consul: Consul, service: str) -> Document | None:
     """One service's document."""
-    pair = (await consul.kv_get(f"{KV_PREFIX}{service}")).value
+    _, pair = await _find(consul, service)
     return _parse(pair.key, pair.value) if pair else None
+
+
+async def _find(consul: Consul, service: str) -> tuple[str, KvPair | None]:
+    """The document that is in force for a service, and its key, which differs by case where names of services do not.
+
+    As in the control plane, the key in lower case comes first. It is asked for alone, so that a token for one key is
+    enough.
+    """
+    key = f"{KV_PREFIX}{folded(service)}"
+    if pair := (await consul.kv_get(key)).value:
+        return key, pair
+    pairs = (await consul.kv_list(KV_PREFIX)).value
+    others = (pair for pair in pairs if folded(pair.key.removeprefix(KV_PREFIX)) == folded(service))
+    pair = min(others, key=lambda pair: pair.key, default=None)
+    return (pair.key, pair) if pair else (key, None)
 
 
 def _parse(key: str, content: bytes) -> Document:

@@ -24,6 +24,9 @@ class FakeKv:
         pair = None if self.document is None else KvPair(key, self.document, self.index, 1)
         return Indexed(pair, self.index)
 
+    async def kv_list(self, _prefix: str) -> Indexed[tuple[KvPair, ...]]:
+        return Indexed((), self.index)
+
     async def kv_put(self, key: str, value: bytes, *, cas: int) -> bool:
         if self.rivals:
             self.document, self.index = self.rivals.pop(0), self.index + 1
@@ -106,3 +109,43 @@ async def test_a_document_that_is_not_json_is_not_overwritten() -> None:
     kv = FakeKv(b"{", 4)
     with pytest.raises(BadInputError, match=r"is not JSON: .*; mend or delete it"):
         await faults.edit(kv, "cart", faults.without_faults)  # type: ignore[arg-type]
+
+
+class Keys:
+    """Several documents, by key."""
+
+    def __init__(self, **documents: bytes) -> None:
+        self.documents = {f"meshwright/policy/{name}": document for name, document in documents.items()}
+
+    def _pair(self, key: str) -> KvPair | None:
+        return KvPair(key, self.documents[key], 1, 1) if key in self.documents else None
+
+    async def kv_get(self, key: str) -> Indexed[KvPair | None]:
+        return Indexed(self._pair(key), 1)
+
+    async def kv_list(self, prefix: str) -> Indexed[tuple[KvPair | None, ...]]:
+        return Indexed(tuple(self._pair(key) for key in sorted(self.documents) if key.startswith(prefix)), 1)
+
+    async def kv_put(self, key: str, value: bytes, *, cas: int) -> bool:
+        assert cas == (1 if key in self.documents else 0)
+        self.documents[key] = value
+        return True
+
+
+@pytest.mark.parametrize(
+    ("documents", "changed"),
+    [
+        ({}, "cart"),
+        ({"Cart": b"{}"}, "Cart"),
+        ({"Cart": b"{}", "cart": b"{}", "CART": b"{}"}, "cart"),
+        ({"Cart": b"{}", "CART": b"{}"}, "CART"),
+    ],
+)
+async def test_the_document_that_is_in_force_is_changed_however_its_key_is_spelled(
+    documents: dict[str, bytes], changed: str
+) -> None:
+    kv = Keys(**documents)
+    await faults.edit(kv, "cArt", lambda document: faults.with_fault(document, ABORT))  # type: ignore[arg-type]
+    found = {key.rpartition("/")[2] for key, document in kv.documents.items() if b"faults" in document}
+    assert found == {changed}
+    assert await faults.document(kv, "CARt") == {"faults": [ABORT]}  # type: ignore[arg-type]
