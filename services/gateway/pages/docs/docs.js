@@ -2,7 +2,9 @@
 "use strict";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
+const LOOPBACK = /^(localhost|127\.[0-9.]+|\[::1\])$/;
 let api;
+let traces = "";
 
 function el(name, attributes = {}, ...children) {
   const node = document.createElement(name);
@@ -142,6 +144,8 @@ async function show(response, output) {
   const kept = ["location", "etag", "deprecation", "sunset", "retry-after", "x-trace-id"].filter((name) => response.headers.get(name));
   output.textContent = [`${response.status} ${response.statusText}`,
     ...kept.map((name) => `${name}: ${response.headers.get(name)}`), "", ""].join("\n");
+  const trace = response.headers.get("x-trace-id");
+  if (trace && traces) output.append("trace: ", el("a", { href: `${traces}/trace/${trace}` }, trace), "\n\n");
   const type = response.headers.get("content-type") || "";
   if (type.includes("ndjson")) {
     const decoder = new TextDecoder();
@@ -281,6 +285,11 @@ async function read(address) {
   if (!response.ok) throw new Error(`${address}: ${response.status} ${response.statusText}`);
   return response.json();
 }
+
+// Where traces are looked at; an address on the gateway's own machine is of use to browsers there alone.
+read("shop/settings.json").then(({ traces_url: url }) => {
+  traces = url && LOOPBACK.test(new URL(url).hostname) && !LOOPBACK.test(location.hostname) ? "" : url;
+}).catch(() => {});
 
 Promise.all([read("openapi.json"), read("api/versions")]).then(([description, versions]) => {
   api = description;
