@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshwright.interceptors.multicallables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+from meshwright.interceptors.outgoing import serializer, unless_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from meshwright.interceptors.client import ClientCalls
+    from meshwright.interceptors.outgoing import Serializer
 
 DRAIN_SECONDS = 30.0
 """How long calls may go on over a connection that was replaced."""
@@ -57,25 +59,28 @@ class MeshChannel(grpc.aio.Channel):
             task.add_done_callback(self._draining.discard)
 
     def unary_unary(self, method: str, *codec: Any, **options: Any) -> UnaryUnary:
-        return UnaryUnary(self._calls.method(method), self._maker("unary_unary", method, codec, options))
+        return UnaryUnary(self._calls.method(method), *self._made("unary_unary", method, codec, options))
 
     def unary_stream(self, method: str, *codec: Any, **options: Any) -> UnaryStream:
-        return UnaryStream(
-            self._calls.method(method, streams=True), self._maker("unary_stream", method, codec, options)
-        )
+        calls = self._calls.method(method, streams=True)
+        return UnaryStream(calls, *self._made("unary_stream", method, codec, options))
 
     def stream_unary(self, method: str, *codec: Any, **options: Any) -> StreamUnary:
-        return StreamUnary(
-            self._calls.method(method, streams=True), self._maker("stream_unary", method, codec, options)
-        )
+        calls = self._calls.method(method, streams=True)
+        return StreamUnary(calls, *self._made("stream_unary", method, codec, options))
 
     def stream_stream(self, method: str, *codec: Any, **options: Any) -> StreamStream:
-        return StreamStream(
-            self._calls.method(method, streams=True), self._maker("stream_stream", method, codec, options)
-        )
+        calls = self._calls.method(method, streams=True)
+        return StreamStream(calls, *self._made("stream_stream", method, codec, options))
 
-    def _maker(self, kind: str, method: str, codec: tuple[Any, ...], options: dict[str, Any]) -> Callable[[], Any]:
-        """A function that gives gRPC's multicallable for the connection in use, making it when that has changed."""
+    def _made(
+        self, kind: str, method: str, codec: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[Callable[[], Any], Serializer]:
+        """A function that gives gRPC's multicallable for the connection in use, making it when that has changed; and
+        what its requests are serialised by: ours, for gRPC sends an empty message for what it cannot serialise."""
+        options = dict(zip(("request_serializer", "response_deserializer"), codec, strict=False)) | options
+        serialize = serializer(method.lstrip("/"), options.get("request_serializer"), response=False)
+        options["request_serializer"] = unless_bytes(serialize)
         made_for: grpc.aio.Channel | None = None
         made: Any = None
 
@@ -84,10 +89,10 @@ class MeshChannel(grpc.aio.Channel):
             inner = self._inner
             if inner is None or inner is not made_for or self._closed:
                 made_for = self.connection()
-                made = getattr(made_for, kind)(method, *codec, **options)
+                made = getattr(made_for, kind)(method, **options)
             return made
 
-        return current
+        return current, serialize
 
     async def __aenter__(self) -> Self:
         self.connection()

@@ -12,17 +12,32 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshwright.interceptors.explained import ExplainedCall
+from meshwright.interceptors.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meshwright.interceptors.client import ClientMethod
+    from meshwright.interceptors.outgoing import Serializer
 
 
 class _Multicallable:
-    def __init__(self, method: ClientMethod, current: Callable[[], Any]) -> None:
+    """`current` gives gRPC's multicallable; `serialize` raises TypeError for what is no request of this method."""
+
+    def __init__(self, method: ClientMethod, current: Callable[[], Any], serialize: Serializer) -> None:
         self._method = method
         self._current = current
+        self._serialize = serialize
+
+    def _one(self, request: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
+        """Call with one request, serialised here: what cannot be is the caller's error, before anything is sent."""
+        return self._call(self._serialize(request), timeout, metadata, **options)
+
+    def _many(self, requests: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
+        checked = Requests(requests, self._serialize)
+        call = self._call(None if requests is None else checked, timeout, metadata, **options)
+        checked.check(call._call if isinstance(call, ExplainedCall) else call)  # noqa: SLF001 - what it stands for
+        return call
 
     def _call(self, argument: Any, timeout: float | None, metadata: Any, **options: Any) -> Any:
         calls = self._method.calls
@@ -55,7 +70,7 @@ class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        return self._call(
+        return self._one(
             request,
             timeout,
             metadata,
@@ -76,7 +91,7 @@ class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        return self._call(
+        return self._one(
             request,
             timeout,
             metadata,
@@ -96,7 +111,7 @@ class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        return self._call(
+        return self._many(
             request_iterator,
             timeout,
             metadata,
@@ -116,7 +131,7 @@ class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any])
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        return self._call(
+        return self._many(
             request_iterator,
             timeout,
             metadata,

@@ -70,6 +70,11 @@ def serializer(method: str, serialize: Serializer | None, *, response: bool) -> 
     return typed
 
 
+def unless_bytes(serialize: Serializer) -> Serializer:
+    """A serializer for what may have been serialised already."""
+    return lambda message: message if type(message) is bytes else serialize(message)
+
+
 def _is_protobufs(serialize: Serializer | None) -> bool:
     return getattr(serialize, "__name__", "") == "SerializeToString"
 

@@ -216,8 +216,10 @@ def test_a_call_outside_an_event_loop_says_what_to_use_instead() -> None:
         outside = channel("weather", load(ServiceConfig, {}, service="script"))
     stub = rpc.CalculatorStub(outside)
     try:
-        for call in (stub.Add, rpc.NumberServiceStub(outside).GetPrimes, rpc.NumberServiceStub(outside).SumNumbers):
+        numbers = rpc.NumberServiceStub(outside)
+        calls = {stub.Add: pb.Numbers(), numbers.GetPrimes: pb.PrimeRequest(), numbers.SumNumbers: iter([pb.Number()])}
+        for call, argument in calls.items():
             with pytest.raises(RuntimeError, match=r"no event loop runs here.*meshwright\.sync\.channel\('weather'\)"):
-                call(pb.Numbers())
+                call(argument)
     finally:
         asyncio.run(outside.close())

@@ -165,7 +165,7 @@ def test_a_handler_that_ends_the_process_answers_first() -> None:
                 await failure(call)
             finally:
                 codes.append((await call.code()).name)
-                assert counted(calculator, "Multiply", "INTERNAL") == 1
+                await eventually(lambda: counted(calculator, "Multiply", "INTERNAL") == 1)
 
     with pytest.raises(SystemExit):
         asyncio.run(main())

@@ -42,6 +42,9 @@ async def test_both_sides_count_calls_by_method_status_service_and_version() -> 
         for _ in range(3):
             await stub.Add(pb.Numbers())
         await failure(stub.Multiply(pb.Numbers()))
+        failed = of("server", MULTIPLY, version="1.2.3", status="INTERNAL")
+        # An error is counted when it has been sent.
+        await eventually(lambda: value(calculator, "grpc_requests_total", **failed) == 1)
         for side in ("client", "server"):
             assert value(calculator, "grpc_requests_total", **of(side, ADD, version="1.2.3", status="OK")) == 3
             assert (
