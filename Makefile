@@ -32,7 +32,7 @@ bench: $(VENV)/.installed-dev tools
 proto: $(VENV)/.installed-dev
 	scripts/proto.sh
 
-# The real parts that tests compare with: Consul, Envoy. What cannot be had is said, and its tests skip.
+# The real parts that tests compare with: Consul, Envoy, gRPC clients in other languages. What cannot be had is said, and its tests skip.
 tools: $(VENV)/.installed-dev
 	scripts/tools.sh
 

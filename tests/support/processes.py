@@ -54,9 +54,8 @@ async def running(
     cwd: Path | None = None,
 ) -> AsyncIterator[Process]:
     """Run `command` (Python modules of tests/ included) for as long as the context lasts. stderr goes to `log`."""
-    env = {**os.environ, "PYTHONPATH": str(TESTS), "OTEL_SDK_DISABLED": "true", **(environ or {})}
-    for name in ("GRPC_XDS_BOOTSTRAP", "GRPC_XDS_BOOTSTRAP_CONFIG"):
-        env.pop(name, None)
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_XDS_BOOTSTRAP")}
+    env = {**outer, "PYTHONPATH": str(TESTS), "OTEL_SDK_DISABLED": "true", **(environ or {})}
     with log.open("ab") as sink:
         pipe = asyncio.subprocess.PIPE if pipes else asyncio.subprocess.DEVNULL
         child = await asyncio.create_subprocess_exec(

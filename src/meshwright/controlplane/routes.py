@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from meshwright.controlplane.policy import Fault
     from meshwright.model import ServiceName
 
+_OTHER_HOSTS = 5
+"""How often an Envoy picks again when a retry is about to go to an instance that has failed the same call."""
+
 _GRPC_STATUS = {
     429: "resource-exhausted",
     499: "cancelled",
@@ -205,6 +208,12 @@ class _Builder:
         policy.num_retries.value = attempts - 1
         policy.retry_back_off.base_interval.CopyFrom(xds.duration(self.policy.retry.base_backoff_ms))
         policy.retry_back_off.max_interval.CopyFrom(xds.duration(self.policy.retry.maximum_backoff_ms))
+        if self.kind is NodeKind.ENVOY:
+            # Envoy does not know that a connection is refused until it tries: its round robin, shared by all calls, may
+            # give each attempt of one call to the same dead instance.
+            predicate = policy.retry_host_predicate.add(name=xds.PREVIOUS_HOSTS)
+            predicate.typed_config.CopyFrom(xds.any_of(xds.PreviousHostsPredicate()))
+            policy.host_selection_retry_max_attempts = _OTHER_HOSTS
 
     def _retry(self, route: Route) -> tuple[list[str], int]:
         """The conditions and the attempts: the route's own where it says something, else the policy's."""

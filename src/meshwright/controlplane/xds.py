@@ -16,6 +16,7 @@ from envoy.extensions.filters.common.fault.v3 import fault_pb2 as delay_pb2
 from envoy.extensions.filters.http.fault.v3 import fault_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import regex_pb2, string_pb2
 from envoy.type.v3 import percent_pb2
@@ -40,6 +41,7 @@ RouteMatch: Any = route_components_pb2.RouteMatch
 RouteAction: Any = route_components_pb2.RouteAction
 WeightedCluster: Any = route_components_pb2.WeightedCluster
 RetryPolicy: Any = route_components_pb2.RetryPolicy
+PreviousHostsPredicate: Any = previous_hosts_pb2.PreviousHostsPredicate
 HeaderMatcher: Any = route_components_pb2.HeaderMatcher
 QueryParameterMatcher: Any = route_components_pb2.QueryParameterMatcher
 StringMatcher: Any = string_pb2.StringMatcher
@@ -64,6 +66,7 @@ FractionalPercent: Any = percent_pb2.FractionalPercent
 
 FAULT_FILTER = "envoy.filters.http.fault"
 ROUTER_FILTER = "envoy.filters.http.router"
+PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 

@@ -130,6 +130,15 @@ def test_more_retries_than_grpc_makes_are_cut_aloud() -> None:
     assert retry_of(routes(made, ENVOY)[0]) == ("unavailable,connect-failure,refused-stream,reset", 9)
 
 
+def test_an_envoys_retry_goes_to_another_instance() -> None:
+    made = snapshot("plain")
+    (for_envoy,), (for_grpc,) = routes(made, ENVOY), routes(made)
+    (predicate,) = for_envoy.route.retry_policy.retry_host_predicate
+    assert predicate.typed_config.Is(xds.PreviousHostsPredicate.DESCRIPTOR)
+    assert for_envoy.route.retry_policy.host_selection_retry_max_attempts == 5
+    assert not for_grpc.route.retry_policy.retry_host_predicate
+
+
 def test_what_grpc_cannot_match_is_left_out_aloud_and_kept_for_envoy() -> None:
     made = snapshot("router_beyond_grpc")
     assert [route.route.cluster for route in routes(made)] == [
