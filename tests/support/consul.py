@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ from meshwright.config import ConsulConfig
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.model import Address
+from support.pki import NAME
 from support.ports import promised_port
 from support.waiting import eventually
 
@@ -118,11 +120,17 @@ class ConsulProcess:
 
 @contextlib.asynccontextmanager
 async def real_consul(
-    folder: Path | None = None, *, keeps_state: bool = False, token: str | None = None, **extra: Any
+    folder: Path | None = None,
+    *,
+    keeps_state: bool = False,
+    token: str | None = None,
+    tls: Path | None = None,
+    **extra: Any,
 ) -> AsyncIterator[ConsulProcess]:
     """A real Consul on ports of its own, in memory unless it `keeps_state`. Its files go into `folder`.
 
-    With a `token`, a UUID, it denies everything to everybody else. `extra`: more of its JSON configuration.
+    With a `token`, a UUID, it denies everything to everybody else. With `tls`, the folder of the fixture `pki`, it
+    speaks nothing but HTTPS, with clients that have a certificate. `extra`: more of its JSON configuration.
     """
     binary = find_consul()
     if binary is None:
@@ -133,15 +141,65 @@ async def real_consul(
         document = _real_config(address, home, keeps_state=keeps_state)
         if token is not None:
             document["acl"] = {"enabled": True, "default_policy": "deny", "tokens": {"master": token, "agent": token}}
+        if tls is not None:
+            files = {"cert_file": "server.pem", "key_file": "server.key", "ca_file": "ca.pem"}
+            document |= {name: str(tls / file) for name, file in files.items()} | {"verify_incoming_https": True}
+            document["ports"] |= {"http": -1, "https": address.port}
         (home / "config.json").write_text(json.dumps(_merged(document, extra)))
         mode = [] if keeps_state else ["-dev"]
         command = [str(binary), "agent", *mode, "-config-file", str(home / "config.json")]
         process = ConsulProcess("real", command, address, home, keeps_state=keeps_state)
         process.config = ConsulConfig(address=str(address), token=token)
+        if tls is not None:
+            process.config = replace(
+                process.config,
+                address=f"https://{address}",
+                ca_cert=tls / "ca.pem",
+                client_cert=tls / "client.pem",
+                client_key=tls / "client.key",
+                tls_server_name=NAME,
+            )
         return process
 
     async with _started(folder, make) as server:
         yield server
+
+
+class ClusterServer(ConsulProcess):
+    """One of several servers; `rpc` is where the others reach it, and what it is called as a leader."""
+
+    rpc: Address
+
+
+@contextlib.asynccontextmanager
+async def consul_cluster(count: int) -> AsyncIterator[list[ClusterServer]]:
+    """So many real servers that have elected a leader."""
+    binary = find_consul()
+    assert binary is not None
+    with _inside(None) as folder:
+        servers = []
+        documents = [
+            _real_config(Address("127.0.0.1", promised_port()), folder / str(number), keeps_state=True)
+            for number in range(count)
+        ]
+        meeting = [f"127.0.0.1:{document['ports']['serf_lan']}" for document in documents]
+        for number, document in enumerate(documents):
+            home = folder / str(number)
+            home.mkdir()
+            document |= {"node_name": f"node-{number}", "bootstrap_expect": count, "retry_join": meeting}
+            document |= {"retry_interval": "1s"}
+            (home / "config.json").write_text(json.dumps(document))
+            command = [str(binary), "agent", "-config-file", str(home / "config.json")]
+            address = Address("127.0.0.1", document["ports"]["http"])
+            server = ClusterServer("real", command, address, home, keeps_state=True)
+            server.rpc = Address("127.0.0.1", document["ports"]["server"])
+            servers.append(server)
+        try:
+            await asyncio.gather(*(server.start() for server in servers))
+            yield servers
+        finally:
+            for server in servers:
+                await server.kill()
 
 
 @contextlib.asynccontextmanager

@@ -34,9 +34,9 @@ class DemoUp:
     def url(self, part: str) -> str:
         return f"http://127.0.0.1:{self.ports[part]}"
 
-    async def do(self, *arguments: str, patience: float = 60) -> str:
+    async def do(self, *arguments: str, patience: float = 60, **environ: str) -> str:
         """Run a command of `meshwright` on it, which must succeed."""
-        code, said = await command(self.folder, *arguments, patience=patience)
+        code, said = await command(self.folder, *arguments, patience=patience, **environ)
         assert code == 0, said
         return said
 
@@ -69,11 +69,13 @@ def doubled(folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def starting(folder: Path, *arguments: str, topology: Path = TOPOLOGY, **environ: str) -> AsyncIterator[DemoUp]:
-    """`meshwright up` on the demo, just begun, with these arguments more."""
+async def starting(
+    folder: Path, *arguments: str, topology: Path = TOPOLOGY, consul: str = "dev", **environ: str
+) -> AsyncIterator[DemoUp]:
+    """`meshwright up` on the demo, just begun, with these arguments more. `consul`: auto for what `environ` names."""
     ports = free_ports()
     options = [text for name, port in ports.items() for text in ("--port", f"{name}={port}")]
-    argv = python("-m", "meshwright.cli", "up", "-f", str(topology), "--consul", "dev", *options, *arguments)
+    argv = python("-m", "meshwright.cli", "up", "-f", str(topology), "--consul", consul, *options, *arguments)
     given = {**environment(folder), "OTEL_SDK_DISABLED": "false", **environ}
     async with running(argv, folder / "up.log", given) as process:
         yield DemoUp(process, folder, ports)

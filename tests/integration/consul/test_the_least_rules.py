@@ -3,12 +3,10 @@ one of them less."""
 
 from __future__ import annotations
 
-import re
 import uuid
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -18,7 +16,8 @@ from meshwright.errors import MeshwrightError
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
 from meshwright.rollout.routing import Routing
-from support.consul import NO_CONSUL, ROOT, find_consul, real_consul
+from support.acl import part_of, rules
+from support.consul import NO_CONSUL, find_consul, real_consul
 from support.plane import page, plane_config
 from support.rollouts import rollout
 from support.ups import command
@@ -34,14 +33,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.skipif(find_consul() is None, reason=NO_CONSUL), pytest.mark.asyncio(loop_scope="module")]
 
 POLICY = b'{"max_concurrent_requests": 7}'
-
-
-def rules(heading: str, block: int = 0) -> list[str]:
-    """The rules of a block under a heading of the page."""
-    text = (
-        (ROOT / "docs/consul.md").read_text("utf-8").split(f"### {heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
-    )
-    return re.findall(r"```hcl\n(.*?)```", text, re.DOTALL)[block].splitlines()
 
 
 ROLES = {
@@ -76,22 +67,6 @@ async def denying() -> AsyncIterator[ConsulProcess]:
             await consul.register(made)
         await consul.kv_put("meshwright/policy/user", POLICY)
         yield server
-
-
-async def token(server: ConsulProcess, lines: list[str]) -> ConsulConfig:
-    """The configuration of a part that has a token with these rules."""
-    headers = {"X-Consul-Token": str(server.config.token)}
-    async with aiohttp.ClientSession(f"http://{server.address}", headers=headers) as session:
-
-        async def put(path: str, body: dict[str, Any]) -> dict[str, Any]:
-            async with session.put(path, json=body) as answer:
-                assert answer.status == 200, await answer.text()
-                found: dict[str, Any] = await answer.json()
-                return found
-
-        policy = await put("/v1/acl/policy", {"Name": uuid.uuid4().hex, "Rules": "\n".join(lines)})
-        made = await put("/v1/acl/token", {"Policies": [{"ID": policy["ID"]}]})
-    return replace(server.config, token=made["SecretID"])
 
 
 async def be_a_service(scene: Scene) -> None:
@@ -165,7 +140,7 @@ PARTS: dict[str, Callable[[Scene], Awaitable[None]]] = {
 
 async def play(server: ConsulProcess, role: str, lines: list[str], folder: Path) -> None:
     async with Consul(server.config) as consul:
-        await PARTS[role](Scene(await token(server, lines), folder, consul))
+        await PARTS[role](Scene(await part_of(server.config, lines), folder, consul))
 
 
 @pytest.mark.parametrize("role", ROLES)
