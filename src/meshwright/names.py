@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from meshwright.errors import BadInputError, Problem
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -19,13 +21,26 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
+class NoSuchNameError(BadInputError):
+    """A name that a person gave means nothing here. The text is one sentence, with the closest name."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__("the name", [Problem("", sentence)])
+        self.args = (sentence,)
+
+
 def no_such_service(name: str, known: Iterable[str]) -> str:
     """The sentence for a service name that is not known: with the closest name, or else the names there are."""
+    return no_such("service", name, known, none="none is registered")
+
+
+def no_such(kind: str, name: str, known: Iterable[str], *, none: str = "there are none") -> str:
+    """The sentence for a name of that kind that is not known."""
     names = sorted(set(known))
     similar = closest(name, names)
     if similar is not None:
-        return f"no service is called {name}; did you mean {similar}?"
+        return f"no {kind} is called {name}; did you mean {similar}?"
     if not names:
-        return f"no service is called {name}; none is registered"
+        return f"no {kind} is called {name}; {none}"
     more = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
-    return f"no service is called {name}; there are {', '.join(names[:_MOST_LISTED])}{more}"
+    return f"no {kind} is called {name}; there are {', '.join(names[:_MOST_LISTED])}{more}"

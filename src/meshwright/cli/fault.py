@@ -10,7 +10,6 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, pairs, topology_option
-from meshwright.consul import Consul
 from meshwright.local import faults, mesh
 
 if TYPE_CHECKING:
@@ -70,12 +69,14 @@ def list_(topology: str, as_json: bool) -> None:
 
 
 async def _edit(topology: str, service: str, change: Any) -> None:
-    async with Consul(mesh.locate(topology).consul) as consul:
+    async with mesh.open_consul(mesh.locate(topology)) as consul:
+        if await faults.document(consul, service) is None:  # what is written already can be changed whatever it is for
+            service = await mesh.known_service(consul, service)
         await faults.edit(consul, service, change)
 
 
 async def _documents(topology: str) -> dict[str, faults.Document]:
-    async with Consul(mesh.locate(topology).consul) as consul:
+    async with mesh.open_consul(mesh.locate(topology)) as consul:
         return await faults.documents(consul)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,8 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
-from meshwright.consul import Consul
-from meshwright.errors import BadInputError, Problem
 from meshwright.local import faults, mesh
+from meshwright.names import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,11 +25,12 @@ _COLOURS = {"passing": "green", "warning": "yellow", "critical": "red", "mainten
 @topology_option
 @json_option
 def get(service: str, topology: str, as_json: bool) -> None:
-    """Show a service: its instances and their health, its versions, how calls are routed, its policy, its problems."""
+    """Show a service: its instances and their health, its versions, how calls are routed, its policy, its problems.
+
+    Routes and policy are those in force, by the control plane; what Consul has may have been refused, or just be lost.
+    """
     where = mesh.locate(topology)
     found = asyncio.run(_gather(service, where))
-    told = mesh.problems(where)
-    found["problems"] = None if told is None else _of(service, told)
     if as_json:
         output.as_json(found)
     else:
@@ -39,15 +38,14 @@ def get(service: str, topology: str, as_json: bool) -> None:
 
 
 async def _gather(service: str, where: mesh.Whereabouts) -> dict[str, Any]:
-    async with Consul(where.consul) as consul:
+    in_force = mesh.in_force(where, service)
+    async with mesh.open_consul(where) as consul:
         instances = (await consul.instances(service)).value
         chain = (await consul.discovery_chain(service)).value
-        policy = await faults.document(consul, service)
-        if not instances and policy is None and _is_default(chain):
-            known = sorted((await consul.services()).value)
-            near = difflib.get_close_matches(service, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known) or 'none'}"
-            raise BadInputError(consul.address, [Problem(service, f"no such service; {hint}")])
+        written = await faults.text(consul, service)
+        known = in_force is not None and in_force["known"]
+        if not instances and written is None and not known and _is_default(chain):
+            raise NoSuchNameError(no_such_service(service, await mesh.service_names(consul)))
     rows = [
         {
             "instance": instance.id,
@@ -64,26 +62,37 @@ async def _gather(service: str, where: mesh.Whereabouts) -> dict[str, Any]:
         "service": service,
         "versions": dict(sorted(versions.items())),
         "instances": rows,
-        "chain": chain,
-        "policy": policy,
+        **_rules(in_force, chain, written),
     }
+
+
+def _rules(in_force: dict[str, Any] | None, chain: dict[str, Any], written: str | None) -> dict[str, Any]:
+    """The rules in force; without a word of the control plane, those that Consul has."""
+    if in_force is None:
+        return {"in_force": False, "chain": chain, "policy": _document(written), "problems": None}
+    refused = [f"{nack['node']} refused a {nack['type']}: {nack['message']}" for nack in in_force["refused"]]
+    held = [f"Consul has lost it, its last good state is kept: {in_force['held']}"] if in_force["held"] else []
+    return {
+        "in_force": True,
+        "chain": in_force["chain"] if in_force["known"] else chain,
+        "policy": in_force["policy"],
+        "refused_policy": _document(written) if in_force["policy_refused"] else None,
+        "problems": [f"{one['where']}: {one['what']}" for one in in_force["problems"]] + refused + held,
+    }
+
+
+def _document(written: str | None) -> Any:
+    """The policy document, or its text where it is not JSON."""
+    try:
+        return None if written is None else json.loads(written)
+    except ValueError:
+        return written
 
 
 def _is_default(chain: dict[str, Any]) -> bool:
     """Whether nobody has written a config entry for the service: Consul compiles a chain for any name."""
     nodes = list((chain.get("Nodes") or {}).values())
     return len(nodes) == 1 and bool((nodes[0].get("Resolver") or {}).get("Default"))
-
-
-def _of(service: str, told: dict[str, Any]) -> list[str]:
-    """What the control plane says against this service."""
-    problems = [f"{problem['where']}: {problem['what']}" for problem in told.get("problems", ())]
-    refused = [f"{nack['node']} refused a {nack['type']}: {nack['message']}" for nack in told.get("refused", ())]
-    mine = [text for text in (*problems, *refused) if service in text]
-    held = told.get("held", {})
-    if service in held.get("services", ()):
-        mine.append(f"kept at its last good state: {held.get('reason', '')}")
-    return mine
 
 
 def _print(console: Console, found: dict[str, Any]) -> None:
@@ -96,17 +105,25 @@ def _print(console: Console, found: dict[str, Any]) -> None:
         health = Text(row["health"], _COLOURS.get(row["health"], ""))
         table.add_row(row["instance"], row["version"], health, row["address"], " ".join(row["tags"]))
     console.print(table)
-    console.print("\nRoutes", style="bold")
+    unsure = "" if found["in_force"] else ", as Consul has them: the control plane does not say what is in force"
+    console.print(f"\nRoutes{unsure}", style="bold")
     for line in routes(found["chain"]):
         console.print(f"  {line}")
     console.print("\nPolicy", style="bold")
-    policy = json.dumps(found["policy"], indent=2) if found["policy"] else "none: the defaults apply"
-    console.print("\n".join(f"  {line}" for line in policy.splitlines()))
+    console.print(_indented(found["policy"]) if found["policy"] else "  none: the defaults apply")
+    if found.get("refused_policy") is not None:
+        console.print("\nRefused, and not in force (see the problems)", style="bold red")
+        console.print(_indented(found["refused_policy"]))
     console.print("\nProblems", style="bold")
     if found["problems"] is None:
         console.print("  not known: the control plane's pages do not answer")
     for problem in found["problems"] or (["none"] if found["problems"] is not None else []):
         console.print(f"  {problem}")
+
+
+def _indented(document: Any) -> str:
+    text = document if isinstance(document, str) else json.dumps(document, indent=2)
+    return "\n".join(f"  {line}" for line in text.splitlines())
 
 
 def routes(chain: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local import client
+from meshwright.names import no_such
 from meshwright.rollout.parse import parse, parse_on_laptop
 from meshwright.rollout.vocabulary import GROUP, PLURAL
 
@@ -53,8 +54,7 @@ class Here:
     def get(self, name: str) -> dict[str, Any]:
         found = {document["metadata"]["name"]: document for document in self.all()}
         if name not in found:
-            known = ", ".join(found) or "none"
-            raise client.RefusedError(f"no rollout {name!r} here; there are {known}")
+            raise client.RefusedError(no_such("rollout", name, found))
         return found[name]
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:

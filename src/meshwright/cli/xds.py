@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
 from meshwright.controlplane import inspect
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
 from meshwright.local import mesh
 from meshwright.model import Address
+from meshwright.names import no_such_service
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
 
 address_option = click.option("-a", "--address", metavar="HOST:PORT", help="The control plane; default: the mesh's.")
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
@@ -31,12 +39,14 @@ def xds() -> None:
 @json_option
 def dump(service: str, address: str | None, topology: str, as_json: bool) -> None:
     """Print the listener, routes, clusters and endpoints of SERVICE, as they are now."""
-    found = asyncio.run(inspect.dump(_address(address, topology), service))
+    where, at = _place(address, topology)
+    found = asyncio.run(_explained(where, inspect.dump(at, service)))
     if as_json:
         output.as_json(asdict(found))
         return
     if not found.known:
-        click.echo(f"The mesh knows no service {service}: calls to it fail at once.", err=True)
+        reason = asyncio.run(_unknown(where, service))
+        click.echo(f"{reason} Calls to it fail at once.", err=True)
     for resource in found.resources:
         click.secho(f"{resource.type} {resource.name}", bold=True)
         click.echo(resource.text)
@@ -49,10 +59,13 @@ def dump(service: str, address: str | None, topology: str, as_json: bool) -> Non
 @json_option
 def watch(service: str, address: str | None, topology: str, as_json: bool) -> None:
     """Print the resources of SERVICE, and then each change as it is pushed, until Ctrl-C."""
-    asyncio.run(_watch(_address(address, topology), service, as_json=as_json))
+    where, at = _place(address, topology)
+    asyncio.run(_explained(where, _watch(where, at, service, as_json=as_json)))
 
 
-async def _watch(address: Address, service: str, *, as_json: bool) -> None:
+async def _watch(where: mesh.Whereabouts | None, address: Address, service: str, *, as_json: bool) -> None:
+    if not (await inspect.dump(address, service)).known:
+        click.echo(f"{await _unknown(where, service)} Waiting for it.", err=True)
     async for change in inspect.watch(address, service):
         if as_json:
             click.echo(json.dumps(asdict(change)))
@@ -63,10 +76,30 @@ async def _watch(address: Address, service: str, *, as_json: bool) -> None:
             click.secho(f"  {line}", fg={"+": "green", "-": "red"}.get(line[:1]))
 
 
-def _address(text: str | None, topology: str) -> Address:
-    if text is None:
-        return mesh.locate(topology).control_plane
+async def _explained(where: mesh.Whereabouts | None, work: Coroutine[Any, Any, T]) -> T:
+    """Do it; a control plane that cannot be reached is told with how to start one."""
     try:
-        return Address.parse(text)
+        return await work
+    except UnreachableError as error:
+        raise UnreachableError(mesh.how_to_start(where, str(error)) if where else str(error)) from error
+
+
+async def _unknown(where: mesh.Whereabouts | None, service: str) -> str:
+    """A sentence on why the mesh does not know the service: with the closest name, where Consul tells the names."""
+    if where is not None:
+        with contextlib.suppress(MeshwrightError):
+            async with mesh.open_consul(where) as consul:
+                sentence = no_such_service(service, await mesh.service_names(consul))
+                return sentence if sentence.endswith("?") else f"{sentence}."
+    return f"no service is called {service}."
+
+
+def _place(text: str | None, topology: str) -> tuple[mesh.Whereabouts | None, Address]:
+    """The mesh, if it is that of an `up` or of the environment, and its control plane."""
+    if text is None:
+        where = mesh.locate(topology)
+        return where, where.control_plane
+    try:
+        return None, Address.parse(text)
     except ValueError as error:
         raise BadInputError("the command", [Problem(f"--address {text}", str(error))]) from None

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from meshwright.controlplane import about
 from meshwright.controlplane.decode import readable, resource_matches
 from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.nodes import GREATEST_SKEW_MS, MAX_SKEW_MS, SKEW
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
 from meshwright.controlplane.views import CorrectedRoutes
 from meshwright.errors import BadInputError, Problem
+from meshwright.model import folded
 
 if TYPE_CHECKING:
     from meshwright.controlplane.ads import Ads
@@ -29,6 +31,7 @@ _INDEX = """Meshwright control plane
 /debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS   what is published
 /debug/streams    who is connected, subscribed to what, and has accepted or refused which version
 /debug/problems   what could not be honoured, what is kept because Consul lost it, and whose timeouts are not exact
+/debug/service?name=NAME   the chain and the policy that are in force for a service, and what is wrong with it
 /metrics          for Prometheus
 /healthz          200 while the process works
 /readyz           200 once the state of the mesh is known
@@ -51,6 +54,7 @@ def application(source: Source, ads: Ads, metrics: Metrics, consul: str) -> web.
             web.get("/debug/snapshot", pages.snapshot),
             web.get("/debug/streams", pages.streams),
             web.get("/debug/problems", pages.problems),
+            web.get("/debug/service", pages.service),
             web.get("/metrics", pages.metrics),
             web.get("/healthz", pages.healthz),
             web.get("/readyz", pages.readyz),
@@ -107,15 +111,20 @@ class _Pages:
 
     async def problems(self, _request: web.Request) -> web.Response:
         problems = [{"where": problem.where, "what": problem.what} for problem in self._all_problems()]
-        nacks = [
-            {"node": stream.node.id, "type": SHORT_NAMES[kind], "message": state.nack.message}
-            for stream in self._ads.hub.streams
-            for kind, state in stream.types.items()
-            if state.nack is not None
-        ]
+        nacks = self._nacks()
         held = {"services": sorted(self._source.keeper.held), "reason": self._source.keeper.reason}
         document = {"problems": problems, "refused": nacks, "held": held, "clients": self._clients()}
         return _json(document | {"consul": self._consul_status()})
+
+    async def service(self, request: web.Request) -> web.Response:
+        name = request.query.get("name", "")
+        if not name:
+            return _json({"error": "say which service: /debug/service?name=NAME"}, 400)
+        document = about.in_force(name, self._source.published, self._all_problems())
+        document["refused"] = [nack for nack in self._nacks() if about.is_about(str(nack["message"]), name)]
+        keeper = self._source.keeper
+        document["held"] = keeper.reason if folded(name) in keeper.held else ""
+        return _json(document)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -130,6 +139,15 @@ class _Pages:
         return web.Response(
             text=f"not ready: {'; '.join(errors) or 'waiting for the first answers of Consul'}\n", status=503
         )
+
+    def _nacks(self) -> list[dict[str, str]]:
+        """What clients have refused, and still refuse."""
+        return [
+            {"node": stream.node.id, "type": SHORT_NAMES[kind], "message": state.nack.message}
+            for stream in self._ads.hub.streams
+            for kind, state in stream.types.items()
+            if state.nack is not None
+        ]
 
     def _clients(self) -> list[dict[str, Any]]:
         """The clients of which something is assumed, where it makes a difference: those of routes with timeouts."""

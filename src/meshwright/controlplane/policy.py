@@ -9,7 +9,7 @@ and its place; the last good one stays in force.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +146,8 @@ class Policy:
     retry: Retry = field(default_factory=Retry)
     timeout_ms: float = 0.0
     """The default of routes that set none; 0: no timeout but the caller's own."""
+    document: bytes = field(default=b"", compare=False, repr=False)
+    """The text that it was parsed from, for people."""
 
 
 def _object(properties: Mapping[str, Any], required: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
@@ -251,7 +253,7 @@ def parse_policy(service: ServiceName, document: bytes) -> Policy:
     problems = [*_too_long(content, ()), *_contradictions(content, policy)]
     if problems:
         raise BadInputError(source, problems)
-    return policy
+    return replace(policy, document=document)
 
 
 def _number(text: str) -> float:

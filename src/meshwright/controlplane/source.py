@@ -97,6 +97,11 @@ class Source:
         self._said_held: frozenset[ServiceName] = frozenset()
 
     @property
+    def published(self) -> Catalog | None:
+        """The state of the mesh that was yielded last; None before the first."""
+        return self._published
+
+    @property
     def connected(self) -> bool:
         """Whether every watch works."""
         return not self.errors

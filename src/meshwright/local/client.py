@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local.logfiles import last_lines
 from meshwright.local.state import Folder, nearest_home
+from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,11 +66,19 @@ def find_folder(name: str = "", home: Path | None = None) -> Folder:
 
 
 def old_logs(folder: Folder, name: str, count: int) -> Iterator[tuple[str, str]]:
-    """The last lines of each instance of an `up` that has ended. `name`: an instance or a process; empty: all."""
-    for path in sorted(folder.logs.glob("*.log")):
-        if name in ("", path.stem, path.stem.rpartition("-")[0]):
-            for line in last_lines(path, count):
-                yield path.stem, line
+    """The last lines of each instance of an `up` that has ended. `name`: an instance or a process; empty: all.
+
+    Raises `NoSuchNameError` where nothing of that name has a log.
+    """
+    names = {path: (path.stem, path.stem.rpartition("-")[0]) for path in sorted(folder.logs.glob("*.log"))}
+    chosen = [path for path, own in names.items() if name in ("", *own)]
+    if not chosen and name:
+        raise NoSuchNameError(
+            no_such("service or instance", name, {one for own in names.values() for one in own if one})
+        )
+    for path in chosen:
+        for line in last_lines(path, count):
+            yield path.stem, line
 
 
 class Running:

@@ -25,7 +25,8 @@ from aiohttp import web
 
 from meshwright.config import ConsulConfig, load
 from meshwright.consul import Consul
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -127,8 +128,8 @@ class _Api:
             return None
         found = {status.instance for status in self._supervisor.statuses() if name in _names(status)}
         if not found:
-            known = ", ".join(status.instance for status in self._supervisor.statuses())
-            raise BadInputError("the name", [Problem(name, f"no such service or instance; there are {known}")])
+            known = {one for status in self._supervisor.statuses() for one in _names(status)}
+            raise NoSuchNameError(no_such("service or instance", name, known))
         return found
 
     def _is_of(self, instance: str, name: str) -> bool:

@@ -94,6 +94,12 @@ async def _find(consul: Consul, service: str) -> tuple[str, KvPair | None]:
     return (pair.key, pair) if pair else (key, None)
 
 
+async def text(consul: Consul, service: str) -> str | None:
+    """One service's document as it is written, whether it makes sense or not."""
+    _, pair = await _find(consul, service)
+    return pair.value.decode(errors="replace") if pair else None
+
+
 def _parse(key: str, content: bytes) -> Document:
     try:
         found = json.loads(content)

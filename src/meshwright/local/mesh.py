@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load
+from meshwright.errors import UnreachableError
 from meshwright.local import client
+from meshwright.model import folded
+from meshwright.names import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
+    from meshwright.consul import Consul
     from meshwright.model import Address
 
+NAMING_KINDS = ("service-resolver", "service-splitter", "service-router")
+"""Kinds of config entries that make a name that clients can call, even where no instance has it."""
 _PATIENCE = 2.0
 
 
@@ -26,6 +34,8 @@ class Whereabouts:
     environment: Mapping[str, str]
     debug: str = ""
     """`host:port` of the control plane's pages; empty if not known."""
+    up: bool = True
+    """Whether it is that of an `up` that runs here."""
 
     @property
     def consul(self) -> ConsulConfig:
@@ -48,8 +58,44 @@ def locate(topology: str = "") -> Whereabouts:
     except client.NothingUpError:
         if topology:
             raise
-        return Whereabouts(own, "127.0.0.1:18001")
+        return Whereabouts(own, "127.0.0.1:18001", up=False)
     return Whereabouts({**own, **record.environment}, record.addresses.get("controlplane", ""))
+
+
+@contextlib.asynccontextmanager
+async def open_consul(where: Whereabouts) -> AsyncIterator[Consul]:
+    """Its Consul. One that cannot be reached is told with how to start a mesh, where none runs here."""
+    from meshwright.consul import Consul  # noqa: PLC0415 - `meshwright tour` and others do without
+
+    try:
+        async with Consul(where.consul) as consul:
+            yield consul
+    except UnreachableError as error:
+        raise UnreachableError(how_to_start(where, str(error))) from error
+
+
+def how_to_start(where: Whereabouts, error: str) -> str:
+    """An error of a mesh that does not answer, and what to do about it."""
+    if where.up:
+        return error
+    return f"{error}\nNo `meshwright up` runs here. {client.HOW_TO_START}"
+
+
+async def service_names(consul: Consul) -> set[str]:
+    """Every name that calls can go to: services that have registered, and those that config entries make."""
+    found = {str(name) for name in (await consul.services()).value}
+    for kind in NAMING_KINDS:
+        found |= {str(entry["Name"]) for entry in (await consul.config_entries(kind)).value}
+    return found - {"consul"}
+
+
+async def known_service(consul: Consul, name: str) -> str:
+    """The name as it is registered; raises `NoSuchNameError` where there is none, with the closest one."""
+    names = await service_names(consul)
+    found = next((known for known in sorted(names) if folded(known) == folded(name)), None)
+    if found is None:
+        raise NoSuchNameError(no_such_service(name, names))
+    return name if name in names else found
 
 
 def hush() -> None:
@@ -66,12 +112,13 @@ def join(where: Whereabouts) -> ServiceConfig:
     return load(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
-def problems(where: Whereabouts) -> dict[str, Any] | None:
-    """What the control plane could not honour, by its debug pages; None if they do not answer."""
+def in_force(where: Whereabouts, service: str) -> dict[str, Any] | None:
+    """What the control plane has in force for a service, by its debug pages; None if they do not answer."""
     if not where.debug:
         return None
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"http://{where.debug}/debug/problems", timeout=_PATIENCE) as answer:
+        with direct.open(f"http://{where.debug}/debug/service?name={quote(service)}", timeout=_PATIENCE) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except (urllib.error.URLError, ValueError, OSError):

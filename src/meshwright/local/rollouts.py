@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, Problem, UnreachableError
 from meshwright.local.versions import Versions, environment
+from meshwright.names import NoSuchNameError, no_such, no_such_service
 from meshwright.rollout import statusjson, verbs
 from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
 from meshwright.rollout.engine import Engine
@@ -163,8 +164,7 @@ class Rollouts:
         process = services.get(rollout.service)
         problems = []
         if process is None:
-            known = ", ".join(sorted(services))
-            problems.append(Problem("spec.service", f"nothing of that name is up; there are {known}"))
+            problems.append(Problem("spec.service", no_such_service(rollout.service, services)))
         elif process.port:
             what = f"{process.name} has the fixed port {process.port}, so that it can have one instance only"
             problems.append(Problem("spec.service", what))
@@ -178,8 +178,7 @@ class Rollouts:
 
     def _known(self, name: str) -> dict[str, Any]:
         if name not in self._documents:
-            known = ", ".join(sorted(self._documents)) or "none"
-            raise BadInputError("the rollout", [Problem(name, f"no such rollout; there are {known}")])
+            raise NoSuchNameError(no_such("rollout", name, self._documents))
         return self._documents[name]
 
     def _keep(self, name: str, document: dict[str, Any]) -> None:

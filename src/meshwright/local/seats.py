@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from meshwright.errors import BadInputError, Problem
 from meshwright.local.plan import Seat
 from meshwright.local.topology import MOST_REPLICAS, PARTS
+from meshwright.names import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -82,9 +82,6 @@ def _process(plan: Plan, name: str, version: str | None) -> Process:
     own = [process for process in plan.processes if process.name not in PARTS]
     named = [process for process in own if name in (process.name, process.service)]
     if not named:
-        known = sorted({process.service for process in own})
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-        raise BadInputError("the service", [Problem(name, f"no such service in this topology; {hint}")])
+        raise NoSuchNameError(no_such_service(name, {process.service for process in own}))
     exact = [process for process in named if process.version == version]
     return (exact or named)[0]

@@ -27,6 +27,7 @@ from meshwright.local.member import Member, State, Status
 from meshwright.local.plan import launch, stop_stages
 from meshwright.local.readiness import Readiness
 from meshwright.local.state import Life
+from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -111,11 +112,16 @@ class Supervisor:
         """Send a signal to an instance; raises `BadInputError` if there is none of that name that runs."""
         member = self.members.get(instance)
         if member is None:
-            known = ", ".join(self.members)
-            raise BadInputError("the instance", [Problem(instance, f"no such instance; there are {known}")])
+            raise NoSuchNameError(self._no_such_instance(instance))
         if member.child is None or member.child.code is not None:
             raise BadInputError("the instance", [Problem(instance, f"does not run: it is {member.state}")])
         member.child.signal(number)
+
+    def _no_such_instance(self, name: str) -> str:
+        own = [one.seat.instance for one in self.members.values() if name in (one.seat.process, one.process.service)]
+        if own:
+            return f"{name} is a service, not an instance; its instances are {', '.join(own)}"
+        return no_such("instance", name, self.members)
 
     async def scale(
         self, name: str, replicas: int, version: str | None = None, environment: Mapping[str, str] | None = None

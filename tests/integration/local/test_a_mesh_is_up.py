@@ -22,7 +22,7 @@ from support.ups import an_up, environment
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from support.ups import Up
 
@@ -62,7 +62,29 @@ async def test_a_service_is_called_seen_and_disturbed_through_the_mesh(tmp_path:
         assert "to target.default.dc1" in (await up.do("get", "target"))[1]
         code, text = await up.do("get", "targett")
         assert code == 2
-        assert "targett: no such service; did you mean target?" in text
+        assert text == "error: no service is called targett; did you mean target?\n"
+        for arguments in (
+            ("fault", "set", "targett", "--delay", "1s"),
+            ("fault", "clear", "targett"),
+            ("scale", "targett", "3"),
+        ):
+            code, text = await up.do(*arguments)
+            assert (code != 0, text) == (True, "error: no service is called targett; did you mean target?\n")
+        assert "no service is called targett; did you mean target?" in (await up.do("call", "targett", "Add"))[1]
+        assert await up.do("kill", "target") == (
+            1,
+            "error: target is a service, not an instance; its instances are target-1, target-2\n",
+        )
+        code, text = await up.do("kill", "target-3")
+        assert (code, text.startswith("error: no instance is called target-3; did you mean target-")) == (1, True)
+        code, text = await up.do("logs", "tarjet")
+        assert text == "error: no service or instance is called tarjet; did you mean target?\n"
+        code, text = await up.do("xds", "dump", "targett")
+        assert text.startswith(
+            "no service is called targett; did you mean target? Calls to it fail at once.\nlistener "
+        )
+        code, text = await up.do("rollout", "get", "target")
+        assert text == "error: no rollout is called target; there are none\n"
 
         rows = json.loads((await up.do("ps", "--json"))[1])
         assert {row["instance"]: row["health"] for row in rows if row["service"] == "target"} == {
@@ -79,7 +101,7 @@ async def test_a_service_is_called_seen_and_disturbed_through_the_mesh(tmp_path:
             return code == 1 and text == "error: RESOURCE_EXHAUSTED: Fault injected\n"
 
         await eventually(disturbed, timeout=20)
-        assert await up.do("fault", "clear", "target") == (0, "target: no faults\n")
+        assert await up.do("fault", "clear", "TARGET") == (0, "target: no faults\n")
         assert await up.do("fault", "list") == (0, "no faults are set\n")
 
         dump = json.loads((await up.do("xds", "dump", "target", "--json"))[1])
@@ -117,16 +139,56 @@ async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_servi
 
         address = f"http://{up.record.addresses['registry']}"
         async with httpx.AsyncClient(base_url=address, trust_env=False) as consul:
+            await consul.put("/v1/kv/meshwright/policy/target", json={"max_concurrent_requests": 7})
+            await until(up, lambda shown: shown["policy"] == {"max_concurrent_requests": 7})
             policy = {"max_concurrent_requests": "many"}
             await consul.put("/v1/kv/meshwright/policy/target", json=policy)
-
-        async def told() -> bool:
-            code, text = await up.do("get", "target")
-            assert code == 0
-            return "max_concurrent_requests: " in text.partition("Problems")[2]
-
-        await eventually(told, timeout=20)
+            await consul.put("/v1/kv/meshwright/policy/targetview", json=policy)
+        shown = await until(up, lambda shown: bool(shown["problems"]))
+        assert (shown["policy"], shown["refused_policy"]) == ({"max_concurrent_requests": 7}, policy)
+        assert [problem.partition(":")[0] for problem in shown["problems"]] == [
+            "meshwright/policy/target max_concurrent_requests"
+        ]
+        _, text = await up.do("get", "target")
+        assert "Refused, and not in force (see the problems)" in text
         assert json.loads((await up.do("call", "target", "Add", '{"a": 1, "b": 2}'))[1].splitlines()[0])["value"] == 3.0
+
+
+async def until(up: Up, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """What `get` says of the target once that holds."""
+
+    async def found() -> dict[str, Any] | None:
+        code, text = await up.do("get", "target", "--json")
+        assert code == 0, text
+        shown: dict[str, Any] = json.loads(text)
+        return shown if holds(shown) else None
+
+    shown = await eventually(found, timeout=20)
+    assert shown is not None
+    return shown
+
+
+async def test_the_rules_in_force_are_shown_while_the_registry_has_lost_them(tmp_path: Path) -> None:
+    async with a_mesh(tmp_path) as up:
+        await up.until_up()
+        subsets = {"v1": {"Filter": 'Service.Meta.version == "1.0.0"'}}
+        entry = {"Kind": "service-resolver", "Name": "target", "DefaultSubset": "v1", "Subsets": subsets}
+        address = f"http://{up.record.addresses['registry']}"
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as consul:
+            assert (await consul.put("/v1/config", json=entry)).status_code == 200
+        await until(up, lambda shown: "v1.target.default.dc1" in shown["chain"]["Targets"])
+        await up.do("kill", "registry")
+
+        async def held() -> bool:
+            code, text = await up.do("get", "target", "--json")
+            if code != 0:
+                return False  # the registry is not back yet
+            shown = json.loads(text)
+            return any(problem.startswith("Consul has lost it, ") for problem in shown["problems"])
+
+        await eventually(held, timeout=20)
+        _, text = await up.do("get", "target")
+        assert "to v1.target.default.dc1" in text.partition("Routes")[2].partition("Policy")[0]
 
 
 async def test_without_a_control_plane_addresses_come_from_consul(tmp_path: Path) -> None:

@@ -65,19 +65,19 @@ async def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
         await up.until_up()
         code, said = await up.do("scale", "prise", "2")
         assert code == 1
-        assert "prise: no such service in this topology; did you mean price?" in said
+        assert said == "error: no service is called prise; did you mean price?\n"
         code, said = await up.do("scale", "cart", "2")
         assert code == 1
         assert "in one instance; leave `port` out of the topology to have more" in said
         code, said = await up.do("kill", "price-9")
         assert code == 1
-        assert "price-9: no such instance; there are price-1, price-2, cart-1" in said
+        assert said == "error: no instance is called price-9; did you mean price-2?\n"
         code, said = await up.do("kill", "price-1", "--signal", "FOO")
         assert code == 2
         assert "FOO: no such signal; expected one such as KILL, TERM or 9" in said
         code, said = await up.do("logs", "prise")
         assert code == 1
-        assert "prise: no such service or instance; there are price-1, price-2, cart-1" in said
+        assert said == "error: no service or instance is called prise; did you mean price?\n"
 
 
 async def test_logs_are_shown_during_and_after_the_run(tmp_path: Path) -> None:
@@ -92,6 +92,8 @@ async def test_logs_are_shown_during_and_after_the_run(tmp_path: Path) -> None:
         assert (await up.do("logs", "-n", "1"))[1].count("\n") == 1
         await up.interrupt()
     assert await command(tmp_path, "logs", "price-2", "--raw") == (0, "hello from price-2 at 0.0.0\n")
+    said = "error: no service or instance is called prise; did you mean price?\n"
+    assert await command(tmp_path, "logs", "prise") == (2, said)
 
 
 async def test_following_logs_shows_what_comes_and_ends_with_the_up(tmp_path: Path) -> None:
@@ -119,6 +121,17 @@ async def test_where_nothing_is_up_that_is_said(tmp_path: Path) -> None:
             f"error: nothing is up here ({tmp_path}/home). Start the topology of this folder (meshwright.toml) with "
             "`meshwright up`, or the demo with `meshwright up --demo`.\n"
         )
+
+
+async def test_a_mesh_that_does_not_answer_is_told_with_how_to_start_one(tmp_path: Path) -> None:
+    dead = {"CONSUL_HTTP_ADDR": f"127.0.0.1:{promised_port()}", "MESHWRIGHT_XDS": f"127.0.0.1:{promised_port()}"}
+    for arguments in (["get", "x"], ["fault", "list"], ["fault", "set", "x", "--delay", "1s"], ["xds", "dump", "x"]):
+        code, text = await command(tmp_path, *arguments, **dead)
+        assert code == 1
+        assert text.endswith(
+            "No `meshwright up` runs here. Start the topology of this folder (meshwright.toml) with `meshwright up`, "
+            "or the demo with `meshwright up --demo`.\n"
+        ), text
 
 
 async def test_of_several_topologies_one_has_to_be_named(tmp_path: Path) -> None:

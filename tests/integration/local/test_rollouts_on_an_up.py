@@ -282,7 +282,7 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
         assert "Healthy" in await laptop.do("get")
         await laptop.do("delete", "target")
         code, said = await laptop.up.do("rollout", "get", "target")
-        assert (code, said) == (1, "error: no rollout 'target' here; there are none\n")
+        assert (code, said) == (1, "error: no rollout is called target; there are none\n")
 
 
 async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) ->
 async def test_what_cannot_be_rolled_out_is_refused_with_the_field(tmp_path: Path) -> None:
     async with a_laptop(tmp_path) as laptop:
         cases = {
-            "spec.service: nothing of that name is up; there are fixed, target": {"service": "nobody"},
+            "spec.service: no service is called targit; did you mean target?": {"service": "targit"},
             "spec.service: fixed has the fixed port": {"service": "fixed"},
             "spec.strategy.canary.steps[0].setWeight": {"strategy": canary({"setWeight": 101})},
         }
