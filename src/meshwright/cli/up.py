@@ -224,5 +224,5 @@ def _addresses(plan: Plan, statuses: list[Status]) -> object:
             form, what = _WHAT[name]
             table.add_row(name, form.format(f"127.0.0.1:{plan.ports[name]}"), what)
         elif name == TRACES and plan.traces_url:
-            table.add_row(name, plan.traces_url, f"{_WHAT[name][1]} (JAEGER_UI_URL says where)")
+            table.add_row(name, plan.traces_url, f"{_WHAT[name][1]}; JAEGER_UI_URL says otherwise")
     return table

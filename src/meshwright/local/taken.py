@@ -27,7 +27,7 @@ def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
     for name, port in wanted.items():
         host = hosts.get(name, HOST)
         if not ports.is_free(port, host):
-            advice = _advice(name, _another(port, used, host))
+            advice = _advice(name, _another(port, used, host)) + _or_used(name, port)
             problems.append(Problem(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
     if problems:
         raise BadInputError("the choice of ports", problems)
@@ -35,6 +35,13 @@ def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
 
 def _advice(name: str, other: int | None) -> str:
     return f"use --port {name}={other}" if other else f"choose another one with --port {name}=NUMBER"
+
+
+def _or_used(name: str, port: int) -> str:
+    """A collector that runs already, such as a Jaeger, need not give way."""
+    if name != "otlp-grpc":
+        return ""
+    return f", or with OTEL_EXPORTER_OTLP_ENDPOINT=http://{HOST}:{port} the collector that is there"
 
 
 def _by(port: int) -> str:
