@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from meshwright.controlplane import upstream_config
 from meshwright.controlplane.ads import Ads
 from meshwright.controlplane.catalog import Catalog, Target
 from meshwright.controlplane.metrics import Metrics
@@ -123,6 +124,7 @@ class ControlPlane:
         *chains: Mapping[str, Any],
         instances: Mapping[Target, Iterable[Instance]] | None = None,
         policies: Mapping[str, Mapping[str, Any]] | None = None,
+        defaults: Iterable[Mapping[str, Any]] | None = None,
     ) -> Snapshot:
         """Replace what is given, keep the rest, and publish."""
         changes: dict[str, Any] = {}
@@ -135,6 +137,8 @@ class ControlPlane:
                 ServiceName(name): parse_policy(ServiceName(name), json.dumps(document).encode())
                 for name, document in policies.items()
             }
+        if defaults is not None:
+            changes["callers"] = upstream_config.read(defaults)
         self.catalog = dataclasses.replace(self.catalog, **changes)
         self.snapshot = translate(self.catalog, self.snapshot)
         self.ads.publish(self.snapshot)

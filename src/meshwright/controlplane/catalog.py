@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshwright.controlplane.policy import Policy
+    from meshwright.controlplane.upstream_config import CallerRules
     from meshwright.model import Instance
 
 
@@ -38,6 +39,8 @@ class Catalog:
     of the last good routes (`translate.targets_in_force`)."""
     policies: Mapping[ServiceName, Policy] = field(default_factory=dict)
     """The parsed documents under `meshwright/policy/`."""
+    callers: Mapping[ServiceName, CallerRules] = field(default_factory=dict)
+    """What the service-defaults of callers say of the services that they call."""
 
 
 def targets(chain: Mapping[str, Any]) -> frozenset[Target]:

@@ -10,17 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import balancing, xds
 from meshwright.controlplane.snapshot import NodeKind
+from meshwright.controlplane.upstream_config import UpstreamRule
 
 if TYPE_CHECKING:
     from meshwright.controlplane.balancing import LoadBalancer
     from meshwright.controlplane.chain import Upstream
     from meshwright.controlplane.policy import OutlierDetection, Policy
+    from meshwright.controlplane.upstream_config import PassiveHealthCheck
+
+NO_RULE = UpstreamRule()
 
 _UNLIMITED = 4_294_967_295
+_ALL_FAILED = 99
+"""Per cent: gRPC ejects above it, and nothing is above 100 (gRFC A50)."""
+_MAX_EJECTION_MS = 300_000
+"""Envoy's and gRPC's own default."""
 
 
-def cluster(upstream: Upstream, policy: Policy, kind: NodeKind) -> Any:
-    """The cluster of one upstream; its endpoints are a resource of the same name."""
+def cluster(upstream: Upstream, policy: Policy, kind: NodeKind, rule: UpstreamRule = NO_RULE) -> Any:
+    """The cluster of one upstream, as a caller with that rule needs it; its endpoints are a resource of its name."""
     message = xds.Cluster(
         name=upstream.id,
         type="EDS",
@@ -28,9 +36,11 @@ def cluster(upstream: Upstream, policy: Policy, kind: NodeKind) -> Any:
         connect_timeout=xds.duration(upstream.connect_timeout_ms or 5_000),
     )
     _balance(message, balancing.chosen(policy, upstream.load_balancer, kind))
-    _limit(message, policy.max_concurrent_requests, kind)
+    _limit(message, policy.max_concurrent_requests, kind, rule)
     if policy.outlier_detection:
         message.outlier_detection.CopyFrom(_outliers(policy.outlier_detection, kind))
+    elif rule.passive:
+        message.outlier_detection.CopyFrom(_passive(rule.passive, kind))
     if kind is NodeKind.ENVOY:
         message.common_lb_config.healthy_panic_threshold.value = 0  # decision 0021
         options = xds.HttpProtocolOptions(
@@ -52,14 +62,34 @@ def _balance(message: Any, load_balancer: LoadBalancer) -> None:
         message.least_request_lb_config.choice_count.value = max(2, load_balancer.choices)
 
 
-def _limit(message: Any, limit: int | None, kind: NodeKind) -> None:
+def _limit(message: Any, limit: int | None, kind: NodeKind, rule: UpstreamRule) -> None:
     """Both kinds limit to 1024 concurrent requests when nothing is said; a default that nobody asked for."""
     thresholds = message.circuit_breakers.thresholds.add()
-    thresholds.max_requests.value = limit or _UNLIMITED
+    thresholds.max_requests.value = limit or rule.concurrent_requests or _UNLIMITED
     if kind is NodeKind.ENVOY:
-        thresholds.max_pending_requests.value = limit or _UNLIMITED
-        thresholds.max_connections.value = _UNLIMITED
+        thresholds.max_pending_requests.value = limit or rule.pending_requests or _UNLIMITED
+        thresholds.max_connections.value = rule.connections or _UNLIMITED
         thresholds.max_retries.value = _UNLIMITED
+
+
+def _passive(check: PassiveHealthCheck, kind: NodeKind) -> Any:
+    """Failures in a row: as written for an Envoy; for gRPC an interval in which all calls failed, and as many."""
+    message = xds.OutlierDetection(
+        interval=xds.duration(check.interval_ms),
+        base_ejection_time=xds.duration(check.base_ejection_time_ms),
+        max_ejection_time=xds.duration(max(check.base_ejection_time_ms, _MAX_EJECTION_MS)),
+    )
+    message.max_ejection_percent.value = check.maximum_ejection_percent
+    message.enforcing_success_rate.value = 0
+    if kind is NodeKind.ENVOY:
+        message.consecutive_5xx.value = check.maximum_failures
+        message.enforcing_consecutive_5xx.value = check.enforcing
+        return message
+    message.failure_percentage_threshold.value = _ALL_FAILED
+    message.enforcing_failure_percentage.value = check.enforcing
+    message.failure_percentage_minimum_hosts.value = 1
+    message.failure_percentage_request_volume.value = check.maximum_failures
+    return message
 
 
 def _outliers(outliers: OutlierDetection, kind: NodeKind) -> Any:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _INDEX = """Meshwright control plane
 
-/debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS   what is published
+/debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS&caller=NAME
+                  what is published
 /debug/streams    who is connected, subscribed to what, and has accepted or refused which version
 /debug/problems   what could not be honoured, what is kept because Consul lost it, and whose timeouts are not exact
 /debug/service?name=NAME   the chain and the policy that are in force for a service, and what is wrong with it
@@ -190,7 +191,8 @@ def _wanted(request: web.Request) -> tuple[tuple[ResourceType, ...], Viewpoint]:
         raise BadInputError("the query", problems)
     types = (_TYPES[name],) if name else tuple(ResourceType)
     kind = kinds.get(node, NodeKind.GRPC)
-    return types, Viewpoint(kind, timeout_skew_ms=int(skew or 0) if kind is NodeKind.GRPC else 0)
+    caller = request.query.get("caller", "")
+    return types, Viewpoint(kind, timeout_skew_ms=int(skew or 0) if kind is NodeKind.GRPC else 0, caller=caller)
 
 
 def _stream(stream: Stream, now: float) -> dict[str, Any]:

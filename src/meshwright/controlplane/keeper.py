@@ -115,7 +115,7 @@ class Keeper:
             instances[target] = merged if merged != observed.instances.get(target) else observed.instances[target]
         chains = self.chains(observed.chains)
         policies = {**base.policies, **observed.policies}
-        result = Catalog(chains, instances, policies)
+        result = Catalog(chains, instances, policies, {**base.callers, **observed.callers})
         self.held = _held(result, observed)
         if fresh and not self.held:
             self._window = None
@@ -158,6 +158,7 @@ def _health(window: _Window, target: Target, before: Instance | None, now: Insta
 def _held(result: Catalog, observed: Catalog) -> frozenset[ServiceName]:
     held = {name for name, chain in result.chains.items() if observed.chains.get(name) != chain}
     held |= result.policies.keys() - observed.policies.keys()
+    held |= result.callers.keys() - observed.callers.keys()
     for target, instances in result.instances.items():
         if instances != observed.instances.get(target, ()):
             held.add(target.service)

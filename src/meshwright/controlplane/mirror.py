@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from meshwright.consul import CheckState
 
 PROXY_DEFAULTS = "proxy-defaults"
+SERVICE_DEFAULTS = "service-defaults"
 NAMING_KINDS = ("service-resolver", "service-splitter", "service-router")
 """Kinds whose entries make a name that clients can dial, even where no instance has it."""
-KINDS = (PROXY_DEFAULTS, "service-defaults", *NAMING_KINDS)
+KINDS = (PROXY_DEFAULTS, SERVICE_DEFAULTS, *NAMING_KINDS)
 CONSUL_ITSELF = ServiceName("consul")
 
 Entry = dict[str, Any]

@@ -52,11 +52,11 @@ def read_node(node: Node | None) -> NodeInfo:
     name = node.user_agent_name.lower()
     assumed = False
     if name == NodeKind.ENVOY.value:
-        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=_ingress(node.metadata, problems))
+        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=_ingress(node.metadata, problems), caller=node.cluster)
     else:
         assumed = name.startswith(_C_CORE) and SKEW not in node.metadata.fields
         skew = GREATEST_SKEW_MS if assumed else _skew(node.metadata, problems)
-        viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=skew)
+        viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=skew, caller=node.cluster)
     if problems:
         raise BadInputError(f"the metadata of node {node.id or '(without an id)'}", problems)
     return NodeInfo(node.id, node.cluster, agent, viewpoint, assumed)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.chain import Chain, Upstream
+    from meshwright.controlplane.upstream_config import UpstreamRule
     from meshwright.model import Instance, ServiceName
 
     Members: TypeAlias = tuple[tuple[Target, tuple[Instance, ...]], ...]
@@ -28,6 +29,10 @@ _UNSAYABLE = (ValueError, TypeError, OverflowError)
 
 _MOST_SKEWS = 16
 """Corrected tables that a part keeps. Each process has a skew of its own, and a part may outlive thousands of them."""
+
+
+_MOST_RULES = 64
+"""Clusters that a part keeps for callers with rules of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,21 @@ class TargetPart:
     prefixes: frozenset[str]
     """The path prefixes that the instances serve, for an Envoy."""
     problems: tuple[str, ...]
+    _by_rule: dict[tuple[NodeKind, UpstreamRule], Resource] = field(default_factory=dict, compare=False)
+
+    def cluster_for(self, kind: NodeKind, rule: UpstreamRule | None) -> Resource:
+        """The cluster as a caller with that rule sees it."""
+        if rule is None:
+            return self.clusters[kind]
+        found = self._by_rule.get((kind, rule))
+        if found is None:
+            if len(self._by_rule) >= _MOST_RULES:
+                del self._by_rule[next(iter(self._by_rule))]
+            message = clusters.cluster(self.upstream, self.policy or Policy(), kind, rule)
+            packed = pack(ResourceType.CLUSTER, self.upstream.id, message)
+            same = packed.version == self.clusters[kind].version or check.cluster(message)
+            found = self._by_rule[kind, rule] = self.clusters[kind] if same else packed
+        return found
 
     def fits(self, upstream: Upstream, policy: Policy | None, members: Members) -> bool:
         """Whether the part is still what these inputs lead to."""

@@ -69,6 +69,8 @@ class Viewpoint:
     """By how many milliseconds the node's gRPC fires route timeouts early; always 0 for Envoy."""
     ingress: Address = Address("127.0.0.1", 10000)
     """Where an Envoy listens; meaningless for gRPC."""
+    caller: str = ""
+    """The service that calls: what the node names as its cluster. It may have limits of its own."""
 
 
 def pack(kind: ResourceType, name: str, message: Message) -> Resource:

@@ -26,9 +26,10 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from meshwright.consul import NEEDS_CONNECT, ConsulError, watch
+from meshwright.controlplane import upstream_config
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
-from meshwright.controlplane.mirror import KINDS, Mirror, checked_key
+from meshwright.controlplane.mirror import KINDS, SERVICE_DEFAULTS, Mirror, checked_key
 from meshwright.controlplane.policies import Policies
 from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.controlplane.problems import Problems
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.metrics import Metrics
+    from meshwright.controlplane.upstream_config import CallerRules
     from meshwright.model import ServiceName
 
     _Watch: TypeAlias = tuple[Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]
@@ -82,6 +84,7 @@ class Source:
         self._published: Catalog | None = None
         self._good: dict[ServiceName, Mapping[str, Any]] = {}
         """Of each service the last chain all of whose lists could be read."""
+        self._callers: Mapping[ServiceName, CallerRules] = {}
         self._upheld: frozenset[Target] = frozenset()
         self._watches = self._make_watches()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -141,6 +144,8 @@ class Source:
     def _entries_watch(self, kind: str) -> _Watch:
         def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> None:
             self._stale_chains |= self._mirror.see_entries(kind, answer.value)
+            if kind == SERVICE_DEFAULTS:
+                self._callers = upstream_config.read(answer.value)
 
         return lambda blocking: self._consul.config_entries(kind, blocking), see
 
@@ -301,7 +306,7 @@ class Source:
             loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
             self._reader.refused.clear()
         self._good = {name: self._in_force(name, chain) for name, chain in self._reader.chains.items()}
-        observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take())
+        observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take(), self._callers)
         return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
 
     async def _may_read(self) -> bool:
@@ -364,7 +369,8 @@ class Source:
 
 
 def _same(one: Catalog, other: Catalog) -> bool:
-    return one.chains == other.chains and one.instances == other.instances and one.policies == other.policies
+    lists = one.chains == other.chains and one.instances == other.instances
+    return lists and one.policies == other.policies and one.callers == other.callers
 
 
 def _is_outage(error: MeshwrightError) -> bool:

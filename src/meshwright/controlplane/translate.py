@@ -61,11 +61,12 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
     services = Services(service_parts, prefixes)
     if memory and memory.services.same_as(services):
         services = memory.services
-    targets = Targets(target_parts)
+    targets = Targets(target_parts, catalog.callers)
     if memory:
         targets.inherit(memory.targets)
     for name, part in service_parts.items():
         problems += [Problem(name, what) for what in part.problems]
+    problems += [Problem(name, what) for name, rules in catalog.callers.items() for what in rules.problems]
     for target in target_parts.values():
         problems += [Problem(target.upstream.target.service, what) for what in target.problems]
     return Snapshot(
@@ -158,6 +159,8 @@ def _version(services: Services, targets: Targets) -> str:
         content.update(f"{name}={part.digest};".encode())
     for prefix, name in services.prefixes.items():
         content.update(f"{prefix}>{name};".encode())
+    for name, rules in sorted(targets.callers.items()):
+        content.update(f"{name}:{rules.defaults}{sorted(rules.overrides.items())};".encode())
     for resource in targets.versions():
         content.update(f"{resource};".encode())
     return content.hexdigest()[:16]

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import envoy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType
+from meshwright.controlplane.upstream_config import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meshwright.controlplane.parts import ServicePart, TargetPart
     from meshwright.controlplane.snapshot import Resource, Viewpoint
+    from meshwright.controlplane.upstream_config import CallerRules
     from meshwright.model import ServiceName
 
 
@@ -97,7 +99,9 @@ class Targets:
     """All target parts, and what is made from them together."""
 
     parts: Mapping[str, TargetPart]
+    callers: Mapping[ServiceName, CallerRules] = field(default_factory=dict)
     _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict)
+    _by_caller: dict[tuple[NodeKind, str], tuple[CallerRules, Mapping[str, Resource]]] = field(default_factory=dict)
 
     def inherit(self, old: Targets) -> None:
         """Take over the cluster tables where no cluster changed, so that whoever compares sees it at a glance."""
@@ -106,9 +110,28 @@ class Targets:
         )
         if same:
             self._made.update({kind.value: old.clusters(kind) for kind in NodeKind})
+            same_rules = ((key, made) for key, made in old._by_caller.items() if self._rules(key[1]) == made[0])
+            self._by_caller.update(same_rules)
+
+    def clusters_for(self, kind: NodeKind, caller: str) -> Mapping[str, Resource]:
+        """The clusters as a node of that kind and service needs them."""
+        rules = self._rules(caller)
+        if rules is None:
+            return self.clusters(kind)
+        found = self._by_caller.get((kind, caller))
+        if found is None:
+            made = {
+                name: part.cluster_for(kind, rules.rule(part.upstream.target.service))
+                for name, part in self.parts.items()
+            }
+            found = self._by_caller[kind, caller] = (rules, made)
+        return found[1]
+
+    def _rules(self, caller: str) -> CallerRules | None:
+        return rules_of(caller, self.callers)
 
     def clusters(self, kind: NodeKind) -> Mapping[str, Resource]:
-        """The clusters as that kind of node needs them."""
+        """The clusters as that kind of node needs them, whoever it is."""
         if kind.value not in self._made:
             self._made[kind.value] = {name: part.clusters[kind] for name, part in self.parts.items()}
         return self._made[kind.value]
@@ -137,6 +160,6 @@ def view(services: Services, targets: Targets, viewpoint: Viewpoint) -> Mapping[
     return {
         ResourceType.LISTENER: listeners,
         ResourceType.ROUTE: routes,
-        ResourceType.CLUSTER: targets.clusters(viewpoint.kind),
+        ResourceType.CLUSTER: targets.clusters_for(viewpoint.kind, viewpoint.caller),
         ResourceType.ENDPOINTS: targets.endpoints(),
     }

@@ -67,23 +67,23 @@ async def test_what_a_token_may_not_read_for_a_while_costs_no_endpoint(tmp_path:
                 _, document = await page(bound.debug, "/debug/snapshot?type=endpoints&service=calc")
                 return str(document).count("port_value")
 
-            async def reason() -> str:
+            async def problems() -> str:
                 counts.append(await endpoints())
-                return str((await page(bound.debug, "/debug/problems"))[1]["held"]["reason"])
+                return str((await page(bound.debug, "/debug/problems"))[1]["problems"])
 
-            async def vanished() -> bool:
+            async def noticed() -> bool:
                 # A blocking query is answered by a change alone: something must move while the rules are away.
                 await consul.maintenance(one.id, True)
                 await consul.maintenance(one.id, False)
-                return "vanished" in await reason()
+                return "node:read" in await problems()
 
             for each in (one, two):
                 await consul.register(registration(each))
             await eventually(lambda: _equals(endpoints(), 2))
             await acl.allow(WITHOUT_NODES)
-            await eventually(vanished, every=0.2)
+            await eventually(noticed, every=0.2)
             await acl.allow(WITH_NODES)
-            await eventually(lambda: _equals(reason(), ""), timeout=15)
+            await eventually(lambda: _equals(problems(), "[]"), timeout=15)
             counts.append(await endpoints())
             assert set(counts) == {2}
             await consul.deregister(two.id)

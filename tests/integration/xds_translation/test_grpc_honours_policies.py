@@ -230,3 +230,26 @@ async def test_consul_weights_count_though_round_robin_ignores_them(plane: Contr
 
 def _weighing(instance: Any, weight: int) -> Any:
     return dataclasses.replace(instance, weight=weight)
+
+
+async def test_a_caller_s_own_limit_counts_for_its_calls(plane: ControlPlane, caller: Client) -> None:
+    defaults = {"Name": "test", "UpstreamConfig": {"Defaults": {"Limits": {"MaxConcurrentRequests": 3}}}}
+    async with backends("a") as (a,):
+        plane.publish(
+            recorded("plain"),
+            instances={ALL: [a.instance()]},
+            defaults=[defaults],
+            policies={"user": {"retry": {"attempts": 1}}},
+        )
+        assert answers(await caller.call(5, concurrent=1)) == {"a": 5}
+        a.released.clear()
+        pending = asyncio.create_task(caller.call(10, concurrent=10))
+        await eventually(lambda: a.held == 3)
+        a.released.set()
+        assert answers(await pending) == {"a": 3, "UNAVAILABLE": 7}
+        plane.publish(defaults=[])
+
+        async def unlimited() -> bool:
+            return answers(await caller.call(10, concurrent=10)) == {"a": 10}
+
+        await eventually(unlimited)

@@ -345,3 +345,19 @@ async def test_a_consul_without_connect_is_one_problem_until_it_is_switched_on(
         consul.chains = chains
         await eventually(lambda: following.instances() == (instance(),))
         assert following.source.problems.all == ()
+
+
+async def test_what_a_caller_s_defaults_say_is_in_the_catalog_and_changes_with_them(
+    consul: Consul, following: Following
+) -> None:
+    def limit() -> int | None:
+        rules = following.last and following.last.callers.get(USER)
+        rule = rules.rule("anything") if rules else None
+        return rule.concurrent_requests if rule else None
+
+    for number in (3, 4):
+        config = {"Defaults": {"Limits": {"MaxConcurrentRequests": number}}}
+        await consul.put("service-defaults", ({"Kind": "service-defaults", "Name": "user", "UpstreamConfig": config},))
+        await eventually(lambda wanted=number: limit() == wanted)
+    await consul.put("service-defaults", ())
+    await eventually(lambda: limit() is None)
