@@ -12,13 +12,14 @@ import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.chat.adapters import Keeping, StreamArchive
+from services.chat.adapters import PROBES, STREAM, Keeping, StreamArchive
 from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
 from services.chat.presence import Presence
 from services.chat.server import ERRORS, PUBLIC, ChatService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.fanout import Fanout
+from services.kit.refusals import holding
 from services.kit.running import running
 from services.kit.streams import KEEPALIVE
 
@@ -64,11 +65,13 @@ class ChatConfig:
 
 async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
     """Wire the service into a server that has not started yet; the callers of this replica are returned."""
-    bus = await server.enter(open_bus(config.bus, server.identity.instance))
+    bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Message]()
     keeping = Keeping(config.max_age, config.per_room, config.in_all, config.key_window)
     archive = StreamArchive(bus, keeping, fanout)
     presence = Presence(bus, os.urandom(8).hex())
+    bus.refusals.listen(holding(server.health))
+    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
     await server.enter(presence.running())
     await server.enter(running(_drain(server, fanout), "ending visits when the server stops"))

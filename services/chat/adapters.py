@@ -16,8 +16,9 @@ from nats.js.errors import BadRequestError
 
 from services.chat.app import StreamLostError
 from services.chat.domain import Message, Remark, Speaker
-from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError
+from services.kit.messages import now_ns
+from services.kit.refusals import PROBE
 from services.kit.stored import StreamReader
 from services.kit.tail import Tail
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STREAM = "CHAT"
+PROBES = f"chat.{PROBE}"
 _PREFIX = "chat.room."
+_TEMPLATE = f"{_PREFIX}{{room}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class StreamArchive:
         await self._bus.ensure_stream(
             STREAM,
             f"{_PREFIX}*",
+            PROBES,
             max_age=self._keeping.max_age,
             max_msgs_per_subject=self._keeping.per_room,
             max_msgs=self._keeping.in_all,
@@ -76,12 +80,13 @@ class StreamArchive:
 
     async def store(self, remark: Remark) -> int:
         headers = {"Nats-Msg-Id": _key(remark)} if remark.client_id else None
-        with unavailable():
-            try:
-                subject = _subject(remark.speaker.room)
-                told = await self._bus.streams.publish(subject, _encode(remark), headers=headers)
-            except BadRequestError as error:
-                raise BusUnavailableError from error
+        subject, message_id = _subject(remark.speaker.room), headers["Nats-Msg-Id"] if headers else ""
+        try:
+            told = await self._bus.publish(
+                STREAM, subject, _encode(remark), headers, message_id=message_id, template=_TEMPLATE
+            )
+        except BadRequestError as error:
+            raise BusUnavailableError from error
         return int(told.seq)
 
     async def get(self, sequence: int) -> Message | None:
@@ -116,8 +121,9 @@ class StreamArchive:
         return {subject.removeprefix(_PREFIX): count for subject, count in found.items()}
 
     def _take(self, message: Stored) -> None:
-        if decoded := _decode(message):
-            self._fanout.deliver(decoded.remark.speaker.room, decoded)
+        began = now_ns()
+        if (decoded := _decode(message)) and self._fanout.deliver(decoded.remark.speaker.room, decoded):
+            self._bus.spans.delivered(message, "chat", began, _TEMPLATE)
 
 
 def _subject(room: str) -> str:

@@ -20,11 +20,12 @@ from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.serving import serving
 from services.gateway.shop import Shop
-from services.gateway.tables import prepare
+from services.gateway.tables import metadata, prepare
 from services.gateway.wiring import EdgeConfig, make_edge
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError, with_cause
+from services.kit.keeping import TableKeeper
 
 DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
@@ -86,11 +87,11 @@ async def run(config: GatewayConfig) -> None:
         backends = Backends(
             MeshUsers(user),
             MeshCalculator(calculator),
-            Readiness(upstreams, draining=server.stopping.is_set),
+            Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
             Budgets(config.times.answer, config.times.stream, config.times.most),
         )
         edge = await _edge(config, server)
-        bus = await server.enter(open_bus(config.bus, config.mesh.service))
+        bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
         chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
         notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
         routers = await server.enter(
@@ -124,10 +125,15 @@ async def run(config: GatewayConfig) -> None:
 async def _edge(config: GatewayConfig, server: meshwright.Server) -> Edge:
     given = config.database
     own = own_database(given, config.mesh.service) if config.databases.per_service else given
-    await ensure_database(given, own)
     engine = open_database("GATEWAY_DATABASE_URL", own)
     server.on_stop(engine.dispose)
-    await prepare(engine)
+
+    async def make_tables() -> None:
+        await ensure_database(given, own)
+        await prepare(engine)
+
+    await make_tables()
+    await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
     names = (config.order, config.inventory, config.payment, config.userview)
     channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
     return make_edge(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.gateway.domain import Changes, Failure, Page, Summary, User, Validation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 
@@ -51,14 +51,23 @@ class Upstream(Protocol):
 class Readiness:
     """Whether requests would be answered now, found out by asking."""
 
-    def __init__(self, upstreams: Sequence[Upstream], draining: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        upstreams: Sequence[Upstream],
+        draining: Callable[[], bool],
+        own: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`own`: what keeps the gateway itself from answering, by cause, such as its database."""
         self._upstreams = upstreams
         self._draining = draining
+        self._own = own
 
     async def missing(self) -> dict[str, str]:
         """Each part that keeps the gateway from answering, and what is the matter with it."""
         if self._draining():
             return {"gateway": "is stopping"}
+        if own := self._own():
+            return {"gateway": "; ".join(own.values())}
         found = await asyncio.gather(*(upstream.missing() for upstream in self._upstreams))
         return {upstream.name: what for upstream, what in zip(self._upstreams, found, strict=True) if what}
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from services.inventory.adapters import SOURCE, DatabaseStore
+from services.inventory.adapters import SOURCE, DatabaseStore, metadata
 from services.inventory.app import Warehouse
 from services.inventory.server import ERRORS, PUBLIC, InventoryService
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.keeping import TableKeeper
 from services.kit.relay import Relay
 from services.kit.starting import start
 
@@ -41,15 +42,19 @@ async def run(config: InventoryConfig) -> None:
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
-        bus = await server.enter(open_bus(config.bus, SOURCE))
+        bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
         relay = Relay(bus, SOURCE, store.events)
         warehouse = Warehouse(store, told=relay.wake)
 
-        async def prepare() -> None:
+        async def make_tables() -> None:
             await ensure_database(config.database, own)
             await store.prepare()
             if config.catalogue:
                 await warehouse.fill()
+
+        async def prepare() -> None:
+            await make_tables()
+            await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(relay.running())
 
         server.warm_up(prepare)

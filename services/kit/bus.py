@@ -19,15 +19,21 @@ from nats.js import errors as js_errors
 
 from meshwright.config import setting
 from services.kit.errors import BusUnavailableError
+from services.kit.messages import MessageSpans
+from services.kit.refusals import Refusals
 from services.kit.running import cancelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from nats.js import JetStreamContext
 
+    from meshwright import Telemetry
+
 log = logging.getLogger(__name__)
 
+PROBE_SECONDS = 2.0
+"""How often a stream that refuses messages is tried."""
 ANSWER_SECONDS = 3.0
 """How long the server may take to take a message."""
 RECONNECT_SECONDS = 0.2
@@ -46,8 +52,10 @@ class BusConfig:
 class Bus:
     """A connection; `connection` and `streams` are the library's own objects."""
 
-    def __init__(self, connection: Client, config: BusConfig) -> None:
+    def __init__(self, connection: Client, config: BusConfig, spans: MessageSpans | None = None) -> None:
         self.connection = connection
+        self.spans = spans or MessageSpans(None)
+        self.refusals = Refusals()
         self.streams: JetStreamContext = connection.jetstream(timeout=ANSWER_SECONDS)
         self.closing = False
         self._config = config
@@ -75,15 +83,65 @@ class Bus:
             except js_errors.BadRequestError:
                 await self.streams.update_stream(wanted)
 
+    async def publish(
+        self,
+        stream: str,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        cause: str | None = None,
+        message_id: str = "",
+        template: str = "",
+        again: bool = False,
+    ) -> api.PubAck:
+        """Publish, and wait until the stream has it; with a span (`MessageSpans.publishing` has the arguments).
+
+        Raises BusUnavailableError; what the stream says no to (BadRequestError) passes.
+        """
+        sent = dict(headers or {})
+        told = self.spans.publishing(
+            subject, sent, cause=cause, message_id=message_id, template=template, size=len(body), again=again
+        )
+        with told, unavailable():
+            try:
+                answer = await self.streams.publish(subject, body, headers=sent or None)
+            except (js_errors.ServiceUnavailableError, nats_errors.TimeoutError, TimeoutError) as error:
+                await self._look_into(stream, error)
+                raise
+            except js_errors.BadRequestError:
+                self.refusals.taken(stream)  # it was looked at
+                raise
+        self.refusals.taken(stream)
+        return answer
+
+    async def probe(self, stream: str, subject: str) -> None:
+        """Try a stream that refuses messages, for ever; run it as a task. `subject`: one of probes."""
+        while True:
+            await asyncio.sleep(PROBE_SECONDS)
+            if stream in self.refusals.reasons and self.connected:
+                with contextlib.suppress(BusUnavailableError, js_errors.Error):
+                    await self.publish(stream, subject, b"")
+
+    async def _look_into(self, stream: str, error: Exception) -> None:
+        """Tell a stream that refuses from a server that is away."""
+        try:
+            await self.streams.stream_info(stream)
+        except (nats_errors.Error, OSError, TimeoutError):
+            return
+        said = getattr(error, "description", None)
+        self.refusals.refused(stream, f"says {said}" if said else "answers no publish, though the server answers")
+
 
 @contextlib.asynccontextmanager
-async def open_bus(config: BusConfig, name: str) -> AsyncIterator[Bus]:
-    """A connection for as long as the context lasts. `name` is what the server's monitoring shows.
+async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = None) -> AsyncIterator[Bus]:
+    """A connection for as long as the context lasts. `name` is what the server's monitoring shows. Messages have spans
+    where there is `telemetry`.
 
     Entering hardly waits for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
     """
     connection = Client()
-    bus = Bus(connection, config)
+    bus = Bus(connection, config, MessageSpans(telemetry.tracer if telemetry else None, name))
     connecting = asyncio.create_task(_connect(bus, config, name), name="connecting to NATS")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)

@@ -37,6 +37,9 @@ STATEMENT_SECONDS = 5.0
 """How long a statement may take on PostgreSQL."""
 CONNECT_SECONDS = 3.0
 POOL_SECONDS = 3.0
+_LOST = frozenset({"42P01", "3D000", "3F000"})
+"""PostgreSQL's codes for a table, a database and a schema that is not there."""
+_LOST_ON_SQLITE = "no such table"
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
 """Errors of the statement. All others that a driver reports are of the database's state, or of the way to it."""
 
@@ -134,16 +137,26 @@ def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
     return open_file(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
 
 
+def is_lost(error: BaseException | None) -> bool:
+    """Whether a table, or the database itself, is not there: it was when the service started."""
+    while error is not None:
+        original = getattr(error, "orig", None) or error
+        if getattr(original, "sqlstate", None) in _LOST or _LOST_ON_SQLITE in str(original):
+            return True
+        error = error.__cause__
+    return False
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turn what a driver raises for the database's state, or the way to it, into StoreUnavailableError.
 
-    Errors of the statement itself (IntegrityError among them) pass.
+    Errors of the statement itself (IntegrityError among them) pass; that a table is not there is none of them.
     """
     try:
         yield
     except exc.DBAPIError as error:
-        if isinstance(error, _OURS):
+        if isinstance(error, _OURS) and not is_lost(error):
             raise
         raise StoreUnavailableError from error
     except (exc.TimeoutError, OSError, TimeoutError) as error:

@@ -112,9 +112,12 @@ class Fanout(Generic[T]):
         """How many inboxes are open under a key."""
         return len(self._inboxes.get(key, ()))
 
-    def deliver(self, key: str, item: T) -> None:
-        for inbox in self._inboxes.get(key, ()):
+    def deliver(self, key: str, item: T) -> int:
+        """How many inboxes it was put before."""
+        inboxes = self._inboxes.get(key, {})
+        for inbox in inboxes:
             inbox.put(item)
+        return len(inboxes)
 
     def end(self, error: Exception) -> None:
         """Close all inboxes that are open now, and those that open later for a place of before."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nats import errors as nats_errors
@@ -20,10 +20,11 @@ from nats.js import errors as js_errors
 
 from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
-from services.kit.events import NoEventError, decode, stream_of
+from services.kit.events import SEQUENCE_HEADER, NoEventError, decode, stream_of
+from services.kit.messages import Consumed, carrier_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from nats.aio.msg import Msg
     from nats.js import JetStreamContext
@@ -49,6 +50,10 @@ class Batch:
     """Never empty."""
     pending: int
     """How many more the stream held when the last of these was sent."""
+    traced: Mapping[int, Consumed] = field(default_factory=dict)
+    """Those that were published in a trace, by their places."""
+    start: int = 0
+    """The place after which the batch begins: whoever has not come as far has lost its own place, and begins there."""
 
     @property
     def place(self) -> int:
@@ -58,7 +63,11 @@ class Batch:
     def after(self, place: int) -> Batch | None:
         """Those after that place; None where there are none."""
         rest = [(at, event) for at, event in self.events if at > place]
-        return Batch(rest, self.pending) if rest else None
+        return Batch(rest, self.pending, self.traced, place) if rest else None
+
+    def consumed(self, at: int, event: Event) -> Consumed:
+        """One of the events, for its span."""
+        return self.traced.get(at) or Consumed("", {}, event.time)
 
 
 async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> AsyncGenerator[Batch]:
@@ -80,6 +89,7 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
                 opt_start_seq=place + 1 if place else None,
             ),
         )
+    start = place
     try:
         while True:
             found = [await _next(bus, subscription)]
@@ -87,7 +97,9 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
                 found.append(await _next(bus, subscription))
             events = [(message.metadata.sequence.stream, event) for message in found if (event := _event(message))]
             if events:
-                yield Batch(events, found[-1].metadata.num_pending)
+                traced = {at: consumed for at, consumed in map(_traced, found) if consumed is not None}
+                yield Batch(events, found[-1].metadata.num_pending, traced, start)
+                start = events[-1][0]
     finally:
         with contextlib.suppress(Exception):
             await subscription.unsubscribe()
@@ -120,6 +132,16 @@ def _event(message: Msg) -> Event | None:
         return None
 
 
+def _traced(message: Msg) -> tuple[int, Consumed | None]:
+    carrier = carrier_of(message.headers)
+    place = message.metadata.sequence.stream
+    if not carrier:
+        return place, None
+    event_id = (message.headers or {}).get(SEQUENCE_HEADER, "")
+    source = message.subject.split(".")[1]
+    return place, Consumed(message.subject, carrier, message.metadata.timestamp, f"{source}/{event_id}")
+
+
 async def _still_there(bus: Bus, subscription: JetStreamContext.PushSubscription) -> None:
     if not bus.connected:
         raise BusUnavailableError
@@ -134,17 +156,20 @@ async def follow(
     bus: Bus,
     source: str,
     place: Callable[[], Awaitable[int]],
-    take: Callable[[int, Event], Awaitable[None]],
+    take: Callable[[int, Event], Awaitable[bool]],
+    group: str = "",
 ) -> None:
     """Hand every event of `source` to `take`, from where `place` says, for ever; run it as a task.
 
     `take` stores the event's place in the same transaction as what it leads to, and does nothing for a place that is
-    stored already. Where it raises, the event is handed to it again after a while.
+    stored already; it returns whether the event has led to something here. Where it raises, the event is handed to it
+    again after a while. `group`: the name of the service that follows, for spans.
     """
 
     async def take_each(batch: Batch) -> None:
         for at, event in batch.events:
-            await take(at, event)
+            with bus.spans.processing(batch.consumed(at, event), group) as processing:
+                processing.counted = await take(at, event)
 
     await follow_batches(bus, source, place, take_each)
 

@@ -5,6 +5,10 @@ happen. The relay publishes them afterwards, in order, each exactly once, whatev
 relay at once: the stream itself remembers how far it is (the last message's sequence header), and each message is
 published on the condition that the stream still ends where we saw it end (JetStream's optimistic concurrency,
 `Nats-Expected-Last-Sequence`). Whoever loses that race looks again. No table of what was sent is needed.
+
+Before it goes on, the relay compares the stream's last event with the log's of the same number. Where they differ the
+log is another one (its database was lost and made again) or an older copy: the relay goes on after the last event that
+both have, so that nothing of the new log is taken for told because its numbers were given before.
 """
 
 from __future__ import annotations
@@ -18,8 +22,9 @@ from nats.js import errors as js_errors
 
 from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
-from services.kit.events import MEDIA_TYPE, SEQUENCE_HEADER, encode, stream_of, subject_of
+from services.kit.events import MEDIA_TYPE, SEQUENCE_HEADER, NoEventError, decode, encode, stream_of, subject_of
 from services.kit.running import running
+from services.kit.stored import StreamReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +63,8 @@ class Relay:
         self._stream = stream_of(source)
         self._events = events
         self._woken = asyncio.Event()
+        self._parted: tuple[int, int] | None = None
+        """Where the stream ended when the log was found to be another, and the last event that both have."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -72,8 +79,8 @@ class Relay:
         await self._bus.ensure_stream(self._stream, f"events.{self._source}.>")
         count = 0
         while True:
-            last, position = await self._end()
-            batch = await self._events.after(position, BATCH)
+            last, told = await self._end()
+            batch = await self._following(last, told)
             if not batch:
                 return count
             with contextlib.suppress(_OvertakenError):
@@ -81,27 +88,59 @@ class Relay:
                     last = await self._publish(event, last)
                     count += 1
 
-    async def _end(self) -> tuple[int, int]:
-        """Where the stream ends: its last message, and which event that was."""
+    async def _end(self) -> tuple[int, Event | None]:
+        """Where the stream ends: its last message, and the last event in it."""
         with unavailable():
             state = (await self._bus.streams.stream_info(self._stream)).state
             # What has no position was published by somebody else, and says nothing of how far we are.
             for sequence in range(state.last_seq, max(state.first_seq, 1) - 1, -1):
-                position = await self._position(sequence)
-                if position:
-                    return state.last_seq, position
+                event = await self._event(sequence)
+                if event:
+                    return state.last_seq, event
         if state.first_seq > 1:
             raise StreamEmptiedError(self._stream)
-        return state.last_seq, 0
+        return state.last_seq, None
 
-    async def _position(self, sequence: int) -> int:
-        """Of the event that is the stream's message of that number; 0 where that is none of ours, or is gone."""
+    async def _event(self, sequence: int) -> Event | None:
+        """The event that is the stream's message of that number; None where that is none of ours, or is gone."""
         try:
             message = await self._bus.streams.get_msg(self._stream, sequence)
-        except js_errors.NotFoundError:
-            return 0
-        found = (message.headers or {}).get(SEQUENCE_HEADER, "")
-        return int(found) if found.isdecimal() else 0
+            ours = (message.headers or {}).get(SEQUENCE_HEADER, "").isdecimal()
+            return decode(message.data or b"") if ours else None
+        except (js_errors.NotFoundError, NoEventError):
+            return None
+
+    async def _following(self, last: int, told: Event | None) -> Sequence[Event]:
+        """The log's next events. The last one that was told is read with them, to see that it still is in the log."""
+        if told is None:
+            return await self._events.after(0, BATCH)
+        batch = await self._events.after(told.sequence - 1, BATCH + 1)
+        if batch and _identity(batch[0]) == _identity(told):
+            return batch[1:]
+        if self._parted is None or self._parted[0] != last:
+            self._parted = (last, await self._common(last))
+            what = (
+                "the log of %s is not the one that %s was told of (lost, or an older copy): it is told from event %d on"
+            )
+            log.error(what, self._source, self._stream, self._parted[1] + 1)
+        return await self._events.after(self._parted[1], BATCH)
+
+    async def _common(self, last: int) -> int:
+        """Up to which event log and stream are the same. Reads both: once, after a disaster."""
+        told: dict[int, tuple[object, ...]] = {}
+        reader = StreamReader(self._bus, self._stream)
+        async with contextlib.aclosing(reader.between(f"events.{self._source}.>", 0, last)) as messages:
+            async for message in messages:
+                with contextlib.suppress(NoEventError):
+                    event = decode(message.body)
+                    told[event.sequence] = _identity(event)
+        position = 0
+        while batch := await self._events.after(position, BATCH):
+            for event in batch:
+                if told.get(event.sequence) != _identity(event):
+                    return position
+                position = event.sequence
+        return position
 
     async def _publish(self, event: Event, last: int) -> int:
         headers = {
@@ -109,13 +148,17 @@ class Relay:
             SEQUENCE_HEADER: str(event.sequence),
             "Nats-Expected-Last-Sequence": str(last),
         }
-        with unavailable():
-            try:
-                told = await self._bus.streams.publish(subject_of(event), encode(event), headers=headers)
-            except js_errors.BadRequestError as error:
-                if error.err_code != _WRONG_LAST_SEQUENCE:
-                    raise
-                raise _OvertakenError from error
+        # What is old is told again, after a disaster: its trace is long over.
+        cause = event.traceparent if self._bus.spans.fresh(event.time) else ""
+        subject, body = subject_of(event), encode(event)
+        try:
+            told = await self._bus.publish(
+                self._stream, subject, body, headers, cause=cause, message_id=event.id, again=True
+            )
+        except js_errors.BadRequestError as error:
+            if error.err_code != _WRONG_LAST_SEQUENCE:
+                raise
+            raise _OvertakenError from error
         return int(told.seq)
 
     async def _run(self) -> None:
@@ -135,6 +178,11 @@ class Relay:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._woken.wait()
+
+
+def _identity(event: Event) -> tuple[object, ...]:
+    """What makes an event the same one: its fields may be brought up to a newer version."""
+    return event.sequence, event.subject, event.time
 
 
 class StreamEmptiedError(Exception):

@@ -11,7 +11,7 @@ import base64
 import contextlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from nats import errors as nats_errors
 
 from services.kit.bus import ANSWER_SECONDS, unavailable
 from services.kit.errors import BusUnavailableError
+from services.kit.messages import carrier_of
 from services.kit.positions import Position
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Stored:
     body: bytes
     later: int = 0
     """How many messages of its subject come after it; only where it was read in a batch."""
+    carrier: Mapping[str, str] = field(default_factory=dict)
+    """The trace context that it was published with; only where a consumer delivered it."""
 
     @property
     def position(self) -> Position:
@@ -70,7 +73,8 @@ def stored(message: Msg) -> Stored:
     parts = message.reply.split(".")
     nanoseconds = int(parts[_TIME if len(parts) == _SHORT else _TIME + 2])
     moment = _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    return Stored(message.subject, message.metadata.sequence.stream, moment, message.data)
+    number, carrier = message.metadata.sequence.stream, carrier_of(message.headers)
+    return Stored(message.subject, number, moment, message.data, carrier=carrier)
 
 
 class StreamReader:

@@ -18,6 +18,7 @@ from nats.js import api
 
 from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError
+from services.kit.refusals import is_probe
 from services.kit.running import running
 from services.kit.stored import stored
 
@@ -97,7 +98,8 @@ class Tail:
     def taken(self, message: Stored) -> None:
         if message.sequence > self._position:
             self._position = message.sequence
-            self._take(message)
+            if not is_probe(message.subject):
+                self._take(message)
 
     async def _run(self) -> None:
         while True:

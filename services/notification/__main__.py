@@ -14,9 +14,10 @@ from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.fanout import Fanout
 from services.kit.follow import follow
+from services.kit.refusals import holding
 from services.kit.running import running
 from services.kit.streams import KEEPALIVE
-from services.notification.adapters import Keeping, OrderTeller, StreamArchive
+from services.notification.adapters import GROUP, PROBES, STREAM, Keeping, OrderTeller, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
 from services.notification.server import ERRORS, PUBLIC, NotificationService
@@ -54,12 +55,14 @@ class NotificationConfig:
 
 async def add_notifications(server: Server, config: NotificationConfig) -> Fanout[Notification]:
     """Wire the service into a server that has not started yet; the subscribers of this replica are returned."""
-    bus = await server.enter(open_bus(config.bus, server.identity.instance))
+    bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Notification]()
     archive = StreamArchive(bus, Keeping(config.max_age, config.per_user, config.key_window), fanout)
     teller = OrderTeller(bus, archive, config.max_age)
+    bus.refusals.listen(holding(server.health))
+    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
-    await server.enter(running(follow(bus, "order", teller.place, teller.take), "telling of orders"))
+    await server.enter(running(follow(bus, "order", teller.place, teller.take, GROUP), "telling of orders"))
     await server.enter(running(_drain(server, fanout), "ending subscriptions when the server stops"))
     server.warm_up(lambda: archive.tail.ready(START_SECONDS))
     notifications = Notifications(archive, fanout, buffer=config.buffer)

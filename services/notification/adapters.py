@@ -22,8 +22,9 @@ from urllib.parse import quote
 
 from nats.js.errors import BadRequestError
 
-from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError
+from services.kit.messages import now_ns
+from services.kit.refusals import PROBE
 from services.kit.stored import StreamReader
 from services.kit.tail import Tail
 from services.notification.app import StreamLostError, utc_now
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 STREAM = "NOTIFICATIONS"
 ALL = "notifications.all"
 ORDERS = "notifications.order.*"
+PROBES = f"notifications.{PROBE}"
+GROUP = "notification"
 _OVERTAKEN = 10071
 """JetStream's error code for an expected last message that is not the last."""
 
@@ -84,12 +87,15 @@ class StreamArchive:
         return self.tail.position
 
     async def store(self, draft: Draft, key: str) -> None:
-        headers = {"Nats-Msg-Id": hashlib.sha256(f"{draft.user_id}\0{key}".encode()).hexdigest()} if key else None
-        with unavailable():
-            try:
-                await self._bus.streams.publish(subject_of(draft.user_id), encode(draft), headers=headers)
-            except BadRequestError as error:
-                raise BusUnavailableError from error
+        message_id = hashlib.sha256(f"{draft.user_id}\0{key}".encode()).hexdigest() if key else ""
+        headers = {"Nats-Msg-Id": message_id} if key else None
+        subject = subject_of(draft.user_id)
+        try:
+            await self._bus.publish(
+                STREAM, subject, encode(draft), headers, message_id=message_id, template=template_of(subject)
+            )
+        except BadRequestError as error:
+            raise BusUnavailableError from error
 
     async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
         return await self.reader.keeps(place, subjects_for(user_id), now)
@@ -101,9 +107,9 @@ class StreamArchive:
                 yield notification
 
     def _take(self, message: Stored) -> None:
-        notification = decode(message)
-        if notification is not None:
-            self._fanout.deliver(notification.draft.user_id, notification)
+        began, notification = now_ns(), decode(message)
+        if notification is not None and self._fanout.deliver(notification.draft.user_id, notification):
+            self._bus.spans.delivered(message, GROUP, began, template_of(message.subject))
 
 
 class OrderTeller:
@@ -123,13 +129,15 @@ class OrderTeller:
         await self._look()
         return self._place
 
-    async def take(self, at: int, event: Event) -> None:
+    async def take(self, at: int, event: Event) -> bool:
         draft = of_order(event.name, event.subject, event.data)
         if draft is None or event.time <= self._now() - self._max_age:
-            return
+            return False
         while at > self._place:
-            if not await self._store(draft, at):
-                await self._look()
+            if await self._store(draft, at):
+                return True
+            await self._look()
+        return False
 
     async def _store(self, draft: Draft, at: int) -> bool:
         """Whether it was stored; else another replica was quicker."""
@@ -138,13 +146,13 @@ class OrderTeller:
             "Nats-Expected-Last-Subject-Sequence-Subject": ORDERS,
         }
         subject = f"notifications.order.{token(draft.user_id)}"
-        with unavailable():
-            try:
-                told = await self._bus.streams.publish(subject, encode(draft, place=at), headers=headers)
-            except BadRequestError as error:
-                if error.err_code != _OVERTAKEN:
-                    raise BusUnavailableError from error
-                return False
+        body = encode(draft, place=at)
+        try:
+            told = await self._bus.publish(STREAM, subject, body, headers, template=template_of(subject), again=True)
+        except BadRequestError as error:
+            if error.err_code != _OVERTAKEN:
+                raise BusUnavailableError from error
+            return False
         self._last, self._place = int(told.seq), at
         return True
 
@@ -161,6 +169,11 @@ def token(user_id: str) -> str:
 
 def subject_of(user_id: str) -> str:
     return ALL if user_id == EVERYBODY else f"notifications.user.{token(user_id)}"
+
+
+def template_of(subject: str) -> str:
+    """The subject without whom it is for; empty where it is for everybody."""
+    return "" if subject == ALL else f"{subject.rpartition('.')[0]}.{{user}}"
 
 
 def subjects_for(user_id: str) -> tuple[str, ...]:

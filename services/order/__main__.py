@@ -14,6 +14,7 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from meshwright.errors import BadInputError, Problem
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.keeping import TableKeeper
 from services.kit.relay import Relay
 from services.kit.starting import start
 from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
@@ -83,7 +84,7 @@ async def run(config: OrderConfig) -> None:
         server.on_stop(engine.dispose)
         orders = DatabaseOrders(DATABASE, own, engine)
         server.on_stop(orders.close)
-        bus = await server.enter(open_bus(config.bus, SOURCE))
+        bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
         relay = Relay(bus, SOURCE, OrderEvents(orders))
         bell = Bell()
         inventory = inventory_rpc.InventoryServiceStub(
@@ -103,9 +104,13 @@ async def run(config: OrderConfig) -> None:
             told(order_id)
             driver.wake()
 
-        async def prepare() -> None:
+        async def make_tables() -> None:
             await ensure_database(config.database, own)
             await orders.prepare()
+
+        async def prepare() -> None:
+            await make_tables()
+            await server.enter(TableKeeper(engine, orders.tables(), make_tables, server.health).running())
             await server.enter(relay.running())
             await server.enter(hearing_others(bus, bell.ring))
             await server.enter(driver.running())

@@ -157,12 +157,15 @@ class OrderEvents:
         self._orders = orders
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
-        return [_event(position, fact) for position, fact in await self._orders.notifications(sequence, limit)]
+        found = await self._orders.notifications(sequence, limit)
+        traces = await self._orders.traceparents({str(fact.originator_id) for _, fact in found})
+        return [_event(position, fact, traces.get(str(fact.originator_id), "")) for position, fact in found]
 
 
-def _event(position: int, fact: Any) -> Event:
+def _event(position: int, fact: Any, trace: str) -> Event:
+    """`trace`: that of the request which placed the order; all that happens to the order is of that trace."""
     data = plain_fields(fact)
-    trace = data.pop("traceparent", "")
+    data.pop("traceparent", None)
     kind = f"demo.{SOURCE}.{name_of(fact)}.v{version_of(fact)}"
     return Event(SOURCE, position, kind, str(fact.originator_id), fact.timestamp, data, trace)
 

@@ -27,7 +27,7 @@ from services.order.app import KeyTakenError, OrderChangedError, Recorded
 from services.order.recorders import SSLMODE, metadata, orders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from eventsourcing.persistence import JSONTranscoder
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -80,6 +80,7 @@ class DatabaseOrders:
         """Make the tables that are missing, and open the event store. Raises StoreUnavailableError."""
         await make_tables(self._reading, metadata)
         aggregate.register_topics()
+        before = self._application
         for attempt in range(1, OPEN_ATTEMPTS + 1):
             try:
                 self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
@@ -89,7 +90,14 @@ class DatabaseOrders:
                     raise
                 await asyncio.sleep(0.1)
             else:
-                return
+                break
+        if before is not None:
+            await asyncio.to_thread(before.close)
+
+    def tables(self) -> Sequence[str]:
+        """The names of the tables there are to be, once prepared."""
+        recorders: list[Any] = [self.application.recorder, self.application.snapshots.recorder]  # type: ignore[union-attr]
+        return [*metadata.tables, *(recorder.events_table_name for recorder in recorders)]
 
     async def close(self) -> None:
         """Wait for the threads, and close the library's connections."""
@@ -130,6 +138,13 @@ class DatabaseOrders:
     async def with_key(self, key: str) -> Order | None:
         """The order that was placed with that key."""
         return next(iter(await self._documents(sa.select(orders).where(orders.c.key == key))), None)
+
+    async def traceparents(self, order_ids: Collection[str]) -> Mapping[str, str]:
+        """The trace in which each of these orders was placed, where there was one."""
+        if not order_ids:
+            return {}
+        found = await self._documents(sa.select(orders).where(orders.c.id.in_(sorted(order_ids))))
+        return {order.id: order.traceparent for order in found}
 
     async def version(self, order_id: str) -> int:
         """How many facts the order has now; 0 where there is none."""

@@ -9,9 +9,10 @@ from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.keeping import TableKeeper
 from services.kit.relay import Relay
 from services.kit.starting import start
-from services.payment.adapters import SOURCE, DatabaseStore
+from services.payment.adapters import SOURCE, DatabaseStore, metadata
 from services.payment.app import Cashier
 from services.payment.server import ERRORS, PUBLIC, PaymentService
 
@@ -38,13 +39,17 @@ async def run(config: PaymentConfig) -> None:
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
-        bus = await server.enter(open_bus(config.bus, SOURCE))
+        bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
         relay = Relay(bus, SOURCE, store.events)
         cashier = Cashier(store, told=relay.wake)
 
-        async def prepare() -> None:
+        async def make_tables() -> None:
             await ensure_database(config.database, own)
             await store.prepare()
+
+        async def prepare() -> None:
+            await make_tables()
+            await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(relay.running())
 
         server.warm_up(prepare)

@@ -20,7 +20,7 @@ async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[s
     placed = await guide.ask("POST", "/api/v3/orders", body, who=who)
     guide.check(placed.status_code == 201, "201: the order is stored, its saga runs on")
     guide.trace_link()
-    address = placed.headers["Location"]
+    trace, address = guide.trace, placed.headers["Location"]
 
     async def ended() -> dict[str, Any] | None:
         order: dict[str, Any] = (await guide.ask("GET", address, who=who, quiet=True)).json()
@@ -33,7 +33,22 @@ async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[s
         why = f": {step['error']}" if step["error"] else ""
         guide.saw(f"step {step['name']:<17} {state}{tries}{why}")
     guide.saw(f"the order is {order['state']}" + (f": {order['reason']}" if order["reason"] else ""))
-    return order
+    return {**order, "trace": trace}
+
+
+async def _trace_goes_on(guide: Guide, trace: str) -> None:
+    """What an order causes by events is in its trace, too."""
+    if not (trace and guide.traces):
+        return
+
+    async def whole() -> set[str] | None:
+        answer = await guide.http.get(f"{guide.traces}/api/traces/{trace}")
+        found = answer.json()["data"][0] if answer.is_success else {"spans": [], "processes": {}}
+        services = {found["processes"][span["processID"]]["serviceName"] for span in found["spans"]}
+        return services if services >= {"inventory", "payment", "notification", "userview"} else None
+
+    services = await guide.until("notification and userview in the order's trace", whole)
+    guide.saw(f"the trace goes on in what the events cause: {', '.join(sorted(services))}")
 
 
 async def databases(guide: Guide) -> None:
@@ -67,6 +82,7 @@ async def saga(guide: Guide) -> None:
         before = (await guide.get(f"/api/v3/stock/{MUG}", quiet=True))["available"]
     order = await _ordered(guide, person, MUG, 2)
     guide.check(order["state"] == "completed", "a completed order")
+    await _trace_goes_on(guide, order["trace"])
     left = (await guide.get("/api/v3/account", who=person))["balance_cents"]
     guide.check(left == 5000 - order["total_cents"], f"{5000 - order['total_cents']} cents left, not {left}")
     declined = await _ordered(guide, person, SAMOVAR, 1)

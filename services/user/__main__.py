@@ -16,14 +16,17 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError
+from services.kit.keeping import TableKeeper
 from services.kit.relay import Relay
 from services.kit.running import running
 from services.kit.starting import start
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 from services.user.following import follow_payments
+from services.user.migrations import VERSION_TABLE
 from services.user.recording import SOURCE
 from services.user.server import ERRORS, PUBLIC, UserProfileService, UserService, release_of
+from services.user.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +63,17 @@ async def run(config: UserConfig) -> None:
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         users = DatabaseUsers(engine)
-        bus = await server.enter(open_bus(config.bus, SOURCE))
+        bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
         relay = Relay(bus, SOURCE, users.log)
 
-        async def prepare() -> None:
+        async def make_tables() -> None:
             await ensure_database(config.database, own)
             await prepare_database(engine)
+
+        async def prepare() -> None:
+            await make_tables()
+            tables = (*metadata.tables, VERSION_TABLE)
+            await server.enter(TableKeeper(engine, tables, make_tables, server.health).running())
             await server.enter(relay.running())
             await server.enter(running(follow_payments(bus, users, relay.wake), "following payment"))
             await server.enter(running(_reconciling(users, relay.wake), "reconciling users"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.kit.follow import follow
 from services.user.adapters import PAYMENT
 from services.user.facts import BalanceUpdated
+from services.user.recording import SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,11 +38,14 @@ async def follow_payments(bus: Bus, users: DatabaseUsers, told: Callable[[], Non
     async def place() -> int:
         return await users.place(PAYMENT)
 
-    async def take(at: int, event: Event) -> None:
+    async def take(at: int, event: Event) -> bool:
         fact = balance_of(event)
         if fact is None:
             log.debug("event %s says nothing of a balance", event.id)
-        elif await users.follow_payment(at, event.subject, fact, event.time):
+            return False
+        followed = await users.follow_payment(at, event.subject, fact, event.time)
+        if followed:
             told()
+        return followed
 
-    await follow(bus, PAYMENT, place, take)
+    await follow(bus, PAYMENT, place, take, SOURCE)

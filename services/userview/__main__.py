@@ -12,12 +12,14 @@ from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
+from services.kit.keeping import TableKeeper
 from services.kit.running import running
 from services.kit.starting import start
 from services.userview.adapters import DatabaseViews, StreamSources
 from services.userview.app import ReadSide, Signal
 from services.userview.following import Followers
 from services.userview.server import ERRORS, PUBLIC, UserViewService
+from services.userview.tables import metadata
 
 DATABASE = "USERVIEW_DATABASE_URL"
 NAME = "userview"
@@ -43,7 +45,7 @@ async def run(config: UserViewConfig) -> None:
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         views = DatabaseViews(engine)
-        bus = await server.enter(open_bus(config.bus, NAME))
+        bus = await server.enter(open_bus(config.bus, NAME, server.telemetry))
         signal = Signal()
         pending = Gauge(
             "userview_pending_events",
@@ -53,9 +55,13 @@ async def run(config: UserViewConfig) -> None:
         )
         followers = Followers(bus, views, signal, lambda source, count: pending.labels(source).set(count))
 
-        async def prepare() -> None:
+        async def make_tables() -> None:
             await ensure_database(config.database, own)
             await views.prepare()
+
+        async def prepare() -> None:
+            await make_tables()
+            await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(running(followers.run(), "filling the views"))
 
         server.warm_up(prepare)

@@ -17,6 +17,7 @@ from sqlalchemy import exc
 
 from services.kit.bus import unavailable
 from services.kit.database import translated
+from services.kit.errors import StoreUnavailableError
 from services.kit.events import NoEventError, decode, stream_of
 from services.kit.stored import StreamReader
 from services.kit.transactions import in_transaction, make_tables
@@ -35,7 +36,7 @@ from services.userview.domain import (
 from services.userview.tables import BUILDING, CURRENT, RETIRED, generations, metadata, places, views, with_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -120,14 +121,22 @@ class DatabaseViews:
             async with self._engine.connect() as connection:
                 return await connection.scalar(query)
 
-    async def apply(self, generation: int, source: str, batch: Batch) -> bool:
-        """Let the generation see the events of the batch that it has not seen; False: it is gone."""
+    async def apply(
+        self, generation: int, source: str, batch: Batch, counted: Callable[[Batch], None] = lambda _: None
+    ) -> bool:
+        """Let the generation see the events of the batch that it has not seen; False: it is gone. `counted` gets those
+        that it has seen by this call: the rest was another replica's work."""
         while True:
             place = await self.place(generation, source)
             if place is None:
                 return False
+            if place < batch.start:
+                raise StoreUnavailableError("the views were lost, and begin anew")
             rest = batch.after(place)
-            if rest is None or await self._apply(generation, source, place, rest):
+            if rest is None:
+                return True
+            if await self._apply(generation, source, place, rest):
+                counted(rest)
                 return True
 
     async def _apply(self, generation: int, source: str, place: int, batch: Batch) -> bool:

@@ -13,21 +13,23 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.kit.errors import StoreUnavailableError
-from services.kit.follow import follow_batches
+from services.kit.follow import Batch, follow_batches
+from services.kit.messages import now_ns
 from services.kit.running import cancelled
+from services.userview.adapters import happening_of
 from services.userview.domain import SOURCES
 from services.userview.tables import BUILDING, RETIRED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from services.kit.bus import Bus
-    from services.kit.follow import Batch
     from services.userview.adapters import DatabaseViews
     from services.userview.app import Signal
 
 log = logging.getLogger(__name__)
 
+GROUP = "userview"
 LOOK_SECONDS = 1.0
 """How often generations are looked up; a rebuild that was begun here is seen at once."""
 
@@ -86,14 +88,24 @@ class Followers:
             return await self._views.place(generation, source) or 0
 
         async def take(batch: Batch) -> None:
-            if not await self._views.apply(generation, source, batch):
+            began, seen = now_ns(), list[Batch]()
+            if not await self._views.apply(generation, source, batch, seen.append):
                 self.wake()
                 return
             self._signal.ring()
             building = (await self._views.generations()).get(generation) == BUILDING
             if not building:
                 self._pending(source, batch.pending)
+                self._trace(seen, began)
             elif batch.pending == 0:
                 self.wake()
 
         await follow_batches(self._bus, source, place, take)
+
+    def _trace(self, seen: Sequence[Batch], began: int) -> None:
+        """Spans of the events that have changed a view; a generation that is made anew joins no traces."""
+        for batch in seen:
+            concerned = {at for at, event in batch.events if at in batch.traced and happening_of(event).user_id}
+            consumed = [batch.traced[at] for at in sorted(concerned)]
+            if consumed:
+                self._bus.spans.processed(consumed, GROUP, began, len(batch.events))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ class NatsServer:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.store = folder / "store"
+        self.config: Path | None = None
         self.port = promised_port()
         self._stack = contextlib.AsyncExitStack()
         self._process: Process | None = None
@@ -37,7 +40,9 @@ class NatsServer:
         return f"nats://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        command = [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.folder / "store"]
+        command = [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", self.store]
+        if self.config:
+            command += ["-c", self.config]
         process = running([str(part) for part in command], self.folder / "nats.log")
         self._process = await self._stack.enter_async_context(process)
         await eventually(self._answers, 10)
@@ -46,6 +51,12 @@ class NatsServer:
         """kill -9."""
         assert self._process
         await self._process.kill()
+
+    async def lose(self) -> None:
+        """Come back empty, as with a new disk."""
+        await self.kill()
+        shutil.rmtree(self.store)
+        await self.start()
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

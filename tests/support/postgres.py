@@ -63,6 +63,16 @@ class Cluster:
         # pg_ctl's server inherits its output; only a file lets `run` see the end of pg_ctl.
         self.run("pg_ctl", "start", "-w", "-s", "-D", str(self.folder / "data"), "-l", log, "-o", options)
 
+    def lose(self) -> None:
+        """Come back empty, as with a new disk."""
+        self.stop()
+        shutil.rmtree(self.folder / "data")
+        self.init()
+        self.start()
+
+    def init(self) -> None:
+        self.run("initdb", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "-D", str(self.folder / "data"))
+
     def stop(self) -> None:
         self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
 
@@ -76,7 +86,7 @@ def cluster(programs: Path) -> Iterator[Cluster]:
         shutil.chown(folder, user)
     made = Cluster(programs, folder, promised_port(), user)
     try:
-        made.run("initdb", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "-D", str(folder / "data"))
+        made.init()
         made.start()
         try:
             yield made

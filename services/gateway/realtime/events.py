@@ -20,6 +20,7 @@ from services.gateway.domain import Failure
 from services.kit.errors import BusUnavailableError
 from services.kit.events import NoEventError, decode, stream_of
 from services.kit.fanout import Fanout, Inbox
+from services.kit.messages import now_ns
 from services.kit.running import running
 from services.kit.stored import StreamReader
 from services.kit.tail import Tail
@@ -181,9 +182,11 @@ class LiveEvents:
     def _take(self, message: Stored) -> None:
         if self._first_taken is None:
             self._first_taken = message.sequence
+        began = now_ns()
         if told := told_of(message):
             self._count(told)
-            self._fanout.deliver(_KEY, told)
+            if self._fanout.deliver(_KEY, told):
+                self._bus.spans.delivered(message, "gateway", began, "")
 
     def _lost(self) -> None:
         self._fanout.end(_away())

@@ -13,9 +13,11 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
 WHOLE = ""
+REASON_KEY = "health-reason"
+MAX_REASON = 1000
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
@@ -30,6 +32,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
     def __init__(self, name: str = WHOLE) -> None:
         self._name = name
         self._withheld: dict[str, bool] = {WHOLE: False}
+        self._held: dict[str, str] = {}
         self._open = False
         self._stopped = False
         self._changed = asyncio.Event()
@@ -52,7 +55,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
 
     def serving(self, name: str = WHOLE) -> bool:
         """Whether that service takes calls; the server as a whole does when each of its services does."""
-        if not self._open:
+        if not self._open or self._held:
             return False
         name = self._resolved(name)
         return not any(self._withheld.values()) if name == WHOLE else not self._withheld[name]
@@ -69,6 +72,22 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             raise KeyError(name)
         self._withheld[name] = not serving
         self._notify()
+
+    def hold(self, cause: str, reason: str) -> None:
+        """Nothing serves until `release` of that cause, such as `database`. Callers of `Check` see the reason in the
+        trailing metadata `health-reason`."""
+        self._held[cause] = reason
+        self._notify()
+
+    def release(self, cause: str) -> None:
+        """That cause is no more; nothing happens where it was none."""
+        if self._held.pop(cause, None) is not None:
+            self._notify()
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why nothing serves, by cause; empty: nothing keeps it."""
+        return dict(self._held)
 
     def drain(self) -> None:
         """Nothing serves any more, whatever anybody says later."""
@@ -96,6 +115,9 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             known = ", ".join(filter(None, self.names()))
             what = f"this server does not know {request.service!r}; it serves {known}, and the empty name is all of it"
             await context.abort(grpc.StatusCode.NOT_FOUND, what)
+        if self._held:
+            told = "; ".join(self._held.values()).encode("ascii", "backslashreplace").decode()
+            context.set_trailing_metadata(((REASON_KEY, told[:MAX_REASON]),))
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 
     async def Watch(  # noqa: N802 - gRPC's name

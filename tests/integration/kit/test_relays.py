@@ -24,14 +24,18 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Log:
-    """Events in memory."""
+    """Events in memory; those after `old` are of another life than those that a log without it has."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, old: int | None = None) -> None:
         self.count = count
+        self.old = count if old is None else old
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         numbers = range(sequence + 1, min(sequence + limit, self.count) + 1)
-        return [Event("shop", number, "demo.shop.Sold.v1", f"s{number}", NOW, {"n": number}) for number in numbers]
+        return [Event("shop", number, "demo.shop.Sold.v1", self.subject(number), NOW, {}) for number in numbers]
+
+    def subject(self, number: int) -> str:
+        return f"s{number}" if number <= self.old else f"new{number}"
 
 
 @pytest.fixture
@@ -71,3 +75,35 @@ async def test_an_event_that_the_stream_refuses_is_no_race_that_was_lost(bus: Bu
     small = Small(bus.connection, BusConfig())
     with pytest.raises(BadRequestError, match="message size exceeds maximum allowed"):
         await asyncio.wait_for(Relay(small, "shop", Log(1)).publish_all(), 5)
+
+
+@pytest.mark.parametrize(
+    ("log", "first"),
+    [
+        (Log(0, 0), None),
+        (Log(1, 0), "new1"),
+        (Log(3, 0), "new1"),
+        (Log(200, 0), "new1"),
+        (Log(150, 150), None),
+        (Log(151, 150), "new151"),
+        (Log(170, 150), "new151"),
+        (Log(400, 150), "new151"),
+    ],
+)
+async def test_a_log_that_was_lost_or_is_an_older_copy_is_told_from_where_it_differs(
+    bus: Bus, log: Log, first: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its numbers were given before, and so say nothing of what was told."""
+    assert await Relay(bus, "shop", Log(170)).publish_all() == 170
+    relay = Relay(bus, "shop", log)
+    told = log.count - log.old if log.count > log.old else 0
+    assert await relay.publish_all() == told
+    assert len([record for record in caplog.records if "older copy" in record.getMessage()]) == 1
+    log.count += 1
+    log.old = min(log.old, log.count - 1)
+    assert await relay.publish_all() == 1
+    assert await relay.publish_all() == 0
+    async with contextlib.aclosing(events_after(bus, "shop", 170)) as events:
+        subjects = [(await anext(events))[1].subject for _ in range(told + 1)]
+    assert subjects == [log.subject(number) for number in range(log.old + 1, log.count + 1)]
+    assert first in {None, subjects[0]}

@@ -1,0 +1,128 @@
+"""A database that comes back without its tables: a lost disk, a database that was dropped, a restore that went wrong.
+
+A service makes its tables when it starts. Where they are gone later every call would fail until a restart, while the
+process says that it is well. So each replica looks for its tables now and again, and at once when a statement misses
+one; where some are missing it takes itself out (NOT_SERVING, with the reason in the log), makes them again as at its
+start, and serves on. What was in them is gone, and the log says so. Where they cannot be made the replica stays out,
+and tries again.
+
+A database that is merely away is another matter: callers are told UNAVAILABLE, and nothing else helps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy as sa
+
+from services.kit.database import is_lost, translated
+from services.kit.errors import StoreUnavailableError, with_cause
+from services.kit.running import running
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection
+    from contextlib import AbstractAsyncContextManager
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+CAUSE = "database"
+
+
+class Holdable(Protocol):
+    """What takes a server out, as `meshwright.Server.health` does."""
+
+    def hold(self, cause: str, reason: str) -> None: ...
+
+    def release(self, cause: str) -> None: ...
+
+
+class TableKeeper:
+    """Looks for `tables` in the database of `engine`; `prepare` makes them (and the database itself) where they are
+    missing."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        tables: Collection[str],
+        prepare: Callable[[], Awaitable[object]],
+        health: Holdable,
+    ) -> None:
+        self._engine = engine
+        self._tables = frozenset(tables)
+        self._prepare = prepare
+        self._health = health
+        self._reason = ""
+        self._woken = asyncio.Event()
+        sa.event.listen(engine.sync_engine, "handle_error", self._on_error)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Look for as long as the context lasts."""
+        return running(self._run(), "looking for lost tables")
+
+    async def look(self) -> None:
+        """Look once."""
+        try:
+            missing = await self._missing()
+        except StoreUnavailableError as error:
+            log.debug("the tables are looked for later: %s", error)
+            return
+        if not missing:
+            self._hold("")
+            return
+        lost = ", ".join(sorted(missing))
+        if not self._reason:
+            self._hold(f"the database has lost its tables ({lost})")
+        try:
+            await self._prepare()
+            missing = await self._missing()
+        except (StoreUnavailableError, sa.exc.SQLAlchemyError) as error:
+            self._hold(f"the database has lost its tables ({lost}), and they cannot be made again: {with_cause(error)}")
+            return
+        if missing:
+            what = "has others than this version knows; restore it, or remove what is left of it"
+            self._hold(f"the database has lost its tables ({lost}), and {what}")
+            return
+        log.warning("the tables were made again; what was in them is gone")
+        self._hold("")
+
+    async def _missing(self) -> frozenset[str]:
+        try:
+            with translated():
+                async with self._engine.connect() as connection:
+                    there = await connection.run_sync(lambda found: sa.inspect(found).get_table_names())
+        except StoreUnavailableError as error:
+            if is_lost(error):
+                return self._tables
+            raise
+        return self._tables - set(there)
+
+    def _hold(self, reason: str) -> None:
+        if reason == self._reason:
+            return
+        self._reason = reason
+        if reason:
+            log.error("%s", reason)
+            self._health.hold(CAUSE, reason)
+        else:
+            self._health.release(CAUSE)
+
+    def _on_error(self, context: sa.engine.ExceptionContext) -> None:
+        if is_lost(context.original_exception):
+            self._woken.set()
+
+    async def _run(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the tables are looked for later")
