@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from meshwright import sync
     from meshwright.auth import Auth, Identity, JwtVerifier, caller
     from meshwright.client import channel
     from meshwright.config import AuthConfig, ConsulConfig, Discovery, ServiceConfig, load, setting
@@ -97,11 +98,14 @@ __all__ = [
     "details",
     "load",
     "setting",
+    "sync",
     "time_left",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "sync":  # a part of its own, for code without asyncio
+        return importlib.import_module("meshwright.sync")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'meshwright' has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 _WAITING: WeakKeyDictionary[asyncio.AbstractEventLoop, list[asyncio.Event]] = WeakKeyDictionary()
 """The events of each loop: a signal has one handler, and a process may run several servers."""
+
+_GRPC_USERS: set[int] = set()
+"""The ids of processes that this memory was in when gRPC was used: this one, and those that it was forked from."""
 
 _LAUNCHERS = frozenset(
     {
@@ -77,3 +81,13 @@ def program_name(arguments: Sequence[str] | None = None, folder: Path | None = N
             if telling and all(part.isidentifier() for part in (*names, attribute.partition("(")[0])):
                 return telling[-1]
     return (folder or Path.cwd()).name or "client"
+
+
+def note_grpc() -> None:
+    """gRPC has threads in this process from now on."""
+    _GRPC_USERS.add(os.getpid())
+
+
+def forked_from_grpc() -> bool:
+    """Whether this process was forked from one in which gRPC had threads, which are not in this one."""
+    return any(process != os.getpid() for process in _GRPC_USERS)

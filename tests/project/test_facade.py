@@ -42,8 +42,11 @@ NAMES = [
     "details",
     "load",
     "setting",
+    "sync",
     "time_left",
 ]
+MODULES = {"sync"}
+"""The names that are modules on purpose."""
 
 
 def test_the_facade_is_these_names() -> None:
@@ -74,6 +77,12 @@ def test_importing_the_facade_loads_neither_grpc_nor_opentelemetry() -> None:
 def test_a_submodule_never_hides_a_name() -> None:
     code = (
         "import meshwright.client, meshwright.server, meshwright.telemetry, meshwright.testing, meshwright;"
-        "assert all(type(getattr(meshwright, name)).__name__ != 'module' for name in meshwright.__all__)"
+        "kinds = {name: type(getattr(meshwright, name)).__name__ for name in meshwright.__all__};"
+        "print(*(name for name, kind in kinds.items() if kind == 'module'))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(found.stdout.split()) == MODULES
+
+
+def test_what_code_without_asyncio_needs_is_these_names() -> None:
+    assert meshwright.sync.__all__ == ["SyncChannel", "WsgiMiddleware", "channel"]

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from meshwright.client.bootstrap import prepare
-from meshwright.client.connection import open_xds
+from meshwright.client.connection import open_known, open_xds
 from meshwright.client.explanation import of_consul, of_control_plane
 from meshwright.client.mesh_channel import MeshChannel
 from meshwright.client.resolution import ConsulChannel
@@ -18,23 +18,17 @@ from meshwright.model import path_problem
 from meshwright.telemetry import acquire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    import grpc
+    from collections.abc import Iterable, Mapping, Sequence
 
     from meshwright.config import ServiceConfig
     from meshwright.interceptors.explained import Explain
+    from meshwright.model import Address
     from meshwright.telemetry import Telemetry
 
-    Connector = Callable[[str, Iterable[tuple[str, Any]]], grpc.aio.Channel]
-    """Opens the connection to a service of that name, with channel arguments."""
+__all__ = ["ADDRESSES", "MeshChannel", "channel"]
 
-__all__ = ["CONNECTOR", "MeshChannel", "channel"]
-
-CONNECTOR: ContextVar[Callable[[str, Iterable[tuple[str, Any]]], grpc.aio.Channel] | None] = ContextVar(
-    "meshwright_connector", default=None
-)
-"""The seam for tests and special transports: what opens the connection to a service instead of its discovery."""
+ADDRESSES: ContextVar[Mapping[str, Sequence[Address]] | None] = ContextVar("meshwright_addresses", default=None)
+"""The seam for tests: where services are, instead of what discovery says."""
 
 
 def channel(
@@ -67,9 +61,9 @@ def channel(
         return ClientCalls(ours, name, timeout=seconds or None, authorization=authorization, explain=explain)
 
     on_close = ours.release if telemetry is None else _nothing
-    connector = CONNECTOR.get()
-    if connector is not None:
-        return MeshChannel(calls(), lambda: connector(name, options), on_close)
+    addresses = ADDRESSES.get()
+    if addresses is not None:
+        return MeshChannel(calls(), lambda: open_known(name, addresses.get(name, ()), options), on_close)
     if chosen.discovery is Discovery.CONSUL:
         return ConsulChannel(calls(of_consul(name, chosen.consul)), chosen.consul, options, on_close)
     prepare(chosen, ours.identity, timeout_skew_ms)

@@ -47,22 +47,35 @@ def merged(options: Iterable[tuple[str, Any]]) -> Options:
     return tuple((dict(DEFAULT_OPTIONS) | dict(options)).items())
 
 
-def open_xds(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+def xds_target(name: str) -> str:
     """Endpoints and rules come from the control plane."""
-    return grpc.aio.insecure_channel(f"xds:///{name}", options=merged(options))
+    return f"xds:///{name}"
 
 
-def open_nowhere(name: str) -> grpc.aio.Channel:
+def nowhere_target(name: str) -> str:
     """While no instance is known: calls fail at once, and the error says why."""
-    return grpc.aio.insecure_channel(f"unix:/nonexistent/no-instance-of-{name}-is-known")
+    return f"unix:/nonexistent/no-instance-of-{name}-is-known"
 
 
-def open_static(addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
-    """Round robin over those addresses, each call retried where nobody answered."""
+def static_target(addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> tuple[str, Options]:
+    """Round robin over those addresses, each call retried where nobody answered; the target and its options."""
     # One scheme for a channel: where both families are about, the larger one it is.
     v6 = [address for address in addresses if ":" in address.host]
     v4 = [address for address in addresses if ":" not in address.host]
     chosen, scheme = (v4, "ipv4") if len(v4) >= len(v6) else (v6, "ipv6")
-    target = f"{scheme}:{','.join(map(str, chosen))}"
     config = ("grpc.service_config", json.dumps(ROUND_ROBIN_CONFIG))
-    return grpc.aio.insecure_channel(target, options=merged((config, *options)))
+    return f"{scheme}:{','.join(map(str, chosen))}", merged((config, *options))
+
+
+def open_xds(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(xds_target(name), options=merged(options))
+
+
+def known_target(name: str, addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> tuple[str, Options]:
+    """Those addresses, or nowhere while there are none; the target and its options."""
+    return static_target(addresses, options) if addresses else (nowhere_target(name), ())
+
+
+def open_known(name: str, addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+    target, chosen = known_target(name, addresses, options)
+    return grpc.aio.insecure_channel(target, options=chosen)

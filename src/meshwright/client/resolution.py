@@ -15,7 +15,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
-from meshwright.client.connection import open_nowhere, open_static
+from meshwright.client.connection import open_known
 from meshwright.client.mesh_channel import MeshChannel
 from meshwright.consul import Consul, watch
 from meshwright.model import Address, ServiceName
@@ -47,7 +47,7 @@ class ConsulChannel(MeshChannel):
         options: Iterable[tuple[str, Any]],
         on_close: Callable[[], Awaitable[None]],
     ) -> None:
-        super().__init__(calls, lambda: open_nowhere(calls.target), on_close)
+        super().__init__(calls, lambda: open_known(calls.target, (), ()), on_close)
         self._service = ServiceName(calls.target)
         self._config = consul
         self._options = tuple(options)
@@ -76,24 +76,39 @@ class ConsulChannel(MeshChannel):
         await super().close(grace)
 
     async def _follow(self) -> None:
-        known: tuple[Address, ...] = ()
-        async with Consul(self._config) as consul:
+        def found(addresses: tuple[Address, ...]) -> None:
+            self.replace(open_known(self._service, addresses, self._options))
 
-            async def fetch(blocking: Blocking) -> Indexed[tuple[Instance, ...]]:
-                return await consul.instances(self._service, passing=True, blocking=blocking)
+        await follow(self._service, self._config, found, self._answered.set)
 
-            async for answer in watch(fetch, report=self._report):
-                found = await _numeric(instance.address for instance in answer.value)
-                if found and found != known:
-                    known = found
-                    self.replace(open_static(found, self._options))
-                self._answered.set()
 
-    def _report(self, error: Exception | None) -> None:
+async def follow(
+    service: ServiceName,
+    config: ConsulConfig,
+    found: Callable[[tuple[Address, ...]], None],
+    answered: Callable[[], None],
+) -> None:
+    """Call `found` with the addresses of the healthy instances, whenever they are others and there are some, for ever;
+    `answered` at each answer of Consul, after it."""
+    known: tuple[Address, ...] = ()
+
+    def report(error: Exception | None) -> None:
         if error is None:
-            log.info("Consul answers again: following %s", self._service)
+            log.info("Consul answers again: following %s", service)
         else:
-            log.warning("the addresses of %s stay as they are: %s", self._service, error)
+            log.warning("the addresses of %s stay as they are: %s", service, error)
+
+    async with Consul(config) as consul:
+
+        async def fetch(blocking: Blocking) -> Indexed[tuple[Instance, ...]]:
+            return await consul.instances(service, passing=True, blocking=blocking)
+
+        async for answer in watch(fetch, report=report):
+            addresses = await _numeric(instance.address for instance in answer.value)
+            if addresses and addresses != known:
+                known = addresses
+                found(addresses)
+            answered()
 
 
 async def _numeric(addresses: Iterable[Address]) -> tuple[Address, ...]:

@@ -39,6 +39,7 @@ class ClientCalls:
 
     `target` is the service that is dialled. `timeout` is for calls that are no streams and give none, in seconds.
     `authorization`: whether the incoming call's is passed on. `explain` says why no server was reached.
+    `threaded`: whether calls are made in several threads.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class ClientCalls:
         timeout: float | None = None,
         authorization: bool = True,
         explain: Explain | None = None,
+        threaded: bool = False,
     ) -> None:
         self.telemetry = telemetry
         self.target = target
         self.timeout = timeout
         self.authorization = authorization
         self.explain = explain
+        self.threaded = threaded
         self.reached = explain is None
         """Whether a server has answered: from then on, no call needs to be explained."""
         self.w3c = uses_w3c()
@@ -75,7 +78,9 @@ class ClientMethod:
         self.calls = calls
         self.name = name
         self.timeout = None if streams else calls.timeout
-        self.metrics = calls.telemetry.metrics.method("client", calls.target, name)
+        metrics = calls.telemetry.metrics
+        counting = metrics.threaded_method if calls.threaded else metrics.method
+        self.metrics = counting("client", calls.target, name)
         self.attributes = method_attributes(name) | {
             "server.address": calls.target,
             "service.peer.name": calls.target,
@@ -167,7 +172,7 @@ class ClientCall:
         self._method = method
         self._span = span
         self._start = time.perf_counter()
-        method.metrics.begun += 1
+        method.metrics.begin()
 
     def refused(self, error: BaseException) -> None:
         """gRPC would not even make the call (wrong arguments, a closed channel)."""
@@ -177,10 +182,17 @@ class ClientCall:
             set_status(self._span, _CANCELLED, str(error), CLIENT_FAULTS)
             self._span.end()
 
+    def seconds(self) -> float:
+        """How long it has taken until now."""
+        return time.perf_counter() - self._start
+
     def end(self, call: Any) -> None:
         """gRPC says that the call is over; this is its done callback."""
+        self.ended(*_outcome(call))
+
+    def ended(self, code: grpc.StatusCode, trailers: Iterable[tuple[str, str]], message: str | None) -> None:
+        """The call is over, with that status and that trailing metadata."""
         seconds = time.perf_counter() - self._start
-        code, trailers, message = _outcome(call)
         version = instance = ""
         for key, value in trailers:
             if key == VERSION_KEY:

@@ -17,6 +17,7 @@ channels, which have none, count apart and under a lock, and the page adds both 
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -76,10 +77,12 @@ class Metrics:
             found = self._calls.methods[key] = MethodMetrics()
         return found
 
-    def threaded_method(self, side: Side, service: str, method: str) -> MethodMetrics:
-        """The same for calls that are counted in several threads, under a lock of theirs."""
+    def threaded_method(self, side: Side, service: str, method: str) -> ThreadedMethodMetrics:
+        """The same for calls that are counted in several threads."""
         key = (side, service, method)
-        return self._calls.threaded.setdefault(key, MethodMetrics())
+        found = self._calls.threaded.setdefault(key, ThreadedMethodMetrics())
+        assert isinstance(found, ThreadedMethodMetrics)
+        return found
 
     def include(self, other: Metrics) -> None:
         """Show the calls that `other` counts on this page too, added to those counted here."""
@@ -129,8 +132,12 @@ class MethodMetrics:
         self.ended = 0
         self.ends: dict[tuple[str, str], _Ends] = {}
 
+    def begin(self) -> None:
+        """Count the beginning of a call."""
+        self.begun += 1
+
     def end(self, status: str, version: str, seconds: float) -> None:
-        """Count a call that has ended; `begun += 1` counted its beginning."""
+        """Count a call that has ended."""
         self.ended += 1
         key = (version, status)
         ends = self.ends.get(key)
@@ -158,6 +165,24 @@ class MethodMetrics:
             summed = [one + other for one, other in zip(buckets, ends.buckets, strict=True)]
             found[version] = (summed, seconds + ends.seconds)
         return found
+
+
+class ThreadedMethodMetrics(MethodMetrics):
+    """The same, counted in several threads."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        with self._lock:
+            super().begin()
+
+    def end(self, status: str, version: str, seconds: float) -> None:
+        with self._lock:
+            super().end(status, version, seconds)
 
 
 _Methods: TypeAlias = "dict[tuple[Side, str, str], MethodMetrics]"

@@ -13,6 +13,7 @@ exposed by the first server that runs: no call is missing from the page that Pro
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from opentelemetry import trace
 
 from meshwright.config import ServiceConfig, environment, load
-from meshwright.process import program_name
+from meshwright.process import note_grpc, program_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,7 @@ class Shared(Generic[T]):
         return next(matching, None)
 
     def _add(self, config: ServiceConfig, *, served: bool = False) -> _Entry[T]:
+        note_grpc()  # which exports the spans
         entry = _Entry(self._make(config), _key(config), served=served)
         self._entries.append(entry)
         entry.telemetry.metrics.describe_process()
@@ -114,6 +116,7 @@ class Shared(Generic[T]):
         if not self._installed:
             self._installed = True
             atexit.register(self._flush)
+            os.register_at_fork(after_in_child=self._forget)
             if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
                 trace.set_tracer_provider(ProcessTracerProvider(self.current))
         return entry
@@ -125,6 +128,13 @@ class Shared(Generic[T]):
                 continue
             entry.exposed_by = page
             page.metrics.include(entry.telemetry.metrics)
+
+    def _forget(self) -> None:
+        """A forked child is another instance: it leaves its parent's telemetry alone."""
+        self._lock = threading.RLock()
+        for entry in self._entries:
+            entry.telemetry.closed = True
+        self._entries = []
 
     def _flush(self) -> None:
         """At the end of the process: what was never released is flushed all the same."""

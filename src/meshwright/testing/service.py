@@ -7,17 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshwright.client import CONNECTOR, MeshChannel, channel
-from meshwright.client.connection import open_nowhere, open_static
+from meshwright.client import ADDRESSES, MeshChannel, channel
 from meshwright.config import ServiceConfig, load
 from meshwright.server import Server
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-
-    import grpc
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from meshwright.auth import Auth
     from meshwright.errors import ServiceError
@@ -76,15 +73,11 @@ def resolving(addresses: Mapping[str, Sequence[Address]]) -> Iterator[None]:
     """Channels made inside find services at those addresses, round robin; any other service at none.
 
     with resolving({"user": [Address("127.0.0.1", 20001)]}):
-        app = build()   # calls meshwright.channel("user")
+        app = build()   # calls meshwright.channel("user") or meshwright.sync.channel("user")
     """
 
-    def connect(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
-        found = addresses.get(name)
-        return open_static(found, options) if found else open_nowhere(name)
-
-    token = CONNECTOR.set(connect)
+    token = ADDRESSES.set(addresses)
     try:
         yield
     finally:
-        CONNECTOR.reset(token)
+        ADDRESSES.reset(token)
