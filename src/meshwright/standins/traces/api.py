@@ -15,6 +15,7 @@ from aiohttp import web
 from meshwright.standins.traces.jaeger import trace_id_text, trace_to_json
 from meshwright.standins.traces.query import (
     BadQueryError,
+    check_trace_parameters,
     now_nanos,
     parse_dependency_query,
     parse_trace_id,
@@ -81,7 +82,9 @@ class QueryApi:
 
     async def trace(self, request: web.Request) -> web.Response:
         """One trace, whole."""
-        trace = self._store.get(parse_trace_id(request.match_info["id"]))
+        trace_id = parse_trace_id(request.match_info["id"])
+        check_trace_parameters(request.query)
+        trace = self._store.get(trace_id)
         return _failure(404, NOT_FOUND) if trace is None else await _traces([trace])
 
     async def dependencies(self, request: web.Request) -> web.Response:

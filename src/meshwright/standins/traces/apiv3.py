@@ -1,8 +1,8 @@
 """Jaeger's API v3 over the store: the one that a Jaeger after 2.20 still has for lists and searches.
 
-Traces are answered as OTLP in JSON, all resources of all traces found in one list, under `result`. What is empty is
-left out. An error is `{"error": {"httpCode": ..., "message": ...}}`, sent as plain text. All as Jaeger's HTTP gateway
-has it (cmd/jaeger, extension jaegerquery, apiv3), against which this was compared.
+Traces are answered as OTLP in JSON, all resources of all traces found in one list, under `result`. An error is
+`{"error": {"httpCode": ..., "message": ...}}`, sent as plain text. All as Jaeger's HTTP gateway has it (cmd/jaeger,
+extension jaegerquery, apiv3), against which this was compared.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class QueryApiV3:
 
     async def search(self, request: web.Request) -> web.Response:
         """The traces that a query finds, whole."""
-        return await _traces(await self._found(request))
+        found = await self._found(request)
+        return await _traces(found, raw=read_boolean(request.query, "query.rawTraces"))
 
     async def trace(self, request: web.Request) -> web.Response:
         """One trace, whole. The times are hints for stores that need them."""
@@ -68,9 +69,9 @@ class QueryApiV3:
             raise BadQueryError(f"malformed parameter trace_id: {error}") from None
         for name in ("startTime", "endTime"):
             read_time(request.query, name)
-        read_boolean(request.query, "rawTraces")
+        raw = read_boolean(request.query, "rawTraces")
         trace = self._store.get(trace_id)
-        return await _traces([trace] if trace else [])
+        return await _traces([trace] if trace else [], raw=raw)
 
     async def summaries(self, request: web.Request) -> web.Response:
         """The traces that a query finds, in short."""
@@ -97,11 +98,11 @@ async def explain_v3(request: web.Request, handler: Handler) -> web.StreamRespon
         return _failure(error.status, error.text or "")
 
 
-async def _traces(traces: Iterable[Trace]) -> web.Response:
+async def _traces(traces: Iterable[Trace], *, raw: bool) -> web.Response:
     """The traces whole, written one at a time, with a turn for other tasks in between."""
     written = []
     for trace in traces:
-        written += [_encode(group) for group in resource_spans(trace)]
+        written += [_encode(group) for group in resource_spans(trace, raw=raw)]
         await asyncio.sleep(0)
     if not written:
         return _failure(404, "No traces found")
@@ -110,7 +111,7 @@ async def _traces(traces: Iterable[Trace]) -> web.Response:
 
 
 def _listed(name: str, items: list[Any]) -> web.Response:
-    return web.Response(body=_encode({name: items} if items else {}), content_type="application/json")
+    return web.Response(body=_encode({name: items}), content_type="application/json")
 
 
 def _failure(status: int, text: str) -> web.Response:

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from meshwright.standins.traces.query import DEFAULT_LIMIT, NANOS, BadQueryError, TraceQuery, read_duration
+from meshwright.standins.traces.gotime import read_rfc3339
+from meshwright.standins.traces.query import DEFAULT_LIMIT, BadQueryError, TraceQuery, parse_boolean, read_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LAYOUT = "2006-01-02T15:04:05.999999999Z07:00"
-_TIME = re.compile(
-    r"(?P<second>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d+))?(?P<zone>Z|[+-]\d\d:\d\d)", re.ASCII
-)
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
-_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+_MOST = 2**63
+_LONGEST = 100
+_GO_TYPES = {bool: "bool", int: "number", float: "number", list: "array", dict: "object", str: "string"}
 
 
 def parse_v3_query(parameters: Mapping[str, str]) -> TraceQuery:
     """Read the parameters of `/api/v3/traces`. Raises `BadQueryError`."""
     if parameters.get("query.filter"):
-        raise BadQueryError("the structured query filter is disabled")
+        gate = 'enable the "jaeger.query.structuredFilters" feature gate to use it'
+        raise BadQueryError(f"the structured query filter is disabled: {gate}")
     tags = _attributes(parameters.get("query.attributes", ""))
     start, end = _window(parameters)
     depth = _depth(parameters)
@@ -57,7 +55,7 @@ def read_time(parameters: Mapping[str, str], name: str) -> int:
     """A time in nanoseconds since the epoch; 0 where it is not given."""
     text, given = value_of(parameters, name)
     try:
-        return _nanos(text) if text else 0
+        return read_rfc3339(text) if text else 0
     except ValueError as error:
         raise _malformed(given, str(error)) from None
 
@@ -65,9 +63,10 @@ def read_time(parameters: Mapping[str, str], name: str) -> int:
 def read_boolean(parameters: Mapping[str, str], name: str) -> bool:
     """A truth value, as Go's `strconv.ParseBool` reads one; false where it is not given."""
     text, given = value_of(parameters, name)
-    if text and text not in _TRUE | _FALSE:
-        raise _malformed(given, f'strconv.ParseBool: parsing "{text}": invalid syntax')
-    return text in _TRUE
+    try:
+        return bool(text) and parse_boolean(text)
+    except ValueError as error:
+        raise _malformed(given, str(error)) from None
 
 
 def _window(parameters: Mapping[str, str]) -> tuple[int, int]:
@@ -80,27 +79,16 @@ def _window(parameters: Mapping[str, str]) -> tuple[int, int]:
     return start, end
 
 
-def _nanos(text: str) -> int:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise ValueError(f'parsing time "{text}" as "{_LAYOUT}": cannot parse "{text}" as "2006"')
-    try:
-        moment = datetime.fromisoformat(match["second"] + match["zone"].replace("Z", "+00:00"))
-    except ValueError:
-        raise ValueError(f'parsing time "{text}": out of range') from None
-    elapsed = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    fraction = int((match["fraction"] or "0")[:9].ljust(9, "0"))
-    return (elapsed.days * 86400 + elapsed.seconds) * NANOS + fraction
-
-
 def _depth(parameters: Mapping[str, str]) -> int:
     text, given = value_of(parameters, "query.searchDepth")
     if not text:
         text, given = parameters.get("query.num_traces", ""), "query.num_traces"
     if not text:
         return DEFAULT_LIMIT
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise _malformed(given, f'strconv.Atoi: parsing "{text}": invalid syntax')
+    valid = re.fullmatch(r"[+-]?[0-9]+", text)
+    if valid is None or len(text) > _LONGEST or not -_MOST <= int(text) < _MOST:
+        why = "value out of range" if valid else "invalid syntax"
+        raise _malformed(given, f'strconv.Atoi: parsing "{text}": {why}')
     return int(text)
 
 
@@ -117,11 +105,31 @@ def _attributes(text: str) -> dict[str, str]:
         return {}
     try:
         found: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _malformed("query.attributes", str(error)) from None
-    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-        raise _malformed("query.attributes", "expected an object of strings")
-    return found
+    except RecursionError:
+        raise _malformed("query.attributes", "exceeded max depth") from None
+    except json.JSONDecodeError as error:
+        raise _malformed("query.attributes", _syntax(error)) from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise _malformed("query.attributes", _type_error(found, "map[string]string"))
+    for value in found.values():
+        if value is not None and not isinstance(value, str):
+            raise _malformed("query.attributes", _type_error(value, "string"))
+    return {key: value or "" for key, value in found.items()}
+
+
+def _syntax(error: json.JSONDecodeError) -> str:
+    """What Go says where JSON begins wrong or ends too early; elsewhere our own words."""
+    if not error.doc[error.pos :].strip():
+        return "unexpected end of JSON input"
+    if error.msg == "Expecting value":
+        return f"invalid character {error.doc[error.pos]!r} looking for beginning of value"
+    return str(error)
+
+
+def _type_error(value: Any, wanted: str) -> str:
+    return f"json: cannot unmarshal {_GO_TYPES[type(value)]} into Go value of type {wanted}"
 
 
 def _malformed(name: str, why: str) -> BadQueryError:

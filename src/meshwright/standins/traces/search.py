@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from meshwright.standins.traces.jaeger import event_to_json, process_to_json, span_tags, text_of
+from meshwright.standins.traces.query import parse_boolean
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -82,8 +83,10 @@ def has_tag(span: StoredSpan, key: str, value: str) -> bool:
 
 
 def _has_error(span: StoredSpan, value: str) -> bool:
-    text = value.lower()
-    return text in ("true", "false") and span.failed == (text == "true")
+    try:
+        return span.failed == parse_boolean(value)
+    except ValueError:
+        return False
 
 
 def _has_status(span: StoredSpan, value: str) -> bool:
