@@ -74,7 +74,10 @@ def lint(file: Path, laptop: bool) -> None:
     """Check the rollouts of a YAML file by the rules that the cluster has, without a cluster."""
     documents = _documents(file)
     for document in documents:
-        (parse_on_laptop if laptop else parse)(document)
+        try:
+            (parse_on_laptop if laptop else parse)(document)
+        except BadInputError as error:
+            raise _with_hint(error, document) from None
         click.echo(f"{document['metadata']['name']}: good")
 
 
@@ -220,6 +223,16 @@ def _documents(file: Path) -> list[dict[str, Any]]:
     if not found or not all(isinstance(document, dict) for document in found):
         raise BadInputError(str(file), [Problem("", f"expected a {KIND}")])
     return found
+
+
+def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:
+    """The error; where only a cluster would refuse the resource, it says so."""
+    try:
+        parse_on_laptop(document)
+    except BadInputError:
+        return error
+    hint = Problem("", "on a laptop, where the topology says what runs, it is good (`--laptop`)")
+    return BadInputError(error.source, [*error.problems, hint])
 
 
 def _list(documents: list[dict[str, Any]]) -> None:

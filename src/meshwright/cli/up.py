@@ -134,6 +134,9 @@ class Screen:
         self._open_to_others(plan, statuses)
         if plan.hints:
             self._say("\nTry next:")
+        else:
+            service = next((process.service for process in plan.topology.processes), "SERVICE")
+            self._say(f"\nFrom another terminal: meshwright ps; meshwright get {service}; meshwright logs -f {service}")
         for hint in plan.hints:
             self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
         self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")

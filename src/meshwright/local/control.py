@@ -25,7 +25,7 @@ from aiohttp import web
 
 from meshwright.config import ConsulConfig, load
 from meshwright.consul import Consul
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _QUEUE = 10_000
 @contextlib.asynccontextmanager
 async def serving(supervisor: Supervisor, path: Path, desk: RolloutDesk) -> AsyncIterator[None]:
     """Serve the control API on that socket for as long as the context lasts."""
-    api = _Api(supervisor)
+    api = _Api(supervisor, desk)
     app = web.Application(middlewares=[_say_errors])
     app.router.add_get("/v1/processes", api.processes)
     app.router.add_get("/v1/logs", api.logs)
@@ -75,8 +75,9 @@ async def _say_errors(
 
 
 class _Api:
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, desk: RolloutDesk) -> None:
         self._supervisor = supervisor
+        self._desk = desk
 
     async def processes(self, _: web.Request) -> web.Response:
         health = await self._health()
@@ -114,7 +115,14 @@ class _Api:
 
     async def scale(self, request: web.Request) -> web.Response:
         body = await request.json()
-        change = await self._supervisor.scale(str(body["service"]), int(body["replicas"]), body.get("version"))
+        service, version = str(body["service"]), body.get("version")
+        if version is None and (rollout := self._desk.rollout_of(service)):
+            what = (
+                f"the rollout {rollout} says how many instances it has: change `spec.replicas` there and apply it, or "
+                "name a --version"
+            )
+            raise BadInputError("the scaling", [Problem(service, what)])
+        change = await self._supervisor.scale(service, int(body["replicas"]), version)
         return web.json_response(
             {
                 "added": [seat.instance for seat in change.added],

@@ -46,6 +46,10 @@ class RolloutDesk:
         if self._folder.is_dir() and any(self._folder.glob("*.json")) and self._supervisor.plan.registry.address:
             await self.open()
 
+    def rollout_of(self, service: str) -> str:
+        """The name of the rollout that says how many instances the service has; empty where there is none."""
+        return self._rollouts.of(service) if self._rollouts is not None else ""
+
     async def open(self) -> Rollouts:
         """The rollouts; raises `BadInputError` where the topology has no registry."""
         async with self._opening:

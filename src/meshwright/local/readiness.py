@@ -40,6 +40,8 @@ class Readiness:
         self._launch = launch
         self.reason = "it was not asked yet"
         """Why it is not ready, by the last answer."""
+        self.oddity = ""
+        """What a person should know of an instance that is ready all the same."""
 
     async def wait(self) -> None:
         """Return when the instance is ready."""
@@ -69,6 +71,7 @@ class Readiness:
                     continue
                 reason = _why_not_registered(found.value, self._launch)
                 if reason is None:
+                    self.oddity = _oddity(found.value, self._launch)
                     return
                 self.reason = f"{reason} (Consul at {consul.address})"
                 index = found.index if found.index >= index else 0
@@ -164,3 +167,14 @@ def _why_not_registered(found: Sequence[Instance], launch: Launch) -> str | None
     if instance.health is not Health.PASSING:
         return f"it is registered, and its check says {instance.health.value}"
     return None
+
+
+def _oddity(found: Sequence[Instance], launch: Launch) -> str:
+    """A version that is not the one that was started: routes to versions, and rollouts, go by what is registered."""
+    registered = next(one.version for one in found if one.id == launch.seat.instance)
+    if registered == launch.seat.version:
+        return ""
+    return (
+        f"it registered as version {registered or '(none)'}, not {launch.seat.version}, which MESHWRIGHT_VERSION says: "
+        "calls are routed by the registered one"
+    )

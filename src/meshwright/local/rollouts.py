@@ -142,6 +142,10 @@ class Rollouts:
         (self._folder / f"{name}.json").unlink(missing_ok=True)
         self._versions.forget(name)
 
+    def of(self, service: str) -> str:
+        """The name of the service's rollout; empty where there is none."""
+        return next((name for name, one in self._documents.items() if one["spec"]["service"] == service), "")
+
     def wake(self) -> None:
         """Something has changed among the processes."""
         for follower in self._followers.values():

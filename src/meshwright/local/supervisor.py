@@ -251,7 +251,7 @@ class Supervisor:
             if probing.done() and not ending.done():
                 probing.result()
                 member.was_ready.set()
-                self._set(member, State.READY)
+                self._set(member, State.READY, readiness.oddity)
                 self._note_ready(member.seat.process)
             elif not ending.done() and not member.stopping:
                 late = f"not ready ({kind}) after {limit:g} s: {readiness.reason}"

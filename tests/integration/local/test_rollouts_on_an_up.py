@@ -273,6 +273,8 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
         await laptop.until_phase("Paused", weight=20)
         await laptop.do("promote", "target", "--full")
         await laptop.until_phase("Healthy", stable="2.0.0")
+        code, said = await laptop.up.do("scale", "target", "3")
+        assert (code, "target: the rollout target says how many instances it has" in said) == (1, True)
         assert await laptop.do("undo", "target") == "target: back to version 1.0.0\n"
         await laptop.until_phase("Paused", weight=20)
         await laptop.do("set-version", "target", "2.0.0")
