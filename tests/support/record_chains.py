@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from support.chains import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 def defaults(*names: str) -> list[dict[str, Any]]:
@@ -159,9 +159,11 @@ def call(address: str, method: str, path: str, body: Any = None) -> Any:
         return json.load(answer)
 
 
-def compiled(address: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def compiled(
+    address: str, scenarios: Mapping[str, list[dict[str, Any]]] = SCENARIOS
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each scenario's name and the chain that the Consul at this address makes of it."""
-    for name, entries in SCENARIOS.items():
+    for name, entries in scenarios.items():
         for entry in entries:
             call(address, "PUT", "/v1/config", entry)
         yield name, call(address, "GET", "/v1/discovery-chain/user")["Chain"]

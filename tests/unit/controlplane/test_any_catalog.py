@@ -8,6 +8,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meshwright.controlplane import upstream_config
 from meshwright.controlplane.catalog import Catalog, targets
 from meshwright.controlplane.policy import Abort, Balancing, Delay, Fault, HeaderMatch, LoadBalancing, Policy, Retry
 from meshwright.controlplane.references import name_of, referenced
@@ -16,7 +17,11 @@ from meshwright.controlplane.translate import targets_in_force, translate
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 
 SERVICES = [ServiceName(name) for name in ("cart", "order", "user")]
-VIEWPOINTS = [Viewpoint(NodeKind.GRPC), Viewpoint(NodeKind.GRPC, 1_234), Viewpoint(NodeKind.ENVOY)]
+VIEWPOINTS = [
+    Viewpoint(NodeKind.GRPC),
+    Viewpoint(NodeKind.GRPC, 1_234, caller="cart"),
+    Viewpoint(NodeKind.ENVOY, caller="WEB"),
+]
 
 subsets = st.sampled_from([("", ""), ("v1", "Service.Meta.version == v1"), ("v2", "Service.Meta.version == v2")])
 places = st.tuples(st.sampled_from(SERVICES), subsets, st.sampled_from(["dc1", "dc1", "dc1", "dc2"]))
@@ -38,21 +43,28 @@ class Compiler:
     def target(self, place: Any) -> str:
         service, (_, expression), datacenter = place
         subset = {"Filter": expression, "OnlyPassing": bool(expression)} if expression else {}
-        self.targets[target_id(place)] = {"Service": service, "Subset": subset, "Datacenter": datacenter}
+        where = self.draw(st.sampled_from([{}, {}, {}, {"Peer": "p", "Datacenter": ""}, {"Partition": "other"}]))
+        entry = {"Service": service, "Subset": subset, "Datacenter": datacenter, **where}
+        self.targets.setdefault(target_id(place), entry)
         return target_id(place)
 
     def resolver(self) -> str:
         place, *failover = self.draw(st.lists(places, min_size=1, max_size=3, unique_by=target_id))
         resolver: dict[str, Any] = {"Target": self.target(place), "ConnectTimeout": self.draw(TIMES)}
+        resolver["RequestTimeout"] = self.draw(st.sampled_from([None, 0, 1_500_000_000]))
         if failover:
             resolver["Failover"] = {"Targets": [self.target(other) for other in failover]}
         name = f"resolver:{target_id(place)}"
-        self.nodes.setdefault(name, {"Type": "resolver", "Resolver": resolver})
+        node = {"Type": "resolver", "Resolver": resolver, "LoadBalancer": self.draw(BALANCERS)}
+        self.nodes.setdefault(name, node)
         return name
 
     def splitter(self, depth: int) -> str:
         weight = self.draw(st.sampled_from([0, 0.01, 10, 33.33, 50, 100]))
-        splits = [{"Weight": share, "NextNode": self.node(depth - 1)} for share in (weight, round(100 - weight, 2))]
+        splits = [
+            {"Weight": share, "NextNode": self.node(depth - 1), "Definition": self.draw(HEADERS)}
+            for share in (weight, round(100 - weight, 2))
+        ]
         name = f"splitter:{len(self.nodes)}"
         self.nodes[name] = {"Type": "splitter", "Splits": splits}
         return name
@@ -68,6 +80,20 @@ class Compiler:
 
 
 COUNTS = st.integers(0, 3)
+HEADERS = st.sampled_from([None, {}, {"RequestHeaders": {"Add": {"x": "1"}, "Remove": ["host"]}}])
+HASHES = st.lists(
+    st.sampled_from(
+        [{"Field": "header", "FieldValue": "X-User", "Terminal": True}, {"Field": "cookie"}, {"SourceIP": True}]
+    ),
+    max_size=3,
+)
+BALANCERS = st.none() | st.fixed_dictionaries(
+    {"Policy": st.sampled_from(["", "ring_hash", "maglev", "least_request", "random", "new"]), "HashPolicies": HASHES}
+)
+RULES = [
+    {"Name": "cart", "UpstreamConfig": {"Defaults": {"Limits": {"MaxConcurrentRequests": 3}}}},
+    {"Name": "web", "UpstreamConfig": {"Overrides": [{"Name": "User", "PassiveHealthCheck": {"MaxFailures": 2}}]}},
+]
 TIMES = st.sampled_from(["", "1ms", "1.5s", "5s", "2562047h47m16.854775807s"])
 DEFINITIONS = st.fixed_dictionaries(
     {
@@ -86,6 +112,7 @@ DEFINITIONS = st.fixed_dictionaries(
                             max_size=2,
                         ),
                         "QueryParam": st.just([{"Name": "q", "Regex": "a+"}]),
+                        "CaseInsensitive": st.booleans(),
                         "Methods": st.sampled_from([["GET"], ["POST", "PUT"]]),
                     },
                 )
@@ -97,6 +124,9 @@ DEFINITIONS = st.fixed_dictionaries(
                 "PrefixRewrite": st.just("/"),
                 "RequestTimeout": TIMES,
                 "NumRetries": st.sampled_from([0, 1, 5, 4_294_967_295]),
+                "RetryOn": st.lists(st.sampled_from(["5xx", "reset", "refused-stream", "internal", "new"]), max_size=3),
+                "IdleTimeout": st.sampled_from(["", "-1s", "3s"]),
+                "RequestHeaders": st.just({"Set": {"x": "%"}}),
                 "RetryOnConnectFailure": st.booleans(),
                 "RetryOnStatusCodes": st.lists(st.sampled_from([0, 429, 503, 599, 4_294_967_295]), max_size=3),
             },
@@ -114,7 +144,7 @@ def chains(draw: Any) -> dict[str, Any]:
 
 policies = st.builds(
     Policy,
-    load_balancing=st.sampled_from([LoadBalancing(), LoadBalancing(Balancing.RING_HASH, "x-user")]),
+    load_balancing=st.sampled_from([None, LoadBalancing(), LoadBalancing(Balancing.RING_HASH, "x-user")]),
     max_concurrent_requests=st.sampled_from([None, 7]),
     faults=st.sampled_from([(), (Fault((HeaderMatch("x", exact="1"),), Abort(14)), Fault((), None, Delay(5.0, 1.0)))]),
     retry=st.sampled_from([Retry(), Retry(attempts=1)]),
@@ -134,7 +164,8 @@ def catalogs(draw: Any) -> Catalog:
         )
         for target in wanted
     }
-    return Catalog(own, instances, draw(st.dictionaries(st.sampled_from(SERVICES), policies)))
+    rules = upstream_config.read(draw(st.lists(st.sampled_from(RULES), max_size=2)))
+    return Catalog(own, instances, draw(st.dictionaries(st.sampled_from(SERVICES), policies)), rules)
 
 
 def everything(made: Snapshot) -> list[dict[ResourceType, dict[str, Any]]]:
