@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-"""How often a stream that refuses messages is tried."""
+"""How often a stream that refuses messages, or may do so, is tried."""
 ANSWER_SECONDS = 3.0
 """How long the server may take to take a message."""
 RECONNECT_SECONDS = 0.2
@@ -119,7 +119,7 @@ class Bus:
         """Try a stream that refuses messages, for ever; run it as a task. `subject`: one of probes."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
-            if stream in self.refusals.reasons and self.connected:
+            if self.refusals.doubtful(stream) and self.connected:
                 with contextlib.suppress(BusUnavailableError, js_errors.Error):
                     await self.publish(stream, subject, b"")
 
@@ -130,7 +130,10 @@ class Bus:
         except (nats_errors.Error, OSError, TimeoutError):
             return
         said = getattr(error, "description", None)
-        self.refusals.refused(stream, f"says {said}" if said else "answers no publish, though the server answers")
+        if said:
+            self.refusals.refused(stream, f"says {said}")
+        else:
+            self.refusals.unanswered(stream)
 
 
 @contextlib.asynccontextmanager

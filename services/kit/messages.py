@@ -146,7 +146,10 @@ class MessageSpans:
         """
         if self._tracer is None:
             return
-        found = [(message, parent) for message in messages if (parent := self._origin(message)) is not None]
+        news = [message for message in messages if message.carrier and self.fresh(message.moment)]
+        # Of a large batch no more is looked at than can be linked to.
+        some = news if len(news) <= SPANS_IN_BATCH else news[:MOST_LINKS]
+        found = [(message, parent) for message in some if (parent := self._origin(message)) is not None]
         if len(found) <= SPANS_IN_BATCH:
             for message, parent in found:
                 self._start(self._tracer, message, parent, group, began).end()
@@ -154,8 +157,8 @@ class MessageSpans:
         subject = found[0][0].subject.rpartition(".")[0] + ".*"
         attributes: dict[str, str | int] = self._attributes("process", "process", subject)
         attributes["messaging.consumer.group.name"] = group
-        attributes["messaging.batch.message_count"] = max(count, len(found))
-        links = [Link(trace.get_current_span(parent).get_span_context()) for _, parent in found[:MOST_LINKS]]
+        attributes["messaging.batch.message_count"] = max(count, len(news))
+        links = [Link(trace.get_current_span(parent).get_span_context()) for _, parent in found]
         self._tracer.start_span(
             f"process {subject}", context.Context(), SpanKind.CONSUMER, attributes, links, start_time=began
         ).end()

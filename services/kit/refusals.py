@@ -48,6 +48,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
+        self._suspected: set[str] = set()
         self._listeners: list[Callable[[Mapping[str, str]], None]] = []
 
     def __bool__(self) -> bool:
@@ -62,8 +63,18 @@ class Refusals:
         """`changed` gets the reasons whenever they change."""
         self._listeners.append(changed)
 
+    def doubtful(self, stream: str) -> bool:
+        """Whether the stream refuses, or has left its last message unanswered."""
+        return stream in self._reasons or stream in self._suspected
+
+    def unanswered(self, stream: str) -> None:
+        """A message was not answered, while the server answers: once it may be slow, twice it is the stream."""
+        if stream in self._suspected:
+            self.refused(stream, "answers no publish, though the server answers")
+        self._suspected.add(stream)
+
     def refused(self, stream: str, why: str) -> None:
-        """A message was not taken, while the server answers."""
+        """The server says that the stream takes no message, or it is to be assumed."""
         if stream in self._reasons:
             return
         reason = f"NATS refuses messages: the stream {stream} {why}; {WHAT_TO_DO}"
@@ -72,7 +83,8 @@ class Refusals:
         self._tell()
 
     def taken(self, stream: str) -> None:
-        """A message was."""
+        """A message was taken."""
+        self._suspected.discard(stream)
         if self._reasons and self._reasons.pop(stream, None) is not None:
             log.warning("NATS takes messages for the stream %s again", stream)
             self._tell()

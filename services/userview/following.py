@@ -89,11 +89,12 @@ class Followers:
 
         async def take(batch: Batch) -> None:
             began, seen = now_ns(), list[Batch]()
+            # Looked up before: what a generation sees while it is made anew is no news, also where that ends it.
+            building = (await self._views.generations()).get(generation) == BUILDING
             if not await self._views.apply(generation, source, batch, seen.append):
                 self.wake()
                 return
             self._signal.ring()
-            building = (await self._views.generations()).get(generation) == BUILDING
             if not building:
                 self._pending(source, batch.pending)
                 self._trace(seen, began)

@@ -93,6 +93,7 @@ def postgres():
         yield server
 
 
+@pytest.mark.timeout(360)
 async def test_an_orders_trace_has_all_in_it_and_lost_disks_are_made_up_for(tmp_path: Path, postgres: Cluster) -> None:
     given = f"postgresql://meshwright:not-asked-for@127.0.0.1:{postgres.port}/postgres"
     async with (

@@ -36,6 +36,7 @@ class Replica:
     server: meshwright.Server
     channel: grpc.aio.Channel
     wired: Any
+    spans: SpanRecorder
 
 
 @contextlib.asynccontextmanager
@@ -45,14 +46,15 @@ async def replica(
     """Serve what `wire` adds, without Consul."""
     settings = {"register": False, "propagation": 0.0, "grace": 2.0} | config
     chosen = load(ServiceConfig, {}, service=service, **settings)
-    telemetry = Telemetry(chosen, exporter=SpanRecorder())
+    spans = SpanRecorder()
+    telemetry = Telemetry(chosen, exporter=spans)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(telemetry.close)
         server = await stack.enter_async_context(meshwright.Server(chosen, errors=errors, telemetry=telemetry))
         wired = await wire(server)
         await server.start()
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(str(server.address)))
-        yield Replica(server, channel, wired)
+        yield Replica(server, channel, wired, spans)
 
 
 def narrow(replica: Replica) -> grpc.aio.Channel:

@@ -37,6 +37,8 @@ class Teller:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
+        self.headers: dict[str, str] = {}
+        """Of messages, such as a trace context."""
         self.sequences = {"user": 0, "order": 0}
 
     async def tell(self, source: str, name: str, subject: str, /, **data: Any) -> Event:
@@ -49,7 +51,7 @@ class Teller:
 
     async def publish(self, event: Event) -> None:
         await self._bus.ensure_stream(stream_of(event.source), f"events.{event.source}.>")
-        await self._bus.streams.publish(subject_of(event), encode(event))
+        await self._bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
 
     async def created(self, user_id: str, name: str, email: str = "") -> Event:
         address = email or f"{user_id}@example.org"
@@ -126,13 +128,18 @@ async def telling(nats: NatsServer) -> AsyncIterator[Teller]:
 
 @contextlib.asynccontextmanager
 async def replica(
-    nats: NatsServer, database: str, *, following: bool = True, auth: meshwright.Auth | None = None
+    nats: NatsServer,
+    database: str,
+    *,
+    following: bool = True,
+    auth: meshwright.Auth | None = None,
+    telemetry: meshwright.Telemetry | None = None,
 ) -> AsyncIterator[Replica]:
     """One replica; without `following` it only answers."""
     engine = open_database("X", database)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "userview"))
+        bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "userview", telemetry))
         views = DatabaseViews(engine)
         await views.prepare()
         signal = Signal()

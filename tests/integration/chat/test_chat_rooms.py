@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import pytest
+from opentelemetry.trace import SpanKind
 
 import meshwright
 from demo.chat.v1 import chat_pb2 as pb
@@ -298,3 +299,18 @@ async def test_what_is_kept_in_all_rooms_together_has_an_end_too(chat):
         assert not (await a.history()).messages
         async with a.joined("bob", room="room-0", after=others[1].id) as bob:
             await eventually(lambda: bob.texts == ["one more", "one more"])
+
+
+async def test_what_is_said_is_sent_in_its_callers_trace_and_heard_in_it_by_replicas_with_listeners(chat):
+    async with chat() as a, chat() as b, b.joined("bob") as bob:
+        await a.post("hello")
+        await eventually(lambda: bob.texts == ["hello"])
+        await eventually(lambda: b.replica.spans.of(SpanKind.CONSUMER))
+        (request,) = a.replica.spans.of(SpanKind.SERVER, "Post")
+        (sent,) = a.replica.spans.of(SpanKind.PRODUCER)
+        (heard,) = b.replica.spans.of(SpanKind.CONSUMER)
+        assert (sent.name, heard.name) == ("publish chat.room.{room}", "process chat.room.{room}")
+        assert sent.attributes["messaging.destination.name"] == "chat.room.hall"
+        assert [sent.parent.span_id, heard.parent.span_id] == [request.context.span_id, sent.context.span_id]
+        assert len({span.context.trace_id for span in (request, sent, heard)}) == 1
+        assert not a.replica.spans.of(SpanKind.CONSUMER)

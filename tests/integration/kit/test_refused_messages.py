@@ -111,7 +111,7 @@ async def test_a_full_disk_is_told_of_and_nothing_is_lost(
                 with filler.open("wb", buffering=0) as file:
                     fill(file.fileno())
                 said = await chat.fill()
-                await eventually(lambda: set(chat.told[-1]) >= {"TALK"}, 20)
+                await eventually(lambda: chat.told and "TALK" in chat.told[-1], 20)
                 assert "answers no publish, though the server answers" in chat.told[-1]["TALK"]
                 assert "free space on its disk, then restart it" in chat.told[-1]["TALK"]
                 log.sell(5)
@@ -164,6 +164,30 @@ async def test_a_storage_limit_is_told_of_until_there_is_room_again(tmp_path: Pa
                 assert chat.told[-1] == {}
                 assert await chat.say()
                 await eventually(lambda: len(chat.heard) == said + 1)
+
+
+async def test_a_slow_answer_alone_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with nats_server(tmp_path / "nats") as server, open_bus(BusConfig((server.url,)), "test") as bus:
+        chat = Chat(bus)
+        await chat.prepare()
+        publish = bus.streams.publish
+
+        async def unanswered(*_: object, **__: object) -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(bus.streams, "publish", unanswered)
+        assert not await chat.say()
+        assert bus.refusals.doubtful("TALK")
+        monkeypatch.setattr(bus.streams, "publish", publish)
+        assert await chat.say()
+        monkeypatch.setattr(bus.streams, "publish", unanswered)
+        assert not await chat.say()
+        assert not chat.told
+        async with running(bus.probe("TALK", "talk.probe"), "probing"):
+            await eventually(lambda: chat.told)
+            monkeypatch.setattr(bus.streams, "publish", publish)
+            await eventually(lambda: not bus.refusals)
+        assert [set(told) for told in chat.told] == [{"TALK"}, set()]
 
 
 async def test_a_server_that_is_away_refuses_nothing(tmp_path: Path) -> None:

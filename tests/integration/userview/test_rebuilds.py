@@ -6,16 +6,19 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from opentelemetry.trace import SpanKind
 
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright import Auth
-from meshwright.testing import Issuer
+from meshwright.config import ServiceConfig, load
+from meshwright.telemetry import Telemetry
+from meshwright.testing import Issuer, SpanRecorder
 from services.kit.database import open_database
 from services.kit.follow import Batch
 from services.userview import adapters
 from services.userview.server import PUBLIC
-from services.userview.tables import CURRENT
+from services.userview.tables import CURRENT, places, views
 from support.realtime import process
 from support.views import Teller, refusal, replica
 from support.waiting import eventually
@@ -27,6 +30,44 @@ if TYPE_CHECKING:
 
     from support.nats import NatsServer
     from support.postgres import Cluster
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+async def test_what_fills_a_view_is_in_the_traces_of_its_events_and_a_rebuild_in_none(
+    nats: NatsServer, database: str, teller: Teller
+):
+    spans = SpanRecorder()
+    telemetry = Telemetry(load(ServiceConfig, {}, service="userview", version="1.0.0"), exporter=spans)
+    teller.headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "Demo-Event-Sequence": "2"}
+    async with replica(nats, database, telemetry=telemetry) as side:
+        await teller.created("u1", "Ada")
+        await teller.tell("order", "StepStarted", "o1")
+        await side.caught_up(teller)
+        await eventually(lambda: spans.spans)
+        (span,) = spans.spans
+        assert (span.name, span.kind) == ("process events.user.UserCreated", SpanKind.CONSUMER)
+        assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (TRACE, "b7ad6b7169203331")
+        assert span.attributes["messaging.message.id"] == "user/2"
+        await side.stub.Rebuild(pb.RebuildRequest())
+        await _rebuilt(side.stub, 2)
+    assert len(spans.spans) == 1
+    await telemetry.close()
+
+
+async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, database: str, teller: Teller):
+    async with replica(nats, database) as side:
+        for number in range(5):
+            await teller.created(f"u{number}", f"User {number}")
+        await side.caught_up(teller)
+        engine = open_database("X", database)
+        async with engine.execution_options(writes=True).begin() as connection:
+            await connection.execute(sa.delete(views))
+            await connection.execute(sa.update(places).values(place=0, position=0))
+        await engine.dispose()
+        await teller.created("u5", "User 5")
+        await side.caught_up(teller)
+        assert await side.listed() == [f"u{number}" for number in range(6)]
 
 
 async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsServer, database: str, teller: Teller):

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from services.gateway import domain
+from services.gateway.app import Readiness
 
 SECRET = "failed to connect to ipv4:10.1.2.3:20001"
 
@@ -105,3 +106,11 @@ def test_a_tag_that_is_not_ours_matches_nothing(header):
     with pytest.raises(domain.Failure) as caught:
         domain.seen(header)
     assert caught.value.status == 412
+
+
+async def test_a_gateway_that_lost_its_database_is_not_ready_and_says_so():
+    reasons: dict[str, str] = {}
+    readiness = Readiness([], draining=lambda: False, own=lambda: reasons)
+    assert await readiness.missing() == {}
+    reasons["database"] = "the database has lost its tables (accounts)"
+    assert await readiness.missing() == {"gateway": "the database has lost its tables (accounts)"}
