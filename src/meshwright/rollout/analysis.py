@@ -37,9 +37,9 @@ def demands(analysis: Analysis, name: str, canary: str, stable: str) -> tuple[De
     """The figures that one measurement of an analysis consists of."""
     found = []
     for metric in analysis.metrics:
-        found.append(Demand(metric, canary, analysis.window, name))
+        found.append(Demand(metric, canary, analysis.window, name, analysis.minimum_calls))
         if metric.against_stable is not None and stable:
-            found.append(Demand(metric, stable, analysis.window, name))
+            found.append(Demand(metric, stable, analysis.window, name, analysis.minimum_calls))
     return tuple(found)
 
 
@@ -107,10 +107,11 @@ def _figure(metric: Metric, analysis: Analysis, canary: Measurement | None, stab
     if value is None or (calls is not None and calls < analysis.minimum_calls):
         return Figure(metric.name, Verdict.INCONCLUSIVE, value, calls=calls, message=_TOO_FEW)
     told = Figure(metric.name, Verdict.PASSED, value, calls=calls)
+    by = f", as {canary.counted_by} counted" if canary.counted_by else ""
     if metric.minimum is not None and value < metric.minimum:
-        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is less than {metric.minimum:g}")
+        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is less than {metric.minimum:g}{by}")
     if metric.maximum is not None and value > metric.maximum:
-        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is more than {metric.maximum:g}")
+        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is more than {metric.maximum:g}{by}")
     return _compared(metric, analysis, told, stable)
 
 

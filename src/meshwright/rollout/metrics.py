@@ -55,6 +55,15 @@ class Window:
     buckets: dict[float, float] = field(default_factory=dict)
     """Cumulative, by upper bound in seconds."""
 
+    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
+        """Take in one series' increase."""
+        if name == CALLS:
+            status = labels.get("status", "")
+            self.by_status[status] = self.by_status.get(status, 0.0) + value
+        elif name == BUCKETS:
+            bound = _bound(labels.get("le", ""))
+            self.buckets[bound] = self.buckets.get(bound, 0.0) + value
+
     @property
     def calls(self) -> float:
         return sum(self.by_status.values())
@@ -132,34 +141,19 @@ def increase(before: Page | None, after: Page, since: float) -> dict[Series, flo
     return found
 
 
-def window(increases: Iterable[Mapping[Series, float]], service: str, version: str) -> Window:
-    """The calls that a version of a service has answered, over all instances."""
-    found = Window()
-    for counted in increases:
-        for (name, pairs), value in counted.items():
-            labels = dict(pairs)
-            if not _is_served(labels, service, version):
-                continue
-            if name == CALLS:
-                status = labels.get("status", "")
-                found.by_status[status] = found.by_status.get(status, 0.0) + value
-            elif name == BUCKETS:
-                bound = _bound(labels.get("le", ""))
-                found.buckets[bound] = found.buckets.get(bound, 0.0) + value
-    return found
-
-
 def _bound(text: str) -> float:
     return math.inf if text in ("+Inf", "Inf", "") else float(text)
 
 
-def _is_served(labels: Mapping[str, str], service: str, version: str) -> bool:
-    mine = labels.get("service") == service and labels.get("version") == version
-    return mine and labels.get("side", "server") == "server" and not _is_no_call(labels.get("method", ""))
-
-
-def _is_no_call(method: str) -> bool:
+def is_no_call(method: str) -> bool:
+    """Whether calls of a method are not the service's own: health checks and the like."""
     return method.removeprefix("/").startswith(NO_CALLS)
+
+
+def called_services(page: Page) -> set[str]:
+    """The services that the process of this page has called."""
+    labels = (dict(pairs) for (name, pairs) in page.counters if name == CALLS)
+    return {one["service"] for one in labels if one.get("side") == "client" and "service" in one}
 
 
 def used_apis(counted: Mapping[Series, float], service: str, apis: Iterable[str]) -> dict[str, float]:
@@ -191,18 +185,21 @@ def value(demand: Demand, seen: Window) -> float | None:
     return seen.quantile(demand.metric.quantile)
 
 
-def queries(demand: Demand, service: str) -> tuple[str, str]:
-    """PromQL for a demand's value and for its number of calls; the latter is empty for a query of a person's own."""
-    metric, span = demand.metric, f"{max(1, round(demand.seconds))}s"
-    if metric.kind is MetricKind.QUERY:
-        facts = {"service": service, "version": demand.version, "window": span}
-        return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: facts.get(match[1], match[0]), metric.query), ""
+def query(demand: Demand, service: str) -> str:
+    """A person's own query, filled in."""
+    facts = {"service": service, "version": demand.version, "window": _span(demand.seconds)}
+    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: facts.get(match[1], match[0]), demand.metric.query)
+
+
+def queries(service: str, seconds: float) -> dict[str, str]:
+    """PromQL for what both sides counted of a service: by metric, in the labels that a page has."""
     no_calls = "|".join(prefix.replace(".", "[.]") for prefix in NO_CALLS)
-    labels = f'side="server",service="{service}",version="{demand.version}",method!~"/?({no_calls}).*"'
-    calls = f"sum(increase({CALLS}{{{labels}}}[{span}]))"
-    if metric.kind is MetricKind.LATENCY:
-        rate = f"sum by (le) (rate({BUCKETS}{{{labels}}}[{span}]))"
-        return f"histogram_quantile({metric.quantile}, {rate})", calls
-    codes = "|".join(sorted(metric.failure_codes))
-    failures = f'sum(increase({CALLS}{{{labels},status=~"{codes}"}}[{span}]))'
-    return f"1 - (({failures} or vector(0)) / {calls})", calls
+    labels = f'service="{service}",method!~"/?({no_calls}).*"'
+    return {
+        CALLS: f"sum by (side, version, status) (increase({CALLS}{{{labels}}}[{_span(seconds)}]))",
+        BUCKETS: f"sum by (side, version, le) (increase({BUCKETS}{{{labels}}}[{_span(seconds)}]))",
+    }
+
+
+def _span(seconds: float) -> str:
+    return f"{max(1, round(seconds))}s"

@@ -41,9 +41,13 @@ class Demand:
     seconds: float
     run: str = "background"
     """The analysis that wants it."""
+    minimum_calls: float = 0
+    """With fewer calls in the window, a side (servers, callers) is not believed."""
 
-    def answer(self, value: float | None, *, calls: float | None = None, error: str = "") -> Measurement:
-        return Measurement(self.metric.name, self.version, value, calls, error, self.run)
+    def answer(
+        self, value: float | None, *, calls: float | None = None, error: str = "", counted_by: str = ""
+    ) -> Measurement:
+        return Measurement(self.metric.name, self.version, value, calls, error, self.run, counted_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Measurement:
     error: str = ""
     """Why there is no value, when the source is at fault rather than the lack of calls."""
     run: str = "background"
+    counted_by: str = ""
+    """Whose figure it is, "its servers" or "its callers"; empty for a query."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -170,6 +170,32 @@ async def test_callers_are_named_when_they_were_watched_long_enough(place: Place
     del idle
 
 
+async def test_callers_are_believed_where_they_saw_worse_than_the_servers_say(place: Place) -> None:
+    canary, gateway = await place.add("a"), await place.add("g", "gateway", "2.0.0")
+    await place.measure(RATE)
+    place.pass_time(2)
+    canary.count("OK", 20)
+    gateway.count("OK", 10, side="client")
+    gateway.count("UNKNOWN", 10, side="client")
+    assert await place.measure(RATE) == (0.5, 20)
+    place.pass_time(2)
+    canary.count("INTERNAL", 20)
+    assert await place.measure(RATE) == (0.5, 40), "and servers where they say worse"
+
+
+async def test_a_caller_that_appears_later_is_found(place: Place) -> None:
+    canary = await place.add("a")
+    await place.measure(RATE)
+    gateway = await place.add("g", "gateway", "2.0.0")
+    gateway.count("OK", side="client")
+    place.pass_time(11)
+    await place.measure(RATE)
+    canary.count("OK", 8)
+    gateway.count("INTERNAL", 8, side="client")
+    place.pass_time(2)
+    assert await place.measure(RATE) == (0.0, 8)
+
+
 @contextlib.asynccontextmanager
 async def prometheus(answers: dict[str, Any], asked: list[str]) -> AsyncIterator[Rollout]:
     async def query(request: web.Request) -> web.Response:
@@ -188,16 +214,40 @@ async def prometheus(answers: dict[str, Any], asked: list[str]) -> AsyncIterator
     await runner.cleanup()
 
 
+def table(*rows: tuple[dict[str, str], str]) -> dict[str, Any]:
+    result = [{"metric": labels, "value": [1, value]} for labels, value in rows]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
 def vector(*values: str) -> dict[str, Any]:
     return {"status": "success", "data": {"resultType": "vector", "result": [{"value": [1, one]} for one in values]}}
 
 
-async def test_prometheus_is_asked_for_the_value_and_the_calls(place: Place) -> None:
+SERVER = {"side": "server", "version": "2.0.0"}
+CLIENT = {"side": "client", "version": "2.0.0"}
+
+
+async def test_prometheus_is_asked_what_both_sides_counted(place: Place) -> None:
+    counts = table(
+        ({**SERVER, "status": "OK"}, "14"),
+        ({**SERVER, "status": "INTERNAL"}, "2"),
+        ({**CLIENT, "status": "OK"}, "6"),
+        ({**CLIENT, "status": "UNKNOWN"}, "2"),
+        ({"side": "client", "status": "DEADLINE_EXCEEDED"}, "4"),
+        ({**SERVER, "version": "1.0.0", "status": "OK"}, "100"),
+        ({**CLIENT, "version": "1.0.0", "status": "OK"}, "100"),
+        ({**SERVER, "status": "NOT_FOUND"}, "NaN"),
+    )
+    times = table(
+        ({**SERVER, "le": "0.1"}, "16"), ({**SERVER, "le": "+Inf"}, "16"),
+        ({**CLIENT, "le": "0.1"}, "0"), ({**CLIENT, "le": "1.0"}, "8"), ({**CLIENT, "le": "+Inf"}, "8"),
+    )  # fmt: skip
     asked: list[str] = []
-    async with prometheus({"1 - (": vector("0.875"), "sum(": vector("16")}, asked) as wanted:
-        (found,) = await place.measurements.measure(wanted, [Demand(RATE, "2.0.0", 30)])
-    assert (found.value, found.calls, found.error) == (0.875, 16, "")
-    assert len(asked) == 2
+    async with prometheus({"status) (": counts, "le) (": times}, asked) as wanted:
+        rate, median = await place.measurements.measure(wanted, [Demand(RATE, "2.0.0", 30), Demand(P50, "2.0.0", 30)])
+    assert (rate.value, rate.calls, rate.counted_by, rate.error) == (0.5, 12, "its callers", "")
+    assert (median.value, median.counted_by) == (pytest.approx(0.55), "its callers")
+    assert all("[30s]" in query for query in asked)
 
 
 @pytest.mark.parametrize(

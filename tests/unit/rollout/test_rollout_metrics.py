@@ -8,6 +8,7 @@ import pytest
 
 from meshwright.rollout import metrics
 from meshwright.rollout.observed import Demand
+from meshwright.rollout.sides import sides
 from meshwright.rollout.spec import FAILURE_CODES, Metric
 from meshwright.rollout.vocabulary import MetricKind
 from meshwright.telemetry.metrics import Metrics
@@ -32,7 +33,7 @@ def counted(*calls: tuple[str, str, float], version: str = "2.0.0", method: str 
 
 
 def calls(before: metrics.Page | None, after: metrics.Page, since: float = 0.0) -> metrics.Window:
-    return metrics.window([metrics.increase(before, after, since)], "user", "2.0.0")
+    return sides([metrics.increase(before, after, since)], "user").servers["2.0.0"]
 
 
 def test_a_window_is_the_difference_of_two_pages() -> None:
@@ -116,7 +117,7 @@ def test_a_quantile_of_a_real_page() -> None:
 def test_instances_are_added_up() -> None:
     one, other = (page_of(counted((status, "server", 0.01)), 10) for status in ("OK", "INTERNAL"))
     empty = metrics.Page(0)
-    seen = metrics.window([metrics.increase(empty, page, 0) for page in (one, other)], "user", "2.0.0")
+    seen = sides([metrics.increase(empty, page, 0) for page in (one, other)], "user").servers["2.0.0"]
     assert seen.success_rate(FAILURE_CODES) == 0.5
 
 
@@ -150,12 +151,11 @@ def test_callers_of_a_rest_version_are_seen_by_its_routes() -> None:
 
 def test_queries_name_service_version_and_window() -> None:
     metric = Metric("q", MetricKind.QUERY, query='errors{s="{{service}}",v="{{ version }}"}[{{window}}] {{other}}')
-    assert metrics.queries(Demand(metric, "2.0.0", 30), "user") == (
-        'errors{s="user",v="2.0.0"}[30s] {{other}}',
-        "",
+    assert metrics.query(Demand(metric, "2.0.0", 30), "user") == 'errors{s="user",v="2.0.0"}[30s] {{other}}'
+    asked = metrics.queries("user", 30)
+    assert asked[metrics.CALLS].startswith("sum by (side, version, status) (increase(grpc_requests_total{")
+    assert asked[metrics.BUCKETS].startswith(
+        "sum by (side, version, le) (increase(grpc_request_duration_seconds_bucket{"
     )
-    rate, total = metrics.queries(Demand(Metric("r", MetricKind.SUCCESS_RATE), "2.0.0", 30), "user")
-    assert 'version="2.0.0"' in rate
-    assert "[30s]" in total
-    quantile, _ = metrics.queries(Demand(Metric("l", MetricKind.LATENCY, quantile=0.9), "2.0.0", 30), "user")
-    assert quantile.startswith("histogram_quantile(0.9, sum by (le)")
+    assert all('{service="user",method' in query for query in asked.values())
+    assert all(query.endswith("[30s]))") for query in asked.values())

@@ -2,6 +2,8 @@
 
 The pages of the last windows are kept in memory. After a restart the first window is shorter, or empty: that delays
 a verdict and never makes one. An instance that is gone counts with its last page for as long as that is in the window.
+
+Pages of callers count as much as those of the service itself (`meshwright.rollout.sides`).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import aiohttp
 from meshwright.model import Address, folded, path_problem
 from meshwright.rollout import metrics
 from meshwright.rollout.observed import ApiUse
+from meshwright.rollout.sides import Sides, answer, sides
 from meshwright.rollout.vocabulary import MetricKind, Source
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ PORT = "metrics_port"
 """The key in an instance's meta."""
 _KEPT = 600.0
 """Seconds that pages are kept."""
+_PAGES_A_SECOND = 10.0
+"""How often all services are asked whether they call the one that is rolled out: so many pages a second."""
 _FRESH = 0.5
 """Seconds within which a page is not fetched again."""
 
@@ -45,23 +50,37 @@ class ConsulMeasurements:
         self._clock = clock
         self._pages: dict[InstanceId, deque[metrics.Page]] = defaultdict(deque)
         self._owners: dict[InstanceId, str] = {}
+        self._callers: dict[str, set[str]] = defaultdict(set)
+        """The services that were seen to call a service."""
+        self._looked: dict[str, float] = {}
         self._watched_since: dict[str, tuple[float, float]] = {}
 
     async def measure(self, rollout: Rollout, demands: Sequence[Demand]) -> tuple[Measurement, ...]:
         """One answer to each demand."""
         if rollout.analysis.source is Source.PROMETHEUS:
             return await self._ask(rollout, demands)
-        await self._scrape((rollout.service,))
+        await self._scrape(await self._to_ask(rollout.service))
         now = self._clock()
+        owners = {folded(rollout.service)} | self._callers[folded(rollout.service)]
+        windows: dict[float, Sides] = {}
         answers = []
         for demand in demands:
-            counted = self._increases({rollout.service}, now - demand.seconds)
-            seen = metrics.window((one for _, one in counted), rollout.service, demand.version)
             if demand.metric.kind is MetricKind.QUERY:
                 answers.append(demand.answer(None, error="a query needs source prometheus"))
-            else:
-                answers.append(demand.answer(metrics.value(demand, seen), calls=seen.calls))
+                continue
+            if demand.seconds not in windows:
+                counted = self._increases(owners, now - demand.seconds)
+                windows[demand.seconds] = sides((one for _, one in counted), rollout.service)
+            answers.append(answer(demand, windows[demand.seconds]))
         return tuple(answers)
+
+    async def _to_ask(self, service: str) -> set[str]:
+        """The services whose pages speak of this one: itself and its callers; now and then all, to find these."""
+        now = self._clock()
+        if now - self._looked.get(service, -math.inf) < len(self._pages) / _PAGES_A_SECOND:
+            return {service} | self._callers[folded(service)]
+        self._looked[service] = now
+        return {service, *(await self._consul.services()).value}
 
     async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
         """Who called these APIs within the last seconds; None until all services were watched for so long."""
@@ -69,7 +88,7 @@ class ConsulMeasurements:
         await self._scrape(services)
         now = self._clock()
         found: dict[tuple[str, str], float] = defaultdict(float)
-        for owner, counted in self._increases(set(services), now - seconds):
+        for owner, counted in self._increases({folded(name) for name in services}, now - seconds):
             for api, calls in metrics.used_apis(counted, rollout.service, apis).items():
                 caller = f"HTTP clients of {owner}" if api.startswith("/") else owner
                 found[api, caller] += calls
@@ -112,13 +131,15 @@ class ConsulMeasurements:
                 answer.raise_for_status()
                 page = metrics.parse_page(await answer.text(), self._clock())
             self._pages[instance.id].append(page)
-            self._owners[instance.id] = str(instance.service)
+            owner = self._owners[instance.id] = str(instance.service)
+            for called in metrics.called_services(page):
+                self._callers[folded(called)].add(folded(owner))
 
     def _increases(self, services: set[str], since: float) -> list[tuple[str, dict[metrics.Series, float]]]:
         """What each instance of the services has counted since then."""
         found = []
         for instance, pages in self._pages.items():
-            if self._owners[instance] not in services or not pages or pages[-1].at < since:
+            if folded(self._owners[instance]) not in services or not pages or pages[-1].at < since:
                 continue
             before = None
             for page in pages:
@@ -146,25 +167,44 @@ class ConsulMeasurements:
         return tuple(found)
 
     async def _prometheus(self, session: aiohttp.ClientSession, rollout: Rollout, demand: Demand) -> Measurement:
-        value_query, calls_query = metrics.queries(demand, rollout.service)
         address = rollout.analysis.prometheus
         try:
-            value = await _number(session, address, value_query)
-            calls = ((await _number(session, address, calls_query)) or 0.0) if calls_query else None
-        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            if demand.metric.kind is MetricKind.QUERY:
+                return demand.answer(await _number(session, address, metrics.query(demand, rollout.service)))
+            counted = await _counted(session, address, rollout.service, demand.seconds)
+        except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, AttributeError) as error:
             return demand.answer(None, error=f"Prometheus at {address}: {str(error) or type(error).__name__}")
-        return demand.answer(value, calls=calls)
+        return answer(demand, sides([counted], rollout.service))
+
+
+async def _counted(
+    session: aiohttp.ClientSession, address: str, service: str, seconds: float
+) -> dict[metrics.Series, float]:
+    """What Prometheus has counted of a service, as if it stood on one page."""
+    found: dict[metrics.Series, float] = {}
+    for name, query in metrics.queries(service, seconds).items():
+        data = await _data(session, address, query)
+        for one in data["result"]:
+            labels = one["metric"] | {"service": service}
+            value = float(one["value"][1])
+            if math.isfinite(value):
+                found[name, tuple(sorted(labels.items()))] = value
+    return found
 
 
 async def _number(session: aiohttp.ClientSession, address: str, query: str) -> float | None:
     """The one number that a query gives; None where it gives none. ValueError where it gives several."""
-    async with session.get(f"{address}/api/v1/query", params={"query": query}) as answer:
-        document: Any = await answer.json()
-    if document.get("status") != "success":
-        raise ValueError(str(document.get("error") or "no success"))
-    data = document["data"]
+    data = await _data(session, address, query)
     samples = [data["result"]] if data["resultType"] == "scalar" else [one["value"] for one in data["result"]]
     if len(samples) > 1:
         raise ValueError(f"the query gives {len(samples)} series instead of one")
     value = float(samples[0][1]) if samples else math.nan
     return value if math.isfinite(value) else None
+
+
+async def _data(session: aiohttp.ClientSession, address: str, query: str) -> Any:
+    async with session.get(f"{address}/api/v1/query", params={"query": query}) as response:
+        document: Any = await response.json()
+    if document.get("status") != "success":
+        raise ValueError(str(document.get("error") or "no success"))
+    return document["data"]
