@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from meshwright.consul import ConsulError
 from meshwright.controlplane.catalog import Target, targets
 from meshwright.controlplane.mirror import CONSUL_ITSELF
+from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
 
-    from meshwright.consul import Consul
+    from meshwright.consul import Blocking, Consul, Indexed, KvPair
     from meshwright.controlplane.metrics import Metrics
     from meshwright.controlplane.problems import Problems
     from meshwright.model import Instance, ServiceName
@@ -50,6 +51,8 @@ class Reader:
         self._problems = problems
         self._known: dict[int, tuple[Mapping[str, Any], frozenset[Target]]] = {}
         self._uncompiled: set[ServiceName] = set()
+        self._kept: set[Target] = set()
+        """Lists that are as they were before the last answer, which had nothing."""
         self._limit = asyncio.Semaphore(CONCURRENCY)
 
     @property
@@ -64,6 +67,13 @@ class Reader:
             await self._consul.discovery_chain(CONSUL_ITSELF)
         except ConsulError as error:
             self.without_connect = error.without_connect
+
+    async def read_policies(self, blocking: Blocking) -> Indexed[tuple[KvPair, ...]]:
+        """All policy documents. An error where the token may not read them: Consul's list is only empty then."""
+        answer = await self._consul.kv_list(KV_PREFIX, blocking)
+        if not answer.value:
+            await self._consul.kv_get(KV_PREFIX)
+        return answer
 
     async def read_chains(self, names: Set[ServiceName], stale: Set[ServiceName]) -> None:
         """Make `chains` those of `names`. Raises `UnreachableError`."""
@@ -84,6 +94,7 @@ class Reader:
         for target in self.instances.keys() - needed:
             del self.instances[target]
             self.unread.discard(target)
+            self._kept.discard(target)
             if _topic(target) not in topics:
                 self._problems.clear(_topic(target))
         lists: dict[tuple[ServiceName, str], list[Target]] = {}
@@ -96,10 +107,17 @@ class Reader:
         """Whether the list of each of the chain's targets has been read once."""
         return not self.unread or self.unread.isdisjoint(targets(chain))
 
-    def take_back(self) -> None:
-        """The lists that became empty were not to be believed: they are as before."""
-        self.instances.update(self.emptied)
-        self.emptied.clear()
+    def take_back(self, services: Set[ServiceName] | None = None) -> None:
+        """The lists of these services (None: of all) that became empty are not to be believed: they are as before."""
+        for target, before in self.emptied.items():
+            if services is None or (not target.filter and target.service in services):
+                self.instances[target] = before
+                self._kept.add(target)
+
+    def hidden(self, listed: Set[ServiceName]) -> frozenset[ServiceName]:
+        """Those of the `listed` services that have instances, none of which was shown when they were last read."""
+        empty = {target for target, found in self.instances.items() if not found} | self._kept
+        return frozenset(target.service for target in empty if not target.filter and target.service in listed)
 
     async def _read_chain(self, name: ServiceName) -> None:
         topic = f"chain of {name}"
@@ -131,6 +149,7 @@ class Reader:
                     self.unread.add(target)
             return
         self.unread.difference_update(users)
+        self._kept.difference_update(users)
         self._problems.clear(topic)
         for target in users:
             if not instances and self.instances.get(target):

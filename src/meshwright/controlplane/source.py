@@ -31,10 +31,10 @@ from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
 from meshwright.controlplane.mirror import KINDS, SERVICE_DEFAULTS, Mirror, checked_key
 from meshwright.controlplane.policies import Policies
-from meshwright.controlplane.policy import KV_PREFIX
 from meshwright.controlplane.problems import Problems
 from meshwright.controlplane.reader import Reader
 from meshwright.controlplane.sweeper import Sweeper
+from meshwright.controlplane.visibility import Hidden
 from meshwright.errors import MeshwrightError, Problem, UnreachableError
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ RETRY_UNREADABLE = 1.0
 """Seconds before a Consul of which the token may read nothing is looked at again: no watch wakes for rights."""
 _RIGHTS = "rights of the token"
 _CONNECT = "Consul"
+_HIDDEN = "hidden services"
 _NAMES = "names"
 _SERVER_ERROR = 500
 
@@ -97,6 +98,8 @@ class Source:
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
         self._sweeper = Sweeper()
+        self._hidden = Hidden()
+        self._next_look = 0.0
         self._said_held: frozenset[ServiceName] = frozenset()
 
     @property
@@ -137,7 +140,7 @@ class Source:
         watches: dict[str, _Watch] = {
             "checks": (consul.check_states, self._see_checks),
             "services": (consul.services, self._see_services),
-            "policies": (self._list_policies, self._see_policies),
+            "policies": (self._reader.read_policies, self._see_policies),
         }
         return watches | {kind: self._entries_watch(kind) for kind in KINDS}
 
@@ -148,12 +151,6 @@ class Source:
                 self._callers = upstream_config.read(answer.value)
 
         return lambda blocking: self._consul.config_entries(kind, blocking), see
-
-    async def _list_policies(self, blocking: Blocking) -> Indexed[tuple[KvPair, ...]]:
-        answer = await self._consul.kv_list(KV_PREFIX, blocking)
-        if not answer.value:
-            await self._consul.kv_get(KV_PREFIX)  # an error where the token may not read it: a list is only empty then
-        return answer
 
     def _start_watch(self, name: str) -> None:
         self._tasks[name] = asyncio.create_task(self._watch(name), name=f"watch {name}")
@@ -281,9 +278,7 @@ class Source:
             await self._reader.read_chains(self._mirror.names, chains)
             needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
             await self._reader.read_instances(needing, services, self._upheld)
-            if self._reader.emptied and not await self._may_read():
-                self._reader.take_back()
-                self._read_all()
+            if self._reader.emptied and not await self._believes_empty():
                 return None
         except UnreachableError as error:
             self._stale_services |= services
@@ -301,6 +296,7 @@ class Source:
         self.problems.clear(_CONNECT)
         if self._refreshing:
             began = float("-inf")  # the lists of names are still those of before
+        self._note_hidden()
         whole = not self._reader.refused
         if not whole:
             loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
@@ -309,18 +305,39 @@ class Source:
         observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take(), self._callers)
         return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
 
-    async def _may_read(self) -> bool:
-        """Look whether the token may still read anything: lists became empty."""
+    async def _believes_empty(self) -> bool:
+        """Lists became empty. Look at what Consul lists, and keep those of services that it still lists; False where
+        nothing that was read can be believed."""
+        try:
+            await self._look_around()
+            if not self._mirror.unreadable:
+                self._reader.take_back(self._mirror.services.keys())
+                return True
+        except ConsulError as error:
+            log.debug("looking whether the token may still read failed: %s", error)
+            await asyncio.sleep(RETRY)
+        self._reader.take_back()
+        self._read_all()
+        return False
+
+    async def _look_around(self) -> None:
         self._see_checks(await self._consul.check_states())
-        return not self._mirror.unreadable
+        self._see_services(await self._consul.services())
+
+    def _note_hidden(self) -> None:
+        loop = asyncio.get_running_loop()
+        hidden = self._reader.hidden(self._mirror.services.keys())
+        self.problems.add(_HIDDEN, *self._hidden.see(hidden, loop.time()))
+        if hidden and self._next_look <= loop.time():
+            self._next_look = loop.time() + RETRY_UNREADABLE
+            loop.call_later(RETRY_UNREADABLE, self._read_again, hidden)
 
     async def _wait_for_rights(self) -> None:
         """Nothing that Consul says is believed; what is in force stays. Looks again soon."""
         self._say(_RIGHTS, self._mirror.unreadable)
         await asyncio.sleep(RETRY_UNREADABLE)
         try:
-            self._see_checks(await self._consul.check_states())
-            self._see_services(await self._consul.services())
+            await self._look_around()
         except (ConsulError, UnreachableError) as error:
             log.debug("looking whether the token may read again failed: %s", error)
         if not self._mirror.unreadable:

@@ -75,7 +75,7 @@ async def test_what_a_token_may_not_read_for_a_while_costs_no_endpoint(tmp_path:
                 # A blocking query is answered by a change alone: something must move while the rules are away.
                 await consul.maintenance(one.id, True)
                 await consul.maintenance(one.id, False)
-                return "node:read" in await problems()
+                return "does the token have node:read?" in await problems()
 
             for each in (one, two):
                 await consul.register(registration(each))

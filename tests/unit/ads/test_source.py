@@ -214,9 +214,11 @@ async def test_what_a_token_may_not_read_for_a_while_is_asked_for_again_before_i
     async with followed(consul, recovery=0.3) as following:
         seen: list[int] = []
         consul.lists["user", ""] = ()
+        await consul.put("services", {})
         await consul.put("checks", ())
         await eventually(lambda: following.source.keeper.held)
         consul.lists["user", ""] = PAIR
+        consul.show("services", {USER: ()})
         consul.show("checks", CHECKS)
 
         def over() -> bool:
@@ -234,6 +236,7 @@ async def test_what_is_gone_when_asked_again_is_gone(consul: Consul) -> None:
     await consul.put("checks", CHECKS)
     async with followed(consul, recovery=0.3) as following:
         consul.lists["user", ""] = ()
+        await consul.put("services", {})
         await consul.put("checks", ())
         await eventually(lambda: following.source.keeper.held)
         assert len(following.instances()) == 2
@@ -246,6 +249,7 @@ async def test_a_watch_that_consul_refuses_does_not_keep_a_recovery_from_ending(
     async with followed(consul, recovery=0.3) as following:
         consul.topics["kv"] = ConsulError("GET /v1/kv/...", 403, "Permission denied")
         consul.lists["user", ""] = ()
+        await consul.put("services", {})
         await consul.put("checks", ())
         await eventually(lambda: following.instances() == ())
         await eventually(lambda: "policies" in following.source.errors)
@@ -266,11 +270,14 @@ async def test_what_a_token_may_read_again_is_served_when_a_wait_runs_out_withou
         consul.lists["user", ""] = consul.lists["order", ""] = ()
         consul.show("checks", ())
         await consul.wait_runs_out()
-        await eventually(lambda: following.last and not following.last.instances.get(order))
-        consul.lists["user", ""], consul.lists["order", ""] = (instance(),), (unchecked,)
+        await eventually(lambda: following.source.problems.all)
+        assert following.last is not None
+        assert (following.last.instances[order], following.instances()) == ((unchecked,), (instance(),))
+        moved = dataclasses.replace(unchecked, address=Address("127.0.0.1", 3))
+        consul.lists["user", ""], consul.lists["order", ""] = (instance(),), (moved,)
         consul.show("checks", shown)
         await consul.wait_runs_out()
-        await eventually(lambda: following.last and following.last.instances.get(order) == (unchecked,))
+        await eventually(lambda: following.last and following.last.instances.get(order) == (moved,))
         assert following.instances() == (instance(),)
 
 
@@ -307,6 +314,7 @@ async def test_the_last_instance_that_goes_is_believed_where_the_token_may_read(
     await eventually(lambda: following.instances() == (instance(),))
     consul.lists["user", ""] = ()
     await consul.put("checks", ())
+    await consul.put("services", {})
     await eventually(lambda: following.instances() == ())
     assert following.source.problems.all == ()
 
@@ -361,3 +369,39 @@ async def test_what_a_caller_s_defaults_say_is_in_the_catalog_and_changes_with_t
         await eventually(lambda wanted=number: limit() == wanted)
     await consul.put("service-defaults", ())
     await eventually(lambda: limit() is None)
+
+
+async def test_a_service_that_is_listed_without_instances_keeps_them_and_is_a_problem_until_they_are_shown(
+    consul: Consul, following: Following
+) -> None:
+    consul.lists["user", ""] = ()  # as for a token that lost node:read for the nodes of this service alone
+    await consul.put("checks", ())
+    await eventually(lambda: following.source.problems.all)
+    (problem,) = following.source.problems.all
+    assert str(problem).startswith("instances of user: Consul lists it and shows no instance of it")
+    assert following.instances() == (instance(),)
+    consul.lists["user", ""] = (instance("2"),)
+    await eventually(lambda: following.instances() == (instance("2"),))
+    await eventually(lambda: following.source.problems.all == ())
+
+
+async def test_a_service_without_instances_from_the_start_is_a_problem(consul: Consul) -> None:
+    consul.lists["user", ""] = ()
+    async with followed(consul) as following:
+        await eventually(lambda: following.source.problems.all)
+        assert following.instances() == ()
+
+
+async def test_no_leader_while_lists_are_doubted_is_no_failure(consul: Consul, following: Following) -> None:
+    checks = consul.topics["checks"]
+    consul.lists["user", ""] = ()
+    consul.topics["services"], services = (
+        ConsulError("GET /v1/...", 500, "No cluster leader"),
+        consul.topics["services"],
+    )
+    await consul.put("checks", ())
+    await asyncio.sleep(0.1)
+    assert following.instances() == (instance(),)
+    consul.topics["checks"], consul.topics["services"] = checks, services
+    consul.lists["user", ""] = (instance("2"),)
+    await eventually(lambda: following.instances() == (instance("2"),))
