@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry import trace
 
-from meshwright.interceptors.incoming import INCOMING, within
+from meshwright.interceptors.incoming import INCOMING, OVERDUE, RESOLUTION, within
 from meshwright.interceptors.propagation import Unsampled, carries_more, header, inject, uses_w3c
 from meshwright.interceptors.server import INSTANCE_KEY, VERSION_KEY
 from meshwright.interceptors.spans import CLIENT_FAULTS, method_attributes, set_status
@@ -96,6 +96,8 @@ class ClientMethod:
         timeout = self.timeout if timeout is None else timeout
         if incoming.deadline is not None:
             timeout = within(timeout, incoming.deadline, time.monotonic())
+        if timeout is not None and timeout < RESOLUTION:
+            timeout = OVERDUE
         pairs: list[Pair] = list(metadata) if metadata else []
         if calls.authorization and incoming.authorization is not None and not _has(pairs, "authorization"):
             pairs.append(("authorization", incoming.authorization))

@@ -31,6 +31,9 @@ class Incoming:
 OVERDUE = -1.0
 """The timeout of a call whose time is up. With 0 gRPC would still send it, and cancel it right after."""
 
+RESOLUTION = 0.001
+"""Seconds: gRPC counts in milliseconds and rounds up, so that a call with less than one might still be answered."""
+
 _NONE = Incoming()
 INCOMING: ContextVar[Incoming] = ContextVar("meshwright_incoming", default=_NONE)
 

@@ -86,3 +86,41 @@ async def test_without_consul_and_control_plane_calls_say_that_nobody_is_known(t
         (outcome,) = await caller.call(1)
     assert outcome.code == "UNAVAILABLE"
     assert "no-instance-of-nobody-is-known" in outcome.message
+
+
+async def failing_over_between_zones(built: Mesh, service: str) -> str:
+    """Consul's entries for a service whose calls stay in zone a as long as it has an instance there; the name to dial.
+
+    Callers of each zone dial a name of theirs: Consul's resolvers do not look at who calls.
+    """
+    near = f"{service}-from-a"
+    for name in (service, near):
+        await built.consul.put_config_entry({"Kind": "service-defaults", "Name": name, "Protocol": "grpc"})
+    zones = {zone: {"Filter": f'Service.Meta.zone == "{zone}"'} for zone in ("a", "b")}
+    failover = {"a": {"ServiceSubset": "b"}, "b": {"ServiceSubset": "a"}}
+    await built.consul.put_config_entry(
+        {"Kind": "service-resolver", "Name": service, "Subsets": zones, "Failover": failover}
+    )
+    redirect = {"Service": service, "ServiceSubset": "a"}
+    await built.consul.put_config_entry({"Kind": "service-resolver", "Name": near, "Redirect": redirect})
+    return near
+
+
+async def test_calls_stay_in_their_zone_fail_over_and_return(only_real_consul: ConsulServer, tmp_path: Path) -> None:
+    async with mesh(only_real_consul, tmp_path) as built:
+        service = built.new_name()
+        near = await failing_over_between_zones(built, service)
+        mine, process = await built.instance(service, MESHWRIGHT_REGION="eu", MESHWRIGHT_ZONE="a")
+        other, _ = await built.instance(service, MESHWRIGHT_REGION="eu", MESHWRIGHT_ZONE="b")
+        caller = await built.callable(near, MESHWRIGHT_ZONE="a")
+
+        async def answered_by(*expected: str) -> bool:
+            outcomes = await caller.call(20)
+            assert not failures(outcomes)
+            return {outcome.instance for outcome in outcomes} == set(expected)
+
+        assert await answered_by(mine)
+        await process.kill()
+        await eventually(lambda: answered_by(other), timeout=20)
+        back, _ = await built.instance(service, MESHWRIGHT_REGION="eu", MESHWRIGHT_ZONE="a")
+        await eventually(lambda: answered_by(back), timeout=20)

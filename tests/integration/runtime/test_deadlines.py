@@ -123,6 +123,19 @@ async def test_a_call_after_the_deadline_fails_at_once() -> None:
     assert not servicer.entered.is_set()
 
 
+@pytest.mark.parametrize("timeout", [0.0, 1e-7, 0.0009, -1.0])
+async def test_a_call_with_less_time_than_grpc_can_count_is_not_sent(timeout: float) -> None:
+    servicer = Everything()
+    async with everything(servicer) as calculator:
+        stub = rpc.CalculatorStub(calculator.channel)
+        await stub.Multiply(pb.Numbers())
+        servicer.entered.clear()
+        for _ in range(20):
+            error = await failure(stub.Multiply(pb.Numbers(), timeout=timeout))
+            assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert not servicer.entered.is_set()
+
+
 async def authorization_seen(*, forward: bool, own: str | None) -> str | None:
     seen: list[str | None] = []
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import httpx
@@ -124,3 +127,30 @@ async def test_untraced_paths_are_counted_and_leave_no_trace() -> None:
         assert [span.name for span in calculator.spans.servers if "http.request.method" in span.attributes] == ["GET"]
         page = calculator.telemetry.metrics.page().decode()
         assert all(f'route="{route}",service' in page for route in ("/healthz", "/add/{number}"))
+
+
+ALONE = """
+import asyncio, sys
+from meshwright import AsgiMiddleware
+from meshwright.telemetry import current
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+async def ignore(message=None):
+    return {"type": "http.request"}
+
+sys.argv = ["/usr/bin/uvicorn", "storefront.web:app"]
+scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+asyncio.run(AsgiMiddleware(app)(scope, ignore, ignore))
+alone = current()
+print(alone.provider.resource.attributes["service.name"], b'http_requests_total{method="GET"' in alone.metrics.page())
+"""
+
+
+def test_an_application_without_a_server_is_traced_under_its_own_name() -> None:
+    environ = {key: value for key, value in os.environ.items() if key != "MESHWRIGHT_SERVICE"}
+    environ |= {"OTEL_TRACES_EXPORTER": "none"}
+    done = subprocess.run([sys.executable, "-c", ALONE], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["storefront", "True"]
