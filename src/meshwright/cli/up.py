@@ -136,7 +136,8 @@ class Screen:
             self._say("\nTry next:")
         else:
             service = next((process.service for process in plan.topology.processes), "SERVICE")
-            self._say(f"\nFrom another terminal: meshwright ps; meshwright get {service}; meshwright logs -f {service}")
+            look = f"meshwright get {service}; " if plan.registry.address else ""
+            self._say(f"\nFrom another terminal: meshwright ps; {look}meshwright logs -f {service}")
         for hint in plan.hints:
             self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
         self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")

@@ -24,7 +24,10 @@ _ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 def check_host(host: str) -> str:
-    """The address as `ipaddress` writes it; raises `BadInputError` for what is none, or none of this machine."""
+    """The address as `ipaddress` writes it, empty for the loopback's, where everything listens anyway.
+
+    Raises `BadInputError` for what is no address, or none of this machine.
+    """
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -34,7 +37,7 @@ def check_host(host: str) -> str:
         known = ", ".join(str(one) for one in _all())
         what = f"no network interface has this address; there are {known}, and 0.0.0.0 and :: for all of them"
         raise BadInputError("the command", [Problem(f"--host {host}", what)])
-    return str(address)
+    return "" if address.is_loopback else str(address)
 
 
 def reachable(host: str) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ def test_the_network_of_the_default_route_comes_first_and_what_no_one_reaches_is
 def test_a_host_is_an_address_of_this_machine() -> None:
     assert lan.check_host("[::]") == "::"
     assert lan.check_host("10.0.0.5") == "10.0.0.5"
+    assert lan.check_host("127.0.0.1") == lan.check_host("::1") == ""
     with pytest.raises(BadInputError, match="--host classroom: expected an IP address of this machine, such as 0"):
         lan.check_host("classroom")
     with pytest.raises(
