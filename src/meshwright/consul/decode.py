@@ -47,10 +47,17 @@ def instance(entry: Mapping[str, Any]) -> Instance:
         address=Address(service["Address"] or node["Address"], service["Port"]),
         health=health,
         tags=tuple(service["Tags"] or ()),
-        meta=dict(service.get("Meta") or {}),
+        meta={**_place(service, node), **(service.get("Meta") or {})},
         node=node["Node"],
         weight=int(weights.get("Warning" if health is Health.WARNING else "Passing", 1)),
     )
+
+
+def _place(service: Mapping[str, Any], node: Mapping[str, Any]) -> dict[str, str]:
+    """Region and zone as newer Consuls have them (`Locality`, since 1.16): what an instance's own meta says wins."""
+    locality = service.get("Locality") or node.get("Locality") or {}
+    found = {"region": locality.get("Region"), "zone": locality.get("Zone")}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def instances(entries: Iterable[Mapping[str, Any]]) -> tuple[Instance, ...]:
