@@ -253,6 +253,7 @@ def test_a_page_of_traces_that_is_no_url_is_refused(url: str) -> None:
     ("address", "consul"),
     [
         ("10.0.0.1:8500", "http://10.0.0.1:8500 10.0.0.1:8500"),
+        (":8500", "http://localhost:8500 localhost:8500"),
         ("https://consul.infra:8501/behind", "https://consul.infra:8501/behind consul.infra:8501"),
         ("https://consul.infra", "https://consul.infra consul.infra:443"),
         ("unix:///run/consul.sock", "unix:///run/consul.sock unix:///run/consul.sock"),
