@@ -79,6 +79,9 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
     stream = stream_of(source)
     await bus.ensure_stream(stream, f"events.{source}.>")
     with unavailable():
+        end = (await bus.streams.stream_info(stream)).state.last_seq
+        if end < place:
+            log.warning("%s ends at %d, and was followed up to %d: it was lost, and is told again", stream, end, place)
         subscription = await bus.streams.subscribe(
             f"events.{source}.>",
             stream=stream,
