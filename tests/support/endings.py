@@ -228,19 +228,20 @@ class Ends(rpc.CalculatorServicer, rpc.NumberServiceServicer):
         self.scripts = scripts
         self.entered: dict[str, asyncio.Event] = {number: asyncio.Event() for number in scripts}
 
-    async def _end(self, context: Any, good: Any) -> Any:
+    def script(self, context: Any) -> tuple[Ending, int]:
+        """How this call ends, after how many messages."""
         number = dict(context.invocation_metadata())["script"]
-        ending, _ = self.scripts[number]
         self.entered[number].set()
+        return self.scripts[number]
+
+    async def _end(self, context: Any, good: Any) -> Any:
+        ending, _ = self.script(context)
         try:
             answer = await ending.act(context)
         finally:
             if ending.last is not None:
                 ending.last()
         return good if answer is GOOD else answer
-
-    def _count(self, context: Any) -> int:
-        return self.scripts[dict(context.invocation_metadata())["script"]][1]
 
     async def Multiply(self, request: pb.Numbers, context: Any) -> Any:
         return await self._end(context, pb.Result(value=1))
@@ -251,13 +252,13 @@ class Ends(rpc.CalculatorServicer, rpc.NumberServiceServicer):
         return await self._end(context, pb.Sum(value=1))
 
     async def GetPrimes(self, request: pb.PrimeRequest, context: Any) -> AsyncIterator[Any]:
-        for _ in range(self._count(context)):
+        for _ in range(self.script(context)[1]):
             yield pb.Prime(value=2)
         yield await self._end(context, pb.Prime(value=3))
 
     async def Chat(self, request_iterator: AsyncIterator[pb.ChatMessage], context: Any) -> None:
         async for _ in request_iterator:
             pass
-        for _ in range(self._count(context)):
+        for _ in range(self.script(context)[1]):
             await context.write(pb.ChatMessage(text="x"))
         await context.write(await self._end(context, pb.ChatMessage(text="y")))
