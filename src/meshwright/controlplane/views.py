@@ -131,7 +131,7 @@ class Targets:
         return rules_of(caller, self.callers)
 
     def clusters(self, kind: NodeKind) -> Mapping[str, Resource]:
-        """The clusters as that kind of node needs them, whoever it is."""
+        """The clusters as that kind of node needs them, without the rules of a caller."""
         if kind.value not in self._made:
             self._made[kind.value] = {name: part.clusters[kind] for name, part in self.parts.items()}
         return self._made[kind.value]

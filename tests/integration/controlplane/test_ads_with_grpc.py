@@ -267,7 +267,7 @@ async def test_other_variants_of_the_protocol_end_with_what_to_use_instead(
     assert "not DELTA_GRPC" in await call.details()
 
 
-async def test_a_method_of_nobody_is_not_found(channel: grpc.aio.Channel) -> None:
+async def test_a_method_outside_of_xds_is_not_found(channel: grpc.aio.Channel) -> None:
     call = channel.stream_stream("/other.Service/Method")()
     assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "state of the world" not in await call.details()

@@ -48,7 +48,7 @@ class Consul:
             self._moved.notify_all()
 
     def show(self, topic: str, value: Any) -> None:
-        """What a change of the token's rules does: another answer at the same index, and nobody is woken."""
+        """What a change of the token's rules does: another answer at the same index, which wakes no query."""
         self.topics[topic] = Indexed(value, self.topics[topic].index)
 
     async def wait_runs_out(self) -> None:
