@@ -85,7 +85,7 @@ class Up:
         await eventually(shown, timeout)
 
     async def until_up(self) -> None:
-        await self.until_shown(r"is up after [0-9.]+ s\.")
+        await self.until_shown(r"is up after [0-9.]+ s\.", timeout=90)
 
     async def do(self, *arguments: str) -> tuple[int, str]:
         """Run another command; returns its exit code and all that it printed."""

@@ -11,6 +11,7 @@ import click
 from meshwright.cli import output
 from meshwright.cli.options import json_option, pairs, topology_option
 from meshwright.local import faults, mesh
+from meshwright.names import NoSuchNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +37,8 @@ def set_(
 ) -> None:
     """Set a fault for the callers of SERVICE, instead of one that is set for the same calls."""
     new = faults.fault(abort, delay, percent, pairs(headers, "--header"))
-    asyncio.run(_edit(topology, service, lambda document: faults.with_fault(document, new)))
-    click.echo(f"{service}: {_sentence(new)}")
+    name = asyncio.run(_edit(topology, service, lambda document: faults.with_fault(document, new)))
+    click.echo(f"{name}: {_sentence(new)}")
 
 
 @fault.command()
@@ -45,8 +46,8 @@ def set_(
 @topology_option
 def clear(service: str, topology: str) -> None:
     """Clear all faults of SERVICE."""
-    asyncio.run(_edit(topology, service, faults.without_faults))
-    click.echo(f"{service}: no faults")
+    name = asyncio.run(_edit(topology, service, faults.without_faults))
+    click.echo(f"{name}: no faults")
 
 
 @fault.command("list")
@@ -68,11 +69,16 @@ def list_(topology: str, as_json: bool) -> None:
             click.echo(f"{service}: {_sentence(entry)}")
 
 
-async def _edit(topology: str, service: str, change: Any) -> None:
+async def _edit(topology: str, service: str, change: Any) -> str:
+    """Change the document of a service; returns its name as it is registered."""
     async with mesh.open_consul(mesh.locate(topology)) as consul:
-        if await faults.document(consul, service) is None:  # what is written already can be changed whatever it is for
+        try:
             service = await mesh.known_service(consul, service)
+        except NoSuchNameError:
+            if await faults.document(consul, service) is None:  # what is written already can be changed all the same
+                raise
         await faults.edit(consul, service, change)
+        return service
 
 
 async def _documents(topology: str) -> dict[str, faults.Document]:
