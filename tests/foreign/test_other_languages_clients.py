@@ -71,6 +71,16 @@ async def test_a_routes_timeout_ends_a_call_in_time(client: ForeignCaller) -> No
     assert not failures(await calc.call(5, metadata={"x-timeout": "on"}))
 
 
+async def test_a_name_that_nobody_has_fails_at_once(client: ForeignCaller) -> None:
+    if client.kind == "envoy":
+        return  # It then looks for the package in the call's path, and finds whichever service has it.
+    caller = client.to("nobody")
+    # The first call also opens what the client needs for a name; the second is the name's own cost.
+    first, second = await caller.one(), await caller.one()
+    assert (first.code, second.code) == ("UNAVAILABLE", "UNAVAILABLE")
+    assert second.seconds < 1.0
+
+
 async def test_a_call_that_meets_unavailable_is_made_again(client: ForeignCaller, world: World) -> None:
     calc = client.to("calc")
     await until(calc, well)

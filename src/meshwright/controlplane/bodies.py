@@ -33,8 +33,8 @@ _MAX_SHARED = 1024
 
 
 @lru_cache(maxsize=4096)
-def _unknown(name: str) -> Resource:
-    return unknown_listener(name)
+def _unknown(name: str, hosted: bool) -> Resource:
+    return unknown_listener(name, hosted=hosted)
 
 
 @lru_cache(maxsize=4096)
@@ -45,7 +45,7 @@ def _as_dialled(name: str) -> Resource:
 class TypeBodies:
     """The resources of one type in one view, and the answers made of them so far."""
 
-    __slots__ = ("_bodies", "_kept", "_version", "answer_unknown", "resources", "type")
+    __slots__ = ("_bodies", "_kept", "_version", "answer_unknown", "hosts_unknown", "resources", "type")
 
     def __init__(
         self,
@@ -53,11 +53,13 @@ class TypeBodies:
         resources: Mapping[str, Resource],
         *,
         answer_unknown: bool = False,
+        hosts_unknown: bool = False,
         version: str | None = None,
     ) -> None:
         self.type = kind
         self.resources = resources
         self.answer_unknown = answer_unknown
+        self.hosts_unknown = hosts_unknown
         self._version = version
         self._bodies: dict[tuple[frozenset[str] | None, frozenset[Resource]], tuple[bytes, int]] = {}
         self._kept = 0
@@ -100,7 +102,9 @@ class TypeBodies:
         known = [self.resources[name] for name in sorted(names) if name in self.resources]
         if self.answer_unknown:
             others = (name for name in sorted(names) if name not in self.resources)
-            known.extend(_as_dialled(name) if self.knows(name) else _unknown(name) for name in others)
+            known.extend(
+                _as_dialled(name) if self.knows(name) else _unknown(name, self.hosts_unknown) for name in others
+            )
         return known
 
     def knows(self, name: str) -> bool:
@@ -119,7 +123,7 @@ class BodyFactory:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._shared: dict[tuple[ResourceType, NodeKind, int], TypeBodies] = {}
+        self._shared: dict[tuple[ResourceType, NodeKind, bool, int], TypeBodies] = {}
 
     def make(self, viewpoint: Viewpoint) -> Bodies:
         """What a node with that viewpoint sees."""
@@ -131,13 +135,15 @@ class BodyFactory:
             # Made when asked for, name by name; hashing all of it would make it all.
             version = f"{self._snapshot.version}-{viewpoint.timeout_skew_ms}"
             return TypeBodies(kind, resources, version=version)
-        key = (kind, viewpoint.kind, id(resources))
+        key = (kind, viewpoint.kind, viewpoint.hosts_unknown, id(resources))
         found = self._shared.get(key)
         if found is None:
             if len(self._shared) >= _MAX_SHARED:
                 self._shared.clear()
             unknown = kind is ResourceType.LISTENER and viewpoint.kind is NodeKind.GRPC
-            found = self._shared[key] = TypeBodies(kind, resources, answer_unknown=unknown)
+            found = self._shared[key] = TypeBodies(
+                kind, resources, answer_unknown=unknown, hosts_unknown=viewpoint.hosts_unknown
+            )
         return found
 
 

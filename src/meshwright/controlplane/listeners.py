@@ -24,15 +24,16 @@ def listener(service: ServiceName, dialled: str = "") -> Resource:
     return _api_listener(dialled or service, manager)
 
 
-def unknown_listener(name: str) -> Resource:
+def unknown_listener(name: str, *, hosted: bool = False) -> Resource:
     """The answer for a name that nobody has: no route at all, so that a call fails in milliseconds.
 
-    Without an answer gRPC would wait 15 seconds for the resource to appear.
+    Without an answer gRPC would wait 15 seconds for the resource to appear. `hosted`: with a virtual host
+    that has no routes. Without one Node's client waits until the call's deadline; Java's refuses an empty one.
     """
-    manager = xds.HttpConnectionManager(
-        route_config=xds.RouteConfiguration(name=f"unknown:{name}"), http_filters=http_filters()
-    )
-    return _api_listener(name, manager)
+    table = xds.RouteConfiguration(name=f"unknown:{name}")
+    if hosted:
+        table.virtual_hosts.add(name="unknown", domains=["*"])
+    return _api_listener(name, xds.HttpConnectionManager(route_config=table, http_filters=http_filters()))
 
 
 def http_filters() -> list[Any]:

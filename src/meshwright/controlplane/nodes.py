@@ -29,6 +29,7 @@ GREATEST_SKEW_MS = 2000
 """What is assumed of a C core that names no skew: 1 s and the fraction of a clock."""
 _C_CORE = "grpc c-core"
 """How the user agent of a C core begins, in lower case; the platform and the language follow."""
+_NODE_JS = "grpc node pure js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def read_node(node: Node | None) -> NodeInfo:
     else:
         assumed = name.startswith(_C_CORE) and SKEW not in node.metadata.fields
         skew = GREATEST_SKEW_MS if assumed else _skew(node.metadata, problems)
-        viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=skew, caller=node.cluster)
+        viewpoint = Viewpoint(
+            NodeKind.GRPC, timeout_skew_ms=skew, caller=node.cluster, hosts_unknown=name.startswith(_NODE_JS)
+        )
     if problems:
         raise BadInputError(f"the metadata of node {node.id or '(without an id)'}", problems)
     return NodeInfo(node.id, node.cluster, agent, viewpoint, assumed)

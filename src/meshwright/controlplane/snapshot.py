@@ -71,6 +71,8 @@ class Viewpoint:
     """Where an Envoy listens; meaningless for gRPC."""
     caller: str = ""
     """The service that calls: what the node names as its cluster. It may have limits of its own."""
+    hosts_unknown: bool = False
+    """Whether a name that nobody knows is answered with an empty virtual host, which Node's client needs."""
 
 
 def pack(kind: ResourceType, name: str, message: Message) -> Resource:

@@ -100,6 +100,11 @@ def test_a_c_core_that_measured_no_skew_has_none() -> None:
     assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (0, False)
 
 
+def test_a_client_in_node_gets_a_virtual_host_for_unknown_names() -> None:
+    assert read_node(Node(id="n", user_agent_name="gRPC Node Pure JS")).viewpoint.hosts_unknown
+    assert not read_node(Node(id="n", user_agent_name="gRPC Go")).viewpoint.hosts_unknown
+
+
 def test_an_envoy_has_no_skew_and_may_say_where_it_listens() -> None:
     node = Node(id="n", user_agent_name="envoy")
     node.metadata.update({"meshwright.ingress": "0.0.0.0:8443"})

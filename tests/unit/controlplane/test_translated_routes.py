@@ -225,6 +225,15 @@ def test_an_unknown_name_has_a_listener_without_routes() -> None:
     assert [each.name for each in manager.http_filters] == [xds.FAULT_FILTER, xds.ROUTER_FILTER]
 
 
+def test_an_unknown_name_has_an_empty_virtual_host_for_node() -> None:
+    message = unpack(unknown_listener("nobody", hosted=True), xds.Listener())
+    manager = xds.HttpConnectionManager()
+    message.api_listener.api_listener.Unpack(manager)
+    (host,) = manager.route_config.virtual_hosts
+    assert list(host.domains) == ["*"]
+    assert not host.routes
+
+
 def test_a_fault_changes_routes_and_no_listener() -> None:
     before = snapshot("plain").view(GRPC)
     after = snapshot("plain", user={"faults": [{"abort": {"status": 14}}]}).view(GRPC)
