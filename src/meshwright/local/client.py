@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -23,8 +24,10 @@ HOW_TO_START = (
     "Start the topology of this folder (meshwright.toml) with `meshwright up`, or the demo with `meshwright up --demo`."
 )
 _PATIENCE = 5.0
+"""Seconds for an answer to a question."""
+_WRITE_PATIENCE = 60.0
+"""The same for a change: the first rollout has the `up` import its engine, which takes long on a busy machine."""
 _SCALE_PATIENCE = 3600.0
-_DELETE_PATIENCE = 30.0
 _OK = 200
 
 
@@ -94,7 +97,7 @@ class Running:
         return rows
 
     def kill(self, instance: str, signal: str) -> None:
-        self._ask("POST", "/v1/kill", {"instance": instance, "signal": signal})
+        self._ask("POST", "/v1/kill", {"instance": instance, "signal": signal}, _WRITE_PATIENCE)
 
     def scale(self, service: str, replicas: int, version: str | None = None) -> dict[str, list[str]]:
         """Have that many instances; returns when that is so. The answer lists those `added` and `removed`."""
@@ -117,43 +120,56 @@ class Running:
 
     def rollouts(self) -> list[dict[str, Any]]:
         """Every rollout: the resource as it stands, status included."""
-        found: list[dict[str, Any]] = self._ask("GET", "/v1/rollouts")
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/rollouts", patience=_WRITE_PATIENCE)
         return found
 
     def apply_rollout(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """Create or change a rollout. The answer: the `rollout`, and `notices` of what a laptop passes over."""
-        answer: dict[str, Any] = self._ask("POST", "/v1/rollouts", document)
+        answer: dict[str, Any] = self._ask("POST", "/v1/rollouts", document, _WRITE_PATIENCE)
         return answer
 
     def patch_rollout(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a merge patch (RFC 7396) to the resource; returns it."""
-        found: dict[str, Any] = self._ask("PATCH", f"/v1/rollouts/{quote(name)}", patch)
+        found: dict[str, Any] = self._ask("PATCH", f"/v1/rollouts/{quote(name)}", patch, _WRITE_PATIENCE)
         return found
 
     def delete_rollout(self, name: str) -> None:
         """Delete the rollout; its traffic rules go, or stay, as its `onDelete` says."""
-        self._ask("DELETE", f"/v1/rollouts/{quote(name)}", patience=_DELETE_PATIENCE)
+        self._ask("DELETE", f"/v1/rollouts/{quote(name)}", patience=_WRITE_PATIENCE)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = _PATIENCE) -> Any:
-        with self._send(method, path, body, patience) as response:
+        with self._send(method, path, body, patience) as response, self._in_words(method, patience):
             return json.loads(response.read())
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float | None = _PATIENCE
     ) -> http.client.HTTPResponse:
         connection = _UnixConnection(self.record.socket, patience)
-        try:
+        with self._in_words(method, patience), contextlib.ExitStack() as stack:
+            stack.callback(connection.close)
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json"})
             response = connection.getresponse()
-        except OSError as error:
+            if response.status != _OK:
+                text = json.loads(response.read()).get("error", "")
+                raise RefusedError(text)
+            stack.pop_all()
+        return response
+
+    @contextlib.contextmanager
+    def _in_words(self, method: str, patience: float | None) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            late = f"the `up` of {self.folder.path.name} has not answered within {patience:g} s: it is busy, or stopped"
+            if method == "GET":
+                raise UnreachableError(f"{late}; try again.") from error
+            unknown = "What was asked is done once it goes on: look with `meshwright ps` and `meshwright rollout get`"
+            raise UnreachableError(f"{late}. {unknown} before you ask again.") from error
+        except (http.client.HTTPException, OSError) as error:
             missing = isinstance(error, FileNotFoundError)
             what = "is still starting, or stopping already" if missing else f"does not answer ({error})"
             raise UnreachableError(f"the `up` of {self.folder.path.name} {what}; try again.") from error
-        if response.status != _OK:
-            text = json.loads(response.read()).get("error", "")
-            raise RefusedError(text)
-        return response
 
 
 class _UnixConnection(http.client.HTTPConnection):
