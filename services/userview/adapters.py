@@ -183,12 +183,18 @@ class DatabaseViews:
         """Take generations out that are past: their places first, without which nobody adds to the views any more, and
         themselves last, so that what another replica leaves behind is found again."""
         past = [number for number, state in (await self.generations()).items() if state == RETIRED]
+        for number in past:
+            # One by one: who holds some while it waits for others may be waited for by a follower, which holds those.
+            for source in POSITIONS:
+                await self._deleted(sa.delete(places).where(places.c.generation == number, places.c.source == source))
         some = sa.select(views.c.number).where(views.c.generation.in_(past)).limit(SWEEP)
-        left = sa.exists().where(views.c.generation == generations.c.number)
-        await self._deleted(sa.delete(places).where(places.c.generation.in_(past)))
-        while await self._deleted(sa.delete(views).where(views.c.number.in_(some))):
+        # What another replica takes out at this moment is left to it.
+        free = some.order_by(views.c.number).with_for_update(skip_locked=True)
+        while await self._deleted(sa.delete(views).where(views.c.number.in_(free))):
             pass
-        await self._deleted(sa.delete(generations).where(generations.c.number.in_(past), ~left))
+        left = sa.exists().where(views.c.generation == generations.c.number)
+        for number in past:
+            await self._deleted(sa.delete(generations).where(generations.c.number == number, ~left))
 
     async def _deleted(self, statement: sa.Delete) -> int:
         """How many rows it took out."""

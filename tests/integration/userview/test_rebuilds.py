@@ -20,14 +20,16 @@ from services.userview import adapters
 from services.userview.server import PUBLIC
 from services.userview.tables import CURRENT, places, views
 from support.realtime import process
-from support.views import Teller, refusal, replica
+from support.views import Replica, Teller, refusal, replica
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import pytest
 
+    from services.kit.events import Event
     from support.nats import NatsServer
     from support.postgres import Cluster
 
@@ -147,7 +149,13 @@ async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_pas
         assert not await one.views.switch()
         assert await one.views.apply(2, "user", Batch(told[:40], 0))
         assert await two.views.switch()
-        late = [one.views.apply(1, "user", Batch([event], 0)) for event in told[40:]]
+
+        async def come_late(side: Replica, events: Sequence[tuple[int, Event]]) -> None:
+            for event in events:
+                await side.views.apply(1, "user", Batch([event], 0))
+
+        # As many at a time as a replica has followers: more would wait for a connection, and at last give up.
+        late = [come_late((one, two)[first % 2], told[40 + first :: 4]) for first in range(4)]
         await asyncio.gather(one.views.sweep(), *late, two.views.sweep())
         await one.views.sweep()
         assert await one.views.generations() == {2: CURRENT}
@@ -176,6 +184,37 @@ async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_e
             await follower.execute(sa.text(f"{moved} 'payment'"))
         assert await switching
         assert not await side.views.switch()
+    await engine.dispose()
+
+
+async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_other(
+    nats: NatsServer, postgres: Cluster, teller: Teller
+):
+    """Rows lie in a table as they were changed last, and whoever locks several in that order meets others."""
+    database = postgres.new_database()
+    engine = open_database("X", database)
+    places_of_1 = "UPDATE places SET position = 9 WHERE generation = 1 AND source = "
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    async with replica(nats, database, following=False) as side:
+        await side.views.begin_rebuild()
+        assert await side.views.switch()
+        async with engine.begin() as follower:
+            await follower.execute(sa.text(f"{places_of_1} 'user'"))  # is the last row now
+        async with engine.begin() as keeper:
+            await keeper.execute(sa.text("ANALYZE places"))  # as the server does by itself: few rows need no index
+
+        async def waited_for() -> bool:
+            async with engine.connect() as looking:
+                return bool(await looking.scalar(sa.text(waiting)))
+
+        async with engine.begin() as follower:
+            await follower.execute(sa.text(f"{places_of_1} 'user'"))
+            sweeping = asyncio.create_task(side.views.sweep())
+            await eventually(waited_for)
+            await follower.execute(sa.text(f"{places_of_1} 'payment'"))
+            await follower.execute(sa.text(f"{places_of_1} 'order'"))
+        await sweeping
+        assert await side.views.generations() == {2: CURRENT}
     await engine.dispose()
 
 
