@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from services.kit.bus import Bus
     from services.kit.events import Event
 
+    Anew = Callable[[int, int], Awaitable[None]]
+
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.5
@@ -40,6 +42,8 @@ MOST = 500
 QUIET_SECONDS = 5.0
 """After so long without a message the consumer is asked for: a server that lost it says nothing."""
 HEARTBEAT_SECONDS = 1.0
+SETTLED_SECONDS = 2.0
+"""A stream that is told again grows; one that is as long as so long before is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,6 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
     stream = stream_of(source)
     await bus.ensure_stream(stream, f"events.{source}.>")
     with unavailable():
-        end = (await bus.streams.stream_info(stream)).state.last_seq
-        if end < place:
-            log.warning("%s ends at %d, and was followed up to %d: it was lost, and is told again", stream, end, place)
         subscription = await bus.streams.subscribe(
             f"events.{source}.>",
             stream=stream,
@@ -106,6 +107,27 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
     finally:
         with contextlib.suppress(Exception):
             await subscription.unsubscribe()
+
+
+async def _end_before(bus: Bus, source: str, place: int) -> int:
+    """Where the stream ends, if that is before `place` and stays there; 0 once it has come as far.
+
+    A stream that was lost is told again, and is as long as before: unless its log was lost earlier, and what the stream
+    held of that went with it.
+    """
+    stream, before = stream_of(source), -1
+    await bus.ensure_stream(stream, f"events.{source}.>")
+    while True:
+        with unavailable():
+            end = (await bus.streams.stream_info(stream)).state.last_seq
+        if end >= place:
+            return 0
+        if before < 0:
+            log.warning("%s ends at %d, and was followed up to %d: it was lost, and is told again", stream, end, place)
+        if end and end == before:
+            return end
+        before = end
+        await asyncio.sleep(SETTLED_SECONDS)
 
 
 async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
@@ -161,12 +183,14 @@ async def follow(
     place: Callable[[], Awaitable[int]],
     take: Callable[[int, Event], Awaitable[bool]],
     group: str = "",
+    *,
+    anew: Anew | None = None,
 ) -> None:
     """Hand every event of `source` to `take`, from where `place` says, for ever; run it as a task.
 
     `take` stores the event's place in the same transaction as what it leads to, and does nothing for a place that is
     stored already; it returns whether the event has led to something here. Where it raises, the event is handed to it
-    again after a while. `group`: the name of the service that follows, for spans.
+    again after a while. `group`: the name of the service that follows, for spans. `anew`: see `follow_batches`.
     """
 
     async def take_each(batch: Batch) -> None:
@@ -174,7 +198,7 @@ async def follow(
             with bus.spans.processing(batch.consumed(at, event), group) as processing:
                 processing.counted = await take(at, event)
 
-    await follow_batches(bus, source, place, take_each)
+    await follow_batches(bus, source, place, take_each, anew)
 
 
 async def follow_batches(
@@ -182,11 +206,21 @@ async def follow_batches(
     source: str,
     place: Callable[[], Awaitable[int]],
     take: Callable[[Batch], Awaitable[None]],
+    anew: Anew | None = None,
 ) -> None:
-    """The same for those who store many at once: the transaction stores the place of the batch's last event."""
+    """The same for those who store many at once: the transaction stores the place of the batch's last event.
+
+    `anew(place, end)` is called where the stream was told again after its log was lost, and ends at `end`, before the
+    stored place: that is of another stream, and nothing would come until this one is as long. It stores another place.
+    """
     while True:
         try:
-            async with contextlib.aclosing(batches_after(bus, source, await place())) as batches:
+            at = await place()
+            if anew is not None and (end := await _end_before(bus, source, at)):
+                log.error("events of %s are others than were followed: they are followed anew", source)
+                await anew(at, end)
+                at = await place()
+            async with contextlib.aclosing(batches_after(bus, source, at)) as batches:
                 async for batch in batches:
                     await take(batch)
         except (BusUnavailableError, StoreUnavailableError) as error:

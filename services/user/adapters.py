@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from services.kit.transactions import in_transaction
 from services.kit.written import wrote
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
-from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between
+from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between, type_of
 from services.user.migrations import migrate
 from services.user.recording import (
     SOURCE,
@@ -150,14 +151,24 @@ class DatabaseUsers:
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(places.c.place).where(places.c.source == source)) or 0
 
+    async def follow_anew(self, source: str, place: int) -> None:
+        """Follow the events of another service from the first one, unless another replica has left `place` already."""
+        change = sa.update(places).where(places.c.source == source, places.c.place == place)
+        with _translated():
+            async with self._writing.begin() as connection:
+                await connection.execute(change.values(place=0))
+
     async def follow_payment(self, place: int, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
-        """Record a balance, and the place of the event that told it; whether both are new, and there is such a user."""
+        """Record a balance, and the place of the event that told it; whether both are new, and there is such a user.
+
+        After `follow_anew` events come again: those that are in the user's history are none.
+        """
         with _translated():
             async with self._writing.begin() as connection:
                 if not await _take_place(connection, PAYMENT, place):
                     return False
                 found, missing = await locked(connection, user_id)
-                if found is None:
+                if found is None or await _is_recorded(connection, user_id, fact, at):
                     return False
                 change = sa.update(users).where(users.c.id == user_id)
                 await connection.execute(
@@ -165,6 +176,13 @@ class DatabaseUsers:
                 )
                 await append(connection, self.log, user_id, [*missing, Happened(0, fact, at, PAYMENT)])
         return True
+
+
+async def _is_recorded(connection: AsyncConnection, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
+    kind = f"demo.{SOURCE}.{type_of(fact)}"
+    same = (events.c.subject == user_id, events.c.occurred_at == at, events.c.type == kind)
+    told = await connection.scalars(sa.select(events.c.data).where(*same))
+    return any(json.loads(data)["key"] == fact.key for data in told)
 
 
 async def _found(connection: AsyncConnection, user_id: str) -> User | None:

@@ -48,4 +48,7 @@ async def follow_payments(bus: Bus, users: DatabaseUsers, told: Callable[[], Non
             told()
         return followed
 
-    await follow(bus, PAYMENT, place, take, SOURCE)
+    async def anew(at: int, _: int) -> None:
+        await users.follow_anew(PAYMENT, at)
+
+    await follow(bus, PAYMENT, place, take, SOURCE, anew=anew)

@@ -163,6 +163,24 @@ class DatabaseViews:
         except exc.IntegrityError as error:
             raise RebuildRunningError from error
 
+    async def begin_anew(self, generation: int, source: str, place: int, end: int) -> None:
+        """Make the views anew because the stream of that source is another one, and ends at `end`, before `place`.
+
+        The current generation answers meanwhile, and goes on at the end: the new one sees what was told before.
+        """
+
+        async def work(connection: AsyncConnection) -> None:
+            still = places.c.place == place
+            if not await _move(connection, generation, source, {"place": end, "position": 0}, still):
+                return
+            # What was being made has seen something of the stream that is gone, and is of no use.
+            building = generations.c.state == BUILDING
+            await connection.execute(sa.update(generations).where(building).values(state=RETIRED))
+            newest = await connection.scalar(sa.select(sa.func.max(generations.c.number)))
+            await _begin(connection, (newest or 0) + 1, BUILDING)
+
+        await in_transaction(self._engine, work)
+
     async def switch(self) -> bool:
         """Make the new generation the current one if it has seen as much; whether it did."""
 

@@ -101,7 +101,11 @@ class Followers:
             elif batch.pending == 0:
                 self.wake()
 
-        await follow_batches(self._bus, source, place, take)
+        async def anew(place: int, end: int) -> None:
+            await self._views.begin_anew(generation, source, place, end)
+            self.wake()
+
+        await follow_batches(self._bus, source, place, take, anew)
 
     def _trace(self, seen: Sequence[Batch], began: int) -> None:
         """Spans of the events that have changed a view; a generation that is made anew joins no traces."""

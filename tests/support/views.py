@@ -53,6 +53,11 @@ class Teller:
         await self._bus.ensure_stream(stream_of(event.source), f"events.{event.source}.>")
         await self._bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
 
+    async def lose(self, source: str) -> None:
+        """A stream that is gone, and a log that begins anew."""
+        await self._bus.streams.delete_stream(stream_of(source))
+        self.sequences[source] = 0
+
     async def created(self, user_id: str, name: str, email: str = "") -> Event:
         address = email or f"{user_id}@example.org"
         return await self.tell("user", "UserCreated", user_id, name=name, email=address, phone="+491")

@@ -16,9 +16,10 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.testing import served
+from services.kit import follow
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import open_database
-from services.kit.events import Event
+from services.kit.events import Event, encode, subject_of
 from services.kit.follow import events_after
 from services.kit.relay import EventLog, Relay
 from services.kit.running import running
@@ -149,6 +150,51 @@ async def told_on(server: NatsServer, count: int) -> list[Event]:
             if len(found) == count:
                 return found
     raise AssertionError("the stream ended")
+
+
+async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_anew(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    engine = open_database("X", database)
+    await prepare_database(engine)
+    users = DatabaseUsers(engine)
+    ada = user(1)
+    await users.add(ada)
+
+    def deposit(number: int, day: int) -> Event:
+        data = {"balance_after_cents": 100 * day, "amount_cents": 100}
+        return Event("payment", number, "demo.payment.Deposited.v1", ada.id, NOW + timedelta(days=day), data)
+
+    async with (
+        nats_server(tmp_path / "nats") as server,
+        open_bus(BusConfig((server.url,)), "user") as bus,
+    ):
+
+        async def tell(*told: Event) -> None:
+            await bus.ensure_stream("EVENTS_PAYMENT", "events.payment.>")
+            for event in told:
+                await bus.publish("EVENTS_PAYMENT", subject_of(event), encode(event))
+
+        async def until_balance(cents: int) -> None:
+            async def there() -> bool:
+                found = await users.get(ada.id)
+                return found is not None and found.balance_cents == cents
+
+            await eventually(there, 15)
+
+        async with running(follow_payments(bus, users, lambda: None), "following"):
+            old = [deposit(number, number) for number in range(1, 6)]
+            await tell(*old, deposit(1, 6))
+            await until_balance(600)
+            await bus.streams.delete_stream("EVENTS_PAYMENT")
+            await tell(deposit(1, 6), deposit(2, 7))
+            await until_balance(700)
+    state, version = await users.at(ada.id, NOW + timedelta(days=30))
+    assert state is not None
+    assert (state.balance_cents, version) == (700, 1 + 7), "each of them once"
+    await engine.dispose()
 
 
 async def test_two_replicas_tell_each_fact_once_and_in_the_order_of_each_user(database: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from meshwright import Auth
 from meshwright.config import ServiceConfig, load
 from meshwright.telemetry import Telemetry
 from meshwright.testing import Issuer, SpanRecorder
+from services.kit import follow
 from services.kit.database import open_database
 from services.kit.follow import Batch
 from services.userview import adapters
@@ -70,6 +71,29 @@ async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, d
         await teller.created("u5", "User 5")
         await side.caught_up(teller)
         assert await side.listed() == [f"u{number}" for number in range(6)]
+
+
+async def test_views_of_a_stream_that_was_lost_with_its_log_are_made_anew(
+    nats: NatsServer, database: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    async with replica(nats, database) as one, replica(nats, database) as two:
+        for number in range(5):
+            await teller.created(f"u{number}", f"User {number}")
+        await teller.completed("u0")
+        await one.caught_up(teller)
+        await teller.lose("user")
+        last = await teller.created("u0", "Ada")
+
+        async def shown() -> bool:
+            return await one.listed() == ["u0"] and await two.listed() == ["u0"]
+
+        await eventually(shown, 20)
+        view = await two.view("u0", user=last.sequence)
+        assert (view.name, view.total_orders) == ("Ada", 1)
+        await one.seen(await teller.created("u1", "Bob"))
+        assert await two.listed() == ["u0", "u1"]
 
 
 async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsServer, database: str, teller: Teller):
