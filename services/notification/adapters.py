@@ -16,7 +16,7 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -32,7 +32,6 @@ from services.notification.domain import EVERYBODY, Draft, Kind, Notification, o
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
-    from datetime import datetime
 
     from services.kit.bus import Bus
     from services.kit.events import Event
@@ -122,6 +121,10 @@ class OrderTeller:
         self._now = now
         self._last = 0
         self._place = 0
+        self._void = 0
+        """The last message whose place is one of a stream that is gone."""
+        self._told_until = datetime.min.replace(tzinfo=UTC)
+        """What happened before that is told already."""
 
     async def place(self) -> int:
         """The last event that was told, as its number among the order's events."""
@@ -131,13 +134,19 @@ class OrderTeller:
 
     async def take(self, at: int, event: Event) -> bool:
         draft = of_order(event.name, event.subject, event.data)
-        if draft is None or event.time <= self._now() - self._max_age:
+        if draft is None or event.time <= max(self._told_until, self._now() - self._max_age):
             return False
         while at > self._place:
             if await self._store(draft, at):
                 return True
             await self._look()
         return False
+
+    async def anew(self, place: int, _: int) -> None:
+        """The events are others than those that were followed up to `place`: tell what has happened since the last."""
+        last = await self._archive.reader.last(ORDERS)
+        if last and _place_in(last) == place:
+            self._void, self._told_until = last.sequence, last.moment
 
     async def _store(self, draft: Draft, at: int) -> bool:
         """Whether it was stored; else another replica was quicker."""
@@ -159,7 +168,11 @@ class OrderTeller:
     async def _look(self) -> None:
         last = await self._archive.reader.last(ORDERS)
         self._last = last.sequence if last else 0
-        self._place = int(json.loads(last.body)["place"]) if last else 0
+        self._place = _place_in(last) if last and last.sequence > self._void else 0
+
+
+def _place_in(told: Stored) -> int:
+    return int(json.loads(told.body)["place"])
 
 
 def token(user_id: str) -> str:

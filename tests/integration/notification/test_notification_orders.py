@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from demo.notification.v1 import notification_pb2 as pb
+from services.kit import follow
 from services.kit.bus import Bus, BusConfig, open_bus
 from services.kit.events import Event
 from services.kit.relay import Relay
@@ -74,6 +76,23 @@ async def test_each_event_is_told_once_by_any_number_of_replicas_that_come_and_g
         await eventually(lambda: titles(ada)[-1] == "last")
     told = [item.data["order_id"] for item in ada.got[1:-1]]
     assert told == [f"o{number}" for number in range(1, 61)]
+
+
+async def test_orders_of_a_log_that_was_lost_and_then_its_stream_are_told(notifier, orders, nats, monkeypatch):
+    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    async with notifier() as a, notifier(), a.subscribed("ada") as ada:
+        for _ in range(5):
+            await orders.happen("OrderCompleted")
+        await eventually(lambda: len(titles(ada)) == 5)
+        async with open_bus(BusConfig((nats.url,)), "an operator") as bus:
+            await bus.streams.delete_stream("EVENTS_ORDER")
+        orders.events = [replace(orders.events[-1], sequence=1)]
+        await orders.happen("OrderRejected", reason="out of stock")
+        await eventually(lambda: len(titles(ada)) > 5)
+        await orders.happen("OrderNeedsAttention", reason="refund failed")
+        await eventually(lambda: titles(ada)[-1] == "Order needs attention")
+    assert titles(ada)[5:] == ["Order rejected", "Order needs attention"]
 
 
 async def test_what_happened_while_no_replica_ran_is_told_when_one_starts_unless_it_is_too_old(notifier, orders):
