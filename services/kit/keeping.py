@@ -14,13 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from services.kit.database import is_lost, translated
+from services.kit.database import SQLITE, is_lost, translated
 from services.kit.errors import StoreUnavailableError, with_cause
 from services.kit.running import running
+from services.kit.sqlite import DatabaseFile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -59,6 +61,8 @@ class TableKeeper:
         self._health = health
         self._reason = ""
         self._woken = asyncio.Event()
+        database = engine.url.database if engine.url.get_backend_name() == SQLITE else None
+        self._file = DatabaseFile(Path(database)) if database else None
         sa.event.listen(engine.sync_engine, "handle_error", self._on_error)
 
     def running(self) -> AbstractAsyncContextManager[None]:
@@ -68,6 +72,7 @@ class TableKeeper:
     async def look(self) -> None:
         """Look once."""
         try:
+            await self._follow_file()
             missing = await self._missing()
         except StoreUnavailableError as error:
             log.debug("the tables are looked for later: %s", error)
@@ -90,6 +95,16 @@ class TableKeeper:
             return
         log.warning("the tables were made again; what was in them is gone")
         self._hold("")
+
+    async def _follow_file(self) -> None:
+        if self._file is None or not self._file.is_another():
+            return
+        log.error("the database's file %s was deleted or replaced", self._file.path)
+        try:
+            self._file.renew()
+        except OSError as error:
+            raise StoreUnavailableError from error
+        await self._engine.dispose()
 
     async def _missing(self) -> frozenset[str]:
         try:

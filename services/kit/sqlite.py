@@ -8,6 +8,8 @@ go on beside the writer.
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 BUSY_SECONDS = 5.0
@@ -31,6 +35,44 @@ def open_file(url: sa.URL, **pool: Any) -> AsyncEngine:
     engine = create_async_engine(url, connect_args={"async_creator_fn": _open}, **pool)
     sa.event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+class DatabaseFile:
+    """Notices that its file is gone, or is another one: open connections keep the old one, which no other process
+    reads any more."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: tuple[int, int] | None = None
+
+    def is_another(self) -> bool:
+        """Whether it is another one than at the first look, or the last `renew`."""
+        found = self._found()
+        if self._known is None:
+            self._known = found
+        return found != self._known
+
+    def renew(self) -> None:
+        """Have a file there, if only an empty one, and none of what the old one has left beside it. Raises OSError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            # Replicas look at the same time, and what one has begun the next must not take away.
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            if self._found() is None:
+                for ending in ("-wal", "-shm"):
+                    self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+                self.path.touch()
+            self._known = self._found()
+        finally:
+            os.close(folder)
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
 
 class _Connection(aiosqlite.Connection):

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
+import shutil
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +21,7 @@ from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -157,3 +163,41 @@ async def test_tables_that_others_have_left_behind_are_not_made_up_for(store: St
     await store.make()
     await keeper.look()
     assert not store.health.reasons
+
+
+@pytest.mark.parametrize("left", ["nothing", "its companions", "another file"])
+async def test_an_sqlite_file_that_was_deleted_under_two_replicas_is_noticed(tmp_path: Path, left: str) -> None:
+    path = tmp_path / "shop" / "shop.db"
+    engines = [open_database("X", f"sqlite:///{path}") for _ in range(2)]
+    healths = [Health() for _ in engines]
+    keepers = [
+        TableKeeper(engine, metadata.tables, functools.partial(make_tables, engine, metadata), health)
+        for engine, health in zip(engines, healths, strict=True)
+    ]
+
+    async def insert(engine: AsyncEngine, number: int) -> None:
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(sa.insert(goods).values(id=number))
+
+        await in_transaction(engine, work)
+
+    await make_tables(engines[0], metadata)
+    for number, (engine, keeper) in enumerate(zip(engines, keepers, strict=True)):
+        await insert(engine, number)
+        await keeper.look()
+    if left == "nothing":
+        shutil.rmtree(path.parent)
+    else:
+        path.unlink()
+    if left == "another file":
+        path.touch()
+    await asyncio.gather(*(keeper.look() for keeper in keepers))
+    for number, engine in enumerate(engines):
+        await insert(engine, 10 + number)
+    for engine, health in zip(engines, healths, strict=True):
+        async with engine.connect() as connection:
+            assert [*await connection.scalars(sa.select(goods.c.id))] == [10, 11]
+        await engine.dispose()
+        assert not health.reasons
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
