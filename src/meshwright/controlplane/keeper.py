@@ -21,15 +21,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane.catalog import Catalog
-from meshwright.model import Health
+from meshwright.model import Health, folded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshwright.controlplane.catalog import Target
-    from meshwright.model import Instance, InstanceId, ServiceName
+    from meshwright.model import Address, Instance, ServiceName
 
     Chains = Mapping[ServiceName, Mapping[str, Any]]
+    _Mark = tuple[str, str | Address]
 
 _MANY = 2
 
@@ -40,8 +41,8 @@ class _Window:
     reason: str
     since: float
     until: float
-    seen: set[tuple[Target, InstanceId]] = field(default_factory=set)
-    passed: set[tuple[Target, InstanceId]] = field(default_factory=set)
+    seen: set[tuple[Target, _Mark]] = field(default_factory=set)
+    passed: set[tuple[Target, _Mark]] = field(default_factory=set)
     asked: bool = False
     """Whether its end was noticed, and Consul is being asked afresh."""
 
@@ -132,24 +133,39 @@ def is_default(chain: Mapping[str, Any]) -> bool:
 def _note(window: _Window, observed: Catalog) -> None:
     for target, instances in observed.instances.items():
         for instance in instances:
-            window.seen.add((target, instance.id))
+            marks = {(target, mark) for mark in _marks(instance)}
+            window.seen |= marks
             if instance.health is Health.PASSING:
-                window.passed.add((target, instance.id))
+                window.passed |= marks
+
+
+def _marks(instance: Instance) -> tuple[_Mark, _Mark]:
+    """By what an instance is known again: either is enough.
+
+    Consul tells instances apart by node and id; two nodes may have the same id. Which node it is may change with the
+    Consul that lost its state, and the address of the instance does not.
+    """
+    name = folded(instance.id)
+    return (name, folded(instance.node)), (name, instance.address)
 
 
 def _merge(
     window: _Window, target: Target, kept: tuple[Instance, ...], observed: tuple[Instance, ...]
 ) -> tuple[Instance, ...]:
-    before = {instance.id: instance for instance in kept}
-    merged = {instance.id: _health(window, target, before.get(instance.id), instance) for instance in observed}
+    before = {mark: instance for instance in kept for mark in _marks(instance)}
+    there = {mark for instance in observed for mark in _marks(instance)}
+    merged = [_health(window, target, before, instance) for instance in observed]
     for instance in kept:
-        if instance.id not in merged and (target, instance.id) not in window.seen:
-            merged[instance.id] = instance
-    return tuple(sorted(merged.values(), key=lambda instance: (instance.id, instance.node)))
+        marks = _marks(instance)
+        if there.isdisjoint(marks) and window.seen.isdisjoint((target, mark) for mark in marks):
+            merged.append(instance)
+    return tuple(sorted(merged, key=lambda instance: (instance.id, instance.node)))
 
 
-def _health(window: _Window, target: Target, before: Instance | None, now: Instance) -> Instance:
-    unproven = (target, now.id) not in window.passed
+def _health(window: _Window, target: Target, kept: Mapping[_Mark, Instance], now: Instance) -> Instance:
+    marks = _marks(now)
+    before = next((kept[mark] for mark in marks if mark in kept), None)
+    unproven = window.passed.isdisjoint((target, mark) for mark in marks)
     if before is not None and unproven and now.health is Health.CRITICAL and before.address == now.address:
         return replace(now, health=before.health, weight=before.weight)
     return now

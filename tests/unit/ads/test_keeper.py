@@ -128,6 +128,36 @@ def test_an_instance_that_came_back_elsewhere_is_as_healthy_as_consul_says(keepe
     assert kept.instances[Target(USER)][0].health is Health.CRITICAL
 
 
+def test_an_id_that_came_back_with_other_capitals_is_the_same_instance(keeper: Keeper) -> None:
+    keeper.suspect("away", 2)
+    critical = instance("USER-1", Health.CRITICAL)
+    kept = keeper.settle(catalog(dataclasses.replace(critical, service=USER)), 3, 4)
+    assert ids(kept) == ["USER-1", "user-2"]
+    assert kept.instances[Target(USER)][0].health is Health.PASSING
+    assert ids(keeper.settle(catalog(), 5, 6)) == ["user-2"]
+
+
+def test_two_nodes_may_have_the_same_id_and_neither_instance_is_lost() -> None:
+    one = dataclasses.replace(instance("user-1", port=1), node="a")
+    other = dataclasses.replace(instance("user-1", port=2), node="b")
+    keeper = Keeper(WINDOW)
+    keeper.settle(catalog(one, other), 0, 1)
+    keeper.suspect("away", 2)
+    assert keeper.settle(GONE, 3, 4).instances[Target(USER)] == (one, other)
+    assert keeper.settle(catalog(other), 5, 6).instances[Target(USER)] == (one, other)
+    assert keeper.settle(catalog(), 7, 8).instances[Target(USER)] == (one,)
+
+
+def test_an_instance_that_came_back_on_another_node_at_its_address_is_not_doubled() -> None:
+    before = dataclasses.replace(instance("user-1"), node="a")
+    after = dataclasses.replace(instance("user-1", Health.CRITICAL), node="b")
+    keeper = Keeper(WINDOW)
+    keeper.settle(catalog(before), 0, 1)
+    keeper.suspect("away", 2)
+    kept = keeper.settle(catalog(after), 3, 4)
+    assert kept.instances[Target(USER)] == (dataclasses.replace(after, health=Health.PASSING),)
+
+
 def test_maintenance_is_a_wish_and_counts_at_once(keeper: Keeper) -> None:
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(instance("user-1", Health.MAINTENANCE)), 3, 4)
