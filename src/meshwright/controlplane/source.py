@@ -21,11 +21,10 @@ in silence, and a view that is filtered so is not true.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from meshwright.consul import NEEDS_CONNECT, ConsulError, watch
+from meshwright.consul import NEEDS_CONNECT, ConsulError
 from meshwright.controlplane import upstream_config
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
@@ -35,25 +34,20 @@ from meshwright.controlplane.problems import Problems
 from meshwright.controlplane.reader import Reader
 from meshwright.controlplane.sweeper import Sweeper
 from meshwright.controlplane.visibility import Hidden
-from meshwright.errors import MeshwrightError, Problem, UnreachableError
+from meshwright.controlplane.watches import Listener, Query, Watches
+from meshwright.errors import Problem, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-    from typing import TypeAlias
+    from collections.abc import AsyncIterator, Mapping
 
-    from meshwright.consul import Blocking, CheckState, Consul, Indexed, KvPair
+    from meshwright.consul import CheckState, Consul, Indexed, KvPair
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.metrics import Metrics
     from meshwright.controlplane.upstream_config import CallerRules
     from meshwright.model import ServiceName
 
-    _Watch: TypeAlias = tuple[Callable[[Blocking], Awaitable[Indexed[Any]]], Callable[[Any], None]]
-    """A blocking query, and what takes in its answers."""
-
 RETRY = 0.25
 """Seconds before a pass that failed is tried again."""
-WAIT = 30.0
-"""Seconds for which a blocking query waits: within them a change of the token's rules is noticed."""
 RETRY_REFUSED = 5.0
 """Seconds before something to which Consul answered with an error is read again."""
 RETRY_UNREADABLE = 1.0
@@ -62,7 +56,6 @@ _RIGHTS = "rights of the token"
 _CONNECT = "Consul"
 _HIDDEN = "hidden services"
 _NAMES = "names"
-_SERVER_ERROR = 500
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +67,6 @@ class Source:
         self.problems = Problems()
         self.keeper = Keeper(recovery)
         self.synced = False
-        self.errors: dict[str, str] = {}
-        """The watches that fail now, and why."""
         self._consul = consul
         self._metrics = metrics
         self._debounce = debounce
@@ -87,13 +78,7 @@ class Source:
         """Of each service the last chain all of whose lists could be read."""
         self._callers: Mapping[ServiceName, CallerRules] = {}
         self._upheld: frozenset[Target] = frozenset()
-        self._watches = self._make_watches()
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._indexes: dict[str, int] = {}
-        self._awaited = set(self._watches)
-        """The watches that have not answered yet."""
-        self._refreshing: set[str] = set()
-        """The watches that started over and have not answered since."""
+        self._watches = Watches(self._queries(), metrics, Listener(self._wake_up, self._doubt, self._read_all))
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
@@ -108,18 +93,20 @@ class Source:
         return self._published
 
     @property
+    def errors(self) -> Mapping[str, str]:
+        """The blocking queries that fail now, and why."""
+        return self._watches.errors
+
+    @property
     def connected(self) -> bool:
-        """Whether every watch works."""
+        """Whether every blocking query works."""
         return not self.errors
 
     async def catalogs(self) -> AsyncIterator[Catalog]:
         """The state of the mesh, now and whenever it changes."""
         loop = asyncio.get_running_loop()
-        async with contextlib.AsyncExitStack() as stack:
-            self._metrics.consul_up.set(0)
-            stack.push_async_callback(self._stop_watches)
-            for name in self._watches:
-                self._start_watch(name)
+        self._watches.start()
+        try:
             last = -self._debounce
             while True:
                 await self._woken()
@@ -128,6 +115,8 @@ class Source:
                 last = loop.time()
                 if catalog is not None:
                     yield catalog
+        finally:
+            await self._watches.stop()
 
     def uphold(self, targets: frozenset[Target]) -> None:
         """Go on reading these lists: what is in force needs them, even where the chains that Consul has now do not."""
@@ -135,84 +124,33 @@ class Source:
 
     # Watching
 
-    def _make_watches(self) -> dict[str, _Watch]:
+    def _queries(self) -> dict[str, Query]:
         consul = self._consul
-        watches: dict[str, _Watch] = {
-            "checks": (consul.check_states, self._see_checks),
-            "services": (consul.services, self._see_services),
-            "policies": (self._reader.read_policies, self._see_policies),
+        queries = {
+            "checks": Query(consul.check_states, self._see_checks),
+            "services": Query(consul.services, self._see_services),
+            "policies": Query(self._reader.read_policies, self._see_policies),
         }
-        return watches | {kind: self._entries_watch(kind) for kind in KINDS}
+        return queries | {kind: self._entries_query(kind) for kind in KINDS}
 
-    def _entries_watch(self, kind: str) -> _Watch:
-        def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> None:
+    def _entries_query(self, kind: str) -> Query:
+        def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> bool:
             self._stale_chains |= self._mirror.see_entries(kind, answer.value)
             if kind == SERVICE_DEFAULTS:
                 self._callers = upstream_config.read(answer.value)
+            return self._is_stale
 
-        return lambda blocking: self._consul.config_entries(kind, blocking), see
+        return Query(lambda blocking: self._consul.config_entries(kind, blocking), see)
 
-    def _start_watch(self, name: str) -> None:
-        self._tasks[name] = asyncio.create_task(self._watch(name), name=f"watch {name}")
+    @property
+    def _is_stale(self) -> bool:
+        return bool(self._stale_services or self._stale_chains or self._policies.changed)
 
-    async def _stop_watches(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+    def _wake_up(self) -> None:
+        self._wake.set()
 
-    def _refresh(self) -> None:
-        """Start every watch over, so that it answers at once, and read everything."""
-        self._refreshing = set(self._watches)
-        for name, task in tuple(self._tasks.items()):
-            if not task.done():  # one that failed is for `_woken` to raise
-                task.cancel()
-                self._start_watch(name)
-        self._read_all()
-
-    async def _watch(self, name: str) -> None:
-        fetch, see = self._watches[name]
-        try:
-            async for answer in watch(fetch, wait=WAIT, report=lambda error: self._report(name, error)):
-                if name in self.errors:  # of the watch before, which was started over
-                    self._report(name, None)
-                self._note_index(name, answer.index)
-                see(answer)
-                waited_for = name in self._awaited or name in self._refreshing
-                if self._stale_services or self._stale_chains or self._policies.changed or waited_for:
-                    self._wake.set()
-                self._awaited.discard(name)
-                self._refreshing.discard(name)
-        finally:
-            self._wake.set()
-
-    def _note_index(self, name: str, index: int) -> None:
-        before = self._indexes.get(name)
-        self._indexes[name] = index
-        if before is not None and index < before:
-            self._suspect(f"the index of {name} fell from {before} to {index}")
-        elif index == before and name not in self._refreshing:  # what Consul shows us changed, not what it has
-            self._read_all()
-
-    def _report(self, name: str, error: MeshwrightError | None) -> None:
-        if error is None:
-            self.errors.pop(name, None)
-            if not self.errors:
-                log.info("Consul answers again")
-            self._read_all()
-            return
-        if not self.errors:
-            log.warning("Consul cannot be watched, and is tried again: %s", error)
-        self.errors[name] = str(error)
-        self._metrics.watch_errors.labels(name).inc()
-        self._metrics.consul_up.set(0)
-        if _is_outage(error):
-            self._suspect("Consul was away", quiet=True)
-        elif name in self._refreshing:  # an answer, too: what it said before stays
-            self._refreshing.discard(name)
-            self._wake.set()
-
-    def _suspect(self, reason: str, *, quiet: bool = False) -> None:
-        if not quiet:
+    def _doubt(self, reason: str, said: bool) -> None:
+        if not said:
             log.warning("%s: Consul may have lost its state", reason)
         self.keeper.suspect(reason, asyncio.get_running_loop().time())
         self._read_all()
@@ -222,23 +160,25 @@ class Source:
         self._stale_chains |= self._reader.chains.keys()
         self._wake.set()
 
-    def _see_checks(self, answer: Indexed[tuple[CheckState, ...]]) -> None:
+    def _see_checks(self, answer: Indexed[tuple[CheckState, ...]]) -> bool:
         touched = self._mirror.see_checks(answer.value)
         if touched:
             self._sweeper.explain(answer.index)
         self._stale_services |= touched
+        return self._is_stale
 
-    def _see_services(self, answer: Indexed[dict[ServiceName, tuple[str, ...]]]) -> None:
+    def _see_services(self, answer: Indexed[dict[ServiceName, tuple[str, ...]]]) -> bool:
         self._stale_services |= self._mirror.see_services(answer.value)
         checked = self._mirror.checked
         for target, instances in self._reader.instances.items():
             if any(checked_key(instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
         self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
-        self._wake.set()  # whoever sleeps there does not know yet that a sweep will be due
+        return True  # whoever sleeps does not know yet that a sweep will be due
 
-    def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> None:
+    def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> bool:
         self._policies.see(answer.value)
+        return self._is_stale
 
     # Waking
 
@@ -247,18 +187,19 @@ class Source:
         loop = asyncio.get_running_loop()
         while True:
             times = [time for time in (self._sweeper.at, self.keeper.until) if time is not None]
-            timeout = max(0.0, min(times) - loop.time()) if times and not self._awaited else None
+            timeout = max(0.0, min(times) - loop.time()) if times and not self._watches.awaited else None
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
             except TimeoutError:
                 if self._sweeper.due(loop.time()):
                     self._stale_services |= self._reader.services
-            if not self._awaited and self.keeper.wants_proof(loop.time()):
-                self._refresh()
+            if not self._watches.awaited and self.keeper.wants_proof(loop.time()):
+                self._watches.refresh()
+                self._read_all()
             self._wake.clear()
-            _raise_failure(self._tasks.values())
-            if not self._awaited:
+            self._watches.raise_failure()
+            if not self._watches.awaited:
                 return
 
     # Reading
@@ -294,7 +235,7 @@ class Source:
             loop.call_later(RETRY_REFUSED, self._read_all)
             return None
         self.problems.clear(_CONNECT)
-        if self._refreshing:
+        if self._watches.refreshing:
             began = float("-inf")  # the lists of names are still those of before
         self._note_hidden()
         whole = not self._reader.refused
@@ -323,6 +264,7 @@ class Source:
     async def _look_around(self) -> None:
         self._see_checks(await self._consul.check_states())
         self._see_services(await self._consul.services())
+        self._wake.set()
 
     def _note_hidden(self) -> None:
         loop = asyncio.get_running_loop()
@@ -388,13 +330,3 @@ class Source:
 def _same(one: Catalog, other: Catalog) -> bool:
     lists = one.chains == other.chains and one.instances == other.instances
     return lists and one.policies == other.policies and one.callers == other.callers
-
-
-def _is_outage(error: MeshwrightError) -> bool:
-    return not isinstance(error, ConsulError) or error.status >= _SERVER_ERROR
-
-
-def _raise_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-            raise error
