@@ -30,6 +30,8 @@ class ConsulError(MeshwrightError):
         self.body = body
         right = needed(request) if status == _FORBIDDEN else ""
         hint = f"; does the token have {right}?" if right else ""
+        self.forbidden = status == _FORBIDDEN
+        """Whether the token lacks a right."""
         self.without_connect = _NO_CONNECT in body
         """Whether Consul compiles no discovery chains; `NEEDS_CONNECT` says what to do."""
         super().__init__(f"Consul answered {status} to {request}: {body.strip() or 'nothing more'}{hint}")

@@ -44,6 +44,8 @@ class Reader:
         """Lists of which the last answer has nothing, as they were before."""
         self.unread: set[Target] = set()
         """Lists that Consul has refused from the start: empty, because nothing better is known."""
+        self.withheld: set[ServiceName] = set()
+        """Services that Consul does not list any more, and of which it forbids to be asked."""
         self.without_connect = False
         """Whether Consul compiles no chains at all."""
         self._consul = consul
@@ -75,9 +77,18 @@ class Reader:
             await self._consul.kv_get(KV_PREFIX)
         return answer
 
+    async def look_for(self, names: Set[ServiceName]) -> None:
+        """Tell of these, which are not listed any more, which are gone and which the token may not read any more.
+
+        Consul lists what the token may read, in silence, but forbids to ask for the chain of anything else.
+        """
+        self.withheld &= names
+        await self._each(sorted(names), self._look_for)
+
     async def read_chains(self, names: Set[ServiceName], stale: Set[ServiceName]) -> None:
-        """Make `chains` those of `names`. Raises `UnreachableError`."""
-        for name in (self.chains.keys() | self._uncompiled) - names:
+        """Make `chains` those of `names`; those that are withheld stay. Raises `UnreachableError`."""
+        self.withheld -= names
+        for name in (self.chains.keys() | self._uncompiled) - names - self.withheld:
             self.chains.pop(name, None)
             self._uncompiled.discard(name)
             self._problems.clear(f"chain of {name}")
@@ -107,17 +118,39 @@ class Reader:
         """Whether the list of each of the chain's targets has been read once."""
         return not self.unread or self.unread.isdisjoint(targets(chain))
 
-    def take_back(self, services: Set[ServiceName] | None = None) -> None:
-        """The lists of these services (None: of all) that became empty are not to be believed: they are as before."""
-        for target, before in self.emptied.items():
-            if services is None or (not target.filter and target.service in services):
-                self.instances[target] = before
-                self._kept.add(target)
+    def take_back(self) -> None:
+        """No list that became empty is to be believed: they are as before."""
+        for target in self.emptied:
+            self._keep(target)
+
+    async def keep_hidden(self, listed: Set[ServiceName]) -> None:
+        """Lists that became empty are as before where the token may not read them: where the service is withheld, or is
+        one of those `listed`, which have an instance, and shows none. Raises `ConsulError` and `UnreachableError`."""
+        shown: dict[ServiceName, bool] = {}
+        for target in self.emptied:
+            service = target.service
+            if service in listed and service not in shown:
+                shown[service] = bool(target.filter and (await self._consul.instances(service)).value)
+            if service in self.withheld or not shown.get(service, True):
+                self._keep(target)
 
     def hidden(self, listed: Set[ServiceName]) -> frozenset[ServiceName]:
         """Those of the `listed` services that have instances, none of which was shown when they were last read."""
-        empty = {target for target, found in self.instances.items() if not found} | self._kept
-        return frozenset(target.service for target in empty if not target.filter and target.service in listed)
+        empty = {target for target, found in self.instances.items() if not found and not target.filter} | self._kept
+        return frozenset(target.service for target in empty if target.service in listed)
+
+    def _keep(self, target: Target) -> None:
+        self.instances[target] = self.emptied[target]
+        self._kept.add(target)
+
+    async def _look_for(self, name: ServiceName) -> None:
+        self.withheld.discard(name)
+        try:
+            await self._consul.discovery_chain(name)
+        except ConsulError as error:
+            if error.forbidden:
+                self.withheld.add(name)
+                self._refuse(name, f"chain of {name}", error)
 
     async def _read_chain(self, name: ServiceName) -> None:
         topic = f"chain of {name}"

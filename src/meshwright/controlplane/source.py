@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.consul import NEEDS_CONNECT, ConsulError
 from meshwright.controlplane import upstream_config
+from meshwright.controlplane.again import Again
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.keeper import Keeper
 from meshwright.controlplane.mirror import KINDS, SERVICE_DEFAULTS, Mirror, checked_key
@@ -84,7 +85,8 @@ class Source:
         self._wake = asyncio.Event()
         self._sweeper = Sweeper()
         self._hidden = Hidden()
-        self._next_look = 0.0
+        self._refused_again = Again(RETRY_REFUSED, self._read_again)
+        self._hidden_again = Again(RETRY_UNREADABLE, self._read_again)
         self._said_held: frozenset[ServiceName] = frozenset()
 
     @property
@@ -116,6 +118,8 @@ class Source:
                 if catalog is not None:
                     yield catalog
         finally:
+            self._refused_again.cancel()
+            self._hidden_again.cancel()
             await self._watches.stop()
 
     def uphold(self, targets: frozenset[Target]) -> None:
@@ -216,6 +220,8 @@ class Source:
         try:
             if not self.synced or self._reader.without_connect:
                 await self._reader.look_for_connect()
+            if not await self._knows_who_went():
+                return None
             await self._reader.read_chains(self._mirror.names, chains)
             needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
             await self._reader.read_instances(needing, services, self._upheld)
@@ -232,7 +238,7 @@ class Source:
             return None
         if self._reader.without_connect:
             self._say(_CONNECT, NEEDS_CONNECT)
-            loop.call_later(RETRY_REFUSED, self._read_all)
+            self._refused_again.note(frozenset())
             return None
         self.problems.clear(_CONNECT)
         if self._watches.refreshing:
@@ -240,39 +246,62 @@ class Source:
         self._note_hidden()
         whole = not self._reader.refused
         if not whole:
-            loop.call_later(RETRY_REFUSED, self._read_again, frozenset(self._reader.refused))
+            self._refused_again.note(frozenset(self._reader.refused))
             self._reader.refused.clear()
         self._good = {name: self._in_force(name, chain) for name, chain in self._reader.chains.items()}
-        observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take(), self._callers)
+        observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take(), self._known_callers())
         return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
 
+    async def _knows_who_went(self) -> bool:
+        """Tell services that are gone from those that the token may not read any more; False where Consul refuses to
+        say. What it lists is looked at afterwards: the token may have its rights again."""
+        gone = self._reader.chains.keys() - self._mirror.names
+        if not gone:
+            return True
+        try:
+            await self._reader.look_for(gone)
+            await self._look_around()
+        except ConsulError as error:
+            await self._cannot_tell(error)
+            return False
+        if self._mirror.unreadable:
+            self._read_all()
+        return not self._mirror.unreadable
+
     async def _believes_empty(self) -> bool:
-        """Lists became empty. Look at what Consul lists, and keep those of services that it still lists; False where
-        nothing that was read can be believed."""
+        """Lists became empty. Look at what Consul lists, and keep those that the token may not read any more; False
+        where nothing that was read can be believed."""
         try:
             await self._look_around()
             if not self._mirror.unreadable:
-                self._reader.take_back(self._mirror.services.keys())
+                await self._reader.keep_hidden(self._mirror.services.keys())
                 return True
         except ConsulError as error:
-            log.debug("looking whether the token may still read failed: %s", error)
-            await asyncio.sleep(RETRY)
+            await self._cannot_tell(error)
         self._reader.take_back()
         self._read_all()
         return False
 
+    async def _cannot_tell(self, error: ConsulError) -> None:
+        log.debug("looking whether the token may still read failed: %s", error)
+        await asyncio.sleep(RETRY)
+        self._read_all()
+
     async def _look_around(self) -> None:
-        self._see_checks(await self._consul.check_states())
-        self._see_services(await self._consul.services())
-        self._wake.set()
+        """Take in what Consul lists now; what that does not tell is not read for it."""
+        checks, services = await self._consul.check_states(), await self._consul.services()
+        touched = self._mirror.see_checks(checks.value)
+        if touched:
+            self._sweeper.explain(checks.index)
+        self._stale_services |= touched | self._mirror.see_services(services.value)
+        if self._stale_services:
+            self._wake.set()
 
     def _note_hidden(self) -> None:
-        loop = asyncio.get_running_loop()
         hidden = self._reader.hidden(self._mirror.services.keys())
-        self.problems.add(_HIDDEN, *self._hidden.see(hidden, loop.time()))
-        if hidden and self._next_look <= loop.time():
-            self._next_look = loop.time() + RETRY_UNREADABLE
-            loop.call_later(RETRY_UNREADABLE, self._read_again, hidden)
+        self.problems.add(_HIDDEN, *self._hidden.see(hidden, asyncio.get_running_loop().time()))
+        if hidden:
+            self._hidden_again.note(hidden)
 
     async def _wait_for_rights(self) -> None:
         """Nothing that Consul says is believed; what is in force stays. Looks again soon."""
@@ -286,6 +315,12 @@ class Source:
             self.problems.clear(_RIGHTS)
             self._read_all()
         self._wake.set()
+
+    def _known_callers(self) -> Mapping[ServiceName, CallerRules]:
+        """The rules of all callers: of those that are withheld, as they were."""
+        before = self._published.callers if self._published else {}
+        kept = {name: rules for name, rules in before.items() if name in self._reader.withheld}
+        return {**kept, **self._callers}
 
     def _say(self, topic: str, what: str) -> None:
         self.problems.add(topic, Problem(topic, what))

@@ -3,152 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pytest
-
-from meshwright.consul import Blocking, CheckState, ConsulError, Indexed
+from meshwright.consul import CheckState, ConsulError, Indexed
 from meshwright.controlplane import source
 from meshwright.controlplane.catalog import Target
-from meshwright.controlplane.metrics import Metrics
-from meshwright.controlplane.source import Source
-from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
+from meshwright.model import Address, Health, InstanceId, ServiceName
 from support.plane import plain_chain
+from support.told_consul import USER, Consul, Following, filtered_chain, followed, instance
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from meshwright.controlplane.catalog import Catalog
-
-USER = ServiceName("user")
-OWN = CheckState("n", "serfHealth", ServiceName(""), InstanceId(""), Health.PASSING, 1)
-
-
-class Consul:
-    """One topic per blocking query; `put` gives it a new value at a new index."""
-
-    def __init__(self) -> None:
-        self.index = 10
-        self.topics: dict[str, Any] = {}
-        """`Indexed` answers, or the error that Consul says instead."""
-        self.chains: dict[str, Any] = {"consul": plain_chain("consul")}
-        self.lists: dict[tuple[str, str], Any] = {}
-        self.shows_nodes = True
-        """Whether the token has node:read. With it, Consul's own check is always among the checks."""
-        self._moved = asyncio.Condition()
-        self._waits = 0
-
-    async def put(self, topic: str, value: Any) -> None:
-        async with self._moved:
-            self.index += 1
-            self.topics[topic] = Indexed(value, self.index)
-            self._moved.notify_all()
-
-    def show(self, topic: str, value: Any) -> None:
-        """What a change of the token's rules does: another answer at the same index, which wakes no query."""
-        self.topics[topic] = Indexed(value, self.topics[topic].index)
-
-    async def wait_runs_out(self) -> None:
-        """Blocking queries are answered though nothing happened."""
-        async with self._moved:
-            self._waits += 1
-            self._moved.notify_all()
-
-    async def _blocking(self, topic: str, empty: Any, blocking: Blocking | None) -> Indexed[Any]:
-        def answer() -> Indexed[Any]:
-            found = self.topics.get(topic, Indexed(empty, 1))
-            if isinstance(found, Exception):
-                raise found
-            return found
-
-        async with self._moved:
-            if blocking is not None and blocking.index:
-                waits = self._waits
-                await self._moved.wait_for(lambda: answer().index > blocking.index or self._waits > waits)
-            return answer()
-
-    async def check_states(self, blocking: Blocking | None = None) -> Indexed[Any]:
-        answer = await self._blocking("checks", (), blocking)
-        return Indexed((OWN, *answer.value) if self.shows_nodes else (), answer.index)
-
-    async def services(self, blocking: Blocking | None = None) -> Indexed[Any]:
-        answer = await self._blocking("services", {}, blocking)
-        return Indexed({ServiceName("consul"): (), **answer.value}, answer.index)
-
-    async def kv_list(self, _prefix: str, blocking: Blocking | None = None) -> Indexed[Any]:
-        return await self._blocking("kv", (), blocking)
-
-    async def kv_get(self, _key: str) -> Indexed[Any]:
-        return Indexed(None, 1)
-
-    async def config_entries(self, kind: str, blocking: Blocking | None = None) -> Indexed[Any]:
-        return await self._blocking(kind, (), blocking)
-
-    async def discovery_chain(self, name: str) -> Indexed[Any]:
-        return _given(self.chains[name])
-
-    async def instances(self, name: str, *, filter: str = "") -> Indexed[Any]:  # noqa: A002 (the name in the client)
-        return _given(self.lists.get((name, filter), ()))
-
-
-def _given(answer: Any) -> Indexed[Any]:
-    if isinstance(answer, Exception):
-        raise answer
-    return Indexed(answer, 1)
-
-
-def instance(version: str = "1") -> Instance:
-    return Instance(InstanceId("user-1"), USER, Address("127.0.0.1", 1), meta={"version": version}, node="n")
-
-
-class Following:
-    """A source that is followed; `last` is what it said last."""
-
-    def __init__(self, consul: Consul, recovery: float = 60.0) -> None:
-        self.source = Source(consul, Metrics(), debounce=0.0, recovery=recovery)  # type: ignore[arg-type]
-        self.last: Catalog | None = None
-
-    async def follow(self) -> None:
-        async for catalog in self.source.catalogs():
-            self.last = catalog
-
-    def instances(self, filter: str = "") -> tuple[Instance, ...]:  # noqa: A002 (the name in Target)
-        return self.last.instances.get(Target(USER, filter), ()) if self.last else ()
-
-
-@pytest.fixture
-async def consul() -> Consul:
-    made = Consul()
-    made.chains["user"] = plain_chain(USER)
-    made.lists["user", ""] = (instance(),)
-    check = CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 11)
-    await made.put("checks", (check,))
-    await made.put("services", {USER: ()})
-    return made
-
-
-@contextlib.asynccontextmanager
-async def followed(consul: Consul, recovery: float = 60.0, *, known: bool = True) -> AsyncIterator[Following]:
-    """A source at work; `known`: once it has said something."""
-    made = Following(consul, recovery)
-    task = asyncio.create_task(made.follow())
-    try:
-        if known:
-            await eventually(lambda: made.last is not None)
-        yield made
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-@pytest.fixture
-async def following(consul: Consul) -> AsyncIterator[Following]:
-    async with followed(consul) as made:
-        yield made
+    import pytest
 
 
 async def test_a_move_of_the_index_that_nothing_explains_wakes_a_sleeping_source(
@@ -158,13 +25,6 @@ async def test_a_move_of_the_index_that_nothing_explains_wakes_a_sleeping_source
     consul.lists["user", ""] = (instance("2"),)
     await consul.put("services", {USER: ()})
     await eventually(lambda: following.instances() == (instance("2"),), timeout=15)
-
-
-def filtered_chain(expression: str) -> dict[str, Any]:
-    chain = plain_chain(USER)
-    (entry,) = chain["Targets"].values()
-    entry["Subset"] = {"Filter": expression}
-    return chain
 
 
 async def test_a_filter_that_consul_refuses_leaves_the_chain_before_in_force_and_alive(
