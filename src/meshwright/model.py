@@ -19,9 +19,10 @@ _TAKEN = ("register", "deregister", "maintenance")
 def folded(name: str) -> str:
     """The name as Consul compares it: services, nodes, config entries and ids in its catalog differ by more than case.
 
-    Keys of the KV store and ids at an agent are compared as they are.
+    Keys of the KV store and ids at an agent are compared as they are. Consul lowers each character by itself: Python knows
+    a sigma at the end of a word, and an İ that becomes two characters.
     """
-    return name.lower()
+    return name.lower() if name.isascii() else "".join(character.lower()[0] for character in name)
 
 
 def path_problem(name: str) -> str:

@@ -38,6 +38,16 @@ async def test_a_service_is_found_in_any_case_with_all_its_spellings(
     assert [check["ServiceName"] for check in checks] == [name, name.upper()]
 
 
+@pytest.mark.parametrize(
+    ("registered", "asked", "found"), [("ΑΣ", "ασ", 1), ("ΑΣ", "ας", 0), ("İx", "ix", 1), ("İx", "i̇x", 0)]
+)
+async def test_each_character_is_compared_by_itself(
+    http: httpx.AsyncClient, name: str, registered: str, asked: str, found: int
+) -> None:
+    await put(http, "agent/service/register", {"Name": f"{name}-{registered}", "ID": f"{name}-1"})
+    assert len(await ids(http, f"{name}-{asked}")) == found
+
+
 async def test_a_filter_compares_as_it_is_written(http: httpx.AsyncClient, name: str) -> None:
     for number, spelled in enumerate((name, name.upper())):
         await put(http, "agent/service/register", {"Name": spelled, "ID": f"{name}-{number}"})

@@ -127,6 +127,7 @@ class Reader:
         """Lists that became empty are as before where the token may not read them: where the service is withheld, or is
         one of those `listed`, which have an instance, and shows none. Raises `ConsulError` and `UnreachableError`."""
         shown: dict[ServiceName, bool] = {}
+        await self._each(sorted({target.service for target in self.emptied} - listed), self._look_for)
         for target in self.emptied:
             service = target.service
             if service in listed and service not in shown:
