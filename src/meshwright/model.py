@@ -19,8 +19,8 @@ _TAKEN = ("register", "deregister", "maintenance")
 def folded(name: str) -> str:
     """The name as Consul compares it: services, nodes, config entries and ids in its catalog differ by more than case.
 
-    Keys of the KV store and ids at an agent are compared as they are. Consul lowers each character by itself: Python knows
-    a sigma at the end of a word, and an İ that becomes two characters.
+    Keys of the KV store and ids at an agent are compared as they are. Consul lowers each character by itself, as Python
+    does not: it has another sigma at the end of a word, and makes two characters of an İ.
     """
     return name.lower() if name.isascii() else "".join(character.lower()[0] for character in name)
 
