@@ -244,8 +244,12 @@ class ServiceConfig:
         15.0,
         help="seconds for a call that is no stream and gives no deadline of its own; 0: none",
     )
-    region: str = setting("MESHWRIGHT_REGION", "", help="where this process runs; registered in Consul")
-    zone: str = setting("MESHWRIGHT_ZONE", "", help="a part of the region; registered in Consul")
+    region: str = setting(
+        "MESHWRIGHT_REGION", "", help="where this process runs: registered in Consul, and named to the control plane"
+    )
+    zone: str = setting(
+        "MESHWRIGHT_ZONE", "", help="a part of the region: registered in Consul, and named to the control plane"
+    )
     register: bool = setting("MESHWRIGHT_REGISTER", default=True, help="false: serve without registering in Consul")
     check_interval: float = setting("MESHWRIGHT_CHECK_INTERVAL", 1.0, help="seconds between Consul's health checks")
     deregister_after: float = setting(

@@ -45,7 +45,7 @@ class Backend(rpc.CalculatorServicer):
 
 @dataclass
 class World:
-    """The mesh and the instances in this process, by name: `v1`, `v2`, `first` and `spare`."""
+    """The mesh and the instances in this process, by name: `v1`, `v2`, `first`, `spare`, `here` and `there`."""
 
     mesh: Mesh
     backends: dict[str, Backend]
@@ -54,7 +54,7 @@ class World:
     def control_plane(self) -> Address:
         return self.mesh.control_planes[0][0]
 
-    async def add(self, service: str, instance: str, version: str = "1.0.0") -> None:
+    async def add(self, service: str, instance: str, version: str = "1.0.0", **meta: str) -> None:
         server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         self.backends[instance] = Backend(instance, version)
         rpc.add_CalculatorServicer_to_server(self.backends[instance], server)
@@ -66,7 +66,7 @@ class World:
                 id=InstanceId(instance),
                 service=ServiceName(service),
                 address=Address("127.0.0.1", port),
-                meta={"version": version},
+                meta={"version": version, **meta},
                 grpc_check=None,
             )
         )
@@ -114,6 +114,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         await made.add("calc", "v2", "2.0.0")
         await made.add("primary", "first")
         await made.add("spare", "spare")
+        await made.mesh.consul.kv_put("meshwright/policy/near", b'{"prioritize_by_locality": "failover"}')
+        await made.add("near", "here", region="eu", zone="a")
+        await made.add("near", "there", region="eu", zone="b")
         yield made
 
 

@@ -119,3 +119,15 @@ async def test_failover_takes_over_and_gives_back(client: ForeignCaller, world: 
     finally:
         await world.mesh.consul.maintenance(InstanceId("first"), enable=False)
     await until(primary, only("first"))
+
+
+async def test_calls_stay_in_the_caller_s_zone_while_it_has_an_instance(client: ForeignCaller, world: World) -> None:
+    near = client.to("near")
+    await until(near, only("here"))
+    assert only("here")(await near.call(50))
+    await world.mesh.consul.maintenance(InstanceId("here"), enable=True, reason="a test")
+    try:
+        await until(near, only("there"))
+    finally:
+        await world.mesh.consul.maintenance(InstanceId("here"), enable=False)
+    await until(near, only("here"))

@@ -13,7 +13,7 @@ from support.ports import promised_port
 from support.processes import Process, running
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
 FETCHED = Path(__file__).resolve().parents[2] / ".tools" / "envoy" / "bin" / "envoy"
 NO_ENVOY = "no Envoy here: neither on PATH nor fetched by scripts/tools.d/envoy.sh"
@@ -37,19 +37,19 @@ class Envoy:
 
 
 @contextlib.asynccontextmanager
-async def envoy(control_plane: Address, folder: Path) -> AsyncIterator[Envoy]:
-    """Run one for as long as the context lasts."""
+async def envoy(control_plane: Address, folder: Path, place: Mapping[str, str] | None = None) -> AsyncIterator[Envoy]:
+    """Run one for as long as the context lasts, in a region and zone."""
     binary = find_envoy()
     assert binary, NO_ENVOY
     ingress, admin = Address("127.0.0.1", promised_port()), Address("127.0.0.1", promised_port())
     config = folder / "envoy.json"
-    config.write_text(json.dumps(bootstrap(control_plane, ingress, admin)), encoding="utf-8")
+    config.write_text(json.dumps(bootstrap(control_plane, ingress, admin, place or {})), encoding="utf-8")
     command = [str(binary), "-c", str(config), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"]
     async with running(command, folder / "envoy.log") as process:
         yield Envoy(process, ingress, admin)
 
 
-def bootstrap(control_plane: Address, ingress: Address, admin: Address) -> dict[str, object]:
+def bootstrap(control_plane: Address, ingress: Address, admin: Address, place: Mapping[str, str]) -> dict[str, object]:
     def socket(address: Address) -> dict[str, object]:
         return {"socket_address": {"address": address.host, "port_value": address.port}}
 
@@ -61,7 +61,12 @@ def bootstrap(control_plane: Address, ingress: Address, admin: Address) -> dict[
         }
     }
     return {
-        "node": {"id": "ingress-1", "cluster": "ingress", "metadata": {"meshwright.ingress": str(ingress)}},
+        "node": {
+            "id": "ingress-1",
+            "cluster": "ingress",
+            "locality": dict(place),
+            "metadata": {"meshwright.ingress": str(ingress)},
+        },
         "admin": {"address": socket(admin)},
         "dynamic_resources": {
             "lds_config": ads,

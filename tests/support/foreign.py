@@ -32,6 +32,8 @@ COMMANDS = {
     "node": ["node", "client/client.mjs"],
     "java": ["java", "-XX:TieredStopAtLevel=1", "-cp", "client/classes:client/lib/*", "Client"],
 }
+PLACE = {"region": "eu", "zone": "a"}
+"""Where the clients are."""
 KINDS = ["go", "node", "java", "python", "runtime", "envoy"]
 
 
@@ -81,8 +83,7 @@ def bootstrap(kind: str, servers: Sequence[Sequence[Address]]) -> str:
     return json.dumps(
         {
             "xds_servers": [{"server_uri": uri, **said} for uri in uris],
-            # Node's client demands a locality, an empty one at least.
-            "node": {"id": f"client-in-{kind}", "cluster": "test", "locality": {}},
+            "node": {"id": f"client-in-{kind}", "cluster": "test", "locality": PLACE},
         }
     )
 
@@ -108,9 +109,11 @@ async def foreign(kind: str, folder: Path, *servers: Sequence[Address]) -> Async
         else:
             mode = {"python": "plain", "runtime": "runtime"}.get(kind, "")
             if kind == "envoy":
-                mode = str((await stack.enter_async_context(envoy(servers[0][0], folder))).ingress)
+                mode = str((await stack.enter_async_context(envoy(servers[0][0], folder, PLACE))).ingress)
             if kind == "runtime":
-                environ = {"MESHWRIGHT_XDS": ",".join(str(address) for server in servers for address in server)}
+                addresses = ",".join(str(address) for server in servers for address in server)
+                place = {f"MESHWRIGHT_{name.upper()}": value for name, value in PLACE.items()}
+                environ = {"MESHWRIGHT_XDS": addresses, **place}
             command = python(str(TESTS / "foreign" / "python" / "client.py"), mode)
         log, cwd = folder / f"{kind}.log", BUILT / kind if kind in COMMANDS else None
         process = await stack.enter_async_context(running(command, log, environ, pipes=True, cwd=cwd))

@@ -13,6 +13,7 @@ import click
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
 from meshwright.controlplane import inspect
+from meshwright.controlplane.localities import Place
 from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
 from meshwright.local import mesh
 from meshwright.model import Address
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 address_option = click.option("-a", "--address", metavar="HOST:PORT", help="The control plane; default: the mesh's.")
+locality_option = click.option(
+    "--locality",
+    "place",
+    metavar="REGION/ZONE",
+    callback=lambda _context, _option, text: _read_place(text),
+    default="",
+    help="Where the client is, for services that are called in the caller's zone.",
+)
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
@@ -35,12 +44,13 @@ def xds() -> None:
 @xds.command()
 @click.argument("service")
 @address_option
+@locality_option
 @topology_option
 @json_option
-def dump(service: str, address: str | None, topology: str, as_json: bool) -> None:
+def dump(service: str, address: str | None, place: Place, topology: str, as_json: bool) -> None:
     """Print the listener, routes, clusters and endpoints of SERVICE, as they are now."""
-    where, at = _place(address, topology)
-    found = asyncio.run(_explained(where, inspect.dump(at, service)))
+    where, at = _where(address, topology)
+    found = asyncio.run(_explained(where, inspect.dump(at, service, place=place)))
     if as_json:
         output.as_json(asdict(found))
         return
@@ -55,18 +65,21 @@ def dump(service: str, address: str | None, topology: str, as_json: bool) -> Non
 @xds.command()
 @click.argument("service")
 @address_option
+@locality_option
 @topology_option
 @json_option
-def watch(service: str, address: str | None, topology: str, as_json: bool) -> None:
+def watch(service: str, address: str | None, place: Place, topology: str, as_json: bool) -> None:
     """Print the resources of SERVICE, and then each change as it is pushed, until Ctrl-C."""
-    where, at = _place(address, topology)
-    asyncio.run(_explained(where, _watch(where, at, service, as_json=as_json)))
+    where, at = _where(address, topology)
+    asyncio.run(_explained(where, _watch(where, at, service, place, as_json=as_json)))
 
 
-async def _watch(where: mesh.Whereabouts | None, address: Address, service: str, *, as_json: bool) -> None:
+async def _watch(
+    where: mesh.Whereabouts | None, address: Address, service: str, place: Place, *, as_json: bool
+) -> None:
     if not (await inspect.dump(address, service)).known:
         click.echo(f"{await _unknown(where, service)} Waiting for it.", err=True)
-    async for change in inspect.watch(address, service):
+    async for change in inspect.watch(address, service, place=place):
         if as_json:
             click.echo(json.dumps(asdict(change)))
             continue
@@ -94,7 +107,12 @@ async def _unknown(where: mesh.Whereabouts | None, service: str) -> str:
     return f"no service is called {service}."
 
 
-def _place(text: str | None, topology: str) -> tuple[mesh.Whereabouts | None, Address]:
+def _read_place(text: str) -> Place:
+    region, _, zone = text.partition("/")
+    return Place(region, zone)
+
+
+def _where(text: str | None, topology: str) -> tuple[mesh.Whereabouts | None, Address]:
     """The mesh, if it is that of an `up` or of the environment, and its control plane."""
     if text is None:
         where = mesh.locate(topology)

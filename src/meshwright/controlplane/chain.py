@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import balancing, durations, header_changes
+from meshwright.controlplane import balancing, durations, header_changes, localities
 from meshwright.controlplane.catalog import Target, elsewhere, target_of
 from meshwright.controlplane.header_changes import UNCHANGED, BothWays
 from meshwright.controlplane.policy import HeaderMatch
@@ -45,6 +45,8 @@ class Upstream:
     """Whether the target is one of our Consul's. The list of one elsewhere is not ours of the same name."""
     load_balancer: LoadBalancer | None = None
     """What the service's resolver says of balancing."""
+    prioritized: frozenset[Target] = frozenset()
+    """Those of the target and its failover targets whose resolvers have `PrioritizeByLocality`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ class _Walk:
             if self._elsewhere(other):
                 what = f"failover from {name} to {other} is left out: it is in {self._elsewhere(other)}"
                 self.problems.append(what)
+        near = [name, *failover]
+        near = [other for other in near if localities.read(self.targets[other]) == localities.FAILOVER]
         self._note_ignored(name, node)
         return Upstream(
             id=name,
@@ -195,6 +199,7 @@ class _Walk:
             failover=tuple(target_of(self.targets[other]) for other in failover if not self._elsewhere(other)),
             here=not place,
             load_balancer=balancing.read(node.get("LoadBalancer")),
+            prioritized=frozenset(target_of(self.targets[other]) for other in near if not self._elsewhere(other)),
         )
 
     def note_extensions(self) -> None:
@@ -211,9 +216,10 @@ class _Walk:
         if mode != "sequential":
             self.problems.append(f"the failover Policy {mode} of {name} is ignored; its targets are tried in order")
         for target in (name, *((node["Resolver"].get("Failover") or {}).get("Targets") or ())):
-            locality = (self.targets[target].get("PrioritizeByLocality") or {}).get("Mode") or "none"
-            if locality != "none" and not self._elsewhere(target):
-                self.problems.append(f"PrioritizeByLocality of {target} is ignored: all localities get calls")
+            mode = localities.read(self.targets[target])
+            if mode not in localities.MODES and not self._elsewhere(target):
+                what = f"PrioritizeByLocality {mode} of {target} is not known here: all localities get calls"
+                self.problems.append(what)
 
     def _elsewhere(self, name: str) -> str:
         return elsewhere(self.document, self.targets[name])

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from meshwright.controlplane import about
 from meshwright.controlplane.decode import readable, resource_matches
+from meshwright.controlplane.localities import Place
 from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.nodes import GREATEST_SKEW_MS, MAX_SKEW_MS, SKEW
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _INDEX = """Meshwright control plane
 
-/debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS&caller=NAME
+/debug/snapshot?service=NAME&type=listener|route|cluster|endpoints&node=grpc|envoy&skew=MS&caller=NAME&region=R&zone=Z
                   what is published
 /debug/streams    who is connected, subscribed to what, and has accepted or refused which version
 /debug/problems   what could not be honoured, what is kept because Consul lost it, and whose timeouts are not exact
@@ -191,14 +192,16 @@ def _wanted(request: web.Request) -> tuple[tuple[ResourceType, ...], Viewpoint]:
         raise BadInputError("the query", problems)
     types = (_TYPES[name],) if name else tuple(ResourceType)
     kind = kinds.get(node, NodeKind.GRPC)
-    caller = request.query.get("caller", "")
-    return types, Viewpoint(kind, timeout_skew_ms=int(skew or 0) if kind is NodeKind.GRPC else 0, caller=caller)
+    caller, region, zone = (request.query.get(key, "") for key in ("caller", "region", "zone"))
+    skew_ms = int(skew or 0) if kind is NodeKind.GRPC else 0
+    return types, Viewpoint(kind, timeout_skew_ms=skew_ms, caller=caller, place=Place(region, zone))
 
 
 def _stream(stream: Stream, now: float) -> dict[str, Any]:
     node = stream.node
     return {
         "node": {"id": node.id, "cluster": node.cluster, "agent": node.agent, "kind": node.viewpoint.kind.value},
+        "locality": {"region": node.viewpoint.place.region, "zone": node.viewpoint.place.zone},
         "timeout_skew_ms": node.viewpoint.timeout_skew_ms,
         "timeout_skew_assumed": node.skew_assumed,
         "since": _time(stream.opened),

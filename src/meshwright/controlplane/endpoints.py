@@ -4,17 +4,19 @@ Consul decides who is well: passing instances get traffic, those in warning too 
 OnlyPassing, critical ones and those in maintenance do not. Taking an instance out stops new calls; calls in
 flight finish. Where nobody is well the answer is an honest empty set, and calls fail at once (decision 0021).
 
-Failover targets are lower priorities of the same assignment. Both gRPC and Envoy demand that priorities have
-no gap and that no address appears twice, so an empty target takes no priority, and an instance that two targets
-share keeps its first place. gRPC's Java keeps the localities of an assignment in one map, whatever their priority (as
-does every client that names a priority after its localities), so that a locality that two priorities share belongs to
-the last one alone: calls would go to the reserve while the target is well. A failover target's localities are therefore
-its own: their sub-zone is `failover-1` and so on, after the place in Consul's list rather than the priority, so that a
-reserve which becomes the first priority keeps its name and its connections.
+Failover targets are lower priorities of the same assignment. Both gRPC and Envoy demand that priorities have no gap
+and that no address appears twice, so an empty target takes no priority, and an instance that two targets share keeps
+its first place. A target whose instances are used by their nearness takes a priority for each level that has some
+(see `localities`), before the first failover target: each caller's levels are its own. gRPC's Java keeps the
+localities of an assignment in one map, whatever their priority (as does every client that names a priority after its
+localities), so that a locality that two priorities share belongs to the last one alone: calls would go to the reserve
+while the target is well. A failover target's localities are therefore its own: their sub-zone is `failover-1` and so
+on, after the place in Consul's list rather than the priority, so that a reserve which becomes the first priority
+keeps its name and its connections.
 
 gRPC's round robin ignores the weight of an endpoint but honours that of a locality. A zone whose instances
 weigh differently is therefore published as one locality per weight. Its ring hash multiplies the two, which would
-give an instance of a larger zone a larger share, so that a ring is one locality that weighs nothing.
+give an instance of a larger zone a larger share, so that a ring is one locality that weighs nothing, of each level.
 """
 
 from __future__ import annotations
@@ -22,14 +24,16 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import xds
+from meshwright.controlplane import localities, xds
+from meshwright.controlplane.localities import NOWHERE
 from meshwright.model import Health
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.chain import Upstream
+    from meshwright.controlplane.localities import Place
     from meshwright.model import Address, Instance
 
 MAX_WEIGHT = 100_000
@@ -44,8 +48,11 @@ def assignment(
     members: Sequence[tuple[Target, tuple[Instance, ...]]],
     *,
     ring: bool = False,
+    prioritized: Collection[Target] = (),
+    caller: Place = NOWHERE,
 ) -> tuple[Any, list[str]]:
-    """The endpoints of an upstream, from the instances of its target and of its failover targets, in that order.
+    """The endpoints of an upstream, from the instances of its target and of its failover targets, in that order; those
+    of `prioritized` targets by their nearness to the caller.
 
     `ring`: gRPC clients hash calls to them. Also returns what is wrong with instances that had to be left out.
     """
@@ -55,18 +62,32 @@ def assignment(
     priority = 0
     for place, (target, instances) in enumerate(members):
         chosen = _chosen(target, instances, taken, problems)
-        if chosen:
-            sub_zone = f"failover-{place}" if place else ""
+        sub_zone = f"failover-{place}" if place else ""
+        here = caller if target in prioritized else NOWHERE
+        for level, group in localities.by_level(chosen, lambda item: localities.place_of(item[0]), here):
             if ring:
-                locality = message.endpoints.add(priority=priority, locality=xds.Locality(sub_zone=sub_zone))
+                locality = message.endpoints.add(priority=priority)
+                locality.locality.CopyFrom(xds.Locality(region=level.region, zone=level.zone, sub_zone=sub_zone))
                 locality.load_balancing_weight.value = 1
-                _add_endpoints(locality, chosen)
+                _add_endpoints(locality, group)
             else:
-                _add_localities(message, chosen, priority, sub_zone)
+                _add_localities(message, group, priority, sub_zone)
             priority += 1
     if priority > 1:
         message.policy.overprovisioning_factor.value = _ONLY_WHEN_NOBODY_IS_LEFT
     return message, problems
+
+
+def near_whom(
+    members: Sequence[tuple[Target, tuple[Instance, ...]]], prioritized: Collection[Target]
+) -> frozenset[Place]:
+    """The places of callers for whom the assignment differs from everybody's."""
+    return localities.near_whom(
+        instance
+        for target, instances in members
+        if target in prioritized
+        for instance, _ in _chosen(target, instances, set(), [])
+    )
 
 
 def serves(target: Target, instance: Instance) -> bool:
@@ -112,17 +133,17 @@ def _is_text(value: str) -> bool:
 
 
 def _add_localities(message: Any, chosen: Sequence[tuple[Instance, int]], priority: int, sub_zone: str) -> None:
-    zones: dict[tuple[str, str], dict[int, list[tuple[Instance, int]]]] = {}
+    zones: dict[Place, dict[int, list[tuple[Instance, int]]]] = {}
     for instance, weight in chosen:
-        place = (instance.meta.get("region", ""), instance.meta.get("zone", ""))
+        place = localities.place_of(instance)
         zones.setdefault(place, {}).setdefault(weight, []).append((instance, weight))
-    for (region, zone), weights in sorted(zones.items()):
+    for place, weights in sorted(zones.items()):
         for weight, group in sorted(weights.items()):
             names = [sub_zone] if sub_zone else []
             if len(weights) > 1:
                 names.append(f"weight-{weight}")
             locality = message.endpoints.add(priority=priority)
-            locality.locality.CopyFrom(xds.Locality(region=region, zone=zone, sub_zone="/".join(names)))
+            locality.locality.CopyFrom(xds.Locality(region=place.region, zone=place.zone, sub_zone="/".join(names)))
             locality.load_balancing_weight.value = weight * len(group)
             _add_endpoints(locality, group)
 

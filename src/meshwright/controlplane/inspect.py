@@ -21,6 +21,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, Discovery
 from meshwright.consul import Backoff
 from meshwright.controlplane.ads import METHOD
 from meshwright.controlplane.decode import readable_any
+from meshwright.controlplane.localities import NOWHERE, Place
 from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.nodes import SKEW
 from meshwright.controlplane.references import name_of, referenced
@@ -78,11 +79,16 @@ class Change:
     """Lines of a unified diff of the readable content."""
 
 
-async def dump(address: Address, service: str, *, timeout: float = 5.0, timeout_skew_ms: int = 0) -> Dump:
-    """What a client that dials `service` is told now. Raises `UnreachableError` where nothing whole came in time."""
+async def dump(
+    address: Address, service: str, *, timeout: float = 5.0, timeout_skew_ms: int = 0, place: Place = NOWHERE
+) -> Dump:
+    """What a client that dials `service` from `place` is told now.
+
+    Raises `UnreachableError` where nothing whole came in time.
+    """
     view = _View(service)
     try:
-        async with asyncio.timeout(timeout), aclosing(_follow(address, view, timeout_skew_ms)) as answers:
+        async with asyncio.timeout(timeout), aclosing(_follow(address, view, timeout_skew_ms, place)) as answers:
             async for _ in answers:
                 if view.whole:
                     return view.dump()
@@ -97,6 +103,7 @@ async def watch(
     service: str,
     *,
     timeout_skew_ms: int = 0,
+    place: Place = NOWHERE,
     backoff: Backoff = Backoff(),  # noqa: B008 (frozen)
 ) -> AsyncIterator[Change]:
     """What changes for a client of `service`: first all there is, as added; then each change, until cancelled.
@@ -108,7 +115,7 @@ async def watch(
     while True:
         view = _View(service)
         try:
-            async with aclosing(_follow(address, view, timeout_skew_ms)) as answers:
+            async with aclosing(_follow(address, view, timeout_skew_ms, place)) as answers:
                 async for _ in answers:
                     if view.whole:
                         failures = 0
@@ -224,10 +231,11 @@ class _View:
         )
 
 
-async def _follow(address: Address, view: _View, skew: int) -> AsyncGenerator[None]:
+async def _follow(address: Address, view: _View, skew: int, place: Place) -> AsyncGenerator[None]:
     """Converse with a control plane, yielding after each answer that `view` took in."""
     node = Node(id=f"inspect-{view.service}", user_agent_name="meshwright")
     node.metadata.update({SKEW: skew})
+    node.locality.region, node.locality.zone = place.region, place.zone
     async with grpc.aio.insecure_channel(str(address)) as channel:
         call = channel.stream_stream(
             METHOD,

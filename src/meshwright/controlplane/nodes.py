@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from meshwright.controlplane.localities import Place
 from meshwright.controlplane.snapshot import NodeKind, Viewpoint
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
@@ -52,13 +53,19 @@ def read_node(node: Node | None) -> NodeInfo:
     problems: list[Problem] = []
     name = node.user_agent_name.lower()
     assumed = False
+    place = Place(node.locality.region, node.locality.zone)
     if name == NodeKind.ENVOY.value:
-        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=_ingress(node.metadata, problems), caller=node.cluster)
+        ingress = _ingress(node.metadata, problems)
+        viewpoint = Viewpoint(NodeKind.ENVOY, ingress=ingress, caller=node.cluster, place=place)
     else:
         assumed = name.startswith(_C_CORE) and SKEW not in node.metadata.fields
         skew = GREATEST_SKEW_MS if assumed else _skew(node.metadata, problems)
         viewpoint = Viewpoint(
-            NodeKind.GRPC, timeout_skew_ms=skew, caller=node.cluster, hosts_unknown=name.startswith(_NODE_JS)
+            NodeKind.GRPC,
+            timeout_skew_ms=skew,
+            caller=node.cluster,
+            place=place,
+            hosts_unknown=name.startswith(_NODE_JS),
         )
     if problems:
         raise BadInputError(f"the metadata of node {node.id or '(without an id)'}", problems)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from meshwright.controlplane import balancing, check, clusters, endpoints, envoy, routes
 from meshwright.controlplane.chain import parse_chain
 from meshwright.controlplane.listeners import listener
+from meshwright.controlplane.localities import NOWHERE, reduced
 from meshwright.controlplane.policy import Policy
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, digest, pack
 from meshwright.errors import BadInputError, Problem
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from meshwright.controlplane.catalog import Target
     from meshwright.controlplane.chain import Chain, Upstream
+    from meshwright.controlplane.localities import Place
     from meshwright.controlplane.upstream_config import UpstreamRule
     from meshwright.model import Instance, ServiceName
 
@@ -80,12 +82,18 @@ class TargetPart:
     upstream: Upstream
     policy: Policy | None
     members: Members
+    prioritized: frozenset[Target]
+    """The members whose instances each caller uses by their nearness."""
     clusters: Mapping[NodeKind, Resource]
     endpoints: Resource
+    """As a caller sees them that does not say where it is."""
+    places: frozenset[Place]
+    """Where callers see other ones."""
     prefixes: frozenset[str]
     """The path prefixes that the instances serve, for an Envoy."""
     problems: tuple[str, ...]
     _by_rule: dict[tuple[NodeKind, UpstreamRule], Resource] = field(default_factory=dict, compare=False)
+    _by_place: dict[Place, Resource] = field(default_factory=dict, compare=False)
 
     def cluster_for(self, kind: NodeKind, rule: UpstreamRule | None) -> Resource:
         """The cluster as a caller with that rule sees it."""
@@ -101,9 +109,26 @@ class TargetPart:
             found = self._by_rule[kind, rule] = self.clusters[kind] if same else packed
         return found
 
-    def fits(self, upstream: Upstream, policy: Policy | None, members: Members) -> bool:
+    def endpoints_for(self, caller: Place) -> Resource:
+        """The endpoints as a caller in that place sees them."""
+        place = reduced(caller, self.places)
+        if place == NOWHERE:
+            return self.endpoints
+        found = self._by_place.get(place)
+        if found is None:
+            ring = _is_ring(self.policy, self.upstream)
+            message, _ = endpoints.assignment(
+                self.upstream, self.members, ring=ring, prioritized=self.prioritized, caller=place
+            )
+            packed = pack(ResourceType.ENDPOINTS, self.upstream.id, message)
+            same = packed.version == self.endpoints.version or check.assignment(message)
+            found = self._by_place[place] = self.endpoints if same else packed
+        return found
+
+    def fits(self, upstream: Upstream, policy: Policy | None, members: Members, prioritized: frozenset[Target]) -> bool:
         """Whether the part is still what these inputs lead to."""
-        return self.members == members and self.upstream == upstream and self.policy == policy
+        same = self.members == members and self.prioritized == prioritized
+        return same and self.upstream == upstream and self.policy == policy
 
 
 def make_service(
@@ -145,7 +170,13 @@ def _service(service: ServiceName, document: Mapping[str, Any], policies: Mappin
     )
 
 
-def make_target(upstream: Upstream, policy: Policy | None, members: Members, old: TargetPart | None) -> TargetPart:
+def make_target(
+    upstream: Upstream,
+    policy: Policy | None,
+    members: Members,
+    prioritized: frozenset[Target],
+    old: TargetPart | None,
+) -> TargetPart:
     """Translate one target; what fails its check is taken from `old`, or left empty."""
     problems: list[str] = []
     if old and old.upstream == upstream and old.policy == policy:
@@ -153,8 +184,7 @@ def make_target(upstream: Upstream, policy: Policy | None, members: Members, old
     else:
         packed = _clusters(upstream, policy or Policy(), old, problems)
     problems += balancing.problems(policy, upstream.load_balancer)
-    ring = balancing.chosen(policy, upstream.load_balancer, NodeKind.GRPC).policy == "ring_hash"
-    message, left_out = endpoints.assignment(upstream, members, ring=ring)
+    message, left_out = endpoints.assignment(upstream, members, ring=_is_ring(policy, upstream))
     problems += left_out
     wrong = check.assignment(message)
     if wrong:
@@ -165,11 +195,17 @@ def make_target(upstream: Upstream, policy: Policy | None, members: Members, old
         upstream=upstream,
         policy=policy,
         members=members,
+        prioritized=prioritized,
         clusters=packed,
         endpoints=keep or pack(ResourceType.ENDPOINTS, upstream.id, message),
+        places=endpoints.near_whom(members, prioritized) if prioritized and not wrong else frozenset(),
         prefixes=envoy.api_prefixes(members[0][1]),
         problems=tuple(problems),
     )
+
+
+def _is_ring(policy: Policy | None, upstream: Upstream) -> bool:
+    return balancing.chosen(policy, upstream.load_balancer, NodeKind.GRPC).policy == "ring_hash"
 
 
 def _clusters(

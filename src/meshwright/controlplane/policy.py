@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright import schema
 from meshwright.controlplane import durations, expressions
+from meshwright.controlplane.localities import MODES
 from meshwright.errors import BadInputError, Problem
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class Policy:
     """None: what Consul's resolver says, and failing that round robin."""
     outlier_detection: OutlierDetection | None = None
     max_concurrent_requests: int | None = None
+    prioritize_by_locality: str | None = None
+    """One of `localities.MODES`; None: what Consul's resolver says."""
     faults: tuple[Fault, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout_ms: float = 0.0
@@ -213,6 +216,7 @@ POLICY_SCHEMA: dict[str, Any] = {
                 }
             ),
             "max_concurrent_requests": _whole(1, 1_000_000),
+            "prioritize_by_locality": {"enum": list(MODES)},
             "faults": {
                 "type": "array",
                 "maxItems": 20,
@@ -283,6 +287,7 @@ def _policy(content: Mapping[str, Any]) -> Policy:
         load_balancing=_load_balancing(content["load_balancing"]) if "load_balancing" in content else None,
         outlier_detection=None if outliers is None else OutlierDetection(**_in_milliseconds(outliers)),
         max_concurrent_requests=content.get("max_concurrent_requests"),
+        prioritize_by_locality=content.get("prioritize_by_locality"),
         faults=tuple(_fault(fault) for fault in content.get("faults", ())),
         retry=Retry(**_in_milliseconds(retry)),
         timeout_ms=durations.milliseconds(content.get("timeout")),

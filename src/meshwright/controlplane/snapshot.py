@@ -1,7 +1,8 @@
 """What the control plane publishes: immutable, checked, versioned by content.
 
 A snapshot is the answer to one catalog. Nodes do not all see the same: gRPC clients get API listeners and
-timeouts corrected by their own skew, Envoy gets one ingress listener over everything. What a node's view
+timeouts corrected by their own skew, Envoy gets one ingress listener over everything, and endpoints may be ordered by
+their nearness. What a node's view
 depends on is its `Viewpoint`; nodes with equal viewpoints share one view, and views share every resource in
 which they do not differ, as the same object, so that whoever sends resources can encode each one once.
 Versions are hashes of the content: equal on every replica, unchanged where nothing changed.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
+from meshwright.controlplane.localities import NOWHERE, Place
 from meshwright.model import Address
 
 if TYPE_CHECKING:
@@ -71,6 +73,8 @@ class Viewpoint:
     """Where an Envoy listens; meaningless for gRPC."""
     caller: str = ""
     """The service that calls: what the node names as its cluster. It may have limits of its own."""
+    place: Place = NOWHERE
+    """Where the node is. It matters for services whose instances are used by their nearness."""
     hosts_unknown: bool = False
     """Whether a name that nobody knows is answered with an empty virtual host, which Node's client needs."""
 

@@ -21,7 +21,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane import envoy
+from meshwright.controlplane import envoy, localities
 from meshwright.controlplane.parts import ServicePart, TargetPart, make_service, make_target
 from meshwright.controlplane.snapshot import Snapshot
 from meshwright.controlplane.views import Services, Targets, view
@@ -120,15 +120,17 @@ def _targets(
     catalog: Catalog, upstreams: Mapping[str, Upstream], old: Mapping[str, TargetPart]
 ) -> dict[str, TargetPart]:
     parts = {}
+    modes = localities.modes_of(catalog.policies)
     for name in sorted(upstreams):
         upstream = upstreams[name]
         policy = catalog.policies.get(upstream.target.service)
         own = catalog.instances.get(upstream.target, ()) if upstream.here else ()
         reserve = ((target, catalog.instances.get(target, ())) for target in upstream.failover)
         members = ((upstream.target, own), *reserve)
+        prioritized = localities.prioritized((upstream.target, *upstream.failover), upstream.prioritized, modes)
         part = old.get(name)
-        if part is None or not part.fits(upstream, policy, members):
-            part = make_target(upstream, policy, members, part)
+        if part is None or not part.fits(upstream, policy, members, prioritized):
+            part = make_target(upstream, policy, members, prioritized, part)
         parts[name] = part
     return parts
 

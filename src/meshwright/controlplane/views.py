@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane import envoy
+from meshwright.controlplane.localities import NOWHERE, reduced
 from meshwright.controlplane.snapshot import NodeKind, ResourceType
 from meshwright.controlplane.upstream_config import rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from meshwright.controlplane.localities import Place
     from meshwright.controlplane.parts import ServicePart, TargetPart
     from meshwright.controlplane.snapshot import Resource, Viewpoint
     from meshwright.controlplane.upstream_config import CallerRules
@@ -102,6 +104,7 @@ class Targets:
     callers: Mapping[ServiceName, CallerRules] = field(default_factory=dict)
     _made: dict[str, Mapping[str, Resource]] = field(default_factory=dict)
     _by_caller: dict[tuple[NodeKind, str], tuple[CallerRules, Mapping[str, Resource]]] = field(default_factory=dict)
+    _by_place: dict[Place, Mapping[str, Resource]] = field(default_factory=dict)
 
     def inherit(self, old: Targets) -> None:
         """Take over the cluster tables where no cluster changed, so that whoever compares sees it at a glance."""
@@ -137,16 +140,32 @@ class Targets:
         return self._made[kind.value]
 
     def endpoints(self) -> Mapping[str, Resource]:
-        """The endpoints, equal for all."""
+        """The endpoints, as all see them whose place makes no difference."""
         if "endpoints" not in self._made:
             self._made["endpoints"] = {name: part.endpoints for name, part in self.parts.items()}
         return self._made["endpoints"]
+
+    def endpoints_for(self, caller: Place) -> Mapping[str, Resource]:
+        """The endpoints as a node in that place sees them."""
+        place = NOWHERE if caller == NOWHERE else reduced(caller, self._places)
+        if place == NOWHERE:
+            return self.endpoints()
+        if place not in self._by_place:
+            own = {name: part.endpoints_for(place) for name, part in self.parts.items() if part.places}
+            self._by_place[place] = {**self.endpoints(), **own}
+        return self._by_place[place]
+
+    @cached_property
+    def _places(self) -> frozenset[Place]:
+        return frozenset().union(*(part.places for part in self.parts.values()))
 
     def versions(self) -> Iterator[str]:
         """The versions of everything in it, in order."""
         for part in self.parts.values():
             yield part.endpoints.version
             yield from (part.clusters[kind].version for kind in NodeKind)
+            if part.places:
+                yield from (part.endpoints_for(place).version for place in sorted(part.places))
 
 
 def view(services: Services, targets: Targets, viewpoint: Viewpoint) -> Mapping[ResourceType, Mapping[str, Resource]]:
@@ -161,5 +180,5 @@ def view(services: Services, targets: Targets, viewpoint: Viewpoint) -> Mapping[
         ResourceType.LISTENER: listeners,
         ResourceType.ROUTE: routes,
         ResourceType.CLUSTER: targets.clusters_for(viewpoint.kind, viewpoint.caller),
-        ResourceType.ENDPOINTS: targets.endpoints(),
+        ResourceType.ENDPOINTS: targets.endpoints_for(viewpoint.place),
     }

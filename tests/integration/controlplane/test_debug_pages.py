@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from meshwright.consul import Consul
 from meshwright.controlplane import inspect, serving
 from meshwright.controlplane.ads import METHOD, SERVICE
+from meshwright.controlplane.localities import Place
 from support.ads import CLUSTER, LISTENER, ROUTE, raw
 from support.plane import backend, health_of, in_consul, page, plane_config
 from support.waiting import eventually
@@ -75,6 +76,32 @@ async def test_a_wrong_query_is_refused_with_the_reason(bound: Bound, query: str
     assert message in document["error"]
 
 
+async def test_what_is_told_depends_on_the_place_of_the_caller(any_consul: ConsulServer, bound: Bound) -> None:
+    async with (
+        Consul(any_consul.config) as consul,
+        backend("in-a", "near", {"region": "eu", "zone": "a"}) as one,
+        backend("in-b", "near", {"region": "eu", "zone": "b"}) as two,
+        in_consul(consul, one, two),
+    ):
+        await consul.kv_put("meshwright/policy/near", b'{"prioritize_by_locality": "failover"}')
+
+        async def told(query: str) -> list[tuple[str, int]]:
+            _, document = await page(bound.debug, f"/debug/snapshot?service=near&type=endpoints&{query}")
+            found = document["resources"]["endpoints"].get("near.default.dc1", {"content": {}})["content"]
+            return [(each["locality"]["zone"], each.get("priority", 0)) for each in found.get("endpoints", ())]
+
+        async def nearest_first() -> bool:
+            return await told("region=eu&zone=b") == [("b", 0), ("a", 1)]
+
+        await eventually(nearest_first)
+        assert await told("region=eu&zone=a") == [("a", 0), ("b", 1)]
+        assert await told("") == await told("zone=a") == [("a", 0), ("b", 0)]
+        dump = await inspect.dump(bound.xds, "near", place=Place("eu", "b"))
+        (assignment,) = [each.content for each in dump.resources if each.type == "endpoints"]
+        assert [each["locality"]["zone"] for each in assignment["endpoints"]] == ["b", "a"]
+        await consul.kv_delete("meshwright/policy/near")
+
+
 async def test_streams_show_who_asked_for_what_and_what_was_refused(bound: Bound) -> None:
     async with grpc.aio.insecure_channel(str(bound.xds)) as channel:
         call = channel.stream_stream(METHOD)()
@@ -96,6 +123,7 @@ async def test_streams_show_who_asked_for_what_and_what_was_refused(bound: Bound
         await eventually(refused)
         (stream,) = (await page(bound.debug, "/debug/streams"))[1]["streams"]
         assert stream["node"] == {"id": "me", "cluster": "", "agent": "test", "kind": "grpc"}
+        assert stream["locality"] == {"region": "", "zone": ""}
         assert stream["timeout_skew_ms"] == 1234
         listener = stream["types"]["listener"]
         assert listener["names"] == ["calc"]

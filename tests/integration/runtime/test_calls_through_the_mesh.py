@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +126,41 @@ async def test_calls_stay_in_their_zone_fail_over_and_return(only_real_consul: C
         await eventually(lambda: answered_by(other), timeout=20)
         back, _ = await built.instance(service, MESHWRIGHT_REGION="eu", MESHWRIGHT_ZONE="a")
         await eventually(lambda: answered_by(back), timeout=20)
+
+
+async def test_the_policy_document_keeps_each_caller_in_its_own_zone(
+    only_real_consul: ConsulServer, tmp_path: Path
+) -> None:
+    """One name for callers of all zones: where a caller is decides, and under load no call fails on the way."""
+    async with mesh(only_real_consul, tmp_path) as built:
+        service = built.new_name()
+        document = json.dumps({"prioritize_by_locality": "failover"}).encode()
+        assert await built.consul.kv_put(f"meshwright/policy/{service}", document)
+        places = {zone: {"MESHWRIGHT_REGION": "eu", "MESHWRIGHT_ZONE": zone} for zone in "ab"}
+        instances = {zone: await built.instance(service, **place) for zone, place in places.items()}
+        callers = {zone: await built.callable(service, **place) for zone, place in places.items()}
+
+        async def answered_by(zone: str, instance: str) -> bool:
+            outcomes = await callers[zone].call(20)
+            assert not failures(outcomes)
+            return {outcome.instance for outcome in outcomes} == {instance}
+
+        for zone in "ab":
+            assert await answered_by(zone, instances[zone][0])
+        for dying, living in ("ab", "ba"):
+            (mine, process), (other, _) = instances[dying], instances[living]
+            for caller in callers.values():
+                await caller.start(workers=4)
+            await process.kill()
+            await built.until(lambda ids, gone=mine: gone not in ids, service)
+            await callers[dying].made(100)
+            instances[dying] = await built.instance(service, **places[dying])
+            outcomes = {zone: await caller.stop() for zone, caller in callers.items()}
+            assert not failures(outcomes[dying])
+            assert not failures(outcomes[living])
+            seen = [outcome.instance for outcome in sorted(outcomes[dying], key=lambda each: each.began)]
+            assert seen[0] == mine
+            assert other in seen
+            assert mine not in seen[len(seen) - seen[::-1].index(other) :]
+            assert {outcome.instance for outcome in outcomes[living]} == {other}
+            await eventually(partial(answered_by, dying, instances[dying][0]), timeout=20)

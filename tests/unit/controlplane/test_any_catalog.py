@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from meshwright.controlplane import upstream_config
 from meshwright.controlplane.catalog import Catalog, targets
+from meshwright.controlplane.localities import Place
 from meshwright.controlplane.policy import Abort, Balancing, Delay, Fault, HeaderMatch, LoadBalancing, Policy, Retry
 from meshwright.controlplane.references import name_of, referenced
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint
@@ -21,6 +22,8 @@ VIEWPOINTS = [
     Viewpoint(NodeKind.GRPC),
     Viewpoint(NodeKind.GRPC, 1_234, caller="cart"),
     Viewpoint(NodeKind.ENVOY, caller="WEB"),
+    Viewpoint(NodeKind.GRPC, place=Place("eu", "a")),
+    Viewpoint(NodeKind.ENVOY, place=Place("eu", "z")),
 ]
 
 subsets = st.sampled_from([("", ""), ("v1", "Service.Meta.version == v1"), ("v2", "Service.Meta.version == v2")])
@@ -44,7 +47,8 @@ class Compiler:
         service, (_, expression), datacenter = place
         subset = {"Filter": expression, "OnlyPassing": bool(expression)} if expression else {}
         where = self.draw(st.sampled_from([{}, {}, {}, {"Peer": "p", "Datacenter": ""}, {"Partition": "other"}]))
-        entry = {"Service": service, "Subset": subset, "Datacenter": datacenter, **where}
+        nearness = self.draw(st.sampled_from([{}, {}, {"PrioritizeByLocality": {"Mode": "failover"}}]))
+        entry = {"Service": service, "Subset": subset, "Datacenter": datacenter, **where, **nearness}
         self.targets.setdefault(target_id(place), entry)
         return target_id(place)
 
@@ -79,6 +83,7 @@ class Compiler:
         return "router"
 
 
+METAS = st.sampled_from([{}, {"region": "eu", "zone": "a"}, {"region": "eu", "zone": "b"}, {"region": "us"}])
 COUNTS = st.integers(0, 3)
 HEADERS = st.sampled_from([None, {}, {"RequestHeaders": {"Add": {"x": "1"}, "Remove": ["host"]}}])
 HASHES = st.lists(
@@ -146,6 +151,7 @@ policies = st.builds(
     Policy,
     load_balancing=st.sampled_from([None, LoadBalancing(), LoadBalancing(Balancing.RING_HASH, "x-user")]),
     max_concurrent_requests=st.sampled_from([None, 7]),
+    prioritize_by_locality=st.sampled_from([None, None, "none", "failover"]),
     faults=st.sampled_from([(), (Fault((HeaderMatch("x", exact="1"),), Abort(14)), Fault((), None, Delay(5.0, 1.0)))]),
     retry=st.sampled_from([Retry(), Retry(attempts=1)]),
     timeout_ms=st.sampled_from([0.0, 1.0, 2_000.0]),
@@ -156,11 +162,15 @@ policies = st.builds(
 def catalogs(draw: Any) -> Catalog:
     own = draw(st.dictionaries(st.sampled_from(SERVICES), chains()))
     wanted = sorted({target for chain in own.values() for target in targets(chain)})
-    numbers = st.lists(st.tuples(st.integers(1, 4), st.sampled_from(list(Health)), st.integers(0, 2)), max_size=3)
+    numbers = st.lists(
+        st.tuples(st.integers(1, 4), st.sampled_from(list(Health)), st.integers(0, 2), METAS), max_size=3
+    )
     instances = {
         target: tuple(
-            Instance(InstanceId(f"i{index}"), target.service, Address("10.0.0.1", port), health, weight=weight)
-            for index, (port, health, weight) in enumerate(draw(numbers))
+            Instance(
+                InstanceId(f"i{index}"), target.service, Address("10.0.0.1", port), health, weight=weight, meta=meta
+            )
+            for index, (port, health, weight, meta) in enumerate(draw(numbers))
         )
         for target in wanted
     }

@@ -244,10 +244,7 @@ def test_the_policy_document_s_balancing_wins_and_nothing_is_wrong_then() -> Non
     assert problems(made) == []
 
 
-def test_what_is_about_places_or_other_proxies_is_said_to_be_ignored() -> None:
-    assert problems(snapshot("locality")) == [
-        "PrioritizeByLocality of user.default.default.dc1 is ignored: all localities get calls"
-    ]
+def test_what_is_about_the_order_of_targets_or_other_proxies_is_said_to_be_ignored() -> None:
     (what,) = problems(snapshot("failover_policy"))
     target = "user.default.default.dc1"
     assert what == f"the failover Policy order-by-locality of {target} is ignored; its targets are tried in order"

@@ -49,6 +49,7 @@ def test_everything_that_can_be_said_is_read() -> None:
             "load_balancing": {"policy": "ring_hash", "hash_on_header": "X-User", "minimum_ring_size": 64},
             "outlier_detection": {"failure_percentage": 20, "interval": "1s", "base_ejection_time": "1.5s"},
             "max_concurrent_requests": 7,
+            "prioritize_by_locality": "failover",
             "faults": [
                 {"headers": [{"name": "X-Chaos", "prefix": "a", "invert": True}], "abort": {"status": "ABORTED"}},
                 {"abort": {"status": 14, "percentage": 0.05}, "delay": {"duration": "1m", "percentage": 3}},
@@ -61,6 +62,7 @@ def test_everything_that_can_be_said_is_read() -> None:
         load_balancing=LoadBalancing(Balancing.RING_HASH, "x-user", minimum_ring_size=64),
         outlier_detection=OutlierDetection(failure_percentage=20, interval_ms=1000, base_ejection_time_ms=1500),
         max_concurrent_requests=7,
+        prioritize_by_locality="failover",
         faults=(
             Fault((HeaderMatch("x-chaos", prefix="a", invert=True),), Abort(10)),
             Fault((), Abort(14, 0.05), Delay(60_000, 3)),
@@ -90,6 +92,7 @@ def test_everything_that_can_be_said_is_read() -> None:
             "load_balancing.minimum_ring_size: must not exceed",
         ),
         ({"max_concurrent_requests": 0}, "max_concurrent_requests: must be at least 1, not 0"),
+        ({"prioritize_by_locality": "zone"}, 'prioritize_by_locality: expected one of none, failover, not "zone"'),
         ({"outlier_detection": {"interval": 5}}, "outlier_detection.interval: expected a string, not 5"),
         ({"outlier_detection": {"interval": "0.1ms"}}, "outlier_detection.interval: must be at least 1ms"),
         (
