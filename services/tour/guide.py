@@ -27,6 +27,8 @@ PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist for a min
 DEMO_PASSWORD = "operate-the-demo"  # noqa: S105 - it stands in services/demo.toml, for everybody to read
 PATIENCE = 20.0
 """Seconds for what takes a moment by its nature: a saga, a read side that follows."""
+COMMAND_TIMEOUT = 120.0
+"""Seconds for one `meshwright ...`; the longest, `compare-protocols`, takes ten on a machine that is not busy."""
 STEP = 0.1
 WIDTH = 160
 TRACE = "x-trace-id"
@@ -159,7 +161,13 @@ class Guide:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, err = await asyncio.wait_for(child.communicate(typed.encode()), 60)
+        try:
+            out, err = await asyncio.wait_for(child.communicate(typed.encode()), COMMAND_TIMEOUT)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            what = f"`meshwright {arguments[0]}` did not end within {COMMAND_TIMEOUT:g} s"
+            raise OtherwiseError(f"{what}: this machine may be busy; try this stop alone, with --only") from None
         return child.returncode or 0, out.decode(), err.decode()
 
     # What a stop says

@@ -42,7 +42,7 @@ def say_changes(said: frozenset[Problem], now: Iterable[Problem]) -> frozenset[P
     """Log the difference between what was said and what is so now."""
     current = frozenset(now)
     for problem in sorted(current - said, key=str):
-        log.warning("the last good state stays in force: %s", problem)
+        log.warning("problem: %s", problem)
     for problem in sorted(said - current, key=str):
         log.info("mended: %s", problem)
     return current

@@ -157,9 +157,12 @@ def _messages(method: MethodDescriptor, requests: Sequence[Any]) -> list[Message
         if len(values) > 1:
             raise BadInputError("the request", [Problem(method.name, f"takes one message, not {len(values)}")])
     kind = message_factory.GetMessageClass(method.input_type)
+    plain = not method.input_type.full_name.startswith("google.protobuf.")
     messages = []
     for value in values:
         try:
+            if plain and not isinstance(value, dict):
+                raise TypeError("a message is a JSON object: {...}")
             messages.append(json_format.ParseDict(value, kind()))
         except (json_format.ParseError, TypeError, AttributeError) as error:
             fields = ", ".join(field.json_name for field in method.input_type.fields) or "none"

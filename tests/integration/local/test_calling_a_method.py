@@ -94,6 +94,13 @@ async def test_a_wrong_field_is_refused_with_the_right_ones(caller: Caller) -> N
         await answers(caller, "Add", {"x": 1})
 
 
+@pytest.mark.parametrize("value", [[], [1], 3, None, "x"])
+async def test_a_request_that_is_no_object_is_refused(caller: Caller, value: object) -> None:
+    method = await caller.find("Add")
+    with pytest.raises(BadInputError, match=r"a message is a JSON object: \{\.\.\.\}.* Its fields: a, b"):
+        _ = [answer async for answer in caller.call(method, [value])]
+
+
 async def test_one_message_is_enough_for_a_unary_method(caller: Caller) -> None:
     with pytest.raises(BadInputError, match="Add: takes one message, not 2"):
         await answers(caller, "Add", {"a": 1}, {"b": 1})

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from services.tour.command import all_stops, chosen, tour, visit
+from services.tour.consistency import trace_goes_on
 from services.tour.guide import Guide, Stop
 
 
@@ -94,3 +95,49 @@ async def test_a_gateway_that_goes_away_on_the_way_is_named():
 def test_stops_have_names_of_their_own():
     names = [stop.name for stop in all_stops()]
     assert len(set(names)) == len(names)
+
+
+async def test_a_command_that_does_not_end_is_named_and_ended(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.tour.guide.COMMAND_TIMEOUT", 0.01)
+
+    async def commands(guide: Guide) -> None:
+        await guide.command("--version")
+
+    failed, said = await tour_of(commands)
+    assert failed == ["a"]
+    assert "x `meshwright --version` did not end within 0.01 s" in said
+
+
+def traced_by(handler, said: list[str]) -> Guide:
+    """A guide whose traces are what `handler` answers."""
+    guide = Guide(said.append, "http://gateway", "http://traces")
+    guide.http = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    return guide
+
+
+def refused(request: httpx.Request) -> httpx.Response:
+    raise httpx.ConnectError("connection refused")
+
+
+@pytest.mark.parametrize("handler", [refused, lambda _: httpx.Response(404, text="<html>no Jaeger</html>")])
+async def test_where_traces_cannot_be_read_the_tour_says_so_and_goes_on(handler):
+    said: list[str] = []
+    await trace_goes_on(traced_by(handler, said), "abc")
+    assert said == ["  - the trace is not checked: http://traces does not answer Jaeger's query API"]
+
+
+async def test_a_trace_is_whole_when_the_order_service_is_in_it_too():
+    services = ["gateway", "inventory", "payment", "notification", "userview"]
+    asked = 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal asked
+        asked += 1
+        there = [*services, "order"] if asked > 2 else services
+        processes = {name: {"serviceName": name} for name in there}
+        spans = [{"processID": name} for name in there]
+        return httpx.Response(200, json={"data": [{"spans": spans, "processes": processes}]})
+
+    said: list[str] = []
+    await trace_goes_on(traced_by(answer, said), "abc")
+    assert said[-1].endswith("gateway, inventory, notification, order, payment, userview")
