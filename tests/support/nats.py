@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support.ports import promised_port
-from support.processes import running
+from support.processes import frozen, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -62,11 +60,8 @@ class NatsServer:
     def frozen(self) -> Iterator[None]:
         """Not gone, and not answering."""
         assert self._process
-        os.kill(self._process.child.pid, signal.SIGSTOP)
-        try:
+        with frozen(self._process.child.pid):
             yield
-        finally:
-            os.kill(self._process.child.pid, signal.SIGCONT)
 
     async def _answers(self) -> bool:
         assert self._process

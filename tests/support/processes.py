@@ -7,11 +7,12 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -76,3 +77,27 @@ async def running(
 
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
+
+
+@contextlib.contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stops the processes, as a machine that hangs would, and lets them go on at the end.
+
+    SIGSTOP takes effect thread by thread, some time after `kill` has returned: until then a process still answers.
+    """
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        deadline = time.monotonic() + 10
+        while not all(_is_stopped(pid) for pid in pids):
+            assert time.monotonic() < deadline, f"{pids} did not stop"
+            time.sleep(0.001)
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def _is_stopped(pid: int) -> bool:
+    stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(text.rpartition(")")[2].split()[0] in "TtZX" for text in stats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -43,3 +44,8 @@ async def eventually(
             name = message or getattr(condition, "__name__", "the condition")
             raise AssertionError(f"not true within {timeout} s: {name} (last value: {value!r})")
         await asyncio.sleep(every)
+
+
+def crowd() -> float:
+    """How many processes want each processor: what takes ten seconds alone takes as many times as long."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from services.kit.errors import StoreUnavailableError
 from services.kit.ids import new_id
 from services.order.facts import Item, OrderPlaced, StepName, StepStarted
 from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
+from support.processes import frozen
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -86,14 +86,8 @@ async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thre
 @pytest.mark.slow
 async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_cluster):
     """As one that a broken network hides."""
-    pids = processes(own_cluster)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with frozen(*processes(own_cluster)):
         calls = [asyncio.create_task(refused(lambda: store.get(order.id))) for _ in range(2 * THREADS)]
         _, waiting = await asyncio.wait(calls, timeout=ANSWER_SECONDS + 5)
         assert not waiting
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     await found_soon(store, order)
