@@ -12,6 +12,10 @@ after `timeout - skew`. So each failure says that the skew is at least `timeout 
 of these is the skew, less what the failure took to be noticed. When three timers in a row say the same, they are no
 accident, and we stop waiting. Without the bug, all say zero. It takes some 40 ms once for each process
 (docs/decisions/0032); the control plane adds the result to the timeouts of this node.
+
+On a busy machine timers may be noticed too late to agree. Then the largest counts where timers above it have fired,
+too: where it is the last that fired, larger ones were perhaps still to come. A skew that is too small ends calls early,
+so that none is better: the control plane then assumes the greatest.
 """
 
 from __future__ import annotations
@@ -33,6 +37,8 @@ log = logging.getLogger(__name__)
 _TIMEOUTS = (0.01, 0.02, 0.03, *(1.0 + step / 100 for step in range(112)))
 _AGREE = 0.0015
 """Seconds within which three timers say the same."""
+_ABOVE = 10
+"""Timers above the largest estimate that must have fired, where none agree."""
 _PATIENCE = 0.4
 _NOWHERE = "unix:/nonexistent/meshwright-timeout-skew"
 
@@ -43,7 +49,7 @@ def timeout_skew_ms() -> int | None:
     began = time.perf_counter()
     skew = Probe().measure(_PATIENCE)
     if skew is None:
-        log.warning("gRPC's timeout skew could not be measured: timeouts set for routes may fire up to 2 s early")
+        log.warning("gRPC's timeout skew could not be measured: timeouts set for routes may fire up to 1 s late")
         return None
     took = time.perf_counter() - began
     log.debug("gRPC's configured timeouts fire %.1f ms early (measured in %.0f ms)", skew * 1000, took * 1000)
@@ -58,6 +64,11 @@ def agreed(estimates: Sequence[float]) -> bool:
     return any(
         max(group) - min(group) <= _AGREE for group in zip(estimates, estimates[1:], estimates[2:], strict=False)
     )
+
+
+def complete(estimates: Sequence[float]) -> bool:
+    """Whether the largest of the estimates, in the order of their timeouts, is not merely the last so far."""
+    return bool(estimates) and len(estimates) - 1 - estimates.index(max(estimates)) >= _ABOVE
 
 
 class Probe:
@@ -95,8 +106,10 @@ class Probe:
             while True:
                 estimates = [self._estimates[timeout] for timeout in sorted(self._estimates)]
                 left = until - time.perf_counter()
-                if left <= 0 or agreed(estimates):
-                    return max(estimates, default=None)
+                if agreed(estimates) or (left <= 0 and complete(estimates)):
+                    return max(estimates)
+                if left <= 0:
+                    return None
                 self._changed.wait(left)
 
 
