@@ -83,6 +83,7 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
     stream = stream_of(source)
     await bus.ensure_stream(stream, f"events.{source}.>")
     with unavailable():
+        created = (await bus.streams.stream_info(stream)).created
         subscription = await bus.streams.subscribe(
             f"events.{source}.>",
             stream=stream,
@@ -93,12 +94,20 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
                 opt_start_seq=place + 1 if place else None,
             ),
         )
-    start = place
+    start, consumer = place, ""
+
+    async def same_stream() -> None:
+        await _is_still_there(bus, subscription, stream, created, start)
+
     try:
         while True:
-            found = [await _next(bus, subscription)]
+            found = [await _next(subscription, same_stream)]
             while len(found) < most and subscription.pending_msgs:
-                found.append(await _next(bus, subscription))
+                found.append(await _next(subscription, same_stream))
+            if found[-1].metadata.consumer != consumer:
+                # The library has made another one, and may have found another stream.
+                await same_stream()
+                consumer = found[-1].metadata.consumer
             events = [(message.metadata.sequence.stream, event) for message in found if (event := _event(message))]
             if events:
                 traced = {at: consumed for at, consumed in map(_traced, found) if consumed is not None}
@@ -138,12 +147,12 @@ async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tupl
                 yield at, event
 
 
-async def _next(bus: Bus, subscription: JetStreamContext.PushSubscription) -> Msg:
+async def _next(subscription: JetStreamContext.PushSubscription, same_stream: Callable[[], Awaitable[None]]) -> Msg:
     while True:
         try:
             return await subscription.next_msg(QUIET_SECONDS)
         except (nats_errors.TimeoutError, TimeoutError):
-            await _still_there(bus, subscription)
+            await same_stream()
         except (nats_errors.Error, js_errors.Error) as error:
             raise BusUnavailableError from error
 
@@ -167,14 +176,21 @@ def _traced(message: Msg) -> tuple[int, Consumed | None]:
     return place, Consumed(message.subject, carrier, message.metadata.timestamp, f"{source}/{event_id}")
 
 
-async def _still_there(bus: Bus, subscription: JetStreamContext.PushSubscription) -> None:
+async def _is_still_there(
+    bus: Bus, subscription: JetStreamContext.PushSubscription, stream: str, created: object, start: int
+) -> None:
+    """Raises BusUnavailableError where the consumer is gone, or the stream is another one than when it was made: the
+    library makes the consumer anew by itself, with the numbers of the old stream."""
     if not bus.connected:
         raise BusUnavailableError
     with unavailable():
         try:
             await subscription.consumer_info()
+            now = await bus.streams.stream_info(stream)
         except js_errors.NotFoundError as error:
             raise BusUnavailableError("the server no longer knows the consumer") from error
+    if now.created != created or now.state.last_seq < start:
+        raise BusUnavailableError(f"{stream} is another stream than before")
 
 
 async def follow(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from nats.errors import Error as NatsError
 
 import meshwright
 from demo.userview.v1 import userview_pb2 as pb
@@ -16,6 +17,7 @@ from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.testing import served
 from services.kit.bus import Bus, BusConfig, open_bus
 from services.kit.database import open_database
+from services.kit.errors import BusUnavailableError
 from services.kit.events import Event, encode, stream_of, subject_of
 from services.kit.running import running
 from services.userview.adapters import DatabaseViews, StreamSources
@@ -53,10 +55,16 @@ class Teller:
         await self._bus.ensure_stream(stream_of(event.source), f"events.{event.source}.>")
         await self._bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
 
-    async def lose(self, source: str) -> None:
-        """A stream that is gone, and a log that begins anew."""
-        await self._bus.streams.delete_stream(stream_of(source))
-        self.sequences[source] = 0
+    async def tell_again(self, event: Event) -> None:
+        """As a relay does once the server is back."""
+
+        async def told() -> bool:
+            with contextlib.suppress(BusUnavailableError, NatsError):
+                await self.publish(event)
+                return True
+            return False
+
+        await eventually(told, 15)
 
     async def created(self, user_id: str, name: str, email: str = "") -> Event:
         address = email or f"{user_id}@example.org"

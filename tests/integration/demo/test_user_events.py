@@ -188,7 +188,8 @@ async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_an
             old = [deposit(number, number) for number in range(1, 6)]
             await tell(*old, deposit(1, 6))
             await until_balance(600)
-            await bus.streams.delete_stream("EVENTS_PAYMENT")
+            await server.lose()
+            await eventually(lambda: bus.connected, 15)
             await tell(deposit(1, 6), deposit(2, 7))
             await until_balance(700)
     state, version = await users.at(ada.id, NOW + timedelta(days=30))

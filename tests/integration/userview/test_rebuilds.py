@@ -81,9 +81,11 @@ async def test_views_of_a_stream_that_was_lost_with_its_log_are_made_anew(
     async with replica(nats, database) as one, replica(nats, database) as two:
         for number in range(5):
             await teller.created(f"u{number}", f"User {number}")
-        await teller.completed("u0")
+        order = await teller.completed("u0")
         await one.caught_up(teller)
-        await teller.lose("user")
+        await nats.lose()
+        await teller.tell_again(order)
+        teller.sequences["user"] = 0
         last = await teller.created("u0", "Ada")
 
         async def shown() -> bool:
