@@ -86,6 +86,15 @@ async def test_a_blocking_read_of_a_client_that_went_away_is_released(state: Sta
         await eventually(lambda: state.store.waiters == 0)
 
 
+async def test_the_names_of_all_keys_are_a_list_though_there_are_none(state: State) -> None:
+    async with (
+        meshwright_http.serving(application_of(state), "127.0.0.1", 0) as address,
+        httpx.AsyncClient(base_url=f"http://{address}/v1/") as http,
+    ):
+        answers = [await http.get(path) for path in ("kv/?keys", "kv/a?keys")]
+        assert [(answer.status_code, answer.text.strip()) for answer in answers] == [(200, "[]"), (404, "")]
+
+
 async def test_a_write_goes_on_to_its_end_though_its_client_went_away() -> None:
     begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
     gone: list[web.BaseRequest] = []

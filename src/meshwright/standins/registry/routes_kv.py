@@ -109,7 +109,7 @@ class KvRoutes:
             at = rest.find(separator) if separator else -1
             found[pair.key if at < 0 else prefix + rest[: at + len(separator)]] = None
         index = self._kv.index_under(prefix)
-        if not found:
+        if not found and prefix:  # of a whole store that is empty, Consul says so
             return Read(None, index, (KVS,), status=404)
         return Read(list(found), index, (KVS,))
 
