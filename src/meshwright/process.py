@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import sys
@@ -34,6 +35,9 @@ _LAUNCHERS = frozenset(
 _GENERIC = frozenset(
     {"", "__init__", "__main__", "-", "-c", "-m", "app", "asgi", "main", "run", "server", "web", "wsgi"}
 )
+
+_APPLICATION_OPTIONS = frozenset({"--app", "-A"})
+"""Options of Flask's and Celery's commands that take the application, with or without an attribute."""
 
 
 @contextlib.contextmanager
@@ -74,11 +78,14 @@ def program_name(arguments: Sequence[str] | None = None, folder: Path | None = N
     if name not in _LAUNCHERS | _GENERIC:
         return name
     if name in _LAUNCHERS:
-        for word in words[1:]:
-            module, _, attribute = word.partition(":")
-            names = module.split(".")
+        for before, word in itertools.pairwise(words):
+            option, is_option, value = word.partition("=")
+            named = before in _APPLICATION_OPTIONS or (is_option and option in _APPLICATION_OPTIONS)
+            module, _, attribute = (value if named and is_option else word).partition(":")
+            names = module.removesuffix(".py").split(".")
             telling = [name for name in names if name not in _GENERIC]
-            if telling and all(part.isidentifier() for part in (*names, attribute.partition("(")[0])):
+            parts = [*names, attribute.partition("(")[0] or ("app" if named else "")]
+            if telling and all(part.isidentifier() for part in parts):
                 return telling[-1]
     return (folder or Path.cwd()).name or "client"
 

@@ -191,7 +191,7 @@ class Supervisor:
                 try:
                     await self._one_life(member, log)
                 except BadInputError as error:
-                    self._fail(member, str(error))
+                    self._fail(member, f"cannot be started: {'; '.join(map(str, error.problems))}")
                     return
                 if member.stopping or not member.process.restart:
                     self._set(member, State.STOPPED)

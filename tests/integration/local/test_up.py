@@ -284,7 +284,7 @@ async def test_a_process_that_crashes_at_once_fails_the_start_with_its_last_line
 async def test_a_program_that_does_not_exist_fails_the_start(tmp_path: Path) -> None:
     async with an_up(tmp_path, '[processes.a]\ncommand = ["no-such-program"]\nready = "started"\n') as up:
         assert await asyncio.wait_for(up.process.child.wait(), 30) == 1
-        assert "processes.a.command: there is no program 'no-such-program'" in up.shown
+        assert "error: a-1 cannot be started: processes.a.command: there is no program 'no-such-program'" in up.shown
 
 
 async def test_a_process_that_ignores_sigterm_is_killed_after_its_patience(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ def example(folder: Path, name: str) -> Path:
     """The block of the page that begins with the comment `# <name>`, as a file that can be imported."""
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (block,) = [block for block in blocks if block.startswith(f"# {name}\n")]
-    path = folder / f"example_{name}"
+    assert importlib.util.find_spec(name.removesuffix(".py")) is None, (
+        f"{name} would be hidden by a module of that name"
+    )
+    path = folder / name
     path.write_text(block)
     return path
 
@@ -87,7 +90,7 @@ def test_the_script(served: Served, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "which",
-    [("shop.py", "app", "/sum/<int:a>/<int:b>"), ("site.py", "application", "sum/<int:a>/<int:b>")],
+    [("shop.py", "app", "/sum/<int:a>/<int:b>"), ("storefront.py", "application", "sum/<int:a>/<int:b>")],
     ids=["flask", "django"],
 )
 def test_the_web_application(
