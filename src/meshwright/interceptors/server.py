@@ -12,6 +12,7 @@ and serialising, which it would do outside, are ours (docs/decisions/0090).
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,10 @@ class ServerCalls:
             (INSTANCE_KEY, identity.instance),
             (VERSION_KEY, identity.version),
         )
+        self.exit: BaseException | None = None
+        """What a handler raised that wants to end the process."""
+        self.stop: Callable[[], None] | None = None
+        """Begins the orderly stop that such a process ends with."""
         self._cut_off_at: float | None = None
 
     def wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
@@ -65,6 +70,16 @@ class ServerCalls:
     def cut_off_in(self, seconds: float) -> None:
         """Calls that are in flight then end because the server stops: their callers see UNAVAILABLE."""
         self._cut_off_at = time.monotonic() + seconds
+
+    def leave(self, error: BaseException) -> None:
+        """A handler has raised what ends the process. Where no `stop` is known, the event loop ends with it."""
+        if self.exit is not None:
+            return
+        self.exit = error
+        if self.stop is None:
+            asyncio.get_running_loop().call_soon(_raise, error)
+        else:
+            self.stop()
 
     def is_cut_off(self) -> bool:
         return self._cut_off_at is not None and time.monotonic() >= self._cut_off_at
@@ -171,6 +186,10 @@ class ServerMethod:
         if result is not None:
             given = type(result).__qualname__
             raise TypeError(f"{self.name} answers with a stream: its handler yields or writes; it returned {given}")
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 _FINE = (None, grpc.StatusCode.OK)

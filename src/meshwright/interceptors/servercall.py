@@ -164,10 +164,9 @@ class ServerCall:
             bug = error
         if bug is not None:
             log.error("unhandled error in %s", self._method.name, exc_info=bug)
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._conclude(bug)
-            raise error
         sent = self._conclude(bug)
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            self._method.calls.leave(error)
         if sent is not None:
             raise sent.error from error
         raise asyncio.CancelledError from error

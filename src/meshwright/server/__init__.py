@@ -171,8 +171,12 @@ class Server:
         self._resources.push_async_callback(run)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once."""
+        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
+
+        SystemExit and KeyboardInterrupt that a handler raises are raised here, after a graceful stop as well.
+        """
         with stop_event() as signalled:
+            self._calls.stop = signalled.set
             if not self._started:
                 await self.start()
             await signalled.wait()
@@ -189,6 +193,8 @@ class Server:
                 graceful.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await graceful
+        if self._calls.exit is not None:
+            raise self._calls.exit
 
     async def start(self) -> None:
         """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, where another

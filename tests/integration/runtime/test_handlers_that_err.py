@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -14,10 +15,12 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.testing import served
 from support.calculator import Everything, everything, failure
+from support.processes import python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from meshwright.testing import Served
 
@@ -152,21 +155,37 @@ async def test_calls_that_a_stopping_server_cuts_off_are_unavailable_on_both_sid
         await eventually(lambda: counted(calculator, "Multiply", "UNAVAILABLE") == 1)
 
 
-def test_a_handler_that_ends_the_process_answers_first() -> None:
-    codes: list[str] = []
+ENDS_ITSELF = """
+import asyncio, sys
+import meshwright
+from support.calculator import Everything, add_everything
 
-    async def act(_context: Any) -> None:
-        raise SystemExit(3)
+async def act(context):
+    sys.exit(3)
 
-    async def main() -> None:
-        async with everything(Everything(act)) as calculator:
-            call = rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=10)
-            try:
-                await failure(call)
-            finally:
-                codes.append((await call.code()).name)
-                await eventually(lambda: counted(calculator, "Multiply", "INTERNAL") == 1)
+async def main():
+    given = dict(service="calculator", register=False, propagation=0.0)
+    async with meshwright.Server(meshwright.load(meshwright.ServiceConfig, {}, **given)) as server:
+        server.add(add_everything, Everything(act))
+        await server.start()
+        print(server.address, flush=True)
+        try:
+            await server.run()
+        finally:
+            print(server.telemetry.metrics.page().decode(), flush=True)
 
-    with pytest.raises(SystemExit):
-        asyncio.run(main())
-    assert codes == ["INTERNAL"]
+asyncio.run(main())
+"""
+
+
+async def test_a_handler_that_ends_the_process_answers_first(tmp_path: Path) -> None:
+    async with running(python("-c", ENDS_ITSELF), tmp_path / "log", pipes=True) as process:
+        output = process.child.stdout
+        assert output is not None
+        address = (await asyncio.wait_for(output.readline(), 60)).decode().strip()
+        async with grpc.aio.insecure_channel(address) as channel:
+            error = await failure(rpc.CalculatorStub(channel).Multiply(pb.Numbers(), timeout=10))
+        assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+        page = (await asyncio.wait_for(output.read(), 30)).decode()
+        assert re.search(r'grpc_requests_total{.*status="INTERNAL".*} 1.0', page)
+        assert await asyncio.wait_for(process.child.wait(), 30) == 3, process.tail()
