@@ -145,18 +145,25 @@ class Town:
         """At the next call of the method, before it arrives or after it was answered, the replica that calls is killed,
         or the participant that it calls; and started again. The event says that it has happened."""
         happened = asyncio.Event()
+        claimed = asyncio.Event()
+        """The one call is on its way that ends so. The restart is under way only when it has `happened`."""
         service = next(service for service, methods in METHODS.items() if method in methods)
 
         def fault(victim: str) -> Fault:
             async def kill(forward) -> bytes:
-                if happened.is_set():
+                if claimed.is_set():
                     return await forward()
-                happened.set()
+                claimed.set()
                 if after:
-                    await forward()
+                    try:
+                        await forward()
+                    except BaseException:
+                        claimed.clear()  # it was not answered: the next one is it
+                        raise
                 dead = asyncio.Event()
                 # Beside this call, which ends with its caller where that is the victim.
                 self.restarting.append(asyncio.create_task(self._again(victim, dead)))
+                happened.set()
                 await dead.wait()
                 raise LostError
 
