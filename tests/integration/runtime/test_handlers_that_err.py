@@ -135,6 +135,20 @@ async def test_what_is_too_long_for_a_client_is_cut_and_not_lost() -> None:
     assert dict(error.trailing_metadata() or ())["meshwright-version"] == "1.2.3"
 
 
+async def test_errors_stay_below_what_grpcs_core_begins_to_refuse_at_random() -> None:
+    async def act(_context: Any) -> None:
+        raise meshwright.NotFoundError("é" * 50_000)
+
+    limit = 8 * 1024  # the soft limit, here without the stretch above it in which only some responses are refused
+    options = [("grpc.max_metadata_size", limit), ("grpc.absolute_max_metadata_size", limit)]
+    async with (
+        everything(Everything(act)) as calculator,
+        grpc.aio.insecure_channel(str(calculator.address), options=options) as channel,
+    ):
+        error = await failure(rpc.CalculatorStub(channel).Multiply(pb.Numbers(), timeout=10))
+        assert (error.code(), (error.details() or "")[:2]) == (grpc.StatusCode.NOT_FOUND, "éé")
+
+
 async def test_a_callers_cancellation_is_not_a_bug(caplog: pytest.LogCaptureFixture) -> None:
     servicer = Everything(lambda context: asyncio.Event().wait())
     async with everything(servicer) as calculator:
