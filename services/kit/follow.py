@@ -57,7 +57,7 @@ class Batch:
     traced: Mapping[int, Consumed] = field(default_factory=dict)
     """Those that were published in a trace, by their places."""
     start: int = 0
-    """The place after which the batch begins: whoever has not come as far has lost its own place, and begins there."""
+    """The place after which the batch begins. A follower that has not come as far lost its own: it begins there."""
 
     @property
     def place(self) -> int:

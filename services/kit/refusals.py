@@ -3,8 +3,8 @@
 A JetStream server whose disk was full at some write never takes a message for that stream again, also where there is
 space by now: publishes are not answered, while everything else works (nats-server 2.15: "critical write error"). Only a
 restart of the server mends it. One whose storage limit is reached says so at once, and takes messages again when some
-are removed. Neither is told from a server that is away by whoever publishes: so it is asked for the stream. Where it
-answers that, it is the stream that refuses, and this says so: in the log, and to whoever listens (a server's health).
+are removed. A publisher cannot distinguish either from a server that is away: so it is asked for the stream. Where it
+answers that, it is the stream that refuses, and this says so: in the log, and to its listener (a server's health).
 
 While a stream refuses, a probe is published to it now and again, where it has a subject for that. The first that is
 taken ends the incident, so that no more than one for each incident and replica is ever stored.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE = "probe"
-"""The last token of subjects of probes: whoever reads a stream passes them over."""
+"""The last token of subjects of probes: readers of a stream skip them."""
 WHAT_TO_DO = "free space on its disk, then restart it"
 
 

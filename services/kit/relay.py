@@ -148,7 +148,7 @@ class Relay:
             SEQUENCE_HEADER: str(event.sequence),
             "Nats-Expected-Last-Sequence": str(last),
         }
-        # What is old is told again, after a disaster: its trace is long over.
+        # Old events are published again after a loss: their traces are long over.
         cause = event.traceparent if self._bus.spans.fresh(event.time) else ""
         subject, body = subject_of(event), encode(event)
         try:

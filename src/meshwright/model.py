@@ -29,7 +29,7 @@ def path_problem(name: str) -> str:
     """Why a name cannot be part of a path of Consul's API, as in "has an empty segment"; empty where it can.
 
     Consul decodes a path before it looks at it. It answers 400 to what cannot be printed, and redirects a path with
-    empty segments or dots to a shorter one: to somebody else's name.
+    empty segments or dots to a shorter one: to another's name.
     """
     odd = next((character for character in name if not character.isprintable()), "")
     if odd:

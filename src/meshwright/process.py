@@ -31,7 +31,7 @@ _LAUNCHERS = frozenset(
         *("colab_kernel_launcher", "ipykernel_launcher", "jupyter-console"),
     }
 )
-"""Programs that run somebody else's code: their name says nothing about it."""
+"""Programs that run other code: their name says nothing about it."""
 _GENERIC = frozenset(
     {"", "__init__", "__main__", "-", "-c", "-m", "app", "asgi", "main", "run", "server", "web", "wsgi"}
 )

@@ -15,7 +15,7 @@ def lines(url: str, *, columns: int, rows: int) -> list[str]:
 
     The colours are named, because a code whose light modules are dark, as on a light terminal, is not read by all.
     """
-    import segno  # noqa: PLC0415 - only where somebody looks
+    import segno  # noqa: PLC0415 - only on a terminal
 
     code = segno.make(url, micro=False, error="m")
     width, _ = code.symbol_size(border=_QUIET_ZONE)

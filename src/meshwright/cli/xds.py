@@ -90,7 +90,7 @@ async def _watch(
 
 
 async def _explained(where: mesh.Whereabouts | None, work: Coroutine[Any, Any, T]) -> T:
-    """Do it; a control plane that cannot be reached is told with how to start one."""
+    """Runs it; the error of an unreachable control plane says how to start one."""
     try:
         return await work
     except UnreachableError as error:

@@ -58,7 +58,7 @@ def nowhere_target(name: str) -> str:
 
 
 def static_target(addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> tuple[str, Options]:
-    """Round robin over those addresses, each call retried where nobody answered; the target and its options."""
+    """Round robin over those addresses, each call retried where no server answered; the target and its options."""
     # One scheme for a channel: where both families are about, the larger one it is.
     v6 = [address for address in addresses if ":" in address.host]
     v4 = [address for address in addresses if ":" not in address.host]

@@ -6,7 +6,7 @@ deregistration. Consul refuses a client past 200 connections (`limits.http_max_c
 together stay well below: past that, one blocking query more fails loudly within seconds instead of waiting for
 ever in a queue of ours.
 
-Redirects are not followed. Consul redirects a path that it would rather have shorter, to what is somebody else's name;
+Redirects are not followed. Consul redirects a path that it would rather have shorter, to another's name;
 a proxy in between, to wherever. Either is an error.
 
 Each request has a deadline. That of a blocking query is what Consul may take (the wait, plus the sixteenth that

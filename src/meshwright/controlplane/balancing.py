@@ -76,7 +76,7 @@ def read(document: Mapping[str, Any] | None) -> LoadBalancer | None:
 
 
 def chosen(policy: Policy | None, resolver: LoadBalancer | None, kind: NodeKind) -> LoadBalancer:
-    """What a kind of node is told: the policy document's choice, failing that the resolver's, as far as it can."""
+    """The balancing for a kind of node: the policy document's choice, failing that the resolver's, as far as it can."""
     said = policy.load_balancing if policy else None
     if said is not None:
         hash_on = (HashOn(HEADER, said.hash_on_header),) if said.policy is Balancing.RING_HASH else ()

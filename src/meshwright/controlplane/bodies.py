@@ -77,7 +77,7 @@ class TypeBodies:
 
         `leaving` are resources that the snapshot has no more, and that a node shall keep for a moment. With
         `answer_unknown` every name has an answer: one that differs from a known one by case alone leads where that one
-        does, one that nobody knows gets an empty route table, so that a call fails at once.
+        does, an unknown one gets an empty route table, so that a call fails at once.
         """
         key = (names, leaving)
         found = self._bodies.get(key)

@@ -82,7 +82,7 @@ class Change:
 async def dump(
     address: Address, service: str, *, timeout: float = 5.0, timeout_skew_ms: int = 0, place: Place = NOWHERE
 ) -> Dump:
-    """What a client that dials `service` from `place` is told now.
+    """The resources that a client gets now that dials `service` from `place`.
 
     Raises `UnreachableError` where nothing whole came in time.
     """

@@ -76,7 +76,7 @@ class Viewpoint:
     place: Place = NOWHERE
     """Where the node is. It matters for services whose instances are used by their nearness."""
     hosts_unknown: bool = False
-    """Whether a name that nobody knows is answered with an empty virtual host, which Node's client needs."""
+    """Whether an unknown name is answered with an empty virtual host, which Node's client needs."""
 
 
 def pack(kind: ResourceType, name: str, message: Message) -> Resource:

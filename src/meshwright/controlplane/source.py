@@ -178,7 +178,7 @@ class Source:
             if any(checked_key(instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
         self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
-        return True  # whoever sleeps does not know yet that a sweep will be due
+        return True  # a sleeping pass does not know yet that a sweep will be due
 
     def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> bool:
         self._policies.see(answer.value)

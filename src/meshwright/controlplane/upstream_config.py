@@ -2,7 +2,7 @@
 
 Consul's `UpstreamConfig` (since 1.10) is about the calls of the service whose entry it is: `Defaults` for all that it
 calls, `Overrides` for some by name. So a cluster is not the same for all callers: a node whose `cluster` names a
-service with such an entry is told its own. Where the policy document of the called service says something, it wins.
+service with such an entry gets its own. Where the policy document of the called service says something, it wins.
 
 gRPC has one limit, that of concurrent requests, and cannot count failures in a row. What is sure to be a row it can
 see: an instance all of whose calls in an interval failed, `MaxFailures` of them at least, is ejected. An Envoy gets all

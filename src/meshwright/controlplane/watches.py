@@ -1,6 +1,6 @@
 """The blocking queries on Consul: which have answered, which fail, and at which index each stands.
 
-Each answer is handed to whoever takes it in. Beside that the queries themselves tell three things. An index that fell,
+Each answer is handed to its consumer. Beside that the queries themselves tell three things. An index that fell,
 or a Consul that was away, is a reason to doubt what it says next. An answer that differs at the same index is a change
 of what we are shown, not of what Consul has. And Consul that answers again after an error may have anything new.
 """

@@ -88,7 +88,7 @@ def _reason(kind: type) -> str:
 
 
 def describe(error: BaseException, errors: ErrorMap, domain: str, trace_id: str) -> Failure:
-    """What the caller is told of `error`; `domain` is the service's name. Never raises."""
+    """The status and details for `error`; `domain` is the service's name. Never raises."""
     try:
         found = _expected(error, errors, domain)
     except Exception:  # an error that cannot even be told (no text, wrong types) is one more bug

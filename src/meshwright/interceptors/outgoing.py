@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 MAX_METADATA = 8 * 1024 - 512
 """Bytes of trailing metadata, message of the status included. The rest of 8 KiB is for HTTP/2's and gRPC's own headers
-(`:status`, `content-type`, `grpc-status`, `grpc-message`), which count too. Above 8 KiB gRPC's core refuses some responses
-at random (its soft limit, `grpc.max_metadata_size`), above 16 KiB all of them."""
+(`:status`, `content-type`, `grpc-status`, `grpc-message`), which count too. Above 8 KiB gRPC's core refuses some
+responses at random (its soft limit, `grpc.max_metadata_size`), above 16 KiB all of them."""
 _ROOM = 1024
 """Bytes of these that are kept for what is added to a handler's own: status, version, trace id."""
 _KEY = re.compile(r"[0-9a-z_.-]+")

@@ -180,7 +180,7 @@ class ServerCall:
         return sent
 
     async def _tell(self, error: BaseException) -> BaseException | None:
-        """Abort with what the caller is told; the error, if it is a bug."""
+        """Aborts with the status for `error`; returns the error if it is a bug."""
         calls = self._method.calls
         span = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span.trace_id) if span.is_valid else ""

@@ -64,7 +64,7 @@ def locate(topology: str = "") -> Whereabouts:
 
 @contextlib.asynccontextmanager
 async def open_consul(where: Whereabouts) -> AsyncIterator[Consul]:
-    """Its Consul. One that cannot be reached is told with how to start a mesh, where none runs here."""
+    """Its Consul. The error of an unreachable one says how to start a mesh, where none runs here."""
     from meshwright.consul import Consul  # noqa: PLC0415 - `meshwright tour` and others do without
 
     try:

@@ -1,7 +1,7 @@
 """Which topology file `up` runs: the one that was named, `meshwright.toml` of the current folder, or the demo's.
 
 A bare `up` means the system of the folder that it is called in, as `make`, `docker compose up` and `pytest` do. The
-demo is started by name, so that nobody who forgot a file gets eight processes of a shop instead of an answer.
+demo is started by name, so that a forgotten file is an error and not a shop of eight processes.
 """
 
 from __future__ import annotations
