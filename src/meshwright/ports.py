@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import random
 import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 FIRST = 20000
 LAST = 32767
+_ATTEMPTS = 100
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
@@ -37,3 +42,22 @@ def find_free(host: str = "127.0.0.1") -> int:
         if is_free(port, host):
             return port
     raise OSError(f"no free port between {FIRST} and {LAST} on {host}")
+
+
+def distinct(free_port: Callable[[], int], taken: Iterable[int] = ()) -> Callable[[], int]:
+    """`free_port`, without those in `taken` and without giving a port twice, though none of them is bound yet.
+
+    Gives up after a hundred ports that are taken and returns the last, so that the collision is reported.
+    """
+    given = set(taken)
+
+    def choose() -> int:
+        for _ in range(_ATTEMPTS):
+            port = free_port()
+            if port not in given:
+                break
+        if port:
+            given.add(port)
+        return port
+
+    return choose

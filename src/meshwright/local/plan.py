@@ -21,6 +21,7 @@ from meshwright.local.expand import UnknownNameError, expand
 from meshwright.local.lan import in_url
 from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
 from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
+from meshwright.ports import distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -134,7 +135,8 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
     traces = choose_traces(topology, choices)
     controlplane = origin(topology.mesh.controlplane, TOPOLOGY)
     parts = _parts(registry, controlplane, traces)
-    own = [_with_ports(process, choices.ports, free_port) for process in topology.processes]
+    unused = distinct(free_port, _fixed(topology, choices))
+    own = [_with_ports(process, choices.ports, unused) for process in topology.processes]
     ports = _ports(topology, choices, parts, own)
     public = _public(choices, own)
     addresses = {
@@ -171,8 +173,9 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
     """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
     process = plan.process(seat.process)
     own = seat.number > 1 and process.name in plan.lone
-    port = (0 if own else process.port) or free_port()
-    ports = {name: (0 if own else number) or free_port() for name, number in process.ports.items()}
+    unused = distinct(free_port, plan.ports.values())
+    port = (0 if own else process.port) or unused()
+    ports = {name: (0 if own else number) or unused() for name, number in process.ports.items()}
     host = plan.host if process.public and plan.host else HOST
     values = {
         **plan.values,
@@ -270,6 +273,14 @@ def _with_ports(process: Process, chosen: Mapping[str, int], free_port: Callable
         port = port or free_port()
         ports = {name: port or free_port() for name, port in ports.items()}
     return replace(process, port=port, ports=ports)
+
+
+def _fixed(topology: Topology, choices: Choices) -> set[int]:
+    """The ports that the topology, the command line or a default fixes."""
+    found = {*DEFAULT_PORTS.values(), *topology.mesh.ports.values(), *choices.ports.values()}
+    for process in topology.processes:
+        found |= {process.port, *process.ports.values()}
+    return found - {0}
 
 
 def _asked(process: Process, chosen: Mapping[str, int]) -> bool:

@@ -327,6 +327,28 @@ def test_a_program_that_came_with_a_package_is_found_beside_this_python() -> Non
     assert Path(started.argv[0]).with_name("python3").exists()
 
 
+def test_a_free_port_is_given_to_one_process_alone_and_never_where_another_is_fixed() -> None:
+    text = """
+[processes.front]
+module = "front"
+port = 21000
+
+[processes.cart]
+module = "cart"
+ports = { admin = 0 }
+
+[processes.price]
+module = "price"
+"""
+    found = iter([21000, 21001, 21001, 21001, 21002, 21002, 21003])
+    made = make(parse(text, Path("shop.toml")), Choices(), DEV, Path("/state"), lambda: next(found))
+    ports = {name: port for name, port in made.ports.items() if name.partition(".")[0] in {"front", "cart", "price"}}
+    assert ports == {"front": 21000, "cart": 21001, "cart.admin": 21002, "price": 21003}
+    again = iter([21000, 21003, 21004, 21004])
+    started = launch(made, Seat("cart", 2, "0.0.0"), lambda: next(again, 21005), "run")
+    assert (started.port, dict(started.ports)) == (21004, {"admin": 21005})
+
+
 def test_each_replica_has_a_free_port_of_its_own() -> None:
     made = plan()
     ports = iter([23001, 23002])
