@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 BROKEN = {
     "forgets": ("Multiply", "forgets to return"),
+    "another": ("SumNumbers", "answers with another message"),
+    "waits": ("Multiply", "waits for a task that was cancelled"),
+    "partial": ("GetPrimes", "aborts with a fault"),
     "cancels": ("SumNumbers", "raises CancelledError"),
     "junk": ("GetPrimes", "answers with text"),
     "metadata": ("Chat", "sets a bad key"),

@@ -184,6 +184,7 @@ ENDINGS = (
     Ending("is not found behind", "INTERNAL", _raising(_behind(CODE.NOT_FOUND))),
     Ending("is cancelled behind", "INTERNAL", _raising(_behind(CODE.CANCELLED))),
     Ending("aborts", "NOT_FOUND", _aborting(CODE.NOT_FOUND, "gone")),
+    Ending("aborts with a fault", "DATA_LOSS", _aborting(CODE.DATA_LOSS, "gone")),
     Ending("aborts with metadata", "NOT_FOUND", _aborting(CODE.NOT_FOUND, "gone", (("x-reason", "1"),))),
     Ending("aborts with bad metadata", "INTERNAL", _aborting(CODE.NOT_FOUND, "secret", (("Upper", "1"),))),
     Ending("aborts with a lone surrogate", "NOT_FOUND", _aborting(CODE.NOT_FOUND, "\udfff")),

@@ -30,7 +30,7 @@ version = "1.0.0"
 """
     for name in BROKEN
 )
-STATUS = {"never": "DEADLINE_EXCEEDED"}
+STATUS = {"never": "DEADLINE_EXCEEDED", "partial": "DATA_LOSS"}
 """What callers of a broken version see, where it is not INTERNAL."""
 
 
