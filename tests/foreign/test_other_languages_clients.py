@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+WORKERS = 10
+"""How many call at once where an instance is killed."""
+
 
 async def until(caller: ForeignCaller, condition: Callable[[list[Outcome]], bool], times: int = 4) -> None:
     """Wait until that many calls in a row meet the condition."""
@@ -97,13 +100,18 @@ async def test_an_instance_killed_under_load_fails_no_call(client: ForeignCaller
     instances = dict([await world.mesh.instance(service) for _ in range(2)])
     caller = client.to(service)
     await until(caller, lambda outcomes: {outcome.instance for outcome in outcomes} == set(instances), times=8)
-    await caller.start(workers=10)
+    await caller.start(workers=WORKERS)
     victim, process = instances.popitem()
     await process.kill()
     await world.mesh.until(lambda ids: ids == set(instances), service)
     await caller.made(200)
     outcomes = await caller.stop()
-    assert not failures(outcomes)
+    failed = failures(outcomes)
+    if client.kind == "java":
+        # https://github.com/grpc/grpc-java/issues/10120: a write on a connection that was reset ends UNKNOWN, which no
+        # policy makes again. Only a call that was under way can meet that, so one of each worker at most.
+        assert failed.pop("UNKNOWN: channel closed", 0) <= WORKERS
+    assert not failed
     assert victim not in {outcome.instance for outcome in outcomes[-50:]}
     for survivor in instances.values():
         await survivor.kill()
