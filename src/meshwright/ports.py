@@ -44,7 +44,7 @@ def find_free(host: str = "127.0.0.1") -> int:
     raise OSError(f"no free port between {FIRST} and {LAST} on {host}")
 
 
-def distinct(free_port: Callable[[], int], taken: Iterable[int] = ()) -> Callable[[], int]:
+def distinct_ports(free_port: Callable[[], int], taken: Iterable[int] = ()) -> Callable[[], int]:
     """`free_port`, without those in `taken` and without giving a port twice, though none of them is bound yet.
 
     Gives up after a hundred ports that are taken and returns the last, so that the collision is reported.

@@ -21,7 +21,7 @@ from meshwright.local.expand import UnknownNameError, expand
 from meshwright.local.lan import in_url
 from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
 from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
-from meshwright.ports import distinct
+from meshwright.ports import distinct_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -135,7 +135,7 @@ def make(topology: Topology, choices: Choices, registry: Origin, state: Path, fr
     traces = choose_traces(topology, choices)
     controlplane = origin(topology.mesh.controlplane, TOPOLOGY)
     parts = _parts(registry, controlplane, traces)
-    unused = distinct(free_port, _fixed(topology, choices))
+    unused = distinct_ports(free_port, _fixed(topology, choices))
     own = [_with_ports(process, choices.ports, unused) for process in topology.processes]
     ports = _ports(topology, choices, parts, own)
     public = _public(choices, own)
@@ -173,7 +173,7 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
     """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
     process = plan.process(seat.process)
     own = seat.number > 1 and process.name in plan.lone
-    unused = distinct(free_port, plan.ports.values())
+    unused = distinct_ports(free_port, plan.ports.values())
     port = (0 if own else process.port) or unused()
     ports = {name: (0 if own else number) or unused() for name, number in process.ports.items()}
     host = plan.host if process.public and plan.host else HOST
