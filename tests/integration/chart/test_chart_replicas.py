@@ -69,7 +69,7 @@ def test_two_operators_have_a_peering_that_they_may_write(
     name = variables(operator)["MESHWRIGHT_OPERATOR_PEERING"]
     assert operator["spec"]["replicas"] == 2
     assert one(documents, kind, name)["metadata"].get("namespace") == namespace
-    rules = [rule for rule in one(documents, role, "meshwright-operator")["rules"] if rule["apiGroups"] == ["kopf.dev"]]
+    rules = [rule for rule in one(documents, role, name)["rules"] if rule["apiGroups"] == ["kopf.dev"]]
     assert rules == [
         {"apiGroups": ["kopf.dev"], "resources": [plural], "verbs": ["list", "watch"]},
         {"apiGroups": ["kopf.dev"], "resources": [plural], "resourceNames": [name], "verbs": ["patch"]},

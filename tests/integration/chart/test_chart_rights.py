@@ -52,7 +52,7 @@ def rights(values: str, name: str) -> set[Right]:
     """What the chart's role of that name grants."""
     documents = yaml.safe_load_all(render(CHART / "ci" / f"{values}-values.yaml"))
     roles = [each for each in documents if each and each["kind"] in ("Role", "ClusterRole")]
-    (role,) = [each for each in roles if each["metadata"]["name"].endswith(name)]
+    (role,) = [each for each in roles if name in each["metadata"]["name"]]
     return {
         (group, resource, verb)
         for rule in role["rules"]
