@@ -1,0 +1,33 @@
+{{/* The variables of a component: addresses of the mesh, who it is, and its own, which win. */}}
+{{- define "meshwright.env" -}}
+{{- $root := .root -}}{{- $c := .c -}}
+{{- range $name, $path := dict "POD_NAME" "metadata.name" "POD_IP" "status.podIP" "NODE_NAME" "spec.nodeName" "NODE_IP" "status.hostIP" }}
+- {name: {{ $name }}, valueFrom: {fieldRef: {fieldPath: {{ $path }}}}}
+{{- end }}
+{{- $env := dict }}
+{{- if not (tpl ($c.image | default "") $root) }}
+{{- $env = dict "CONSUL_HTTP_ADDR" (include "meshwright.consul" $root) "OTEL_EXPORTER_OTLP_ENDPOINT" (include "meshwright.otlp" $root) "MESHWRIGHT_LOG_FORMAT" "json" }}
+{{- end }}
+{{- if $c.mesh }}
+{{- $env = mustMerge (dict "MESHWRIGHT_HOST" "0.0.0.0" "MESHWRIGHT_ADVERTISE" "$(POD_IP)" "MESHWRIGHT_INSTANCE" "$(POD_NAME)" "MESHWRIGHT_PORT" "20000" "MESHWRIGHT_METRICS_PORT" "20001" "MESHWRIGHT_XDS" (printf "%s:18000" (include "meshwright.fullname" (dict "root" $root "name" "controlplane")))) $env }}
+{{- $env = mustMerge (dict "MESHWRIGHT_AUTH_ISSUER" $root.Values.demo.publicUrl "MESHWRIGHT_AUTH_JWKS" (printf "http://%s:8080/.well-known/jwks.json" (include "meshwright.fullname" (dict "root" $root "name" "gateway")))) $env }}
+{{- end }}
+{{- if $c.nats }}
+{{- $env = mustMerge (dict "NATS_URL" (include "meshwright.nats" $root) "NATS_STREAM_REPLICAS" $root.Values.nats.replicas) $env }}
+{{- end }}
+{{- $own := and $c.database (hasKey ($c.env | default dict) $c.database) }}
+{{- if and $c.database (not $own) (eq $root.Values.database.mode "sqlite") }}
+{{- $_ := set $env $c.database "sqlite:////data/demo.db" }}
+{{- else if and $c.database (not $own) }}
+{{- $_ := set $env "DEMO_DATABASE_PER_SERVICE" "true" }}
+{{- end }}
+{{- range $name, $value := mustMerge (deepCopy ($c.env | default dict)) $env }}
+- {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
+{{- end }}
+{{- $secrets := deepCopy ($c.secrets | default dict) }}
+{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "url" }}{{- end }}
+{{- range $name, $place := $secrets }}
+{{- $secret := contains "/" $place | ternary (dir $place) "database" }}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ include "meshwright.fullname" (dict "root" $root "name" $secret) }}, key: {{ base $place }}}}}
+{{- end }}
+{{- end -}}

@@ -1,0 +1,44 @@
+{{/* The Deployment, StatefulSet or DaemonSet of a component. */}}
+{{- define "meshwright.workload" -}}
+{{- $root := .root -}}
+{{- $c := .c -}}
+apiVersion: apps/v1
+kind: {{ .kind }}
+metadata:
+  name: {{ .full }}
+  labels: {{- .labels | nindent 4 }}
+spec:
+  {{- if and (ne .kind "DaemonSet") (not .scaled) }}
+  replicas: {{ .replicas }}
+  {{- end }}
+  {{- if eq .kind "StatefulSet" }}
+  serviceName: {{ .full }}-headless
+  podManagementPolicy: Parallel
+  {{- if gt .replicas 1 }}
+  # A server that comes back without its state votes after 10 s; before that the next one must not go.
+  minReadySeconds: 15
+  {{- end }}
+  {{- else if eq .kind "Deployment" }}
+  strategy: {{ eq (tpl (toString ($c.recreate | default false)) $root) "true" | ternary "{type: Recreate}" "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}" }}
+  {{- end }}
+  selector:
+    matchLabels: {{- .selector | nindent 6 }}
+  template:
+    metadata:
+      labels: {{- include "meshwright.podLabels" . | nindent 8 }}
+      {{- $reads := list }}
+      {{- if $c.config }}{{- $reads = append $reads (include (printf "meshwright.config.%s" .name) $root) }}{{- end }}
+      {{- if or $c.database $c.secrets }}{{- $reads = append $reads $root.Values.database }}{{- end }}
+      {{- if eq .name "gateway" }}{{- $reads = append $reads $root.Values.demo.operatorPassword }}{{- end }}
+      {{- with $reads }}
+      annotations:
+        # A changed configuration or secret restarts who reads it.
+        checksum/config: {{ toJson . | sha256sum }}
+      {{- end }}
+    spec: {{- include "meshwright.pod" . | nindent 6 }}
+  {{- if .storage }}
+  volumeClaimTemplates:
+    - metadata: {name: data}
+      spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: {{ .storage }}}}}
+  {{- end }}
+{{- end -}}
