@@ -105,7 +105,8 @@ async def run(config: GatewayConfig) -> None:
                 clock=time.time,
             )
         )
-        app = make_app(backends, edge, version=config.mesh.version, routers=routers)
+        mesh = config.mesh
+        app = make_app(backends, edge, version=mesh.version, routers=routers, carried=mesh.carried_headers)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
         host, port = config.host or config.mesh.host, config.mesh.port
         await server.enter(sweeping(edge, time.time))

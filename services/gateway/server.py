@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
 from services.gateway import positions, problems, routes, rpcapi, shopapi, site, userapi, watching
+from services.gateway.armour.carried import CarriedHeaders
 from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
 from services.gateway.armour.heads import Heads
@@ -28,7 +29,7 @@ from services.gateway.versioning import BY_ADDRESS, Versioning
 from services.gateway.versions import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from fastapi import APIRouter
     from fastapi.routing import APIRoute
@@ -80,8 +81,10 @@ def make_app(
     version: str,
     clock: Callable[[], float] = time.time,
     routers: Iterable[APIRouter] = (),
+    carried: Sequence[str] = (),
 ) -> FastAPI:
-    """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge."""
+    """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge.
+    `carried`: headers that go on with all calls of a request."""
     more = tuple(routers)
     app = FastAPI(
         title="Meshwright's gateway",
@@ -103,7 +106,7 @@ def make_app(
             app.include_router(routes.calculator, prefix=item.prefix)
     for router in (shopapi.router, watching.router, rpcapi.router, auth.auth, auth.known, *more):
         app.include_router(router)
-    _add_armour(app, edge, clock)
+    _add_armour(app, edge, clock, carried)
     problems.install(app)
     _add_health(app)
     _add_matrix(app, edge)
@@ -119,7 +122,7 @@ def make_app(
     return app
 
 
-def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
+def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float], carried: Sequence[str]) -> None:
     """From the inside out: the last one added is the first to see a request."""
     limits = edge.limits
     app.add_middleware(Revalidation)
@@ -128,6 +131,7 @@ def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
     app.add_middleware(Idempotency, store=edge.idempotency, proxies=limits.proxies, clock=clock)
     app.add_middleware(Versioning, matrix=edge.matrix)
     app.add_middleware(BodyLimit, most=limits.body, seconds=limits.body_seconds)
+    app.add_middleware(CarriedHeaders, names=carried)
     app.add_middleware(Refusing)
     if edge.rates is not None:
         app.add_middleware(RateLimit, rates=edge.rates, proxies=limits.proxies, quiet=QUIET)
@@ -138,7 +142,7 @@ def _add_armour(app: FastAPI, edge: Edge, clock: Callable[[], float]) -> None:
             CORSMiddleware,
             allow_origins=list(limits.origins),
             allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
-            allow_headers=list(ALLOWED_HEADERS),
+            allow_headers=[*ALLOWED_HEADERS, *carried],
             expose_headers=list(EXPOSED_HEADERS),
             max_age=600,
         )

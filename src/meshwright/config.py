@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.model import Address, instance_problem, path_problem
+from meshwright.model import Address, carried_header_problem, instance_problem, path_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -244,6 +244,11 @@ class ServiceConfig:
         15.0,
         help="seconds for a call that is no stream and gives no deadline of its own; 0: none",
     )
+    carried_headers: tuple[str, ...] = setting(
+        "MESHWRIGHT_CARRIED_HEADERS",
+        ("x-preview", "x-tester"),
+        help="comma-separated headers that go on with every call that a request causes, for routes; `-`: none",
+    )
     region: str = setting(
         "MESHWRIGHT_REGION", "", help="where this process runs: registered in Consul, and named to the control plane"
     )
@@ -272,5 +277,18 @@ class ServiceConfig:
         }
         if self.call_timeout < 0:
             found["MESHWRIGHT_CALL_TIMEOUT"] = f"expected seconds, or 0 for none, not {self.call_timeout:g}"
+        headers = () if self.carried_headers == ("-",) else tuple(dict.fromkeys(map(str.lower, self.carried_headers)))
+        object.__setattr__(self, "carried_headers", headers)
+        found["MESHWRIGHT_CARRIED_HEADERS"] = _header_problem(headers)
         if problems := [Problem(variable, what) for variable, what in found.items() if what]:
             raise BadInputError("the environment", problems)
+
+
+_MOST_HEADERS = 16
+
+
+def _header_problem(names: tuple[str, ...]) -> str:
+    """What is wrong with the list of carried headers; empty where nothing is."""
+    if len(names) > _MOST_HEADERS:
+        return f"lists {len(names)} headers; {_MOST_HEADERS} are allowed"
+    return "; ".join(f"{name} {problem}" for name in names if (problem := carried_header_problem(name)))

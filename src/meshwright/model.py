@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NewType
@@ -51,6 +52,50 @@ def instance_problem(instance: str) -> str:
     if taken in _TAKEN:
         return f"is {instance!r}: Consul has an endpoint of its own at /v1/agent/service/{taken}"
     return path_problem(instance)
+
+
+_HEADER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,62}")
+_SECRETIVE = frozenset(
+    {
+        *("auth", "authorization", "authentication", "credential", "credentials", "jwt", "apikey"),
+        *("token", "tokens", "secret", "secrets", "password", "passwd", "cookie", "cookies", "csrf", "xsrf"),
+    }
+)
+_OF_PROTOCOLS = frozenset(
+    {
+        *(
+            "accept",
+            "accept-encoding",
+            "baggage",
+            "b3",
+            "connection",
+            "expect",
+            "forwarded",
+            "host",
+            "keep-alive",
+            "origin",
+            "range",
+            "referer",
+            "te",
+        ),
+        *("traceparent", "tracestate", "trailer", "transfer-encoding", "uber-trace-id", "upgrade", "user-agent", "via"),
+        *("x-real-ip", "x-request-timeout"),
+    }
+)
+_RESERVED = ("grpc-", "meshwright-", "x-envoy-", "x-forwarded-", "x-b3-", "proxy-", "sec-", "content-", "if-")
+
+
+def carried_header_problem(name: str) -> str:
+    """Why a header may not be carried from hop to hop; empty where it may."""
+    if not _HEADER.fullmatch(name):
+        return "is no header name: lower-case letters, digits and _.- are allowed, 63 at most"
+    if name.endswith("-bin"):
+        return "is binary, as all names that end in -bin: no route can match it"
+    if _SECRETIVE & set(re.split(r"[-_.]", name)) or "api-key" in name:
+        return "may hold a secret, which not every service behind is to see"
+    if name in _OF_PROTOCOLS or name.startswith(_RESERVED):
+        return "has a meaning of its own to HTTP, gRPC, tracing or the mesh"
+    return ""
 
 
 @dataclass(frozen=True, slots=True, order=True)

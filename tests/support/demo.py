@@ -140,7 +140,8 @@ class Demo:
         self.gateway = contextlib.AsyncExitStack()
         self.stack.push_async_callback(self.gateway.aclose)
         routers = await self._live(telemetry) if self.live else []
-        app = make_app(backends, self.edge, version=VERSION, clock=self.clock, routers=routers)
+        carried = telemetry.config.carried_headers
+        app = make_app(backends, self.edge, version=VERSION, clock=self.clock, routers=routers, carried=carried)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED, telemetry=telemetry)
         self.address = await self.gateway.enter_async_context(
             serving(

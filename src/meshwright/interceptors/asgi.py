@@ -59,10 +59,12 @@ class AsgiMiddleware:
         if scope["type"] not in {"http", "websocket"} or scope["path"] in self._quiet:
             await self._app(scope, receive, send)
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        headers = dict(lines)
         traced = not self._is_untraced(scope["path"])
         telemetry = self._telemetry or current() or acquire()
-        request = HttpRequest(telemetry, scope.get("method", "GET"), headers, _attributes(scope), traced=traced)
+        method = scope.get("method", "GET")
+        request = HttpRequest(telemetry, method, headers, _attributes(scope), traced=traced, lines=lines)
         if scope["type"] == "websocket":
             await _answer(self._app, scope, receive, send, request)
             return

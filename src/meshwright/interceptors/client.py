@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry import trace
 
+from meshwright.interceptors import carried
 from meshwright.interceptors.incoming import INCOMING, OVERDUE, RESOLUTION, within
 from meshwright.interceptors.propagation import Unsampled, carries_more, header, inject, uses_w3c
 from meshwright.interceptors.server import INSTANCE_KEY, VERSION_KEY
@@ -61,6 +62,7 @@ class ClientCalls:
         self.reached = explain is None
         """Whether a server has answered: from then on, no call needs to be explained."""
         self.w3c = uses_w3c()
+        self.carried = telemetry.config.carried_headers
         self._methods: dict[str, ClientMethod] = {}
 
     def method(self, name: str, *, streams: bool = False) -> ClientMethod:
@@ -101,6 +103,8 @@ class ClientMethod:
         pairs: list[Pair] = list(metadata) if metadata else []
         if calls.authorization and incoming.authorization is not None and not _has(pairs, "authorization"):
             pairs.append(("authorization", incoming.authorization))
+        if calls.carried:
+            carried.outgoing(pairs, calls.carried)
         return timeout, Pairs(pairs), ClientCall(self, self._trace(pairs))
 
     def _trace(self, pairs: list[Pair]) -> trace.Span | None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
+from meshwright.interceptors import carried
 from meshwright.telemetry.metrics import UNKNOWN_METHOD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from meshwright.telemetry import Telemetry
 
@@ -35,13 +36,17 @@ class HttpRequest:
         attributes: Mapping[str, str | int],
         *,
         traced: bool = True,
+        lines: Iterable[tuple[str, str]] = (),
     ) -> None:
-        """The names of `headers` are in lower case. Without `traced` it is counted and has no span."""
+        """The names of `headers` are in lower case; `lines`: each of them, where a name may come several times.
+        Without `traced` it is counted and has no span."""
         self.status = 0
         self._telemetry = telemetry
         self._method = method if method in _METHODS else "_OTHER"
         self._start = time.perf_counter()
         parent = propagate.extract(headers, context=Context())
+        if names := telemetry.config.carried_headers:
+            parent = carried.taken(lines or headers.items(), names, parent)
         self._span: trace.Span = trace.INVALID_SPAN
         if traced:
             named = {"http.request.method": self._method, **attributes}

@@ -48,6 +48,7 @@ class ServerCalls:
         self.service = identity.service
         self.version = identity.version
         self.w3c = uses_w3c()
+        self.carried = frozenset(telemetry.config.carried_headers)
         self.overdue = Overdue()
         self.trailers: tuple[tuple[str, str], ...] = (
             (INSTANCE_KEY, identity.instance),

@@ -22,6 +22,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
+from meshwright.interceptors import carried
 from meshwright.interceptors.errors import DETAILS_KEY, describe
 from meshwright.interceptors.incoming import INCOMING, Incoming
 from meshwright.interceptors.propagation import Unsampled, extract
@@ -74,6 +75,7 @@ class ServerCall:
         traceparent = attempts = None
         method = self._method
         plain = method.calls.w3c
+        carries, names = False, method.calls.carried
         metadata: Any = self._inner.invocation_metadata() or ()
         for key, value in metadata:
             if key == "traceparent":
@@ -82,6 +84,8 @@ class ServerCall:
                 self.authorization = value
             elif key in {"tracestate", "baggage"}:
                 plain = False
+            elif key in names:
+                carries = True
             elif key == "grpc-previous-rpc-attempts":
                 attempts = value
         left = self._inner.time_remaining()
@@ -90,7 +94,10 @@ class ServerCall:
             method.calls.overdue.add(self)
         if left is not None or self.authorization is not None:
             INCOMING.set(Incoming(None if left is None else time.monotonic() + left, self.authorization))
-        self._span = self._start_span(extract(metadata, traceparent, plain=plain), attempts)
+        parent = extract(metadata, traceparent, plain=plain)
+        if carries or (names and isinstance(parent, Context)):
+            parent = carried.taken(metadata, names, _context_of(parent))
+        self._span = self._start_span(parent, attempts)
 
     def _start_span(self, parent: trace.Span | Context | None, attempts: str | None) -> trace.Span | None:
         """Attach the trace to this task; the span, if it is recorded.
@@ -98,15 +105,10 @@ class ServerCall:
         gRPC runs each call in a task of its own, so that nothing needs to be detached.
         """
         method = self._method
-        if parent is None:
-            context = _EMPTY
-        elif isinstance(parent, trace.Span):
-            context = trace.set_span_in_context(parent, _EMPTY)
-            if method.skips_unsampled and type(parent) is Unsampled:
-                otel_context.attach(context)
-                return None
-        else:
-            context = parent
+        context = _context_of(parent)
+        if method.skips_unsampled and type(parent) is Unsampled:
+            otel_context.attach(context)
+            return None
         span = method.tracer.start_span(method.name, context, trace.SpanKind.SERVER, method.attributes)
         otel_context.attach(trace.set_span_in_context(span, context))
         if not span.is_recording():
@@ -229,6 +231,12 @@ class ServerCall:
                 span.record_exception(bug)
             set_status(span, code, message, SERVER_FAULTS)
             span.end(now_ns)
+
+
+def _context_of(parent: trace.Span | Context | None) -> Context:
+    if isinstance(parent, trace.Span):
+        return trace.set_span_in_context(parent, _EMPTY)
+    return _EMPTY if parent is None else parent
 
 
 class Overdue:

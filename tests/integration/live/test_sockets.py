@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
+from meshwright.interceptors.servercall import ServerCall
 from support.edges import Edge, chat_processes, gateway
 from support.people import sign_up
 from support.sockets import Line, line
@@ -255,3 +256,27 @@ async def _talk(one: Line, start: int, end: int) -> None:
 
         await eventually(answered, 20)
     await eventually(lambda: str(end - 1) in one.texts, 20)
+
+
+async def test_a_sockets_header_goes_on_with_all_that_is_said_on_it(edge: Edge, monkeypatch: pytest.MonkeyPatch):
+    found: list[tuple[str, str | None]] = []
+    begin = ServerCall.begin
+
+    def noting(call: ServerCall) -> None:
+        metadata = dict(call._inner.invocation_metadata())
+        found.append((call._method.name.rpartition("/")[2], metadata.get("x-preview")))
+        begin(call)
+
+    monkeypatch.setattr(ServerCall, "begin", noting)
+    served = edge.gateways[0]
+    ada = await sign_up(served)
+    found.clear()
+    headers = ada.headers | {"x-preview": "yes"}
+    async with websockets.connect(f"ws://{served.address}/ws", additional_headers=headers, proxy=None) as raw:
+        await raw.send(json.dumps({"type": "join", "room": "hall", "name": "Ada"}))
+        await raw.send(json.dumps({"type": "subscribe"}))
+        wanted = {("Connect", "yes"), ("Subscribe", "yes")}
+        await eventually(lambda: wanted <= set(found))
+        await raw.send(json.dumps({"type": "say", "room": "hall", "text": "hello"}))
+        await eventually(lambda: ("Post", "yes") in found)
+    assert {value for _, value in found} == {"yes"}
