@@ -10,6 +10,7 @@
 {{- end }}
 {{- if $c.mesh }}
 {{- $env = mustMerge (dict "MESHWRIGHT_HOST" "0.0.0.0" "MESHWRIGHT_ADVERTISE" "$(POD_IP)" "MESHWRIGHT_INSTANCE" "$(POD_NAME)" "MESHWRIGHT_PORT" "20000" "MESHWRIGHT_METRICS_PORT" "20001" "MESHWRIGHT_XDS" (printf "%s:18000" (include "meshwright.fullname" (dict "root" $root "name" "controlplane")))) $env }}
+{{- $env = mustMerge (dict "MESHWRIGHT_CARRIED_HEADERS" (join "," $root.Values.carriedHeaders | default "-")) $env }}
 {{- $env = mustMerge (dict "MESHWRIGHT_AUTH_ISSUER" $root.Values.demo.publicUrl "MESHWRIGHT_AUTH_JWKS" (printf "http://%s:8080/.well-known/jwks.json" (include "meshwright.fullname" (dict "root" $root "name" "gateway")))) $env }}
 {{- end }}
 {{- if $c.nats }}
