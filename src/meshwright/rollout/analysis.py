@@ -11,6 +11,7 @@ aborted all the same.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from meshwright.rollout.spec import Analysis, Metric
 
 BACKGROUND = "background"
+
+
+def digest(analysis: Analysis) -> str:
+    """Changes when the terms of an analysis do, in every process alike (a set's order is its process's own)."""
+    metrics = [(replace(one, failure_codes=frozenset()), sorted(one.failure_codes)) for one in analysis.metrics]
+    text = repr((replace(analysis, metrics=()), metrics))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def due_at(analysis: Analysis, run: AnalysisRun) -> float:

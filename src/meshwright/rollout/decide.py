@@ -17,6 +17,7 @@ from meshwright.rollout.decision import Decision, ReleaseTraffic
 from meshwright.rollout.people import describe
 from meshwright.rollout.routing import WHOLE, Routing
 from meshwright.rollout.spec import AnalysisStep, Pause
+from meshwright.rollout.status import Interrupted
 from meshwright.rollout.turn import Turn
 from meshwright.rollout.upholding import keep_clock, uphold
 from meshwright.rollout.vocabulary import OnDelete, Phase, Reason, Verb
@@ -40,6 +41,7 @@ def decide(rollout: Rollout, status: Status, observed: Observed, now: float) -> 
         keep_clock(turn)
         turn.wake_in(BLIND)
         return turn.decided()
+    _become_valid(turn)
     _retarget(turn)
     _obey(turn)
     _advance(turn)
@@ -82,6 +84,14 @@ def _runs_in_background(rollout: Rollout, status: Status) -> bool:
     return rollout.analysis.background and not status.skip_steps
 
 
+def _become_valid(turn: Turn) -> None:
+    """What was asked for made no sense and does now: go on from where it stood."""
+    status = turn.status
+    if status.phase is Phase.INVALID:
+        stood = status.interrupted or Interrupted(Phase.HEALTHY if status.stable == status.target else Phase.PENDING)
+        turn.set(phase=stood.phase, reason=stood.reason, message=stood.message, interrupted=None)
+
+
 def _retarget(turn: Turn) -> None:
     """Follow a change of `spec.version`, or of the steps."""
     status, version = turn.status, turn.rollout.version
@@ -96,10 +106,10 @@ def _retarget(turn: Turn) -> None:
             transitions.abort(turn, Reason.ROLLED_BACK, f"{version} is asked for again")
         elif status.phase in (Phase.ABORTED, Phase.PENDING):
             transitions.settle(turn)
-    elif version != status.target or _is_back(turn):
+    elif version != status.target or status.phase is Phase.PENDING or _is_back(turn):
         transitions.begin(turn)
-    elif turn.is_active and plan.digest(turn.steps) != status.plan:
-        transitions.replan(turn)
+    elif turn.is_active and not turn.rollout.paused and plan.digest(turn.steps) != status.plan:
+        transitions.replan(turn, "the strategy changed")
 
 
 def _is_back(turn: Turn) -> bool:
@@ -145,11 +155,12 @@ def _promote(turn: Turn) -> None:
         turn.set(allow_api_loss=True)
     elif reason == Reason.INCONCLUSIVE.value:
         turn.set(analyses=tuple(run for run in turn.status.analyses if run.name != analysis.BACKGROUND))
+    if plan.digest(turn.steps) != turn.status.plan:
+        return  # the strategy changed while it was paused: it is walked anew first
     if not isinstance(turn.steps[turn.status.step], Pause | AnalysisStep):
         return
     if turn.status.step + 1 == len(turn.steps) and not turn.has_arrived:
-        turn.set(skip_steps=True)
-        transitions.replan(turn)  # the calls have left the canary since: they must come back before it is promoted
+        transitions.skip(turn)  # the calls have left the canary since: they must come back before it is promoted
     else:
         finish(turn)
 
@@ -157,8 +168,7 @@ def _promote(turn: Turn) -> None:
 def _promote_full(turn: Turn) -> None:
     if turn.status.reason == Reason.API_IN_USE.value:
         turn.set(allow_api_loss=True)
-    turn.set(skip_steps=True)
-    transitions.replan(turn)
+    transitions.skip(turn)
     _resume(turn, "a person said promote --full")
 
 
@@ -202,6 +212,7 @@ def _give_back(turn: Turn) -> None:
 
 def _progress(turn: Turn) -> None:
     """The background analysis and the deadline first: they may end it. Then the steps, unless a person said stop."""
+    _measure_anew(turn)
     if _runs_in_background(turn.rollout, turn.status) and turn.is_canary_called:
         measured(turn, turn.rollout.analysis, analysis.BACKGROUND)
     if not turn.is_active:
@@ -216,6 +227,22 @@ def _progress(turn: Turn) -> None:
     if turn.status.phase is Phase.PAUSED:
         turn.set(phase=Phase.PROGRESSING)
     walk(turn)
+
+
+def _measure_anew(turn: Turn) -> None:
+    """An analysis whose terms were changed counts by the new ones from the beginning; no verdict of the old is left."""
+    asked = {step.name: step.analysis for step in turn.steps if isinstance(step, AnalysisStep)}
+    asked |= {analysis.BACKGROUND: turn.rollout.analysis}
+    kept = tuple(
+        run
+        for run in turn.status.analyses
+        if not run.plan or run.name not in asked or run.plan == analysis.digest(asked[run.name])
+    )
+    if kept == turn.status.analyses:
+        return
+    turn.set(analyses=kept)
+    if _waits_for_verdict(turn):
+        _resume(turn, "the analysis changed: it is measured anew")
 
 
 def _waits_for_verdict(turn: Turn) -> bool:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright.errors import BadInputError, MeshwrightError
 from meshwright.rollout import statusjson
 from meshwright.rollout.parse import parse, refuse_change
-from meshwright.rollout.status import Condition, Status
+from meshwright.rollout.status import Condition, Interrupted, Status
 from meshwright.rollout.vocabulary import ConditionType, Phase, Reason
 
 if TYPE_CHECKING:
@@ -172,9 +172,13 @@ def refused(status: Status, error: BadInputError, generation: int, now: float) -
     since = before.since if before is not None and not before.status else now
     condition = Condition(ConditionType.PROGRESSING, status=False, reason=reason, message=message, since=since)
     others = tuple(item for item in status.conditions if item.type is not ConditionType.PROGRESSING)
+    stood = status.interrupted
+    if status.phase is not Phase.INVALID:
+        stood = Interrupted(status.phase, status.reason, status.message)
     return replace(
         status,
         observed_generation=generation,
+        interrupted=stood,
         phase=Phase.INVALID,
         reason=reason,
         message=message,

@@ -42,6 +42,8 @@ class AnalysisRun:
     """In a row."""
     figures: tuple[Figure, ...] = ()
     message: str = ""
+    plan: str = ""
+    """A digest of what was asked for; when it changes, counting begins again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Retiring:
 
     version: str
     at: float
+    left_at: float | None = None
+    """Since when; `at` follows the delay that the spec says now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,15 @@ class TraceState:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Where a rollout stood."""
+
+    phase: Phase
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """All of it."""
 
@@ -108,6 +121,8 @@ class Status:
     phase: Phase = Phase.PENDING
     reason: str = ""
     message: str = ""
+    interrupted: Interrupted | None = None
+    """Where it stood when what was asked for became invalid: it goes on from there."""
     stable: str = ""
     """The version that all is compared with and sent back to; empty before the first was healthy."""
     target: str = ""

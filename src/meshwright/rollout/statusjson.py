@@ -19,6 +19,7 @@ from meshwright.rollout.status import (
     AnalysisRun,
     Condition,
     Figure,
+    Interrupted,
     Promotion,
     Retiring,
     Status,
@@ -34,6 +35,8 @@ _TIMES = frozenset({"at", "since"})
 _NAMES = {"since": "lastTransitionTime", "generation": "observedGeneration"}
 _INNER: dict[tuple[type, str], type] = {
     (Status, "phase"): Phase,
+    (Status, "interrupted"): Interrupted,
+    (Interrupted, "phase"): Phase,
     (Status, "canary_scale"): SetCanaryScale,
     (Status, "routing"): Routing,
     (Status, "analyses"): AnalysisRun,

@@ -54,9 +54,29 @@ def _leave_present(turn: Turn) -> None:
         turn.tell(Reason.SUPERSEDED, message)
 
 
-def replan(turn: Turn) -> None:
-    """The steps are not those that were begun: walk the new ones from the first."""
-    tracing.close_step(turn, message="the steps changed")
+def replan(turn: Turn, why: str) -> None:
+    """Walk the steps from the first, from where a rollout begins: no calls at the target, no route, no scale.
+
+    What earlier steps set (a weight, a header route, a scale) was right before the steps that came after them, and
+    the new first step expects none of it: a pause that comes first waits before anybody meets the target. So nothing
+    is kept, at once, and the first step that gives calls gives them again.
+    """
+    _to_first_step(turn, why)
+    turn.set(paused_at=None, weight=0, routing=Routing.all_to(turn.status.stable))
+    turn.enter(Phase.PROGRESSING, Reason.STEPS_CHANGED, f"{why}: from the first of {len(turn.steps)} steps")
+    turn.tell(Reason.STEPS_CHANGED, f"{why}: {turn.status.target} walks {len(turn.steps)} steps from the first")
+
+
+def skip(turn: Turn) -> None:
+    """Pass over all steps but the last. Calls stay where they are until it moves them."""
+    turn.set(skip_steps=True)
+    _to_first_step(turn, "the steps are skipped")
+    if turn.status.phase is Phase.PAUSED:
+        turn.enter(Phase.PROGRESSING, Reason.RESUMED, "the steps are skipped")
+
+
+def _to_first_step(turn: Turn, why: str) -> None:
+    tracing.close_step(turn, message=why)
     turn.set(
         step=0,
         step_started_at=None,
@@ -66,8 +86,6 @@ def replan(turn: Turn) -> None:
         plan=plan.digest(turn.steps),
         analyses=(),
     )
-    if turn.status.phase is Phase.PAUSED:
-        turn.enter(Phase.PROGRESSING, Reason.RESUMED, "the steps changed")
 
 
 def pause(turn: Turn, reason: Reason, message: str) -> None:

@@ -96,7 +96,7 @@ def _retire(turn: Turn) -> None:
             if version in listed:
                 turn.tell(Reason.RETIRED, f"{version} is scaled down")
             continue
-        one = listed.get(version) or Retiring(version, round(turn.now + turn.rollout.strategy.scale_down_delay, 3))
+        one = _leaving(turn, version, listed.get(version))
         leaving.append(one)
         routing = turn.traffic.routing
         if turn.now >= one.at and routing is not None and version not in routing.versions:
@@ -104,6 +104,14 @@ def _retire(turn: Turn) -> None:
         else:
             turn.wakes.append(max(one.at, turn.now + 1.0))
     turn.set(retiring=tuple(sorted(leaving, key=lambda one: (one.at, one.version))))
+
+
+def _leaving(turn: Turn, version: str, listed: Retiring | None) -> Retiring:
+    """When the version is scaled down, by the delay that the spec says now."""
+    if listed is not None and listed.left_at is None:  # as an earlier release wrote it
+        return listed
+    left = turn.now if listed is None or listed.left_at is None else listed.left_at
+    return Retiring(version, round(left + turn.rollout.strategy.scale_down_delay, 3), left)
 
 
 def _forget(turn: Turn) -> None:

@@ -127,6 +127,7 @@ class Reason(StrEnum):
     STARTED = "RolloutStarted"
     SUPERSEDED = "Superseded"
     STEP_STARTED = "StepStarted"
+    STEPS_CHANGED = "StepsChanged"
     WAITING_FOR_INSTANCES = "WaitingForInstances"
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     WAITING_FOR_STABLE = "WaitingForStable"

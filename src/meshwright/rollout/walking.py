@@ -124,7 +124,7 @@ def measured(turn: Turn, asked: Analysis, name: str) -> AnalysisRun:
     """The run after this pass, with what its verdict leads to."""
     runs = {run.name: run for run in turn.status.analyses}
     before = runs.get(name) or AnalysisRun(name, turn.now)
-    run = before
+    run = before = replace(before, plan=analysis.digest(asked))
     if turn.now >= analysis.due_at(asked, before):
         versions = (turn.status.target, turn.status.stable)
         run = analysis.measure(asked, before, turn.observed.measurements, versions, turn.now)

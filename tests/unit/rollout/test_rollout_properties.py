@@ -14,15 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwright.errors import UnreachableError
+from meshwright.rollout import plan
 from meshwright.rollout.decision import SetTraffic
 from meshwright.rollout.observed import ApiUse
 from meshwright.rollout.routing import Routing
-from meshwright.rollout.spec import Command
+from meshwright.rollout.spec import Command, SetCanaryScale, SetHeaderRoute, SetWeight
+from meshwright.rollout.turn import ACTIVE
 from meshwright.rollout.vocabulary import Phase, Verb
 from support.rollouts import World, rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from meshwright.rollout.status import Status
 
 pytestmark = pytest.mark.slow
 
@@ -153,6 +157,27 @@ def guarded_pass(world: World, *, done: int | None = None, writes: bool = True) 
     assert decision.requeue_after is None or decision.requeue_after > 0
     if after.phase is Phase.ABORTED:
         assert after.routing == Routing.all_to(after.stable)
+    if decision.status.observed_generation and not world.consul_away:
+        follows_its_steps(world, after)
+
+
+def follows_its_steps(world: World, after: Status) -> None:
+    """Weight, scale and routes are what the steps of the strategy *as it is now* have come to, and nothing older."""
+    if after.phase not in ACTIVE or after.skip_steps:
+        return
+    if not world.asked.paused:
+        assert after.plan == plan.digest(plan.steps(world.asked)), "a changed strategy is taken up in the same pass"
+    if after.plan != plan.digest(plan.steps(world.asked)):
+        return
+    walked = plan.steps(world.asked)[: after.step + 1]
+    weights = [0, *(step.weight for step in walked if isinstance(step, SetWeight))]
+    assert after.weight in weights[-2:]
+    assert after.routing is not None
+    assert after.routing.weight(after.target) in weights[-2:]
+    scales = [None, *(step for step in walked if isinstance(step, SetCanaryScale))]
+    assert after.canary_scale in scales[-2:]
+    named = {step.name for step in walked if isinstance(step, SetHeaderRoute)}
+    assert {route.name for route in after.routing.header_routes} <= named
 
 
 def rest(world: World) -> None:
@@ -206,6 +231,26 @@ def test_an_abort_at_any_moment_and_any_crashes_end_with_the_stable_version_at_1
     rest(world)
     assert world.status.phase is (Phase.HEALTHY if promoted else Phase.ABORTED)
     assert world.routing == Routing.all_to("2.0.0" if promoted else "1.0.0")
+
+
+@settings(max_examples=60)
+@given(STRATEGIES, STRATEGIES, st.integers(0, 60))
+def test_a_strategy_that_is_changed_under_way_ends_as_if_it_had_been_there_from_the_start(
+    first: dict[str, Any], second: dict[str, Any], moment: int
+) -> None:
+    """After the change nothing of the first strategy is left: both worlds come to the same calls and instances."""
+    ends = []
+    for began_with in (first, second):
+        world = World(rollout("1.0.0", strategy=began_with, progressDeadlineSeconds=60)).run(10)
+        world.ask("2.0.0")
+        world.run(moment)
+        if world.status.phase not in ACTIVE:
+            return
+        world.ask(strategy=rollout(strategy=second).strategy)
+        guarded_pass(world)
+        rest(world)
+        ends.append((world.status.phase, world.status.stable, world.status.weight, world.routing, world.desired))
+    assert ends[0] == ends[1]
 
 
 @settings(max_examples=30)
