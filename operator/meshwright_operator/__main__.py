@@ -31,6 +31,7 @@ from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
 from meshwright_operator.deployments import Deployments
 from meshwright_operator.handlers import Handlers
+from meshwright_operator.metrics import show_followers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +61,7 @@ async def run(config: OperatorConfig) -> None:
         )
         figures = Figures(telemetry.metrics.registry)
         handlers = Handlers(engine, cluster, deployments, figures, clusterwide=not config.namespaces)
+        show_followers(telemetry.metrics.registry, handlers.followers)
         app = pages(telemetry, handlers.followers, config.patience)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
         log.info("health and metrics at http://%s", address)

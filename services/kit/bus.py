@@ -16,9 +16,11 @@ from nats import errors as nats_errors
 from nats.aio.client import Client
 from nats.js import api
 from nats.js import errors as js_errors
+from prometheus_client import CollectorRegistry
 
 from meshwright.config import setting
 from services.kit.errors import BusUnavailableError
+from services.kit.event_metrics import EventMetrics
 from services.kit.messages import MessageSpans
 from services.kit.refusals import Refusals
 from services.kit.running import cancelled
@@ -52,10 +54,19 @@ class BusConfig:
 class Bus:
     """A connection; `connection` and `streams` are the library's own objects."""
 
-    def __init__(self, connection: Client, config: BusConfig, spans: MessageSpans | None = None) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        config: BusConfig,
+        spans: MessageSpans | None = None,
+        metrics: EventMetrics | None = None,
+    ) -> None:
         self.connection = connection
         self.spans = spans or MessageSpans(None)
+        self.metrics = metrics or EventMetrics(CollectorRegistry())
+        self.metrics.connected.set_function(lambda: float(self.connected))
         self.refusals = Refusals()
+        self.refusals.listen(lambda reasons: self.metrics.refusing.set(len(reasons)))
         self.streams: JetStreamContext = connection.jetstream(timeout=ANSWER_SECONDS)
         self.closing = False
         self._config = config
@@ -138,13 +149,14 @@ class Bus:
 
 @contextlib.asynccontextmanager
 async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = None) -> AsyncIterator[Bus]:
-    """A connection for as long as the context lasts. `name` is what the server's monitoring shows. Messages have spans
-    where there is `telemetry`.
+    """A connection for as long as the context lasts. `name` is what the server's monitoring shows. Messages have spans,
+    and what happens is counted on the process's page, where there is `telemetry`.
 
     Entering hardly waits for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
     """
     connection = Client()
-    bus = Bus(connection, config, MessageSpans(telemetry.tracer if telemetry else None, name))
+    metrics = telemetry.metrics.family(EventMetrics) if telemetry else None
+    bus = Bus(connection, config, MessageSpans(telemetry.tracer if telemetry else None, name), metrics)
     connecting = asyncio.create_task(_connect(bus, config, name), name="connecting to NATS")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)

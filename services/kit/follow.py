@@ -108,7 +108,10 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
                 # The library has made another one, and may have found another stream.
                 await same_stream()
                 consumer = found[-1].metadata.consumer
-            events = [(message.metadata.sequence.stream, event) for message in found if (event := _event(message))]
+            read = [(message.metadata.sequence.stream, _event(message)) for message in found]
+            events = [(at, event) for at, event in read if event is not None]
+            bus.metrics.dead_letters.labels(source).inc(len(read) - len(events))
+            bus.metrics.pending.labels(source).set(found[-1].metadata.num_pending)
             if events:
                 traced = {at: consumed for at, consumed in map(_traced, found) if consumed is not None}
                 yield Batch(events, found[-1].metadata.num_pending, traced, start)
@@ -229,6 +232,7 @@ async def follow_batches(
     `anew(place, end)` is called where the stream was told again after its log was lost, and ends at `end`, before the
     stored place: that is of another stream, and nothing would come until this one is as long. It stores another place.
     """
+    bus.metrics.follows(source)
     while True:
         try:
             at = await place()
@@ -239,8 +243,10 @@ async def follow_batches(
             async with contextlib.aclosing(batches_after(bus, source, at)) as batches:
                 async for batch in batches:
                     await take(batch)
+                    bus.metrics.consumed.labels(source).inc(len(batch.events))
         except (BusUnavailableError, StoreUnavailableError) as error:
             log.debug("events of %s are waited for: %s", source, error)
         except Exception:
+            bus.metrics.failures.labels(source).inc()
             log.exception("an event of %s could not be taken; it is tried again", source)
         await asyncio.sleep(AGAIN_SECONDS)

@@ -16,12 +16,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nats.js import errors as js_errors
 
 from services.kit.bus import unavailable
 from services.kit.errors import BusUnavailableError, StoreUnavailableError
+from services.kit.event_metrics import Backlog
 from services.kit.events import MEDIA_TYPE, SEQUENCE_HEADER, NoEventError, decode, encode, stream_of, subject_of
 from services.kit.running import running
 from services.kit.stored import StreamReader
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from services.kit.bus import Bus
+    from services.kit.event_metrics import EventLog
     from services.kit.events import Event
 
 log = logging.getLogger(__name__)
@@ -41,17 +43,6 @@ IDLE_SECONDS = 1.0
 AGAIN_SECONDS = 0.5
 _WRONG_LAST_SEQUENCE = 10071
 """JetStream's error code where the stream does not end where the publisher said."""
-
-
-class EventLog(Protocol):
-    """A service's own events."""
-
-    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
-        """At most `limit` events after that sequence, ascending. Raises StoreUnavailableError.
-
-        An event must never appear before one that has been returned: where transactions may commit out of order, the
-        log holds back what could still be overtaken.
-        """
 
 
 class Relay:
@@ -65,6 +56,9 @@ class Relay:
         self._woken = asyncio.Event()
         self._parted: tuple[int, int] | None = None
         """Where the stream ended when the log was found to be another, and the last event that both have."""
+        self.backlog = Backlog(events)
+        bus.metrics.oldest.labels(source).set_function(lambda: self.backlog.age)
+        self._published = bus.metrics.published.labels(source)
 
     def wake(self) -> None:
         self._woken.set()
@@ -84,8 +78,10 @@ class Relay:
             if not batch:
                 return count
             with contextlib.suppress(_OvertakenError):
-                for event in batch:
+                for index, event in enumerate(batch, 1):
                     last = await self._publish(event, last)
+                    self.backlog.reached(event.sequence, batch[index:])
+                    self._published.inc()
                     count += 1
 
     async def _end(self) -> tuple[int, Event | None]:
@@ -113,9 +109,10 @@ class Relay:
     async def _following(self, last: int, told: Event | None) -> Sequence[Event]:
         """The log's next events. The last one that was told is read with them, to see that it still is in the log."""
         if told is None:
-            return await self._events.after(0, BATCH)
+            return await self._from(0)
         batch = await self._events.after(told.sequence - 1, BATCH + 1)
         if batch and _identity(batch[0]) == _identity(told):
+            self.backlog.reached(told.sequence, batch[1:])
             return batch[1:]
         if self._parted is None or self._parted[0] != last:
             self._parted = (last, await self._common(last))
@@ -123,7 +120,12 @@ class Relay:
                 "the log of %s is not the one that %s was told of (lost, or an older copy): it is told from event %d on"
             )
             log.error(what, self._source, self._stream, self._parted[1] + 1)
-        return await self._events.after(self._parted[1], BATCH)
+        return await self._from(self._parted[1])
+
+    async def _from(self, position: int) -> Sequence[Event]:
+        batch = await self._events.after(position, BATCH)
+        self.backlog.reached(position, batch)
+        return batch
 
     async def _common(self, last: int) -> int:
         """Up to which event log and stream are the same. Reads both: once, after a disaster."""
@@ -169,15 +171,26 @@ class Relay:
                 await self.publish_all()
             except (BusUnavailableError, StoreUnavailableError) as error:
                 log.debug("events of %s wait: %s", self._source, error)
-                rest = AGAIN_SECONDS
+                rest = await self._failed()
             except StreamEmptiedError as error:
                 log.error("events of %s wait for a person: %s", self._source, error)
+                await self._failed()
             except Exception:
                 log.exception("events of %s wait", self._source)
-                rest = AGAIN_SECONDS
+                rest = await self._failed()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._woken.wait()
+
+    async def _failed(self) -> float:
+        """A pass was broken off; returns the rest until the next."""
+        try:
+            await self.backlog.look()
+        except StoreUnavailableError:
+            log.debug("whether events of %s wait is not known", self._source)
+        except Exception:
+            log.exception("whether events of %s wait is not known", self._source)
+        return AGAIN_SECONDS
 
 
 def _identity(event: Event) -> tuple[object, ...]:

@@ -16,11 +16,13 @@ from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.keeping import TableKeeper
 from services.kit.relay import Relay
+from services.kit.running import running
 from services.kit.starting import start
 from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
 from services.order.saga import Policy
+from services.order.saga_metrics import SagaMetrics
 from services.order.server import ERRORS, PUBLIC, OrderService
 from services.order.store import SOURCE, DatabaseOrders
 
@@ -114,6 +116,8 @@ async def run(config: OrderConfig) -> None:
             await server.enter(relay.running())
             await server.enter(hearing_others(bus, bell.ring))
             await server.enter(driver.running())
+            metrics = server.telemetry.metrics.family(SagaMetrics)
+            await server.enter(running(metrics.follow(orders), "figures of sagas"))
 
         server.warm_up(prepare)
         book = OrderBook(orders, bell, stored, entropy=os.urandom)

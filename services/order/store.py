@@ -24,7 +24,9 @@ from services.kit.written import wrote
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
 from services.order.app import KeyTakenError, OrderChangedError, Recorded
+from services.order.domain import State
 from services.order.recorders import SSLMODE, metadata, orders
+from services.order.saga_metrics import Overview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from eventsourcing.persistence import JSONTranscoder
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from services.order.domain import Order, State
+    from services.order.domain import Order
     from services.order.facts import Fact, OrderPlaced
 
 T = TypeVar("T")
@@ -171,6 +173,18 @@ class DatabaseOrders:
         with translated():
             async with self._reading.connect() as connection:
                 return list(await connection.scalars(query))
+
+    async def overview(self, now: datetime) -> Overview:
+        """What is under way, and how long the longest due has been waited for."""
+        under_way = [State.PENDING.value, State.COMPENSATING.value, State.NEEDS_ATTENTION.value]
+        counting = sa.select(orders.c.state, sa.func.count()).where(orders.c.state.in_(under_way))
+        first = sa.select(sa.func.min(orders.c.due_at)).where(orders.c.due_at <= _milliseconds(now))
+        with translated():
+            async with self._reading.connect() as connection:
+                found = {row.state: row[1] for row in await connection.execute(counting.group_by(orders.c.state))}
+                since = await connection.scalar(first)
+        counts = {state: found.get(state, 0) for state in under_way}
+        return Overview(counts, 0.0 if since is None else (_milliseconds(now) - since) / 1000)
 
     async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
         """Take the order, or keep it; whether it is the driver's until then."""

@@ -12,6 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,7 +27,7 @@ from meshwright.errors import BadInputError
 
 if TYPE_CHECKING:
     from meshwright.controlplane.metrics import Metrics
-    from meshwright.controlplane.snapshot import Snapshot
+    from meshwright.controlplane.snapshot import ResourceType, Snapshot
     from meshwright.controlplane.streams import Response, Stream
     from meshwright.controlplane.wire import Request
 
@@ -43,6 +44,8 @@ class Ads:
     def __init__(self, metrics: Metrics) -> None:
         self.hub = Hub()
         self._metrics = metrics
+        for kind, name in SHORT_NAMES.items():
+            metrics.refusing.labels(name).set_function(partial(self._refusing, kind))
         self._connections: dict[Stream, _Connection] = {}
         self._handlers: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -57,6 +60,10 @@ class Ads:
         """Tell those who were spared what nobody knows."""
         for stream in self.hub.end_patience():
             self._connections[stream].wake()
+
+    def _refusing(self, kind: ResourceType) -> float:
+        found = (stream.types.get(kind) for stream in self.hub.streams)
+        return float(sum(state is not None and state.nack is not None for state in found))
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
         """What a server registers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from meshwright.controlplane.snapshot import ResourceType
+from meshwright.controlplane.snapshot import NodeKind, ResourceType
 from meshwright.controlplane.streams import Receipt
 
 SHORT_NAMES = {
@@ -35,6 +35,17 @@ class Metrics:
         self.pushed = {kind: self.pushes.labels(name) for kind, name in SHORT_NAMES.items()}
         self.received = {receipt: self.requests.labels(receipt.value) for receipt in Receipt}
         self.nacks = Counter("meshwright_ads_nacks", "Responses that a node refused.", ["type"], registry=registry)
+        self.refusing = Gauge(
+            "meshwright_ads_refusing_streams",
+            "Open ADS streams whose client refuses the newest response of a type, and works with an older one.",
+            ["type"],
+            registry=registry,
+        )
+        # From 0 on: an increase from nothing to 1 is none to Prometheus, and a sum over nothing is nothing.
+        for name in SHORT_NAMES.values():
+            self.nacks.labels(name)
+        for kind in NodeKind:
+            self.streams.labels(kind.value)
         self.refused = Counter("meshwright_ads_refused_requests", "Requests that made no sense.", registry=registry)
         self.snapshots = Counter("meshwright_snapshots", "Snapshots published.", registry=registry)
         self.snapshot_time = Gauge(

@@ -1,11 +1,14 @@
 """What Prometheus can know of rollouts, whichever shell drives them.
 
 `meshwright_rollout_phase` is 1 for the phase that a rollout is in and 0 for all others, so that `== 1` finds it and
-`max by (rollout)` alerts on it. Durations are of whole rollouts, to their promotion or to their abort.
+`max by (rollout)` alerts on it. Durations are of whole rollouts, to their promotion or to their abort. How long a
+rollout has been where it is follows from `meshwright_rollout_since_timestamp_seconds`, which a restart of the shell
+does not set back: an alert's own `for` would begin again.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -13,19 +16,22 @@ from prometheus_client import Counter, Gauge, Histogram
 from meshwright.rollout.vocabulary import Phase, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prometheus_client import CollectorRegistry
 
     from meshwright.rollout.spec import Rollout
     from meshwright.rollout.status import Status
 
 _NAMES = ("namespace", "rollout")
+_Key = tuple[str, str]
 BUCKETS = (5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
 
 
 class Figures:
     """The series of all rollouts of one process."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
         self._phase = Gauge(
             "meshwright_rollout_phase", "1 for the phase that a rollout is in.", (*_NAMES, "phase"), registry=registry
         )
@@ -54,13 +60,14 @@ class Figures:
             _NAMES,
             registry=registry,
         )
-        self._versions: dict[tuple[str, str], frozenset[str]] = {}
+        self._present = _Present(registry, clock)
+        self._versions: dict[_Key, frozenset[str]] = {}
 
     def note(self, rollout: Rollout, before: Status, after: Status) -> None:
         """A pass has led from one status to the next."""
         names = (rollout.namespace, rollout.name)
-        for phase in Phase:
-            self._phase.labels(*names, phase.value).set(phase is after.phase)
+        self._enter(names, after)
+        self._present.describe(names, rollout.service, after)
         weights = dict(after.routing.weights) if after.routing else {}
         for version in self._versions.get(names, frozenset()) - weights.keys():
             self._weight.remove(*names, version)
@@ -73,6 +80,16 @@ class Figures:
         for run in after.analyses:
             if run.verdict is not Verdict.RUNNING and known.get((run.name, run.started_at)) is not run.verdict:
                 self._verdicts.labels(*names, run.name, run.verdict.value).inc()
+
+    def refused(self, namespace: str, name: str, status: Status) -> None:
+        """The resource is not valid, as its status says."""
+        self._versions.setdefault((namespace, name), frozenset())
+        self._enter((namespace, name), status)
+        self._present.describe((namespace, name), None, status)
+
+    def _enter(self, names: _Key, status: Status) -> None:
+        for phase in Phase:
+            self._phase.labels(*names, phase.value).set(phase is status.phase)
 
     def failed(self, rollout: Rollout) -> None:
         """Something did not work in a pass."""
@@ -87,3 +104,66 @@ class Figures:
             self._phase.remove(namespace, name, phase.value)
         for version in versions:
             self._weight.remove(namespace, name, version)
+        self._present.forget((namespace, name))
+
+
+class _Present:
+    """The series of what each rollout is about now, and since when."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._info = Gauge(
+            "meshwright_rollout_info",
+            "1 for what a rollout is about: service, stable version, version asked for, reason of its phase.",
+            (*_NAMES, "service", "stable", "target", "reason"),
+            registry=registry,
+        )
+        self._since = Gauge(
+            "meshwright_rollout_since_timestamp_seconds",
+            "When the present step began, or the rollout was paused, or it ended.",
+            _NAMES,
+            registry=registry,
+        )
+        self._passed = Gauge(
+            "meshwright_rollout_last_pass_timestamp_seconds",
+            "When the rollout was last looked after: a pass that ended and whose status is stored.",
+            _NAMES,
+            registry=registry,
+        )
+        self._described: dict[_Key, tuple[str, ...]] = {}
+        self._entered: dict[_Key, tuple[Phase, float]] = {}
+
+    def describe(self, names: _Key, service: str | None, status: Status) -> None:
+        """Show where a rollout stands after a pass; without `service`, that of before."""
+        before = self._described.get(names)
+        if service is None:
+            service = before[0] if before else ""
+        described = (service, status.stable, status.target, status.reason)
+        if before is not None and before != described:
+            self._info.remove(*names, *before)
+        self._described[names] = described
+        self._info.labels(*names, *described).set(1)
+        now = self._clock()
+        if self._entered.get(names, (None,))[0] is not status.phase:
+            self._entered[names] = (status.phase, now)
+        self._since.labels(*names).set(since(status) or self._entered[names][1])
+        self._passed.labels(*names).set(now)
+
+    def forget(self, names: _Key) -> None:
+        self._info.remove(*names, *self._described.pop(names))
+        del self._entered[names]
+        for gauge in (self._since, self._passed):
+            gauge.remove(*names)
+
+
+def since(status: Status) -> float | None:
+    """When the rollout came to where it is, as far as its status tells."""
+    match status.phase:
+        case Phase.PAUSED:
+            return status.paused_at
+        case Phase.PROGRESSING | Phase.INITIALIZING:
+            return status.step_started_at or status.started_at
+        case Phase.ABORTED | Phase.HEALTHY:
+            return status.finished_at
+        case _:
+            return None

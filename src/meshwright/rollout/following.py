@@ -146,8 +146,10 @@ class Follower:
 
     async def _refuse(self, error: BadInputError) -> float | None:
         log.warning("%s", error)
-        generation = int((self.document.get("metadata") or {}).get("generation") or 0)
+        metadata = self.document.get("metadata") or {}
+        generation = int(metadata.get("generation") or 0)
         written = await self._store(refused(self.status, error, generation, self._clock()))
+        self._figures.refused(metadata.get("namespace") or "default", metadata.get("name") or "", self.status)
         return None if written else SOON
 
     async def _store(self, status: Status) -> bool:

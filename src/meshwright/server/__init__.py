@@ -258,8 +258,10 @@ class Server:
         registration = registration_of(self.config, self.identity, self._address, self._metrics_address, self._names)
         self._after.enter_context(unique(registration.id, self.config.consul.address))
         consul = await self._after.enter_async_context(Consul(self.config.consul))
-        self._registrar = Registrar(consul, registration, healthy=self._health.serving)
-        await self._registrar.start()
+        self._registrar = registrar = Registrar(consul, registration, healthy=self._health.serving)
+        identity = self.identity
+        self.telemetry.metrics.registered(identity.service, identity.version, lambda: registrar.registered)
+        await registrar.start()
 
     async def _withdraw(self) -> None:
         opened = self._health.opened

@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     GC_COLLECTOR,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
@@ -36,10 +37,11 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from prometheus_client import Metric
 
+T = TypeVar("T")
 Side = Literal["server", "client"]
 
 UNKNOWN_METHOD = "unknown"
@@ -68,6 +70,24 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._registered = Gauge(
+            "meshwright_instance_registered",
+            "1 while Consul has this instance, as far as it knows; 0 where it was lost, or Consul does not answer.",
+            ("service", "version"),
+            registry=self.registry,
+        )
+        self._families: dict[Callable[[CollectorRegistry], Any], Any] = {}
+
+    def registered(self, service: str, version: str, known: Callable[[], bool]) -> None:
+        """Show whether an instance of this process is registered; `known` is asked when the page is."""
+        self._registered.labels(service, version).set_function(lambda: float(known()))
+
+    def family(self, kind: Callable[[CollectorRegistry], T]) -> T:
+        """A service's own set of metrics, made with the registry when it is first asked for."""
+        found = self._families.get(kind)
+        if found is None:
+            found = self._families[kind] = kind(self.registry)
+        return found
 
     def method(self, side: Side, service: str, method: str) -> MethodMetrics:
         """The series of one method on one side; the same object for the same names."""

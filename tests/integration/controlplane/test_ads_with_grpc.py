@@ -143,6 +143,8 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
         nacks = [stream.types[CLUSTER].nack for stream in fed.ads.hub.streams if CLUSTER in stream.types]
         assert [nack.message for nack in nacks if nack and "calc.default.dc1" in nack.message] != []
         assert fed.metrics.registry.get_sample_value("meshwright_ads_nacks_total", {"type": "cluster"}) == 1
+        assert fed.metrics.registry.get_sample_value("meshwright_ads_nacks_total", {"type": "route"}) == 0
+        assert fed.metrics.registry.get_sample_value("meshwright_ads_refusing_streams", {"type": "cluster"}) == 1
         fed.ads.publish(sound)
 
         async def mended() -> bool:
@@ -150,6 +152,7 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
 
         await eventually(mended)
         assert all(not state.nack for stream in fed.ads.hub.streams for state in stream.types.values())
+        assert fed.metrics.registry.get_sample_value("meshwright_ads_refusing_streams", {"type": "cluster"}) == 0
 
 
 async def test_when_a_good_resource_turns_bad_clients_keep_the_good_one(fed: FedAds, tmp_path: Path) -> None:

@@ -207,8 +207,15 @@ async def test_an_instance_is_registered_with_what_others_need_to_know(any_consu
             "metrics_port": str(server.metrics_address.port),
             **place,
         }
+        assert registered(server) == 1
         await server.stop()
         assert await healthy() == ()
+        assert registered(server) == 0
+
+
+def registered(server: meshwright.Server) -> float | None:
+    labels = {"service": "calculator", "version": server.identity.version}
+    return server.telemetry.metrics.registry.get_sample_value("meshwright_instance_registered", labels)
 
 
 async def test_without_consul_a_server_serves_and_registers_when_it_comes(caplog: pytest.LogCaptureFixture) -> None:
@@ -222,12 +229,16 @@ async def test_without_consul_a_server_serves_and_registers_when_it_comes(caplog
             complaints = [record.message for record in caplog.records if server.identity.instance in record.message]
             (complaint,) = complaints
             assert str(registry.config.address) in complaint
+            assert registered(server) == 0
             await registry.restart(empty=True)
 
-            async def registered() -> bool:
+            async def is_known() -> bool:
                 return bool((await consul.instances(ServiceName("calculator"))).value)
 
-            await eventually(registered, ignore=(meshwright.MeshwrightError,))
+            await eventually(is_known, ignore=(meshwright.MeshwrightError,))
+            await eventually(lambda: registered(server) == 1)
+            await registry.kill()
+            await eventually(lambda: registered(server) == 0)
 
 
 @pytest.mark.parametrize(

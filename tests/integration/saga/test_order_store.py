@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
+from prometheus_client import CollectorRegistry
 
 from services.kit.database import open_database, parse_database
 from services.kit.errors import StoreUnavailableError
@@ -17,7 +18,16 @@ from services.kit.ids import new_id
 from services.order import domain, saga
 from services.order.adapters import OrderEvents
 from services.order.app import KeyTakenError, OrderChangedError
-from services.order.facts import Item, OrderPlaced, StepCompleted, StepFailed, StepName, StepStarted
+from services.order.facts import (
+    Item,
+    OrderNeedsAttention,
+    OrderPlaced,
+    StepCompleted,
+    StepFailed,
+    StepName,
+    StepStarted,
+)
+from services.order.saga_metrics import SagaMetrics
 from services.order.store import SNAPSHOT_EVERY, DatabaseOrders, OrdersApplication, environment_of
 
 if TYPE_CHECKING:
@@ -175,6 +185,23 @@ async def test_a_step_that_waits_is_due_when_its_time_has_come(store):
     assert list(await store.due(NOW + 2 * SECOND, 10)) == []
     assert list(await store.due(NOW + 3 * SECOND, 10)) == [order.id]
     assert saga.next_step(order, NOW) == saga.Wait(NOW + 3 * SECOND)
+
+
+async def test_metrics_tell_how_many_sagas_are_under_way_and_since_when_one_waits_for_a_driver(store):
+    registry = CollectorRegistry()
+    metrics = SagaMetrics(registry)
+    await placed(store, 1)
+    order = await placed(store, 2)
+    stuck = [StepStarted(StepName.RESERVE, 1), OrderNeedsAttention(StepName.RESERVE, "ada", "no answer")]
+    await store.append(order, stuck, NOW)
+    metrics.show(await store.overview(NOW + 90 * SECOND))
+    values = {
+        state: registry.get_sample_value("saga_orders", {"state": state}) for state in ("PENDING", "COMPENSATING")
+    }
+    assert values == {"PENDING": 1, "COMPENSATING": 0}
+    assert registry.get_sample_value("saga_orders", {"state": "NEEDS_ATTENTION"}) == 1
+    assert registry.get_sample_value("saga_overdue_seconds") == 90
+    assert (await store.overview(NOW - SECOND)).overdue == 0
 
 
 async def test_replicas_that_start_at_once_share_one_new_database(url):

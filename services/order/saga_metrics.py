@@ -1,0 +1,73 @@
+"""What Prometheus can know of sagas: how many are under way, whether one needs a person, whether they are driven.
+
+Each replica reads the same table, so that a query takes the maximum over them, never the sum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from prometheus_client import Gauge
+
+from services.kit.errors import StoreUnavailableError
+from services.order.app import utc_now
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from prometheus_client import CollectorRegistry
+
+log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The sagas at one moment."""
+
+    counts: Mapping[str, int]
+    """Those under way, by state; 0 where there is none."""
+    overdue: float
+    """Seconds since the first that is due was to be moved on."""
+
+
+class Sagas(Protocol):
+    """The stored orders."""
+
+    async def overview(self, now: datetime) -> Overview:
+        """Raises StoreUnavailableError."""
+
+
+class SagaMetrics:
+    """The series of one process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._orders = Gauge(
+            "saga_orders", "Orders that have not come to an end, by state.", ["state"], registry=registry
+        )
+        self._overdue = Gauge(
+            "saga_overdue_seconds",
+            "How long the order that is due the longest waits for a driver; 0 where none does.",
+            registry=registry,
+        )
+
+    def show(self, overview: Overview) -> None:
+        for state, count in overview.counts.items():
+            self._orders.labels(state).set(count)
+        self._overdue.set(overview.overdue)
+
+    async def follow(self, sagas: Sagas, every: float = EVERY_SECONDS) -> None:
+        """Look now and again, for ever; run it as a task. While the database is away the last figures stay."""
+        while True:
+            try:
+                self.show(await sagas.overview(utc_now()))
+            except StoreUnavailableError as error:
+                log.debug("the figures of sagas wait: %s", error)
+            except Exception:
+                log.exception("the figures of sagas wait")
+            await asyncio.sleep(every)
