@@ -21,14 +21,18 @@
 {{- $_ := set $env $c.database "sqlite:////data/demo.db" }}
 {{- else if and $c.database (not $own) }}
 {{- $_ := set $env "DEMO_DATABASE_PER_SERVICE" "true" }}
+{{- if not (include "meshwright.databaseUrlIsSecret" $root) }}{{ $_ := set $env $c.database (include "meshwright.databaseUrl" $root) }}{{ end }}
 {{- end }}
+{{- if include "meshwright.readsConsul" . }}
+{{- $env = mustMerge (include "meshwright.consulVariables" $root | fromJson) $env }}
+{{- end }}
+{{- $secrets := include "meshwright.secretVariables" . | fromJson }}
 {{- range $name, $value := mustMerge (deepCopy ($c.env | default dict)) $env }}
+{{- if not (hasKey $secrets $name) }}
 - {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
 {{- end }}
-{{- $secrets := deepCopy ($c.secrets | default dict) }}
-{{- if and $c.database (not $own) (ne $root.Values.database.mode "sqlite") }}{{- $_ := set $secrets $c.database "url" }}{{- end }}
+{{- end }}
 {{- range $name, $place := $secrets }}
-{{- $secret := contains "/" $place | ternary (dir $place) "database" }}
-- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ include "meshwright.fullname" (dict "root" $root "name" $secret) }}, key: {{ base $place }}}}}
+- {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ first $place }}, key: {{ last $place }}}}}
 {{- end }}
 {{- end -}}

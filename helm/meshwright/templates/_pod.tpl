@@ -33,6 +33,11 @@ volumes:
   {{- if $c.config }}
   - {name: config, configMap: {name: {{ $full }}}}
   {{- end }}
+  {{- with include "meshwright.consulFiles" . }}
+  - name: consul
+    projected:
+      sources: {{- . | nindent 8 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The one container of a component's pod. */}}
@@ -51,7 +56,7 @@ command: {{- toYaml . | nindent 2 }}
 {{- with $args }}
 args: {{- toYaml . | nindent 2 }}
 {{- end }}
-env: {{- include "meshwright.env" (dict "root" $root "c" $c) | nindent 2 }}
+env: {{- include "meshwright.env" . | nindent 2 }}
 ports:
   {{- range $port, $number := $c.ports }}
   - {name: {{ $port }}, containerPort: {{ $number }}{{ if has $port ($c.hostPorts | default list) }}, hostPort: {{ $number }}{{ end }}}
@@ -74,5 +79,8 @@ volumeMounts:
   {{- end }}
   {{- if $c.config }}
   - {name: config, mountPath: /config, readOnly: true}
+  {{- end }}
+  {{- if include "meshwright.consulFiles" . }}
+  - {name: consul, mountPath: /etc/meshwright/consul, readOnly: true}
   {{- end }}
 {{- end -}}

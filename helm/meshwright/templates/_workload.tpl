@@ -28,8 +28,7 @@ spec:
       labels: {{- include "meshwright.podLabels" . | nindent 8 }}
       {{- $reads := list }}
       {{- if $c.config }}{{- $reads = append $reads (include (printf "meshwright.config.%s" .name) $root) }}{{- end }}
-      {{- if or $c.database $c.secrets }}{{- $reads = append $reads $root.Values.database }}{{- end }}
-      {{- if eq .name "gateway" }}{{- $reads = append $reads $root.Values.demo.operatorPassword }}{{- end }}
+      {{- with include "meshwright.secretsChecksum" . }}{{- $reads = append $reads . }}{{- end }}
       {{- with $reads }}
       annotations:
         # A changed configuration or secret restarts who reads it.
@@ -37,8 +36,14 @@ spec:
       {{- end }}
     spec: {{- include "meshwright.pod" . | nindent 6 }}
   {{- if .storage }}
+  persistentVolumeClaimRetentionPolicy: {whenDeleted: {{ $root.Values.persistence.whenDeleted }}, whenScaled: Retain}
   volumeClaimTemplates:
     - metadata: {name: data}
-      spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: {{ .storage }}}}}
+      spec:
+        accessModes: [ReadWriteOnce]
+        {{- with .storageClass }}
+        storageClassName: {{ . | quote }}
+        {{- end }}
+        resources: {requests: {storage: {{ .storage }}}}
   {{- end }}
 {{- end -}}

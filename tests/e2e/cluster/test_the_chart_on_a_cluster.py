@@ -158,7 +158,8 @@ async def test_uninstalling_leaves_the_definitions_only(mw: Release) -> None:
     async def nothing_left() -> bool:
         left = await mw.kube("get", "all,configmap,secret,serviceaccount,role,rolebinding,pdb", "--output=name")
         # Clusters put things of their own into each namespace.
-        assert [name for name in left.split() if "/mw" in name or "/user" in name] == []
+        left_over = {name for name in left.split() if "/mw" in name or "/user" in name}
+        assert left_over == {"secret/mw-database", "secret/mw-gateway"}, "passwords stay, as the volumes do"
         return True
 
     await eventually(nothing_left, timeout=90)

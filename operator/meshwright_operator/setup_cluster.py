@@ -1,0 +1,99 @@
+"""The setup Job's requests to the Kubernetes API: named Secrets and StatefulSets, and one claim on trial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from lightkube import AsyncClient, KubeConfig
+from lightkube.core.exceptions import ConfigError
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.types import PatchType
+
+from meshwright.errors import BadInputError, Problem
+from meshwright_operator.cluster import _sorted_failures as sorted_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+Secret: Any = create_namespaced_resource("", "v1", "Secret", "secrets")
+StatefulSet: Any = create_namespaced_resource("apps", "v1", "StatefulSet", "statefulsets")
+Claim: Any = create_namespaced_resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+_TIMEOUT = httpx2.Timeout(10.0)
+_CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"generateName": "meshwright-setup-"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+}
+
+
+class SetupCluster:
+    """A connection to the API server, for the namespace of this pod. An async context manager.
+
+    Raises `UnreachableError` where the API server is away, `ClusterError` where it refuses.
+    """
+
+    def __init__(self, config: KubeConfig | None = None) -> None:
+        try:
+            self._client = AsyncClient(config=config, timeout=_TIMEOUT)
+            # Nothing of it is written: the API server only says what it would make of it.
+            self._trial = AsyncClient(config=config, timeout=_TIMEOUT, dry_run=True)
+        except ConfigError as error:
+            raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+        await self._trial.close()
+
+    async def secret(self, name: str) -> dict[str, Any] | None:
+        with sorted_failures(f"reading Secret {name}"):
+            return await self._read(Secret, name)
+
+    async def create_secret(self, manifest: Mapping[str, Any]) -> bool:
+        """False where there is one of that name by now."""
+        with sorted_failures(f"creating Secret {manifest['metadata']['name']}"):
+            try:
+                await self._client.create(Secret(manifest))
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code != _CONFLICT:
+                    raise
+                return False
+        return True
+
+    async def patch_secret(self, name: str, patch: Mapping[str, Any]) -> bool:
+        """Apply a merge patch (RFC 7396); False where it is gone, or is not the one that was read."""
+        with sorted_failures(f"changing Secret {name}"):
+            try:
+                await self._client.patch(Secret, name, dict(patch), patch_type=PatchType.MERGE)
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code not in {_NOT_FOUND, _CONFLICT}:
+                    raise
+                return False
+        return True
+
+    async def stateful_set(self, name: str) -> dict[str, Any] | None:
+        with sorted_failures(f"reading StatefulSet {name}"):
+            return await self._read(StatefulSet, name)
+
+    async def has_default_class(self, why: str) -> bool:
+        """Whether a claim that names no StorageClass gets one: admission writes the default one into a trial."""
+        with sorted_failures(f"looking for a default StorageClass for {why}"):
+            made: dict[str, Any] = (await self._trial.create(Claim(_CLAIM))).to_dict()
+        return bool(made["spec"].get("storageClassName"))
+
+    async def _read(self, kind: Any, name: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = (await self._client.get(kind, name)).to_dict()
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == _NOT_FOUND:
+                return None
+            raise
+        return found
