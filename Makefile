@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: up tour test check bench proto tools image kind-up kind-down clean
+.PHONY: venv up tour test check bench proto tools image kind-up kind-down clean
+
+# The commands `meshwright` and `kubectl meshwright`, in $(VENV)/bin.
+venv: $(VENV)/.installed-demo
 
 up: $(VENV)/.installed-demo
 	$(BIN)/meshwright up --demo

@@ -36,11 +36,19 @@ def given() -> list[str]:
     return ["--values", path] if path else []
 
 
-class Release:
-    """The release `mw` in a namespace of its own."""
+SMALL = (
+    *("--set", "demo.services=basic", "--set", "components.controlplane.replicas=1"),
+    *("--set", "components.calculator.replicas=1", "--set", "components.user.replicas=1"),
+)
+"""The demo as small as it gets, for tests that need several releases at once."""
 
-    def __init__(self, namespace: str) -> None:
+
+class Release:
+    """The release `mw`, or one of another name, in a namespace of its own."""
+
+    def __init__(self, namespace: str, name: str = "mw") -> None:
         self.namespace = namespace
+        self.name = name
 
     async def helm(self, *arguments: str, check: bool = True) -> tuple[int, str]:
         binary = find_helm()
@@ -75,7 +83,7 @@ class Release:
                 "service": "user",
                 "version": version,
                 "replicas": 2,
-                "workloadRef": {"name": "mw-user"},
+                "workloadRef": {"name": f"{self.name}-user"},
                 "strategy": {"canary": canary},
             },
         }
@@ -102,7 +110,8 @@ class Release:
 
     async def idle(self) -> bool:
         """Whether the chart's Deployment of the service has no pods any more."""
-        return (await self.kube("get", "deployment", "mw-user", "--output=jsonpath={.spec.replicas}")) == "0"
+        found = await self.kube("get", "deployment", f"{self.name}-user", "--output=jsonpath={.spec.replicas}")
+        return found == "0"
 
     async def memory(self) -> dict[str, float]:
         """MiB of working set of each pod, as the kubelet tells it."""
@@ -135,7 +144,7 @@ class Release:
 
     @contextlib.asynccontextmanager
     async def load(self) -> AsyncIterator[Load]:
-        async with self.forwarded("mw-gateway", 8080) as client:
+        async with self.forwarded(f"{self.name}-gateway", 8080) as client:
             body = {"name": "Ada", "email": f"ada-{os.urandom(4).hex()}@example.org"}
             user = (await client.post("/api/v1/users", json=body)).json()["id"]
             calls = Load(client, user)
@@ -172,15 +181,15 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def release(namespace: str, *values: str) -> AsyncIterator[Release]:
+async def release(namespace: str, *values: str, name: str = "mw") -> AsyncIterator[Release]:
     """An installed release that is ready; gone with its namespace afterwards."""
-    made = Release(namespace)
+    made = Release(namespace, name)
     await made.gone()
     began = time.monotonic()
-    await made.helm("install", "mw", CHART, "--create-namespace", "--wait", "--timeout", "5m", *given(), *values)
+    await made.helm("install", name, CHART, "--create-namespace", "--wait", "--timeout", "5m", *given(), *values)
     print(f"installed in {time.monotonic() - began:.0f} s")
     try:
         yield made
     finally:
-        await made.helm("uninstall", "mw", "--wait", "--ignore-not-found")
+        await made.helm("uninstall", name, "--wait", "--ignore-not-found")
         await made.gone()
