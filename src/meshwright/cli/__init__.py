@@ -99,17 +99,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def kubectl_main() -> None:
-    """`kubectl meshwright ...`: the same command line, with rollouts of the cluster that kubectl reaches."""
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["rollout"]:
-        arguments.insert(1, "--cluster")
-    main(arguments)
+    """`kubectl meshwright ...`."""
+    from meshwright.cli import plugin  # noqa: PLC0415 - it needs what `meshwright --help` does without
+
+    plugin.main()
+
+
+def kubectl_complete_main() -> None:
+    """What kubectl runs to complete `kubectl meshwright ...`."""
+    from meshwright.cli import plugin  # noqa: PLC0415
+
+    plugin.complete_main()
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
+    return run_command(cli, arguments, "meshwright")
+
+
+def run_command(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    """Run one command of a command line that is called `name`; returns the exit code."""
     try:
-        outcome = cli.main(list(arguments), prog_name="meshwright", standalone_mode=False, color=output.colour())
+        outcome = command.main(list(arguments), prog_name=name, standalone_mode=False, color=output.colour())
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -11,6 +11,8 @@ import click
 from meshwright.config import environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
     from rich.table import Table
 
@@ -51,6 +53,20 @@ def table(*columns: str, title: str | None = None) -> Table:
 def as_json(value: Any) -> None:
     """Print a value for programs."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def as_form(form: str, document: Mapping[str, Any]) -> None:
+    """Print a Kubernetes object, or a List of them, as kubectl does with `--output`: json, yaml or name."""
+    if form == "json":
+        as_json(document)
+    elif form == "yaml":
+        import yaml  # noqa: PLC0415
+
+        click.echo(yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True), nl=False)
+    else:
+        for item in document["items"] if document.get("kind") == "List" else [document]:
+            group = item["apiVersion"].partition("/")[0]
+            click.echo(f"{item['kind'].lower()}.{group}/{item['metadata']['name']}")
 
 
 def error(text: str) -> None:

@@ -10,22 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
+from click.shell_completion import CompletionItem
 
 from meshwright.cli import output
-from meshwright.cli.options import json_option
-from meshwright.cli.rolloutdoors import Door, Here, Kubectl
+from meshwright.cli.kubectl import Kubectl
+from meshwright.cli.options import Seconds, json_option
 from meshwright.cli.rolloutview import summary, tree
 from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.rollout import statusjson, verbs
 from meshwright.rollout.parse import parse, parse_on_laptop
-from meshwright.rollout.vocabulary import KIND, Phase
+from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from meshwright.cli.rolloutdoors import Door
 
 _OVER = {Phase.HEALTHY: 0, Phase.ABORTED: output.FAILED, Phase.INVALID: output.FAILED}
 _LOOK = 0.5
 """Seconds between two looks."""
+FORMS = ("json", "yaml", "name")
 
 
 class NotInTimeError(MeshwrightError):
@@ -33,7 +37,7 @@ class NotInTimeError(MeshwrightError):
 
 
 class Where:
-    """The choice of a door, opened by the command that needs it: `lint` needs none."""
+    """Where rollouts are looked for: opened by the command that needs it; `lint` needs nothing."""
 
     def __init__(self, topology: str, namespace: str, *, cluster: bool) -> None:
         self._topology = topology
@@ -41,7 +45,35 @@ class Where:
         self._cluster = cluster
 
     def open(self) -> Door:
-        return Kubectl(self._namespace) if self._cluster else Here(self._topology)
+        if self._cluster:
+            return Kubectl(self._namespace)
+        from meshwright.cli.rolloutdoors import Here  # noqa: PLC0415 - the plugin for kubectl comes without
+
+        return Here(self._topology)
+
+
+class Name(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4 alone
+    """The name of a rollout, also as kubectl writes it: `vro/user`."""
+
+    name = "name"
+    _TYPES = frozenset({"vro", *(f"{kind}{rest}" for kind in (KIND.lower(), PLURAL) for rest in ("", f".{GROUP}"))})
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, slash, name = str(value).rpartition("/")
+        if slash and kind.lower() not in self._TYPES:
+            self.fail(f"{value!r} is no rollout: expected a name, or {KIND.lower()}/NAME", param, ctx)
+        return name
+
+    def shell_complete(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        door = ctx.obj.open() if hasattr(ctx.obj, "open") else None
+        names = door.listed() if isinstance(door, Kubectl) else []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+name_argument = click.argument("name", type=Name())
+_FILE = click.Path(path_type=Path, allow_dash=True)
+file_argument = click.argument("file", type=_FILE, required=False)
+file_option = click.option("-f", "--filename", type=_FILE, help="The file, as kubectl takes it.")
 
 
 @click.group()
@@ -55,12 +87,13 @@ def rollout(ctx: click.Context, cluster: bool, namespace: str, topology: str) ->
 
 
 @rollout.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@file_argument
+@file_option
 @click.pass_obj
-def apply(where: Where, file: Path) -> None:
+def apply(where: Where, file: Path | None, filename: Path | None) -> None:
     """Create or change the rollouts of a YAML file; `-` is standard input."""
     door = where.open()
-    for document in _documents(file):
+    for document in _documents(_chosen(file, filename)):
         for notice in door.apply(document):
             click.echo(f"note: {notice}", err=True)
         name, spec = document["metadata"]["name"], document["spec"]
@@ -68,11 +101,12 @@ def apply(where: Where, file: Path) -> None:
 
 
 @rollout.command()
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@file_argument
+@file_option
 @click.option("--laptop", is_flag=True, help="By the rules of a laptop, where no template is needed.")
-def lint(file: Path, laptop: bool) -> None:
+def lint(file: Path | None, filename: Path | None, laptop: bool = False) -> None:
     """Check the rollouts of a YAML file by the rules that the cluster has, without a cluster."""
-    documents = _documents(file)
+    documents = _documents(_chosen(file, filename))
     for document in documents:
         try:
             (parse_on_laptop if laptop else parse)(document)
@@ -82,41 +116,41 @@ def lint(file: Path, laptop: bool) -> None:
 
 
 @rollout.command()
-@click.argument("name", default="")
+@click.argument("name", type=Name(), default="")
+@click.option("-o", "--output", "form", type=click.Choice(FORMS), help="Print it for programs, or its name alone.")
+@click.option("-w", "--watch", "go_on", is_flag=True, help="Go on showing it, as `watch` does.")
 @json_option
 @click.pass_obj
-def get(where: Where, name: str, as_json: bool) -> None:
+def get(where: Where, name: str, form: str | None, go_on: bool, as_json: bool) -> None:
     """Show a rollout: its versions, weights, steps and analyses. Without a name, a line for each."""
+    if go_on and (form or as_json):
+        raise click.UsageError("--watch shows changes as they come; it goes without --output and --json")
     door = where.open()
-    if as_json:
+    if go_on:
+        _watch(door, name)
+    elif as_json:
         output.as_json(door.get(name) if name else door.all())
+    elif form:
+        output.as_form(form, door.get(name) if name else _as_list(door.all()))
     elif name:
         _show(door.get(name))
     else:
-        _list(door.all())
+        _list(door)
 
 
 @rollout.command()
-@click.argument("name")
+@click.argument("name", type=Name(), default="")
 @click.pass_obj
 def watch(where: Where, name: str) -> None:
-    """Show a rollout as it goes on, until Ctrl-C. Without a terminal: one line for each change."""
-    door = where.open()
-    if sys.stdout.isatty():
-        _watch_live(door, name)
-        return
-    shown = ""
-    while True:
-        line = summary(door.get(name))
-        if line != shown:
-            click.echo(f"{time.strftime('%H:%M:%S')} {line}")
-            shown = line
-        time.sleep(_LOOK)
+    """Show a rollout as it goes on, until Ctrl-C. Without a name or a terminal: one line for each change."""
+    _watch(where.open(), name)
 
 
 @rollout.command()
-@click.argument("name")
-@click.option("--timeout", default=0.0, metavar="SECONDS", help="Wait so long for its end; 0: tell how it is now.")
+@name_argument
+@click.option(
+    "--timeout", type=Seconds(), default=0.0, help="Wait so long for its end (60, 5m); without: tell how it is now."
+)
 @click.pass_obj
 def status(where: Where, name: str, timeout: float) -> int:
     """Tell how a rollout is, or wait for its end. Exit code 0: promoted; 1: aborted, not valid, or not in time."""
@@ -136,7 +170,7 @@ def status(where: Where, name: str, timeout: float) -> int:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def pause(where: Where, name: str) -> None:
     """Stop where it is, until `promote`."""
@@ -145,7 +179,7 @@ def pause(where: Where, name: str) -> None:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.option("--full", is_flag=True, help="Skip the remaining steps and analyses.")
 @click.pass_obj
 def promote(where: Where, name: str, full: bool) -> None:
@@ -156,7 +190,7 @@ def promote(where: Where, name: str, full: bool) -> None:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def abort(where: Where, name: str) -> None:
     """Send all calls back to the stable version."""
@@ -166,7 +200,7 @@ def abort(where: Where, name: str) -> None:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def retry(where: Where, name: str) -> None:
     """Walk the steps again with the version that was aborted."""
@@ -176,7 +210,7 @@ def retry(where: Where, name: str) -> None:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.option("--to", "version", default="", metavar="VERSION", help="A version of its history.")
 @click.pass_obj
 def undo(where: Where, name: str, version: str) -> None:
@@ -188,7 +222,7 @@ def undo(where: Where, name: str, version: str) -> None:
 
 
 @rollout.command("set-version")
-@click.argument("name")
+@name_argument
 @click.argument("version")
 @click.pass_obj
 def set_version(where: Where, name: str, version: str) -> None:
@@ -198,7 +232,7 @@ def set_version(where: Where, name: str, version: str) -> None:
 
 
 @rollout.command()
-@click.argument("name")
+@name_argument
 @click.pass_obj
 def delete(where: Where, name: str) -> None:
     """Delete a rollout. The traffic rules go or stay as its onDelete says."""
@@ -209,6 +243,12 @@ def delete(where: Where, name: str) -> None:
 def _token() -> str:
     """What tells this command from all others."""
     return secrets.token_hex(4)
+
+
+def _chosen(file: Path | None, filename: Path | None) -> Path:
+    if (file is None) == (filename is None):
+        raise click.UsageError("name one file: FILE, or -f FILE")
+    return file or filename or Path("-")
 
 
 def _documents(file: Path) -> list[dict[str, Any]]:
@@ -235,14 +275,35 @@ def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:
     return BadInputError(error.source, [*error.problems, hint])
 
 
-def _list(documents: list[dict[str, Any]]) -> None:
-    table = output.table("NAME", "SERVICE", "VERSION", "STABLE", "PHASE", "STEP", ">WEIGHT", "MESSAGE")
+def _as_list(documents: list[dict[str, Any]]) -> dict[str, Any]:
+    """As kubectl says it of several."""
+    return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": documents}
+
+
+def _list(door: Door) -> None:
+    documents = door.all()
+    if not documents and isinstance(door, Kubectl):
+        click.echo(f"no rollouts {door.where}", err=True)
+        return
+    everywhere = isinstance(door, Kubectl) and door.everywhere
+    table = output.table(
+        *(["NAMESPACE"] if everywhere else []),
+        "NAME",
+        "SERVICE",
+        "VERSION",
+        "STABLE",
+        "PHASE",
+        "STEP",
+        ">WEIGHT",
+        "MESSAGE",
+    )
     for document in documents:
         spec, status = document["spec"], document.get("status") or {}
         cells = (spec["service"], spec["version"], status.get("stable", ""), status.get("phase", Phase.PENDING.value))
         weight = str(status.get("weight", 0))
         message = status.get("message", "")
-        table.add_row(document["metadata"]["name"], *cells, status.get("progress", ""), weight, message)
+        names = [document["metadata"]["namespace"]] if everywhere else []
+        table.add_row(*names, document["metadata"]["name"], *cells, status.get("progress", ""), weight, message)
     output.console().print(table)
 
 
@@ -255,12 +316,25 @@ def _print(lines: list[tuple[str, str]]) -> None:
         click.echo(click.style(text, fg=colour or None))
 
 
-def _watch_live(door: Door, name: str) -> None:
+def _watch(door: Door, name: str) -> None:
+    changes = door.changes(name)
+    if name and sys.stdout.isatty():
+        _watch_live(changes)
+        return
+    shown: dict[tuple[str, str], str] = {}
+    for document in changes:
+        metadata = document["metadata"]
+        key, line = (metadata.get("namespace", ""), metadata["name"]), summary(document)
+        if line != shown.get(key):
+            shown[key] = line
+            click.echo(f"{time.strftime('%H:%M:%S')} {line}")
+
+
+def _watch_live(changes: Iterable[Mapping[str, Any]]) -> None:
     from rich.live import Live  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     with Live(console=output.console(), auto_refresh=False) as live:
-        while True:
-            lines = [Text(text, style=colour) for text, colour in tree(door.get(name))]
+        for document in changes:
+            lines = [Text(text, style=colour) for text, colour in tree(document)]
             live.update(Text("\n").join(lines), refresh=True)
-            time.sleep(_LOOK)

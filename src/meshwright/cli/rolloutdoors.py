@@ -1,26 +1,19 @@
-"""Two places where rollouts live, behind one door: a running `up` here, or a cluster through `kubectl`.
-
-`kubectl` knows how to reach and authenticate to the cluster that a person means; nothing of that is repeated here.
-"""
+"""Where rollouts live, behind one interface: in a running `up` here, or on a cluster (`meshwright.cli.kubectl`)."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
+import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local import client
 from meshwright.names import no_such
-from meshwright.rollout.parse import parse, parse_on_laptop
-from meshwright.rollout.vocabulary import GROUP, PLURAL
+from meshwright.rollout.parse import parse_on_laptop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-RESOURCE = f"{PLURAL}.{GROUP}"
-_PATIENCE = 60.0
+_LOOK = 0.5
+"""Seconds between two looks."""
 
 
 class Door(Protocol):
@@ -31,6 +24,9 @@ class Door(Protocol):
 
     def get(self, name: str) -> dict[str, Any]:
         """One rollout; raises `MeshwrightError` where there is none of that name."""
+
+    def changes(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rollout, or without a name all of them, now and again; as it is, changed or not."""
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
         """Create or change; returns notices for the person. Raises `BadInputError` for a resource that is not valid."""
@@ -57,6 +53,11 @@ class Here:
             raise client.RefusedError(no_such("rollout", name, found))
         return found[name]
 
+    def changes(self, name: str) -> Iterator[dict[str, Any]]:
+        while True:
+            yield from [self.get(name)] if name else self.all()
+            time.sleep(_LOOK)
+
     def apply(self, document: Mapping[str, Any]) -> list[str]:
         parse_on_laptop(document)
         notices: list[str] = self._running.apply_rollout(document)["notices"]
@@ -67,52 +68,3 @@ class Here:
 
     def delete(self, name: str) -> None:
         self._running.delete_rollout(name)
-
-
-class KubectlError(MeshwrightError):
-    """`kubectl` said no; the text is its own."""
-
-
-class Kubectl:
-    """A cluster. `namespace`: empty for the one of the current context."""
-
-    def __init__(self, namespace: str) -> None:
-        found = shutil.which("kubectl")
-        if found is None:
-            raise UnreachableError("kubectl is not on the PATH; it is how a cluster is reached")
-        self._command = [found, *(["--namespace", namespace] if namespace else [])]
-
-    def all(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = json.loads(self._run("get", RESOURCE, "--output=json"))["items"]
-        return items
-
-    def get(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self._run("get", RESOURCE, name, "--output=json"))
-        return document
-
-    def apply(self, document: Mapping[str, Any]) -> list[str]:
-        parse(document)
-        self._run("apply", "--filename=-", given=json.dumps(document))
-        return []
-
-    def patch(self, name: str, patch: Mapping[str, Any]) -> None:
-        self._run("patch", RESOURCE, name, "--type=merge", f"--patch={json.dumps(patch)}")
-
-    def delete(self, name: str) -> None:
-        self._run("delete", RESOURCE, name)
-
-    def _run(self, *arguments: str, given: str | None = None) -> str:
-        try:
-            done = subprocess.run(  # noqa: S603 - kubectl of the person's own PATH, no shell
-                [*self._command, *arguments],
-                input=given,
-                capture_output=True,
-                text=True,
-                timeout=_PATIENCE,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise UnreachableError(f"kubectl did not answer within {_PATIENCE:g} s") from None
-        if done.returncode:
-            raise KubectlError(done.stderr.strip() or f"kubectl ended with {done.returncode}")
-        return done.stdout
