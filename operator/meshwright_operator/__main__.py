@@ -5,15 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import random
-import socket
 import sys
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 import kopf
-from aiohttp import web
 
 from meshwright import http, logs
 from meshwright.config import ServiceConfig, load
@@ -25,26 +20,32 @@ from meshwright.rollout.engine import Engine
 from meshwright.rollout.figures import Figures
 from meshwright.rollout.spanexport import Traces
 from meshwright.telemetry import Telemetry
-from meshwright.telemetry.metrics import CONTENT_TYPE
 from meshwright_operator.announcing import Announcements
 from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
 from meshwright_operator.deployments import Deployments
+from meshwright_operator.finalize import Finalizer
+from meshwright_operator.gated import GatedTraffic
+from meshwright_operator.guard import Guard
 from meshwright_operator.handlers import Handlers
+from meshwright_operator.leaserequests import LeaseRequests
+from meshwright_operator.leases import Timing
 from meshwright_operator.metrics import show_followers
+from meshwright_operator.pages import GuardMetrics, pages
+from meshwright_operator.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from meshwright.rollout.following import Follower
+    from collections.abc import Coroutine
 
 log = logging.getLogger("meshwright_operator")
 NAME = "meshwright-operator"
-_PRIORITIES = 2**15
+_RELIST = 90.0
+"""Seconds after which a watch for namespaces starts over, whatever it says: watches fall silent without an error."""
+_AGAIN = 5.0
 
 
 async def run(config: OperatorConfig) -> None:
-    """Look after rollouts until SIGTERM or SIGINT."""
+    """Look after rollouts until SIGTERM or SIGINT. Raises `LeaseLostError` where another may begin."""
     async with contextlib.AsyncExitStack() as stack:
         telemetry = Telemetry(load(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
@@ -52,65 +53,86 @@ async def run(config: OperatorConfig) -> None:
         traces = await stack.enter_async_context(Traces(telemetry, config.traces))
         cluster = await stack.enter_async_context(Cluster())
         consul = await stack.enter_async_context(Consul(config.consul))
+        requests = LeaseRequests(cluster.client)
+        guard = Guard(requests, config.identity(cluster.namespace), Timing(config.lease_seconds))
+        cluster.acting = guard.acting
+        guard.want(config.namespaces or {cluster.namespace})
+        reach = Reach(cluster, requests, guard)
         deployments = Deployments(cluster)
         engine = Engine(
             deployments,
-            ConsulTraffic(consul),
+            GatedTraffic(ConsulTraffic(consul), guard.acting),
             ConsulMeasurements(consul),
             Announcements(traces),
         )
         figures = Figures(telemetry.metrics.registry)
-        handlers = Handlers(engine, cluster, deployments, figures, clusterwide=not config.namespaces)
+        finalizer = Finalizer(cluster, config.finalizer_deadline)
+        handlers = Handlers(engine, cluster, deployments, figures, reach=reach, finalizer=finalizer)
         show_followers(telemetry.metrics.registry, handlers.followers)
-        app = pages(telemetry, handlers.followers, config.patience)
+        telemetry.metrics.registry.register(GuardMetrics(guard))
+        app = pages(telemetry, handlers.followers, guard, config.patience)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
-        log.info("health and metrics at http://%s", address)
-        await _operate(config, handlers)
+        log.info("health and metrics at http://%s, %s", address, _scope(config, cluster))
+        working = [guard.run(reach)]
+        if config.clusterwide:
+            working.append(_discover(cluster, guard))
+        try:
+            await _operate(handlers, reach, working)
+        finally:
+            await reach.take_back()
+            await guard.close()
 
 
-async def _operate(config: OperatorConfig, handlers: Handlers) -> None:
+def _scope(config: OperatorConfig, cluster: Cluster) -> str:
+    if config.clusterwide:
+        return "for all namespaces that have rollouts"
+    return f"for namespace {', '.join(config.namespaces or (cluster.namespace,))}"
+
+
+async def _operate(handlers: Handlers, reach: Reach, working: list[Coroutine[Any, Any, None]]) -> None:
     with stop_event() as stopping:
         stop = asyncio.Event()
+        # Before kopf's tasks: at its end kopf cancels every task that began after it.
+        guarding = [asyncio.create_task(each) for each in working]
         operating = asyncio.create_task(
             kopf.operator(
                 registry=handlers.registry(),
-                clusterwide=not config.namespaces,
-                namespaces=config.namespaces,
+                # A pattern, and no scanning: what is watched is the reach's to say.
+                namespaces=["*"],
+                insights=reach.insights,
                 # kopf would ask for the user's name, and a container's user has none.
-                identity=cast("Any", f"{socket.gethostname()}-{os.getpid()}"),
-                standalone=not config.peering,
-                peering_name=config.peering or None,
-                # Of several replicas the one with the highest priority works; equal ones would all stand back.
-                priority=random.randrange(1, _PRIORITIES) if config.peering else 0,  # noqa: S311 - not a secret
+                identity=cast("Any", NAME),
+                standalone=True,
                 stop_flag=stop,
             )
         )
         signalled = asyncio.create_task(stopping.wait())
-        await asyncio.wait({operating, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({operating, signalled, *guarding}, return_when=asyncio.FIRST_COMPLETED)
         signalled.cancel()
         stop.set()
-        await operating
+        try:
+            await operating
+        finally:
+            for task in guarding:
+                task.cancel()
+            ended = await asyncio.gather(*guarding, return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
 
 
-def pages(telemetry: Telemetry, followers: Mapping[tuple[str, str], Follower], patience: float) -> web.Application:
-    """`/metrics`, and `/healthz`, which fails when a pass has been running for more than `patience` seconds."""
-
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=telemetry.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def healthz(_: web.Request) -> web.Response:
-        now = time.monotonic()
-        stuck = [
-            f"{namespace}/{name} has been in one pass for {now - follower.pass_began:.0f} s"
-            for (namespace, name), follower in followers.items()
-            if follower.pass_began is not None and now - follower.pass_began > patience
-        ]
-        return web.json_response({"rollouts": len(followers), "stuck": stuck}, status=503 if stuck else 200)
-
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    app.router.add_get("/healthz", healthz)
-    return app
+async def _discover(cluster: Cluster, guard: Guard) -> None:
+    """The namespaces that have rollouts, and the operator's own."""
+    while True:
+        try:
+            async with asyncio.timeout(_RELIST), contextlib.aclosing(cluster.rollout_namespaces()) as found:
+                async for namespaces in found:
+                    guard.want(namespaces | {cluster.namespace})
+        except TimeoutError:
+            continue
+        except MeshwrightError as error:
+            log.warning("%s", error)
+        await asyncio.sleep(_AGAIN)
 
 
 def main() -> None:

@@ -12,21 +12,28 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from lightkube import AsyncClient, KubeConfig
 from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.generic_resource import create_namespaced_resource
-from lightkube.types import PatchType
+from lightkube.generic_resource import create_global_resource, create_namespaced_resource
+from lightkube.types import PatchType, on_error_stop
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
 from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
     from typing import Self
+
+FIELD_MANAGER = "meshwright-operator"
+"""Whose the fields are that the operator writes (`metadata.managedFields`)."""
 
 Deployment: Any = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
 VersionedRollout: Any = create_namespaced_resource(GROUP, "v1alpha1", KIND, PLURAL)
+LeaseResource: Any = create_namespaced_resource("coordination.k8s.io", "v1", "Lease", "leases")
+Namespace: Any = create_global_resource("", "v1", "Namespace", "namespaces")
+EventResource: Any = create_namespaced_resource("", "v1", "Event", "events")
 
-_NOT_FOUND = 404
-_CONFLICT = 409
+NOT_FOUND = 404
+CONFLICT = 409
 _AWAY = frozenset({408, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx2.Timeout(10.0)
 
@@ -44,31 +51,44 @@ class Cluster:
 
     def __init__(self, config: KubeConfig | None = None) -> None:
         try:
-            self._client = AsyncClient(config=config, timeout=_TIMEOUT)
+            self.client = AsyncClient(config=config, timeout=_TIMEOUT, field_manager=FIELD_MANAGER)
         except ConfigError as error:
             raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
+        self.acting: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext()
+        """Around each write in a namespace: the gate of the Lease (`meshwright_operator.guard`)."""
+
+    @property
+    def namespace(self) -> str:
+        """Where this process is: the pod's namespace, or that of the kubeconfig's context."""
+        return str(self.client.namespace)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
+        await self.client.close()
+
+    @contextlib.asynccontextmanager
+    async def _writing(self, namespace: str, what: str) -> AsyncIterator[None]:
+        async with self.acting(namespace):
+            with sorted_failures(what):
+                yield
 
     async def deployments(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The Deployments that carry all these labels."""
-        with _sorted_failures(f"listing Deployments in {namespace}"):
+        with sorted_failures(f"listing Deployments in {namespace}"):
             found = [
-                item.to_dict() async for item in self._client.list(Deployment, namespace=namespace, labels=dict(labels))
+                item.to_dict() async for item in self.client.list(Deployment, namespace=namespace, labels=dict(labels))
             ]
         return [item for item in found if labels.items() <= (item["metadata"].get("labels") or {}).items()]
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Deployment, or None where there is none."""
-        with _sorted_failures(f"reading Deployment {namespace}/{name}"):
+        with sorted_failures(f"reading Deployment {namespace}/{name}"):
             try:
-                found: dict[str, Any] = (await self._client.get(Deployment, name, namespace=namespace)).to_dict()
+                found: dict[str, Any] = (await self.client.get(Deployment, name, namespace=namespace)).to_dict()
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code == _NOT_FOUND:
+                if error.response.status_code == NOT_FOUND:
                     return None
                 raise
             return found
@@ -76,56 +96,86 @@ class Cluster:
     async def create_deployment(self, manifest: Mapping[str, Any]) -> None:
         """Create it; one that exists already stays as it is."""
         metadata = manifest["metadata"]
-        with _sorted_failures(f"creating Deployment {metadata['namespace']}/{metadata['name']}"):
+        what = f"creating Deployment {metadata['namespace']}/{metadata['name']}"
+        async with self._writing(metadata["namespace"], what):
             try:
-                await self._client.create(Deployment(manifest))
+                await self.client.create(Deployment(manifest))
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code != _CONFLICT:
+                if error.response.status_code != CONFLICT:
                     raise
 
     async def patch_deployment(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Apply a merge patch (RFC 7396); False where there is no such Deployment."""
-        with _sorted_failures(f"changing Deployment {namespace}/{name}"):
+        async with self._writing(namespace, f"changing Deployment {namespace}/{name}"):
             try:
-                await self._client.patch(Deployment, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE)
+                await self.client.patch(Deployment, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE)
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code == _NOT_FOUND:
+                if error.response.status_code == NOT_FOUND:
                     return False
                 raise
         return True
 
     async def delete_deployment(self, namespace: str, name: str) -> None:
         """Delete it with its pods; nothing where there is none."""
-        with _sorted_failures(f"deleting Deployment {namespace}/{name}"):
+        async with self._writing(namespace, f"deleting Deployment {namespace}/{name}"):
             try:
-                await self._client.delete(Deployment, name, namespace=namespace)
+                await self.client.delete(Deployment, name, namespace=namespace)
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code != _NOT_FOUND:
+                if error.response.status_code != NOT_FOUND:
                     raise
+
+    async def rollout(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """The rollout, or None where there is none."""
+        with sorted_failures(f"reading rollout {namespace}/{name}"):
+            try:
+                found: dict[str, Any] = (await self.client.get(VersionedRollout, name, namespace=namespace)).to_dict()
+            except httpx2.HTTPStatusError as error:
+                if error.response.status_code == NOT_FOUND:
+                    return None
+                raise
+            return found
 
     async def rollouts(self, namespace: str) -> list[dict[str, Any]]:
         """The rollouts of a namespace, or of all of them: `*`."""
-        with _sorted_failures("listing rollouts"):
-            return [item.to_dict() async for item in self._client.list(VersionedRollout, namespace=namespace)]
+        with sorted_failures("listing rollouts"):
+            return [item.to_dict() async for item in self.client.list(VersionedRollout, namespace=namespace)]
+
+    async def rollout_namespaces(self) -> AsyncGenerator[set[str]]:
+        """The namespaces that have rollouts, now and after each change, until the API server fails."""
+        with sorted_failures("watching rollouts"):
+            found = self.client.list(VersionedRollout, namespace="*")
+            where = {(item.metadata.namespace, item.metadata.name) async for item in found}
+            version = found.resourceVersion
+            yield {namespace for namespace, _ in where}
+            changes = self.client.watch(
+                VersionedRollout, namespace="*", resource_version=version, server_timeout=60, on_error=on_error_stop
+            )
+            async for kind, item in changes:
+                key = (item.metadata.namespace, item.metadata.name)
+                if kind == "DELETED":
+                    where.discard(key)
+                else:
+                    where.add(key)
+                yield {namespace for namespace, _ in where}
 
     async def patch_rollout(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Apply a merge patch (RFC 7396); False where the rollout is gone, or is not the one that was read."""
-        with _sorted_failures(f"changing rollout {namespace}/{name}"):
+        async with self._writing(namespace, f"changing rollout {namespace}/{name}"):
             try:
-                await self._client.patch(
+                await self.client.patch(
                     VersionedRollout, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE
                 )
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code in {_NOT_FOUND, _CONFLICT}:
+                if error.response.status_code in {NOT_FOUND, CONFLICT}:
                     return False
                 raise
         return True
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
         """Apply a merge patch (RFC 7396) to a rollout's status; False where the rollout is gone."""
-        with _sorted_failures(f"writing the status of {namespace}/{name}"):
+        async with self._writing(namespace, f"writing the status of {namespace}/{name}"):
             try:
-                await self._client.patch(
+                await self.client.patch(
                     VersionedRollout.Status,
                     name,
                     {"status": dict(patch)},
@@ -133,14 +183,14 @@ class Cluster:
                     patch_type=PatchType.MERGE,
                 )
             except httpx2.HTTPStatusError as error:
-                if error.response.status_code == _NOT_FOUND:
+                if error.response.status_code == NOT_FOUND:
                     return False
                 raise
         return True
 
 
 @contextlib.contextmanager
-def _sorted_failures(what: str) -> Iterator[None]:
+def sorted_failures(what: str) -> Iterator[None]:
     """An API server that is away or busy is `UnreachableError`, one that says no is `ClusterError`."""
     try:
         yield

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field
 
 from meshwright.config import ConsulConfig, setting
+from meshwright.errors import BadInputError, Problem
+from meshwright_operator.leases import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,13 +16,27 @@ class OperatorConfig:
     """Which rollouts it looks after, where it answers probes and scrapes, and where Consul and traces are."""
 
     namespaces: tuple[str, ...] = setting(
-        "MESHWRIGHT_OPERATOR_NAMESPACES", (), help="comma-separated; unset: the whole cluster"
+        "MESHWRIGHT_OPERATOR_NAMESPACES", (), help="comma-separated; unset: the operator's own namespace"
     )
-    peering: str = setting(
-        "MESHWRIGHT_OPERATOR_PEERING", "", help="kopf peering for several replicas, of which one works; unset: alone"
+    clusterwide: bool = setting(
+        "MESHWRIGHT_OPERATOR_CLUSTERWIDE", default=False, help="true: every namespace that has rollouts"
     )
-    host: str = setting("MESHWRIGHT_OPERATOR_HOST", "127.0.0.1", help="address of /healthz and /metrics")
-    port: int = setting("MESHWRIGHT_OPERATOR_PORT", 18002, help="port of /healthz and /metrics; 0: any")
+    installation: str = setting(
+        "MESHWRIGHT_OPERATOR_INSTALLATION",
+        "",
+        help="whose the Leases are, as in mesh/mw; the same for all replicas; unset: NAMESPACE/meshwright-operator",
+    )
+    pod: str = setting("POD_NAME", "", help="which of the replicas this is; unset: host name and process id")
+    lease_seconds: float = setting(
+        "MESHWRIGHT_OPERATOR_LEASE_SECONDS",
+        15.0,
+        help="seconds that a Lease is valid; it is renewed six times as often",
+    )
+    finalizer_deadline: float = setting(
+        "MESHWRIGHT_OPERATOR_FINALIZER_DEADLINE", 120.0, help="seconds that the deletion of a rollout waits at most"
+    )
+    host: str = setting("MESHWRIGHT_OPERATOR_HOST", "127.0.0.1", help="address of /healthz, /readyz and /metrics")
+    port: int = setting("MESHWRIGHT_OPERATOR_PORT", 18002, help="port of /healthz, /readyz and /metrics; 0: any")
     patience: float = setting(
         "MESHWRIGHT_OPERATOR_PATIENCE", 120.0, help="seconds that one pass may take before /healthz fails"
     )
@@ -29,3 +47,18 @@ class OperatorConfig:
     )
     log_level: str = setting("MESHWRIGHT_LOG_LEVEL", "info")
     consul: ConsulConfig = field(default_factory=ConsulConfig)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.clusterwide and self.namespaces:
+            text = "is set beside MESHWRIGHT_OPERATOR_CLUSTERWIDE=true; unset one of the two"
+            problems.append(Problem("MESHWRIGHT_OPERATOR_NAMESPACES", text))
+        if self.lease_seconds < 1:
+            problems.append(Problem("MESHWRIGHT_OPERATOR_LEASE_SECONDS", f"at least 1, not {self.lease_seconds:g}"))
+        if problems:
+            raise BadInputError("the environment", problems)
+
+    def identity(self, namespace: str) -> Identity:
+        """Who this process is to a Lease; `namespace` is where it runs."""
+        pod = self.pod or f"{socket.gethostname()}-{os.getpid()}"
+        return Identity(self.installation or f"{namespace}/meshwright-operator", pod)

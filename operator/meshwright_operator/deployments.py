@@ -17,6 +17,7 @@ from meshwright.errors import BadInputError, Problem
 from meshwright.rollout.observed import Workload
 from meshwright.rollout.spec import version_label
 from meshwright.rollout.vocabulary import API_VERSION, GROUP, KIND, VERSION_VARIABLE
+from meshwright_operator import reference
 from meshwright_operator.cluster import merge_patch
 
 if TYPE_CHECKING:
@@ -83,9 +84,10 @@ class Deployments:
             return False
         name = rollout.workload_ref.name
         current = await self._cluster.deployment(rollout.namespace, name)
-        if current is None or current["spec"].get("replicas", 1) == 0:
+        patch = reference.idle(current, rollout.name) if current is not None else None
+        if patch is None:
             return False
-        return await self._cluster.patch_deployment(rollout.namespace, name, {"spec": {"replicas": 0}})
+        return await self._cluster.patch_deployment(rollout.namespace, name, patch)
 
     async def _template(self, rollout: Rollout, version: str) -> dict[str, Any]:
         """The pod template of the version that is asked for, whole."""

@@ -1,8 +1,9 @@
 """kopf's side of the operator: which changes reach which rollout.
 
 Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.following`) for as long as the resource
-lives and this replica is the one that works. Everything else only wakes that loop: a changed resource, a changed
-Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored.
+lives and its namespace is in reach (`meshwright_operator.reach`). Everything else only wakes that loop: a changed
+resource, a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored,
+or until its deadline (`meshwright_operator.finalize`).
 
 kopf's watches can fall silent without an error (its issues 585, 955, 957): the server is told to end each after a
 minute, and the client gives up a little later whatever happens. The loop needs them for speed only, not for progress.
@@ -13,18 +14,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 
+from meshwright.errors import BadInputError, MeshwrightError
 from meshwright.rollout import statusjson
 from meshwright.rollout.following import Follower
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL
-from meshwright_operator.cluster import merge_patch
+from meshwright.rollout.parse import parse
+from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL, ConditionType
+from meshwright_operator import reference
+from meshwright_operator.cluster import FIELD_MANAGER, merge_patch
 from meshwright_operator.deployments import ROLLOUT_LABEL
+from meshwright_operator.finalize import left_behind
+from meshwright_operator.reach import ServiceConflictError
+from meshwright_operator.remove_finalizers import FINALIZER
+from meshwright_operator.sessions import login
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from meshwright.rollout.engine import Engine
     from meshwright.rollout.figures import Figures
@@ -32,22 +40,24 @@ if TYPE_CHECKING:
     from meshwright.rollout.status import Status
     from meshwright_operator.cluster import Cluster
     from meshwright_operator.deployments import Deployments
+    from meshwright_operator.finalize import Finalizer
+    from meshwright_operator.reach import Reach
 
 log = logging.getLogger(__name__)
 
 VERSION = "v1alpha1"
-FINALIZER = f"{GROUP}/operator"
-"""What makes the deletion of a rollout wait until its traffic rules are restored."""
 WATCH_SECONDS = 60
 """Whole seconds: the API server reads nothing else."""
-PEERING_SECONDS = 15
-_AGAIN = 5.0
+_AGAIN = 2.0
+_BACKOFF = 5.0
+_GOODBYE = 2.0
+"""Seconds for the traffic rules of a namespace that is being deleted: Consul may be in it."""
 
 Key = tuple[str, str]
 
 
 class Handlers:
-    """The handlers' common state: one follower for each rollout that this replica looks after."""
+    """The handlers' common state: one follower for each rollout in reach."""
 
     def __init__(
         self,
@@ -56,26 +66,35 @@ class Handlers:
         deployments: Deployments,
         figures: Figures,
         *,
-        clusterwide: bool = True,
+        reach: Reach,
+        finalizer: Finalizer,
     ) -> None:
         self._engine = engine
         self._cluster = cluster
         self._deployments = deployments
         self._figures = figures
-        self._clusterwide = clusterwide
+        self._reach = reach
+        self._finalizer = finalizer
         self.followers: dict[Key, Follower] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._conflicts: dict[Key, str] = {}
+        reach.let_go = self.let_go
 
     def registry(self) -> kopf.OperatorRegistry:
         """All handlers, to run an operator with."""
         registry = kopf.OperatorRegistry()
         kopf.on.startup(registry=registry)(self.configure)
-        kopf.on.login(registry=registry)(login)
+        kopf.on.login(registry=registry)(login(self._acting))
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self.changed)
-        kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_AGAIN)(self.follow)
-        kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, backoff=_AGAIN)(self.deleted)
+        kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_BACKOFF)(self.follow)
+        kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, backoff=_BACKOFF)(self.deleted)
         kopf.on.event("apps", "v1", "deployments", labels={ROLLOUT_LABEL: kopf.PRESENT}, registry=registry)(
             self.deployment_changed
         )
+        wishes = {reference.REPLICAS_ANNOTATION: kopf.PRESENT}
+        kopf.on.event("apps", "v1", "deployments", annotations=wishes, registry=registry)(self.reference_changed)
+        idled = {reference.IDLED_BY_ANNOTATION: kopf.PRESENT}
+        kopf.on.event("apps", "v1", "deployments", annotations=idled, registry=registry)(self.reference_idled)
         return registry
 
     async def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -88,13 +107,19 @@ class Handlers:
         settings.watching.connect_timeout = 5.0
         settings.networking.request_timeout = 15.0
         settings.networking.connect_timeout = 5.0
-        # A replica that died stands in the way of the next no longer than this.
-        settings.peering.lifetime = PEERING_SECONDS
         # Its own logs of each handler would be events of each rollout.
         settings.posting.loggers = False
-        # Looking for new namespaces and definitions takes rights on the whole cluster; without them kopf would ask for
-        # most of a minute before it goes on.
-        settings.scanning.disabled = not self._clusterwide
+        settings.posting.reporting_component = FIELD_MANAGER
+        # What there is to watch is the reach's to say; scanning takes rights on the whole cluster.
+        settings.scanning.disabled = True
+
+    @contextlib.asynccontextmanager
+    async def _acting(self, namespace: str) -> AsyncIterator[None]:
+        """The gate for kopf's own writes."""
+        if self._reach.is_ending(namespace):
+            raise MeshwrightError(f"namespace {namespace} is being deleted: no finalizer is put there")
+        async with self._cluster.acting(namespace):
+            yield
 
     async def follow(self, namespace: Any, name: str, body: Mapping[str, Any], stopped: Any, **_: Any) -> None:
         """The life of one rollout in this replica."""
@@ -105,31 +130,55 @@ class Handlers:
         async def write(status: Status) -> bool:
             nonlocal stored
             wanted = statusjson.write(status)
+            wanted["conditions"] = [*wanted.get("conditions", ()), *foreign_conditions(document(body)["status"])]
             written = await self._cluster.patch_status(namespace, name, merge_patch(stored, wanted))
             stored = wanted
             return written
 
-        follower = Follower(self._engine, document(body), write, self._figures, also=self._idle_reference)
+        self._finalizer.stop(key)
+        follower = self._follower(document(body), write)
         self.followers[key] = follower
-        running = asyncio.create_task(follower.run(), name=f"rollout {namespace}/{name}")
+        running = self._running[key] = asyncio.create_task(follower.run(), name=f"rollout {namespace}/{name}")
         ending = asyncio.create_task(_told_to_stop(stopped))
         try:
             await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
+            if running.done() and not running.cancelled():
                 running.result()
         finally:
             for task in (running, ending):
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await running
+            self._running.pop(key, None)
             if self.followers.get(key) is follower and not body.get("metadata", {}).get("deletionTimestamp"):
                 del self.followers[key]
 
-    async def changed(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
+    def _follower(self, given: dict[str, Any], write: Callable[[Status], Awaitable[bool]]) -> Follower:
+        return Follower(self._engine, given, write, self._figures, also=self._idle_reference, read=self._read)
+
+    def _read(self, given: Mapping[str, Any]) -> Rollout:
+        """The rollout, if it is valid and the first of its service. A conflict is told once."""
+        rollout = parse(given)
+        key = rollout.namespace, rollout.name
+        try:
+            self._reach.check(given)
+        except ServiceConflictError as error:
+            message = "; ".join(map(str, error.problems))
+            if self._conflicts.get(key) != message:
+                self._conflicts[key] = message
+                kopf.event(kopf.Body(cast("Any", dict(given))), type="Warning", reason=error.reason, message=message)
+            raise
+        self._conflicts.pop(key, None)
+        return rollout
+
+    async def changed(self, type: Any, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - kopf's name
         """The resource is not what it was."""
         follower = self.followers.get((namespace, name))
         if follower is not None:
             follower.offer(document(body))
+        for other in self._reach.note(document(body), is_gone=type == "DELETED"):
+            if other in self.followers:
+                self.followers[other].wake()
 
     async def deployment_changed(self, namespace: Any, labels: Mapping[str, str], **_: Any) -> None:
         """A version's Deployment was changed, by its pods, by us, or by somebody who should not have."""
@@ -137,17 +186,55 @@ class Handlers:
         if follower is not None:
             follower.wake()
 
+    async def reference_changed(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
+        """A Deployment that says how many pods it wishes."""
+        patch = reference.obey(body)
+        if patch is not None and not body["metadata"].get("deletionTimestamp"):
+            with _logged(f"Deployment {namespace}/{name}"):
+                await self._cluster.patch_deployment(namespace, name, patch)
+
+    async def reference_idled(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
+        """A Deployment without pods, for the sake of a rollout: it gets them back where there is no such rollout."""
+        rollout = reference.idled_by(body)
+        if (namespace, rollout) in self.followers or body["metadata"].get("deletionTimestamp"):
+            return
+        with _logged(f"Deployment {namespace}/{name}"):
+            if await self._cluster.rollout(namespace, rollout) is None:
+                await self._cluster.patch_deployment(namespace, name, reference.restore(body))
+
     async def deleted(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
-        """Restore the traffic rules before the resource, and with it the Deployments, goes."""
+        """Restore the traffic rules before the resource, and with it the Deployments, goes; up to the deadline."""
         key = (namespace, name)
 
         async def write(_: Status) -> bool:
             return False
 
-        follower = self.followers.get(key) or Follower(self._engine, document(body), write, self._figures)
-        if not await follower.leave():
-            raise kopf.TemporaryError("the traffic rules could not be restored yet", delay=_AGAIN)
+        follower = self.followers.get(key) or self._follower(document(body), write)
+        try:
+            rollout = self._read(document(body))
+        except BadInputError:
+            rollout = None
+        missing, may_go = await self._finalizer.end(follower, rollout, document(body))
+        if not may_go:
+            raise kopf.TemporaryError(missing, delay=_AGAIN)
+        if missing:
+            message = left_behind(document(body), missing, self._finalizer.deadline)
+            log.error("%s/%s: %s", namespace, name, message)
+            kopf.event(cast("kopf.Body", body), type="Warning", reason="FinalizerGaveUp", message=message)
+            self._finalizer.go_on(key, follower)
         self.followers.pop(key, None)
+        self._conflicts.pop(key, None)
+
+    async def let_go(self, namespace: str) -> None:
+        """The namespace is being deleted, its finalizers are off: stand still, and tidy up in Consul if it answers."""
+        mine = {key: follower for key, follower in self.followers.items() if key[0] == namespace}
+        for key in mine:
+            if key in self._running:
+                self._running[key].cancel()
+            self.followers.pop(key, None)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await asyncio.gather(*(follower.leave() for follower in mine.values()))
 
     async def _idle_reference(self, rollout: Rollout, status: Status) -> None:
         """Once a version of ours serves, the Deployment that the template came from has nothing to do any more."""
@@ -185,6 +272,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-async def login(**given: Any) -> kopf.ConnectionInfo | None:
-    """The pod's service account where there is one, else the kubeconfig: as `kubectl` does."""
-    return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+def foreign_conditions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The conditions that others have written: they stay when ours are written."""
+    ours = set(ConditionType)
+    return [one for one in status.get("conditions") or () if one.get("type") not in ours]
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """The next event tries again."""
+    try:
+        yield
+    except MeshwrightError as error:
+        log.warning("%s: %s", what, error)

@@ -36,6 +36,9 @@ class Problem:
 class BadInputError(MeshwrightError, ValueError):
     """Something that a person wrote is wrong. `source` names it; `problems` lists all that was found."""
 
+    reason: ClassVar[str] = ""
+    """A word for programs, of kinds that have one."""
+
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.source = source
         self.problems = tuple(problems)

@@ -1,6 +1,6 @@
 """A Kubernetes API for operator tests: kmock's emulator with what kopf needs stamped on, and pods that are made up.
 
-What it cannot show: garbage collection by owner, server-side apply, the CRD's schema and CEL rules, PUT, admission. The
+What it cannot show: garbage collection by owner, server-side apply (but for conditions), the CRD's schema and CEL rules, PUT, admission. The
 end-to-end tests on a real cluster show these.
 
 `Pods` plays kubelet and the Deployment controller: each Deployment's replicas become instances in the real Consul, with
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 ROLLOUTS = kmock.resource(f"{GROUP}/v1alpha1/{PLURAL}")
 DEPLOYMENTS = kmock.resource("apps/v1/deployments")
 EVENTS = kmock.resource("v1/events")
+LEASES = kmock.resource("coordination.k8s.io/v1/leases")
+NAMESPACES = kmock.resource("v1/namespaces")
 NAMESPACE = "demo"
 
 
@@ -51,6 +53,7 @@ class Emulator(kmock.KubernetesEmulator):
     namespaced: bool = False
     """Refuse what a service account with a Role, and no ClusterRole, may not ask."""
     _versions: Any = attrs.field(factory=lambda: itertools.count(1), init=False)
+    _seconds: Any = attrs.field(factory=lambda: itertools.cycle(range(60)), init=False)
 
     async def _handle(self, request: Any) -> Any:
         if self.away:
@@ -59,16 +62,19 @@ class Emulator(kmock.KubernetesEmulator):
             return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
         data = request.data
         if request.resource is not None and isinstance(data, dict):
+            conflict = self._refused(request, data)
+            if conflict is not None:
+                return conflict
+            _apply_conditions(request, data, self._known(request))
             metadata = data.setdefault("metadata", {}) or {}
             data["metadata"] = metadata
             if request.action == kmock.action.CREATE:
                 name = metadata.get("name") or f"{metadata.get('generateName', 'x-')}{uuid.uuid4().hex[:6]}"
                 fresh = {"name": name, "uid": str(uuid.uuid4()), "generation": 1, "namespace": request.namespace}
                 metadata.update({key: value for key, value in fresh.items() if not metadata.get(key)})
-                metadata["creationTimestamp"] = "2026-01-01T00:00:00Z"
+                metadata["creationTimestamp"] = f"2026-01-01T00:00:{next(self._seconds):02}Z"
             elif request.action == kmock.action.UPDATE and "spec" in data and request.subresource is None:
-                known = self._objects[request.resource, request.namespace, request.name]
-                metadata["generation"] = known["metadata"].get("generation", 1) + 1
+                metadata["generation"] = (self._known(request) or data)["metadata"].get("generation", 1) + 1
             if request.action in {kmock.action.CREATE, kmock.action.UPDATE}:
                 metadata["resourceVersion"] = str(next(self._versions))
         try:
@@ -76,6 +82,34 @@ class Emulator(kmock.KubernetesEmulator):
         except jsonpatch.JsonPatchTestFailed as error:
             # kopf tests the resourceVersion, and takes only this answer for a lost race.
             return web.json_response({"kind": "Status", "code": 422, "message": str(error)}, status=422)
+
+
+    def _known(self, request: Any) -> Any:
+        key = (request.resource, request.namespace, request.name)
+        known = self._objects[key] if request.name and key in self._objects else None
+        return None if known is None or known.deleted else known
+
+    def _refused(self, request: Any, data: dict[str, Any]) -> Any:
+        """A write that names a version which is not the object's any more."""
+        known = self._known(request)
+        version = (data.get("metadata") or {}).get("resourceVersion")
+        if request.action != kmock.action.UPDATE or not version or known is None:
+            return None
+        if version == known["metadata"].get("resourceVersion"):
+            return None
+        text = "the object has been modified; please apply your changes to the latest version and try again"
+        return web.json_response({"kind": "Status", "code": 409, "reason": "Conflict", "message": text}, status=409)
+
+
+def _apply_conditions(request: Any, data: dict[str, Any], known: Any) -> None:
+    """Server-side apply of one condition, or of none, by one manager: the others stay."""
+    if "apply-patch" not in request.headers.get("Content-Type", "") or known is None:
+        return
+    applied = (data.get("status") or {}).get("conditions") or []
+    mine = {"OperatorConflict"}
+    raw = json.loads(json.dumps(dict(known.raw)))
+    others = [one for one in (raw.get("status") or {}).get("conditions") or () if one["type"] not in mine]
+    data["status"] = {"conditions": [*others, *applied]}
 
 
 class Kube:
@@ -160,7 +194,8 @@ async def kube(folder: Path) -> AsyncIterator[Kube]:
     # kopf waits until it has found these two, whether it needs them or not.
     crds = kmock.resource("apiextensions.k8s.io/v1/customresourcedefinitions")
     emulator.resources[crds] = _info("CustomResourceDefinition", "customresourcedefinition", set(), namespaced=False)
-    emulator.resources[kmock.resource("v1/namespaces")] = _info("Namespace", "namespace", set(), namespaced=False)
+    emulator.resources[NAMESPACES] = _info("Namespace", "namespace", set(), namespaced=False)
+    emulator.resources[LEASES] = _info("Lease", "lease", set())
     async with emulator, kmock.Server(emulator) as server:
         yield Kube(emulator, str(server.url).rstrip("/"), folder)
 

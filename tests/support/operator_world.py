@@ -47,6 +47,7 @@ class World:
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "CONSUL_HTTP_ADDR": self.proxy.config.address,
             "MESHWRIGHT_OPERATOR_PORT": str(self.port),
+            "POD_NAME": "operator-0",
             **self.environ,
         }
         argv = python("-m", "meshwright_operator")
@@ -125,7 +126,7 @@ async def operating(folder: Path, **environ: str) -> AsyncIterator[World]:
         pods(cluster, consul, "user") as made,
         contextlib.AsyncExitStack() as processes,
     ):
-        cluster.emulator.namespaced = "MESHWRIGHT_OPERATOR_NAMESPACES" in environ
+        cluster.emulator.namespaced = "MESHWRIGHT_OPERATOR_CLUSTERWIDE" not in environ
         one = World(cluster, made, consul, proxy, folder, processes, environ=environ)
         await one.start()
         yield one

@@ -169,7 +169,7 @@ class Follower:
 def refused(status: Status, error: BadInputError, generation: int, now: float) -> Status:
     """The status of a resource that is not valid: what ran before goes on running, and the message names the fields."""
     message = "; ".join(map(str, error.problems))
-    reason = Reason.INVALID_SPEC.value
+    reason = error.reason or Reason.INVALID_SPEC.value
     before = status.condition(ConditionType.PROGRESSING)
     since = before.since if before is not None and not before.status else now
     condition = Condition(ConditionType.PROGRESSING, status=False, reason=reason, message=message, since=since)

@@ -136,7 +136,9 @@ def _is_known(inner: type | None, value: Any) -> bool:
 def _value(owner: type, name: str, value: Any) -> Any:
     inner = _INNER.get((owner, name))
     if isinstance(value, list):
-        return tuple(_made(inner, item) if inner else item for item in value)
+        # A condition of a type that is not ours is somebody else's.
+        known = [item for item in value if inner is not Condition or _is_known(ConditionType, item.get("type"))]
+        return tuple(_made(inner, item) if inner else item for item in known)
     if inner is not None:
         return _made(inner, value)
     if owner is Condition and name == "status":

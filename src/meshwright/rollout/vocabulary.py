@@ -151,4 +151,5 @@ class Reason(StrEnum):
     CONSUL_AWAY = "ConsulAway"
     COMMAND_IGNORED = "CommandIgnored"
     INVALID_SPEC = "InvalidSpec"
+    SERVICE_CONFLICT = "ServiceConflict"
     ACTION_FAILED = "ActionFailed"

@@ -122,8 +122,11 @@ def writes(entries: Entries, routing: Routing) -> tuple[Write, ...]:
 
 
 def release(entries: Entries) -> tuple[Write, ...]:
-    """What to write now to take the rollout's part out; nothing when it is out."""
-    entries.check_owner()
+    """What to write now to take the rollout's part out; nothing when it is out, or when another rollout has them."""
+    try:
+        entries.check_owner()
+    except ForeignTrafficError:
+        return ()
     found = [*_router(entries, ())]
     if _meta(entries.get(SPLITTER)).get(OWNER) == entries.owner:
         found.append(entries.write(SPLITTER, None))

@@ -49,7 +49,9 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
     assert 'meshwright_rollout_phase{namespace="demo",phase="Healthy",rollout="user"} 1.0' in page
     assert 'meshwright_rollout_weight{namespace="demo",rollout="user",version="2.0.0"} 100.0' in page
     assert 'meshwright_rollout_duration_seconds_count{namespace="demo",outcome="Promoted",rollout="user"}' in page
-    assert json.loads(await world.page("/healthz")) == {"rollouts": 1, "stuck": []}
+    health = json.loads(await world.page("/healthz"))
+    assert (health["rollouts"], health["stuck"]) == (1, [])
+    assert {name: each["state"] for name, each in health["namespaces"].items()} == {NAMESPACE: "Holding"}
     reasons = {reason for reason, _ in world.cluster.events()}
     assert {"Initializing", "RolloutStarted", "StepStarted", "WeightSet", "Promoted"} <= reasons
 

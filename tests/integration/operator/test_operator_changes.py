@@ -13,7 +13,8 @@ from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout import verbs
 from meshwright.rollout.vocabulary import Verb
 from meshwright.standins.traces import TracesConfig, serving
-from support.kube import ROLLOUTS
+from meshwright_operator.leases import LEASE
+from support.kube import LEASES, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.processes import python, running
 from support.waiting import eventually
@@ -180,13 +181,15 @@ async def test_a_rollout_is_one_trace_though_the_operator_is_killed_in_the_middl
 async def test_an_operator_that_is_uninstalled_lets_go_of_its_rollouts(world: World) -> None:
     await half_way(world)
     assert world.operator
-    farewell = python("-m", "meshwright_operator.farewell")
+    removing = python("-m", "meshwright_operator.remove_finalizers")
     environ = {"KUBECONFIG": str(world.cluster.kubeconfig)}
-    async with running(farewell, world.folder / "farewell.log", environ) as process:
-        # The operator is still there and holds on; only without it the finalizer stays away.
-        await eventually(lambda: world.cluster.rollout("user")["metadata"].get("finalizers"))
+    async with running(removing, world.folder / "remove.log", environ) as process:
+        # The operator is still there and holds the Lease: nothing is taken off before it has ended.
+        assert world.cluster.rollout("user")["metadata"].get("finalizers")
         await world.operator.terminate()
         assert await process.child.wait() == 0, process.tail()
+    assert not world.cluster.exists(LEASES, LEASE)
+    assert not world.cluster.rollout("user")["metadata"].get("finalizers")
     await world.cluster.delete("user")
     assert not world.cluster.exists(ROLLOUTS, "user")
     assert (await world.weights()) == {"v1-0-0": 80, "v2-0-0": 20}

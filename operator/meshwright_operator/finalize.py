@@ -1,0 +1,98 @@
+"""The end of a rollout: what the finalizer waits for, and for how long.
+
+The Deployment that the template came from gets its pods back first, then the traffic rules are taken out of Consul, and
+only then do the resource and the versions that it owns go. Each of it may fail for ever: no room for the pods, a Consul
+that does not come back. So there is a deadline, after which the resource goes all the same, with an Event that names
+what was left. What was left of the traffic rules is tried further for as long as this process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import MeshwrightError
+from meshwright.rollout.vocabulary import OnDelete
+from meshwright_operator import reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from meshwright.rollout.following import Follower
+    from meshwright.rollout.spec import Rollout
+    from meshwright_operator.cluster import Cluster
+
+log = logging.getLogger(__name__)
+
+READY_SHARE = 0.5
+"""The share of the deadline that the pods of a reference are waited for."""
+_AGAIN = 15.0
+
+Key = tuple[str, str]
+
+
+class Finalizer:
+    """Ends rollouts that are deleted. `deadline` in seconds from the deletion."""
+
+    def __init__(self, cluster: Cluster, deadline: float, *, clock: Callable[[], float] = time.time) -> None:
+        self._cluster = cluster
+        self.deadline = deadline
+        self._clock = clock
+        self._left: dict[Key, asyncio.Task[None]] = {}
+
+    async def end(self, follower: Follower, rollout: Rollout | None, document: Mapping[str, Any]) -> tuple[str, bool]:
+        """One attempt: what is still missing (empty: nothing), and whether the resource may go.
+
+        `rollout` is None where it is not valid, or not the first of its service.
+        """
+        age = self._clock() - _deleted_at(document["metadata"], self._clock())
+        missing = ""
+        if rollout is not None and age < self.deadline * READY_SHARE:
+            missing = await self._give_back(rollout)
+        if not missing and not await follower.leave():
+            missing = "the traffic rules are still in Consul"
+        return missing, not missing or age >= self.deadline
+
+    async def _give_back(self, rollout: Rollout) -> str:
+        if rollout.on_delete is not OnDelete.RESTORE:
+            return ""
+        try:
+            return await reference.give_back(self._cluster, rollout)
+        except MeshwrightError as error:
+            return str(error)
+
+    def go_on(self, key: Key, follower: Follower) -> None:
+        """Try to take the traffic rules out though the resource is gone."""
+        self._left[key] = asyncio.create_task(self._leave(key, follower), name=f"traffic rules of {key[0]}/{key[1]}")
+
+    def stop(self, key: Key) -> None:
+        """A rollout of that name is there again: the rules are its own now."""
+        task = self._left.pop(key, None)
+        if task is not None:
+            task.cancel()
+
+    async def _leave(self, key: Key, follower: Follower) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while not await follower.leave():  # noqa: ASYNC110 - there is nothing to wait for
+                await asyncio.sleep(_AGAIN)
+            log.info("the traffic rules that %s/%s had left are out of Consul", *key)
+            self._left.pop(key, None)
+
+
+def left_behind(document: Mapping[str, Any], missing: str, deadline: float) -> str:
+    """What the Event says of a rollout that went before all was done."""
+    service = (document.get("spec") or {}).get("service", "")
+    return (
+        f"not done within {deadline:g} s of the deletion: {missing}; the resource goes all the same."
+        f" If Consul still has them, delete the entries of {service}: consul config delete -kind service-splitter"
+        f" -name {service}, and the same with service-router and service-resolver"
+    )
+
+
+def _deleted_at(metadata: Mapping[str, Any], otherwise: float) -> float:
+    stamp = metadata.get("deletionTimestamp")
+    return datetime.fromisoformat(str(stamp)).timestamp() if stamp else otherwise

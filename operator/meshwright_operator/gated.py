@@ -1,0 +1,33 @@
+"""The traffic rules behind the gate of the Lease: Consul is shared by whoever works in the namespace next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    from meshwright.rollout.observed import TrafficState
+    from meshwright.rollout.ports import Traffic
+    from meshwright.rollout.routing import Routing
+    from meshwright.rollout.spec import Rollout
+
+
+class GatedTraffic:
+    """`meshwright.rollout.ports.Traffic`, whose writes pass `acting`."""
+
+    def __init__(self, traffic: Traffic, acting: Callable[[str], AbstractAsyncContextManager[None]]) -> None:
+        self._traffic = traffic
+        self._acting = acting
+
+    async def observe(self, rollout: Rollout) -> TrafficState:
+        return await self._traffic.observe(rollout)
+
+    async def route(self, rollout: Rollout, routing: Routing) -> None:
+        async with self._acting(rollout.namespace):
+            await self._traffic.route(rollout, routing)
+
+    async def release(self, rollout: Rollout) -> None:
+        async with self._acting(rollout.namespace):
+            await self._traffic.release(rollout)

@@ -1,0 +1,93 @@
+"""Who says how many pods the Deployment of a `workloadRef` has.
+
+A rollout that serves leaves that Deployment nothing to do, so it has no pods. Were its number of pods in the manifest
+that Helm or Argo CD applies, the two would be at odds for ever: by server-side apply a conflict over `spec.replicas`.
+So the number is the operator's, and a manifest leaves it out. What the manifest wishes it says in an annotation instead
+(`meshwright.dev/replicas`), which is obeyed once for each change, so that `kubectl scale` holds until then. The number
+of pods before a Deployment was idled is kept in annotations on it: they come back when the rollout goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshwright.rollout.vocabulary import GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.rollout.spec import Rollout
+    from meshwright_operator.cluster import Cluster
+
+REPLICAS_ANNOTATION = f"{GROUP}/replicas"
+"""How many pods the manifest wishes while no rollout has taken over."""
+OBEYED_ANNOTATION = f"{GROUP}/replicas-applied"
+"""The wish that was obeyed last."""
+IDLED_BY_ANNOTATION = f"{GROUP}/idled-by"
+"""The rollout for which the Deployment has no pods."""
+BEFORE_ANNOTATION = f"{GROUP}/replicas-before"
+"""How many it had before."""
+
+
+def idled_by(deployment: Mapping[str, Any]) -> str:
+    return str(_annotations(deployment).get(IDLED_BY_ANNOTATION, ""))
+
+
+def idle(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | None:
+    """The patch that takes its pods; None where it has none."""
+    replicas = deployment["spec"].get("replicas", 1)
+    if replicas == 0:
+        return None
+    annotations = {IDLED_BY_ANNOTATION: rollout, BEFORE_ANNOTATION: str(replicas)}
+    return {"metadata": {"annotations": annotations}, "spec": {"replicas": 0}}
+
+
+def restore(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    """The patch that gives its pods back: as many as the manifest wishes, else as many as there were."""
+    wish = _wish(deployment)
+    before = _number(_annotations(deployment).get(BEFORE_ANNOTATION))
+    replicas = next(count for count in (wish, before, 1) if count is not None)
+    annotations: dict[str, str | None] = {IDLED_BY_ANNOTATION: None, BEFORE_ANNOTATION: None}
+    if wish is not None:
+        annotations[OBEYED_ANNOTATION] = str(wish)
+    return {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
+
+
+def obey(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The patch that obeys the manifest's wish; None where it was obeyed, where there is none, or while it is idled."""
+    wish = _wish(deployment)
+    if wish is None or idled_by(deployment) or _annotations(deployment).get(OBEYED_ANNOTATION) == str(wish):
+        return None
+    return {"metadata": {"annotations": {OBEYED_ANNOTATION: str(wish)}}, "spec": {"replicas": wish}}
+
+
+def is_serving(deployment: Mapping[str, Any]) -> bool:
+    """Whether all of its pods are ready."""
+    ready = (deployment.get("status") or {}).get("readyReplicas") or 0
+    return bool(ready >= deployment["spec"].get("replicas", 1))
+
+
+async def give_back(cluster: Cluster, rollout: Rollout) -> str:
+    """Give the reference of a rollout that goes its pods back; what is waited for, empty when it serves."""
+    if rollout.workload_ref is None:
+        return ""
+    name = rollout.workload_ref.name
+    found = await cluster.deployment(rollout.namespace, name)
+    if found is None or found["metadata"].get("deletionTimestamp"):
+        return ""
+    if idled_by(found) == rollout.name:
+        await cluster.patch_deployment(rollout.namespace, name, restore(found))
+        return f"the pods of Deployment {name} come back"
+    return "" if is_serving(found) else f"the pods of Deployment {name} are not ready"
+
+
+def _wish(deployment: Mapping[str, Any]) -> int | None:
+    return _number(_annotations(deployment).get(REPLICAS_ANNOTATION))
+
+
+def _annotations(deployment: Mapping[str, Any]) -> Mapping[str, str]:
+    return deployment["metadata"].get("annotations") or {}
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() else None
