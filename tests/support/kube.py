@@ -1,7 +1,7 @@
 """A Kubernetes API for operator tests: kmock's emulator with what kopf needs stamped on, and pods that are made up.
 
-What it cannot show: garbage collection by owner, server-side apply (but for conditions), the CRD's schema and CEL rules, PUT, admission. The
-end-to-end tests on a real cluster show these.
+What it cannot show: garbage collection by owner, server-side apply (but for one condition), the CRD's schema and CEL
+rules, PUT, admission. The end-to-end tests on a real cluster show these.
 
 `Pods` plays kubelet and the Deployment controller: each Deployment's replicas become instances in the real Consul, with
 a metrics page of which the test decides what it says, and the Deployment's status follows.
@@ -82,7 +82,6 @@ class Emulator(kmock.KubernetesEmulator):
         except jsonpatch.JsonPatchTestFailed as error:
             # kopf tests the resourceVersion, and takes only this answer for a lost race.
             return web.json_response({"kind": "Status", "code": 422, "message": str(error)}, status=422)
-
 
     def _known(self, request: Any) -> Any:
         key = (request.resource, request.namespace, request.name)

@@ -18,10 +18,32 @@ name may have dots, and begin with a digit), is made to fit, and carries a hash 
 {{ include "meshwright.fullname" . }}.{{ .root.Release.Namespace }}
 {{- end -}}
 
-{{/* What the operator's role, its binding and its peering are called, in a namespace or cluster-wide. */}}
-{{- define "meshwright.operatorName" -}}
-{{- $place := dict "root" . "name" "operator" -}}
-{{- empty .Values.operator.namespaces | ternary (include "meshwright.clusterName" $place) (include "meshwright.fullname" $place) -}}
+{{/* The namespaces that the operator acts in, as a JSON list; one that is empty stands for the whole cluster. */}}
+{{- define "meshwright.operatorScope" -}}
+{{- .Values.operator.clusterwide | ternary (list "") (.Values.operator.namespaces | default (list .Release.Namespace)) | toJson -}}
+{{- end -}}
+
+{{/* Whether the operator acts in the release's namespace: then it scales what rollouts take their template from. */}}
+{{- define "meshwright.operatorScales" -}}
+{{- $scope := include "meshwright.operatorScope" . | fromJsonArray -}}
+{{- and .Values.operator.enabled (or .Values.operator.clusterwide (has .Release.Namespace $scope)) -}}
+{{- end -}}
+
+{{/* For who takes Leases: the Lease of each namespace (it cannot be created by name), and whether that is being deleted. */}}
+{{- define "meshwright.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [meshwright-operator]
+  verbs: [get, patch, delete]
+- apiGroups: [""]
+  resources: [namespaces]
+  {{- with . }}
+  resourceNames: [{{ . }}]
+  {{- end }}
+  verbs: [get]
 {{- end -}}
 
 {{/* What selectors ask for, which must never change. */}}

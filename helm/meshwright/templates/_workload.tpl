@@ -7,6 +7,11 @@ kind: {{ .kind }}
 metadata:
   name: {{ .full }}
   labels: {{- .labels | nindent 4 }}
+  {{- if .scaled }}
+  annotations:
+    # In the place of spec.replicas, which is the operator's: none while a rollout has taken over.
+    meshwright.dev/replicas: {{ .replicas | quote }}
+  {{- end }}
 spec:
   {{- if and (ne .kind "DaemonSet") (not .scaled) }}
   replicas: {{ .replicas }}

@@ -45,38 +45,26 @@ def checksum(documents: list[dict[str, Any]], kind: str, name: str) -> str:
     return found
 
 
-def test_a_single_operator_is_never_two():
-    documents = rendered()
-    operator = one(documents, "Deployment", "meshwright-operator")
-    assert operator["spec"]["strategy"] == {"type": "Recreate"}
-    assert variables(operator)["MESHWRIGHT_OPERATOR_PEERING"] == ""
-    assert not [each for each in documents if each["apiVersion"].startswith("kopf.dev")]
+def test_a_new_operator_stands_by_until_the_one_before_has_ended():
+    operator = one(rendered(), "Deployment", "meshwright-operator")
+    assert operator["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert variables(operator)["MESHWRIGHT_OPERATOR_INSTALLATION"] == "mesh/meshwright"
+    probes = {name: container(operator)[name]["httpGet"]["path"] for name in ("readinessProbe", "livenessProbe")}
+    assert probes == {"readinessProbe": "/readyz", "livenessProbe": "/healthz"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "kind", "role", "plural", "namespace"),
-    [
-        ((), "ClusterKopfPeering", "ClusterRole", "clusterkopfpeerings", None),
-        (("operator.namespaces={shop}",), "KopfPeering", "Role", "kopfpeerings", "shop"),
-    ],
-    ids=["cluster-wide", "one namespace"],
-)
-def test_two_operators_have_a_peering_that_they_may_write(
-    settings: tuple[str, ...], kind: str, role: str, plural: str, namespace: str | None
-):
-    documents = rendered("operator.replicas=2", *settings)
-    operator = one(documents, "Deployment", "meshwright-operator")
-    name = variables(operator)["MESHWRIGHT_OPERATOR_PEERING"]
-    assert operator["spec"]["replicas"] == 2
-    assert one(documents, kind, name)["metadata"].get("namespace") == namespace
-    rules = [rule for rule in one(documents, role, name)["rules"] if rule["apiGroups"] == ["kopf.dev"]]
-    assert rules == [
-        {"apiGroups": ["kopf.dev"], "resources": [plural], "verbs": ["list", "watch"]},
-        {"apiGroups": ["kopf.dev"], "resources": [plural], "resourceNames": [name], "verbs": ["patch"]},
-    ]
-    crds = list(yaml.safe_load_all((CHART / "crds" / "kopfpeerings.yaml").read_text("utf-8")))
-    assert kind in [crd["spec"]["names"]["kind"] for crd in crds]
-    assert all(crd["metadata"]["name"] == f"{crd['spec']['names']['plural']}.kopf.dev" for crd in crds)
+def test_what_a_rollout_may_take_over_has_no_number_of_pods_but_a_wish():
+    for settings, is_ours in [
+        ((), True),
+        (("operator.enabled=false",), False),
+        (("operator.namespaces={shop}",), False),
+        (("operator.clusterwide=true",), True),
+    ]:
+        user = one(rendered(*settings, "components.user.replicas=3"), "Deployment", "meshwright-user")
+        wish = user["metadata"].get("annotations", {}).get("meshwright.dev/replicas")
+        assert (user["spec"].get("replicas"), wish) == ((None, "3") if is_ours else (3, None)), settings
+    for name in ("gateway", "controlplane", "operator"):
+        assert "replicas" in one(rendered(), "Deployment", f"meshwright-{name}")["spec"], name
 
 
 def test_a_changed_configuration_restarts_who_reads_it_and_nobody_else():
