@@ -30,7 +30,7 @@ from meshwright_operator.setup_plan import Plan, Volume, parse_plan, random_pass
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("meshwright_operator.setup")
 
 INTERVAL = 1.0
 PATIENCE = 120.0
@@ -114,7 +114,7 @@ async def check_volumes(cluster: SetupCluster, plan: Plan) -> None:
         )
         problems += [Problem(each, what) for each in homeless]
     if problems:
-        raise BadInputError("the volumes of this release", problems)
+        raise BadInputError("the storage of this release", problems)
 
 
 def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem | None:
@@ -125,10 +125,17 @@ def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem
     wants = (volume.size, volume.storage_class)
     if has[0] == wants[0] and (has[1] == wants[1] or not has[0]):
         return None
+    # An orphan is adopted where its claim stays; one whose volumes differ is neither changed nor replaced.
+    way = (
+        "--cascade=orphan` (its pods stay until they are replaced)"
+        if has[0] and wants[0]
+        else "` (its pods go with it)"
+    )
     what = (
         f"StatefulSet {volume.name} has {_told(*has)} and is to have {_told(*wants)}, which Kubernetes does not change "
-        f"in place: keep what it has ({volume.setting}={has[0] or repr('')}), or replace it with "
-        f"`kubectl delete statefulset {volume.name} --cascade=orphan` and go on; see docs/kubernetes-operations.md"
+        f"in place: keep what it has ({volume.setting}={has[0] or repr('')}), or delete it with "
+        f"`kubectl delete statefulset {volume.name}{' ' * way.startswith('-')}{way} and go on; "
+        f"docs/kubernetes-operations.md says what is lost"
     )
     return Problem(volume.setting, what)
 
@@ -166,6 +173,7 @@ def main() -> None:
     try:
         config = load(SetupConfig)
         logs.configure("meshwright-setup", "", "", config.log_level)
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # each request
         asyncio.run(run(parse_plan(config.plan)))
     except TimeoutError:
         sys.exit(f"error: the API server did not answer within {PATIENCE:g} s")
