@@ -1,17 +1,27 @@
 {{/* A component with `config: true` has a file, by this name; its checksum is in the pod. */}}
 {{- define "meshwright.config.prometheus" -}}
 global: {scrape_interval: 5s}
+rule_files: [/config/rules.yml]    # other rules restart it: {{ include "meshwright.rules" . | sha256sum | trunc 16 }}
 scrape_configs:
   - job_name: controlplane
+    honor_labels: true
     dns_sd_configs:
       - {names: [{{ include "meshwright.fullname" (dict "root" . "name" "controlplane") }}-headless], type: A, port: 18001, refresh_interval: 5s}
+    relabel_configs:
+      - {target_label: mesh, replacement: {{ include "meshwright.mesh" . | quote }}}
+      - {target_label: service, replacement: controlplane}
   {{- if .Values.operator.enabled }}
   - job_name: operator
+    honor_labels: true
     dns_sd_configs:
       - {names: [{{ include "meshwright.fullname" (dict "root" . "name" "operator") }}-headless], type: A, port: 18002, refresh_interval: 5s}
+    relabel_configs:
+      - {target_label: mesh, replacement: {{ include "meshwright.mesh" . | quote }}}
+      - {target_label: service, replacement: operator}
   {{- end }}
   # Every instance says in Consul where its metrics are.
   - job_name: services
+    honor_labels: true
     consul_sd_configs:
       - server: {{ .Values.consul.external | default (printf "%s:8500" (include "meshwright.fullname" (dict "root" . "name" "consul"))) }}
     relabel_configs:
@@ -20,4 +30,7 @@ scrape_configs:
         separator: ":"
         target_label: __address__
       - {source_labels: [__meta_consul_service_id], target_label: instance}
+      - {target_label: mesh, replacement: {{ include "meshwright.mesh" . | quote }}}
+      - {source_labels: [__meta_consul_service], target_label: service}
+      - {source_labels: [__meta_consul_service_metadata_version], target_label: version}
 {{- end -}}
