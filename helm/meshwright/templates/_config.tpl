@@ -24,6 +24,19 @@ scrape_configs:
     honor_labels: true
     consul_sd_configs:
       - server: {{ .Values.consul.external | default (printf "%s:8500" (include "meshwright.fullname" (dict "root" . "name" "consul"))) }}
+        {{- if .Values.consul.tls.enabled }}
+        scheme: https
+        {{- end }}
+        {{- if .Values.consul.token.existingSecret }}
+        authorization: {credentials_file: /etc/meshwright/consul/token}
+        {{- end }}
+        {{- $tls := dict }}
+        {{- if .Values.consul.tls.ca.existingSecret }}{{ $_ := set $tls "ca_file" "/etc/meshwright/consul/ca.crt" }}{{ end }}
+        {{- if .Values.consul.tls.client.existingSecret }}{{ $_ := set $tls "cert_file" "/etc/meshwright/consul/tls.crt" }}{{ $_ := set $tls "key_file" "/etc/meshwright/consul/tls.key" }}{{ end }}
+        {{- with .Values.consul.tls.serverName }}{{ $_ := set $tls "server_name" . }}{{ end }}
+        {{- with $tls }}
+        tls_config: {{ toJson . }}
+        {{- end }}
     relabel_configs:
       - {source_labels: [__meta_consul_service_metadata_metrics_port], regex: .+, action: keep}
       - source_labels: [__meta_consul_service_address, __meta_consul_service_metadata_metrics_port]

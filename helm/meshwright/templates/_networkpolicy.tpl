@@ -153,7 +153,9 @@ spec:
   {{- $ingress = append $ingress (dict "from" .) }}
   {{- end }}
   {{- $ingress = concat $ingress (dig $name "ingress" list $policy.extra) }}
-  ingress: {{- toYaml $ingress | nindent 4 }}
+  {{- with $ingress }}
+  ingress: {{- toYaml . | nindent 4 }}
+  {{- end }}
   egress:
     {{- include "meshwright.outside" (dict "ports" $policy.dns.ports "to" $policy.dns.to "udp" true) | nindent 4 }}
     {{- include "meshwright.reaches" (dict "root" $root "rows" $rows "name" $name) | nindent 4 }}

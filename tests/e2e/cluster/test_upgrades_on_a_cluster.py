@@ -1,4 +1,4 @@
-"""Upgrades of a release whose service is under a rollout: what they change reaches its pods; a rollback needs no force."""
+"""Upgrades of a release with a service under a rollout: what they change reaches its pods; rollback needs no force."""
 
 from __future__ import annotations
 

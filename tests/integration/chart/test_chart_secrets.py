@@ -212,6 +212,27 @@ def test_consuls_token_and_certificates_are_files_of_whoever_talks_to_it():
     assert "consul" not in [each["name"] for each in pod(documents, "jaeger")["spec"]["volumes"]]
 
 
+def test_prometheus_shows_consul_the_same_token_and_certificates():
+    documents = rendered(
+        "prometheus.enabled=true",
+        "consul.external=consul.infra:8501",
+        "consul.token.existingSecret=acl",
+        "consul.tls.enabled=true",
+        "consul.tls.ca.existingSecret=ca",
+    )
+    config = yaml.safe_load(one(documents, "ConfigMap", "meshwright-prometheus")["data"]["prometheus.yml"])
+    (services,) = [each for each in config["scrape_configs"] if each["job_name"] == "services"]
+    assert services["consul_sd_configs"] == [
+        {
+            "server": "consul.infra:8501",
+            "scheme": "https",
+            "authorization": {"credentials_file": "/etc/meshwright/consul/token"},
+            "tls_config": {"ca_file": "/etc/meshwright/consul/ca.crt"},
+        }
+    ]
+    assert "consul" in [each["name"] for each in pod(documents, "prometheus")["spec"]["volumes"]]
+
+
 def test_pods_restart_by_what_they_read_and_never_by_a_made_password():
     def checksum(name: str, *settings: str) -> str:
         found: str = pod(rendered(*settings), name)["metadata"]["annotations"]["checksum/config"]
