@@ -5,8 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "meshwright"
@@ -30,6 +35,27 @@ def render(values: Path) -> str:
     done = helm("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", "--values", values)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def template(values: Mapping[str, Any] | str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`helm template` with a values file of this content, made in `folder`."""
+    file = folder / "values.yaml"
+    file.write_text(values if isinstance(values, str) else yaml.safe_dump(values), "utf-8")
+    place = ("--namespace", "mesh", "--kube-version", "1.34.0", "--values", str(file))
+    return helm("template", "meshwright", CHART, *place, *more)
+
+
+def manifests(values: Mapping[str, Any] | str, folder: Path, *more: str) -> list[dict[str, Any]]:
+    """The objects that the chart renders with these values."""
+    done = template(values, folder, *more)
+    assert done.returncode == 0, done.stderr
+    return [each for each in yaml.safe_load_all(done.stdout) if each]
+
+
+def the(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    """The one object of that kind and name."""
+    (found,) = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == f"meshwright-{name}"]
+    return found
 
 
 def golden(values: Path) -> Path:

@@ -8,12 +8,12 @@ what is outside of the release (an external Consul, DNS, the API server) is in _
 {{- $here := dict -}}
 {{- $mesh := list -}}{{- $database := list -}}{{- $nats := list -}}{{- $ours := list -}}
 {{- range $name, $c := .Values.components -}}
-{{- if eq (tpl (toString (dig "enabled" true $c)) $root) "true" -}}
+{{- if eq (include "meshwright.text" (dict "root" $root "value" (dig "enabled" true $c))) "true" -}}
 {{- $_ := set $here $name $c -}}
 {{- if $c.mesh }}{{ $mesh = append $mesh $name }}{{ end -}}
 {{- if $c.database }}{{ $database = append $database $name }}{{ end -}}
 {{- if $c.nats }}{{ $nats = append $nats $name }}{{ end -}}
-{{- if and (not (tpl ($c.image | default "") $root)) (not (has $name (list "jaeger" "nats"))) }}{{ $ours = append $ours $name }}{{ end -}}
+{{- if and (not (include "meshwright.thirdParty" (dict "root" $root "c" $c))) (not (has $name (list "jaeger" "nats"))) }}{{ $ours = append $ours $name }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- $agents := list "consul" "consul-client" -}}

@@ -6,7 +6,7 @@ metadata:
   name: {{ .full }}
   labels: {{- .labels | nindent 4 }}
 spec:
-  maxUnavailable: 1
+  maxUnavailable: {{ .root.Values.podDisruptionBudget.maxUnavailable }}
   selector:
     matchLabels: {{- .selector | nindent 6 }}
 {{- end -}}

@@ -5,7 +5,7 @@
 - {name: {{ $name }}, valueFrom: {fieldRef: {fieldPath: {{ $path }}}}}
 {{- end }}
 {{- $env := dict }}
-{{- if not (tpl ($c.image | default "") $root) }}
+{{- if not (include "meshwright.thirdParty" .) }}
 {{- $env = dict "CONSUL_HTTP_ADDR" (include "meshwright.consul" $root) "OTEL_EXPORTER_OTLP_ENDPOINT" (include "meshwright.otlp" $root) "MESHWRIGHT_LOG_FORMAT" "json" }}
 {{- end }}
 {{- if $c.mesh }}
@@ -14,7 +14,7 @@
 {{- $env = mustMerge (dict "MESHWRIGHT_AUTH_ISSUER" $root.Values.demo.publicUrl "MESHWRIGHT_AUTH_JWKS" (printf "http://%s:8080/.well-known/jwks.json" (include "meshwright.fullname" (dict "root" $root "name" "gateway")))) $env }}
 {{- end }}
 {{- if $c.nats }}
-{{- $env = mustMerge (dict "NATS_URL" (include "meshwright.nats" $root) "NATS_STREAM_REPLICAS" $root.Values.nats.replicas) $env }}
+{{- $env = mustMerge (dict "NATS_URL" (include "meshwright.nats" $root) "NATS_STREAM_REPLICAS" (max 1 (int $root.Values.nats.replicas))) $env }}
 {{- end }}
 {{- $own := and $c.database (hasKey ($c.env | default dict) $c.database) }}
 {{- if and $c.database (not $own) (eq $root.Values.database.mode "sqlite") }}
@@ -27,12 +27,19 @@
 {{- $env = mustMerge (include "meshwright.consulVariables" $root | fromJson) $env }}
 {{- end }}
 {{- $secrets := include "meshwright.secretVariables" . | fromJson }}
+{{- $extra := dict }}
+{{- range include "meshwright.setting" (dict "root" $root "c" $c "key" "extraEnv" "by" "name") | fromYamlArray }}{{- $_ := set $extra .name . }}{{- end }}
 {{- range $name, $value := mustMerge (deepCopy ($c.env | default dict)) $env }}
-{{- if not (hasKey $secrets $name) }}
-- {name: {{ $name }}, value: {{ tpl (toString $value) $root | quote }}}
+{{- if not (or (hasKey $secrets $name) (hasKey $extra $name) (kindIs "invalid" $value)) }}
+- {name: {{ $name }}, value: {{ include "meshwright.text" (dict "root" $root "value" $value) | quote }}}
 {{- end }}
 {{- end }}
 {{- range $name, $place := $secrets }}
+{{- if not (hasKey $extra $name) }}
 - {name: {{ $name }}, valueFrom: {secretKeyRef: {name: {{ first $place }}, key: {{ last $place }}}}}
+{{- end }}
+{{- end }}
+{{- with values $extra }}
+{{ include "meshwright.setting" (dict "root" $root "c" $c "key" "extraEnv" "by" "name") }}
 {{- end }}
 {{- end -}}

@@ -73,23 +73,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- regexReplaceAll "[._-]+$" (trunc 63 ($tag | default .root.Chart.AppVersion)) "" | trimPrefix "_" -}}
 {{- end -}}
 
-{{/* What every pod has to be, by the restricted Pod Security Standard. */}}
-{{- define "meshwright.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: {{ . }}
-runAsGroup: {{ . }}
-fsGroup: {{ . }}
-seccompProfile: {type: RuntimeDefault}
-{{- end -}}
-
-{{- define "meshwright.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end -}}
-
 {{- define "meshwright.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag }}
+{{- with .Values.image -}}
+{{ .repository }}{{ with .tag }}:{{ . }}{{ end }}{{ with .digest }}@{{ . }}{{ end }}
+{{- end -}}
 {{- end -}}
 
 {{- define "meshwright.consul" -}}

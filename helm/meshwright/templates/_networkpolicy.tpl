@@ -80,7 +80,7 @@ those that the values name.
 {{- $found := dict -}}
 {{- $ours := list -}}{{- $database := list -}}{{- $nats := list -}}
 {{- range $name, $c := $v.components -}}
-{{- if and (not (tpl ($c.image | default "") $root)) (not (has $name (list "jaeger" "nats"))) }}{{ $ours = append $ours $name }}{{ end -}}
+{{- if and (not (include "meshwright.thirdParty" (dict "root" $root "c" $c))) (not (has $name (list "jaeger" "nats"))) }}{{ $ours = append $ours $name }}{{ end -}}
 {{- if $c.database }}{{ $database = append $database $name }}{{ end -}}
 {{- if $c.nats }}{{ $nats = append $nats $name }}{{ end -}}
 {{- end -}}

@@ -4,22 +4,21 @@
 {{- $c := .c -}}
 {{- $full := .full -}}
 {{- $storage := .storage -}}
-serviceAccountName: {{ $c.serviceAccount | default false | ternary $full (include "meshwright.fullname" (dict "root" $root "name" "plain")) }}
-automountServiceAccountToken: {{ $c.serviceAccount | default false }}
-# A Service called meshwright-controlplane would otherwise set MESHWRIGHT_CONTROLPLANE_PORT=tcp://...
-enableServiceLinks: false
+serviceAccountName: {{ include "meshwright.serviceAccountName" . }}
+automountServiceAccountToken: {{ dig "serviceAccount" "automount" false $c }}
+{{ include "meshwright.podSettings" . }}
 # Longer than the preStop pause, propagation (0.5 s) and grace (10 s) of a server's end together.
-terminationGracePeriodSeconds: 30
-securityContext: {{- include "meshwright.podSecurity" ($c.uid | default 10001) | nindent 2 }}
-{{- with $root.Values.imagePullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
-{{- end }}
+terminationGracePeriodSeconds: {{ include "meshwright.setting" (dict "root" $root "c" $c "key" "terminationGracePeriodSeconds") }}
+{{- with get (hasKey $c "topologySpreadConstraints" | ternary $c $root.Values.defaults) "topologySpreadConstraints" }}
 topologySpreadConstraints:
-  - maxSkew: 1
-    topologyKey: kubernetes.io/hostname
-    whenUnsatisfiable: ScheduleAnyway
+  {{- range . }}
+  - {{ toYaml . | indent 4 | trim }}
+    {{- if not .labelSelector }}
     labelSelector:
-      matchLabels: {{- .selector | nindent 8 }}
+      matchLabels: {{- $.selector | nindent 8 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
 containers:
   - {{ include "meshwright.container" . | indent 4 | trim }}
 volumes:
@@ -38,6 +37,9 @@ volumes:
     projected:
       sources: {{- . | nindent 8 }}
   {{- end }}
+  {{- with include "meshwright.setting" (dict "root" $root "c" $c "key" "extraVolumes" "by" "name") }}
+  {{- . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{/* The one container of a component's pod. */}}
@@ -46,8 +48,8 @@ volumes:
 {{- $name := .name -}}
 {{- $c := .c -}}
 name: {{ $name }}
-image: {{ tpl ($c.image | default "") $root | default (include "meshwright.image" $root) | quote }}
-imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+image: {{ include "meshwright.componentImage" . | quote }}
+imagePullPolicy: {{ $c.imagePullPolicy | default $root.Values.image.pullPolicy }}
 {{- with $c.command }}
 command: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -57,20 +59,24 @@ command: {{- toYaml . | nindent 2 }}
 args: {{- toYaml . | nindent 2 }}
 {{- end }}
 env: {{- include "meshwright.env" . | nindent 2 }}
+{{- with include "meshwright.setting" (dict "root" $root "c" $c "key" "extraEnvFrom") }}
+envFrom: {{- . | nindent 2 }}
+{{- end }}
 ports:
   {{- range $port, $number := $c.ports }}
   - {name: {{ $port }}, containerPort: {{ $number }}{{ if has $port ($c.hostPorts | default list) }}, hostPort: {{ $number }}{{ end }}}
   {{- end }}
 # Covers a slow start; liveness is asked only afterwards.
-startupProbe: {{- tpl (mustMerge (dict "periodSeconds" 2 "failureThreshold" 60) $c.liveness | toYaml) $root | nindent 2 }}
-readinessProbe: {{- tpl (mustMerge (dict "periodSeconds" 5 "timeoutSeconds" 3) $c.readiness | toYaml) $root | nindent 2 }}
-livenessProbe: {{- tpl (mustMerge (dict "periodSeconds" 10 "timeoutSeconds" 3) $c.liveness | toYaml) $root | nindent 2 }}
-{{- if and (not (tpl ($c.image | default "") $root)) (ne $name "operator") }}
+{{- $asked := pick ($c.startup | default dict) "exec" "grpc" "httpGet" "tcpSocket" | default (pick $c.liveness "exec" "grpc" "httpGet" "tcpSocket" "timeoutSeconds") }}
+startupProbe: {{- tpl (merge (dict) ($c.startup | default dict) $asked (dict "periodSeconds" 2 "failureThreshold" 60) | toYaml) $root | nindent 2 }}
+readinessProbe: {{- tpl (merge (dict) $c.readiness (dict "periodSeconds" 5 "timeoutSeconds" 3) | toYaml) $root | nindent 2 }}
+livenessProbe: {{- tpl (merge (dict) $c.liveness (dict "periodSeconds" 10 "timeoutSeconds" 3) | toYaml) $root | nindent 2 }}
+{{- if not (or (include "meshwright.thirdParty" .) (eq $name "operator")) }}
 # Kubernetes' endpoints forget the pod first; the process's own order (deregister, propagate, drain) follows.
 lifecycle: {preStop: {exec: {command: [python, -c, "import time; time.sleep(2)"]}}}
 {{- end }}
 resources: {{- toYaml $c.resources | nindent 2 }}
-securityContext: {{- include "meshwright.containerSecurity" . | nindent 2 }}
+{{- include "meshwright.containerSettings" . }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   - {name: data, mountPath: /data}
@@ -82,5 +88,8 @@ volumeMounts:
   {{- end }}
   {{- if include "meshwright.consulFiles" . }}
   - {name: consul, mountPath: /etc/meshwright/consul, readOnly: true}
+  {{- end }}
+  {{- with include "meshwright.setting" (dict "root" $root "c" $c "key" "extraVolumeMounts" "by" "mountPath") }}
+  {{- . | nindent 2 }}
   {{- end }}
 {{- end -}}

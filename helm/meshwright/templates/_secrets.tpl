@@ -53,7 +53,7 @@ given in clear, which a Secret of the release holds, and for passwords none of b
 {{- if and $c.nats $v.nats.existingSecret -}}
 {{- $_ := set $found "NATS_URL" (list $v.nats.existingSecret $v.nats.urlKey) -}}
 {{- end -}}
-{{- if and $v.jaeger.headers.existingSecret (not (tpl ($c.image | default "") $root)) -}}
+{{- if and $v.jaeger.headers.existingSecret (not (include "meshwright.thirdParty" .)) -}}
 {{- $_ := set $found "OTEL_EXPORTER_OTLP_HEADERS" (list $v.jaeger.headers.existingSecret $v.jaeger.headers.key) -}}
 {{- end -}}
 {{- if eq .name "gateway" -}}
@@ -75,7 +75,7 @@ given in clear, which a Secret of the release holds, and for passwords none of b
 
 {{/* Whether a component is a program of ours that talks to Consul. */}}
 {{- define "meshwright.readsConsul" -}}
-{{- if not (or (tpl (.c.image | default "") .root) (has .name (list "jaeger" "nats"))) -}}true{{- end -}}
+{{- if not (or (include "meshwright.thirdParty" .) (has .name (list "jaeger" "nats"))) -}}true{{- end -}}
 {{- end -}}
 
 {{/* Files about Consul that a component has from Secrets, as a projected volume's sources; empty: none. */}}
@@ -144,16 +144,15 @@ podFailurePolicy:
     - {action: FailJob, onExitCodes: {operator: In, values: [78]}}
 template:
   metadata:
-    labels: {{- include "meshwright.podLabels" (dict "root" .root "name" "setup") | nindent 6 }}
+    {{- with include "meshwright.setting" (dict "root" .root "c" .root.Values.hooks "key" "podAnnotations") }}
+    annotations: {{- . | nindent 6 }}
+    {{- end }}
+    labels: {{- include "meshwright.allPodLabels" (dict "root" .root "name" "setup" "c" .root.Values.hooks) | nindent 6 }}
   spec:
     restartPolicy: Never
     serviceAccountName: {{ .name }}
     automountServiceAccountToken: true
-    enableServiceLinks: false
-    securityContext: {{- include "meshwright.podSecurity" 10001 | nindent 6 }}
-    {{- with .root.Values.imagePullSecrets }}
-    imagePullSecrets: {{- toYaml . | nindent 6 }}
-    {{- end }}
+    {{- include "meshwright.podSettings" (dict "root" .root "c" .root.Values.hooks) | nindent 4 }}
     containers:
       - name: setup
         image: {{ include "meshwright.image" .root | quote }}
@@ -163,8 +162,8 @@ template:
           - {name: MESHWRIGHT_SETUP, value: {{ .plan | quote }}}
         # Its last words are in the pod's status, for who may not read logs.
         terminationMessagePolicy: FallbackToLogsOnError
-        resources: {requests: {cpu: 10m, memory: 64Mi}, limits: {memory: 128Mi}}
-        securityContext: {{- include "meshwright.containerSecurity" .root | nindent 10 }}
+        resources: {{- toYaml .root.Values.hooks.resources | nindent 10 }}
+        {{- include "meshwright.containerSettings" (dict "root" .root "c" .root.Values.hooks) | nindent 8 }}
         volumeMounts: [{name: tmp, mountPath: /tmp}]
     volumes: [{name: tmp, emptyDir: {}}]
 {{- end -}}

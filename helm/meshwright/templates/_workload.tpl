@@ -13,31 +13,31 @@ metadata:
     meshwright.dev/replicas: {{ .replicas | quote }}
   {{- end }}
 spec:
-  {{- if and (ne .kind "DaemonSet") (not .scaled) }}
+  {{- if and (kindIs "int" .replicas) (not .scaled) }}
   replicas: {{ .replicas }}
   {{- end }}
   {{- if eq .kind "StatefulSet" }}
   serviceName: {{ .full }}-headless
   podManagementPolicy: Parallel
-  {{- if gt .replicas 1 }}
+  {{- if gt (default 1 .replicas) 1 }}
   # A server that comes back without its state votes after 10 s; before that the next one must not go.
   minReadySeconds: 15
   {{- end }}
   {{- else if eq .kind "Deployment" }}
-  strategy: {{ eq (tpl (toString ($c.recreate | default false)) $root) "true" | ternary "{type: Recreate}" "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}" }}
+  strategy: {{ eq (include "meshwright.text" (dict "root" $root "value" ($c.recreate | default false))) "true" | ternary "{type: Recreate}" "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}" }}
   {{- end }}
   selector:
     matchLabels: {{- .selector | nindent 6 }}
   template:
     metadata:
-      labels: {{- include "meshwright.podLabels" . | nindent 8 }}
+      labels: {{- include "meshwright.allPodLabels" . | nindent 8 }}
       {{- $reads := list }}
       {{- if $c.config }}{{- $reads = append $reads (include (printf "meshwright.config.%s" .name) $root) }}{{- end }}
       {{- with include "meshwright.secretsChecksum" . }}{{- $reads = append $reads . }}{{- end }}
-      {{- with $reads }}
-      annotations:
-        # A changed configuration or secret restarts who reads it.
-        checksum/config: {{ toJson . | sha256sum }}
+      {{- $base := dict }}
+      {{- with $reads }}{{- /* A changed configuration or secret restarts who reads it. */}}{{ $base = dict "checksum/config" (toJson . | sha256sum) }}{{ end }}
+      {{- with include "meshwright.setting" (dict "root" $root "c" $c "key" "podAnnotations" "base" $base) }}
+      annotations: {{- . | nindent 8 }}
       {{- end }}
     spec: {{- include "meshwright.pod" . | nindent 6 }}
   {{- if .storage }}

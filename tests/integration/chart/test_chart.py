@@ -109,7 +109,7 @@ def test_a_typo_in_the_values_is_refused(typo: str, wrong: str):
     [
         ("consul.replicas=2", "/consul/replicas"),
         ("database.mode=mysql", "/database/mode"),
-        ("operator.replicas=0", "/operator/replicas"),
+        ("operator.replicas=-1", "/operator/replicas"),
         ("nats.replicas=2", "/nats/replicas"),
         ("demo.services=some", "/demo/services"),
         ("components.user.uid=0", "/components/user/uid"),
