@@ -2,34 +2,52 @@
 
 Each version is a Deployment `<rollout>-<version>` owned by the rollout, so that deleting the rollout deletes them all.
 Its pod template is the rollout's with three additions: labels to select by, `MESHWRIGHT_VERSION` for the service to
-register under, and the rollout's name. The template is written when the version is asked for and whenever the rollout's
-changes while that version is asked for; other versions keep theirs.
+register under, and the last lines of a container that ends badly. The template is written when the version is asked for
+and whenever the rollout's changes while that version is asked for, which makes a rolling update; other versions keep
+theirs. What others change is put back (`meshwright_operator.drift`).
 """
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
+import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.rollout.observed import Workload
-from meshwright.rollout.spec import version_label
-from meshwright.rollout.vocabulary import API_VERSION, GROUP, KIND, VERSION_VARIABLE
-from meshwright_operator import reference
-from meshwright_operator.cluster import merge_patch
+from meshwright.rollout.observed import Explanation, Trouble, Workload
+from meshwright.rollout.rules import LONGEST_NAME
+from meshwright.rollout.schemaparts import VERSION
+from meshwright.rollout.vocabulary import KIND, VERSION_VARIABLE
+from meshwright.schema import violations
+from meshwright_operator import drift, podrequests, podtroubles, reference
+from meshwright_operator.cluster import ClusterError
+from meshwright_operator.manifests import (
+    RELEASE_LABEL,
+    REVISION_ANNOTATION,
+    ROLLOUT_LABEL,
+    TEMPLATE_ANNOTATION,
+    VERSION_ANNOTATION,
+    applied,
+    digest,
+    labels,
+    last_applied,
+    manifest,
+    notes,
+    pod_template,
+    template_version,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from meshwright.rollout.spec import Rollout
     from meshwright_operator.cluster import Cluster
 
-ROLLOUT_LABEL = f"{GROUP}/rollout"
-VERSION_LABEL = f"{GROUP}/version"
-VERSION_ANNOTATION = f"{GROUP}/version"
-TEMPLATE_ANNOTATION = f"{GROUP}/template-hash"
+__all__ = ["ROLLOUT_LABEL", "VERSION_ANNOTATION", "Deployments"]
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
 
 
 class Deployments:
@@ -37,39 +55,139 @@ class Deployments:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._drifts: dict[Key, tuple[object, tuple[str, ...]]] = {}
+        """The drift of a Deployment, found for a state of it; asking costs a request."""
+        self._applied: dict[Key, dict[str, Any]] = {}
+        """What was applied to a Deployment, should somebody delete it."""
+        self._refusals: dict[Key, str] = {}
+        """Deployments that the API server did not take, and its words."""
 
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
         found = await self._cluster.deployments(rollout.namespace, {ROLLOUT_LABEL: rollout.name})
         workloads = {}
         for item in found:
-            if item["metadata"].get("deletionTimestamp"):
-                continue
             version = (item["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "")
-            if version:
-                desired = item["spec"].get("replicas", 1)
-                running = (item.get("status") or {}).get("readyReplicas") or 0
-                workloads[version] = Workload(version, desired, running)
+            if version and not item["metadata"].get("deletionTimestamp"):
+                workloads[version] = await self._workload(version, item)
         return workloads
 
+    async def _workload(self, version: str, item: Mapping[str, Any]) -> Workload:
+        status, known = item.get("status") or {}, item["metadata"].get("annotations") or {}
+        spec = last_applied(item)
+        if spec is not None:
+            self._applied[item["metadata"]["namespace"], item["metadata"]["name"]] = spec
+        count = int(status.get("replicas") or 0)
+        return Workload(
+            version=version,
+            desired=item["spec"].get("replicas", 1),
+            running=status.get("readyReplicas") or 0,
+            template=known.get(TEMPLATE_ANNOTATION, ""),
+            revision=_number(known.get(REVISION_ANNOTATION)),
+            old=max(0, count - int(status.get("updatedReplicas") or 0)),
+            settled=status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0),
+            drift=await self._drift(item, spec),
+        )
+
+    async def _drift(self, item: Mapping[str, Any], spec: Mapping[str, Any] | None) -> tuple[str, ...]:
+        """What others have changed; nothing of a version without pods, and of one whose template is not known."""
+        metadata = item["metadata"]
+        if spec is None or item["spec"].get("replicas", 1) == 0:
+            return ()
+        key, state = (metadata["namespace"], metadata["name"]), (metadata.get("uid"), metadata.get("generation"), spec)
+        if key not in self._drifts or self._drifts[key][0] != state:
+            found = await self._differences(item, spec)
+            if found:
+                log.info("Deployment %s/%s differs from what was applied in %s", *key, ", ".join(found))
+            self._drifts[key] = (state, found)
+        return self._drifts[key][1]
+
+    async def _differences(self, item: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[str, ...]:
+        metadata = item["metadata"]
+        patch = {"spec": drift.patch(item, spec, spec)}
+        try:
+            made = await podrequests.outcome(self._cluster, metadata["namespace"], metadata["name"], patch)
+        except ClusterError as error:  # a webhook that does not know dry runs, perhaps
+            log.debug("%s", error)
+            return drift.missing(item, spec)
+        if made is None or made["metadata"].get("generation", 0) not in _next(metadata.get("generation", 0)):
+            return ()  # it was changed meanwhile: the next look tells
+        return drift.differences(item, made)
+
+    async def template(self, rollout: Rollout) -> str:
+        given = await self._given(rollout)
+        return "" if given is None else digest(pod_template(rollout, rollout.version, given))
+
+    async def version(self, rollout: Rollout) -> str:
+        """The version that the referenced Deployment's template says; empty where there is no such Deployment."""
+        given = await self._given(rollout)
+        if given is None:
+            return ""
+        found = template_version(given)
+        what = ""
+        if not found:
+            name = rollout.workload_ref.name if rollout.workload_ref else ""
+            what = f"must be set: Deployment {name} has neither {VERSION_VARIABLE} nor the label {RELEASE_LABEL}"
+        elif list(violations(found, {"type": "string", "pattern": VERSION})):
+            what = f"{found!r}, which the referenced template says, is no version such as 2.0.0"
+        elif len(rollout.name) + len(found) > LONGEST_NAME:
+            what = f"{found!r}, which the referenced template says, is too long behind the name {rollout.name}"
+        if what:
+            raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.version", what)])
+        return found
+
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
-        name = rollout.workload_name(version)
-        current = await self._cluster.deployment(rollout.namespace, name)
-        if current is None:
+        key = (rollout.namespace, rollout.workload_name(version))
+        try:
+            current = await self._cluster.deployment(*key)
+            if current is None:
+                await self._create(rollout, version, replicas)
+            else:
+                await self._change(rollout, version, replicas, current)
+        except ClusterError as error:
+            self._refusals[key] = str(error)
+            raise
+        self._refusals.pop(key, None)
+
+    async def _create(self, rollout: Rollout, version: str, replicas: int) -> None:
+        known = self._applied.get((rollout.namespace, rollout.workload_name(version)))
+        if version != rollout.version and known is not None:
+            template = known["template"]
+        else:
+            if version != rollout.version:
+                log.warning("%s of version %s is gone and made anew by the present template", rollout.name, version)
             template = await self._template(rollout, version)
-            await self._cluster.create_deployment(manifest(rollout, version, replicas, template))
-            return
+        await self._cluster.create_deployment(manifest(rollout, version, replicas, template))
+
+    async def _change(self, rollout: Rollout, version: str, replicas: int, current: Mapping[str, Any]) -> None:
         self._refuse_foreign(rollout, current)
-        patch: dict[str, Any] = {}
+        name, known = rollout.workload_name(version), current["metadata"].get("annotations") or {}
+        patch: dict[str, Any] = {"spec": {}}
         if current["spec"].get("replicas") != replicas:
-            patch["spec"] = {"replicas": replicas}
-        if version == rollout.version:
+            patch["spec"]["replicas"] = replicas
+        before = last_applied(current)
+        asked = before
+        template = None
+        if version == rollout.version and not rollout.paused:
             template = await self._template(rollout, version)
-            if digest(template) != (current["metadata"].get("annotations") or {}).get(TEMPLATE_ANNOTATION):
-                wanted = merge_patch(current["spec"]["template"], template)
-                patch["spec"] = {**patch.get("spec", {}), "template": wanted}
-                patch["metadata"] = {"annotations": {TEMPLATE_ANNOTATION: digest(template)}}
-        if patch:
+            if digest(template) == known.get(TEMPLATE_ANNOTATION):
+                template = None
+            else:
+                asked = applied(template)
+        if asked is not None and (template is not None or await self._drift(current, before)):
+            patch["spec"] |= drift.patch(current, asked, before)
+        if template is not None and asked is not None:
+            made = await self._tried(rollout.namespace, name, patch)
+            is_new = made is None or made["spec"]["template"] != current["spec"]["template"]
+            revision = _number(known.get(REVISION_ANNOTATION)) or 1
+            patch["metadata"] = {"annotations": notes(version, template, asked, revision + is_new)}
+        if patch["spec"] or "metadata" in patch:
             await self._cluster.patch_deployment(rollout.namespace, name, patch)
+
+    async def _tried(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
+        try:
+            return await podrequests.outcome(self._cluster, namespace, name, patch)
+        except ClusterError:
+            return None
 
     async def scale(self, rollout: Rollout, version: str, replicas: int) -> None:
         name = rollout.workload_name(version)
@@ -77,6 +195,41 @@ class Deployments:
 
     async def delete(self, rollout: Rollout, version: str) -> None:
         await self._cluster.delete_deployment(rollout.namespace, rollout.workload_name(version))
+
+    async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
+        troubles: dict[str, tuple[Trouble, ...]] = {}
+        ready: dict[str, tuple[str, ...]] = {}
+        for version in versions:
+            current = await self._cluster.deployment(rollout.namespace, rollout.workload_name(version))
+            if current is None:
+                troubles[version] = await self._why_there_is_none(rollout, version)
+                continue
+            pods = await podrequests.pods(self._cluster, rollout.namespace, labels(rollout, version))
+            now = time.time()
+            ready[version] = podtroubles.addresses(pods, now)
+            found = (*podtroubles.of_deployment(current), *podtroubles.of_pods(pods))
+            refused = self._refusals.get((rollout.namespace, rollout.workload_name(version)))
+            if refused:
+                found = (Trouble(f"Deployment {rollout.workload_name(version)}", "Refused", refused), *found)
+            troubles[version] = found or await self._of_silent(rollout.namespace, pods, now)
+        return Explanation(troubles, ready)
+
+    async def _why_there_is_none(self, rollout: Rollout, version: str) -> tuple[Trouble, ...]:
+        source = rollout.workload_ref
+        if version == rollout.version and source is not None and await self._given(rollout) is None:
+            where = f"there is no Deployment {source.name} in namespace {rollout.namespace} (spec.workloadRef.name)"
+            return (Trouble(f"Deployment {source.name}", "WorkloadRefNotFound", where),)
+        name = rollout.workload_name(version)
+        refused = self._refusals.get((rollout.namespace, name))
+        return (Trouble(f"Deployment {name}", "Refused", refused),) if refused else ()
+
+    async def _of_silent(self, namespace: str, pods: Sequence[Mapping[str, Any]], now: float) -> tuple[Trouble, ...]:
+        found: dict[str, Trouble] = {}
+        for pod in podtroubles.silent(pods, now):
+            events = await podrequests.events(self._cluster, namespace, pod["metadata"]["name"])
+            trouble = podtroubles.of_events(pod, events) or podtroubles.of_readiness(pod)
+            found.setdefault(trouble.reason, trouble)
+        return tuple(found.values())
 
     async def idle_reference(self, rollout: Rollout) -> bool:
         """Scale the Deployment of `workloadRef` to nothing; True where that changed something."""
@@ -89,16 +242,22 @@ class Deployments:
             return False
         return await self._cluster.patch_deployment(rollout.namespace, name, patch)
 
+    async def _given(self, rollout: Rollout) -> Mapping[str, Any] | None:
+        """The pod template as a person wrote it; None where the referenced Deployment is not there."""
+        if rollout.workload_ref is None:
+            return rollout.template or {}
+        source = await self._cluster.deployment(rollout.namespace, rollout.workload_ref.name)
+        found: Mapping[str, Any] | None = None if source is None else source["spec"]["template"]
+        return found
+
     async def _template(self, rollout: Rollout, version: str) -> dict[str, Any]:
         """The pod template of the version that is asked for, whole."""
-        if rollout.workload_ref is None:
-            return pod_template(rollout, version, rollout.template or {})
-        name = rollout.workload_ref.name
-        source = await self._cluster.deployment(rollout.namespace, name)
-        if source is None:
+        given = await self._given(rollout)
+        if given is None:
+            name = rollout.workload_ref.name if rollout.workload_ref else ""
             text = f"there is no Deployment {name} in namespace {rollout.namespace}"
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
-        return pod_template(rollout, version, source["spec"]["template"])
+        return pod_template(rollout, version, given)
 
     @staticmethod
     def _refuse_foreign(rollout: Rollout, current: Mapping[str, Any]) -> None:
@@ -109,57 +268,10 @@ class Deployments:
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("metadata.name", text)])
 
 
-def labels(rollout: Rollout, version: str) -> dict[str, str]:
-    """What a version's Deployment and its pods are selected by."""
-    return {ROLLOUT_LABEL: rollout.name, VERSION_LABEL: version_label(version)}
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
 
 
-def pod_template(rollout: Rollout, version: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The person's template, with the labels and the version's variable in every container."""
-    template = copy.deepcopy(dict(given))
-    metadata = dict(template.get("metadata") or {})
-    metadata.pop("creationTimestamp", None)
-    metadata["labels"] = {**(metadata.get("labels") or {}), **labels(rollout, version)}
-    template["metadata"] = metadata
-    for container in (template.get("spec") or {}).get("containers") or ():
-        others = [entry for entry in container.get("env") or () if entry.get("name") != VERSION_VARIABLE]
-        # First, so that other variables may refer to it as $(MESHWRIGHT_VERSION).
-        container["env"] = [{"name": VERSION_VARIABLE, "value": version}, *others]
-    return template
-
-
-def manifest(rollout: Rollout, version: str, replicas: int, template: Mapping[str, Any]) -> dict[str, Any]:
-    """A version's Deployment."""
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": rollout.workload_name(version),
-            "namespace": rollout.namespace,
-            "labels": {**labels(rollout, version), "app.kubernetes.io/managed-by": "meshwright-operator"},
-            "annotations": {VERSION_ANNOTATION: version, TEMPLATE_ANNOTATION: digest(template)},
-            "ownerReferences": [
-                {
-                    "apiVersion": API_VERSION,
-                    "kind": KIND,
-                    "name": rollout.name,
-                    "uid": rollout.uid,
-                    "controller": True,
-                    "blockOwnerDeletion": True,
-                }
-            ],
-        },
-        "spec": {
-            "replicas": replicas,
-            # The rollout keeps versions; a Deployment of one version has no history worth keeping.
-            "revisionHistoryLimit": 0,
-            "selector": {"matchLabels": labels(rollout, version)},
-            "template": template,
-        },
-    }
-
-
-def digest(template: Mapping[str, Any]) -> str:
-    """Changes when the template does, in whatever order its keys come."""
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _next(generation: int) -> tuple[int, int]:
+    """The generations that a dry run of one write may end at."""
+    return generation, generation + 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from meshwright.rollout.observed import TrafficState
+    from meshwright.rollout.observed import TrafficState, Trouble
     from meshwright.rollout.ports import Traffic
     from meshwright.rollout.routing import Routing
     from meshwright.rollout.spec import Rollout
@@ -23,6 +23,9 @@ class GatedTraffic:
 
     async def observe(self, rollout: Rollout) -> TrafficState:
         return await self._traffic.observe(rollout)
+
+    async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
+        return await self._traffic.explain(rollout, version, addresses)
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
         async with self._acting(rollout.namespace):

@@ -95,6 +95,7 @@ class Handlers:
         kopf.on.event("apps", "v1", "deployments", annotations=wishes, registry=registry)(self.reference_changed)
         idled = {reference.IDLED_BY_ANNOTATION: kopf.PRESENT}
         kopf.on.event("apps", "v1", "deployments", annotations=idled, registry=registry)(self.reference_idled)
+        kopf.on.event("apps", "v1", "deployments", when=self._is_referenced, registry=registry)(self.template_changed)
         return registry
 
     async def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -201,6 +202,21 @@ class Handlers:
         with _logged(f"Deployment {namespace}/{name}"):
             if await self._cluster.rollout(namespace, rollout) is None:
                 await self._cluster.patch_deployment(namespace, name, reference.restore(body))
+
+    def _is_referenced(self, namespace: Any, name: str, **_: Any) -> bool:
+        return any(True for _ in self._referring(namespace, name))
+
+    def _referring(self, namespace: Any, deployment: str) -> Iterator[Follower]:
+        """The rollouts whose templates, and perhaps versions, come from that Deployment."""
+        for (where, _), follower in self.followers.items():
+            named = ((follower.document.get("spec") or {}).get("workloadRef") or {}).get("name")
+            if where == namespace and named == deployment:
+                yield follower
+
+    async def template_changed(self, namespace: Any, name: str, **_: Any) -> None:
+        """A Deployment that a rollout takes its template from was changed, came, or went."""
+        for follower in self._referring(namespace, name):
+            follower.wake()
 
     async def deleted(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
         """Restore the traffic rules before the resource, and with it the Deployments, goes; up to the deadline."""

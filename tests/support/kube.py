@@ -27,6 +27,7 @@ from aiohttp import web
 from meshwright import http
 from meshwright.consul import Consul, Registration
 from meshwright.model import Address, InstanceId, ServiceName
+from meshwright.rollout.verbs import merged
 from meshwright.rollout.vocabulary import GROUP, PLURAL
 from meshwright_operator.deployments import VERSION_ANNOTATION
 
@@ -39,6 +40,7 @@ DEPLOYMENTS = kmock.resource("apps/v1/deployments")
 EVENTS = kmock.resource("v1/events")
 LEASES = kmock.resource("coordination.k8s.io/v1/leases")
 NAMESPACES = kmock.resource("v1/namespaces")
+PODS = kmock.resource("v1/pods")
 NAMESPACE = "demo"
 
 
@@ -60,6 +62,8 @@ class Emulator(kmock.KubernetesEmulator):
             return web.json_response({"kind": "Status", "code": 503, "message": "the test says so"}, status=503)
         if self.namespaced and request.namespace is None and getattr(request.resource, "plural", None) in _CLUSTERWIDE:
             return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
+        if (request.params or {}).get("dryRun"):
+            return self._tried(request)
         data = request.data
         if request.resource is not None and isinstance(data, dict):
             conflict = self._refused(request, data)
@@ -82,6 +86,17 @@ class Emulator(kmock.KubernetesEmulator):
         except jsonpatch.JsonPatchTestFailed as error:
             # kopf tests the resourceVersion, and takes only this answer for a lost race.
             return web.json_response({"kind": "Status", "code": 422, "message": str(error)}, status=422)
+
+    def _tried(self, request: Any) -> Any:
+        """What a merge patch would come to, defaults filled in, without doing it."""
+        key = (request.resource, request.namespace, request.name)
+        if key not in self._objects or self._objects[key].deleted:
+            return web.json_response({"kind": "Status", "code": 404, "reason": "NotFound"}, status=404)
+        known = json.loads(json.dumps(dict(self._objects[key].raw)))
+        made = merged(known, request.data)
+        if made["spec"] != known["spec"]:
+            made["metadata"]["generation"] = known["metadata"].get("generation", 1) + 1
+        return web.json_response(made)
 
     def _known(self, request: Any) -> Any:
         key = (request.resource, request.namespace, request.name)
@@ -161,12 +176,25 @@ class Kube:
         )
         assert response.status < 300, await response.text()
 
+    async def create_pod(self, pod: dict[str, Any]) -> None:
+        response = await self.emulator.post(f"/api/v1/namespaces/{NAMESPACE}/pods", json=pod)
+        assert response.status < 300, await response.text()
+
+    async def create_deployment(self, document: dict[str, Any]) -> None:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+        response = await self.emulator.post(path, json=document)
+        assert response.status < 300, await response.text()
+
+    async def delete_deployment(self, name: str) -> None:
+        await self.emulator.delete(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
+
     async def patch_deployment(self, name: str, patch: dict[str, Any], sub: str = "") -> None:
         path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}{sub}"
         response = await self.emulator.patch(
             path, data=json.dumps(patch), headers={"Content-Type": "application/merge-patch+json"}
         )
-        assert response.status < 300, await response.text()
+        is_gone = response.status == 404 and sub == "/status"  # deleted meanwhile
+        assert response.status < 300 or is_gone, await response.text()
 
     async def delete(self, name: str) -> None:
         await self.emulator.delete(f"/apis/{GROUP}/v1alpha1/namespaces/{NAMESPACE}/{PLURAL}/{name}")
@@ -190,6 +218,7 @@ async def kube(folder: Path) -> AsyncIterator[Kube]:
     emulator.resources[ROLLOUTS] = _info("VersionedRollout", "versionedrollout", {"status", "scale"})
     emulator.resources[DEPLOYMENTS] = _info("Deployment", "deployment", {"status", "scale"})
     emulator.resources[EVENTS] = _info("Event", "event", set())
+    emulator.resources[PODS] = _info("Pod", "pod", {"status"})
     # kopf waits until it has found these two, whether it needs them or not.
     crds = kmock.resource("apiextensions.k8s.io/v1/customresourcedefinitions")
     emulator.resources[crds] = _info("CustomResourceDefinition", "customresourcedefinition", set(), namespaced=False)
@@ -234,6 +263,9 @@ class Pods:
     traffic: dict[str, Traffic] = field(default_factory=lambda: defaultdict(Traffic))
     broken: set[str] = field(default_factory=set)
     """Versions whose pods never become ready."""
+    broken_templates: set[str] = field(default_factory=set)
+    """Texts in a template that keep its pods from becoming ready."""
+    templates: dict[InstanceId, str] = field(default_factory=dict)
     instances: dict[str, list[Registration]] = field(default_factory=dict)
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
     _ports: dict[str, int] = field(default_factory=dict)
@@ -286,15 +318,33 @@ class Pods:
             version = (item["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "")
             if not version:
                 continue
-            wanted = 0 if version in self.broken else item["spec"].get("replicas", 1)
-            mine = self.instances.setdefault(name, [])
-            while len(mine) > wanted:
-                await self.consul.deregister(mine.pop().id)
-            while len(mine) < wanted:
-                registration = await self._start(name, version)
-                mine.append(registration)
-            if (item.get("status") or {}).get("readyReplicas", 0) != len(mine):
-                await self.cluster.patch_deployment(name, {"status": {"readyReplicas": len(mine)}}, "/status")
+            await self._keep_deployment(name, version, item)
+
+    async def _keep_deployment(self, name: str, version: str, item: dict[str, Any]) -> None:
+        """One step of a rolling update: a new instance comes, then an old one goes."""
+        wanted, template = item["spec"].get("replicas", 1), json.dumps(item["spec"]["template"], sort_keys=True)
+        is_stuck = version in self.broken or any(text in template for text in self.broken_templates)
+        mine = self.instances.setdefault(name, [])
+        old = [one for one in mine if self.templates.get(one.id) != template]
+        fresh = len(mine) - len(old)
+        if fresh < wanted and not is_stuck:
+            registration = await self._start(name, version)
+            self.templates[registration.id] = template
+            mine.append(registration)
+        elif version in self.broken or len(mine) > wanted:
+            for one in [*old, *mine][: len(mine) if version in self.broken else len(mine) - wanted]:
+                await self.consul.deregister(one.id)
+                mine.remove(one)
+        old = [one for one in mine if self.templates.get(one.id) != template]
+        pending = int(is_stuck and wanted > 0 and version not in self.broken)
+        status = {
+            "observedGeneration": item["metadata"].get("generation", 1),
+            "replicas": len(mine) + pending,
+            "updatedReplicas": len(mine) - len(old) + pending,
+            "readyReplicas": len(mine),
+        }
+        if not status.items() <= (item.get("status") or {}).items():
+            await self.cluster.patch_deployment(name, {"status": status}, "/status")
 
     async def _start(self, name: str, version: str) -> Registration:
         number = next(self._numbers)

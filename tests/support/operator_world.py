@@ -53,10 +53,10 @@ class World:
         argv = python("-m", "meshwright_operator")
         self.operator = await self.stack.enter_async_context(running(argv, self.folder / "operator.log", environ))
 
-    async def apply(self, version: str, **spec: Any) -> None:
+    async def apply(self, version: str | None, **spec: Any) -> None:
         template = {"spec": {"containers": [{"name": "user", "image": f"user:{version}"}]}}
         canary = {"steps": STEPS, "scaleDownDelay": "1s"}
-        document = {
+        document: dict[str, Any] = {
             "apiVersion": "meshwright.dev/v1alpha1",
             "kind": "VersionedRollout",
             "metadata": {"name": "user", "namespace": NAMESPACE},
@@ -69,6 +69,7 @@ class World:
                 **spec,
             },
         }
+        document["spec"] = {key: value for key, value in document["spec"].items() if value is not None}
         await self.cluster.create(document)
 
     async def until(self, holds: Callable[[dict[str, Any]], bool], timeout: float = 30) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from meshwright.rollout.decision import (
     ScaleVersion,
     SetTraffic,
 )
-from meshwright.rollout.observed import ApiUse, Demand, Measurement, Observed, TrafficState, Workload
+from meshwright.rollout.observed import ApiUse, Demand, Measurement, Observed, TrafficState, Trouble, Workload
 from meshwright.rollout.parse import parse
 from meshwright.rollout.status import Status
 from meshwright.rollout.statusjson import read, write
@@ -65,6 +65,20 @@ class World:
     """Nobody calls."""
     source_away: bool = False
     """Figures cannot be had."""
+    template: str = ""
+    """What the resource's template comes to."""
+    templates: dict[str, str] = field(default_factory=dict)
+    """By version: what its workload was told."""
+    revisions: dict[str, int] = field(default_factory=dict)
+    old: dict[str, int] = field(default_factory=dict)
+    """By version: instances of an earlier template."""
+    stuck: set[str] = field(default_factory=set)
+    """Templates whose instances never become healthy."""
+    drifted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    troubles: dict[str, tuple[Trouble, ...]] = field(default_factory=dict)
+    addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    said: str = ""
+    """The version that the referenced workload says."""
     callers: tuple[ApiUse, ...] | None = ()
     events: list[Event] = field(default_factory=list)
     spans: list[FinishedSpan] = field(default_factory=list)
@@ -77,10 +91,20 @@ class World:
     def observe(self) -> Observed:
         traffic = None if self.consul_away else TrafficState(dict(self.healthy), self.routing)
         workloads = {
-            version: Workload(version, count, self.healthy.get(version, 0)) for version, count in self.desired.items()
+            version: Workload(
+                version,
+                count,
+                self.healthy.get(version, 0),
+                template=self.templates.get(version, ""),
+                revision=self.revisions.get(version, 0),
+                old=self.old.get(version, 0),
+                drift=self.drifted.get(version, ()),
+            )
+            for version, count in self.desired.items()
         }
         wanted = demands(self.asked, self.status, self.now)
-        return Observed(workloads, traffic, tuple(map(self.answer, wanted)), self.callers)
+        answers = tuple(map(self.answer, wanted))
+        return Observed(workloads, traffic, answers, self.callers, self.template, self.troubles)
 
     def answer(self, demand: Demand) -> Measurement:
         if self.source_away:
@@ -100,7 +124,7 @@ class World:
         self.actions.append(action)
         match action:
             case EnsureVersion():
-                self.desired[action.version] = action.replicas
+                self._ensure(action)
             case ScaleVersion() if action.version in self.desired:
                 self.desired[action.version] = action.replicas
             case DeleteVersion():
@@ -110,6 +134,17 @@ class World:
                 self.routing = action.routing
             case ReleaseTraffic():
                 self.routing = None
+
+    def _ensure(self, action: EnsureVersion) -> None:
+        version = action.version
+        is_new = version not in self.desired
+        self.desired[version] = action.replicas
+        self.drifted.pop(version, None)
+        if version == self.asked.version and self.template and (is_new or not self.asked.paused):
+            if self.templates.get(version) != self.template:
+                self.revisions[version] = self.revisions.get(version, 0) + 1
+                self.old[version] = self.healthy.get(version, 0)
+            self.templates[version] = self.template
 
     def step(self, *, done: int | None = None, writes: bool = True) -> Decision:
         """One pass. A crash: only `done` actions happen, and the status is not written."""
@@ -129,7 +164,11 @@ class World:
         """What was asked to run runs, or is gone."""
         for version in set(self.desired) | set(self.healthy):
             wanted = self.desired.get(version, 0)
-            self.healthy[version] = 0 if version in self.dead else wanted
+            is_stuck = version in self.dead or self.templates.get(version) in self.stuck
+            if is_stuck and self.old.get(version) and version not in self.dead:
+                continue  # those of the template before go on
+            self.healthy[version] = 0 if is_stuck else wanted
+            self.old[version] = 0
 
     def run(self, seconds: float) -> World:
         """Pass after pass, as the decisions ask for it."""

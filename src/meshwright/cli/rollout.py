@@ -97,7 +97,7 @@ def apply(where: Where, file: Path | None, filename: Path | None) -> None:
         for notice in door.apply(document):
             click.echo(f"note: {notice}", err=True)
         name, spec = document["metadata"]["name"], document["spec"]
-        click.echo(f"rollout {name}: {spec['service']} to version {spec['version']}")
+        click.echo(f"rollout {name}: {spec['service']} to version {spec.get('version', 'of its workload')}")
 
 
 @rollout.command()
@@ -299,7 +299,12 @@ def _list(door: Door) -> None:
     )
     for document in documents:
         spec, status = document["spec"], document.get("status") or {}
-        cells = (spec["service"], spec["version"], status.get("stable", ""), status.get("phase", Phase.PENDING.value))
+        cells = (
+            spec["service"],
+            spec.get("version") or status.get("target", ""),
+            status.get("stable", ""),
+            status.get("phase", Phase.PENDING.value),
+        )
         weight = str(status.get("weight", 0))
         message = status.get("message", "")
         names = [document["metadata"]["namespace"]] if everywhere else []

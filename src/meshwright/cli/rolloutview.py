@@ -20,6 +20,7 @@ _PHASES = {
     Phase.HEALTHY: ("green", "✔"),
     Phase.PROGRESSING: ("cyan", "◌"),
     Phase.INITIALIZING: ("cyan", "◌"),
+    Phase.UPDATING: ("cyan", "◌"),
     Phase.PENDING: ("cyan", "◌"),
     Phase.PAUSED: ("yellow", "॥"),
     Phase.ABORTING: ("red", "✖"),
@@ -36,7 +37,7 @@ def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
     """The lines of one rollout."""
     status = statusjson.read(document.get("status"))
     colour, mark = _PHASES[status.phase]
-    asked = document["spec"]["version"]
+    asked = document["spec"].get("version") or status.target or "-"
     lines = [(f"{mark} {document['metadata']['name']}  {status.phase}  {status.message or status.reason}", colour)]
     facts = [f"version {asked}", f"stable {status.stable or '-'}"]
     if status.started_at is not None and not status.outcome:
@@ -45,6 +46,7 @@ def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
         facts.append(f"{status.outcome.lower()} after {output.span(status.duration)}")
     lines.append((f"  {'   '.join(facts)}", ""))
     lines += [(f"  {text}", shade) for text, shade in _versions(status)]
+    lines += [(f"  ! {one.version}: {one.object}: {one.reason}: {one.message}", "yellow") for one in status.troubles]
     lines += [(f"  {text}", shade) for text, shade in _steps(document, status)]
     lines += [(f"  {text}", shade) for text, shade in _analyses(status)]
     return lines
@@ -83,6 +85,8 @@ def _version(version: VersionState) -> str:
     return (
         f"{version.version:<10} {version.role:<9} {bar} {version.weight:>3} %   "
         f"{version.healthy} of {version.desired} healthy"
+        + (f", revision {version.revision}" if version.revision else "")
+        + (f", {version.old} of the template before" if version.old else "")
     )
 
 
@@ -94,7 +98,7 @@ def _steps(document: Mapping[str, Any], status: Status) -> Iterator[Line]:
     if not steps or status.phase is Phase.INITIALIZING:
         return
     yield "steps", "bright_black"
-    over = status.phase is Phase.HEALTHY
+    over = status.phase in {Phase.HEALTHY, Phase.UPDATING}
     for branch, (index, step) in _branches(list(enumerate(steps))):
         if over or index < status.step:
             yield f"{branch} ✔ {plan.describe(step)}", "green"

@@ -147,6 +147,18 @@ class Supervisor:
         self._changed()
         return change
 
+    async def replace(self, instance: str, environment: Mapping[str, str]) -> None:
+        """Put an instance of the same version with other variables in its place, which goes when the new one is ready.
+
+        Raises `StartError` where the new one does not become ready; the old one stays then.
+        """
+        old = self.members[instance]
+        seats = [one.seat for one in self.members.values() if one.process is old.process and not one.stopping]
+        present = sum(seat.version == old.seat.version for seat in seats)
+        await self.scale(old.process.name, present + 1, old.seat.version, environment)
+        await self._give_up(old)
+        self._changed()
+
     def lives(self) -> tuple[Life, ...]:
         """The processes that run."""
         running = [member for member in self.members.values() if member.child and member.child.code is None]

@@ -2,31 +2,38 @@
 
 A version of a service is the set of its instances that run that version. Starting and stopping takes a while and the
 engine does not wait: each change runs in a task of its own, and the next pass sees how far it came. A pod template has
-no image to run here, for the topology says what runs; the plain variables of its first container are handed on.
+no image to run here, for the topology says what runs; the plain variables of its first container are handed on. Where
+they change at one version its instances are replaced one after another: a new one is ready before an old one goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import logging
-from collections import Counter
+import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
 from meshwright.local import resumed
 from meshwright.local.member import State
-from meshwright.rollout.observed import Workload
+from meshwright.rollout.observed import Explanation, Trouble, Workload
 from meshwright.rollout.vocabulary import VERSION_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from meshwright.local.member import Member
     from meshwright.local.supervisor import Supervisor
     from meshwright.rollout.spec import Rollout
 
 log = logging.getLogger(__name__)
+
+_REGISTERS = 5.0
+"""Seconds after which Consul should know an instance that is ready."""
 
 
 class Versions:
@@ -38,28 +45,107 @@ class Versions:
         self._variables: dict[str, dict[str, dict[str, str]]] = {}
         """By rollout and version; kept beside the rollout, for the next run."""
         self._changes: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._replacing: dict[tuple[str, str], str] = {}
+        self._failures: dict[tuple[str, str], Trouble] = {}
 
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
-        desired: Counter[str] = Counter()
-        running: Counter[str] = Counter()
+        found: dict[str, list[Member]] = {}
         for member in self._supervisor.members.values():
             if member.process.service == rollout.service and not member.stopping:
-                desired[member.seat.version] += 1
-                running[member.seat.version] += member.state is State.READY
-        return {version: Workload(version, count, running[version]) for version, count in desired.items()}
+                found.setdefault(member.seat.version, []).append(member)
+        return {version: self._workload(rollout, version, members) for version, members in found.items()}
+
+    def _workload(self, rollout: Rollout, version: str, members: list[Member]) -> Workload:
+        values = self._of(rollout).get(version, {})
+        old = sum(dict(member.seat.environment) != values for member in members)
+        # While one is replaced there is one more, which nobody has asked for.
+        leaving = self._replacing.get((rollout.service, version))
+        surplus = sum(member.seat.instance == leaving for member in members)
+        running = sum(member.state is State.READY for member in members)
+        return Workload(version, len(members) - surplus, running, _digest(values), old=old, keeps_count=False)
+
+    async def version(self, rollout: Rollout) -> str:
+        """None: a resource without a version is refused here."""
+        return rollout.version
+
+    async def template(self, rollout: Rollout) -> str:
+        return _digest(environment(rollout.template or {})[0])
 
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
-        if version == rollout.version:
+        if version == rollout.version and not (rollout.paused and version in await self.observe(rollout)):
             self._remember(rollout, version, environment(rollout.template or {})[0])
         await self.scale(rollout, version, replicas)
+        self._replace_old(rollout, version)
 
     async def scale(self, rollout: Rollout, version: str, replicas: int) -> None:
         key = (rollout.service, version)
         present = (await self.observe(rollout)).get(version, Workload(version, 0)).desired
-        if present == replicas or (key in self._changes and not self._changes[key].done()):
+        if present == replicas or self._is_changing(key):
             return
         change = self._scale(*key, replicas, self._of(rollout).get(version))
         self._changes[key] = asyncio.create_task(change, name=f"{rollout.service} {version}")
+
+    def _is_changing(self, key: tuple[str, str]) -> bool:
+        return key in self._changes and not self._changes[key].done()
+
+    def _replace_old(self, rollout: Rollout, version: str) -> None:
+        """Begin to replace one instance whose variables are not the version's, unless something is under way."""
+        key, values = (rollout.service, version), self._of(rollout).get(version, {})
+        if self._is_changing(key):
+            return
+        for member in self._supervisor.members.values():
+            seat = member.seat
+            is_mine = (member.process.service, seat.version) == key and not member.stopping
+            if is_mine and dict(seat.environment) != values:
+                self._changes[key] = asyncio.create_task(
+                    self._replace(key, seat.instance, values), name=f"{rollout.service} {version}: {seat.instance}"
+                )
+                return
+
+    async def _replace(self, key: tuple[str, str], instance: str, values: Mapping[str, str]) -> None:
+        self._replacing[key] = instance
+        try:
+            await self._supervisor.replace(instance, values)
+            self._failures.pop(key, None)
+        except MeshwrightError as error:
+            self._note_failure(key, error)
+        finally:
+            del self._replacing[key]
+
+    async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
+        """The end of a process and its last line; where it runs, why it is not ready."""
+        troubles: dict[str, tuple[Trouble, ...]] = {}
+        ready: dict[str, tuple[str, ...]] = {}
+        for version in versions:
+            mine = [
+                member
+                for member in self._supervisor.members.values()
+                if (member.process.service, member.seat.version) == (rollout.service, version) and not member.stopping
+            ]
+            found = [trouble for member in mine if (trouble := self._trouble(member)) is not None]
+            failure = self._failures.get((rollout.service, version))
+            if failure is not None and not found:
+                found = [failure]
+            troubles[version] = tuple(found[:1])
+            ready[version] = tuple(
+                member.launch.address
+                for member in mine
+                if member.state is State.READY and member.launch and time.time() - member.since > _REGISTERS
+            )
+        return Explanation(troubles, ready)
+
+    def _trouble(self, member: Member) -> Trouble | None:
+        name = member.seat.instance
+        if member.state is State.FAILED:
+            return Trouble(name, "Failed", member.detail)
+        if member.state is State.READY or not (member.end or member.detail):
+            return None
+        if not member.end:
+            return Trouble(name, "NotReady", member.detail)
+        lines = [line for _, line in self._supervisor.history({name}, 1)]
+        said = f": {lines[-1]}" if lines else ""
+        count = f", restarted {member.restarts.total} times" if member.restarts.total > 1 else ""
+        return Trouble(name, "Exited", f"it {member.end}{count}{said}")
 
     async def delete(self, rollout: Rollout, version: str) -> None:
         await self.scale(rollout, version, 0)
@@ -95,8 +181,22 @@ class Versions:
     async def _scale(self, service: str, version: str, replicas: int, values: Mapping[str, str] | None) -> None:
         try:
             await self._supervisor.scale(service, replicas, version, values)
+            self._failures.pop((service, version), None)
         except MeshwrightError as error:
-            log.warning("%s %s: %s", service, version, error)
+            self._note_failure((service, version), error)
+
+    def _note_failure(self, key: tuple[str, str], error: MeshwrightError) -> None:
+        """Instances that did not come up are given up: what they said is kept until others have come up."""
+        log.warning("%s %s: %s", *key, error)
+        first, *others = str(error).splitlines()
+        last = others[-1].strip().removeprefix("| ") if others else ""
+        name, _, rest = first.partition(" ")
+        self._failures[key] = Trouble(name, "NotReady", f"{rest.removesuffix('. Its last lines:')}: {last}")
+
+
+def _digest(values: Mapping[str, str]) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def environment(template: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:

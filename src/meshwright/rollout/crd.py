@@ -17,6 +17,7 @@ _COLUMNS = (
     ("Step", "string", ".status.progress", "The present step and how many there are."),
     ("Weight", "integer", ".status.weight", "The target's share of the calls, in per cent."),
     ("Ready", "string", ".status.ready", "Healthy instances and wanted ones."),
+    ("Revision", "integer", ".status.revision", "How many templates the version has had."),
     ("Age", "date", ".metadata.creationTimestamp", "Since when it exists."),
 )
 
@@ -51,6 +52,8 @@ STATUS: Schema = {
         "stable": _typed("string"),
         "target": _typed("string"),
         "refused": _typed("string"),
+        "template": _typed("string"),
+        "revision": _typed("integer"),
         "progress": _typed("string"),
         "ready": _typed("string"),
         "weight": _typed("integer"),
@@ -58,6 +61,7 @@ STATUS: Schema = {
         "readyReplicas": _typed("integer"),
         "selector": _typed("string"),
         "versions": {"type": "array", "items": _OPEN},
+        "troubles": {"type": "array", "items": _OPEN},
         "analyses": {"type": "array", "items": _OPEN},
         "conditions": {
             "type": "array",

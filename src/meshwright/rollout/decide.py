@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshwright.rollout import analysis, plan, transitions
+from meshwright.rollout import analysis, plan, transitions, updating
 from meshwright.rollout.decision import Decision, ReleaseTraffic
 from meshwright.rollout.people import describe
 from meshwright.rollout.routing import WHOLE, Routing
@@ -43,6 +43,7 @@ def decide(rollout: Rollout, status: Status, observed: Observed, now: float) -> 
         return turn.decided()
     _become_valid(turn)
     _retarget(turn)
+    updating.follow_template(turn)
     _obey(turn)
     _advance(turn)
     uphold(turn)
@@ -71,6 +72,23 @@ def demands(rollout: Rollout, status: Status, now: float) -> tuple[Demand, ...]:
     return tuple(
         demand for name, one in due.items() for demand in analysis.demands(one, name, status.target, status.stable)
     )
+
+
+def lacking(rollout: Rollout, status: Status, seen: Observed) -> tuple[str, ...]:
+    """The versions of which must be known, before `decide` is called, why they have not their instances."""
+    if seen.workloads is None or seen.traffic is None:
+        return ()
+    gone = rollout.version == status.refused or status.phase is Phase.ABORTING
+    found = []
+    for version in dict.fromkeys(one for one in (status.stable, "" if gone else rollout.version) if one):
+        workload = seen.workloads.get(version)
+        if (
+            workload is None
+            or min(workload.running, seen.traffic.healthy.get(version, 0)) < workload.desired
+            or workload.old
+        ):
+            found.append(version)
+    return tuple(found)
 
 
 def wanted_apis(rollout: Rollout, status: Status, today: str) -> tuple[str, ...]:
@@ -186,6 +204,8 @@ def _advance(turn: Turn) -> None:
             _progress(turn)
         case Phase.ABORTING:
             _give_back(turn)
+        case Phase.HEALTHY | Phase.UPDATING:
+            updating.advance(turn)
         case _:
             pass
 
@@ -193,6 +213,7 @@ def _advance(turn: Turn) -> None:
 def _initialise(turn: Turn) -> None:
     target = turn.status.target
     if not turn.healthy(target):
+        _say_that_it_comes_up(turn)
         _count_deadline(turn, stuck=True)
         turn.wake_in(POLL)
         return
@@ -201,6 +222,15 @@ def _initialise(turn: Turn) -> None:
         transitions.promote(turn)
     else:
         turn.enter(Phase.INITIALIZING, Reason.WAITING_FOR_TRAFFIC, f"calls move to {target}")
+
+
+def _say_that_it_comes_up(turn: Turn) -> None:
+    words = f"version {turn.status.target} comes up{turn.why(turn.status.target)}"
+    if turn.status.reason == Reason.DEADLINE_EXCEEDED.value:
+        late = f"no progress for {turn.rollout.progress_deadline:g} s: {words}"
+        turn.enter(Phase.INITIALIZING, Reason.DEADLINE_EXCEEDED, late)
+    else:
+        turn.enter(Phase.INITIALIZING, Reason.INITIALIZING, words)
 
 
 def _give_back(turn: Turn) -> None:

@@ -14,20 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from meshwright.errors import MeshwrightError
-from meshwright.rollout.decide import decide, demands, farewell, wanted_apis
+from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.rollout.decide import decide, demands, farewell, lacking, wanted_apis
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
-from meshwright.rollout.observed import Observed
+from meshwright.rollout.observed import Explanation, Observed
+from meshwright.rollout.vocabulary import KIND
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping, Sequence
 
-    from meshwright.rollout.decision import Action, Decision
-    from meshwright.rollout.observed import ApiUse, Measurement
+    from meshwright.rollout.decision import Action, Decision, Event
+    from meshwright.rollout.observed import ApiUse, Measurement, Trouble
     from meshwright.rollout.ports import Announcer, Measurements, Traffic, Workloads
     from meshwright.rollout.spec import Rollout
     from meshwright.rollout.status import Status
@@ -77,6 +78,21 @@ class Engine:
         self._measurements = measurements
         self._announcer = announcer
 
+    async def resolve(self, rollout: Rollout, status: Status) -> Rollout:
+        """The rollout with the version that its workload says, where it names none itself.
+
+        A workload that is gone changes nothing: the version that was asked for last is asked for. Raises
+        `BadInputError` where no version can be found, `UnreachableError` where it could not be asked for.
+        """
+        if rollout.version:
+            return rollout
+        version = await self._workloads.version(rollout) or status.target
+        if not version:
+            name = rollout.workload_ref.name if rollout.workload_ref else ""
+            text = f"there is no Deployment {name} in namespace {rollout.namespace}"
+            raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
+        return replace(rollout, version=version)
+
     async def step(self, rollout: Rollout, status: Status, now: float) -> Outcome:
         """Observe, decide and act once. Raises nothing for sides that are away."""
         failures: list[Failure] = []
@@ -84,6 +100,13 @@ class Engine:
         decision = decide(rollout, status, observed, now)
         await self._act(rollout, decision, failures)
         return Outcome(decision, tuple(failures))
+
+    async def tell(self, rollout: Rollout, events: Sequence[Event]) -> None:
+        """Events of a shell's own."""
+        try:
+            await self._announcer.events(rollout, events)
+        except MeshwrightError as error:
+            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
 
     async def announce(self, rollout: Rollout, outcome: Outcome) -> None:
         """Tell events and spans, after the status was written."""
@@ -104,12 +127,30 @@ class Engine:
         return Outcome(decision, tuple(failures))
 
     async def _observe(self, rollout: Rollout, status: Status, now: float, failures: list[Failure]) -> Observed:
-        workloads, traffic, (measurements, callers) = await asyncio.gather(
+        workloads, template, traffic, (measurements, callers) = await asyncio.gather(
             _tried("observing workloads", self._workloads.observe(rollout), failures),
+            _tried("reading the template", self._workloads.template(rollout), failures),
             _tried("observing traffic", self._traffic.observe(rollout), failures),
             self._figures(rollout, status, now, failures),
         )
-        return Observed(workloads, traffic, measurements, callers)
+        seen = Observed(workloads, traffic, measurements, callers, template or "")
+        return replace(seen, troubles=await self._troubles(rollout, status, seen, failures))
+
+    async def _troubles(
+        self, rollout: Rollout, status: Status, seen: Observed, failures: list[Failure]
+    ) -> Mapping[str, tuple[Trouble, ...]]:
+        """Why versions lack instances: by what starts them, and where these are well, by Consul."""
+        asked = lacking(rollout, status, seen)
+        if not asked or seen.traffic is None:
+            return {}
+        told = await _tried("finding out why", self._workloads.explain(rollout, asked), failures) or Explanation()
+        found = {version: troubles for version, troubles in told.troubles.items() if troubles}
+        for version, addresses in told.ready.items():
+            if version not in found and len(addresses) > seen.traffic.healthy.get(version, 0):
+                asking = self._traffic.explain(rollout, version, addresses)
+                if said := await _tried("asking Consul why", asking, failures):
+                    found[version] = said
+        return found
 
     async def _figures(
         self, rollout: Rollout, status: Status, now: float, failures: list[Failure]

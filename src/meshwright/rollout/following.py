@@ -19,19 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, MeshwrightError
 from meshwright.rollout import statusjson
+from meshwright.rollout.decision import Event
 from meshwright.rollout.parse import parse, refuse_change
+from meshwright.rollout.spec import Rollout
 from meshwright.rollout.status import Condition, Interrupted, Status
-from meshwright.rollout.vocabulary import ConditionType, Phase, Reason
+from meshwright.rollout.vocabulary import ConditionType, EventType, Phase, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from meshwright.rollout.engine import Engine
     from meshwright.rollout.figures import Figures
-    from meshwright.rollout.spec import Rollout
 
 log = logging.getLogger(__name__)
 
+AGAIN = 30.0
+"""Seconds until a resource is looked at again that is not valid for something else's sake."""
 SOON = 1.0
 """Seconds until the next try when a status could not be written."""
 
@@ -118,8 +121,12 @@ class Follower:
             rollout = self._read(self.document)
             if self.rollout is not None:
                 refuse_change(self.rollout, rollout)
+            rollout = await self._engine.resolve(rollout, self.status)
         except BadInputError as error:
             return await self._refuse(error)
+        except MeshwrightError as error:
+            log.warning("the version that is asked for could not be found out: %s", error)
+            return SOON
         self.rollout = rollout
         before = self.status
         outcome = await self._engine.step(rollout, before, self._clock())
@@ -148,9 +155,15 @@ class Follower:
         log.warning("%s", error)
         metadata = self.document.get("metadata") or {}
         generation = int(metadata.get("generation") or 0)
-        written = await self._store(refused(self.status, error, generation, self._clock()))
+        before = self.status
+        if not await self._store(refused(before, error, generation, self._clock())):
+            return SOON
         self._figures.refused(metadata.get("namespace") or "default", metadata.get("name") or "", self.status)
-        return None if written else SOON
+        if (before.phase, before.message) != (self.status.phase, self.status.message):
+            event = Event(EventType.WARNING, self.status.reason, self.status.message)
+            await self._engine.tell(_nameless(self.document), (event,))
+        # What the reference says may become right without a change of the resource.
+        return AGAIN if "workloadRef" in (self.document.get("spec") or {}) else None
 
     async def _store(self, status: Status) -> bool:
         """Write the status where it differs; False where it could not be written."""
@@ -164,6 +177,18 @@ class Follower:
             return False
         self.status = status
         return True
+
+
+def _nameless(document: Mapping[str, Any]) -> Rollout:
+    """As much of a resource as an announcement needs, of one that is not valid."""
+    metadata = document.get("metadata") or {}
+    return Rollout(
+        name=str(metadata.get("name", "")),
+        namespace=str(metadata.get("namespace") or "default"),
+        uid=str(metadata.get("uid", "")),
+        service="",
+        version="",
+    )
 
 
 def refused(status: Status, error: BadInputError, generation: int, now: float) -> Status:

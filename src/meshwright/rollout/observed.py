@@ -20,6 +20,43 @@ class Workload:
     desired: int
     running: int = 0
     """How many run and are ready by their own account; Consul's word on health counts for weight."""
+    template: str = ""
+    """A digest of the template that its instances are meant to have; empty where there is none, or it is not known."""
+    revision: int = 0
+    """Counts the templates that the version has had."""
+    old: int = 0
+    """Instances of an earlier template that are still there."""
+    settled: bool = True
+    """Whether the last change has been taken note of by whoever starts the instances: `old` can be believed."""
+    keeps_count: bool = True
+    """Whether `desired` stays as it was told, so that another number is somebody else's doing."""
+    drift: tuple[str, ...] = ()
+    """What somebody else has changed of it, but for the number of instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why an instance is not there or not healthy: which object, and in whose words."""
+
+    object: str
+    """As people type it: `Pod user-2-0-0-abcde`, `Deployment user-2-0-0`, `user-1`."""
+    reason: str
+    """One word, as Kubernetes has them: `ErrImagePull`, `CrashLoopBackOff`, `FailedCreate`, `NotRegistered`."""
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.object}: {self.reason}" + (f": {self.message}" if self.message else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of versions that have fewer healthy instances than they should."""
+
+    troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
+    """By version, the most telling first."""
+    ready: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By version, addresses (`host` or `host:port`) of instances that have been ready by their own account for so long
+    that Consul should know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +124,7 @@ class Observed:
     """Answers to the `Demand`s of this pass."""
     callers: tuple[ApiUse, ...] | None = None
     """Who used the APIs that the target takes away; None where it could not be found out."""
+    template: str = ""
+    """A digest of the template that the rollout asks for now; empty where there is none, or it could not be read."""
+    troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
+    """By version: why it lacks healthy instances."""

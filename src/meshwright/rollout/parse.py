@@ -55,7 +55,11 @@ def parse_on_laptop(document: Mapping[str, Any]) -> values.Rollout:
     spec = document.get("spec")
     if isinstance(spec, dict) and not {"template", "workloadRef"} & spec.keys():
         document = {**document, "spec": {**spec, "template": _ANY_TEMPLATE}}
-    return parse(document)
+    rollout = parse(document)
+    if not rollout.version:
+        text = "must be set here: there is no Deployment whose template would say it"
+        raise BadInputError(_source(document), [Problem("spec.version", text)])
+    return rollout
 
 
 def refuse_change(before: values.Rollout, after: values.Rollout) -> None:
@@ -108,7 +112,7 @@ def _rollout(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> values.Rol
         uid=metadata.get("uid", ""),
         generation=metadata.get("generation", 1),
         service=spec["service"],
-        version=spec["version"],
+        version=spec.get("version", ""),
         replicas=spec["replicas"],
         template=spec.get("template"),
         workload_ref=values.WorkloadRef(reference["name"], reference["kind"], reference["apiVersion"])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshwright.rollout.status import Condition, VersionState
-from meshwright.rollout.vocabulary import ConditionType, Phase
+from meshwright.rollout.decision import Event
+from meshwright.rollout.status import Condition, VersionState, VersionTrouble
+from meshwright.rollout.upholding import wanted
+from meshwright.rollout.vocabulary import ConditionType, EventType, Phase, Reason
 
 if TYPE_CHECKING:
     from meshwright.rollout.turn import Turn
 
-_MOVING = frozenset({Phase.INITIALIZING, Phase.PROGRESSING, Phase.ABORTING})
+_MOVING = frozenset({Phase.INITIALIZING, Phase.PROGRESSING, Phase.ABORTING, Phase.UPDATING})
+_STILL = frozenset({Reason.DEADLINE_EXCEEDED.value, Reason.PAUSED_BY_SPEC.value})
+"""Why something that moves by itself stands still."""
 
 
 def describe(turn: Turn) -> None:
@@ -19,11 +23,29 @@ def describe(turn: Turn) -> None:
     turn.set(
         observed_generation=turn.rollout.generation,
         versions=versions,
+        revision=next((one.revision for one in versions if one.version == turn.rollout.version), 0),
         replicas=sum(state.running for state in versions),
         ready_replicas=sum(state.healthy for state in versions),
         selector=f"meshwright.dev/rollout={turn.rollout.name}",
     )
+    _tell_troubles(turn)
     turn.set(conditions=_conditions(turn))
+
+
+def _tell_troubles(turn: Turn) -> None:
+    """What keeps instances from being healthy. Told once for each version and reason, however many passes it lasts."""
+    found = tuple(
+        VersionTrouble(version, one.object, one.reason, one.message)
+        for version, troubles in sorted(turn.observed.troubles.items())
+        for one in troubles
+    )
+    known = {(one.version, one.reason) for one in turn.before.troubles}
+    for one in found:
+        if (one.version, one.reason) not in known:
+            known.add((one.version, one.reason))
+            said = f": {one.message}" if one.message else ""
+            turn.events.append(Event(EventType.WARNING, one.reason, f"version {one.version}: {one.object}{said}"))
+    turn.set(troubles=found)
 
 
 def _versions(turn: Turn) -> tuple[VersionState, ...]:
@@ -39,6 +61,9 @@ def _versions(turn: Turn) -> tuple[VersionState, ...]:
             workload.desired if workload else 0,
             workload.running if workload else 0,
             turn.healthy(version),
+            workload.revision if workload else 0,
+            workload.template if workload else "",
+            workload.old if workload else 0,
         )
         if state.role in ("stable", "canary") or state.desired or state.running:
             found.append(state)
@@ -59,13 +84,37 @@ def _conditions(turn: Turn) -> tuple[Condition, ...]:
     count = turn.healthy(serving)
     available = f"{count} healthy instances of {serving}"
     promoted = status.phase is Phase.HEALTHY and status.stable == turn.rollout.version
+    is_moving = status.phase in _MOVING and status.reason not in _STILL
+    waits = status.phase is Phase.PAUSED or (
+        status.phase is Phase.UPDATING and status.reason == Reason.PAUSED_BY_SPEC.value
+    )
     said = {
         ConditionType.AVAILABLE: (bool(count and status.stable), "Instances", available),
-        ConditionType.PROGRESSING: (status.phase in _MOVING, status.reason, status.message),
+        ConditionType.PROGRESSING: (is_moving, status.reason, status.message),
         ConditionType.PROMOTED: (promoted, status.reason, status.message),
-        ConditionType.PAUSED: (status.phase is Phase.PAUSED, status.reason, status.message),
+        ConditionType.PAUSED: (waits, status.reason, status.message),
+        ConditionType.CURRENT: _current(turn),
+        ConditionType.INSTANCES: _instances(turn),
     }
     return tuple(_condition(turn, kind, *facts) for kind, facts in said.items())
+
+
+def _current(turn: Turn) -> tuple[bool, str, str]:
+    behind = [version for version in wanted(turn) if not turn.is_current(version)]
+    if behind:
+        return False, "OlderTemplate", f"instances of {', '.join(behind)} are of an earlier template"
+    return True, "Current", "no instance is of an earlier template"
+
+
+def _instances(turn: Turn) -> tuple[bool, str, str]:
+    for one in turn.status.troubles:
+        return False, one.reason, f"version {one.version}: {one.object}" + (f": {one.message}" if one.message else "")
+    lacking = [
+        f"{turn.healthy(version)} of {count} instances of {version} are healthy"
+        for version, count in wanted(turn).items()
+        if turn.healthy(version) < count
+    ]
+    return (False, "Waiting", "; ".join(lacking)) if lacking else (True, "Healthy", "every version has its instances")
 
 
 def _condition(turn: Turn, kind: ConditionType, holds: bool, reason: str, message: str) -> Condition:

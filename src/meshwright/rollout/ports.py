@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from meshwright.rollout.decision import Event, FinishedSpan
-    from meshwright.rollout.observed import ApiUse, Demand, Measurement, TrafficState, Workload
+    from meshwright.rollout.observed import ApiUse, Demand, Explanation, Measurement, TrafficState, Trouble, Workload
     from meshwright.rollout.routing import Routing
     from meshwright.rollout.spec import Rollout
 
@@ -28,9 +28,19 @@ class Workloads(Protocol):
     async def observe(self, rollout: Rollout) -> Mapping[str, Workload]:
         """Every version that this rollout has, by version, scaled-down ones included."""
 
+    async def version(self, rollout: Rollout) -> str:
+        """The version that the referenced workload says, where the rollout names none; empty where there is no such
+        workload. Raises `BadInputError` where it says none that can be used."""
+
+    async def template(self, rollout: Rollout) -> str:
+        """A digest of the template that the rollout asks for; empty where there is none, or it cannot be found."""
+
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
-        """Make the version exist with so many instances. Its template is the rollout's where `version` is the one that
-        the rollout asks for; that of another version stays as it was."""
+        """Make the version exist with so many instances, as it was last told to be: what others changed is put back.
+
+        Its template is the rollout's where `version` is the one that the rollout asks for and the rollout is not
+        paused; that of another version stays. A changed template replaces instances one after another, so that never
+        fewer than `replicas` serve."""
 
     async def scale(self, rollout: Rollout, version: str, replicas: int) -> None:
         """Scale a version that exists; nothing where it does not."""
@@ -38,12 +48,18 @@ class Workloads(Protocol):
     async def delete(self, rollout: Rollout, version: str) -> None:
         """Remove a version's workload; nothing where there is none."""
 
+    async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
+        """Why these versions have fewer healthy instances than they should."""
+
 
 class Traffic(Protocol):
     """Consul's view of the service's instances, and the config entries that spread the calls."""
 
     async def observe(self, rollout: Rollout) -> TrafficState:
         """What is healthy, and what the entries say now."""
+
+    async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
+        """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
         """Make the entries say it, keeping what others wrote in them."""

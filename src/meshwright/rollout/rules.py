@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ONE_OF = re.compile(r"exactly one of (.*) must be set")
-_LONGEST_NAME = 62
+LONGEST_NAME = 62
 TRANSITIONS = frozenset({"service cannot be changed"})
 """Rules that need the object as it was before: `meshwright.rollout.parse.refuse_change`."""
 
@@ -149,9 +149,13 @@ TWINS: dict[str, _Twin] = {
         )
         for name in ("prePromotionAnalysis", "postPromotionAnalysis")
     },
+    "version can be left out with workloadRef only": (
+        ("version",),
+        lambda value: "version" in value or "workloadRef" in value,
+    ),
     "service cannot be changed": ((), lambda _: True),
     "metadata.name and spec.version must not have more than 62 characters together, for the workloads' names": (
         ("spec", "version"),
-        lambda value: len(value["metadata"]["name"]) + len(value["spec"]["version"]) <= _LONGEST_NAME,
+        lambda value: len(value["metadata"]["name"]) + len(value["spec"].get("version", "")) <= LONGEST_NAME,
     ),
 }

@@ -166,7 +166,9 @@ SPEC = obj(
             LABEL,
             **{"x-kubernetes-validations": [rule("self == oldSelf", "service cannot be changed")]},
         ),
-        "version": text("a version such as 2.0.0", 47, VERSION),
+        "version": text(
+            "a version such as 2.0.0; with workloadRef it may be left to the Deployment's template", 47, VERSION
+        ),
         "replicas": whole("Instances of the version that serves all calls.", 1, 1000, default=1),
         "template": _TEMPLATE,
         "workloadRef": obj(
@@ -201,9 +203,10 @@ SPEC = obj(
             "description": "What becomes of the traffic rules when this resource is deleted.",
         },
     },
-    ["service", "version", "strategy"],
+    ["service", "strategy"],
     rules=[
         one_of("template", "workloadRef"),
+        rule("has(self.version) || has(self.workloadRef)", "version can be left out with workloadRef only"),
         rule(_STEP_QUERIES, "a query in a step needs analysis.source prometheus"),
         rule(
             _promotion_queries("prePromotionAnalysis"),
@@ -219,7 +222,7 @@ SPEC = obj(
 
 ROOT_RULES = [
     rule(
-        "size(self.metadata.name) + size(self.spec.version) <= 62",
+        "!has(self.spec.version) || size(self.metadata.name) + size(self.spec.version) <= 62",
         "metadata.name and spec.version must not have more than 62 characters together, for the workloads' names",
     )
 ]

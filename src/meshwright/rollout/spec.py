@@ -207,6 +207,7 @@ class Rollout:
     name: str
     service: str
     version: str
+    """Empty as long as it is left to the referenced workload (`Engine.resolve`)."""
     namespace: str = "default"
     uid: str = ""
     generation: int = 1

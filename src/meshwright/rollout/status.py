@@ -75,6 +75,35 @@ class VersionState:
     desired: int = 0
     running: int = 0
     healthy: int = 0
+    revision: int = 0
+    """Counts the templates that the version has had."""
+    template: str = ""
+    """A digest of the present one."""
+    old: int = 0
+    """Instances of an earlier template."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTrouble:
+    """Why a version lacks healthy instances."""
+
+    version: str
+    object: str
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What others changed of a version's workload and was put back."""
+
+    version: str
+    count: int
+    """In a row, without ten minutes of quiet between them."""
+    at: float
+    """The last time."""
+    replicas: int = 0
+    """The instances that were meant then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +158,10 @@ class Status:
     """The version that was asked for when the steps began."""
     refused: str = ""
     """The version that was aborted last and is not tried again without `retry`."""
+    template: str = ""
+    """A digest of the template that the target was asked for with; when it changes under way, the steps begin again."""
+    revision: int = 0
+    """The revision of the template that the version asked for has now."""
     plan: str = ""
     """A digest of the steps; when they change under way, they begin again."""
     skip_steps: bool = False
@@ -161,6 +194,8 @@ class Status:
     """Newest last."""
     retiring: tuple[Retiring, ...] = ()
     versions: tuple[VersionState, ...] = ()
+    troubles: tuple[VersionTrouble, ...] = ()
+    corrections: tuple[Correction, ...] = ()
     command: str = ""
     """The token of the last command that was obeyed or ignored."""
     replicas: int = 0

@@ -18,6 +18,7 @@ from meshwright.rollout.spec import SetCanaryScale
 from meshwright.rollout.status import (
     AnalysisRun,
     Condition,
+    Correction,
     Figure,
     Interrupted,
     Promotion,
@@ -25,6 +26,7 @@ from meshwright.rollout.status import (
     Status,
     TraceState,
     VersionState,
+    VersionTrouble,
 )
 from meshwright.rollout.vocabulary import ConditionType, Phase, Verdict
 
@@ -43,6 +45,8 @@ _INNER: dict[tuple[type, str], type] = {
     (Status, "history"): Promotion,
     (Status, "retiring"): Retiring,
     (Status, "versions"): VersionState,
+    (Status, "troubles"): VersionTrouble,
+    (Status, "corrections"): Correction,
     (Status, "conditions"): Condition,
     (Status, "trace"): TraceState,
     (Routing, "header_routes"): HeaderRoute,

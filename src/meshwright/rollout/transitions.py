@@ -20,6 +20,7 @@ def begin(turn: Turn) -> None:
     is_first = not stable
     turn.set(
         target=target,
+        template=turn.observed.template,
         refused="",
         skip_steps=not is_first and plan.is_recent(turn.rollout, turn.status),
         allow_api_loss=False,
@@ -132,7 +133,9 @@ def aborted(turn: Turn) -> None:
 def settle(turn: Turn) -> None:
     """The stable version is the one that is asked for."""
     stable = turn.status.stable
-    turn.set(target=stable, refused="", weight=0, step=0, steps=0, plan="", skip_steps=False)
+    turn.set(
+        target=stable, template=turn.observed.template, refused="", weight=0, step=0, steps=0, plan="", skip_steps=False
+    )
     turn.enter(Phase.HEALTHY, Reason.ROLLED_BACK, f"{stable} serves all calls")
     turn.tell(Reason.ROLLED_BACK, f"{stable} serves all calls again")
 

@@ -86,7 +86,25 @@ class Turn:
 
     @property
     def is_canary_ready(self) -> bool:
-        return self.healthy(self.status.target) >= self.needed
+        return self.healthy(self.status.target) >= self.needed and self.is_current(self.status.target)
+
+    def is_outdated(self, version: str) -> bool:
+        """Whether the version is to have another template than it is told to have."""
+        workload = self.workloads.get(version)
+        asked = self.observed.template if version == self.rollout.version else ""
+        return bool(workload is not None and asked and workload.template != asked)
+
+    def is_current(self, version: str) -> bool:
+        """Whether every instance of the version is of the template that it is to have."""
+        workload = self.workloads.get(version)
+        if workload is None:
+            return True
+        return workload.settled and not workload.old and not self.is_outdated(version)
+
+    def why(self, version: str) -> str:
+        """Why the version lacks instances, to be put behind a sentence that says so."""
+        found = self.observed.troubles.get(version, ())
+        return f": {found[0]}" if found else ""
 
     @property
     def has_arrived(self) -> bool:

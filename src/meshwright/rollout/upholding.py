@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from meshwright.rollout import drifting
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
 from meshwright.rollout.status import Retiring
 from meshwright.rollout.turn import attainable
@@ -55,8 +56,17 @@ def _is_held_back(turn: Turn) -> bool:
 def _capacity(turn: Turn) -> None:
     for version, replicas in wanted(turn).items():
         workload = turn.workloads.get(version)
-        if workload is None or workload.desired != replicas:
+        if workload is None:
             turn.actions.append(EnsureVersion(version, replicas))
+            continue
+        drift = drifting.changed_by_others(turn, workload, replicas)
+        if drift:
+            is_due = drifting.is_due(turn, version, drift, replicas)
+        else:
+            is_due = workload.desired != replicas and not drifting.waits(turn, version, replicas)
+        if is_due or workload.old or (turn.is_outdated(version) and not turn.rollout.paused):
+            turn.actions.append(EnsureVersion(version, replicas))
+    drifting.forget(turn)
     status = turn.status
     turn.set(canary_replicas=wanted(turn).get(status.target, 0) if status.target != status.stable else 0)
 

@@ -33,7 +33,7 @@ def pause() -> dict[str, Any]:
 def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str, Any]:
     """Go on; with `full` straight to the end. Raises `NotNowError` where nothing is left to promote."""
     status = statusjson.read(document.get("status"))
-    if status.phase in {Phase.HEALTHY, Phase.ABORTED} and not document["spec"].get("paused"):
+    if status.phase in {Phase.HEALTHY, Phase.UPDATING, Phase.ABORTED} and not document["spec"].get("paused"):
         hint = "; `retry` walks its steps again" if status.phase is Phase.ABORTED else ""
         raise _refusal(document, f"there is nothing to promote: it is {status.phase}{hint}")
     patch = command(Verb.PROMOTE_FULL if full else Verb.PROMOTE, token)
@@ -64,7 +64,7 @@ def set_version(version: str) -> dict[str, Any]:
 def undo(document: Mapping[str, Any], version: str = "") -> dict[str, Any]:
     """Ask for `version` of the history; without one, for the version before the one that is asked for."""
     status = statusjson.read(document.get("status"))
-    wanted = document["spec"]["version"]
+    wanted = document["spec"].get("version") or status.target
     promoted = [promotion.version for promotion in status.history]
     if version and version not in promoted:
         known = ", ".join(dict.fromkeys(promoted)) or "none"

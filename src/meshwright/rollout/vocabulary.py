@@ -33,8 +33,10 @@ class Phase(StrEnum):
     """All calls are on their way back to the stable version."""
     ABORTED = "Aborted"
     """The stable version serves all calls; the target was refused. It waits for `retry` or another version."""
+    UPDATING = "Updating"
+    """The stable version is the one that is asked for, and its instances are replaced by those of a new template."""
     HEALTHY = "Healthy"
-    """The version that was asked for is the stable one and serves all calls."""
+    """The version that was asked for is the stable one, by the template that was asked for, and serves all calls."""
     INVALID = "Invalid"
     """What is asked for makes no sense; what ran before goes on running."""
 
@@ -118,6 +120,10 @@ class ConditionType(StrEnum):
     """The version in the spec is the stable one and serves all calls."""
     PAUSED = "Paused"
     """It waits for a person."""
+    CURRENT = "Current"
+    """No instance of a version in use is of an earlier template."""
+    INSTANCES = "InstancesReady"
+    """Every version in use has the healthy instances that it should; else the message names the object and why."""
 
 
 class Reason(StrEnum):
@@ -128,6 +134,9 @@ class Reason(StrEnum):
     SUPERSEDED = "Superseded"
     STEP_STARTED = "StepStarted"
     STEPS_CHANGED = "StepsChanged"
+    UPDATE_STARTED = "UpdateStarted"
+    UPDATED = "Updated"
+    TEMPLATE_CHANGED = "TemplateChanged"
     WAITING_FOR_INSTANCES = "WaitingForInstances"
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     WAITING_FOR_STABLE = "WaitingForStable"

@@ -143,6 +143,9 @@ def _has_instances(turn: Turn) -> bool:
     if turn.is_canary_ready:
         return True
     there = f"{turn.healthy(turn.status.target)} of {turn.needed} instances of {turn.status.target} are healthy"
+    if not turn.is_current(turn.status.target):
+        there += ", and those of the template before are still there"
+    there += turn.why(turn.status.target)
     turn.enter(Phase.PROGRESSING, Reason.WAITING_FOR_INSTANCES, there)
     turn.wake_in(POLL)
     return False

@@ -95,6 +95,6 @@ async def test_the_service_of_a_rollout_stays() -> None:
         code, said = await kubectl("patch", "vro", "schema-test", "--type=merge", f"--patch={patch}", check=False)
         assert (code != 0, "service cannot be changed" in said) == (True, True)
         table = (await kubectl("get", "vro", "schema-test"))[1].splitlines()[0].split()
-        assert table == ["NAME", "VERSION", "STABLE", "PHASE", "STEP", "WEIGHT", "READY", "AGE"]
+        assert table == ["NAME", "VERSION", "STABLE", "PHASE", "STEP", "WEIGHT", "READY", "REVISION", "AGE"]
     finally:
         await kubectl("delete", "vro", "schema-test", "--ignore-not-found")

@@ -33,6 +33,7 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
         "name": "user",
         "image": "user:1.0.0",
         "env": [{"name": "MESHWRIGHT_VERSION", "value": "1.0.0"}],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
     owner = made["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("VersionedRollout", "user", True)

@@ -481,12 +481,22 @@ def test_conditions_say_what_kubectl_waits_for() -> None:
     def conditions() -> dict[ConditionType, bool]:
         return {condition.type: condition.status for condition in world.status.conditions}
 
-    assert [kind.value for kind, holds in conditions().items() if holds] == ["Available", "Promoted"]
+    assert [kind.value for kind, holds in conditions().items() if holds] == [
+        "Available",
+        "Promoted",
+        "Current",
+        "InstancesReady",
+    ]
     world.ask("2.0.0")
     world.step()
-    assert [kind.value for kind, holds in conditions().items() if holds] == ["Available", "Progressing"]
+    assert [kind.value for kind, holds in conditions().items() if holds] == ["Available", "Progressing", "Current"]
     world.run(10)
-    assert [kind.value for kind, holds in conditions().items() if holds] == ["Available", "Paused"]
+    assert [kind.value for kind, holds in conditions().items() if holds] == [
+        "Available",
+        "Paused",
+        "Current",
+        "InstancesReady",
+    ]
 
 
 def test_a_rollout_is_one_trace_with_its_steps() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright_operator.deployments import digest, manifest, pod_template
+from meshwright_operator.manifests import digest, manifest, pod_template
 from support.rollouts import rollout
 
 TEMPLATE: dict[str, Any] = {

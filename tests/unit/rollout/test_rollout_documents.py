@@ -100,7 +100,7 @@ def test_the_crd_is_rendered_from_the_schema() -> None:
 def test_the_crd_has_its_columns_and_subresources() -> None:
     (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
     columns = [column["name"] for column in version["additionalPrinterColumns"]]
-    assert columns == ["Version", "Stable", "Phase", "Step", "Weight", "Ready", "Age"]
+    assert columns == ["Version", "Stable", "Phase", "Step", "Weight", "Ready", "Revision", "Age"]
     assert set(version["subresources"]) == {"status", "scale"}
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import MeshwrightError, UnreachableError
+import pytest
+
+from meshwright.errors import BadInputError, MeshwrightError, UnreachableError
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.engine import AGAIN, Engine
-from meshwright.rollout.observed import ApiUse, Demand, Measurement, TrafficState, Workload
+from meshwright.rollout.observed import ApiUse, Demand, Explanation, Measurement, TrafficState, Trouble, Workload
+from meshwright.rollout.parse import parse
 from meshwright.rollout.status import Status
 from meshwright.rollout.vocabulary import Phase, Reason
-from support.rollouts import START, World, rollout, stable_world
+from support.rollouts import START, World, document, rollout, stable_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +40,19 @@ class FakeWorkloads(Ports):
         self._may("workloads")
         return dict(self.world.observe().workloads or {})
 
+    async def version(self, rollout: Rollout) -> str:
+        self._may("version")
+        return self.world.said
+
+    async def template(self, rollout: Rollout) -> str:
+        self._may("template")
+        return self.world.template
+
+    async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
+        self._may("explain")
+        self.told.append(tuple(versions))
+        return Explanation(self.world.troubles, self.world.addresses)
+
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
         self._may("ensure")
         self.world.act(EnsureVersion(version, replicas))
@@ -52,6 +68,10 @@ class FakeTraffic(Ports):
     async def observe(self, rollout: Rollout) -> TrafficState:
         self._may("traffic")
         return TrafficState(dict(self.world.healthy), self.world.routing)
+
+    async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
+        self.told.append((version, *addresses))
+        return (Trouble("instance x", "NotRegistered"),)
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
         self._may("route")
@@ -185,3 +205,42 @@ async def test_a_fresh_status_is_where_everything_begins() -> None:
     outcome = await shell.one_pass()
     assert outcome.status.phase is Phase.INITIALIZING
     assert outcome.failures == ()
+
+
+async def test_a_version_without_instances_is_explained_by_its_workload_and_else_by_consul() -> None:
+    shell = Shell(stable_world(steps=[{"setWeight": 50}]))
+    shell.world.dead.add("2.0.0")
+    shell.world.ask("2.0.0")
+    shell.world.troubles["2.0.0"] = (Trouble("Pod x", "ErrImagePull"),)
+    shell.world.addresses["2.0.0"] = ("10.0.0.7",)
+    await shell.passes(3)
+    assert [one.reason for one in shell.world.status.troubles] == ["ErrImagePull"]
+    assert shell.traffic.told == []
+    shell.world.troubles.clear()
+    await shell.passes(1)
+    assert shell.traffic.told == [("2.0.0", "10.0.0.7")]
+    assert [one.reason for one in shell.world.status.troubles] == ["NotRegistered"]
+
+
+async def test_an_explanation_that_cannot_be_had_stops_nothing() -> None:
+    shell = Shell(stable_world())
+    shell.world.desired["1.0.0"] = 1
+    shell.workloads.broken["explain"] = UnreachableError("away")
+    shell.world.healthy["1.0.0"] = 0
+    outcome = await shell.one_pass()
+    assert [failure.what for failure in outcome.failures] == ["finding out why"]
+    assert shell.world.desired["1.0.0"] == 4
+
+
+async def test_a_version_that_is_left_out_is_what_the_workload_says() -> None:
+    reference = {"workloadRef": {"name": "web"}, "template": None}
+    spec = {key: value for key, value in document("1.0.0", **reference)["spec"].items() if value is not None}
+    del spec["version"]
+    asked = parse({**document(), "spec": spec})
+    assert asked.version == ""
+    shell = Shell(World(asked, said="2.0.0"))
+    assert (await shell.engine.resolve(asked, Status())).version == "2.0.0"
+    shell.world.said = ""
+    assert (await shell.engine.resolve(asked, Status(target="1.0.0"))).version == "1.0.0", "it is gone: nothing changes"
+    with pytest.raises(BadInputError, match="no Deployment web in namespace shop"):
+        await shell.engine.resolve(asked, Status())

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from meshwright.consul import ConsulError
 from meshwright.errors import MeshwrightError
+from meshwright.model import Health
 from meshwright.rollout import weights
-from meshwright.rollout.observed import TrafficState
+from meshwright.rollout.observed import TrafficState, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from meshwright.consul import Consul
+    from meshwright.model import Instance
     from meshwright.rollout.routing import Routing
     from meshwright.rollout.spec import Rollout
 
+_MOST_SERVICES = 100
+"""How many services are looked through for an instance that is not where it should be."""
 _ROUNDS = 8
 """Subsets, entries, tidying: three without interference."""
 
@@ -40,6 +44,29 @@ class ConsulTraffic:
         entries.check_owner()
         healthy = Counter(instance.version for instance in instances.value)
         return TrafficState(dict(healthy), weights.read(entries))
+
+    async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
+        """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
+        mine = (await self._consul.instances(rollout.service)).value
+        found: dict[str, Trouble] = {}
+        for address in addresses:
+            here = [one for one in mine if _is_at(one, address)]
+            if any(one.version == version and one.health is Health.PASSING for one in here):
+                continue
+            trouble = _misregistered(version, here) or await self._elsewhere(rollout.service, address)
+            found.setdefault(trouble.reason, trouble)
+        return tuple(found.values())
+
+    async def _elsewhere(self, service: str, address: str) -> Trouble:
+        """Registered under another name, or not at all."""
+        names = [name for name in (await self._consul.services()).value if name not in (service, "consul")]
+        for name in names[:_MOST_SERVICES]:
+            for one in (await self._consul.instances(name)).value:
+                if _is_at(one, address):
+                    text = f"it runs at {address} and is registered as the service {name}, not as {service}"
+                    return Trouble(f"instance {one.id}", "OtherServiceName", text)
+        text = f"what runs at {address} is ready, and no service of Consul is registered there"
+        return Trouble(f"instance at {address}", "NotRegistered", text)
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
         """Make the entries say it, keeping what others wrote in them."""
@@ -75,3 +102,19 @@ class ConsulTraffic:
             await self._consul.delete_config_entry(write.kind, write.name)
             return True
         return await self._consul.put_config_entry(write.entry, cas=write.cas)
+
+
+def _is_at(instance: Instance, address: str) -> bool:
+    return address in (instance.address.host, str(instance.address))
+
+
+def _misregistered(version: str, here: Sequence[Instance]) -> Trouble | None:
+    """What is wrong with the registrations of the service at an address."""
+    for one in here:
+        if one.version != version:
+            said = f"as version {one.version}" if one.version else "without a version"
+            text = f"it runs at {one.address} and is registered {said} (meta `version`), not as {version}"
+            return Trouble(f"instance {one.id}", "OtherVersion", text)
+        text = f"it is registered at {one.address}, and its check in Consul is {one.health.value}"
+        return Trouble(f"instance {one.id}", "CheckFailing", text)
+    return None
