@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 3
 IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: venv up tour test check bench proto tools image kind-up kind-down clean
+.PHONY: venv up tour test check bench proto tools plugin image kind-up kind-down clean
 
 # The commands `meshwright` and `kubectl meshwright`, in $(VENV)/bin.
 venv: $(VENV)/.installed-demo
@@ -38,6 +38,10 @@ proto: $(VENV)/.installed-dev
 # The real parts that tests compare with: Consul, Envoy, gRPC clients in other languages. What cannot be had is said, and its tests skip.
 tools: $(VENV)/.installed-dev
 	scripts/tools.sh
+
+# kubectl meshwright for krew: an archive for each platform, and the manifest with their checksums, in dist/plugin/.
+plugin: $(VENV)/.installed-dev
+	$(BIN)/python scripts/make_plugin.py
 
 image:
 	docker build --tag $(IMAGE) .
