@@ -123,7 +123,18 @@ def _shown(value: Any) -> str:
 def _wrong_type(error: ValidationError) -> str:
     wanted = _limit(error)
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    return f"expected {' or '.join(_TYPES.get(name, name) for name in names)}, not {_shown(error.instance)}"
+    said = f"expected {' or '.join(_TYPES.get(name, name) for name in names)}, not {_shown(error.instance)}"
+    return f"{said}{_as_text(error)}" if names == ["string"] else said
+
+
+def _as_text(error: ValidationError) -> str:
+    """What to write in place of a number or a truth value, where a text is wanted."""
+    if not isinstance(error.instance, bool | int | float):
+        return ""
+    pattern = _rules(error).get("pattern")
+    if pattern and not re.search(pattern, _shown(error.instance)):
+        return f"; it is {_rules(error).get('description', 'text')}"
+    return "; put it in quotes"
 
 
 def _wrong_choice(error: ValidationError) -> str:

@@ -33,7 +33,7 @@ GOOD = {"name": "n", "kind": "big"}
     ("change", "expected"),
     [
         ({"name": ""}, "name: must not be empty"),
-        ({"name": 3}, "name: expected a string, not 3"),
+        ({"name": 3}, "name: expected a string, not 3; put it in quotes"),
         ({"kind": "huge"}, 'kind: expected one of big, small, not "huge"'),
         ({"count": 0}, "count: must be at least 1, not 0"),
         ({"count": 9}, "count: must be at most 5, not 9"),
@@ -42,7 +42,7 @@ GOOD = {"name": "n", "kind": "big"}
         ({"on": ["a", "a"]}, 'on: has an item twice: ["a", "a"]'),
         ({"every": "soon"}, 'every: expected seconds such as 5s, not "soon"'),
         ({"either": {}}, "either: expected one of x and y, not {}"),
-        ({"labels": {"a b": 1}}, 'labels["a b"]: expected a string, not 1'),
+        ({"labels": {"a b": 1}}, 'labels["a b"]: expected a string, not 1; put it in quotes'),
         ({"at": {"port": "x"}}, 'at.port: expected an integer, not "x"'),
         ({"cuont": 1}, "cuont: unknown key; did you mean count?"),
         ({"zzz": 1}, "zzz: unknown key; known here: name, kind, count, on, every, either, labels, at"),

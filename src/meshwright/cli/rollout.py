@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import yaml
 from click.shell_completion import CompletionItem
 
 from meshwright.cli import output
+from meshwright.cli.documents import documents
 from meshwright.cli.kubectl import Kubectl
 from meshwright.cli.options import Seconds, json_option
 from meshwright.cli.rolloutview import summary, tree
@@ -93,7 +93,7 @@ def rollout(ctx: click.Context, cluster: bool, namespace: str, topology: str) ->
 def apply(where: Where, file: Path | None, filename: Path | None) -> None:
     """Create or change the rollouts of a YAML file; `-` is standard input."""
     door = where.open()
-    for document in _documents(_chosen(file, filename)):
+    for document in documents(_chosen(file, filename)):
         for notice in door.apply(document):
             click.echo(f"note: {notice}", err=True)
         name, spec = document["metadata"]["name"], document["spec"]
@@ -106,8 +106,7 @@ def apply(where: Where, file: Path | None, filename: Path | None) -> None:
 @click.option("--laptop", is_flag=True, help="By the rules of a laptop, where no template is needed.")
 def lint(file: Path | None, filename: Path | None, laptop: bool = False) -> None:
     """Check the rollouts of a YAML file by the rules that the cluster has, without a cluster."""
-    documents = _documents(_chosen(file, filename))
-    for document in documents:
+    for document in documents(_chosen(file, filename)):
         try:
             (parse_on_laptop if laptop else parse)(document)
         except BadInputError as error:
@@ -249,20 +248,6 @@ def _chosen(file: Path | None, filename: Path | None) -> Path:
     if (file is None) == (filename is None):
         raise click.UsageError("name one file: FILE, or -f FILE")
     return file or filename or Path("-")
-
-
-def _documents(file: Path) -> list[dict[str, Any]]:
-    """The documents of a YAML file; raises `BadInputError` that says where it is not one."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text()
-        found = [document for document in yaml.safe_load_all(text) if document is not None]
-    except OSError as error:
-        raise BadInputError(str(file), [Problem("", error.strerror or str(error))]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInputError(str(file), [Problem("", f"is not YAML: {error}")]) from error
-    if not found or not all(isinstance(document, dict) for document in found):
-        raise BadInputError(str(file), [Problem("", f"expected a {KIND}")])
-    return found
 
 
 def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:

@@ -17,6 +17,29 @@ from meshwright.rollout.schemaparts import (
     whole,
 )
 
+FAILURES = [
+    *(
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+    ),
+    *(
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+    ),
+    *("DATA_LOSS", "UNAUTHENTICATED"),
+]
+"""gRPC's status codes but OK."""
+
 HEADER_MATCH = obj(
     "A condition on one metadata key of the call.",
     {
@@ -38,7 +61,7 @@ _METRIC = obj(
             {
                 "failureCodes": many(
                     "The gRPC status codes that count as failures.",
-                    text("the name of a gRPC status code such as UNAVAILABLE", 32, "^[A-Z_]+$"),
+                    {"type": "string", "description": "One of gRPC's status codes.", "enum": FAILURES},
                     16,
                     minItems=1,
                 )

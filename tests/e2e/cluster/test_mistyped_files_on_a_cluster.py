@@ -1,0 +1,62 @@
+"""The same mistyped files, by `kubectl apply` on a real API server: its message names the field, nothing is made."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.kubectl import ROOT, kubectl, needs_cluster
+from support.mistyped import BASE, TAKES, TYPOS, Mistyped
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = needs_cluster
+CRD = ROOT / "helm/meshwright/crds/versionedrollouts.yaml"
+
+
+@pytest.fixture(scope="module")
+def namespace() -> str:
+    return os.environ.get("MESHWRIGHT_E2E_NAMESPACE", f"typos-{uuid.uuid4().hex[:6]}")
+
+
+@pytest.fixture(autouse=True)
+async def made(namespace: str) -> AsyncIterator[None]:
+    await kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
+    await kubectl("create", "namespace", namespace, check=False)
+
+    async def served() -> bool:
+        return (await kubectl("get", "versionedrollouts", "--namespace", namespace, check=False))[0] == 0
+
+    await eventually(served, timeout=30)
+    yield
+    await kubectl("delete", "namespace", namespace, "--wait=false", check=False)
+
+
+async def apply(namespace: str, text: str) -> tuple[int, str]:
+    return await kubectl("apply", "--namespace", namespace, "--filename=-", given=text, check=False)
+
+
+async def test_kubectl_apply_names_the_field_of_each(namespace: str) -> None:
+    refused = [typo for typo in TYPOS if typo.kubectl != TAKES]
+    assert len(refused) >= 30
+    silent = [found for typo in refused if (found := await _unnamed(namespace, typo))]
+    assert not silent, "\n\n".join(silent)
+    assert "No resources" in (await kubectl("get", "versionedrollouts", "--namespace", namespace))[1]
+
+
+async def test_the_file_itself_is_taken(namespace: str) -> None:
+    code, said = await kubectl(
+        "apply", "--namespace", namespace, "--filename=-", "--dry-run=server", given=BASE, check=False
+    )
+    assert code == 0, said
+
+
+async def _unnamed(namespace: str, typo: Mistyped) -> str:
+    """What kubectl said, where it took the file or did not name the field."""
+    code, said = await apply(namespace, typo.text)
+    return "" if code and typo.word in said else f"{typo.name}: code {code}, {typo.word!r} is not in: {said}"
