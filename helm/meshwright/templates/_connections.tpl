@@ -31,7 +31,7 @@ what is outside of the release (an external Consul, DNS, the API server) is in _
 {{- $callers := concat $agents (list "members") -}}
 {{- range $caller, $targets := $calls }}{{ if has $target $targets }}{{ $callers = append $callers $caller }}{{ end }}{{ end -}}
 {{- $rows = append $rows (dict "from" $callers "to" $target "ports" (list (eq $target "gateway" | ternary "admin" "grpc"))) -}}
-{{- $rows = append $rows (dict "from" (list "operator" "prometheus") "to" $target "ports" (list "metrics")) -}}
+{{- $rows = append $rows (dict "from" (list "operator" "prometheus" "test") "to" $target "ports" (list "metrics")) -}}
 {{- end -}}
 {{- /* What services keep. */ -}}
 {{- $rows = append $rows (dict "from" $database "to" "postgresql" "ports" (list "sql")) -}}

@@ -85,12 +85,12 @@ those that the values name.
 {{- if $c.nats }}{{ $nats = append $nats $name }}{{ end -}}
 {{- end -}}
 {{- with $v.consul.external -}}
-{{- $_ := set $found "consul" (dict "ports" (list (include "meshwright.portOf" (dict "address" . "default" "8500"))) "users" (append $ours "prometheus")) -}}
+{{- $_ := set $found "consul" (dict "ports" (list (include "meshwright.portOf" (dict "address" . "default" "8500"))) "users" (concat $ours (list "prometheus" "test"))) -}}
 {{- end -}}
 {{- with $v.jaeger.external -}}
 {{- $ports := list (include "meshwright.portOf" (dict "address" . "default" "4317")) -}}
 {{- with $v.jaeger.query }}{{ $ports = append $ports (include "meshwright.portOf" (dict "address" . "default" "80")) }}{{ end -}}
-{{- $_ := set $found "jaeger" (dict "ports" $ports "users" $ours) -}}
+{{- $_ := set $found "jaeger" (dict "ports" $ports "users" (append $ours "test")) -}}
 {{- end -}}
 {{- if or $v.nats.external $v.nats.existingSecret -}}
 {{- $_ := set $found "nats" (dict "ports" (list (include "meshwright.portOf" (dict "address" ($v.nats.external | trimPrefix "nats://" | trimPrefix "tls://") "default" "4222"))) "users" $nats) -}}
