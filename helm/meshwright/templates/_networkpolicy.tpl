@@ -143,7 +143,9 @@ spec:
   {{- with $externals.consul.to }}{{ $_ := set $check "from" . }}{{ end }}
   {{- $ingress = append $ingress $check }}
   {{- end }}
-  {{- with $policy.metricsFrom }}
+  {{- /* A Prometheus that monitors bring here is somewhere in the cluster. */}}
+  {{- $anywhere := $root.Values.monitoring.scrape.enabled | ternary (list (dict "namespaceSelector" dict)) list }}
+  {{- with $policy.metricsFrom | default $anywhere }}
   {{- $metrics := get (dict "controlplane" $ports.debug "operator" $ports.http "prometheus" $ports.web) $name | default $ports.metrics }}
   {{- if $metrics }}
   {{- $ingress = append $ingress (dict "ports" (list (dict "port" (int $metrics) "protocol" "TCP")) "from" .) }}

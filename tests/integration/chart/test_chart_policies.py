@@ -123,7 +123,7 @@ def test_no_pod_gets_out_but_for_dns_and_the_operator_and_jobs_to_the_api_server
     assert out == dns | api
 
 
-TALKERS = {"operator", "setup", "farewell", "test"}
+TALKERS = {"operator", "setup", "remove-finalizers", "test"}
 
 
 def test_a_rollouts_pod_has_the_policy_of_the_deployment_that_it_is_of():
@@ -216,6 +216,17 @@ def test_a_namespace_that_the_values_name_gets_in(setting: str, name: str, port:
     documents = rendered(setting)
     assert allows(policies(documents), ELSEWHERE, pods(documents)[name][0], port) is passes
     assert not allows(policies(rendered()), ELSEWHERE, pods(documents)[name][0], port)
+
+
+def test_monitors_let_any_prometheus_of_the_cluster_in_at_the_ports_of_metrics_unless_one_is_named():
+    named = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=watching"
+    for settings, passes in (((), True), ((named,), False)):
+        documents = rendered("monitoring.scrape.enabled=true", *settings)
+        rules, places = policies(documents), pods(documents)
+        for name, port in (("user", 20001), ("controlplane", 18001), ("operator", 18002)):
+            assert allows(rules, ELSEWHERE, places[name][0], port) is passes, name
+        assert not allows(rules, ELSEWHERE, places["user"][0], 20000)
+        assert not allows(rules, INTERNET, places["user"][0], 20001)
 
 
 def test_rules_of_ones_own_are_added():
