@@ -28,6 +28,8 @@ _AGAIN_SECONDS = 0.5
 _UNREACHABLE = re.compile(
     r"was refused|no such host|i/o timeout|Unable to connect|deadline exceeded|no route to host|no configuration"
 )
+_LOG_LINE = re.compile(r"[EWIF][0-9]{4} [0-9:.]+ ")
+"""What kubectl logs of its own tries, before it says what is wrong."""
 _NO_DEFINITION = re.compile(r"doesn't have a resource type|no matches for kind|could not find the requested resource")
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource')
 _NO_NAMESPACE = re.compile(r'namespaces "(?P<name>[^"]*)" not found')
@@ -152,7 +154,8 @@ class Kubectl:
 
     def _error(self, said: str) -> MeshwrightError:
         """What kubectl said, and what to do about it."""
-        text = re.sub(r"^error: ", "", said.strip())
+        lines = [line for line in said.strip().splitlines() if not _LOG_LINE.match(line)]
+        text = re.sub(r"^error: ", "", "\n".join(lines) or said.strip())
         if _NO_DEFINITION.search(text):
             return KubectlError(
                 f"the cluster knows no {KIND}: install the chart (helm install), or its definitions alone "

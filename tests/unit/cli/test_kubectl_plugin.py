@@ -249,6 +249,11 @@ ERRORS = [
         ],
         "The connection to the server localhost:8080 was refused",
     ),
+    (
+        "rollout get",
+        [("get", 1, "E1130 08:08:12.577152 117 memcache.go:381] noise\nThe connection to the server x:1 was refused")],
+        "error: The connection to the server x:1 was refused",
+    ),
     ("rollout get --context x", [("get", 1, 'error: context "x" does not exist')], 'context "x" does not exist'),
 ]
 
