@@ -89,6 +89,7 @@ async def scraping(folder: Path, demo: DemoUp, world: World) -> AsyncIterator[Pr
     """A Prometheus on both, while the demo is called."""
     monitors = [*of_kind("ServiceMonitor"), *of_kind("PodMonitor")]
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        await eventually(lambda: "is up after" in demo.process.log.read_text(), PATIENCE, every=0.2)
         await first_answer(demo, client)
         load = asyncio.create_task(calling(demo))
         try:
@@ -100,7 +101,7 @@ async def scraping(folder: Path, demo: DemoUp, world: World) -> AsyncIterator[Pr
             await asyncio.gather(load, return_exceptions=True)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_each_query_of_rules_and_dashboards_has_data_and_targets_are_labelled_as_they_are_meant(
     tmp_path: Path,
 ) -> None:
