@@ -108,7 +108,7 @@ async def event(options: argparse.Namespace) -> str:
     tag = os.urandom(6).hex()
     person = {"name": "Helm Test", "email": f"helm-{tag}@example.org", "password": os.urandom(12).hex()}
     async with client() as http:
-        before = 0.0 if options.views else await published(http)
+        before = 0.0 if options.views else await until(lambda: published(http), options.patience)
 
         async def signed_up() -> dict[str, Any]:
             answer = await http.post(f"{options.gateway}/auth/sign-up", json=person)
@@ -283,8 +283,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     try:
         said = asyncio.run(CHECKS[options.check](options))
-    except MissingError as error:
-        sys.exit(f"{options.check}: FAILED: {error}")
+    except (MissingError, MeshwrightError, httpx2.HTTPError) as error:
+        sys.exit(f"{options.check}: FAILED: {str(error) or repr(error)}")
     sys.stdout.write(f"{options.check}: {said}\n")
 
 

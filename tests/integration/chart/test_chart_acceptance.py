@@ -200,6 +200,13 @@ async def test_without_a_read_side_the_stream_takes_the_event(monkeypatch: pytes
             await acceptance.registry(options("registry", "user", "order"))
 
 
+def test_a_part_that_is_away_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
+    for check in (("registry", "user"), ("event", "--gateway", "http://127.0.0.1:1")):
+        with pytest.raises(SystemExit, match=rf"{check[0]}: FAILED: .*127\.0\.0\.1:1"):
+            acceptance.main(["--patience", "0.1", *check])
+
+
 async def test_a_policy_is_enforced_or_not_or_has_a_hole() -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
