@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -35,6 +36,11 @@ def pod(name: str, **more: str) -> dict[str, str]:
     return {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": "mw", **more}
 
 
+async def listed(consul: httpx.AsyncClient, service: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await consul.get(f"/v1/catalog/service/{service}")).json()
+    return found
+
+
 async def targets(demo: DemoUp, world: World) -> list[Target]:
     """The demo's processes and the operator's world, as Kubernetes would list them."""
     found = [
@@ -47,7 +53,7 @@ async def targets(demo: DemoUp, world: World) -> list[Target]:
     ]
     async with httpx.AsyncClient(base_url=demo.url("registry"), trust_env=False) as consul:
         for service in MEMBERS:
-            for each in (await consul.get(f"/v1/catalog/service/{service}")).json():
+            for each in await eventually(partial(listed, consul, service), PATIENCE, every=0.2):
                 address = f"127.0.0.1:{each['ServiceMeta']['metrics_port']}"
                 found.append(Target(address, "mesh", each["ServiceID"], "metrics", pod(service)))
     for registrations in world.pods.instances.values():
@@ -93,8 +99,8 @@ async def scraping(folder: Path, demo: DemoUp, world: World) -> AsyncIterator[Pr
         await first_answer(demo, client)
         load = asyncio.create_task(calling(demo))
         try:
-            listed = await targets(demo, world)
-            async with prometheus(folder, monitors, rules(), listed) as made:
+            found = await targets(demo, world)
+            async with prometheus(folder, monitors, rules(), found) as made:
                 yield made
         finally:
             load.cancel()
