@@ -25,19 +25,21 @@ EMPTY = {
 """Selectors by a part of theirs, and why there may be no such series."""
 
 
-def allowed(selector: str) -> bool:
-    return any(part in selector for part in EMPTY)
+def allowed(selector: str, more: tuple[str, ...] = ()) -> bool:
+    return any(part in selector for part in (*EMPTY, *more))
 
 
-async def without_data(prometheus: Prometheus, rules: dict[str, Any], **variables: str) -> list[str]:
-    """The panels and rules whose queries give nothing, and need not.
+async def without_data(
+    prometheus: Prometheus, rules: dict[str, Any], *, absent: tuple[str, ...] = (), **variables: str
+) -> list[str]:
+    """The panels and rules whose queries give nothing; `absent`: what this mesh has no series of, beside `EMPTY`.
 
     A panel, and what is recorded, gives a row. An alert gives none until it fires: each series that it reads is there.
     """
     lacking = []
     for dashboard, title, expression in panels():
         asked = filled_in(expression, **variables)
-        if not await prometheus.query(asked) and not any(allowed(each) for each in selectors(asked)):
+        if not await prometheus.query(asked) and not any(allowed(each, absent) for each in selectors(asked)):
             lacking.append(f"{dashboard}, {title}: {asked}")
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -46,7 +48,7 @@ async def without_data(prometheus: Prometheus, rules: dict[str, Any], **variable
                     lacking.append(f"{rule['record']}: {rule['expr']}")
                 continue
             await prometheus.query(rule["expr"])
-            needed = [each for each in selectors(rule["expr"]) if not allowed(each)]
+            needed = [each for each in selectors(rule["expr"]) if not allowed(each, absent)]
             counted = [(each, await prometheus.query(f"count({each})")) for each in needed]
             lacking += [f"{rule['alert']}: {each}" for each, found in counted if not found]
     return lacking

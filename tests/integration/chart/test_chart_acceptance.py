@@ -83,6 +83,10 @@ def test_the_account_of_the_tests_may_do_this_and_nothing_else() -> None:
     ]
 
 
+def test_the_gateway_which_registers_nowhere_is_not_looked_for_in_consul() -> None:
+    assert arguments(hooks("demo.services=basic")["registry"]) == ["registry", "calculator", "user"]
+
+
 def test_external_parts_are_asked_where_they_are() -> None:
     outside = ("jaeger.external=http://otel.example:4317", "jaeger.query=http://jaeger.example:16686")
     assert arguments(hooks(*outside)["call"])[-2:] == ["--traces", "http://jaeger.example:16686"]
