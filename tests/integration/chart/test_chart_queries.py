@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from meshwright.rollout.spec import version_label
 from support.demo_up import first_answer, starting
 from support.monitoring import MESH, of_kind, rules
 from support.operator_world import operating
@@ -59,7 +60,7 @@ async def targets(demo: DemoUp, world: World) -> list[Target]:
                 found.append(Target(address, "mesh", each["ServiceID"], "metrics", pod(service)))
     for registrations in world.pods.instances.values():
         for one in registrations:
-            labels = {"meshwright.dev/rollout": "user", "meshwright.dev/version": one.meta["version"]}
+            labels = {"meshwright.dev/rollout": "user", "meshwright.dev/version": version_label(one.meta["version"])}
             address = f"127.0.0.1:{one.meta['metrics_port']}"
             found.append(Target(address, "mesh", str(one.id), "metrics", pod("user", **labels)))
     return found
