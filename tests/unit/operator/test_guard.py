@@ -1,0 +1,295 @@
+"""Holding Leases: outages, frozen processes, jumping clocks, and others who want the same namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from meshwright.errors import UnreachableError
+from meshwright_operator import guard as guarding
+from meshwright_operator.guard import Guard, LeaseLostError, NotHeldError, State
+from meshwright_operator.leases import Identity, Lease, Timing, read
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+TIMING = Timing(0.6)
+ONE, TWO = Identity("a/mw", "pod-1"), Identity("a/mw", "pod-2")
+STRANGER = Identity("b/mw", "pod-1")
+
+
+@dataclass
+class Store:
+    """An API server with Leases."""
+
+    leases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    away: bool = False
+    terminating: set[str] = field(default_factory=set)
+    version: int = 0
+    writes: list[str] = field(default_factory=list)
+
+    async def _asked(self) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise UnreachableError("the API server is away")
+
+    def _write(self, namespace: str, part: Mapping[str, Any]) -> Lease:
+        self.version += 1
+        old = self.leases.get(namespace, {"metadata": {}, "spec": {}})
+        self.leases[namespace] = {
+            "metadata": {**old["metadata"], **part.get("metadata", {}), "resourceVersion": str(self.version)},
+            "spec": {**old["spec"], **part.get("spec", {})},
+        }
+        self.writes.append(self.leases[namespace]["spec"]["holderIdentity"])
+        return read(self.leases[namespace])
+
+    async def lease(self, namespace: str) -> Lease | None:
+        await self._asked()
+        return read(self.leases[namespace]) if namespace in self.leases else None
+
+    async def create_lease(self, namespace: str, part: Mapping[str, Any]) -> Lease | None:
+        await self._asked()
+        return None if namespace in self.leases or namespace in self.terminating else self._write(namespace, part)
+
+    async def patch_lease(self, namespace: str, version: str, part: Mapping[str, Any]) -> Lease | None:
+        await self._asked()
+        known = self.leases.get(namespace)
+        if known is None or known["metadata"]["resourceVersion"] != version:
+            return None
+        return self._write(namespace, part)
+
+    async def delete_lease(self, namespace: str, lease: Lease) -> bool:
+        await self._asked()
+        return self.leases.pop(namespace, None) is not None
+
+    async def is_terminating(self, namespace: str) -> bool:
+        await self._asked()
+        return namespace in self.terminating
+
+    def holder(self, namespace: str = "shop") -> str:
+        return str(self.leases[namespace]["spec"]["holderIdentity"])
+
+
+@dataclass
+class Keeper:
+    told: list[str] = field(default_factory=list)
+    failing: int = 0
+
+    async def on_held(self, namespace: str) -> None:
+        if self.failing:
+            self.failing -= 1
+            raise UnreachableError("not yet")
+        self.told.append(f"held {namespace}")
+
+    async def on_refused(self, namespace: str, lease: Lease) -> None:
+        self.told.append(f"refused {namespace} for {lease.installation}")
+
+    async def on_terminating(self, namespace: str) -> None:
+        self.told.append(f"terminating {namespace}")
+
+    async def on_left(self, namespace: str) -> None:
+        self.told.append(f"left {namespace}")
+
+
+class Running:
+    """A guard at work."""
+
+    def __init__(self, store: Store, me: Identity, **options: Any) -> None:
+        self.keeper = Keeper()
+        self.guard = Guard(store, me, TIMING, **options)
+        self.guard.want({"shop"})
+        self.task = asyncio.create_task(self.guard.run(self.keeper))
+
+    async def until(self, state: State, timeout: float = 10) -> None:
+        async with asyncio.timeout(timeout):
+            while self.guard.places.get("shop", guarding.Place()).state is not state:
+                if self.task.done():
+                    self.task.result()
+                await asyncio.sleep(0.01)
+
+    async def kill(self) -> None:
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+
+@contextlib.asynccontextmanager
+async def working(store: Store, me: Identity, **options: Any) -> AsyncIterator[Running]:
+    made = Running(store, me, **options)
+    try:
+        yield made
+    finally:
+        made.task.cancel()
+        await asyncio.gather(made.task, return_exceptions=True)
+
+
+async def may_write(guard: Guard) -> bool:
+    try:
+        async with guard.acting("shop"):
+            return True
+    except NotHeldError:
+        return False
+
+
+async def test_the_first_holds_and_its_replica_stands_by_until_it_ends():
+    store = Store()
+    async with working(store, ONE) as one, working(store, TWO) as two:
+        await one.until(State.HOLDING)
+        await two.until(State.STANDING_BY)
+        assert (await may_write(one.guard), await may_write(two.guard)) == (True, False)
+        await one.kill()
+        await one.guard.close()
+        assert store.holder() == ""
+        assert not await may_write(one.guard)
+        await two.until(State.HOLDING, timeout=TIMING.duration)
+        assert two.keeper.told == ["held shop"]
+
+
+async def test_a_replica_that_dies_is_followed_when_its_lease_expires():
+    store = Store()
+    async with working(store, ONE) as one, working(store, TWO) as two:
+        await one.until(State.HOLDING)
+        await two.until(State.STANDING_BY)
+        await one.kill()
+        await two.until(State.HOLDING)
+        assert not await may_write(one.guard)
+
+
+async def test_another_installation_refuses_and_outlasts_an_upgrade():
+    store = Store()
+    async with working(store, ONE) as one, working(store, STRANGER) as stranger:
+        await one.until(State.HOLDING)
+        await stranger.until(State.REFUSED)
+        await one.kill()
+        await one.guard.close()
+        async with working(store, TWO) as two:
+            await two.until(State.HOLDING)
+            assert stranger.guard.places["shop"].state is State.REFUSED
+            assert set(stranger.keeper.told) == {"refused shop for a/mw"}
+        # The whole installation is gone, and its Lease with it.
+        del store.leases["shop"]
+        await stranger.until(State.HOLDING)
+
+
+async def test_a_dead_installation_is_followed_by_another_after_four_durations():
+    store, began = Store(), asyncio.get_running_loop().time()
+    async with working(store, ONE) as one, working(store, STRANGER) as stranger:
+        await one.until(State.HOLDING)
+        await one.kill()
+        await stranger.until(State.HOLDING)
+        assert asyncio.get_running_loop().time() - began >= 4 * TIMING.duration
+
+
+async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_begin():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        store.away = True
+        with pytest.raises(LeaseLostError, match="could not be renewed within"):
+            await one.task
+        assert not await may_write(one.guard)
+
+
+async def test_a_short_outage_is_waited_out():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        writes = len(store.writes)
+        store.away = True
+        await asyncio.sleep(TIMING.retry)
+        store.away = False
+        await eventually(lambda: len(store.writes) >= writes + 3, 5)
+        assert one.keeper.told == ["held shop"]
+
+
+async def test_a_frozen_process_wakes_up_and_writes_nothing():
+    store, now = Store(), 1000.0
+    guard = Guard(store, ONE, TIMING, clock=lambda: now)
+    guard.want({"shop"})
+    await guard._visit("shop", Keeper())
+    assert await may_write(guard)
+    now += TIMING.duration  # as when the machine slept
+    assert not await may_write(guard)
+    with pytest.raises(LeaseLostError):
+        guard._check_all()
+    # Meanwhile another pod has it: renewing finds that out too.
+    store.leases["shop"]["spec"]["holderIdentity"] = TWO.holder
+    store.leases["shop"]["metadata"]["resourceVersion"] = "99"
+    with pytest.raises(LeaseLostError, match="was taken by a/mw/pod-2"):
+        await guard._look("shop", Keeper())
+
+
+async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
+    store = Store()
+    guard = Guard(store, ONE, TIMING)
+    guard.want({"shop"})
+    await guard._visit("shop", Keeper())
+    with pytest.raises(NotHeldError, match="ran out during a write"):
+        async with guard.acting("shop"):
+            await asyncio.sleep(60)
+
+
+async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        store._write("shop", {"metadata": {"labels": {"a": "b"}}})
+        before = len(store.writes)
+        await eventually(lambda: len(store.writes) >= before + 3, 5)
+        assert not one.task.done()
+        del store.leases["shop"]
+        await eventually(lambda: "shop" in store.leases, 5)
+        assert store.holder() == ONE.holder
+
+
+async def test_what_follows_from_a_lease_is_tried_until_it_works():
+    store = Store()
+    async with working(store, ONE) as one:
+        one.keeper.failing = 2
+        await eventually(lambda: one.keeper.told, 5)
+        assert one.keeper.told == ["held shop"]
+
+
+async def test_a_namespace_that_is_being_deleted_is_let_go_of_while_its_lease_is_held():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        store.terminating.add("shop")
+        await one.until(State.TERMINATING)
+        assert one.keeper.told == ["held shop", "terminating shop"]
+        assert not await may_write(one.guard)
+        del store.leases["shop"]
+        store.terminating.clear()  # and one of the same name is made
+        await one.until(State.HOLDING)
+
+
+async def test_a_namespace_without_work_is_left_and_its_lease_goes():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        one.guard.want(set())
+        await eventually(lambda: not one.guard.places, 5)
+        assert one.keeper.told == ["held shop", "left shop"]
+        assert not store.leases
+
+
+async def test_what_takes_finalizers_off_waits_for_its_own_and_passes_by_others():
+    store = Store()
+    async with working(store, ONE) as one:
+        await one.until(State.HOLDING)
+        assert await guarding.acquire(store, STRANGER, "shop", TIMING, 5) is None
+        waiting = asyncio.create_task(guarding.acquire(store, TWO, "shop", TIMING, 5))
+        await asyncio.sleep(TIMING.retry)
+        assert not waiting.done()
+        await one.kill()
+        await one.guard.close()
+        lease = await waiting
+        assert lease is not None
+        assert lease.holder == TWO.holder
+    with pytest.raises(UnreachableError, match="was not free within"):
+        await guarding.acquire(store, replace(TWO, pod="c"), "shop", TIMING, 0.1)
