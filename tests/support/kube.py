@@ -54,6 +54,8 @@ class Emulator(kmock.KubernetesEmulator):
     away: bool = False
     namespaced: bool = False
     """Refuse what a service account with a Role, and no ClusterRole, may not ask."""
+    terminating: set[str] = attrs.field(factory=set)
+    """Namespaces that are being deleted."""
     _versions: Any = attrs.field(factory=lambda: itertools.count(1), init=False)
     _seconds: Any = attrs.field(factory=lambda: itertools.cycle(range(60)), init=False)
 
@@ -64,6 +66,10 @@ class Emulator(kmock.KubernetesEmulator):
             return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
         if (request.params or {}).get("dryRun"):
             return self._tried(request)
+        for name in self.terminating:
+            if str(request.url.path) == f"/api/v1/namespaces/{name}":
+                metadata = {"name": name, "deletionTimestamp": "2026-01-01T00:01:00Z"}
+                return web.json_response({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         data = request.data
         if request.resource is not None and isinstance(data, dict):
             conflict = self._refused(request, data)

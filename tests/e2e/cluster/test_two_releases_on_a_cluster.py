@@ -54,9 +54,15 @@ async def roll_out_until(mw: Release, deadline: float) -> int:
     for done, version in enumerate(itertools.cycle(("2.0.0", "2.1.0"))):
         await mw.ask_for(version)
         await mw.until_phase("Healthy", version, 240)
+        await eventually(lambda: is_alone(mw), 60, every=0.3)
         if time.monotonic() > deadline:
             return done + 1
     raise AssertionError
+
+
+async def is_alone(mw: Release) -> bool:
+    """Whether the version before has no instances any more: asked for again earlier, it is a canary from two down."""
+    return not (await mw.rollout())["status"].get("retiring")
 
 
 def fights(seen: Changes) -> dict[str, list[int]]:
