@@ -66,10 +66,6 @@ class Emulator(kmock.KubernetesEmulator):
             return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
         if (request.params or {}).get("dryRun"):
             return self._tried(request)
-        for name in self.terminating:
-            if str(request.url.path) == f"/api/v1/namespaces/{name}":
-                metadata = {"name": name, "deletionTimestamp": "2026-01-01T00:01:00Z"}
-                return web.json_response({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         data = request.data
         if request.resource is not None and isinstance(data, dict):
             conflict = self._refused(request, data)
@@ -88,7 +84,7 @@ class Emulator(kmock.KubernetesEmulator):
             if request.action in {kmock.action.CREATE, kmock.action.UPDATE}:
                 metadata["resourceVersion"] = str(next(self._versions))
         try:
-            return await super()._handle(request)
+            return self._deleted_namespace(request) or await super()._handle(request)
         except jsonpatch.JsonPatchTestFailed as error:
             # kopf tests the resourceVersion, and takes only this answer for a lost race.
             return web.json_response({"kind": "Status", "code": 422, "message": str(error)}, status=422)
@@ -103,6 +99,14 @@ class Emulator(kmock.KubernetesEmulator):
         if made["spec"] != known["spec"]:
             made["metadata"]["generation"] = known["metadata"].get("generation", 1) + 1
         return web.json_response(made)
+
+    def _deleted_namespace(self, request: Any) -> Any:
+        """The namespace that a request is about, where it is being deleted."""
+        name = request.url.path.removeprefix("/api/v1/namespaces/")
+        if name not in self.terminating:
+            return None
+        metadata = {"name": name, "deletionTimestamp": "2026-01-01T00:01:00Z"}
+        return web.json_response({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def _known(self, request: Any) -> Any:
         key = (request.resource, request.namespace, request.name)

@@ -12,6 +12,7 @@ from aiohttp import web
 from lightkube import KubeConfig
 
 from meshwright import http
+from meshwright_operator import podrequests
 from meshwright_operator.cluster import Cluster
 from meshwright_operator.handlers import Handlers
 from meshwright_operator.leaserequests import LeaseRequests
@@ -50,6 +51,12 @@ LEASE_CALLS: dict[str, tuple[Any, ...]] = {
     "tell": ("shop", LEASE, "SecondOperatorRefused", "it is another's"),
     "apply_conflict": ("shop", "user", "it is another's"),
 }
+POD_CALLS: dict[str, tuple[Any, ...]] = {
+    "pods": ("shop", {"a": "b"}),
+    "events": ("shop", "user-1-0-0-x"),
+    "outcome": ("shop", "user-1-0-0", {"spec": {"replicas": 2}}),
+}
+EVERYTHING = (*CALLS, *LEASE_CALLS, *POD_CALLS)
 REMOVING = ("rollouts", "patch_rollout", "lease", "create_lease", "patch_lease", "delete_lease", "is_terminating")
 """What the Job asks that takes finalizers off when the chart is uninstalled."""
 WATCHED = {("meshwright.dev", "versionedrollouts"), ("apps", "deployments")}
@@ -113,8 +120,12 @@ async def asked_by(names: Iterable[str]) -> set[Right]:
     ):
         requests = LeaseRequests(cluster.client)
         for name in names:
-            known = name in CALLS
-            await getattr(cluster if known else requests, name)(*(CALLS if known else LEASE_CALLS)[name])
+            if name in CALLS:
+                await getattr(cluster, name)(*CALLS[name])
+            elif name in LEASE_CALLS:
+                await getattr(requests, name)(*LEASE_CALLS[name])
+            else:
+                await getattr(podrequests, name)(cluster, *POD_CALLS[name])
     return asked
 
 
@@ -129,14 +140,16 @@ def public(kind: type) -> set[str]:
 def test_every_request_of_the_operator_is_among_those_that_are_checked():
     assert public(Cluster) == CALLS.keys()
     assert public(LeaseRequests) == LEASE_CALLS.keys()
+    functions = {name for name, _ in inspect.getmembers(podrequests, inspect.iscoroutinefunction)}
+    assert functions == POD_CALLS.keys()
 
 
 async def test_the_operator_may_make_each_of_its_requests(granted: set[Right]):
-    assert await asked_by([*CALLS, *LEASE_CALLS]) <= granted
+    assert await asked_by(EVERYTHING) <= granted
 
 
 async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(granted: set[Right]):
-    asked = await asked_by([*CALLS, *LEASE_CALLS])
+    asked = await asked_by(EVERYTHING)
     kopf = {(group, resource, verb) for group, resource in WATCHED for verb in ("list", "watch")}
     assert granted == asked | kopf
 
