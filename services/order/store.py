@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from eventsourcing import persistence
 from eventsourcing.application import AggregateNotFoundError, Application
 
+from meshwright.config import environment
 from services.kit.database import SQLITE, parse_database, translated
 from services.kit.errors import StoreUnavailableError
 from services.kit.transactions import make_tables
@@ -285,7 +286,8 @@ def environment_of(url: sa.URL) -> dict[str, str]:
         "POSTGRES_HOST": str(url.host or "127.0.0.1"),
         "POSTGRES_PORT": str(url.port or 5432),
         "POSTGRES_USER": str(url.username or "postgres"),
-        "POSTGRES_PASSWORD": str(url.password or "none"),
+        # As our own driver does; libpq does not for a password that is given and empty, as the library would give it.
+        "POSTGRES_PASSWORD": str(url.password or environment().get("PGPASSWORD", "")),
         "POSTGRES_CONNECT_TIMEOUT": "3",
         "POSTGRES_LOCK_TIMEOUT": "5",
         "POSTGRES_POOL_SIZE": "1",

@@ -57,6 +57,17 @@ class Cluster:
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stderr or done.stdout}")
 
+    def new_guarded_database(self, password: str) -> str:
+        """The URL, without the password, of a database whose owner is asked for one."""
+        name = f"guarded_{uuid.uuid4().hex}"
+        to_all = ("-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, "-d", "postgres")
+        self.run("psql", *to_all, "-qc", f"CREATE ROLE {name} LOGIN PASSWORD '{password}'")
+        self.run("psql", *to_all, "-qc", f"CREATE DATABASE {name} OWNER {name}")
+        rules = self.folder / "data/pg_hba.conf"
+        rules.write_text(f"host {name} {name} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.run("pg_ctl", "reload", "-s", "-D", str(self.folder / "data"))
+        return f"postgresql://{name}@127.0.0.1:{self.port}/{name}"
+
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100"
         log = str(self.folder / "log")

@@ -214,6 +214,13 @@ async def test_replicas_that_start_at_once_share_one_new_database(url):
         await store._reading.dispose()
 
 
+async def test_a_password_that_the_url_leaves_out_is_that_of_pgpassword(postgres: Cluster, monkeypatch):
+    url = postgres.new_guarded_database("o pen;sesame")
+    monkeypatch.setenv("PGPASSWORD", "o pen;sesame")
+    async for store in opened(url):
+        assert (await placed(store)).id == order_id(1)
+
+
 async def test_a_url_says_whether_the_way_to_postgresql_is_encrypted(postgres: Cluster):
     """This server cannot encrypt."""
     url = postgres.new_database()
