@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SECONDS = float(os.environ.get("MESHWRIGHT_E2E_SIDE_BY_SIDE", "60"))
 ONE, OTHER = "meshwright-e2e-one", "meshwright-e2e-other"
+FORGETFUL = ("--set", "persistence.enabled=false")
+"""No volumes: they have nothing to do with operators, and two releases are enough to wait for."""
 QUIET_SECONDS = 15
 """The fight that this is about scaled Deployments once a second."""
 
@@ -39,13 +41,13 @@ pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.ma
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def both() -> AsyncIterator[tuple[Release, Release]]:
     async with contextlib.AsyncExitStack() as stack:
-        one = await stack.enter_async_context(release(ONE, *SMALL))
-        other = await stack.enter_async_context(release(OTHER, *SMALL))
+        one = await stack.enter_async_context(release(ONE, *SMALL, *FORGETFUL))
+        other = await stack.enter_async_context(release(OTHER, *SMALL, *FORGETFUL))
         for mw in (one, other):
             await mw.apply()
         for mw in (one, other):
-            await mw.until_phase("Healthy", "1.0.0", 180)
-            await eventually(mw.idle, 120)
+            await mw.until_phase("Healthy", "1.0.0", 240)
+            await eventually(mw.idle, 300)
         yield one, other
 
 
