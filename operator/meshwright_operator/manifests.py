@@ -64,12 +64,13 @@ def template_version(given: Mapping[str, Any]) -> str:
 def applied(template: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a Deployment's spec that are the operator's, but for the number of pods.
 
-    A new pod comes before an old one goes. A container that ends badly leaves its last lines, unless the template says
-    otherwise, so that people are told why.
+    A new pod comes before an old one goes. A container that ends badly leaves its last lines where it writes no message
+    of its own, so that people are told why. (`File` is the default, as in a template that was read.)
     """
     told = copy.deepcopy(dict(template))
     for container in (told.get("spec") or {}).get("containers") or ():
-        container.setdefault("terminationMessagePolicy", "FallbackToLogsOnError")
+        if container.get("terminationMessagePolicy") in (None, "File"):
+            container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     return {
         # The rollout keeps versions; a Deployment of one version has no history worth keeping.
         "revisionHistoryLimit": 0,
