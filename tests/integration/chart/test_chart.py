@@ -73,7 +73,7 @@ def replicas(workload: dict[str, Any]) -> int:
     return int(wish) if wish is not None else int(workload["spec"]["replicas"])
 
 
-@pytest.mark.parametrize(("services", "memory"), [("all", 1.5 * 2**30), ("basic", 2**30)])
+@pytest.mark.parametrize(("services", "memory"), [("all", 2 * 2**30), ("basic", 1.25 * 2**30)])
 def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(services: str, memory: float, tmp_path: Path):
     values = tmp_path / "values.yaml"
     values.write_text(f"demo: {{services: {services}}}")
