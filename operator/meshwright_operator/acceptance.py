@@ -69,7 +69,7 @@ async def call(options: argparse.Namespace) -> str:
             answer = await http.post(f"{options.gateway}/api/v1/calculator/add", json={"a": 1, "b": 2}, headers=headers)
             if not answer.is_success:
                 raise MissingError(f"the gateway answered {answer.status_code}: {answer.text[:200]}")
-            return float(answer.json()["result"])
+            return float(answer.json()["value"])
 
         result = await until(added, options.patience)
         if result != 3:  # noqa: PLR2004

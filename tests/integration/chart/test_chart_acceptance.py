@@ -123,7 +123,7 @@ class Release:
 
     async def add(self, request: web.Request) -> web.Response:
         assert request.headers["traceparent"].endswith("-01")
-        return web.json_response({"result": self.result})
+        return web.json_response({"value": self.result})
 
     async def newer(self, _: web.Request) -> web.Response:
         if self.generation == 1:
