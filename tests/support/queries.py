@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 EMPTY = {
     'reason="PauseStep"': "no rollout is in a timed pause at this moment",
+    "meshwright_translate_seconds_bucket": "nothing changed within the window",
     "meshwright_rollout_duration_seconds": "no rollout has ended yet",
     "meshwright_rollout_analysis_verdicts_total": "no analysis has come to a verdict yet",
     "meshwright_rollout_failures_total": "no pass has failed",
@@ -25,21 +26,19 @@ EMPTY = {
 """Selectors by a part of theirs, and why there may be no such series."""
 
 
-def allowed(selector: str, more: tuple[str, ...] = ()) -> bool:
-    return any(part in selector for part in (*EMPTY, *more))
+def allowed(selector: str) -> bool:
+    return any(part in selector for part in EMPTY)
 
 
-async def without_data(
-    prometheus: Prometheus, rules: dict[str, Any], *, absent: tuple[str, ...] = (), **variables: str
-) -> list[str]:
-    """The panels and rules whose queries give nothing; `absent`: what this mesh has no series of, beside `EMPTY`.
+async def without_data(prometheus: Prometheus, rules: dict[str, Any], **variables: str) -> list[str]:
+    """The panels and rules whose queries give nothing, and need not.
 
     A panel, and what is recorded, gives a row. An alert gives none until it fires: each series that it reads is there.
     """
     lacking = []
     for dashboard, title, expression in panels():
         asked = filled_in(expression, **variables)
-        if not await prometheus.query(asked) and not any(allowed(each, absent) for each in selectors(asked)):
+        if not await prometheus.query(asked) and not any(allowed(each) for each in selectors(asked)):
             lacking.append(f"{dashboard}, {title}: {asked}")
     for group in rules["groups"]:
         for rule in group["rules"]:
@@ -48,7 +47,7 @@ async def without_data(
                     lacking.append(f"{rule['record']}: {rule['expr']}")
                 continue
             await prometheus.query(rule["expr"])
-            needed = [each for each in selectors(rule["expr"]) if not allowed(each, absent)]
+            needed = [each for each in selectors(rule["expr"]) if not allowed(each)]
             counted = [(each, await prometheus.query(f"count({each})")) for each in needed]
             lacking += [f"{rule['alert']}: {each}" for each, found in counted if not found]
     return lacking

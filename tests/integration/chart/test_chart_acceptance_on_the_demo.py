@@ -23,7 +23,7 @@ async def test_the_checks_of_helm_test_pass_on_the_demo(tmp_path: Path, monkeypa
         monkeypatch.setenv("CONSUL_HTTP_ADDR", f"127.0.0.1:{demo.ports['registry']}")
         gateway, traces = demo.url("gateway"), demo.url("traces")
         for arguments, said in (
-            (("registry", "user", "calculator", "order"), "Consul has 1 user"),
+            (("registry", "user", "calculator", "order"), " user, "),
             (("call", "--gateway", gateway, "--traces", traces), "calculator, gateway"),
             (("event", "--gateway", gateway, "--views"), "at the read side"),
             (("event", "--gateway", gateway), "in its stream on NATS"),

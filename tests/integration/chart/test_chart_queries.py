@@ -1,7 +1,6 @@
 """Each query of the chart's rules and dashboards, on a real Prometheus that scrapes a mesh as the monitors say.
 
-The demo's processes stand for its pods, and an operator has a rollout under way. The gateway registers nowhere, so that
-its page is not found here: series of HTTP are read on a cluster alone.
+The demo's processes stand for its pods, and an operator has a rollout under way.
 """
 
 from __future__ import annotations
@@ -15,9 +14,10 @@ import httpx
 import pytest
 
 from meshwright.rollout.spec import version_label
-from support.demo_up import first_answer, starting
+from support.demo_up import TOPOLOGY, first_answer, starting
 from support.monitoring import MESH, of_kind, rules
 from support.operator_world import operating
+from support.ports import promised_port
 from support.queries import without_data
 from support.scraping import Target, prometheus
 from support.waiting import eventually
@@ -88,12 +88,26 @@ async def measured(folder: Path) -> AsyncIterator[Prometheus]:
             world.pods.traffic[version].rate = 20
         await world.cluster.patch("user", {"spec": {"version": "2.0.0"}})
         await world.until(lambda status: status.get("phase") == "Paused", PATIENCE)
-        async with starting(folder / "demo") as demo, scraping(folder, demo, world) as made:
+        port = promised_port()
+        async with (
+            starting(folder / "demo", topology=topology(folder, port)) as demo,
+            scraping(folder, demo, world, port) as made,
+        ):
             yield made
 
 
+def topology(folder: Path, port: int) -> Path:
+    """The demo's, with the metrics of the gateway, which registers nowhere, at a known port."""
+    heading = "[processes.gateway.environment]\n"
+    text = TOPOLOGY.read_text("utf-8")
+    assert heading in text
+    path = folder / "demo.toml"
+    path.write_text(text.replace(heading, f'{heading}MESHWRIGHT_METRICS_PORT = "{port}"\n'), "utf-8")
+    return path
+
+
 @contextlib.asynccontextmanager
-async def scraping(folder: Path, demo: DemoUp, world: World) -> AsyncIterator[Prometheus]:
+async def scraping(folder: Path, demo: DemoUp, world: World, gateway: int) -> AsyncIterator[Prometheus]:
     """A Prometheus on both, while the demo is called."""
     monitors = [*of_kind("ServiceMonitor"), *of_kind("PodMonitor")]
     async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
@@ -102,6 +116,7 @@ async def scraping(folder: Path, demo: DemoUp, world: World) -> AsyncIterator[Pr
         load = asyncio.create_task(calling(demo))
         try:
             found = await targets(demo, world)
+            found.append(Target(f"127.0.0.1:{gateway}", "mesh", "gateway", "metrics", pod("gateway")))
             async with prometheus(folder, monitors, rules(), found) as made:
                 yield made
         finally:
@@ -127,15 +142,13 @@ async def test_each_query_of_rules_and_dashboards_has_data_and_targets_are_label
         by_service: dict[str, list[dict[str, Any]]] = {}
         for labels in found:
             by_service.setdefault(labels["service"], []).append(labels)
-        assert by_service.keys() == {"controlplane", "operator", *MEMBERS}
+        assert by_service.keys() == {"controlplane", "operator", "gateway", *MEMBERS}
         assert len(by_service["operator"]) == 1
         versions = {labels.get("version") for labels in by_service["user"] if labels["job"] == "mesh/mw-rollouts"}
         assert versions == {"1.0.0", "2.0.0"}
 
         async def all_answered() -> bool:
-            lacking = await without_data(
-                made, rules(), absent=("http_request",), service="user", namespace=".*", rollout=".*"
-            )
+            lacking = await without_data(made, rules(), service="user|gateway", namespace=".*", rollout=".*")
             assert not lacking, "\n".join(lacking)
             return True
 
