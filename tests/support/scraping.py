@@ -134,9 +134,9 @@ def _snake(name: str) -> str:
 class Prometheus:
     """A running one."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self.url = url
-        self._client = httpx.AsyncClient(trust_env=False, timeout=20)
+        self._client = client
 
     async def ask(self, path: str, **params: str) -> Any:
         answer = (await self._client.get(f"{self.url}/api/v1/{path}", params=params)).json()
@@ -182,8 +182,11 @@ async def prometheus(
         f"--web.listen-address={address}",
         "--log.level=warn",
     ]
-    async with running(argv, folder / "prometheus.log") as process:
-        made = Prometheus(f"http://{address}")
+    async with (
+        running(argv, folder / "prometheus.log") as process,
+        httpx.AsyncClient(trust_env=False, timeout=20) as client,
+    ):
+        made = Prometheus(f"http://{address}", client)
 
         async def ready() -> bool:
             assert process.running, process.tail()
