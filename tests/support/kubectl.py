@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 KUBECTL = shutil.which("kubectl") or shutil.which(ROOT / ".tools/helm/kubectl")
 NO_CLUSTER = "no cluster: KUBECONFIG names none, or there is no kubectl"
 
+CRD = ROOT / "helm/meshwright/crds/versionedrollouts.yaml"
+
 needs_cluster = pytest.mark.skipif(not (os.environ.get("KUBECONFIG") and KUBECTL), reason=NO_CLUSTER)
 
 
@@ -33,3 +35,9 @@ async def kubectl(
     text = out.decode()
     assert not (check and child.returncode), f"kubectl {' '.join(arguments)}: {text}"
     return child.returncode, text
+
+
+async def apply_crd() -> None:
+    """The CRD of this checkout. In Helm's name: Helm refuses to change what another manager has written."""
+    as_helm = ("--server-side", "--force-conflicts", "--field-manager=helm")
+    await kubectl("apply", *as_helm, "--filename", str(CRD))

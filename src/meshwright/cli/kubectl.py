@@ -159,7 +159,7 @@ class Kubectl:
         if _NO_DEFINITION.search(text):
             return KubectlError(
                 f"the cluster knows no {KIND}: install the chart (helm install), or its definitions alone "
-                f"(kubectl apply --server-side -f helm/meshwright/crds); kubectl says: {text}"
+                f"(kubectl apply --server-side --field-manager=helm -f helm/meshwright/crds); kubectl says: {text}"
             )
         if (found := _FORBIDDEN.search(text)) is not None:
             return KubectlError(

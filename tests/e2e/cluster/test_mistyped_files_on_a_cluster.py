@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.kubectl import ROOT, kubectl, needs_cluster
+from support.kubectl import apply_crd, kubectl, needs_cluster
 from support.mistyped import BASE, TAKES, TYPOS, Mistyped
 from support.waiting import eventually
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytestmark = needs_cluster
-CRD = ROOT / "helm/meshwright/crds/versionedrollouts.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def namespace() -> str:
 
 @pytest.fixture(autouse=True)
 async def made(namespace: str) -> AsyncIterator[None]:
-    await kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
+    await apply_crd()
     await kubectl("create", "namespace", namespace, check=False)
 
     async def served() -> bool:

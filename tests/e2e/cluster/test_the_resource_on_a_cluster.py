@@ -14,7 +14,7 @@ from meshwright.errors import BadInputError
 from meshwright.rollout.parse import parse
 from meshwright.rollout.rules import with_defaults
 from meshwright.rollout.schema import SPEC
-from support.kubectl import ROOT, kubectl, needs_cluster
+from support.kubectl import ROOT, apply_crd, kubectl, needs_cluster
 from support.refused_rollouts import BAD
 from support.rollouts import document
 from support.waiting import eventually
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = needs_cluster
-CRD = ROOT / "helm/meshwright/crds/versionedrollouts.yaml"
 SAMPLES = sorted((ROOT / "k8s/samples").glob("*.yaml"))
 BEYOND_A_SCHEMA = ("regex",)
 """What only the operator can refuse: whether a regular expression compiles."""
@@ -31,7 +30,7 @@ BEYOND_A_SCHEMA = ("regex",)
 
 @pytest.fixture(autouse=True)
 async def crd() -> None:
-    await kubectl("apply", "--server-side", "--force-conflicts", "--filename", str(CRD))
+    await apply_crd()
 
     async def established() -> bool:
         code, said = await kubectl("get", "versionedrollouts", check=False)

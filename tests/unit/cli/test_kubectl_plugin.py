@@ -235,7 +235,7 @@ ERRORS = [
         "rollout get",
         [(f"get {RESOURCE}", 1, f'error: the server doesn\'t have a resource type "{RESOURCE}"')],
         "the cluster knows no VersionedRollout: install the chart (helm install), or its definitions alone (kubectl "
-        "apply --server-side -f helm/meshwright/crds)",
+        "apply --server-side --field-manager=helm -f helm/meshwright/crds)",
     ),
     ("rollout get -n mesh", [(f"get {RESOURCE}", 1, FORBIDDEN)], "ada may not list rollouts in namespace mesh: a role"),
     (
