@@ -68,7 +68,8 @@ def applied(template: Mapping[str, Any]) -> dict[str, Any]:
     of its own, so that people are told why. (`File` is the default, as in a template that was read.)
     """
     told = copy.deepcopy(dict(template))
-    for container in (told.get("spec") or {}).get("containers") or ():
+    pod = told.get("spec") or {}
+    for container in (*(pod.get("initContainers") or ()), *(pod.get("containers") or ())):
         if container.get("terminationMessagePolicy") in (None, "File"):
             container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     return {

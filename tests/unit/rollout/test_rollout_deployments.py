@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright_operator.manifests import digest, manifest, pod_template
+from meshwright_operator.manifests import applied, digest, manifest, pod_template
 from support.rollouts import rollout
 
 TEMPLATE: dict[str, Any] = {
@@ -56,3 +57,22 @@ def test_the_hash_of_a_template_does_not_depend_on_the_order_of_its_keys(items: 
 
 def test_the_hash_of_a_template_changes_with_it() -> None:
     assert digest(pod_template(rollout(), "1", TEMPLATE)) != digest(pod_template(rollout(), "2", TEMPLATE))
+
+
+POLICY = "terminationMessagePolicy"
+
+
+@pytest.mark.parametrize("kind", ["containers", "initContainers"])
+@pytest.mark.parametrize("asked", [{}, {POLICY: "File"}, {POLICY: "File", "terminationMessagePath": "/run/said"}])
+def test_every_container_that_ends_badly_leaves_its_last_lines(kind: str, asked: dict[str, str]) -> None:
+    given = [{"name": "user", **asked}, {"name": "side", POLICY: "FallbackToLogsOnError"}]
+    made = applied({"spec": {"containers": [{"name": "main"}], kind: given}})["template"]["spec"]
+    assert made[kind] == [{**one, POLICY: "FallbackToLogsOnError"} for one in given]
+    assert given[0] == {"name": "user", **asked}, "the template that was given is left alone"
+
+
+def test_the_policy_of_last_words_is_no_change_of_the_template() -> None:
+    """A template that was read back from the API server says `File` where a person says nothing."""
+    silent, filled = pod_template(rollout(), "1", TEMPLATE), pod_template(rollout(), "1", TEMPLATE)
+    filled["spec"]["containers"][0][POLICY] = "File"
+    assert applied(silent) == applied(filled)

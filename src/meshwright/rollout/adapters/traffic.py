@@ -110,7 +110,8 @@ def _is_at(instance: Instance, address: str) -> bool:
 
 def _misregistered(version: str, here: Sequence[Instance]) -> Trouble | None:
     """What is wrong with the registrations of the service at an address."""
-    for one in here:
+    # Those of this version first: at its address may be what an earlier process left.
+    for one in sorted(here, key=lambda one: one.version != version):
         if one.version != version:
             said = f"as version {one.version}" if one.version else "without a version"
             text = f"it runs at {one.address} and is registered {said} (meta `version`), not as {version}"
