@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from meshwright.config import ConsulConfig, setting
 from meshwright.errors import BadInputError, Problem
-from meshwright_operator.leases import Identity
+from meshwright_operator.leases import DURATION, Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class OperatorConfig:
     pod: str = setting("POD_NAME", "", help="which of the replicas this is; unset: host name and process id")
     lease_seconds: float = setting(
         "MESHWRIGHT_OPERATOR_LEASE_SECONDS",
-        15.0,
-        help="seconds that a Lease is valid; it is renewed six times as often",
+        DURATION,
+        help="seconds that a Lease is valid; renewed after a sixth of it, no writes from two thirds on",
     )
     finalizer_deadline: float = setting(
         "MESHWRIGHT_OPERATOR_FINALIZER_DEADLINE", 120.0, help="seconds that the deletion of a rollout waits at most"

@@ -3,8 +3,8 @@
 `run` looks at each Lease every few seconds: renews it, takes it, stands by or refuses. `acting` is the gate: it lets a
 write through while the Lease is held, by a clock that also runs while the process is frozen or the machine sleeps, and
 cuts it off when that time is over. So an operator that was stopped for a minute and wakes up in the middle of a pass
-writes nothing. One that loses a Lease ends (`LeaseLostError`): what it had in mind may be wrong by now, and a fresh
-process starts from what is true.
+writes nothing. A guard that loses a Lease (`LeaseLostError`) closes its gate for good: what was in mind behind it may
+be wrong by now. Whoever goes on begins anew, with another guard (`meshwright_operator.term`).
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright_operator import leases
 from meshwright_operator.leases import Identity, Lease, Seen, Timing, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
     from typing import Any
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class NotHeldError(MeshwrightError):
@@ -34,7 +36,7 @@ class NotHeldError(MeshwrightError):
 
 
 class LeaseLostError(MeshwrightError):
-    """A Lease that was held is not any more: the process has to end."""
+    """A Lease that was held is not any more: all work behind this guard's gate has to end."""
 
 
 class LeaseStore(Protocol):
@@ -111,6 +113,10 @@ class Guard:
         self._store = store
         self._clock = clock
         self._wanted: set[str] = set()
+        self.is_shut = False
+        """Whether the gate is closed for good."""
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        """One for each namespace."""
         self.places: dict[str, Place] = {}
 
     def want(self, namespaces: Iterable[str]) -> None:
@@ -118,16 +124,25 @@ class Guard:
         self._wanted = set(namespaces)
 
     @property
+    def states(self) -> set[State]:
+        """How it stands to the namespaces that it is for."""
+        return {self.places.get(name, Place()).state for name in self._wanted | self.places.keys()}
+
+    @property
     def held(self) -> frozenset[str]:
         return frozenset(name for name in self.places if self.holds(name))
 
     def holds(self, namespace: str) -> bool:
-        return self._clock() < self.places.get(namespace, Place()).until
+        return self._left(namespace) > 0
+
+    def _left(self, namespace: str) -> float:
+        """Seconds for which the Lease is held yet."""
+        return -1.0 if self.is_shut else self.places.get(namespace, Place()).until - self._clock()
 
     @contextlib.asynccontextmanager
     async def acting(self, namespace: str) -> AsyncIterator[None]:
         """Around each write. Raises `NotHeldError` where the Lease is not held, or runs out meanwhile."""
-        left = self.places.get(namespace, Place()).until - self._clock()
+        left = self._left(namespace)
         if left <= 0:
             raise NotHeldError(
                 f"the Lease {namespace}/{leases.LEASE} is not held by {self.me.holder}: nothing is written"
@@ -140,38 +155,70 @@ class Guard:
 
     async def run(self, keeper: Keeper) -> None:
         """Look at the Leases again and again. Raises `LeaseLostError` when one that was held is lost."""
-        while True:
+        try:
+            while True:
+                for name in (self._wanted | self.places.keys()) - self.tasks.keys():
+                    self.tasks[name] = asyncio.create_task(self._attend(name, keeper), name=f"the Lease of {name}")
+                if self.tasks:
+                    await asyncio.wait(self.tasks.values(), timeout=self._pause(), return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.sleep(self._pause())
+                for name in [name for name, task in self.tasks.items() if task.done()]:
+                    self.tasks.pop(name).result()
+                self._check_all()
+        finally:
+            self.is_shut = True
+            for task in self.tasks.values():
+                task.cancel()
+            await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+    async def _attend(self, name: str, keeper: Keeper) -> None:
+        """One namespace: a request about it that takes long holds no other up."""
+        while name in self._wanted or name in self.places:
             began = self._clock()
-            await asyncio.gather(*(self._visit(name, keeper) for name in self._wanted | self.places.keys()))
-            self._check_all()
+            await self._visit(name, keeper)
             await asyncio.sleep(max(0.05, self.timing.retry - (self._clock() - began)))
+
+    def _pause(self) -> float:
+        """Seconds until there is something to look at: a Lease, or that the hold of one is over."""
+        holds = [self._left(name) for name, place in self.places.items() if place.state is State.HOLDING]
+        return max(0.05, min([self.timing.retry, *holds]))
 
     async def close(self) -> None:
         """Let go of every Lease, so that another pod can go on at once."""
-        for name, place in list(self.places.items()):
-            if place.seen is None or place.seen.lease.holder != self.me.holder:
-                continue
-            self.places[name] = replace(place, state=State.UNKNOWN, until=0.0)
-            try:
-                async with asyncio.timeout(self.timing.retry):
-                    await self._store.patch_lease(name, place.seen.lease.version, leases.released(datetime.now(UTC)))
-            except (MeshwrightError, TimeoutError) as error:
-                log.warning("the Lease %s/%s could not be released, it will expire: %s", name, leases.LEASE, error)
+        self.is_shut = True
+        await asyncio.gather(*(self._release(name, place) for name, place in list(self.places.items())))
+
+    async def _release(self, name: str, place: Place) -> None:
+        if place.seen is None or place.seen.lease.holder != self.me.holder:
+            return
+        self.places[name] = replace(place, state=State.UNKNOWN, until=0.0)
+        try:
+            await self._within(
+                self._store.patch_lease(name, place.seen.lease.version, leases.released(datetime.now(UTC)))
+            )
+        except MeshwrightError as error:
+            log.warning("the Lease %s/%s could not be released, it will expire: %s", name, leases.LEASE, error)
+
+    async def _within(self, request: Awaitable[Answer]) -> Answer:
+        """Each request has a time of its own: one that hangs leaves time for another."""
+        try:
+            async with asyncio.timeout(self.timing.request):
+                return await request
+        except TimeoutError as error:
+            raise UnreachableError(f"no answer within {self.timing.request:.1f} s") from error
 
     def _check_all(self) -> None:
         for name, place in self.places.items():
             if place.state is State.HOLDING and not self.holds(name):
-                raise LeaseLostError(
-                    f"the Lease {name}/{leases.LEASE} could not be renewed within {self.timing.hold:g} s: ending"
-                )
+                raise LeaseLostError(self._expired(name))
+
+    def _expired(self, name: str) -> str:
+        return f"the Lease {name}/{leases.LEASE} could not be renewed within {self.timing.hold:g} s"
 
     async def _visit(self, name: str, keeper: Keeper) -> None:
         try:
-            # Less than what is left of a hold: a request that hangs must not hide that it is over.
-            async with asyncio.timeout(self.timing.hold / 2):
-                await self._look(name, keeper)
-        except TimeoutError:
-            log.warning("the Lease %s/%s: no answer within %g s", name, leases.LEASE, self.timing.hold / 2)
+            await self._look(name, keeper)
         except LeaseLostError:
             raise
         except MeshwrightError as error:
@@ -179,29 +226,56 @@ class Guard:
 
     async def _look(self, name: str, keeper: Keeper) -> None:
         place = self.places.setdefault(name, Place())
-        holding = place.state is State.HOLDING
         if name not in self._wanted:
             await self._leave(name, place, keeper)
-            return
-        if holding and await self._store.is_terminating(name):
-            log.info("namespace %s is being deleted: letting go of its rollouts", name)
-            await keeper.on_terminating(name)
-            self.places[name] = replace(self.places[name], state=State.TERMINATING, until=0.0)
-            return
-        if place.state is State.TERMINATING and await self._store.is_terminating(name):
-            return
-        now = self._clock()
-        seen = place.seen
-        if not holding:
-            seen = leases.look(await self._store.lease(name), place.seen, now)
-            self.places[name] = replace(place, seen=seen)
-        verdict = leases.judge(seen, self.me, self._clock())
-        if verdict is Verdict.TAKE:
-            await self._take(name, keeper, seen)
-        else:
-            await self._wait(name, keeper, seen, verdict)
+        elif place.state is State.HOLDING:
+            await self._keep(name, place, keeper)
+        elif place.state is not State.TERMINATING or not await self._within(self._store.is_terminating(name)):
+            await self._compete(name, place, keeper)
 
-    async def _take(self, name: str, keeper: Keeper, seen: Seen | None) -> None:
+    async def _keep(self, name: str, place: Place, keeper: Keeper) -> None:
+        """Renew what is held, and see what becomes of the namespace; the one does not wait for the other."""
+        if self._left(name) <= 0:
+            raise LeaseLostError(self._expired(name))
+        is_ending, renewal = await asyncio.gather(
+            self._is_terminating(name), self._renew(name, place), return_exceptions=True
+        )
+        if isinstance(renewal, LeaseLostError) or (isinstance(renewal, BaseException) and is_ending is not True):
+            raise renewal
+        if is_ending is True:
+            log.info("namespace %s is being deleted: letting go of its rollouts", name)
+            await self._within(keeper.on_terminating(name))
+            self.places[name] = replace(self.places[name], state=State.TERMINATING, until=0.0)
+        elif not place.is_told:
+            await self._tell(name, keeper)
+
+    async def _is_terminating(self, name: str) -> bool:
+        try:
+            return await self._within(self._store.is_terminating(name))
+        except MeshwrightError as error:
+            log.warning("whether namespace %s is being deleted is not known: %s", name, error)
+            return False
+
+    async def _renew(self, name: str, place: Place) -> None:
+        if place.seen is None or self._clock() - place.seen.since >= self.timing.renew:
+            await self._take(name, place.seen)
+
+    async def _compete(self, name: str, place: Place, keeper: Keeper) -> None:
+        found = await self._within(self._store.lease(name))
+        seen = leases.look(found, place.seen, self._clock())
+        self.places[name] = replace(place, seen=seen)
+        verdict = leases.judge(seen, self.me, self._clock())
+        if verdict is not Verdict.TAKE:
+            await self._wait(name, keeper, seen, verdict)
+        elif await self._take(name, seen):
+            log.info("holding the Lease %s/%s as %s", name, leases.LEASE, self.me.holder)
+            await self._tell(name, keeper)
+
+    async def _tell(self, name: str, keeper: Keeper) -> None:
+        await self._within(keeper.on_held(name))
+        self.places[name] = replace(self.places[name], is_told=True)
+
+    async def _take(self, name: str, seen: Seen | None) -> bool:
         """Take or renew. The time of holding counts from before the request."""
         before = self.places[name]
         began = self._clock()
@@ -209,29 +283,26 @@ class Guard:
         part = leases.taken(lease, self.me, self.timing, datetime.now(UTC))
         written = None
         if lease is not None:
-            written = await self._store.patch_lease(name, lease.version, part)
+            written = await self._within(self._store.patch_lease(name, lease.version, part))
         if written is None and before.state is State.HOLDING:
+            began = self._clock()
             written = await self._take_back(name, part)
         elif written is None:
-            written = await self._store.create_lease(name, part)
+            written = await self._within(self._store.create_lease(name, part))
         if written is None:
-            return
+            return False
         is_told = before.state is State.HOLDING and before.is_told
         self.places[name] = Place(State.HOLDING, Seen(written, began), began + self.timing.hold, is_told)
-        if before.state is not State.HOLDING:
-            log.info("holding the Lease %s/%s as %s", name, leases.LEASE, self.me.holder)
-        if not is_told:
-            await keeper.on_held(name)
-            self.places[name] = replace(self.places[name], is_told=True)
+        return True
 
     async def _take_back(self, name: str, part: Mapping[str, Any]) -> Lease | None:
         """A Lease of ours was changed: by hand, and it goes on, or by another that took it, and all is over."""
-        lease = await self._store.lease(name)
+        lease = await self._within(self._store.lease(name))
         if lease is None:
-            return await self._store.create_lease(name, part)
+            return await self._within(self._store.create_lease(name, part))
         if lease.holder not in ("", self.me.holder) or lease.installation not in ("", self.me.installation):
-            raise LeaseLostError(f"the Lease {name}/{leases.LEASE} was taken by {lease.holder}: ending")
-        return await self._store.patch_lease(name, lease.version, part)
+            raise LeaseLostError(f"the Lease {name}/{leases.LEASE} was taken by {lease.holder}")
+        return await self._within(self._store.patch_lease(name, lease.version, part))
 
     async def _wait(self, name: str, keeper: Keeper, seen: Seen | None, verdict: Verdict) -> None:
         before, state = self.places[name].state, State.STANDING_BY if verdict is Verdict.STAND_BY else State.REFUSED
@@ -240,17 +311,17 @@ class Guard:
         if state is State.REFUSED:
             if before is not state:
                 log.error("%s", refusal(name, lease, self.me))
-            await keeper.on_refused(name, lease)
+            await self._within(keeper.on_refused(name, lease))
         elif before is not state:
             log.info("standing by in namespace %s: %s works there", name, lease.holder)
 
     async def _leave(self, name: str, place: Place, keeper: Keeper) -> None:
         """A namespace without work: its Lease goes."""
         if place.state is State.HOLDING:
-            await keeper.on_left(name)
+            await self._within(keeper.on_left(name))
             self.places[name] = replace(place, until=0.0, state=State.UNKNOWN)
             if place.seen is not None:
-                await self._store.delete_lease(name, place.seen.lease)
+                await self._within(self._store.delete_lease(name, place.seen.lease))
             log.info("there is nothing left to do in namespace %s", name)
         self.places.pop(name, None)
 

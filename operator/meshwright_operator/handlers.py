@@ -68,6 +68,7 @@ class Handlers:
         *,
         reach: Reach,
         finalizer: Finalizer,
+        followers: dict[Key, Follower],
     ) -> None:
         self._engine = engine
         self._cluster = cluster
@@ -75,7 +76,7 @@ class Handlers:
         self._figures = figures
         self._reach = reach
         self._finalizer = finalizer
-        self.followers: dict[Key, Follower] = {}
+        self.followers = followers
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._conflicts: dict[Key, str] = {}
         reach.let_go = self.let_go
@@ -240,6 +241,11 @@ class Handlers:
             self._finalizer.go_on(key, follower)
         self.followers.pop(key, None)
         self._conflicts.pop(key, None)
+
+    def stop(self) -> None:
+        """The Lease is lost: stand still at once, in every namespace. kopf ends the daemons."""
+        for running in self._running.values():
+            running.cancel()
 
     async def let_go(self, namespace: str) -> None:
         """The namespace is being deleted, its finalizers are off: stand still, and tidy up in Consul if it answers."""

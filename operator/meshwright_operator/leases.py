@@ -26,6 +26,8 @@ LEASE = "meshwright-operator"
 """The name of the Lease in the namespace that it guards."""
 INSTALLATION_ANNOTATION = f"{GROUP}/installation"
 """Whose the Lease is, also between two pods, when nobody holds it."""
+DURATION = 30.0
+"""Seconds that a Lease is valid, where nothing else is said."""
 FOREIGN_FACTOR = 4
 """Another installation waits so many durations."""
 
@@ -46,7 +48,7 @@ class Identity:
 class Timing:
     """Seconds, all from the Lease's duration."""
 
-    duration: float = 15.0
+    duration: float = DURATION
 
     @property
     def hold(self) -> float:
@@ -54,9 +56,19 @@ class Timing:
         return self.duration * 2 / 3
 
     @property
-    def retry(self) -> float:
-        """Between two renewals, and between two looks at a Lease that is somebody else's."""
+    def renew(self) -> float:
+        """Between two renewals."""
         return self.duration / 6
+
+    @property
+    def request(self) -> float:
+        """For so long is an answer waited for: a renewal that hangs is tried a second time within a hold."""
+        return self.hold / 3
+
+    @property
+    def retry(self) -> float:
+        """Between two looks: at the namespace, at a Lease that is somebody else's, and after a renewal that failed."""
+        return self.duration / 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,7 @@ class Lease:
     installation: str = ""
     renewed: str = ""
     """As it stands there: it is compared, and never read as a time."""
-    duration: float = 15.0
+    duration: float = DURATION
     transitions: int = 0
     version: str = ""
     """`metadata.resourceVersion`: a write names it, and fails where the Lease has changed since."""
@@ -129,7 +141,7 @@ def read(document: Mapping[str, Any]) -> Lease:
         holder=holder,
         installation=installation,
         renewed=str(spec.get("renewTime") or ""),
-        duration=float(spec.get("leaseDurationSeconds") or 15),
+        duration=float(spec.get("leaseDurationSeconds") or DURATION),
         transitions=int(spec.get("leaseTransitions") or 0),
         version=str(metadata.get("resourceVersion") or ""),
         uid=str(metadata.get("uid") or ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -13,20 +14,32 @@ from meshwright.telemetry.metrics import CONTENT_TYPE
 from meshwright_operator.guard import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from prometheus_client import Metric
 
     from meshwright.rollout.following import Follower
     from meshwright.telemetry import Telemetry
-    from meshwright_operator.guard import Guard
+    from meshwright_operator.guard import Guard, Place
+
+
+@dataclass(slots=True)
+class Office:
+    """What the pages tell of. It outlasts the terms of an operator (`meshwright_operator.term`)."""
+
+    guard: Guard | None = None
+    followers: dict[tuple[str, str], Follower] = field(default_factory=dict)
+
+    @property
+    def places(self) -> dict[str, Place]:
+        return self.guard.places if self.guard is not None else {}
 
 
 class GuardMetrics(Collector):
     """`meshwright_operator_namespace`: 1 for the state in which this operator is to a namespace."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, office: Office) -> None:
+        self._office = office
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
@@ -34,29 +47,32 @@ class GuardMetrics(Collector):
             "1 for how this operator stands to a namespace and its Lease.",
             labels=("namespace", "state"),
         )
-        for name, place in sorted(self._guard.places.items()):
+        for name, place in sorted(self._office.places.items()):
             for state in State:
                 family.add_metric((name, state.value), float(place.state is state))
         yield family
 
 
-def namespaces(guard: Guard) -> dict[str, dict[str, str]]:
+def namespaces(office: Office) -> dict[str, dict[str, str]]:
     """Each namespace, how this operator stands to it, and who holds its Lease."""
     return {
         name: {"state": place.state.value, "holder": place.seen.lease.holder if place.seen else ""}
-        for name, place in sorted(guard.places.items())
+        for name, place in sorted(office.places.items())
     }
 
 
-def is_ready(guard: Guard) -> bool:
-    """Whether it works somewhere, or stands by for one of its own; not, where all that it is for is another's."""
-    states = {place.state for place in guard.places.values()}
+def is_ready(office: Office) -> bool:
+    """Whether it works somewhere, or stands by for one of its own.
+
+    Not, where all that it is for is another's, and not between two terms.
+    """
+    if office.guard is None or office.guard.is_shut:
+        return False
+    states = office.guard.states
     return bool(states & {State.HOLDING, State.STANDING_BY}) or not states - {State.TERMINATING}
 
 
-def pages(
-    telemetry: Telemetry, followers: Mapping[tuple[str, str], Follower], guard: Guard, patience: float
-) -> web.Application:
+def pages(telemetry: Telemetry, office: Office, installation: str, patience: float) -> web.Application:
     """`/healthz` fails when a pass has been running for more than `patience` seconds; `/readyz` also when refused."""
 
     async def metrics(_: web.Request) -> web.Response:
@@ -66,19 +82,19 @@ def pages(
         now = time.monotonic()
         return [
             f"{namespace}/{name} has been in one pass for {now - follower.pass_began:.0f} s"
-            for (namespace, name), follower in followers.items()
+            for (namespace, name), follower in office.followers.items()
             if follower.pass_began is not None and now - follower.pass_began > patience
         ]
 
     async def healthz(_: web.Request) -> web.Response:
         found = stuck()
-        body = {"rollouts": len(followers), "stuck": found, "namespaces": namespaces(guard)}
+        body = {"rollouts": len(office.followers), "stuck": found, "namespaces": namespaces(office)}
         return web.json_response(body, status=503 if found else 200)
 
     async def readyz(_: web.Request) -> web.Response:
         found = stuck()
-        body = {"installation": guard.me.installation, "namespaces": namespaces(guard), "stuck": found}
-        return web.json_response(body, status=200 if is_ready(guard) and not found else 503)
+        body = {"installation": installation, "namespaces": namespaces(office), "stuck": found}
+        return web.json_response(body, status=200 if is_ready(office) and not found else 503)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -51,6 +51,8 @@ class Reach:
         self.insights = references.Insights()
         self.let_go: Callable[[str], Awaitable[None]] = _nothing
         """Ends all work on the rollouts of a namespace that is being deleted."""
+        self.begun = asyncio.Event()
+        """Set once there is something to watch."""
         self._cluster = cluster
         self._requests = requests
         self._guard = guard
@@ -63,6 +65,11 @@ class Reach:
     def is_ending(self, namespace: str) -> bool:
         """Whether the namespace is being deleted: kopf must not put its finalizer back."""
         return namespace in self._ending
+
+    @property
+    def known(self) -> set[Key]:
+        """The rollouts in reach."""
+        return set(self._known)
 
     def note(self, document: Mapping[str, Any], *, is_gone: bool) -> list[Key]:
         """A rollout changed; the other rollouts of its service, which may have to be looked at."""
@@ -98,6 +105,7 @@ class Reach:
         self._ending.discard(namespace)
         self._told.pop(namespace, None)
         await self._watch(namespace, is_watched=True)
+        self.begun.set()
 
     async def on_refused(self, namespace: str, lease: Lease) -> None:
         message = guarding.refusal(namespace, lease, self._guard.me)

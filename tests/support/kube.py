@@ -52,6 +52,8 @@ class Emulator(kmock.KubernetesEmulator):
     """kmock's, with uid, resourceVersion and generation as a real API server gives them."""
 
     away: bool = False
+    delay: float = 0.0
+    """Seconds until it does what a request asks for; one that is given up meanwhile it does not do."""
     namespaced: bool = False
     """Refuse what a service account with a Role, and no ClusterRole, may not ask."""
     terminating: set[str] = attrs.field(factory=set)
@@ -60,6 +62,8 @@ class Emulator(kmock.KubernetesEmulator):
     _seconds: Any = attrs.field(factory=lambda: itertools.cycle(range(60)), init=False)
 
     async def _handle(self, request: Any) -> Any:
+        if self.delay:
+            await asyncio.sleep(self.delay)
         if self.away:
             return web.json_response({"kind": "Status", "code": 503, "message": "the test says so"}, status=503)
         if self.namespaced and request.namespace is None and getattr(request.resource, "plural", None) in _CLUSTERWIDE:

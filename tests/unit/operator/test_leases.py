@@ -62,7 +62,7 @@ def test_what_is_written_is_what_is_read():
     part = leases.taken(None, ME, Timing(), NOW)
     document = {"metadata": {**part["metadata"], "resourceVersion": "4", "uid": "u"}, "spec": part["spec"]}
     lease = leases.read(document)
-    assert lease == Lease(ME.holder, "mesh/mw", "2026-01-01T00:00:00.000000Z", 15.0, 0, "4", "u")
+    assert lease == Lease(ME.holder, "mesh/mw", "2026-01-01T00:00:00.000000Z", 30.0, 0, "4", "u")
     renewed = leases.taken(lease, ME, Timing(), NOW + timedelta(seconds=2))["spec"]
     assert "acquireTime" not in renewed
     assert "leaseTransitions" not in renewed
@@ -75,4 +75,6 @@ def test_a_holder_stops_well_before_another_may_begin():
     for duration in (3.0, 15.0, 60.0):
         timing = Timing(duration)
         assert timing.hold <= duration * 2 / 3
-        assert timing.retry * 3 < timing.hold
+        # A renewal that hangs leaves time for a whole second one.
+        assert timing.renew + 2 * timing.request < timing.hold
+        assert timing.retry < timing.renew

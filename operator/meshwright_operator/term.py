@@ -1,0 +1,184 @@
+"""One term of an operator: all that works behind one guard's gate, until the process ends or a Lease is lost.
+
+What an operator knows and has in mind is true for as long as it holds its Leases. So all of it belongs to a term: the
+guard, the connection to the API server with its gate, kopf, the followers. When a Lease is lost the gate is closed for
+good, the followers stop, kopf ends, and the next term begins with nothing of the last one: no task that was left over
+can write, because the gate that it knows stays closed. The process stays, with its pages and its figures: a new one
+would take longer, and an API server that is slow for a minute would leave it in CrashLoopBackOff for five.
+
+kopf begins when the first Lease is held: before, there is nothing for it to watch, and an API server that is away would
+only make it wait ever longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, cast
+
+import kopf
+
+from meshwright.errors import MeshwrightError
+from meshwright.process import stop_event
+from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
+from meshwright.rollout.engine import Engine
+from meshwright_operator.announcing import Announcements
+from meshwright_operator.deployments import Deployments
+from meshwright_operator.finalize import Finalizer
+from meshwright_operator.gated import GatedTraffic
+from meshwright_operator.guard import Guard, LeaseLostError
+from meshwright_operator.handlers import Handlers
+from meshwright_operator.leaserequests import LeaseRequests
+from meshwright_operator.leases import Timing
+from meshwright_operator.reach import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from meshwright.consul import Consul
+    from meshwright.rollout.figures import Figures
+    from meshwright.rollout.spanexport import Traces
+    from meshwright_operator.cluster import Cluster
+    from meshwright_operator.config import OperatorConfig
+    from meshwright_operator.pages import Office
+
+log = logging.getLogger(__name__)
+NAME = "meshwright-operator"
+_RELIST = 90.0
+"""Seconds after which a watch for namespaces starts over, whatever it says: watches fall silent without an error."""
+_AGAIN = 5.0
+_END = 30.0
+"""Seconds that kopf has to end. One that has not is left to the end of the process."""
+
+
+class StuckError(MeshwrightError):
+    """What belongs to a term that is over does not end: only the end of the process helps."""
+
+
+class Term:
+    """Made anew for each term, from what outlasts them."""
+
+    def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: Traces) -> None:
+        self._config = config
+        self._cluster = cluster
+        requests = LeaseRequests(cluster.client)
+        self.guard = Guard(requests, config.identity(cluster.namespace), Timing(config.lease_seconds))
+        cluster.acting = self.guard.acting
+        self.guard.want(config.namespaces or {cluster.namespace})
+        self._reach = Reach(cluster, requests, self.guard)
+        self._deployments = Deployments(cluster)
+        self._engine = Engine(
+            self._deployments,
+            GatedTraffic(ConsulTraffic(consul), self.guard.acting),
+            ConsulMeasurements(consul),
+            Announcements(traces),
+        )
+
+    async def run(self, office: Office, figures: Figures, stopping: asyncio.Event) -> None:
+        """Until `stopping`. Raises `LeaseLostError` when all has stopped because a Lease was lost."""
+        handlers = Handlers(
+            self._engine,
+            self._cluster,
+            self._deployments,
+            figures,
+            reach=self._reach,
+            finalizer=Finalizer(self._cluster, self._config.finalizer_deadline),
+            followers=office.followers,
+        )
+        office.guard = self.guard
+        try:
+            await self._work(handlers, stopping)
+        except LeaseLostError:
+            for key in list(self._reach.known | office.followers.keys()):
+                figures.forget(*key)
+            office.followers.clear()
+            raise
+        # On the way out of the process, and not between two terms: nothing is written without a Lease.
+        await self._reach.take_back()
+        await self.guard.close()
+
+    async def _work(self, handlers: Handlers, stopping: asyncio.Event) -> None:
+        # Before kopf's tasks: at its end kopf cancels every task that began after it.
+        guarding = {asyncio.create_task(self.guard.run(self._reach), name="the guard")}
+        if self._config.clusterwide:
+            guarding.add(asyncio.create_task(self._discover(), name="namespaces with rollouts"))
+        signalled = asyncio.create_task(stopping.wait())
+        begun = asyncio.create_task(self._reach.begun.wait())
+        stop = asyncio.Event()
+        operating: set[asyncio.Task[None]] = set()
+        try:
+            await asyncio.wait({signalled, begun, *guarding}, return_when=asyncio.FIRST_COMPLETED)
+            if begun.done() and not signalled.done():
+                operating = {asyncio.create_task(self._operate(handlers, stop), name="kopf")}
+                await asyncio.wait({signalled, *operating, *guarding}, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.done() for task in guarding):
+                handlers.stop()
+            stop.set()
+            await _ended(operating)
+        finally:
+            for task in (signalled, begun, *guarding):
+                task.cancel()
+            ended = await asyncio.gather(*guarding, return_exceptions=True)
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _operate(self, handlers: Handlers, stop: asyncio.Event) -> None:
+        spared = _Spared(asyncio.all_tasks(), self.guard)
+        tasks = await kopf.spawn_tasks(
+            registry=handlers.registry(),
+            # A pattern, and no scanning: what is watched is the reach's to say.
+            namespaces=["*"],
+            insights=self._reach.insights,
+            # kopf would ask for the user's name, and a container's user has none.
+            identity=cast("Any", NAME),
+            standalone=True,
+            stop_flag=stop,
+        )
+        with stop_event():  # kopf has put handlers of its own in the place of ours
+            await kopf.run_tasks(tasks, ignored=spared)
+
+    async def _discover(self) -> None:
+        """The namespaces that have rollouts, and the operator's own."""
+        while True:
+            try:
+                async with asyncio.timeout(_RELIST), contextlib.aclosing(self._cluster.rollout_namespaces()) as found:
+                    async for namespaces in found:
+                        self.guard.want(namespaces | {self._cluster.namespace})
+            except TimeoutError:
+                continue
+            except MeshwrightError as error:
+                log.warning("%s", error)
+            await asyncio.sleep(_AGAIN)
+
+
+class _Spared(Collection[asyncio.Task[Any]]):
+    """The tasks that kopf must not end with itself: those from before it, and the guard's, which come later too."""
+
+    def __init__(self, before: set[asyncio.Task[Any]], guard: Guard) -> None:
+        self._before = before
+        self._guard = guard
+
+    def _all(self) -> set[asyncio.Task[Any]]:
+        return self._before | set(self._guard.tasks.values())
+
+    def __contains__(self, task: object) -> bool:
+        return task in self._all()
+
+    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+async def _ended(operating: set[asyncio.Task[None]]) -> None:
+    if not operating:
+        return
+    _, pending = await asyncio.wait(operating, timeout=_END)
+    if pending:
+        raise StuckError(f"watching did not end within {_END:g} s: ending the process")
+    for task in operating:
+        task.result()
