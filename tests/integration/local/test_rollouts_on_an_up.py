@@ -325,4 +325,4 @@ async def test_what_cannot_be_rolled_out_is_refused_with_the_field(tmp_path: Pat
         assert "2.0.0" not in await laptop.versions()
         (tmp_path / "none.yaml").write_text("a: [")
         code, said = await laptop.up.do("rollout", "lint", str(tmp_path / "none.yaml"))
-        assert (code, "is not YAML" in said) == (2, True)
+        assert (code, "line 1, column 5: " in said) == (2, True)
