@@ -37,6 +37,11 @@ def render(values: Path) -> str:
     return done.stdout
 
 
+def parsed(text: str) -> list[dict[str, Any]]:
+    """What a text of YAML documents says; by libyaml, ten times as fast as PyYAML's own parser."""
+    return [each for each in yaml.load_all(text, Loader=yaml.CSafeLoader) if each]
+
+
 def template(values: Mapping[str, Any] | str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """`helm template` with a values file of this content, made in `folder`."""
     file = folder / "values.yaml"
@@ -49,7 +54,7 @@ def manifests(values: Mapping[str, Any] | str, folder: Path, *more: str) -> list
     """The objects that the chart renders with these values."""
     done = template(values, folder, *more)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def the(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from support.helm import CHART, ROOT, VALUES, golden, helm, render
+from support.helm import CHART, ROOT, VALUES, golden, helm, parsed, render
 
 each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 DEFAULT = CHART / "ci" / "default-values.yaml"
@@ -18,7 +17,7 @@ UNITS = {"m": 0.001, "Mi": 2**20, "Gi": 2**30}
 
 
 def documents(values: Path) -> list[dict[str, Any]]:
-    return [each for each in yaml.safe_load_all(render(values)) if each]
+    return parsed(render(values))
 
 
 def workloads(values: Path) -> list[dict[str, Any]]:

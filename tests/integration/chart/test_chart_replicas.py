@@ -13,7 +13,7 @@ import yaml
 
 from meshwright.standins.traces import TracesConfig, serving
 from support.consul import find_consul
-from support.helm import CHART, ROOT, helm
+from support.helm import CHART, ROOT, helm, parsed
 from support.ports import promised_port
 from support.processes import running
 from support.waiting import eventually
@@ -23,7 +23,7 @@ def rendered(*settings: str) -> list[dict[str, Any]]:
     sets = [part for setting in settings for part in ("--set", setting)]
     done = helm("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", *sets)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def one(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:

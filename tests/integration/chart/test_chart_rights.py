@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from aiohttp import web
 from lightkube import KubeConfig
 
@@ -17,7 +16,7 @@ from meshwright_operator.cluster import Cluster
 from meshwright_operator.handlers import Handlers
 from meshwright_operator.leaserequests import LeaseRequests
 from meshwright_operator.leases import Lease
-from support.helm import CHART, helm, render
+from support.helm import CHART, helm, parsed, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +73,7 @@ def right(method: str, path: str) -> Right:
 
 def rights(values: str, name: str) -> set[Right]:
     """What the chart's role of that name grants."""
-    documents = yaml.safe_load_all(render(CHART / "ci" / f"{values}-values.yaml"))
+    documents = parsed(render(CHART / "ci" / f"{values}-values.yaml"))
     roles = [each for each in documents if each and each["kind"] in ("Role", "ClusterRole")]
     (role,) = [each for each in roles if name in each["metadata"]["name"]]
     return {
@@ -155,7 +154,7 @@ async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(g
 
 
 def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
-    handlers = Handlers(None, None, None, None, reach=SimpleNamespace(), finalizer=None)  # type: ignore[arg-type]
+    handlers = Handlers(None, None, None, None, reach=SimpleNamespace(), finalizer=None, followers={})  # type: ignore[arg-type]
     registry = handlers.registry()
     registries = (registry._watching, registry._spawning, registry._changing)
     found = watched(handler for each in registries for handler in each.get_all_handlers())
@@ -174,7 +173,7 @@ async def test_what_takes_finalizers_off_may_do_just_that(values: str):
 def test_one_release_name_works_in_two_namespaces():
     def cluster_scoped(namespace: str) -> set[tuple[str, str]]:
         done = helm("template", "mw", CHART, "--namespace", namespace, "--set", "operator.clusterwide=true")
-        found = [each for each in yaml.safe_load_all(done.stdout) if each]
+        found = parsed(done.stdout)
         return {(each["kind"], each["metadata"]["name"]) for each in found if each["kind"].startswith("Cluster")}
 
     one, two = cluster_scoped("one"), cluster_scoped("two")
@@ -183,7 +182,7 @@ def test_one_release_name_works_in_two_namespaces():
 
 
 def test_by_default_the_operator_has_no_rights_beyond_its_namespace():
-    documents = [each for each in yaml.safe_load_all(render(CHART / "ci" / "default-values.yaml")) if each]
+    documents = parsed(render(CHART / "ci" / "default-values.yaml"))
     roles = [each for each in documents if each["kind"] in {"Role", "RoleBinding"}]
     assert {each["metadata"].get("namespace", "mesh") for each in roles} == {"mesh"}
     assert not [each for each in documents if each["kind"] == "ClusterRoleBinding"]
@@ -192,7 +191,7 @@ def test_by_default_the_operator_has_no_rights_beyond_its_namespace():
 @pytest.mark.parametrize("is_on", [True, False])
 def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_rollouts(is_on: bool):
     done = helm("template", "mw", CHART, "--namespace", "mesh", "--set", f"rbac.aggregate={str(is_on).lower()}")
-    roles = [each for each in yaml.safe_load_all(done.stdout) if each and each["kind"] == "ClusterRole"]
+    roles = [each for each in parsed(done.stdout) if each and each["kind"] == "ClusterRole"]
     granted: dict[str, set[tuple[str, str]]] = {"view": set(), "edit": set(), "admin": set()}
     for role in roles:
         for name, verbs in granted.items():

@@ -12,7 +12,7 @@ import yaml
 from meshwright_operator import setup
 from meshwright_operator.setup_cluster import SetupCluster
 from meshwright_operator.setup_plan import Plan, parse_plan
-from support.helm import CHART, helm
+from support.helm import CHART, helm, parsed
 from support.setup_api import NAMESPACE, setup_api
 
 TEMPLATES = sorted((CHART / "templates").glob("*"))
@@ -23,7 +23,7 @@ def rendered(*settings: str) -> list[Document]:
     sets = [part for setting in settings for part in ("--set", setting)]
     done = helm("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", *sets)
     assert done.returncode == 0, done.stderr
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return parsed(done.stdout)
 
 
 def one(documents: list[Document], kind: str, name: str) -> Document:
