@@ -19,9 +19,9 @@ from meshwright.testing import served
 from services.kit import follow
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import open_database
-from services.kit.event_metrics import EventLog, Relay
 from services.kit.events import Event, encode, subject_of
 from services.kit.follow import events_after
+from services.kit.relay import Relay
 from services.kit.running import running
 from services.user import domain, recording
 from services.user.adapters import DatabaseUsers, prepare_database
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from services.kit.event_metrics import EventLog
     from services.user.facts import Happened
 
 
