@@ -52,7 +52,7 @@ def decide(rollout: Rollout, status: Status, observed: Observed, now: float) -> 
     return turn.decided()
 
 
-def farewell(rollout: Rollout, status: Status) -> Decision:
+def finalize(rollout: Rollout, status: Status) -> Decision:
     """What to do when the resource is deleted (`onDelete`). Workloads are the shell's: owner references, processes."""
     actions = (ReleaseTraffic(),) if rollout.on_delete is OnDelete.RESTORE else ()
     return Decision(status, actions)

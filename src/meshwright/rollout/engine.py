@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.rollout.decide import decide, demands, farewell, lacking, wanted_apis
+from meshwright.rollout.decide import decide, demands, finalize, lacking, wanted_apis
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.observed import Explanation, Observed
 from meshwright.rollout.vocabulary import KIND
@@ -122,7 +122,7 @@ class Engine:
     async def leave(self, rollout: Rollout, status: Status) -> Outcome:
         """The resource is being deleted: restore or leave the traffic rules. With failures: to be called again."""
         failures: list[Failure] = []
-        decision = farewell(rollout, status)
+        decision = finalize(rollout, status)
         await self._act(rollout, decision, failures)
         return Outcome(decision, tuple(failures))
 

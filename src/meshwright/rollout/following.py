@@ -99,7 +99,7 @@ class Follower:
                     await self._woken.wait()
 
     async def leave(self) -> bool:
-        """The resource is being deleted: say farewell once, after the pass that is running. False: try again later."""
+        """The resource is being deleted: finalize it once, after the pass that is running. False: try again later."""
         async with self._turn:
             self._left = True
             self._woken.set()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from meshwright.rollout.decide import decide, farewell
+from meshwright.rollout.decide import decide, finalize
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.observed import ApiUse, Observed
 from meshwright.rollout.routing import HeaderMatch, HeaderRoute, Routing
@@ -526,7 +526,7 @@ def test_the_trace_of_an_abort_is_not_ok() -> None:
 def test_deletion_restores_or_leaves(policy: str) -> None:
     world = stable_world(onDelete=policy)
     expected = (ReleaseTraffic(),) if policy == "Restore" else ()
-    assert farewell(world.asked, world.status).actions == expected
+    assert finalize(world.asked, world.status).actions == expected
 
 
 def test_a_pass_that_saw_nothing_decides_nothing() -> None:
