@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ class World:
     now: float = START
     desired: dict[str, int] = field(default_factory=dict)
     healthy: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    """By version: healthy instances that are not of the rollout's workloads, such as those of `workloadRef`."""
     routing: Routing | None = None
     bad: set[str] = field(default_factory=set)
     dead: set[str] = field(default_factory=set)
@@ -89,7 +92,7 @@ class World:
         self.asked = replace(self.asked, version=version or self.asked.version, **changes)
 
     def observe(self) -> Observed:
-        traffic = None if self.consul_away else TrafficState(dict(self.healthy), self.routing)
+        traffic = None if self.consul_away else TrafficState(self.registered, self.routing)
         workloads = {
             version: Workload(
                 version,
@@ -179,6 +182,11 @@ class World:
             self.now = round(self.now + min(decision.requeue_after, 1.0), 3)
             self.settle_instances()
         return self
+
+    @property
+    def registered(self) -> dict[str, int]:
+        """By version: what Consul has as healthy."""
+        return dict(Counter(self.healthy) + Counter(self.others))
 
     @property
     def weights(self) -> dict[str, int]:

@@ -211,8 +211,10 @@ def _advance(turn: Turn) -> None:
 
 
 def _initialise(turn: Turn) -> None:
+    """The first instance that is healthy is called at once, unless the Deployment of `workloadRef` serves meanwhile."""
     target = turn.status.target
-    if not turn.healthy(target):
+    enough = turn.rollout.replicas if turn.rollout.workload_ref is not None else 1
+    if turn.ready(target) < enough:
         _say_that_it_comes_up(turn)
         _count_deadline(turn, stuck=True)
         turn.wake_in(POLL)
@@ -225,7 +227,10 @@ def _initialise(turn: Turn) -> None:
 
 
 def _say_that_it_comes_up(turn: Turn) -> None:
-    words = f"version {turn.status.target} comes up{turn.why(turn.status.target)}"
+    target = turn.status.target
+    words = f"version {target} comes up{turn.why(target)}"
+    if ready := turn.ready(target):
+        words = f"{ready} of {turn.rollout.replicas} instances of {target} are healthy{turn.why(target)}"
     if turn.status.reason == Reason.DEADLINE_EXCEEDED.value:
         late = f"no progress for {turn.rollout.progress_deadline:g} s: {words}"
         turn.enter(Phase.INITIALIZING, Reason.DEADLINE_EXCEEDED, late)

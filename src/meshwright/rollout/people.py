@@ -20,9 +20,11 @@ _STILL = frozenset({Reason.DEADLINE_EXCEEDED.value, Reason.PAUSED_BY_SPEC.value}
 def describe(turn: Turn) -> None:
     """Fill in what can be read from the rest and from what was seen."""
     versions = _versions(turn)
+    routing = turn.traffic.routing
     turn.set(
         observed_generation=turn.rollout.generation,
         versions=versions,
+        weight=routing.weight(turn.status.target) if routing else 0,
         revision=next((one.revision for one in versions if one.version == turn.rollout.version), 0),
         replicas=sum(state.running for state in versions),
         ready_replicas=sum(state.healthy for state in versions),
@@ -110,9 +112,9 @@ def _instances(turn: Turn) -> tuple[bool, str, str]:
     for one in turn.status.troubles:
         return False, one.reason, f"version {one.version}: {one.object}" + (f": {one.message}" if one.message else "")
     lacking = [
-        f"{turn.healthy(version)} of {count} instances of {version} are healthy"
+        f"{turn.ready(version)} of {count} instances of {version} are healthy"
         for version, count in wanted(turn).items()
-        if turn.healthy(version) < count
+        if turn.ready(version) < count
     ]
     return (False, "Waiting", "; ".join(lacking)) if lacking else (True, "Healthy", "every version has its instances")
 

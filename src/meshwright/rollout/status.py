@@ -172,7 +172,9 @@ class Status:
     """The index of the present step."""
     steps: int = 0
     weight: int = 0
-    """The share of calls that the target is meant to have now, in per cent."""
+    """The share of calls that Consul's routes give the target, in per cent, as they were seen last."""
+    desired_weight: int = 0
+    """The share of calls that the target is meant to have, in per cent: its instances come up for it first."""
     canary_replicas: int = 0
     """How many instances the target is meant to have now."""
     canary_scale: SetCanaryScale | None = None

@@ -41,7 +41,11 @@ def close_step(turn: Turn, *, ok: bool = True, message: str = "") -> None:
     trace = turn.status.trace
     if trace is None or not trace.step:
         return
-    attributes = {**_common(turn), "meshwright.step": turn.status.step + 1, "meshwright.weight": turn.status.weight}
+    attributes = {
+        **_common(turn),
+        "meshwright.step": turn.status.step + 1,
+        "meshwright.weight": turn.status.desired_weight,
+    }
     runs = [run for run in turn.status.analyses if run.measured_at and run.measured_at >= trace.step_started_at]
     events = tuple(event for run in runs for event in _events(run))
     turn.spans.append(

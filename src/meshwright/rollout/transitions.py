@@ -25,7 +25,7 @@ def begin(turn: Turn) -> None:
         skip_steps=not is_first and plan.is_recent(turn.rollout, turn.status),
         allow_api_loss=False,
         step=0,
-        weight=0,
+        desired_weight=0,
         canary_scale=None,
         routing=None if is_first else Routing.all_to(stable),
         started_at=turn.now,
@@ -63,7 +63,7 @@ def replan(turn: Turn, why: str) -> None:
     is kept, at once, and the first step that gives calls gives them again.
     """
     _to_first_step(turn, why)
-    turn.set(paused_at=None, weight=0, routing=Routing.all_to(turn.status.stable))
+    turn.set(paused_at=None, desired_weight=0, routing=Routing.all_to(turn.status.stable))
     turn.enter(Phase.PROGRESSING, Reason.STEPS_CHANGED, f"{why}: from the first of {len(turn.steps)} steps")
     turn.tell(Reason.STEPS_CHANGED, f"{why}: {turn.status.target} walks {len(turn.steps)} steps from the first")
 
@@ -102,7 +102,7 @@ def abort(turn: Turn, reason: Reason, message: str) -> None:
     """All calls back to the stable version. The target keeps its instances until they are back."""
     tracing.close_step(turn, ok=reason is Reason.ROLLED_BACK, message=message)
     turn.set(
-        weight=0,
+        desired_weight=0,
         canary_scale=None,
         routing=Routing.all_to(turn.status.stable),
         refused="" if reason is Reason.ROLLED_BACK else turn.status.target,
@@ -134,7 +134,14 @@ def settle(turn: Turn) -> None:
     """The stable version is the one that is asked for."""
     stable = turn.status.stable
     turn.set(
-        target=stable, template=turn.observed.template, refused="", weight=0, step=0, steps=0, plan="", skip_steps=False
+        target=stable,
+        template=turn.observed.template,
+        refused="",
+        desired_weight=0,
+        step=0,
+        steps=0,
+        plan="",
+        skip_steps=False,
     )
     turn.enter(Phase.HEALTHY, Reason.ROLLED_BACK, f"{stable} serves all calls")
     turn.tell(Reason.ROLLED_BACK, f"{stable} serves all calls again")
@@ -151,7 +158,7 @@ def promote(turn: Turn) -> None:
         stable=target,
         refused="",
         routing=Routing.all_to(target),
-        weight=100,
+        desired_weight=100,
         canary_scale=None,
         skip_steps=False,
         allow_api_loss=False,

@@ -70,7 +70,17 @@ class Turn:
         return self.observed.workloads or {}
 
     def healthy(self, version: str) -> int:
+        """Instances that calls to the version can go to, by Consul: whoever started them."""
         return self.traffic.healthy.get(version, 0)
+
+    def ready(self, version: str) -> int:
+        """Healthy instances of the rollout's own workload.
+
+        Consul knows an instance by its service and version alone, so that it also counts those of other workloads: the
+        pods of the Deployment that `workloadRef` names, until they are scaled to none.
+        """
+        workload = self.workloads.get(version)
+        return min(workload.running, self.healthy(version)) if workload is not None else 0
 
     @property
     def is_active(self) -> bool:
@@ -81,12 +91,13 @@ class Turn:
         """The instances that the target is meant to have: enough for the weight it is to get and for what it has."""
         present = self.traffic.routing.weight(self.status.target) if self.traffic.routing else 0
         return max(
-            plan.instances(self.rollout, self.status.canary_scale, weight) for weight in (self.status.weight, present)
+            plan.instances(self.rollout, self.status.canary_scale, weight)
+            for weight in (self.status.desired_weight, present)
         )
 
     @property
     def is_canary_ready(self) -> bool:
-        return self.healthy(self.status.target) >= self.needed and self.is_current(self.status.target)
+        return self.ready(self.status.target) >= self.needed and self.is_current(self.status.target)
 
     def is_outdated(self, version: str) -> bool:
         """Whether the version is to have another template than it is told to have."""

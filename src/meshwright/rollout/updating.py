@@ -66,8 +66,7 @@ def advance(turn: Turn) -> None:
 
 def _is_done(turn: Turn) -> bool:
     stable = turn.status.stable
-    running = turn.workloads[stable].running
-    return turn.is_current(stable) and min(running, turn.healthy(stable)) >= turn.rollout.replicas
+    return turn.is_current(stable) and turn.ready(stable) >= turn.rollout.replicas
 
 
 def _end(turn: Turn) -> None:
@@ -90,7 +89,7 @@ def _go_on(turn: Turn) -> None:
     old = workload.old or (workload.desired if turn.is_outdated(stable) else 0)
     words = f"{old} instances of {stable} are still of the template before{turn.why(stable)}"
     if not old:
-        words = f"{turn.healthy(stable)} of {turn.rollout.replicas} instances of {stable} are healthy{turn.why(stable)}"
+        words = f"{turn.ready(stable)} of {turn.rollout.replicas} instances of {stable} are healthy{turn.why(stable)}"
     turn.wake_in(POLL)
     if turn.now - since < deadline:
         turn.enter(Phase.UPDATING, Reason.UPDATE_STARTED, words)

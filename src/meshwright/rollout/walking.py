@@ -68,9 +68,9 @@ def _is_done(turn: Turn, step: Step) -> bool:
 
 
 def _set_weight(turn: Turn, step: SetWeight) -> bool:
-    if step.weight > turn.status.weight and not _may_take_apis_away(turn):
+    if step.weight > turn.status.desired_weight and not _may_take_apis_away(turn):
         return False
-    turn.set(weight=step.weight)
+    turn.set(desired_weight=step.weight)
     if not _has_instances(turn):
         return False
     routes = turn.status.routing.header_routes if turn.status.routing else ()
@@ -142,7 +142,7 @@ def measured(turn: Turn, asked: Analysis, name: str) -> AnalysisRun:
 def _has_instances(turn: Turn) -> bool:
     if turn.is_canary_ready:
         return True
-    there = f"{turn.healthy(turn.status.target)} of {turn.needed} instances of {turn.status.target} are healthy"
+    there = f"{turn.ready(turn.status.target)} of {turn.needed} instances of {turn.status.target} are healthy"
     if not turn.is_current(turn.status.target):
         there += ", and those of the template before are still there"
     there += turn.why(turn.status.target)
@@ -154,7 +154,9 @@ def _has_instances(turn: Turn) -> bool:
 def _has_arrived(turn: Turn) -> bool:
     if turn.has_arrived:
         return True
-    turn.enter(Phase.PROGRESSING, Reason.WAITING_FOR_TRAFFIC, f"calls move: {turn.status.weight} % to the target")
+    turn.enter(
+        Phase.PROGRESSING, Reason.WAITING_FOR_TRAFFIC, f"calls move: {turn.status.desired_weight} % to the target"
+    )
     turn.wake_in(POLL / 2)
     return False
 

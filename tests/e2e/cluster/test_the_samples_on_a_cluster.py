@@ -94,7 +94,7 @@ async def test_the_failing_one_has_a_tenth_of_the_calls_for_ten_seconds_at_most(
         asked = calls.statuses.total()
         await mw.kube("apply", f"--filename={SAMPLES / 'user-failing.yaml'}")
 
-        # Not `status.weight`: that is what the step means, and stands there while the instances still come up.
+        # By its calls and not by `status.weight`: clients follow the routes a moment later.
         await eventually(lambda: calls.statuses[500] > 0, 90)
         began = time.monotonic()
         status = await mw.until_phase("Aborted", "3.0.0")

@@ -10,7 +10,7 @@ from meshwright.rollout.decide import decide, finalize
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.observed import ApiUse, Observed
 from meshwright.rollout.routing import HeaderMatch, HeaderRoute, Routing
-from meshwright.rollout.spec import Command
+from meshwright.rollout.spec import Command, WorkloadRef
 from meshwright.rollout.status import Status
 from meshwright.rollout.vocabulary import ConditionType, Phase, Reason, Verb, Verdict
 from support.rollouts import World, rollout, stable_world
@@ -37,6 +37,50 @@ def test_the_first_version_that_never_comes_up_waits_aloud_and_can_be_replaced()
     world.ask("1.0.1")
     world.run(60)
     assert (world.status.stable, world.weights, world.desired["1.0.0"]) == ("1.0.1", {"1.0.1": 100}, 0)
+
+
+def test_the_first_version_is_healthy_when_the_rollouts_own_instances_are_and_not_those_of_its_reference() -> None:
+    asked = replace(rollout("1.0.0"), template=None, workload_ref=WorkloadRef("web"))
+    world = World(asked, dead={"1.0.0"}, others={"1.0.0": 3}).run(20)
+    assert (world.status.phase, world.status.stable, world.routing) == (Phase.INITIALIZING, "", None)
+    world.healthy["1.0.0"] = 3
+    world.step()
+    assert world.status.phase is Phase.INITIALIZING, "the reference serves until all of the rollout's own are ready"
+    assert world.status.message == "3 of 4 instances of 1.0.0 are healthy"
+    world.dead.clear()
+    world.run(5)
+    assert (world.status.phase, world.status.stable, world.weights) == (Phase.HEALTHY, "1.0.0", {"1.0.0": 100})
+
+
+def test_a_canary_waits_for_instances_of_its_own() -> None:
+    world = stable_world(steps=[{"setWeight": 50}, {"pause": {}}])
+    world.dead.add("2.0.0")
+    world.others["2.0.0"] = 2
+    world.ask("2.0.0")
+    world.run(10)
+    assert (world.status.reason, world.weights) == (Reason.WAITING_FOR_INSTANCES.value, {"1.0.0": 100})
+    instances = world.status.condition(ConditionType.INSTANCES)
+    assert instances is not None
+    assert not instances.status
+    world.dead.clear()
+    world.run(5)
+    assert (world.status.phase, world.weights) == (Phase.PAUSED, {"1.0.0": 50, "2.0.0": 50})
+
+
+def test_the_weight_in_the_status_is_the_one_that_consul_has_and_not_the_one_that_a_step_will_set() -> None:
+    world = stable_world(steps=[{"setWeight": 10}, {"pause": {}}])
+    world.dead.add("2.0.0")
+    world.ask("2.0.0")
+    world.run(10)
+    assert (world.status.phase, world.status.weight, world.status.desired_weight) == (Phase.PROGRESSING, 0, 10)
+    world.dead.clear()
+    world.run(5)
+    assert (world.status.phase, world.status.weight, world.weights["2.0.0"]) == (Phase.PAUSED, 10, 10)
+    world.ask(command=command(Verb.ABORT))
+    world.step()
+    assert (world.status.phase, world.status.weight) == (Phase.ABORTING, 10), "until the calls have left"
+    world.run(5)
+    assert (world.status.phase, world.status.weight) == (Phase.ABORTED, 0)
 
 
 def test_a_canary_walks_its_steps_and_is_promoted() -> None:

@@ -86,6 +86,8 @@ HAPPENINGS = st.one_of(
     st.tuples(st.just("callers"), st.sampled_from([None, (), (ApiUse("demo.user.v1", "gateway", 3.0),)])),
     st.tuples(st.just("drift"), st.sampled_from([None, Routing({"3.0.0": 100}), Routing({"1.0.0": 1, "2.0.0": 99})])),
     st.tuples(st.just("scaled by hand"), _VERSION),
+    st.tuples(st.just("others"), _VERSION),
+    st.tuples(st.just("no others"), _VERSION),
 )
 
 
@@ -119,6 +121,8 @@ _CHANGES: dict[str, Callable[[World, Any], Any]] = {
     "consul": lambda world, value: setattr(world, "consul_away", value),
     "silent": lambda world, value: setattr(world, "silent", value),
     "callers": lambda world, value: setattr(world, "callers", value),
+    "others": lambda world, value: world.others.update({value: 2}),
+    "no others": lambda world, value: world.others.pop(value, None),
     "drift": lambda world, value: setattr(world, "routing", value),
 }
 
@@ -126,7 +130,7 @@ _CHANGES: dict[str, Callable[[World, Any], Any]] = {
 def guarded_pass(world: World, *, done: int | None = None, writes: bool = True) -> None:
     """One pass, and all that must hold of it."""
     before = world.status
-    healthy = dict(world.healthy)
+    own, healthy = dict(world.healthy), world.registered
     carrying = world.routing
     decision = world.decide()
     try:
@@ -152,6 +156,10 @@ def guarded_pass(world: World, *, done: int | None = None, writes: bool = True) 
         assert after.stable == before.target, "only the target of the steps is ever promoted"
         assert carrying is not None
         assert carrying.weights == {after.stable: 100}, "and only when Consul sends it all calls"
+    if not world.consul_away:
+        assert after.weight == (carrying.weight(after.target) if carrying else 0), "the weight is what Consul says"
+    if before.phase is Phase.INITIALIZING and after.phase is Phase.HEALTHY:
+        assert own.get(after.stable), "instances of others do not make the first version healthy"
     roles = [state.role for state in after.versions]
     assert roles.count("stable") <= 1
     assert decision.requeue_after is None or decision.requeue_after > 0
@@ -171,7 +179,7 @@ def follows_its_steps(world: World, after: Status) -> None:
         return
     walked = plan.steps(world.asked)[: after.step + 1]
     weights = [0, *(step.weight for step in walked if isinstance(step, SetWeight))]
-    assert after.weight in weights[-2:]
+    assert after.desired_weight in weights[-2:]
     assert after.routing is not None
     assert after.routing.weight(after.target) in weights[-2:]
     scales = [None, *(step for step in walked if isinstance(step, SetCanaryScale))]
@@ -185,6 +193,7 @@ def rest(world: World) -> None:
     world.dead.clear()
     world.consul_away = False
     world.callers = ()
+    world.others.clear()
     for _ in range(400):
         world.now = round(world.now + 1.0, 3)
         world.settle_instances()
