@@ -6,7 +6,8 @@ It serves the demo's Calculator contract, because a test of the mesh needs some 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import meshwright
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TargetConfig:
     fail: str | None = setting("TARGET_FAIL", None, help="gRPC status code name to answer every call with")
+    end: str = setting("TARGET_END", "", help="words to write before it ends at once, with exit code 3")
+    service_name: str = setting("TARGET_SERVICE", "", help="another service to register as")
+    version: str = setting("TARGET_VERSION", "", help="another version to register as")
     delay: float = setting("TARGET_DELAY", 0.0, help="seconds before each answer")
     service: ServiceConfig = field(default_factory=lambda: load(ServiceConfig))
 
@@ -49,7 +53,15 @@ class Target(rpc.CalculatorServicer):
 
 async def main() -> None:
     config = load(TargetConfig)
-    async with meshwright.Server(config.service) as server:
+    if config.end:
+        print(config.end, flush=True)
+        sys.exit(3)
+    service = replace(
+        config.service,
+        service=config.service_name or config.service.service,
+        version=config.version or config.service.version,
+    )
+    async with meshwright.Server(service) as server:
         server.add(rpc.add_CalculatorServicer_to_server, Target(config))
         await server.run()
 

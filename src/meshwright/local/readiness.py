@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 
 from meshwright.config import ConsulConfig, load
 from meshwright.errors import MeshwrightError
-from meshwright.model import Health
+from meshwright.model import Health, InstanceId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from meshwright.consul import Consul
     from meshwright.local.plan import Launch
     from meshwright.model import Instance
 
@@ -27,6 +28,8 @@ EVERY = 0.02
 """Seconds between two questions."""
 PATIENCE = 2.0
 """Seconds that one answer may take."""
+_LOOK = 2.0
+"""Seconds that one question for a registration may wait, before it is looked for as another service too."""
 _FIRST_ERROR = 400
 _MOST_OF_BODY = 4096
 _LONGEST_REASON = 300
@@ -40,6 +43,8 @@ class Readiness:
         self._launch = launch
         self.reason = "it was not asked yet"
         """Why it is not ready, by the last answer."""
+        self.found_as = ""
+        """The service as which the instance has registered, where that is not its own."""
         self.oddity = ""
         """What a person should know of an instance that is ready all the same."""
 
@@ -63,16 +68,21 @@ class Readiness:
         async with Consul(load(ConsulConfig, self._launch.environment)) as consul:
             while True:
                 try:
-                    found = await consul.instances(self._launch.process.service, blocking=Blocking(index, wait=10.0))
+                    found = await consul.instances(self._launch.process.service, blocking=Blocking(index, wait=_LOOK))
+                    reason = _why_not_registered(found.value, self._launch)
+                    if reason is not None and index:  # not at once: it may just be starting
+                        self.found_as = await _registered_as(consul, self._launch)
                 except MeshwrightError as error:
                     self.reason = str(error)
                     index = 0
                     await asyncio.sleep(EVERY)
                     continue
-                reason = _why_not_registered(found.value, self._launch)
                 if reason is None:
                     self.oddity = _oddity(found.value, self._launch)
                     return
+                if self.found_as:
+                    own = self._launch.process.service
+                    reason = f"it has registered as service {self.found_as}, not {own}, which MESHWRIGHT_SERVICE says"
                 self.reason = f"{reason} (Consul at {consul.address})"
                 index = found.index if found.index >= index else 0
 
@@ -167,6 +177,17 @@ def _why_not_registered(found: Sequence[Instance], launch: Launch) -> str | None
     if instance.health is not Health.PASSING:
         return f"it is registered, and its check says {instance.health.value}"
     return None
+
+
+async def _registered_as(consul: Consul, launch: Launch) -> str:
+    """The other service that the agent has this process as, by its instance and port; empty where there is none."""
+    try:
+        found = await consul.agent_service(InstanceId(launch.seat.instance))
+    except MeshwrightError:  # a token may read the own service alone
+        return ""
+    if found is None or found.service == launch.process.service or found.address.port != launch.port:
+        return ""
+    return found.service
 
 
 def _oddity(found: Sequence[Instance], launch: Launch) -> str:

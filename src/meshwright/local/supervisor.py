@@ -47,6 +47,11 @@ _EARLY_ENDS = 3
 class StartError(MeshwrightError):
     """A process did not become ready. The text has the last lines of its log."""
 
+    def __init__(self, text: str, found_as: str = "") -> None:
+        super().__init__(text)
+        self.found_as = found_as
+        """The service as which it has registered, where that is not its own."""
+
 
 class Report(Protocol):
     """Who hears of what happens."""
@@ -143,7 +148,8 @@ class Supervisor:
             for wait in late:
                 wait.cancel()
             await asyncio.gather(*(self._give_up(waits[wait]) for wait in late))
-            raise StartError("\n".join(texts))
+            names = [member.readiness.found_as for wait in late if (member := waits[wait]).readiness]
+            raise StartError("\n".join(texts), next(filter(None, names), ""))
         self._changed()
         return change
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright.errors import MeshwrightError
 from meshwright.local import resumed
 from meshwright.local.member import State
+from meshwright.local.supervisor import StartError
 from meshwright.rollout.observed import Explanation, Trouble, Workload
 from meshwright.rollout.vocabulary import VERSION_VARIABLE
 
@@ -138,6 +139,8 @@ class Versions:
         name = member.seat.instance
         if member.state is State.FAILED:
             return Trouble(name, "Failed", member.detail)
+        if member.state is State.STARTING and member.readiness and member.readiness.found_as:
+            return Trouble(name, "OtherServiceName", member.readiness.reason)
         if member.state is State.READY or not (member.end or member.detail):
             return None
         if not member.end:
@@ -191,7 +194,8 @@ class Versions:
         first, *others = str(error).splitlines()
         last = others[-1].strip().removeprefix("| ") if others else ""
         name, _, rest = first.partition(" ")
-        self._failures[key] = Trouble(name, "NotReady", f"{rest.removesuffix('. Its last lines:')}: {last}")
+        reason = "OtherServiceName" if isinstance(error, StartError) and error.found_as else "NotReady"
+        self._failures[key] = Trouble(name, reason, f"{rest.removesuffix('. Its last lines:')}: {last}")
 
 
 def _digest(values: Mapping[str, str]) -> str:
