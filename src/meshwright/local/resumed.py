@@ -9,12 +9,21 @@ once, and not only when the rollout goes on, which is after everything is ready.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTemplate:
+    """What a rollout's pod template comes to for the instances of a version."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    revision: int = 1
+    """Counts the templates that the version has had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,7 @@ def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
             document = json.loads(path.read_text())
-            versions = tuple(_versions(document, variables(path), rules_are_kept=rules_are_kept))
+            versions = tuple(_versions(document, templates(path), rules_are_kept=rules_are_kept))
             service = str(document["spec"]["service"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # the rollouts themselves say so when they are opened
@@ -48,32 +57,32 @@ def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
     return found
 
 
-def variables(rollout: Path) -> dict[str, dict[str, str]]:
-    """By version, the variables that the pod templates of that rollout gave to its instances."""
+def templates(rollout: Path) -> dict[str, VersionTemplate]:
+    """By version, the templates that the rollout kept in the file `rollout` gave to its instances."""
     try:
-        found: dict[str, dict[str, str]] = json.loads(_variables_path(rollout).read_text())
-    except (OSError, ValueError):
+        found = json.loads(_templates_path(rollout).read_text())
+        return {version: VersionTemplate(one["variables"], one["revision"]) for version, one in found.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    return found
 
 
-def write_variables(rollout: Path, found: Mapping[str, Mapping[str, str]]) -> None:
-    """Keep the variables beside the rollout; nothing is kept where there are none."""
-    path = _variables_path(rollout)
-    if not any(found.values()):
+def write_templates(rollout: Path, found: Mapping[str, VersionTemplate]) -> None:
+    """Keep the templates beside the rollout; no file is kept where there are none."""
+    path = _templates_path(rollout)
+    if not found:
         path.unlink(missing_ok=True)
         return
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(found, indent=2))
+    fresh.write_text(json.dumps({version: asdict(one) for version, one in found.items()}, indent=2))
     fresh.replace(path)
 
 
-def _variables_path(rollout: Path) -> Path:
-    return rollout.with_suffix(".variables")
+def _templates_path(rollout: Path) -> Path:
+    return rollout.with_suffix(".templates")
 
 
 def _versions(
-    document: Mapping[str, Any], known: Mapping[str, Mapping[str, str]], *, rules_are_kept: bool
+    document: Mapping[str, Any], known: Mapping[str, VersionTemplate], *, rules_are_kept: bool
 ) -> Iterator[ResumedVersion]:
     from meshwright.rollout import statusjson  # noqa: PLC0415 - most starts have no rollout, and do without
 
@@ -81,7 +90,10 @@ def _versions(
     stable = status.stable or status.target
     if not stable:
         return
-    yield ResumedVersion(stable, int(document["spec"].get("replicas", 1)), known.get(stable, {}))
+    yield ResumedVersion(
+        stable, int(document["spec"].get("replicas", 1)), known.get(stable, VersionTemplate()).variables
+    )
     called = status.routing.versions if rules_are_kept and status.routing is not None else frozenset()
     for version in sorted(called - {stable}):
-        yield ResumedVersion(version, max(1, status.canary_replicas), known.get(version, {}))
+        variables = known.get(version, VersionTemplate()).variables
+        yield ResumedVersion(version, max(1, status.canary_replicas), variables)

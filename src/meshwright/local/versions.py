@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright.errors import MeshwrightError
 from meshwright.local import resumed
 from meshwright.local.member import State
+from meshwright.local.resumed import VersionTemplate
 from meshwright.local.supervisor import StartError
 from meshwright.rollout.observed import Explanation, Trouble, Workload
 from meshwright.rollout.vocabulary import VERSION_VARIABLE
@@ -43,7 +44,7 @@ class Versions:
     def __init__(self, supervisor: Supervisor, folder: Path) -> None:
         self._supervisor = supervisor
         self._folder = folder
-        self._variables: dict[str, dict[str, dict[str, str]]] = {}
+        self._templates: dict[str, dict[str, VersionTemplate]] = {}
         """By rollout and version; kept beside the rollout, for the next run."""
         self._changes: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._replacing: dict[tuple[str, str], str] = {}
@@ -57,13 +58,21 @@ class Versions:
         return {version: self._workload(rollout, version, members) for version, members in found.items()}
 
     def _workload(self, rollout: Rollout, version: str, members: list[Member]) -> Workload:
-        values = self._of(rollout).get(version, {})
-        old = sum(dict(member.seat.environment) != values for member in members)
+        template = self._template_of(rollout, version)
+        old = sum(dict(member.seat.environment) != template.variables for member in members)
         # While one is replaced there is one more, which nobody has asked for.
         leaving = self._replacing.get((rollout.service, version))
         surplus = sum(member.seat.instance == leaving for member in members)
         running = sum(member.state is State.READY for member in members)
-        return Workload(version, len(members) - surplus, running, _digest(values), old=old, keeps_count=False)
+        return Workload(
+            version,
+            len(members) - surplus,
+            running,
+            _digest(template.variables),
+            template.revision,
+            old,
+            keeps_count=False,
+        )
 
     async def version(self, rollout: Rollout) -> str:
         """None: a resource without a version is refused here."""
@@ -73,8 +82,9 @@ class Versions:
         return _digest(environment(rollout.template or {})[0])
 
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
-        if version == rollout.version and not (rollout.paused and version in await self.observe(rollout)):
-            self._remember(rollout, version, environment(rollout.template or {})[0])
+        exists = version in await self.observe(rollout)
+        if version == rollout.version and not (rollout.paused and exists):
+            self._take_template(rollout, exists=exists)
         await self.scale(rollout, version, replicas)
         self._replace_old(rollout, version)
 
@@ -83,7 +93,7 @@ class Versions:
         present = (await self.observe(rollout)).get(version, Workload(version, 0)).desired
         if present == replicas or self._is_changing(key):
             return
-        change = self._scale(*key, replicas, self._of(rollout).get(version))
+        change = self._scale(*key, replicas, self._template_of(rollout, version).variables)
         self._changes[key] = asyncio.create_task(change, name=f"{rollout.service} {version}")
 
     def _is_changing(self, key: tuple[str, str]) -> bool:
@@ -91,7 +101,7 @@ class Versions:
 
     def _replace_old(self, rollout: Rollout, version: str) -> None:
         """Begin to replace one instance whose variables are not the version's, unless something is under way."""
-        key, values = (rollout.service, version), self._of(rollout).get(version, {})
+        key, values = (rollout.service, version), self._template_of(rollout, version).variables
         if self._is_changing(key):
             return
         for member in self._supervisor.members.values():
@@ -152,12 +162,12 @@ class Versions:
 
     async def delete(self, rollout: Rollout, version: str) -> None:
         await self.scale(rollout, version, 0)
-        self._remember(rollout, version, {})
+        self._remember(rollout, version, None)
 
     def forget(self, name: str) -> None:
         """The rollout of that name is deleted."""
-        self._variables.pop(name, None)
-        resumed.write_variables(self._folder / f"{name}.json", {})
+        self._templates.pop(name, None)
+        resumed.write_templates(self._folder / f"{name}.json", {})
 
     async def close(self) -> None:
         """Let go of changes under way; the supervisor stops the processes."""
@@ -167,16 +177,30 @@ class Versions:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    def _of(self, rollout: Rollout) -> dict[str, dict[str, str]]:
-        if rollout.name not in self._variables:
-            self._variables[rollout.name] = resumed.variables(self._path(rollout))
-        return self._variables[rollout.name]
+    def _of(self, rollout: Rollout) -> dict[str, VersionTemplate]:
+        if rollout.name not in self._templates:
+            self._templates[rollout.name] = resumed.templates(self._path(rollout))
+        return self._templates[rollout.name]
 
-    def _remember(self, rollout: Rollout, version: str, values: dict[str, str]) -> None:
+    def _template_of(self, rollout: Rollout, version: str) -> VersionTemplate:
+        """Instances that no template was written for have the topology's variables alone, by revision 1."""
+        return self._of(rollout).get(version, VersionTemplate())
+
+    def _take_template(self, rollout: Rollout, *, exists: bool) -> None:
+        """Give the version that is asked for the rollout's template; another one than it has is its next revision."""
+        version, values = rollout.version, environment(rollout.template or {})[0]
+        before = self._template_of(rollout, version)
+        is_first = not exists and version not in self._of(rollout)
+        if is_first or before.variables != values:
+            self._remember(rollout, version, VersionTemplate(values, before.revision + (not is_first)))
+
+    def _remember(self, rollout: Rollout, version: str, template: VersionTemplate | None) -> None:
+        """Keep what the version was told last; None: nothing any more."""
         known = self._of(rollout)
-        if known.get(version, {}) != values:
-            known[version] = values
-            resumed.write_variables(self._path(rollout), known)
+        known.pop(version, None)
+        if template is not None:
+            known[version] = template
+        resumed.write_templates(self._path(rollout), known)
 
     def _path(self, rollout: Rollout) -> Path:
         return self._folder / f"{rollout.name}.json"

@@ -28,13 +28,13 @@ def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
 async def test_variables_that_change_at_one_version_replace_its_instances_without_a_failed_call(tmp_path: Path) -> None:
     async with a_laptop(tmp_path) as laptop, laptop.calling() as caller:
         await laptop.apply(version="1.0.0", env={"TARGET_DELAY": "0.001"}, analysis=NONE, strategy=HALF)
-        await laptop.until(lambda status: status.get("phase") == "Healthy" and not status["versions"][0].get("old"))
+        await laptop.until_phase("Healthy", revision=2)  # the first one is the topology's
         before = {life.pid for life in laptop.up.record.lives if life.instance.startswith("target-")}
         await caller.start(workers=4)
         await laptop.apply(version="1.0.0", env={"TARGET_DELAY": "0.002"}, analysis=NONE, strategy=HALF)
         updating = await laptop.until_phase("Updating")
         assert condition(updating, "Current")["status"] == "False"
-        done = await laptop.until_phase("Healthy", stable="1.0.0")
+        done = await laptop.until_phase("Healthy", stable="1.0.0", revision=3)
         assert condition(done, "Current")["status"] == "True"
         (version,) = done["versions"]
         assert (version["version"], version["healthy"], version.get("old", 0)) == ("1.0.0", 2, 0)

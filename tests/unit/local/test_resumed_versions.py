@@ -10,7 +10,7 @@ from meshwright.local import resumed
 from meshwright.local.origins import Choices, Origin
 from meshwright.local.plan import Plan, Seat, make
 from meshwright.local.reading import parse
-from meshwright.local.resumed import ResumedVersion
+from meshwright.local.resumed import ResumedVersion, VersionTemplate
 from meshwright.local.seats import initial
 
 HEALTHY = {"phase": "Healthy", "stable": "2.0.0", "routing": {"weights": {"2.0.0": 100}}}
@@ -59,13 +59,14 @@ def test_a_canary_is_started_at_once_where_the_rules_send_it_calls(tmp_path: Pat
     assert without_rules == {"cart": (ResumedVersion("2.0.0", 2),)}, "without rules it would be called like the others"
 
 
-def test_versions_keep_the_variables_of_their_pod_templates(tmp_path: Path) -> None:
+def test_versions_keep_the_variables_and_the_revision_of_their_pod_templates(tmp_path: Path) -> None:
     path = rollout(tmp_path, CANARY)
-    resumed.write_variables(path, {"2.0.0": {"COLOUR": "blue"}, "3.0.0": {}})
+    resumed.write_templates(path, {"2.0.0": VersionTemplate({"COLOUR": "blue"}, 3), "3.0.0": VersionTemplate()})
     (stable, canary) = resumed.read(tmp_path, rules_are_kept=True)["cart"]
     assert (stable.environment, canary.environment) == ({"COLOUR": "blue"}, {})
-    resumed.write_variables(path, {})
-    assert resumed.variables(path) == {}
+    assert resumed.templates(path)["2.0.0"].revision == 3
+    resumed.write_templates(path, {})
+    assert resumed.templates(path) == {}
 
 
 def test_a_rollout_that_never_began_or_makes_no_sense_changes_nothing(tmp_path: Path) -> None:
