@@ -120,7 +120,7 @@ def test_malformed_toml_is_refused_with_line_and_column() -> None:
         ('[processes.a]\nmodule = "a"\nfolder = "nowhere"', "line 3, processes.a.folder: nowhere is not a folder"),
         (
             '[processes.a]\nmodule = "a"\nenvironment = { N = 1 }',
-            "line 3, processes.a.environment.N: expected a string, not 1",
+            "line 3, processes.a.environment.N: expected a string, not 1; put it in quotes",
         ),
         ('[[try]]\nsay = "x"\n[processes.a]\nmodule = "a"', "line 1, try[0].run: is required and missing"),
     ],
@@ -147,5 +147,5 @@ def test_every_problem_is_listed_in_the_order_of_the_file() -> None:
     message = refusal('[processes.b]\nmodul = "b"\n[processes.a]\nmodule = 3\n')
     assert message.splitlines()[1:] == [
         "  line 2, processes.b.modul: unknown key; did you mean module?",
-        "  line 4, processes.a.module: expected a string, not 3",
+        "  line 4, processes.a.module: expected a string, not 3; it is a Python module's name",
     ]
