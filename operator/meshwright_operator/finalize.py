@@ -1,8 +1,9 @@
 """The end of a rollout: what the finalizer waits for, and for how long.
 
-The Deployment that the template came from gets its pods back first, then the traffic rules are taken out of Consul, and
-only then do the resource and the versions that it owns go. Each of it may fail for ever: no room for the pods, a Consul
-that does not come back. So there is a deadline, after which the resource goes all the same, with an Event that names
+The versions that are not the stable one end first, for calls would go to them once there are no rules. Then the
+Deployment that the template came from gets its pods back, the traffic rules are taken out of Consul, and only then do
+the resource and the versions that it owns go. Each of it may fail for ever: no room for the pods, a Consul that does
+not come back. So there is a deadline, after which the resource goes all the same, with an Event that names
 what was left. What was left of the traffic rules is tried further for as long as this process lives.
 """
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+RETIRE_SHARE = 0.25
+"""The share of the deadline that other versions than the stable one are waited for."""
 READY_SHARE = 0.5
 """The share of the deadline that the pods of a reference are waited for."""
 _AGAIN = 15.0
@@ -51,7 +54,9 @@ class Finalizer:
         """
         age = self._clock() - _deleted_at(document["metadata"], self._clock())
         missing = ""
-        if rollout is not None and age < self.deadline * READY_SHARE:
+        if rollout is not None and age < self.deadline * RETIRE_SHARE:
+            missing = await follower.retire_others()
+        if rollout is not None and not missing and age < self.deadline * READY_SHARE:
             missing = await self._give_back(rollout)
         if not missing and not await follower.leave():
             missing = "the traffic rules are still in Consul"

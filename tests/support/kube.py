@@ -279,9 +279,12 @@ class Pods:
     """Versions whose pods never become ready."""
     broken_templates: set[str] = field(default_factory=set)
     """Texts in a template that keep its pods from becoming ready."""
+    lingering: set[str] = field(default_factory=set)
+    """Versions whose pods stay in Consul when they end."""
     templates: dict[InstanceId, str] = field(default_factory=dict)
     instances: dict[str, list[Registration]] = field(default_factory=dict)
     stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
+    _ending: list[tuple[str, Registration]] = field(default_factory=list)
     _ports: dict[str, int] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
@@ -328,6 +331,10 @@ class Pods:
         for name in self.instances.keys() - found.keys():
             for registration in self.instances.pop(name):
                 await self.consul.deregister(registration.id)
+        for version, registration in list(self._ending):
+            if version not in self.lingering:
+                await self.consul.deregister(registration.id)
+                self._ending.remove((version, registration))
         for name, item in found.items():
             version = (item["metadata"].get("annotations") or {}).get(VERSION_ANNOTATION, "")
             if not version:
@@ -347,8 +354,8 @@ class Pods:
             mine.append(registration)
         elif version in self.broken or len(mine) > wanted:
             for one in [*old, *mine][: len(mine) if version in self.broken else len(mine) - wanted]:
-                await self.consul.deregister(one.id)
                 mine.remove(one)
+                self._ending.append((version, one))
         old = [one for one in mine if self.templates.get(one.id) != template]
         pending = int(is_stuck and wanted > 0 and version not in self.broken)
         status = {

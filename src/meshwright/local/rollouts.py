@@ -7,6 +7,7 @@ whole after each change. An `up` that starts again goes on from there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from meshwright.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
+
+_RETIREMENT = 15.0
+"""Seconds that the processes of other versions have to end when a rollout is deleted."""
+_LOOK = 0.2
 
 
 class Announcements:
@@ -131,8 +136,13 @@ class Rollouts:
         return dict(changed)
 
     async def delete(self, name: str) -> None:
-        """Restore or leave the traffic rules, and forget the rollout; its processes stay as they are."""
+        """Restore or leave the traffic rules, and forget the rollout. The stable version's processes stay as they are;
+        those of others end first, for calls would go to them once there are no rules."""
         self._known(name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETIREMENT):
+                while await self._followers[name].retire_others():  # noqa: ASYNC110 - it is a step each time
+                    await asyncio.sleep(_LOOK)
         if not await self._followers[name].leave():
             raise UnreachableError(
                 f"the traffic rules of {name} could not be restored: Consul does not answer; try again"

@@ -13,17 +13,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.rollout import analysis, plan, transitions, updating
-from meshwright.rollout.decision import Decision, ReleaseTraffic
 from meshwright.rollout.people import describe
 from meshwright.rollout.routing import WHOLE, Routing
 from meshwright.rollout.spec import AnalysisStep, Pause
 from meshwright.rollout.status import Interrupted
 from meshwright.rollout.turn import Turn
 from meshwright.rollout.upholding import keep_clock, uphold
-from meshwright.rollout.vocabulary import OnDelete, Phase, Reason, Verb
+from meshwright.rollout.vocabulary import Phase, Reason, Verb
 from meshwright.rollout.walking import POLL, finish, measured, walk
 
 if TYPE_CHECKING:
+    from meshwright.rollout.decision import Decision
     from meshwright.rollout.observed import Demand, Observed
     from meshwright.rollout.spec import Rollout
     from meshwright.rollout.status import Status
@@ -50,12 +50,6 @@ def decide(rollout: Rollout, status: Status, observed: Observed, now: float) -> 
     describe(turn)
     turn.wake_in(WATCH)
     return turn.decided()
-
-
-def finalize(rollout: Rollout, status: Status) -> Decision:
-    """What to do when the resource is deleted (`onDelete`). Workloads are the shell's: owner references, processes."""
-    actions = (ReleaseTraffic(),) if rollout.on_delete is OnDelete.RESTORE else ()
-    return Decision(status, actions)
 
 
 def demands(rollout: Rollout, status: Status, now: float) -> tuple[Demand, ...]:

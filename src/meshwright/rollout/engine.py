@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.rollout.decide import decide, demands, finalize, lacking, wanted_apis
+from meshwright.rollout import finalizing
+from meshwright.rollout.decide import decide, demands, lacking, wanted_apis
 from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.observed import Explanation, Observed
 from meshwright.rollout.vocabulary import KIND
@@ -119,10 +120,22 @@ class Engine:
         except MeshwrightError as error:
             _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
 
+    async def retire_others(self, rollout: Rollout, status: Status) -> tuple[Outcome, str]:
+        """The resource is being deleted: end all versions but the stable one, before the rules go that keep calls from
+        them. To be called again while it returns what is waited for."""
+        failures: list[Failure] = []
+        workloads, traffic = await asyncio.gather(
+            _tried("observing workloads", self._workloads.observe(rollout), failures),
+            _tried("observing traffic", self._traffic.observe(rollout), failures),
+        )
+        decision, waiting = finalizing.retire_others(rollout, status, Observed(workloads, traffic))
+        await self._act(rollout, decision, failures)
+        return Outcome(decision, tuple(failures)), waiting
+
     async def leave(self, rollout: Rollout, status: Status) -> Outcome:
         """The resource is being deleted: restore or leave the traffic rules. With failures: to be called again."""
         failures: list[Failure] = []
-        decision = finalize(rollout, status)
+        decision = finalizing.release(rollout, status)
         await self._act(rollout, decision, failures)
         return Outcome(decision, tuple(failures))
 

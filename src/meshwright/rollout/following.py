@@ -98,6 +98,19 @@ class Follower:
                 async with asyncio.timeout(delay):
                     await self._woken.wait()
 
+    async def retire_others(self) -> str:
+        """The resource is being deleted: a step towards the stable version alone. What is waited for; empty: none."""
+        async with self._turn:
+            self._left = True
+            self._woken.set()
+            rollout = self._parsed() or self.rollout
+            if rollout is None:
+                return ""
+            outcome, waiting = await self._engine.retire_others(rollout, self.status)
+            for failure in outcome.failures:
+                log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+            return waiting
+
     async def leave(self) -> bool:
         """The resource is being deleted: finalize it once, after the pass that is running. False: try again later."""
         async with self._turn:

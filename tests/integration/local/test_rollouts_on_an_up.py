@@ -161,6 +161,26 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
         assert (code, said) == (1, "error: no rollout is called target; there are none\n")
 
 
+async def test_deleting_a_rollout_ends_the_version_that_was_tried_without_a_failed_call(
+    tmp_path: Path,
+) -> None:
+    async with a_laptop(tmp_path) as laptop, laptop.calling() as caller:
+        broken = {"TARGET_FAIL": "INTERNAL"}
+        kept = {"canary": {"steps": [{"setWeight": 10}], "scaleDownDelay": "5m"}}
+        await laptop.apply(version="2.0.0", env=broken, analysis={"interval": "1s", "window": "5s"}, strategy=kept)
+        await caller.start(workers=4)
+        await laptop.until_phase("Aborted", stable="1.0.0", weight=0)
+        await caller.stop()
+        assert (await laptop.versions())["2.0.0"], "its grace is not over"
+        await caller.start(workers=4)
+        await laptop.do("delete", "target")
+        await caller.made(200)
+        outcomes = await caller.stop()
+        assert not failures(outcomes)
+        assert {one.version for one in outcomes} == {"1.0.0"}
+        assert await laptop.versions() == {"1.0.0": 2}
+
+
 async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
     chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
     topology = TOPOLOGY.replace("FIXED", str(promised_port()))

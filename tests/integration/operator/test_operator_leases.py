@@ -269,6 +269,20 @@ async def test_what_a_rollout_took_over_has_its_pods_back_before_the_rollout_goe
     assert await world.weights() == {}
 
 
+async def test_a_version_that_was_tried_is_out_of_consul_before_the_rules_that_keep_calls_from_it(world: World) -> None:
+    await first(world)
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.until_phase("Paused", weight=20)
+    world.pods.lingering.add("2.0.0")
+    await world.cluster.delete("user")
+    await world.until_replicas(user_1_0_0=2, user_2_0_0=0)
+    assert await world.weights() == {"v1-0-0": 100}
+    assert world.cluster.exists(ROLLOUTS, "user"), "Consul has instances of 2.0.0 still"
+    world.pods.lingering.clear()
+    await world.until_gone()
+    assert await world.weights() == {}
+
+
 async def test_every_write_names_its_field_manager(world: World) -> None:
     await first(world)
     await world.cluster.patch("user", verbs.set_version("2.0.0"))

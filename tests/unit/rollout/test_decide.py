@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
-from meshwright.rollout.decide import decide, finalize
-from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
+from meshwright.rollout.decide import decide
+from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
 from meshwright.rollout.observed import ApiUse, Observed
 from meshwright.rollout.routing import HeaderMatch, HeaderRoute, Routing
 from meshwright.rollout.spec import Command, WorkloadRef
@@ -564,13 +562,6 @@ def test_the_trace_of_an_abort_is_not_ok() -> None:
     root = next(span for span in world.spans if not span.parent_id)
     assert (root.ok, root.attributes["meshwright.outcome"]) == (False, "Aborted")
     assert "success-rate" in root.message
-
-
-@pytest.mark.parametrize("policy", ["Restore", "Leave"])
-def test_deletion_restores_or_leaves(policy: str) -> None:
-    world = stable_world(onDelete=policy)
-    expected = (ReleaseTraffic(),) if policy == "Restore" else ()
-    assert finalize(world.asked, world.status).actions == expected
 
 
 def test_a_pass_that_saw_nothing_decides_nothing() -> None:
