@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 import time
 from dataclasses import dataclass, field, replace
 
@@ -22,11 +20,13 @@ from services.gateway.serving import serving
 from services.gateway.shop import Shop
 from services.gateway.tables import metadata, prepare
 from services.gateway.wiring import EdgeConfig, make_edge
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError, with_cause
-from services.kit.keeping import TableKeeper
+from services.kit.keeping import CAUSE, TableKeeper
+from services.kit.starting import start
 
+DATABASE = "GATEWAY_DATABASE_URL"
 DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
     "MESHWRIGHT_VERSION": "1.0.0",
@@ -61,7 +61,7 @@ class GatewayConfig:
 
     host: str = setting("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
     admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
-    database: str = setting("GATEWAY_DATABASE_URL", "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
+    database: str = setting(DATABASE, "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
     user: str = setting("GATEWAY_USER", "user", help="the name of the user service")
     calculator: str = setting("GATEWAY_CALCULATOR", "calculator", help="the name of the calculator")
     order: str = setting("GATEWAY_ORDER", "order", help="the name of the order service")
@@ -109,7 +109,6 @@ async def run(config: GatewayConfig) -> None:
         app = make_app(backends, edge, version=mesh.version, routers=routers, carried=mesh.carried_headers)
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
         host, port = config.host or config.mesh.host, config.mesh.port
-        await server.enter(sweeping(edge, time.time))
         await server.enter(
             serving(
                 traced,
@@ -126,29 +125,32 @@ async def run(config: GatewayConfig) -> None:
 async def _edge(config: GatewayConfig, server: meshwright.Server) -> Edge:
     given = config.database
     own = own_database(given, config.mesh.service) if config.databases.per_service else given
-    engine = open_database("GATEWAY_DATABASE_URL", own)
+    engine = open_database(DATABASE, own)
     server.on_stop(engine.dispose)
 
     async def make_tables() -> None:
         await ensure_database(given, own)
         await prepare(engine)
 
-    await make_tables()
-    await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
     names = (config.order, config.inventory, config.payment, config.userview)
     channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
-    return make_edge(
+    edge = make_edge(
         config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=Shop(*channels)
     )
 
+    async def warm_up() -> None:
+        await database_ready(DATABASE, engine, make_tables, server.health)
+        await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
+        await server.enter(sweeping(edge, time.time))
+
+    # HTTP is served before: probes are answered, `/readyz` with why it is not.
+    server.health.hold(CAUSE, "has not looked at its tables yet")
+    server.warm_up(warm_up)
+    return edge
+
 
 def main() -> None:
-    try:
-        asyncio.run(run(load(GatewayConfig, DEFAULTS | environment())))
-    except BadInputError as error:
-        sys.exit(str(error))
-    except StoreUnavailableError as error:
-        sys.exit(f"{with_cause(error)} (GATEWAY_DATABASE_URL)")
+    start(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

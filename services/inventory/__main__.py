@@ -10,6 +10,7 @@ from meshwright.config import AuthConfig, ServiceConfig, environment, load, sett
 from services.inventory.adapters import SOURCE, DatabaseStore, metadata
 from services.inventory.app import Warehouse
 from services.inventory.server import ERRORS, PUBLIC, InventoryService
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.keeping import TableKeeper
@@ -53,7 +54,7 @@ async def run(config: InventoryConfig) -> None:
                 await warehouse.fill()
 
         async def prepare() -> None:
-            await make_tables()
+            await database_ready(DATABASE, engine, make_tables, server.health)
             await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(relay.running())
 

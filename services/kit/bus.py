@@ -50,6 +50,11 @@ class BusConfig:
     servers: tuple[str, ...] = setting("NATS_URL", ("nats://127.0.0.1:4222",), help="comma-separated; nats://host:port")
     replicas: int = setting("NATS_STREAM_REPLICAS", 1, help="how many servers of a NATS cluster keep each stream")
 
+    @property
+    def places(self) -> str:
+        """The servers for a log line, without a password that a URL may have."""
+        return ",".join(server.rpartition("@")[2] for server in self.servers)
+
 
 class Bus:
     """A connection; `connection` and `streams` are the library's own objects."""
@@ -160,6 +165,8 @@ async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = N
     connecting = asyncio.create_task(_connect(bus, config, name), name="connecting to NATS")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)
+    if not bus.connected:
+        log.warning("waits for NATS at %s: what needs it is UNAVAILABLE until it is there", config.places)
     try:
         yield bus
     finally:
@@ -190,9 +197,10 @@ async def _connect(bus: Bus, config: BusConfig, name: str) -> None:
                 reconnected_cb=_on_back,
             )
         except (OSError, nats_errors.Error) as error:
-            log.warning("NATS at %s: %s", ",".join(config.servers), error or type(error).__name__)
+            log.warning("NATS at %s: %s", config.places, error or type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
         else:
+            log.debug("NATS is there")
             return
 
 

@@ -36,6 +36,7 @@ TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 STATEMENT_SECONDS = 5.0
 """How long a statement may take on PostgreSQL."""
 CONNECT_SECONDS = 3.0
+MAX_PORT = 65535
 POOL_SECONDS = 3.0
 _LOST = frozenset({"42P01", "3D000", "3F000"})
 """PostgreSQL's codes for a table, a database and a schema that is not there."""
@@ -64,11 +65,27 @@ def parse_database(variable: str, text: str) -> sa.URL:
         what = "must be sqlite:///<file> or postgresql://<user>:<password>@<host>:<port>/<database>"
         raise BadInputError("the environment", [Problem(variable, what)]) from None
     if url.get_backend_name() != SQLITE:
+        _check_server(variable, url)
         return _with_tls(variable, url)
     if not url.database or url.database == ":memory:":
         what = "must name a file, as in sqlite:///users.db: replicas cannot share a database in memory"
         raise BadInputError("the environment", [Problem(variable, what)])
     return url
+
+
+def _check_server(variable: str, url: sa.URL) -> None:
+    """Refuse what no server can have. None of it is shown: it may be a part of the password."""
+    problems = []
+    if url.port is not None and not 0 < url.port <= MAX_PORT:
+        problems.append(Problem(variable, f"must have a port from 1 to {MAX_PORT}"))
+    if "@" in f"{url.host}{url.database}":
+        problems.append(Problem(variable, "has one @ too many: in the user and password, write @ as %40 and / as %2F"))
+    try:
+        (url.host or "").encode("idna")
+    except UnicodeError:
+        problems.append(Problem(variable, "must have a host name of labels of 1 to 63 characters with dots between"))
+    if problems:
+        raise BadInputError("the environment", problems)
 
 
 def _with_tls(variable: str, url: sa.URL) -> sa.URL:
@@ -109,9 +126,12 @@ async def ensure_database(given: str, own: str) -> None:
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
                 if await connection.scalar(known, {"name": name}) is None:
                     quoted = engine.dialect.identifier_preparer.quote_identifier(name)
-                    # Another replica may have been quicker: both of its errors say so.
-                    with contextlib.suppress(exc.ProgrammingError, exc.IntegrityError):
+                    try:
                         await connection.execute(sa.text(f"CREATE DATABASE {quoted}"))
+                    except (exc.ProgrammingError, exc.IntegrityError):
+                        # Another replica may have been quicker: both errors say so.
+                        if await connection.scalar(known, {"name": name}) is None:
+                            raise
     finally:
         await engine.dispose()
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 ATTEMPTS = 5
 """Times that a transaction is tried where others insert the same keys. The second try finds what the winner wrote."""
-_SCHEMA_LOCK = 0x6D77_0001
+SCHEMA_LOCK = 0x6D77_0001
 
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -43,5 +43,5 @@ async def make_tables(engine: AsyncEngine, metadata: sa.MetaData) -> None:
     with translated():
         async with engine.execution_options(writes=True).begin() as connection:
             if connection.dialect.name == POSTGRESQL:
-                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_SCHEMA_LOCK)))
+                await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
             await connection.run_sync(metadata.create_all)

@@ -12,6 +12,7 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.keeping import TableKeeper
@@ -111,7 +112,7 @@ async def run(config: OrderConfig) -> None:
             await orders.prepare()
 
         async def prepare() -> None:
-            await make_tables()
+            await database_ready(DATABASE, engine, make_tables, server.health)
             await server.enter(TableKeeper(engine, orders.tables(), make_tables, server.health).running())
             await server.enter(relay.running())
             await server.enter(hearing_others(bus, bell.ring))

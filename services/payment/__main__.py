@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.keeping import TableKeeper
@@ -48,7 +49,7 @@ async def run(config: PaymentConfig) -> None:
             await store.prepare()
 
         async def prepare() -> None:
-            await make_tables()
+            await database_ready(DATABASE, engine, make_tables, server.health)
             await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(relay.running())
 

@@ -13,6 +13,7 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.errors import StoreUnavailableError
@@ -71,7 +72,7 @@ async def run(config: UserConfig) -> None:
             await prepare_database(engine)
 
         async def prepare() -> None:
-            await make_tables()
+            await database_ready(DATABASE, engine, make_tables, server.health)
             tables = (*metadata.tables, VERSION_TABLE)
             await server.enter(TableKeeper(engine, tables, make_tables, server.health).running())
             await server.enter(relay.running())

@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from services.kit.awaiting import database_ready
 from services.kit.bus import BusConfig, open_bus
 from services.kit.database import Databases, ensure_database, open_database, own_database
 from services.kit.keeping import TableKeeper
@@ -60,7 +61,7 @@ async def run(config: UserViewConfig) -> None:
             await views.prepare()
 
         async def prepare() -> None:
-            await make_tables()
+            await database_ready(DATABASE, engine, make_tables, server.health)
             await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(running(followers.run(), "filling the views"))
 

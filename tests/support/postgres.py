@@ -84,6 +84,12 @@ class Cluster:
     def init(self) -> None:
         self.run("initdb", "-A", "trust", "-U", OWNER, "-E", "UTF8", "--no-sync", "-D", str(self.folder / "data"))
 
+    def processes(self) -> list[int]:
+        """The ids of the server and of each of its connections."""
+        server = int((self.folder / "data/postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+        return [server, *map(int, children)]
+
     def stop(self) -> None:
         self.run("pg_ctl", "stop", "-w", "-s", "-m", "immediate", "-D", str(self.folder / "data"))
 

@@ -50,6 +50,9 @@ __all__ = ["Server"]
 T = TypeVar("T")
 log = logging.getLogger("meshwright.server")
 
+CANCEL_AGAIN_SECONDS = 1.0
+"""How long a start that was cancelled may take to end before it is cancelled once more."""
+
 
 class Server:
     """One instance of a service. An async context manager: inside it, `add` servicers, then `run`.
@@ -171,16 +174,18 @@ class Server:
         self._resources.push_async_callback(run)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once.
+        """Serve until SIGTERM or SIGINT, then stop gracefully; a second signal stops at once. One that comes while the
+        server starts ends its warm-up, by cancelling it.
 
         SystemExit and KeyboardInterrupt that a handler raises are raised here, after a graceful stop as well.
         """
         with stop_event() as signalled:
             self._calls.stop = signalled.set
             if not self._started:
-                await self.start()
+                await self._start_until(signalled)
             await signalled.wait()
-            log.info("stopping: out of Consul, then %g s for callers to hear of it", self.config.propagation)
+            if self._health.opened:
+                log.info("stopping: out of Consul, then %g s for callers to hear of it", self.config.propagation)
             signalled.clear()
             graceful = asyncio.create_task(self.stop())
             impatient = asyncio.create_task(signalled.wait())
@@ -195,6 +200,24 @@ class Server:
                 await graceful
         if self._calls.exit is not None:
             raise self._calls.exit
+
+    async def _start_until(self, signalled: asyncio.Event) -> None:
+        """Start, unless told to stop before that is done: a warm-up may wait for what never comes."""
+        starting = asyncio.create_task(self.start())
+        told = asyncio.create_task(signalled.wait())
+        try:
+            await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            while not starting.done():
+                # More than once: on Python 3.11 `asyncio.wait_for` takes a cancellation that arrives together with the
+                # answer for nothing, and a warm-up that tries again and again would go on.
+                starting.cancel()
+                await asyncio.wait({starting}, timeout=CANCEL_AGAIN_SECONDS)
+        if starting.cancelled() and signalled.is_set():
+            log.info("told to stop before it served")
+        else:
+            await starting
 
     async def start(self) -> None:
         """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, where another

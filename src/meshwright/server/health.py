@@ -116,7 +116,8 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
             what = f"this server does not know {request.service!r}; it serves {known}, and the empty name is all of it"
             await context.abort(grpc.StatusCode.NOT_FOUND, what)
         if self._held:
-            told = "; ".join(self._held.values()).encode("ascii", "backslashreplace").decode()
+            # Metadata is ASCII without control characters, and a driver's message may have several lines.
+            told = " ".join("; ".join(self._held.values()).split()).encode("ascii", "backslashreplace").decode()
             context.set_trailing_metadata(((REASON_KEY, told[:MAX_REASON]),))
         return health_pb2.HealthCheckResponse(status=self._status(request.service))
 

@@ -59,8 +59,29 @@ async def refusal(service: str, environ: dict[str, str], log: Path) -> str:
         ),
         (
             "user",
-            {"USER_DATABASE_URL": "postgresql://ada:secret@127.0.0.1:1/users"},
-            ["the database cannot be read or written now"],
+            {"USER_DATABASE_URL": "postgresql://ada:secret@127.0.0.1:99999/users"},
+            ["USER_DATABASE_URL: must have a port from 1 to 65535"],
+        ),
+        (
+            "user",
+            {"USER_DATABASE_URL": "postgresql://ada:pass@secret@127.0.0.1/users"},
+            ["USER_DATABASE_URL: has one @ too many: in the user and password, write @ as %40 and / as %2F"],
+        ),
+        (
+            "user",
+            {"USER_DATABASE_URL": "postgresql://ada:secret@127.0.0.1:1/users?sslmode=verify-full"},
+            [
+                "the database users at 127.0.0.1:1 (USER_DATABASE_URL) cannot be used, and waiting for it would not "
+                "help: root certificate file "
+            ],
+        ),
+        (
+            "gateway",
+            {"GATEWAY_DATABASE_URL": "sqlite:////proc/gateway.db"},
+            [
+                "the database /proc/gateway.db (GATEWAY_DATABASE_URL) cannot be used, and waiting for it would not "
+                "help: unable to open database file"
+            ],
         ),
         (
             "gateway",
@@ -117,9 +138,14 @@ async def test_the_gateway_starts_without_a_mesh_and_says_what_is_missing(tmp_pa
                 return (await client.get("/healthz")).status_code == 200
 
             await eventually(alive, timeout=30, ignore=(httpx.ConnectError,))
-            ready = await client.get("/readyz", timeout=10)
-            assert ready.status_code == 503
-            assert {item["field"] for item in ready.json()["errors"]} == {"user", "calculator"}
+
+            # HTTP is served before the gateway's own tables are there, of which `/readyz` tells first.
+            async def missing() -> bool:
+                ready = await client.get("/readyz", timeout=10)
+                assert ready.status_code == 503
+                return {item["field"] for item in ready.json()["errors"]} == {"user", "calculator"}
+
+            await eventually(missing, timeout=30)
             answer = await client.get("/api/v1/users", timeout=10)
             assert (answer.status_code, answer.json()["code"]) == (503, "UNAVAILABLE")
         assert await process.terminate() == 0

@@ -62,6 +62,42 @@ async def test_a_server_is_not_serving_until_it_is_warm() -> None:
         assert await check(server.address, CALCULATOR) == await check(server.address) == SERVING
 
 
+async def test_a_signal_ends_a_warm_up_even_one_that_takes_a_cancellation_for_nothing() -> None:
+    """As `asyncio.wait_for` does on Python 3.11 where it arrives together with the answer."""
+    warming, ignored = asyncio.Event(), 0
+
+    async def deaf() -> None:
+        nonlocal ignored
+        while True:
+            warming.set()
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                ignored += 1
+                if ignored == 2:
+                    raise
+
+    async with meshwright.Server(config()) as server:
+        server.warm_up(deaf)
+        serving = asyncio.create_task(server.run())
+        await warming.wait()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(serving, 30)
+        assert not server.health.opened
+    assert ignored == 2
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, asyncio.CancelledError])
+async def test_a_warm_up_that_fails_ends_the_server(failure: type[BaseException]) -> None:
+    async def fails() -> None:
+        raise failure
+
+    async with meshwright.Server(config()) as server:
+        server.warm_up(fails)
+        with pytest.raises(failure):
+            await asyncio.wait_for(server.run(), 30)
+
+
 async def test_one_service_can_be_taken_out_of_service() -> None:
     async with everything(Everything()) as calculator:
         calculator.server.health.set(NUMBERS, serving=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -51,13 +50,6 @@ async def refused(call: Callable[[], Awaitable[object]]) -> BaseException | None
     return caught.value.__cause__
 
 
-def processes(cluster: Cluster) -> list[int]:
-    """The server, and each of its connections."""
-    server = int((cluster.folder / "data/postmaster.pid").read_text().split()[0])
-    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    return [server, *map(int, children)]
-
-
 async def found_soon(store: DatabaseOrders, order: Order) -> None:
     async def found() -> bool:
         return await store.get(order.id) == order
@@ -86,7 +78,7 @@ async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thre
 @pytest.mark.slow
 async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_cluster):
     """As one that a broken network hides."""
-    with frozen(*processes(own_cluster)):
+    with frozen(*own_cluster.processes()):
         calls = [asyncio.create_task(refused(lambda: store.get(order.id))) for _ in range(2 * THREADS)]
         _, waiting = await asyncio.wait(calls, timeout=ANSWER_SECONDS + 5)
         assert not waiting

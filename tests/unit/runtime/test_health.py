@@ -43,6 +43,12 @@ async def test_nothing_serves_while_something_holds_it_and_the_reason_is_told(he
     assert await check(health) == (SERVING, ())
 
 
+async def test_a_reason_of_several_lines_is_told_in_one(health: Health) -> None:
+    """gRPC refuses metadata with a line break, and the whole answer with it."""
+    health.hold("database", "refused\nDETAIL:\tno\r\n")
+    assert (await check(health))[1] == (("health-reason", "refused DETAIL: no"),)
+
+
 async def test_a_reason_has_bounds(health: Health) -> None:
     health.hold("x", "y" * 5000)
     assert len((await check(health))[1][0][1]) == 1000
