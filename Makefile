@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
+# A dozen processes start here at once, and tests start hundreds: none should compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
 IMAGE ?= localhost/meshwright:0.1
 
 .PHONY: venv up tour test check bench proto tools plugin image kind-up kind-down clean
