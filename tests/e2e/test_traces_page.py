@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from meshwright.standins.traces import TracesConfig, TraceStore, serving
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
 from support.spans import EPOCH, MS, attributes, request, span, trace_id
-from support.waiting import eventually
+from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -235,7 +235,7 @@ async def test_a_trace_of_ten_thousand_spans_keeps_few_rows_and_reaches_its_end(
     spans += [span(8, n, parent=n // 10 or 1, name=f"work {n}", at=then + n / 20, took=3) for n in range(2, 10_001)]
     store.ingest(request(*spans, service="gateway"))
     await page.goto("/trace/8")
-    await expect(page.locator(".row").first).to_be_visible()
+    await expect(page.locator(".row").first).to_be_visible(timeout=10_000 * crowd())
     assert await page.locator(".row").count() < 100
     await page.keyboard.press("End")
     await expect(current(page)).to_be_in_viewport()

@@ -40,7 +40,7 @@ def expected() -> set[tuple[str, str, int, str]]:
     found |= {(name, "nats", 4222) for name in (*NATS, "test")} | {("nats", "nats", 6222)}
     found |= {("gateway", name, 20000) for name in SERVICES}
     found |= {("user", "calculator", 20000), ("order", "inventory", 20000), ("order", "payment", 20000)}
-    found |= {(name, each, 20001) for name in ("operator", "prometheus") for each in MESH}
+    found |= {(name, each, 20001) for name in ("operator", "prometheus", "test") for each in MESH}
     found |= {("operator", "jaeger", 16686), ("test", "jaeger", 16686)}
     for name in ("prometheus", "test"):
         found |= {(name, "controlplane", 18001), (name, "operator", 18002)}
