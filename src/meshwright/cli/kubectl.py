@@ -202,12 +202,14 @@ class Kubectl:
 
 
 def _documents(stream: Any) -> Iterator[dict[str, Any]]:
-    """JSON documents, one after the other, as they come."""
+    """JSON documents, one after the other, as they come; some releases of kubectl indent them, some do not."""
     decoder, held = json.JSONDecoder(), ""
     for line in stream:
-        held += line
-        if not line.startswith("}"):  # kubectl indents all but a document's first and last line
-            continue
-        document, end = decoder.raw_decode(held.lstrip())
-        held = held.lstrip()[end:]
-        yield document
+        held = (held + line).lstrip()
+        while held and line.rstrip().endswith("}"):
+            try:
+                document, end = decoder.raw_decode(held)
+            except json.JSONDecodeError:  # the end of a part of it
+                break
+            held = held[end:].lstrip()
+            yield document

@@ -159,10 +159,13 @@ def test_several_are_a_list_or_names(kubectl: Kubectl, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "versionedrollout.meshwright.dev/order\nversionedrollout.meshwright.dev/user\n"
 
 
-def test_changes_are_shown_as_kubectl_tells_them(kubectl: Kubectl, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("indent", [4, None], ids=["indented", "a line each"])
+def test_changes_are_shown_as_kubectl_tells_them(
+    kubectl: Kubectl, capsys: pytest.CaptureFixture[str], indent: int | None
+) -> None:
     paused = USER | {"status": {"phase": "Paused", "message": "waits"}}
     events = [("ADDED", USER), ("MODIFIED", USER), ("MODIFIED", paused), ("DELETED", paused)]
-    told = "\n".join(json.dumps({"type": kind, "object": item}, indent=4) for kind, item in events)
+    told = "\n".join(json.dumps({"type": kind, "object": item}, indent=indent) for kind, item in events)
     kubectl.says("--watch", 0, told)
     assert kubectl.run("rollout get user -w -n mesh") == 1
     said = capsys.readouterr()
