@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 
 from support.kubectl import apply_crd, kubectl, needs_cluster
 from support.mistyped import BASE, TAKES, TYPOS, Mistyped
@@ -15,7 +16,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = needs_cluster
+pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def namespace() -> str:
     return os.environ.get("MESHWRIGHT_E2E_NAMESPACE", f"typos-{uuid.uuid4().hex[:6]}")
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, scope="module", loop_scope="module")
 async def made(namespace: str) -> AsyncIterator[None]:
     await apply_crd()
     await kubectl("create", "namespace", namespace, check=False)
