@@ -4,7 +4,7 @@
 write through while the Lease is held, by a clock that also runs while the process is frozen or the machine sleeps, and
 cuts it off when that time is over. So an operator that was stopped for a minute and wakes up in the middle of a pass
 writes nothing. A guard that loses a Lease (`LeaseLostError`) closes its gate for good: what was in mind behind it may
-be wrong by now. Whoever goes on begins anew, with another guard (`meshwright_operator.term`).
+be wrong by now. A new term begins anew, with another guard (`meshwright_operator.term`).
 """
 
 from __future__ import annotations

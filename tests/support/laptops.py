@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-TOPOLOGY = f"""
+TARGET = f"""
 [environment]
 PYTHONPATH = "{TESTS}"
 [processes.target]
 command = ["{sys.executable}", "-m", "support.target"]
 version = "1.0.0"
 replicas = 2
-[processes.fixed]
+"""
+"""The service that is rolled out, of a topology."""
+TOPOLOGY = f"""{TARGET}[processes.fixed]
 SERVER
 port = FIXED
 """

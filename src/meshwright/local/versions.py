@@ -60,7 +60,7 @@ class Versions:
     def _workload(self, rollout: Rollout, version: str, members: list[Member]) -> Workload:
         template = self._template_of(rollout, version)
         old = sum(dict(member.seat.environment) != template.variables for member in members)
-        # While one is replaced there is one more, which nobody has asked for.
+        # While one is replaced there is one more, beyond the number asked for.
         leaving = self._replacing.get((rollout.service, version))
         surplus = sum(member.seat.instance == leaving for member in members)
         running = sum(member.state is State.READY for member in members)

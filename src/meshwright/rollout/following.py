@@ -28,7 +28,7 @@ from meshwright.rollout.vocabulary import ConditionType, EventType, Phase, Reaso
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from meshwright.rollout.engine import Engine
+    from meshwright.rollout.engine import Engine, Outcome
     from meshwright.rollout.figures import Figures
 
 log = logging.getLogger(__name__)
@@ -107,8 +107,7 @@ class Follower:
             if rollout is None:
                 return ""
             outcome, waiting = await self._engine.retire_others(rollout, self.status)
-            for failure in outcome.failures:
-                log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+            _log_failures(rollout, outcome)
             return waiting
 
     async def leave(self) -> bool:
@@ -120,8 +119,7 @@ class Follower:
             if rollout is None:  # it was never valid, so nothing was ever done for it
                 return True
             outcome = await self._engine.leave(rollout, self.status)
-            for failure in outcome.failures:
-                log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+            _log_failures(rollout, outcome)
             if outcome.failures:
                 return False
             await self._engine.announce(rollout, outcome)
@@ -143,8 +141,8 @@ class Follower:
         self.rollout = rollout
         before = self.status
         outcome = await self._engine.step(rollout, before, self._clock())
-        for failure in outcome.failures:
-            log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)
+        _log_failures(rollout, outcome)
+        for _ in outcome.failures:
             self._figures.failed(rollout)
         if not await self._store(outcome.status):
             return SOON
@@ -224,3 +222,8 @@ def refused(status: Status, error: BadInputError, generation: int, now: float) -
         message=message,
         conditions=(*others, replace(condition, generation=generation)),
     )
+
+
+def _log_failures(rollout: Rollout, outcome: Outcome) -> None:
+    for failure in outcome.failures:
+        log.warning("%s/%s: %s: %s", rollout.namespace, rollout.name, failure.what, failure.error)

@@ -27,11 +27,11 @@ class Workload:
     old: int = 0
     """Instances of an earlier template that are still there."""
     settled: bool = True
-    """Whether the last change has been taken note of by whoever starts the instances: `old` can be believed."""
+    """Whether the last change has been taken note of by what starts the instances: `old` can be believed."""
     keeps_count: bool = True
-    """Whether `desired` stays as it was told, so that another number is somebody else's doing."""
+    """Whether `desired` stays as it was told, so that another number is drift."""
     drift: tuple[str, ...] = ()
-    """What somebody else has changed of it, but for the number of instances."""
+    """Fields that others have changed, but for the number of instances."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from support.consul import find_consul, real_consul
+from support.laptops import TARGET
 from support.ports import promised_port
-from support.processes import TESTS
 from support.ups import an_up
 from support.waiting import eventually
 
@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 
     from support.ups import Up
 
-TOPOLOGY = f"""
-[environment]
-PYTHONPATH = "{TESTS}"
-[processes.target]
-command = ["{sys.executable}", "-m", "support.target"]
-version = "1.0.0"
-replicas = 2
-[processes.front]
+TOPOLOGY = f"""{TARGET}[processes.front]
 command = ["{sys.executable}", "-m", "support.front"]
 wait_for = ["registry", "controlplane", "target"]
 ready = "http:/readyz"
