@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass, field, replace
@@ -90,7 +91,8 @@ async def run(config: GatewayConfig) -> None:
             Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
             Budgets(config.times.answer, config.times.stream, config.times.most),
         )
-        edge = await _edge(config, server)
+        opened = asyncio.Event()
+        edge = await _edge(config, server, opened)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
         chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
         notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
@@ -106,7 +108,14 @@ async def run(config: GatewayConfig) -> None:
             )
         )
         mesh = config.mesh
-        app = make_app(backends, edge, version=mesh.version, routers=routers, carried=mesh.carried_headers)
+        app = make_app(
+            backends,
+            edge,
+            version=mesh.version,
+            routers=routers,
+            carried=mesh.carried_headers,
+            opened=opened.is_set,
+        )
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
         host, port = config.host or config.mesh.host, config.mesh.port
         await server.enter(
@@ -122,7 +131,8 @@ async def run(config: GatewayConfig) -> None:
         await server.run()
 
 
-async def _edge(config: GatewayConfig, server: meshwright.Server) -> Edge:
+async def _edge(config: GatewayConfig, server: meshwright.Server, opened: asyncio.Event) -> Edge:
+    """`opened` is set when the database is there."""
     given = config.database
     own = own_database(given, config.mesh.service) if config.databases.per_service else given
     engine = open_database(DATABASE, own)
@@ -140,6 +150,7 @@ async def _edge(config: GatewayConfig, server: meshwright.Server) -> Edge:
 
     async def warm_up() -> None:
         await database_ready(DATABASE, engine, make_tables, server.health)
+        opened.set()
         await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
         await server.enter(sweeping(edge, time.time))
 

@@ -12,6 +12,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from services.kit.awaiting import database_ready
 from services.kit.database import ensure_database, open_database
@@ -124,7 +126,14 @@ async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_ther
             assert await process.terminate() == 0
 
 
-async def test_the_gateway_answers_probes_while_it_waits(postgres: Cluster, tmp_path: Path) -> None:
+async def _refused_socket(port: int) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://127.0.0.1:{port}/ws")
+    assert refused.value.response.status_code == 503
+    assert b"STARTING" in refused.value.response.body
+
+
+async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(postgres: Cluster, tmp_path: Path) -> None:
     await asyncio.to_thread(postgres.stop)
     async with (
         service("gateway", tmp_path, shared(postgres), {}) as (process, port),
@@ -136,7 +145,14 @@ async def test_the_gateway_answers_probes_while_it_waits(postgres: Cluster, tmp_
         assert ready.status_code == 503
         assert "waits for the database postgres_gateway" in ready.json()["detail"]
         account = {"email": "ada@example.com", "password": "correct horse battery"}
-        assert (await client.post("/auth/sign-in", json=account)).status_code == 503
+        user = {"name": "Ada Lovelace", "email": "ada@example.com"}
+        for path, body in (("/auth/sign-in", account), ("/api/v1/users", user), ("/api/v1/calc/add", {"a": 1, "b": 2})):
+            refused = await client.post(path, json=body)
+            assert (refused.status_code, refused.json()["reason"]) == (503, "STARTING"), refused.text
+            assert refused.headers["Retry-After"] == "1"
+        assert (await client.get("/.well-known/jwks.json")).json()["reason"] == "STARTING"
+        assert (await client.get("/")).status_code == 200
+        await _refused_socket(port)
         await asyncio.to_thread(postgres.start)
 
         async def made() -> bool:

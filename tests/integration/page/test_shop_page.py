@@ -70,6 +70,28 @@ async def test_all_that_is_missing_in_a_sign_up_is_said_at_once(store: Storefron
         assert asked == []
 
 
+async def test_a_quantity_that_is_being_typed_outlives_news_of_money_and_stock(store: Storefront):
+    async with browser(url(store)) as window:
+        person = await shopper(window)
+        page = person.page
+        await page.get_by_role("button", name="Add TEA to the basket").click()
+        quantity = page.get_by_label("TEA", exact=True)
+        await quantity.focus()
+        await quantity.select_text()
+        await page.keyboard.type("1")
+        await page.evaluate("() => document.querySelector('#gift-2000').click()")
+        await expect(page.locator("#balance")).to_have_text("€20.00")
+        async with page.expect_response("**/api/v3/stock"):
+            await page.evaluate("() => import('/shop/goods.js').then((goods) => goods.refreshGoods())")
+        await page.keyboard.type("2")
+        await page.keyboard.press("Tab")
+        await expect(quantity).to_have_value("12")
+        await expect(page.locator("#basket .total")).to_contain_text("€30.00")
+        await expect(page.locator("#basket .hint")).to_contain_text("There is not enough of: TEA")
+        await page.get_by_role("button", name="Add TEA to the basket").click()
+        await expect(quantity).to_have_value("13")
+
+
 async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits(store: Storefront):
     stopping = '{"title": "Service Unavailable", "detail": "this instance stops"}'
     answers = [stopping] * 2

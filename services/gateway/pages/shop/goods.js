@@ -58,6 +58,7 @@ function change(sku, text) {
   else basket.delete(sku);
   key = newKey();
   renderBasket();
+  if (quantity > 0) byId(`quantity-${sku}`).value = quantity;
   if (!basket.has(sku)) byId("basket-title").focus();
 }
 
@@ -77,6 +78,22 @@ function warnings(total) {
   return found.map((text) => el("p", { class: "hint" }, text));
 }
 
+function sum() {
+  const total = [...basket].reduce((cents, [sku, quantity]) => cents + quantity * (stock.get(sku)?.price_cents || 0), 0);
+  const pieces = [...basket.values()].reduce((all, quantity) => all + quantity, 0);
+  return [el("p", { class: "total" }, el("span", {}, plural(pieces, "piece")), el("strong", {}, money(total))), ...warnings(total)];
+}
+
+// The same lines stay where they are, and what is being typed in them: a balance or a stock may come at any time.
+function renderLines() {
+  const lines = [...byId("basket").querySelectorAll("input")];
+  const same = (input) => basket.has(input.name) && input.labels[0].textContent === nameOf(input.name);
+  if (lines.length !== basket.size || !lines.every(same)) return false;
+  for (const input of lines) if (input !== document.activeElement) input.value = basket.get(input.name);
+  show(byId("basket-sum"), sum());
+  return true;
+}
+
 function renderBasket() {
   const node = byId("basket");
   node.hidden = !signedIn();
@@ -86,10 +103,8 @@ function renderBasket() {
     show(node, heading, el("p", { class: "empty" }, "Add something, and place an order."));
     return;
   }
-  const total = [...basket].reduce((sum, [sku, quantity]) => sum + quantity * (stock.get(sku)?.price_cents || 0), 0);
-  const pieces = [...basket.values()].reduce((sum, quantity) => sum + quantity, 0);
-  const form = el("form", { "aria-label": "Basket" }, el("ul", { class: "basket" }, [...basket].map(line)),
-    el("p", { class: "total" }, el("span", {}, plural(pieces, "piece")), el("strong", {}, money(total))), warnings(total),
+  if (renderLines()) return;
+  const form = el("form", { "aria-label": "Basket" }, el("ul", { class: "basket" }, [...basket].map(line)), el("div", { id: "basket-sum" }, sum()),
     el("button", { type: "submit", class: "primary", id: "place" }, "Place order"));
   show(node, heading, wire(form, order));
 }
