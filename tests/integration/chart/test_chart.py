@@ -88,6 +88,29 @@ def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(services
 
 
 @pytest.mark.parametrize(
+    ("name", "idle", "most"),
+    [
+        ("gateway", 125, 490),
+        ("user", 90, 128),
+        ("calculator", 66, 128),
+        ("controlplane", 46, 128),
+        ("operator", 68, 128),
+    ],
+)
+def test_a_workload_has_room_for_the_memory_that_was_measured(name: str, idle: int, most: int):
+    """In MiB: on a cluster with nothing to do, and the most that was seen; a quarter more is left free."""
+    (pod,) = [each["spec"]["template"]["spec"] for each in workloads(CHART / "values.yaml") if named(each) == name]
+    resources = pod["containers"][0]["resources"]
+    assert amount(resources["requests"]["memory"]) >= idle * 2**20
+    assert amount(resources["limits"]["memory"]) >= 1.25 * most * 2**20
+
+
+def named(workload: dict[str, Any]) -> str:
+    name: str = workload["metadata"]["labels"]["app.kubernetes.io/name"]
+    return name
+
+
+@pytest.mark.parametrize(
     ("typo", "wrong"),
     [
         ("consul.replica=3", "replica"),
