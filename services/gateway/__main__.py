@@ -91,8 +91,8 @@ async def run(config: GatewayConfig) -> None:
             Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
             Budgets(config.times.answer, config.times.stream, config.times.most),
         )
-        opened = asyncio.Event()
-        edge = await _edge(config, server, opened)
+        started = asyncio.Event()
+        edge = await _edge(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
         chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
         notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
@@ -114,7 +114,7 @@ async def run(config: GatewayConfig) -> None:
             version=mesh.version,
             routers=routers,
             carried=mesh.carried_headers,
-            opened=opened.is_set,
+            is_started=started.is_set,
         )
         traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
         host, port = config.host or config.mesh.host, config.mesh.port
@@ -131,8 +131,8 @@ async def run(config: GatewayConfig) -> None:
         await server.run()
 
 
-async def _edge(config: GatewayConfig, server: meshwright.Server, opened: asyncio.Event) -> Edge:
-    """`opened` is set when the database is there."""
+async def _edge(config: GatewayConfig, server: meshwright.Server, started: asyncio.Event) -> Edge:
+    """`started` is set once the database was reached."""
     given = config.database
     own = own_database(given, config.mesh.service) if config.databases.per_service else given
     engine = open_database(DATABASE, own)
@@ -150,7 +150,7 @@ async def _edge(config: GatewayConfig, server: meshwright.Server, opened: asynci
 
     async def warm_up() -> None:
         await database_ready(DATABASE, engine, make_tables, server.health)
-        opened.set()
+        started.set()
         await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
         await server.enter(sweeping(edge, time.time))
 

@@ -16,8 +16,8 @@ from services.gateway.armour.etags import Revalidation
 from services.gateway.armour.headers import RequestId, SecurityHeaders
 from services.gateway.armour.heads import Heads
 from services.gateway.armour.idempotency import Idempotency
-from services.gateway.armour.opening import Opening
 from services.gateway.armour.rates import RateLimit
+from services.gateway.armour.startup import StartupGate
 from services.gateway.auth import routes as auth
 from services.gateway.bodies import ProblemBody, WrongField
 from services.gateway.callers import Identifying, Refusing
@@ -83,10 +83,10 @@ def make_app(
     clock: Callable[[], float] = time.time,
     routers: Iterable[APIRouter] = (),
     carried: Sequence[str] = (),
-    opened: Callable[[], bool] = lambda: True,
+    is_started: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
     """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge.
-    `carried`: headers that go on with all calls of a request. `opened`: whether the database was there since the
+    `carried`: headers that go on with all calls of a request. `is_started`: whether the database was reached since the
     start."""
     more = tuple(routers)
     app = FastAPI(
@@ -109,7 +109,7 @@ def make_app(
             app.include_router(routes.calculator, prefix=item.prefix)
     for router in (shopapi.router, watching.router, rpcapi.router, auth.auth, auth.known, *more):
         app.include_router(router)
-    _add_armour(app, edge, clock, carried, opened)
+    _add_armour(app, edge, clock, carried, is_started)
     problems.install(app)
     _add_health(app)
     _add_matrix(app, edge)
@@ -126,7 +126,7 @@ def make_app(
 
 
 def _add_armour(
-    app: FastAPI, edge: Edge, clock: Callable[[], float], carried: Sequence[str], opened: Callable[[], bool]
+    app: FastAPI, edge: Edge, clock: Callable[[], float], carried: Sequence[str], is_started: Callable[[], bool]
 ) -> None:
     """From the inside out: the last one added is the first to see a request."""
     limits = edge.limits
@@ -141,7 +141,7 @@ def _add_armour(
     if edge.rates is not None:
         app.add_middleware(RateLimit, rates=edge.rates, proxies=limits.proxies, quiet=QUIET)
     app.add_middleware(Identifying, callers=edge.callers)
-    app.add_middleware(Opening, opened=opened, always=(*QUIET, *site.PATHS))
+    app.add_middleware(StartupGate, is_started=is_started, exempt=(*QUIET, *site.PATHS))
     app.add_middleware(problems.Bugs)
     if limits.origins:
         app.add_middleware(
