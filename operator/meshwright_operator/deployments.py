@@ -168,10 +168,8 @@ class Deployments:
         asked = before
         template = None
         if version == rollout.version and not rollout.paused:
-            template = await self._template(rollout, version)
-            if digest(template) == known.get(TEMPLATE_ANNOTATION):
-                template = None
-            else:
+            template = await self._new_template(rollout, version, current)
+            if template is not None:
                 asked = applied(template)
         if asked is not None and (template is not None or await self._drift(current, before)):
             patch["spec"] |= drift.patch(current, asked, before)
@@ -182,6 +180,15 @@ class Deployments:
             patch["metadata"] = {"annotations": notes(version, template, asked, revision + is_new)}
         if patch["spec"] or "metadata" in patch:
             await self._cluster.patch_deployment(rollout.namespace, name, patch)
+
+    async def _new_template(self, rollout: Rollout, version: str, current: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The pod template of the version, None where its Deployment has it already. Where the referenced Deployment is
+        gone, pods that run keep theirs; none are started from a template of before."""
+        if _has_pods(current) and await self._given(rollout) is None:
+            return None
+        template = await self._template(rollout, version)
+        known = current["metadata"].get("annotations") or {}
+        return None if digest(template) == known.get(TEMPLATE_ANNOTATION) else template
 
     async def _tried(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
@@ -201,7 +208,7 @@ class Deployments:
         ready: dict[str, tuple[str, ...]] = {}
         for version in versions:
             current = await self._cluster.deployment(rollout.namespace, rollout.workload_name(version))
-            if current is None:
+            if current is None or not _has_pods(current):
                 troubles[version] = await self._why_there_is_none(rollout, version)
                 continue
             pods = await podrequests.pods(self._cluster, rollout.namespace, labels(rollout, version))
@@ -266,6 +273,11 @@ class Deployments:
             name = current["metadata"]["name"]
             text = f"Deployment {name} exists and is not this rollout's (label {ROLLOUT_LABEL}); rename one of the two"
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("metadata.name", text)])
+
+
+def _has_pods(deployment: Mapping[str, Any]) -> bool:
+    """Whether it is asked to have any."""
+    return bool(deployment["spec"].get("replicas", 1) > 0)
 
 
 def _number(text: str | None) -> int:

@@ -78,6 +78,7 @@ def lacking(rollout: Rollout, status: Status, seen: Observed) -> tuple[str, ...]
         workload = seen.workloads.get(version)
         if (
             workload is None
+            or not workload.desired  # what it takes to have instances may be missing
             or min(workload.running, seen.traffic.healthy.get(version, 0)) < workload.desired
             or workload.old
         ):

@@ -181,6 +181,33 @@ async def test_a_reference_to_nothing_is_named_and_mended_by_its_appearance(worl
     await world.until_phase("Healthy", stable="1.0.0")
 
 
+async def test_a_rollout_whose_reference_was_deleted_can_still_be_scaled(world: World) -> None:
+    await world.cluster.create_deployment(reference())
+    await world.apply("1.0.0", template=None, workloadRef={"name": "web"})
+    await world.until_phase("Healthy", stable="1.0.0")
+    await world.cluster.delete_deployment("web")
+    await world.cluster.patch("user", {"spec": {"replicas": 3}})
+    await world.until_replicas(user_1_0_0=3)
+    await world.until(lambda status: status.get("ready") == "3/3")
+
+
+async def test_a_reference_to_nothing_is_named_for_a_version_that_ran_before(world: World) -> None:
+    await world.cluster.create_deployment(reference())
+    at_once = {"canary": {"steps": [], "scaleDownDelay": "0s"}}
+    await world.apply("1.0.0", template=None, workloadRef={"name": "web"}, strategy=at_once)
+    await world.until_phase("Healthy", stable="1.0.0")
+    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.until_phase("Healthy", stable="2.0.0")
+    await world.until(lambda _: world.replicas()["user-1-0-0"] == 0)
+    await world.cluster.patch("user", {"spec": {"version": "1.0.0", "workloadRef": {"name": "absent"}}})
+    status = await world.until(lambda status: "there is no Deployment absent" in status.get("message", ""))
+    assert condition(status, "InstancesReady")["reason"] == "WorkloadRefNotFound"
+    await until_told(world, "WorkloadRefNotFound")
+    assert world.replicas()["user-1-0-0"] == 0
+    await world.cluster.create_deployment(reference("absent"))
+    await world.until_phase("Healthy", stable="1.0.0")
+
+
 async def test_a_reference_that_says_no_version_is_refused_until_it_does(world: World) -> None:
     await world.cluster.create_deployment(reference())
     await world.apply(None, template=None, workloadRef={"name": "web"})
