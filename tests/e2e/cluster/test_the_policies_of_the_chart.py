@@ -13,16 +13,12 @@ import pytest
 import pytest_asyncio
 
 from support.kubectl import needs_cluster
-from support.release import Release, release
+from support.release import SMALL, Release, release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
-SMALL = (
-    *("--set", "demo.services=basic", "--set", "components.controlplane.replicas=1"),
-    *("--set", "components.calculator.replicas=1", "--set", "components.user.replicas=1"),
-)
 EVERYTHING = {
     "mw-postgresql:5432",
     "mw-nats:4222",
