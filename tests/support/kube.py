@@ -353,7 +353,8 @@ class Pods:
             self.templates[registration.id] = template
             mine.append(registration)
         elif version in self.broken or len(mine) > wanted:
-            for one in [*old, *mine][: len(mine) if version in self.broken else len(mine) - wanted]:
+            surplus = len(mine) if version in self.broken else len(mine) - wanted
+            for one in [*old, *(one for one in mine if one not in old)][:surplus]:
                 mine.remove(one)
                 self._ending.append((version, one))
         old = [one for one in mine if self.templates.get(one.id) != template]
