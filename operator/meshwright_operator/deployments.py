@@ -155,7 +155,7 @@ class Deployments:
         else:
             if version != rollout.version:
                 log.warning("%s of version %s is gone and made anew by the present template", rollout.name, version)
-            template = await self._template(rollout, version)
+            template = _whole_template(rollout, version, await self._given(rollout))
         await self._cluster.create_deployment(manifest(rollout, version, replicas, template))
 
     async def _change(self, rollout: Rollout, version: str, replicas: int, current: Mapping[str, Any]) -> None:
@@ -184,9 +184,10 @@ class Deployments:
     async def _new_template(self, rollout: Rollout, version: str, current: Mapping[str, Any]) -> dict[str, Any] | None:
         """The pod template of the version, None where its Deployment has it already. Where the referenced Deployment is
         gone, pods that run keep theirs; none are started from a template of before."""
-        if _has_pods(current) and await self._given(rollout) is None:
+        given = await self._given(rollout)
+        if given is None and _has_pods(current):
             return None
-        template = await self._template(rollout, version)
+        template = _whole_template(rollout, version, given)
         known = current["metadata"].get("annotations") or {}
         return None if digest(template) == known.get(TEMPLATE_ANNOTATION) else template
 
@@ -257,15 +258,6 @@ class Deployments:
         found: Mapping[str, Any] | None = None if source is None else source["spec"]["template"]
         return found
 
-    async def _template(self, rollout: Rollout, version: str) -> dict[str, Any]:
-        """The pod template of the version that is asked for, whole."""
-        given = await self._given(rollout)
-        if given is None:
-            name = rollout.workload_ref.name if rollout.workload_ref else ""
-            text = f"there is no Deployment {name} in namespace {rollout.namespace}"
-            raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
-        return pod_template(rollout, version, given)
-
     @staticmethod
     def _refuse_foreign(rollout: Rollout, current: Mapping[str, Any]) -> None:
         """A Deployment of that name which somebody else made is not ours to change."""
@@ -273,6 +265,16 @@ class Deployments:
             name = current["metadata"]["name"]
             text = f"Deployment {name} exists and is not this rollout's (label {ROLLOUT_LABEL}); rename one of the two"
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("metadata.name", text)])
+
+
+def _whole_template(rollout: Rollout, version: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The pod template of the version that is asked for. Raises BadInputError where `given` is None: the referenced
+    Deployment is not there."""
+    if given is None:
+        name = rollout.workload_ref.name if rollout.workload_ref else ""
+        text = f"there is no Deployment {name} in namespace {rollout.namespace}"
+        raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
+    return pod_template(rollout, version, given)
 
 
 def _has_pods(deployment: Mapping[str, Any]) -> bool:

@@ -44,11 +44,12 @@ SMALL = (
 
 
 class Release:
-    """The release `mw`, or one of another name, in a namespace of its own."""
+    """The release `mw`, or one of another name, in a namespace of its own, with the rollout of a service."""
 
-    def __init__(self, namespace: str, name: str = "mw") -> None:
+    def __init__(self, namespace: str, name: str = "mw", service: str = "user") -> None:
         self.namespace = namespace
         self.name = name
+        self.service = service
 
     async def helm(self, *arguments: str, check: bool = True) -> tuple[int, str]:
         binary = find_helm()
@@ -90,7 +91,7 @@ class Release:
         await self.kube("apply", "--filename=-", given=json.dumps(document))
 
     async def rollout(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(await self.kube("get", "vro", "user", "--output=json"))
+        found: dict[str, Any] = json.loads(await self.kube("get", "vro", self.service, "--output=json"))
         return found
 
     async def until_phase(self, phase: str, version: str, timeout: float = 120) -> dict[str, Any]:
@@ -104,9 +105,13 @@ class Release:
 
         return await eventually(reached, timeout, every=0.3)
 
+    async def change(self, **spec: Any) -> None:
+        """Change these fields of the rollout's spec; None takes one away."""
+        patch = json.dumps({"spec": spec})
+        await self.kube("patch", "vro", self.service, "--type=merge", f"--patch={patch}")
+
     async def ask_for(self, version: str) -> None:
-        patch = json.dumps({"spec": {"version": version}})
-        await self.kube("patch", "vro", "user", "--type=merge", f"--patch={patch}")
+        await self.change(version=version)
 
     async def idle(self) -> bool:
         """Whether the chart's Deployment of the service has no pods any more."""
@@ -193,3 +198,13 @@ async def release(namespace: str, *values: str, name: str = "mw") -> AsyncIterat
     finally:
         await made.helm("uninstall", name, "--wait", "--ignore-not-found")
         await made.gone()
+
+
+@contextlib.asynccontextmanager
+async def rolled_out(namespace: str) -> AsyncIterator[Release]:
+    """A small release whose user service is under a rollout, at 1.0.0."""
+    async with release(namespace, *SMALL) as made:
+        await made.apply()
+        await made.until_phase("Healthy", "1.0.0", 180)
+        await eventually(made.idle, 120)
+        yield made

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from support.kubectl import needs_cluster
-from support.release import SMALL, Release, release
+from support.release import Release, rolled_out
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -29,15 +29,8 @@ pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.ma
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mw() -> AsyncIterator[Release]:
-    async with release(NAMESPACE, *SMALL) as made:
-        await made.apply()
-        await made.until_phase("Healthy", "1.0.0", 180)
-        await eventually(made.idle, 120)
+    async with rolled_out(NAMESPACE) as made:
         yield made
-
-
-async def change(mw: Release, **spec: Any) -> None:
-    await mw.kube("patch", "vro", "user", "--type=merge", f"--patch={json.dumps({'spec': spec})}")
 
 
 async def until(mw: Release, **wanted: Any) -> dict[str, Any]:
@@ -61,7 +54,7 @@ async def avatars(client: httpx.AsyncClient, times: int = 40, **headers: str) ->
 
 async def back_to(mw: Release, version: str) -> None:
     """At once, whichever version is the stable one."""
-    await change(mw, version=version, strategy={"blueGreen": None, "canary": {"steps": [], "scaleDownDelay": "0s"}})
+    await mw.change(version=version, strategy={"blueGreen": None, "canary": {"steps": [], "scaleDownDelay": "0s"}})
     await until(mw, phase="Healthy", stable=version, retiring=None)
 
 
@@ -79,12 +72,12 @@ async def until_old(client: httpx.AsyncClient, **headers: str) -> float:
 
 async def test_other_steps_begin_where_a_rollout_begins_with_no_call_and_no_header_route_left(mw: Release) -> None:
     async with mw.load() as calls, mw.forwarded("mw-gateway", 8080) as client:
-        await change(mw, version="2.0.0", strategy={"canary": {"steps": STEPS}})
+        await mw.change(version="2.0.0", strategy={"canary": {"steps": STEPS}})
         await until(mw, phase="Paused", weight=50)
         half = await avatars(client)
         assert 0 < sum(half) < len(half)
         assert all(await avatars(client, **{"x-tester": "yes"}))
-        await change(mw, strategy={"canary": {"steps": [{"pause": {}}, {"setWeight": 5}]}})
+        await mw.change(strategy={"canary": {"steps": [{"pause": {}}, {"setWeight": 5}]}})
         print(f"last call at 2.0.0 {await until_old(client):.1f} s after the steps were changed at 50 %")
         await until(mw, phase="Paused", weight=0)
         assert await until_old(client, **{"x-tester": "yes"}) == 0
@@ -93,12 +86,10 @@ async def test_other_steps_begin_where_a_rollout_begins_with_no_call_and_no_head
 
 async def test_a_canary_that_becomes_blue_green_shows_its_version_to_previewers_alone(mw: Release) -> None:
     async with mw.load() as calls, mw.forwarded("mw-gateway", 8080) as client:
-        await change(mw, version="2.0.0", strategy={"canary": {"steps": STEPS}})
+        await mw.change(version="2.0.0", strategy={"canary": {"steps": STEPS}})
         await until(mw, phase="Paused", weight=50)
         preview = {"match": [{"header": "x-preview", "exact": "yes"}]}
-        await change(
-            mw, strategy={"canary": None, "blueGreen": {"autoPromotion": False, "previewHeaderRoute": preview}}
-        )
+        await mw.change(strategy={"canary": None, "blueGreen": {"autoPromotion": False, "previewHeaderRoute": preview}})
         print(f"last ordinary call at 2.0.0 {await until_old(client):.1f} s after it became blue-green")
         await until(mw, phase="Paused", weight=0)
         assert not any(await avatars(client, **{"x-tester": "yes"}))
@@ -109,7 +100,7 @@ async def test_a_canary_that_becomes_blue_green_shows_its_version_to_previewers_
 
 async def test_a_version_in_the_template_of_the_deployment_begins_a_rollout(mw: Release) -> None:
     await mw.kube("set", "env", "deployment/mw-user", "MESHWRIGHT_VERSION=1.0.0")
-    await change(mw, version=None, strategy={"canary": {"steps": HALF}})
+    await mw.change(version=None, strategy={"canary": {"steps": HALF}})
     revision = (await until(mw, phase="Healthy", stable="1.0.0"))["revision"]
     async with mw.load() as calls:
         began = time.monotonic()
@@ -134,21 +125,21 @@ async def template(mw: Release) -> dict[str, Any]:
 async def test_an_image_that_cannot_be_pulled_is_named(mw: Release) -> None:
     mine = await template(mw)
     mine["spec"]["containers"][0]["image"] = "registry.invalid/user:3.0.0"
-    await change(mw, version="3.0.0", workloadRef=None, template=mine)
+    await mw.change(version="3.0.0", workloadRef=None, template=mine)
     await is_told(mw, "ErrImagePull", "user-3-0-0", "registry.invalid/user:3.0.0")
 
 
 async def test_a_config_map_that_is_not_there_is_named(mw: Release) -> None:
     mine = await template(mw)
     mine["spec"]["containers"][0]["envFrom"] = [{"configMapRef": {"name": ABSENT}}]
-    await change(mw, version="3.0.0", workloadRef=None, template=mine)
+    await mw.change(version="3.0.0", workloadRef=None, template=mine)
     await is_told(mw, "CreateContainerConfigError", "user-3-0-0", ABSENT)
 
 
 async def test_a_quota_that_refuses_pods_is_named_and_the_rollout_goes_on_without_it(mw: Release) -> None:
     await mw.kube("create", "quota", "few", "--hard=pods=1")
     try:
-        await change(mw, version="3.0.0", workloadRef={"name": "mw-user"}, template=None)
+        await mw.change(version="3.0.0", workloadRef={"name": "mw-user"}, template=None)
         await is_told(mw, "FailedCreate", "user-3-0-0", "exceeded quota: few", after=None)
     finally:
         await mw.kube("delete", "quota", "few")
@@ -158,7 +149,7 @@ async def test_a_quota_that_refuses_pods_is_named_and_the_rollout_goes_on_withou
 
 
 async def test_a_deployment_that_is_not_there_is_named(mw: Release) -> None:
-    await change(mw, version="3.0.0", workloadRef={"name": ABSENT})
+    await mw.change(version="3.0.0", workloadRef={"name": ABSENT})
     await is_told(mw, "WorkloadRefNotFound", f"there is no Deployment {ABSENT}")
 
 
@@ -184,7 +175,7 @@ async def is_told(mw: Release, reason: str, *words: str, after: str | None = "1.
 
     await eventually(event, 30)
     if after:
-        await change(mw, version=after, workloadRef={"name": "mw-user"}, template=None)
+        await mw.change(version=after, workloadRef={"name": "mw-user"}, template=None)
         await until(mw, phase="Healthy", stable=after, retiring=None)
 
 

@@ -28,7 +28,7 @@ pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.ma
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def team() -> AsyncIterator[Release]:
     """A namespace beside the release's, whose operator is for the whole cluster."""
-    other = Release(TEAM)
+    other = Release(TEAM, service="adder")
     await other.gone()
     async with release(NAMESPACE, *SMALL, "--set", "operator.clusterwide=true") as mw:
         await kubectl("create", "namespace", TEAM)
@@ -68,33 +68,19 @@ async def adder(mw: Release) -> dict[str, Any]:
     }
 
 
-async def rollout(team: Release) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(await team.kube("get", "vro", "adder", "--output=json"))
-    return found
-
-
-async def ask_for(team: Release, version: str) -> None:
+async def begin(team: Release) -> None:
     document = {
         "apiVersion": "meshwright.dev/v1alpha1",
         "kind": "VersionedRollout",
         "metadata": {"name": "adder"},
         "spec": {
             "service": "adder",
-            "version": version,
+            "version": "1.0.0",
             "workloadRef": {"name": "adder"},
             "strategy": {"canary": {"steps": [{"setWeight": 50}], "scaleDownDelay": "0s"}},
         },
     }
     await team.kube("apply", "--filename=-", given=json.dumps(document))
-
-
-async def until_healthy(team: Release, version: str) -> None:
-    async def healthy() -> bool:
-        status = (await rollout(team)).get("status", {})
-        assert (status.get("phase"), status.get("stable")) == ("Healthy", version), status
-        return True
-
-    await eventually(healthy, 180, every=0.3)
 
 
 async def lease(team: Release) -> dict[str, Any]:
@@ -104,12 +90,12 @@ async def lease(team: Release) -> dict[str, Any]:
 
 async def test_a_rollout_in_another_namespace_is_looked_after_from_its_first_on(team: Release) -> None:
     began = time.monotonic()
-    await ask_for(team, "1.0.0")
-    await until_healthy(team, "1.0.0")
+    await begin(team)
+    await team.until_phase("Healthy", "1.0.0", 180)
     print(f"healthy in another namespace {time.monotonic() - began:.0f} s after its first rollout was made")
     assert (await lease(team))["spec"]["holderIdentity"].startswith(f"{NAMESPACE}/mw/")
-    await ask_for(team, "2.0.0")
-    await until_healthy(team, "2.0.0")
+    await team.ask_for("2.0.0")
+    await team.until_phase("Healthy", "2.0.0", 180)
 
 
 async def test_without_the_lease_nothing_is_done_and_who_has_it_is_said(team: Release) -> None:
@@ -126,7 +112,7 @@ async def test_without_the_lease_nothing_is_done_and_who_has_it_is_said(team: Re
     began = time.monotonic()
 
     async def refused() -> bool:
-        conditions = (await rollout(team))["status"]["conditions"]
+        conditions = (await team.rollout())["status"]["conditions"]
         told = [one["message"] for one in conditions if one["type"] == "OperatorConflict"]
         assert any(ELSEWHERE in message for message in told), told
         return True
@@ -136,10 +122,10 @@ async def test_without_the_lease_nothing_is_done_and_who_has_it_is_said(team: Re
     generation = json.loads(await team.kube("get", "deployment", "adder-2-0-0", "--output=json"))["metadata"][
         "generation"
     ]
-    await ask_for(team, "2.1.0")
+    await team.ask_for("2.1.0")
     held_by = (await lease(team))["spec"]["holderIdentity"]
     while time.monotonic() - began < FOREIGN_SECONDS * 3 and held_by.startswith(ELSEWHERE):
-        status = (await rollout(team))["status"]
+        status = (await team.rollout())["status"]
         assert (status["phase"], status["target"]) == ("Healthy", "2.0.0")
         held_by = (await lease(team))["spec"]["holderIdentity"]
     deployments = json.loads(await team.kube("get", "deployments", "--output=json"))["items"]
@@ -154,8 +140,8 @@ async def test_without_the_lease_nothing_is_done_and_who_has_it_is_said(team: Re
 
     await eventually(has_it_again, 120, every=0.3)
     print(f"has the Lease again after {time.monotonic() - began:.0f} s, in the same process")
-    await until_healthy(team, "2.1.0")
-    conditions = [one["type"] for one in (await rollout(team))["status"]["conditions"]]
+    await team.until_phase("Healthy", "2.1.0", 180)
+    conditions = [one["type"] for one in (await team.rollout())["status"]["conditions"]]
     assert "OperatorConflict" not in conditions
 
 
@@ -164,6 +150,6 @@ async def test_an_uninstallation_lets_go_of_rollouts_in_every_namespace(team: Re
     began = time.monotonic()
     await mw.helm("uninstall", "mw", "--wait", "--timeout", "3m")
     print(f"uninstalled in {time.monotonic() - began:.0f} s")
-    assert "finalizers" not in (await rollout(team))["metadata"]
+    assert "finalizers" not in (await team.rollout())["metadata"]
     assert not json.loads(await team.kube("get", "leases", "--output=json"))["items"]
     await team.kube("delete", "vro", "adder", "--wait", "--timeout=30s")

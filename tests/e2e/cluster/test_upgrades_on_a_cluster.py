@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from support.kubectl import needs_cluster
-from support.release import CHART, SMALL, Release, given, release
+from support.release import CHART, SMALL, Release, given, rolled_out
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ pytestmark = [needs_cluster, pytest.mark.asyncio(loop_scope="module"), pytest.ma
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def mw() -> AsyncIterator[Release]:
-    async with release(NAMESPACE, *SMALL) as made:
-        await made.apply()
-        await made.until_phase("Healthy", "1.0.0", 180)
-        await eventually(made.idle, 120)
+    async with rolled_out(NAMESPACE) as made:
         yield made
 
 

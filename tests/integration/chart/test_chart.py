@@ -98,7 +98,8 @@ def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(services
     ],
 )
 def test_a_workload_has_room_for_the_memory_that_was_measured(name: str, idle: int, most: int):
-    """In MiB: on a cluster with nothing to do, and the most that was seen; a quarter more is left free."""
+    """In MiB: what was measured on a cluster, and the most that has to fit; a quarter more is left free. Of the gateway
+    alone that is what a cluster under load reported."""
     (pod,) = [each["spec"]["template"]["spec"] for each in workloads(CHART / "values.yaml") if named(each) == name]
     resources = pod["containers"][0]["resources"]
     assert amount(resources["requests"]["memory"]) >= idle * 2**20

@@ -146,7 +146,11 @@ async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(postgres
         assert "waits for the database postgres_gateway" in ready.json()["detail"]
         account = {"email": "ada@example.com", "password": "correct horse battery"}
         user = {"name": "Ada Lovelace", "email": "ada@example.com"}
-        for path, body in (("/auth/sign-in", account), ("/api/v1/users", user), ("/api/v1/calc/add", {"a": 1, "b": 2})):
+        for path, body in (
+            ("/auth/sign-in", account),
+            ("/api/v1/users", user),
+            ("/api/v1/calculator/add", {"a": 1, "b": 2}),
+        ):
             refused = await client.post(path, json=body)
             assert (refused.status_code, refused.json()["reason"]) == (503, "STARTING"), refused.text
             assert refused.headers["Retry-After"] == "1"

@@ -58,8 +58,8 @@ function change(sku, text) {
   else basket.delete(sku);
   key = newKey();
   renderBasket();
-  if (quantity > 0) byId(`quantity-${sku}`).value = quantity;
-  if (!basket.has(sku)) byId("basket-title").focus();
+  if (basket.has(sku)) byId(`quantity-${sku}`).value = quantity;
+  else byId("basket-title").focus();
 }
 
 function line([sku, quantity]) {
@@ -78,19 +78,19 @@ function warnings(total) {
   return found.map((text) => el("p", { class: "hint" }, text));
 }
 
-function sum() {
+function totals() {
   const total = [...basket].reduce((cents, [sku, quantity]) => cents + quantity * (stock.get(sku)?.price_cents || 0), 0);
   const pieces = [...basket.values()].reduce((all, quantity) => all + quantity, 0);
   return [el("p", { class: "total" }, el("span", {}, plural(pieces, "piece")), el("strong", {}, money(total))), ...warnings(total)];
 }
 
 // The same lines stay where they are, and what is being typed in them: a balance or a stock may come at any time.
-function renderLines() {
+function updateLines() {
   const lines = [...byId("basket").querySelectorAll("input")];
   const same = (input) => basket.has(input.name) && input.labels[0].textContent === nameOf(input.name);
   if (lines.length !== basket.size || !lines.every(same)) return false;
   for (const input of lines) if (input !== document.activeElement) input.value = basket.get(input.name);
-  show(byId("basket-sum"), sum());
+  show(byId("basket-sum"), totals());
   return true;
 }
 
@@ -103,8 +103,8 @@ function renderBasket() {
     show(node, heading, el("p", { class: "empty" }, "Add something, and place an order."));
     return;
   }
-  if (renderLines()) return;
-  const form = el("form", { "aria-label": "Basket" }, el("ul", { class: "basket" }, [...basket].map(line)), el("div", { id: "basket-sum" }, sum()),
+  if (updateLines()) return;
+  const form = el("form", { "aria-label": "Basket" }, el("ul", { class: "basket" }, [...basket].map(line)), el("div", { id: "basket-sum" }, totals()),
     el("button", { type: "submit", class: "primary", id: "place" }, "Place order"));
   show(node, heading, wire(form, order));
 }
