@@ -57,6 +57,8 @@ class Deployments:
         self._cluster = cluster
         self._drifts: dict[Key, tuple[object, tuple[str, ...]]] = {}
         """The drift of a Deployment, found for a state of it; asking costs a request."""
+        self._seen: dict[Key, object] = {}
+        """Which state of a Deployment the last look found; what was changed since is for the next pass, which tells."""
         self._applied: dict[Key, dict[str, Any]] = {}
         """What was applied to a Deployment, should somebody delete it."""
         self._refusals: dict[Key, str] = {}
@@ -75,7 +77,8 @@ class Deployments:
         status, known = item.get("status") or {}, item["metadata"].get("annotations") or {}
         spec = last_applied(item)
         if spec is not None:
-            self._applied[item["metadata"]["namespace"], item["metadata"]["name"]] = spec
+            self._applied[_key(item)] = spec
+        self._seen[_key(item)] = _state(item)
         count = int(status.get("replicas") or 0)
         return Workload(
             version=version,
@@ -90,10 +93,9 @@ class Deployments:
 
     async def _drift(self, item: Mapping[str, Any], spec: Mapping[str, Any] | None) -> tuple[str, ...]:
         """What others have changed; nothing of a version without pods, and of one whose template is not known."""
-        metadata = item["metadata"]
         if spec is None or item["spec"].get("replicas", 1) == 0:
             return ()
-        key, state = (metadata["namespace"], metadata["name"]), (metadata.get("uid"), metadata.get("generation"), spec)
+        key, state = _key(item), (_state(item), spec)
         if key not in self._drifts or self._drifts[key][0] != state:
             found = await self._differences(item, spec)
             if found:
@@ -160,6 +162,8 @@ class Deployments:
 
     async def _change(self, rollout: Rollout, version: str, replicas: int, current: Mapping[str, Any]) -> None:
         self._refuse_foreign(rollout, current)
+        if self._seen.get(_key(current), _state(current)) != _state(current):
+            return
         name, known = rollout.workload_name(version), current["metadata"].get("annotations") or {}
         patch: dict[str, Any] = {"spec": {}}
         if current["spec"].get("replicas") != replicas:
@@ -179,6 +183,7 @@ class Deployments:
             revision = _number(known.get(REVISION_ANNOTATION)) or 1
             patch["metadata"] = {"annotations": notes(version, template, asked, revision + is_new)}
         if patch["spec"] or "metadata" in patch:
+            self._seen.pop(_key(current), None)
             await self._cluster.patch_deployment(rollout.namespace, name, patch)
 
     async def _new_template(self, rollout: Rollout, version: str, current: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -280,6 +285,15 @@ def _whole_template(rollout: Rollout, version: str, given: Mapping[str, Any] | N
 def _has_pods(deployment: Mapping[str, Any]) -> bool:
     """Whether it is asked to have any."""
     return bool(deployment["spec"].get("replicas", 1) > 0)
+
+
+def _key(deployment: Mapping[str, Any]) -> Key:
+    return deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+
+
+def _state(deployment: Mapping[str, Any]) -> tuple[object, object]:
+    """What changes with each change of its spec, whoever makes it."""
+    return deployment["metadata"].get("uid"), deployment["metadata"].get("generation")
 
 
 def _number(text: str | None) -> int:

@@ -175,6 +175,9 @@ async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = N
         # Not drain: it waits for the server, which may be away. What must not be lost was acknowledged.
         with contextlib.suppress(Exception):
             await connection.close()
+        # The library asks its reconnecting to end once, which a connection that is refused just then takes for nothing.
+        if (reconnecting := connection._reconnection_task) is not None:  # noqa: SLF001 - there is no public way
+            await cancelled(reconnecting)
 
 
 async def _connect(bus: Bus, config: BusConfig, name: str) -> None:

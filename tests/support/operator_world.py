@@ -15,7 +15,7 @@ from support.consul_proxy import Proxy, proxied
 from support.kube import NAMESPACE, ROLLOUTS, Kube, Pods, kube, pods
 from support.ports import promised_port
 from support.processes import Process, python, running
-from support.waiting import crowd, eventually
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -79,7 +79,7 @@ class World:
             assert holds(status), json.dumps(status, indent=1) + self.operator.tail(30)
             return True
 
-        await eventually(reached, timeout * crowd())
+        await eventually(reached, timeout)
         return self.cluster.status("user")
 
     async def until_phase(self, phase: str, **more: Any) -> dict[str, Any]:

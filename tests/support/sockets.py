@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import websockets
 
-from support.waiting import crowd, eventually
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -42,7 +42,7 @@ class Line:
 
     async def first(self, kind: str, count: int = 1) -> dict[str, Any]:
         """The frame of that type with that number, which must come."""
-        await eventually(lambda: len(self.of(kind)) >= count, 15 * crowd())
+        await eventually(lambda: len(self.of(kind)) >= count, 15)
         return self.of(kind)[count - 1]
 
     async def join(self, room: str = "hall", **fields: Any) -> dict[str, Any]:

@@ -81,8 +81,11 @@ async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobo
         peer = socket.socket()
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
         peer.connect((one.address.host, one.address.port))
+        # It sends no pings: it would not read the answers in time.
         slow = await stack.enter_async_context(
-            websockets.connect(uri, sock=peer, additional_headers=ada.headers, compression=None, max_queue=1)
+            websockets.connect(
+                uri, sock=peer, additional_headers=ada.headers, compression=None, max_queue=1, ping_interval=None
+            )
         )
         await slow.recv()
         await slow.send('{"type":"join","room":"hall"}')

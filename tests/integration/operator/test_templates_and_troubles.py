@@ -11,7 +11,7 @@ import pytest
 from meshwright.rollout import verbs
 from support.kube import NAMESPACE
 from support.operator_world import World, first, operating
-from support.waiting import crowd, eventually
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -104,7 +104,7 @@ async def until_corrections(world: World, count: int) -> None:
         assert len(found) == count, found
         return True
 
-    await eventually(told, 10 * crowd())
+    await eventually(told, 10)
 
 
 async def test_kubectl_set_env_and_scale_are_put_back_with_an_event(world: World) -> None:
