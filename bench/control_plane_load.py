@@ -14,10 +14,10 @@ import sys
 import time
 
 import grpc
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 
 from meshwright.controlplane.ads import METHOD
 from meshwright.controlplane.snapshot import ResourceType
+from meshwright.messages.xds import DiscoveryRequest
 
 _NONCE = 5
 

@@ -23,7 +23,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+    from meshwright.messages.otlp import Span
 
 MISSING = "/api/v3/traces/000000000000000000000000000000aa"
 

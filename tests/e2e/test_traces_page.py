@@ -6,9 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from playwright.async_api import Page, expect
 
+from meshwright.messages.otlp import Span
 from meshwright.standins.traces import TracesConfig, TraceStore, serving
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
 from support.spans import EPOCH, MS, attributes, request, span, trace_id

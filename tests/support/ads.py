@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from envoy.config.core.v3.base_pb2 import Node
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
-
 from meshwright.controlplane.nodes import NodeInfo
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, digest
 from meshwright.controlplane.streams import Receipt, Stream
 from meshwright.controlplane.wire import Request
-from meshwright.controlplane.xds import Cluster, ClusterLoadAssignment, RouteConfiguration, any_of
+from meshwright.messages.xds import (
+    Cluster,
+    ClusterLoadAssignment,
+    DiscoveryRequest,
+    DiscoveryResponse,
+    Node,
+    RouteConfiguration,
+    any_of,
+)
 
 if TYPE_CHECKING:
     from meshwright.controlplane.hub import Hub

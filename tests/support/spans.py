@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+from meshwright.messages.otlp import (
+    AnyValue,
+    ArrayValue,
+    ExportTraceServiceRequest,
+    InstrumentationScope,
+    KeyValue,
+    KeyValueList,
+    Resource,
+    ResourceSpans,
+    ScopeSpans,
+    Span,
+    Status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -85,8 +85,11 @@ def of_consul(name: str, config: ConsulConfig) -> Explain:
 
 async def _listeners(addresses: Sequence[Address]) -> set[str]:
     """The names of the services that the control plane knows."""
-    from envoy.config.listener.v3.listener_pb2 import Listener  # noqa: PLC0415 - only where a call has failed
-    from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse  # noqa: PLC0415
+    from meshwright.messages.xds import (  # noqa: PLC0415
+        DiscoveryRequest,
+        DiscoveryResponse,
+        Listener,
+    )
 
     request: Any = DiscoveryRequest(type_url=_LISTENER)
     request.node.id = request.node.user_agent_name = "meshwright-explanation"

@@ -12,8 +12,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import expressions, xds
+from meshwright.controlplane import expressions
 from meshwright.controlplane.policy import RETRYABLE
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

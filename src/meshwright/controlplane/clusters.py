@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import balancing, xds
+from meshwright.controlplane import balancing
 from meshwright.controlplane.snapshot import NodeKind
 from meshwright.controlplane.upstream_config import UpstreamRule
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from meshwright.controlplane.balancing import LoadBalancer

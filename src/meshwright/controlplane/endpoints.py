@@ -24,8 +24,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import localities, xds
+from meshwright.controlplane import localities
 from meshwright.controlplane.localities import NOWHERE
+from meshwright.messages import xds
 from meshwright.model import Health
 
 if TYPE_CHECKING:

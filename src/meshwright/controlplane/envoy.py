@@ -12,9 +12,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import matches, xds
+from meshwright.controlplane import matches
 from meshwright.controlplane.listeners import http_filters
 from meshwright.controlplane.snapshot import Resource, ResourceType, pack
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from envoy.config.core.v3.base_pb2 import Node
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
 from meshwright.consul import Backoff
 from meshwright.controlplane.ads import METHOD
@@ -27,13 +25,13 @@ from meshwright.controlplane.nodes import SKEW
 from meshwright.controlplane.references import name_of, referenced
 from meshwright.controlplane.snapshot import ResourceType
 from meshwright.errors import UnreachableError
+from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse, Node
 from meshwright.model import ServiceName
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
-    from google.protobuf.any_pb2 import Any as AnyMessage
-
+    from meshwright.messages.xds import AnyMessage
     from meshwright.model import Address
 
 Key = tuple[ResourceType, str]

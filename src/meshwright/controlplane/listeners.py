@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import xds
 from meshwright.controlplane.snapshot import Resource, ResourceType, pack
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from meshwright.model import ServiceName

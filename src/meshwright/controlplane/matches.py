@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import xds
 from meshwright.controlplane.snapshot import NodeKind
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from meshwright.controlplane.chain import Match, QueryMatch

@@ -18,8 +18,7 @@ from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
 
 if TYPE_CHECKING:
-    from envoy.config.core.v3.base_pb2 import Node
-    from google.protobuf.struct_pb2 import Struct
+    from meshwright.messages.xds import Node, Struct
 
 SKEW = "meshwright.timeout_skew_ms"
 """Metadata: by how many milliseconds this process's gRPC fires route timeouts early."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
-from envoy.config.listener.v3.listener_pb2 import Listener
-from envoy.config.route.v3.route_pb2 import RouteConfiguration
-from envoy.extensions.clusters.aggregate.v3.cluster_pb2 import ClusterConfig
-from envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
+from meshwright.controlplane.snapshot import ResourceType
+from meshwright.messages.xds import (
+    Cluster,
+    ClusterConfig,
+    ClusterLoadAssignment,
     HttpConnectionManager,
+    Listener,
+    RouteConfiguration,
 )
 
-from meshwright.controlplane.snapshot import ResourceType
-
 if TYPE_CHECKING:
-    from google.protobuf.any_pb2 import Any as AnyMessage
+    from meshwright.messages.xds import AnyMessage
 
 References = dict[ResourceType, frozenset[str]]
 

@@ -20,10 +20,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane import balancing, header_changes, matches, xds
+from meshwright.controlplane import balancing, header_changes, matches
 from meshwright.controlplane.chain import TOTAL_WEIGHT
 from meshwright.controlplane.policy import MAX_ATTEMPTS, RETRYABLE, Policy
 from meshwright.controlplane.snapshot import NodeKind
+from meshwright.messages import xds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
-import grpc_admin
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -29,6 +28,7 @@ from meshwright.controlplane.translate import targets_in_force, translate
 from meshwright.errors import BadInputError, Problem
 from meshwright.model import Address
 from meshwright.process import stop_event
+from meshwright.server.admin import add_admin_services
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -126,7 +126,7 @@ class _Plane:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (ads.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        grpc_admin.add_admin_servicers(self._server)
+        add_admin_services(self._server)
         self._server.add_generic_rpc_handlers(self.ads.handlers())
         wanted = Address(config.host, config.port)
         try:

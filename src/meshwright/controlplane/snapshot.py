@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from google.protobuf.any_pb2 import Any as AnyMessage
-
 from meshwright.controlplane.localities import NOWHERE, Place
+from meshwright.messages.xds import AnyMessage
 from meshwright.model import Address
 
 if TYPE_CHECKING:

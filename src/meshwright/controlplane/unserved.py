@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 
 from meshwright.controlplane.wire import MAX_NAME_LENGTH
 from meshwright.errors import BadInputError, Problem
+from meshwright.messages.xds import DiscoveryResponse
 
 if TYPE_CHECKING:
     from meshwright.controlplane.wire import UnknownTypeError

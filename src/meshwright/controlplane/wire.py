@@ -10,18 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from google.protobuf.message import DecodeError
 
 from meshwright.controlplane.snapshot import ResourceType
 from meshwright.errors import BadInputError, Problem
+from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from envoy.config.core.v3.base_pb2 import Node
-
     from meshwright.controlplane.snapshot import Resource
+    from meshwright.messages.xds import Node
 
 MAX_NAMES = 20_000
 """Resource names in one request: beyond this it is a mistake or an attack."""

@@ -14,7 +14,6 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
-import grpc_admin
 from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -27,6 +26,7 @@ from meshwright.interceptors.server import ServerCalls
 from meshwright.model import Address
 from meshwright.ports import find_free
 from meshwright.process import stop_event
+from meshwright.server.admin import add_admin_services
 from meshwright.server.binding import OPTIONS, advertised, bind
 from meshwright.server.health import Health
 from meshwright.server.registration import registration_of, unique
@@ -263,7 +263,7 @@ class Server:
 
     def _add_own_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        grpc_admin.add_admin_servicers(self._server)
+        add_admin_services(self._server)
         own = (health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection((*self._names, *own), self._server)
         self._server.add_generic_rpc_handlers([Unknown(self._calls)])

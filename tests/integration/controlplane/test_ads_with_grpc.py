@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 
 from meshwright.controlplane import inspect
 from meshwright.controlplane.ads import METHOD
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, pack
 from meshwright.controlplane.translate import translate
 from meshwright.controlplane.unserved import MAX_TYPES
-from meshwright.controlplane.xds import Cluster
 from meshwright.errors import UnreachableError
+from meshwright.messages.xds import Cluster, DiscoveryRequest, DiscoveryResponse
 from meshwright.model import Address
 from support.ads import CLUSTER, ENDPOINTS, ROUTE, raw
 from support.mesh import failures

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -14,6 +13,7 @@ from meshwright.consul import Consul
 from meshwright.controlplane import inspect, serving
 from meshwright.controlplane.ads import METHOD, SERVICE
 from meshwright.controlplane.localities import Place
+from meshwright.messages.xds import DiscoveryRequest
 from support.ads import CLUSTER, LISTENER, ROUTE, raw
 from support.plane import backend, health_of, in_consul, page, plane_config
 from support.waiting import eventually

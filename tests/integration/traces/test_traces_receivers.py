@@ -13,13 +13,13 @@ import grpc
 import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from meshwright.config import ServiceConfig, load
 from meshwright.errors import BadInputError
+from meshwright.messages.otlp import ExportTraceServiceResponse
 from meshwright.standins.traces import Bound, TracesConfig, TraceStore, serving
 from meshwright.standins.traces.receivers import SERVICE
 from meshwright.telemetry import Telemetry

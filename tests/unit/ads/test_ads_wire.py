@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from envoy.config.core.v3.base_pb2 import Node
-from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest, DiscoveryResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +19,7 @@ from meshwright.controlplane.wire import (
     with_nonce,
 )
 from meshwright.errors import BadInputError
+from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse, Node
 from support.ads import CLUSTER, raw, resource
 
 

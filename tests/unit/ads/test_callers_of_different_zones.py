@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envoy.config.core.v3.base_pb2 import Locality, Node
-
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.hub import Hub
 from meshwright.controlplane.nodes import read_node
 from meshwright.controlplane.policy import Policy
 from meshwright.controlplane.translate import translate
-from meshwright.controlplane.xds import ClusterLoadAssignment
+from meshwright.messages.xds import ClusterLoadAssignment, Locality, Node
 from meshwright.model import Address, Health, Instance, InstanceId
 from support.ads import ENDPOINTS, Talk
 from support.chains import ALL, USER, recorded
 
 if TYPE_CHECKING:
-    from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
+    from meshwright.messages.xds import DiscoveryResponse
 
 NAME = "user.default.dc1"
 

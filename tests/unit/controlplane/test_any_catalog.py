@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.any_pb2 import Any as AnyMessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from meshwright.controlplane.policy import Abort, Balancing, Delay, Fault, Heade
 from meshwright.controlplane.references import name_of, referenced
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint
 from meshwright.controlplane.translate import targets_in_force, translate
+from meshwright.messages.xds import AnyMessage
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 
 SERVICES = [ServiceName(name) for name in ("cart", "order", "user")]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check, xds
+from meshwright.controlplane import check
 from meshwright.controlplane.catalog import Catalog, Target, targets
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.endpoints import assignment
@@ -16,6 +16,7 @@ from meshwright.controlplane.localities import NOWHERE, Place
 from meshwright.controlplane.policy import parse_policy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import translate
+from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, chain_of, newer, recorded
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import xds
 from meshwright.controlplane.catalog import Catalog, Target, targets
 from meshwright.controlplane.chain import parse_chain
 from meshwright.controlplane.mirror import references
 from meshwright.controlplane.policy import parse_policy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import translate
+from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId, ServiceName
 from support.chains import FOLDER, USER, newer
 

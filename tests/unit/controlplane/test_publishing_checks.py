@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check, xds
+from meshwright.controlplane import check
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.clusters import cluster
 from meshwright.controlplane.endpoints import assignment
 from meshwright.controlplane.policy import Balancing, LoadBalancing, OutlierDetection, Policy
 from meshwright.controlplane.snapshot import NodeKind
+from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId
 from support.chains import ALL, USER
 

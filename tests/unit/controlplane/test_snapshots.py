@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshwright.controlplane import check, xds
+from meshwright.controlplane import check
 from meshwright.controlplane.catalog import Catalog, Target, targets
 from meshwright.controlplane.policy import Abort, Fault, Policy
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import targets_in_force, translate
 from meshwright.errors import Problem
+from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
 

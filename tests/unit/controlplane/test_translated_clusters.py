@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check, xds
+from meshwright.controlplane import check
 from meshwright.controlplane.catalog import Target
 from meshwright.controlplane.chain import Upstream
 from meshwright.controlplane.clusters import cluster
 from meshwright.controlplane.endpoints import assignment
 from meshwright.controlplane.policy import Policy, parse_policy
 from meshwright.controlplane.snapshot import NodeKind
+from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import USER
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import xds
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.listeners import unknown_listener
 from meshwright.controlplane.policy import OutlierDetection, Policy, parse_policy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import translate
+from meshwright.messages import xds
 from meshwright.model import ServiceName
 from support.chains import USER, recorded
 

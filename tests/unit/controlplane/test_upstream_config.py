@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshwright.controlplane import upstream_config, xds
+from meshwright.controlplane import upstream_config
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.policy import parse_policy
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import translate
 from meshwright.controlplane.upstream_config import CallerRules
+from meshwright.messages import xds
 from meshwright.model import ServiceName
 from support.chains import USER, chain_of, recorded
 

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from meshwright.messages.otlp import Span, Status
 from meshwright.standins.traces import TraceStore
 from meshwright.standins.traces.jaeger import trace_id_text, trace_to_json
 from meshwright.standins.traces.skew import go_duration

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from multidict import MultiDict
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from meshwright.messages.otlp import Span
 from meshwright.standins.traces import TraceStore
 from meshwright.standins.traces.query import (
     NANOS,

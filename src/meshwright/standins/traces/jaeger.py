@@ -17,16 +17,14 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
-
+from meshwright.messages.otlp import Span, Status
 from meshwright.standins.traces.skew import skew_warnings
 from meshwright.standins.traces.spans import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-
+    from meshwright.messages.otlp import AnyValue, KeyValue
     from meshwright.standins.traces.spans import Resource, Scope, StoredSpan
     from meshwright.standins.traces.store import Trace
 

@@ -20,12 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
 
 from meshwright.errors import MeshwrightError
+from meshwright.messages.otlp import ExportTraceServiceRequest, ExportTraceServiceResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

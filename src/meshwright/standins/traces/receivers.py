@@ -28,8 +28,7 @@ from meshwright.standins.traces.otlp import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-
+    from meshwright.messages.otlp import ExportTraceServiceResponse
     from meshwright.standins.traces.store import TraceStore
 
 SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"

@@ -13,8 +13,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.proto.trace.v1.trace_pb2 import Status
-
+from meshwright.messages.otlp import Status
 from meshwright.standins.traces.jaeger import event_to_json, process_to_json, span_tags, text_of
 from meshwright.standins.traces.query import parse_boolean
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
-from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from meshwright.messages.otlp import Resource as ResourceMessage
+from meshwright.messages.otlp import Span, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope
+    from meshwright.messages.otlp import AnyValue, ExportTraceServiceRequest, InstrumentationScope
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8

@@ -22,7 +22,7 @@ from meshwright.standins.traces.spans import SpanReader, StoredSpan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    from meshwright.messages.otlp import ExportTraceServiceRequest
 
 TRACE_OVERHEAD = 600
 """Bytes that a trace takes beside its spans."""
