@@ -10,18 +10,19 @@ WORKDIR /build
 RUN python3 -m venv /opt/meshwright
 # What we depend on changes seldom, our sources often: the dependencies are a layer of their own.
 COPY pyproject.toml constraints.txt ./
-RUN python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); x = p["project"]["optional-dependencies"]; \
-print("\n".join(p["build-system"]["requires"] + p["project"]["dependencies"] + x["demo"] + x["operator"]))' >requirements.txt \
+COPY services/pyproject.toml services/
+COPY operator/pyproject.toml operator/
+COPY scripts/requirements.py scripts/
+RUN python3 scripts/requirements.py . services operator >requirements.txt \
     && /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt
 COPY README.md ./
 COPY src src
 COPY services services
 COPY operator operator
-# xds-protos brings an old copy of OpenTelemetry's messages; the newer one is put back last (docs/decisions/0043).
-RUN /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation . \
-    && /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
-        --constraint constraints.txt --force-reinstall --no-deps opentelemetry-proto \
+RUN /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation \
+        . ./services ./operator \
+    && /opt/meshwright/bin/python -m pip check \
     && /opt/meshwright/bin/python -m pip uninstall --yes --quiet hatchling pip \
     && /opt/meshwright/bin/python -c 'import meshwright_operator, services.user, meshwright.cli'
 

@@ -57,12 +57,12 @@ kind-up: image
 kind-down:
 	kind delete cluster --name meshwright
 
-$(VENV)/.installed-demo: pyproject.toml constraints.txt
+$(VENV)/.installed-demo: pyproject.toml services/pyproject.toml constraints.txt
 	scripts/venv.sh $(PYTHON) $(VENV) demo
 	touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints.txt
-	scripts/venv.sh $(PYTHON) $(VENV) demo,operator,dev
+$(VENV)/.installed-dev: pyproject.toml services/pyproject.toml operator/pyproject.toml constraints.txt
+	scripts/venv.sh $(PYTHON) $(VENV) dev
 	touch $@ $(VENV)/.installed-demo
 
 clean:

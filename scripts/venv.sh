@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes the virtual environment and installs Meshwright into it: venv.sh PYTHON FOLDER EXTRAS
+# Makes the virtual environment and installs Meshwright into it: venv.sh PYTHON FOLDER demo|dev
+# demo: the library and the demo system; dev: the operator and what tests need as well.
 # Debian splits `venv` off from Python; where it is missing we make the folder without pip and let another pip fill it.
 set -eu
-python=$1 folder=$2 extras=$3
+python=$1 folder=$2 what=$3
 
 if ! "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; then
     echo "meshwright needs Python 3.11, 3.12 or 3.13; $python is $("$python" --version). Try: make PYTHON=python3.11" >&2
@@ -24,12 +25,8 @@ if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -c '' 2>/dev/null; th
         exit 1
     fi
 fi
-"$folder/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".[$extras]"
-
-# xds-protos brings an old copy of OpenTelemetry's messages to the same paths as opentelemetry-proto, and pip lets the last
-# one win (docs/decisions/0043). Everything in xds-protos works with the newer copy, not the other way round.
-if ! "$folder/bin/python" -c 'from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope' 2>/dev/null; then
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-        --force-reinstall --no-deps opentelemetry-proto
-fi
+case $what in
+demo) set -- --editable ".[standard]" --editable ./services ;;
+dev) set -- --editable ".[standard,dev]" --editable ./services --editable ./operator ;;
+esac
+"$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"

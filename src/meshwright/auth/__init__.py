@@ -9,8 +9,19 @@ whatever happens to its owner meanwhile, so its life must be short.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from meshwright import extras
 from meshwright.auth.guard import Auth
 from meshwright.auth.identity import Identity, caller
-from meshwright.auth.verifier import JwtVerifier
+
+if TYPE_CHECKING:
+    from meshwright.auth.verifier import JwtVerifier
 
 __all__ = ["Auth", "Identity", "JwtVerifier", "caller"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "JwtVerifier":
+        raise AttributeError(f"module 'meshwright.auth' has no attribute {name!r}")
+    return extras.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier

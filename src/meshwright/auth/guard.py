@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from meshwright import extras
 from meshwright.auth.identity import CALLER, Identity
-from meshwright.auth.verifier import JwtVerifier
 from meshwright.errors import PermissionDeniedError, ServiceError, UnauthenticatedError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Auth:
         """What the environment demands; None where it names no issuer."""
         if not config.issuer:
             return None
-        return cls(JwtVerifier(config.jwks, issuer=config.issuer, audience=config.audience), public)
+        kind = extras.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier
+        return cls(kind(config.jwks, issuer=config.issuer, audience=config.audience), public)
 
     def guard(self, method: str) -> Guard:
         """The guard of `/package.Service/Method`."""

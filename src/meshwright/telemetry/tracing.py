@@ -7,7 +7,6 @@ themselves; here are the ones that nobody reads when the SDK is set up by hand. 
 
 from __future__ import annotations
 
-import importlib
 import logging
 import re
 import threading
@@ -21,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
+from meshwright import extras
 from meshwright.config import load, setting
 from meshwright.errors import BadInputError, Problem
 
@@ -135,7 +135,8 @@ def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> T
 def _exporter(config: TracingConfig) -> SpanExporter:
     if config.speaks == HTTP:
         # Looked up by name: it brings an HTTP client of its own, which who speaks gRPC need not load, nor have.
-        made: SpanExporter = importlib.import_module(_HTTP_EXPORTER).OTLPSpanExporter(endpoint=config.target())
+        what = f"exporting spans by {HTTP}"
+        made: SpanExporter = extras.load(_HTTP_EXPORTER, what, "otlp-http").OTLPSpanExporter(endpoint=config.target())
         return made
     explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
     return OTLPSpanExporter(endpoint=explicit)

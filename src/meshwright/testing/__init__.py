@@ -7,9 +7,22 @@
 - `SpanRecorder`: an exporter that keeps the spans
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshwright import extras
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing.clock import ManualClock
-from meshwright.testing.issuer import Issuer
 from meshwright.testing.service import Served, resolving, served
 
+if TYPE_CHECKING:
+    from meshwright.testing.issuer import Issuer
+
 __all__ = ["Issuer", "ManualClock", "Served", "SpanRecorder", "resolving", "served"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Issuer":
+        raise AttributeError(f"module 'meshwright.testing' has no attribute {name!r}")
+    return extras.load("meshwright.testing.issuer", "Issuer", "auth").Issuer

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.mesh import mesh
 from support.processes import python
+from support.readme import program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.consul import ConsulServer
-
-ROOT = Path(__file__).resolve().parents[3]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-
-
-def program(name: str) -> str:
-    """The block of the README that begins with that file's name."""
-    (found,) = [block for block in BLOCKS if block.startswith(f"# {name}\n")]
-    return found
 
 
 @pytest.mark.parametrize(("name", "most"), [("hello.py", 25), ("call.py", 14)])
