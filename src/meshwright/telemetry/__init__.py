@@ -17,6 +17,7 @@ from meshwright.telemetry.shared import CURRENT, Shared, own_config
 from meshwright.telemetry.tracing import SCOPE, Sampling, TracingConfig, make_provider, shut_down
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from meshwright.config import ServiceConfig
@@ -38,18 +39,24 @@ FLUSH_SECONDS = 3.0
 class Telemetry:
     """The tracer, the metrics and the identity of a server, or of a program that only calls.
 
-    `exporter` takes the spans instead of the one that the environment describes.
+    `exporter` takes the spans instead of the one that the environment describes; `provider` makes them instead of one
+    that the environment describes at all (`OTEL_*`).
     """
 
     def __init__(
-        self, config: ServiceConfig, *, exporter: SpanExporter | None = None, metrics: Metrics | None = None
+        self,
+        config: ServiceConfig,
+        *,
+        exporter: SpanExporter | None = None,
+        metrics: Metrics | None = None,
+        provider: TracerProvider | None = None,
     ) -> None:
         self.config = config
         self.identity = Identity.of(config)
         self.metrics = metrics or Metrics()
-        self.provider = make_provider(self.identity, exporter)
+        self.provider = provider or make_provider(self.identity, exporter)
         self.tracer = self.provider.get_tracer(SCOPE, library_version())
-        self.sampling = Sampling(self.provider, disabled=load(TracingConfig).disabled)
+        self.sampling = Sampling(self.provider, disabled=provider is None and load(TracingConfig).disabled)
         self.closed = False
 
     async def flush(self) -> None:

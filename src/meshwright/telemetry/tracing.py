@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.util.types import AttributeValue
 
     from meshwright.telemetry.identity import Identity
 
@@ -40,6 +41,7 @@ DEFAULT_HTTP_ENDPOINT = "http://127.0.0.1:4318"
 GRPC = "grpc"
 HTTP = "http/protobuf"
 _HTTP_EXPORTER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_DEFAULT_LIMIT = 128
 _EXPORTER_LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", _HTTP_EXPORTER)
 
 
@@ -105,14 +107,15 @@ class PatientExporter(SpanExporter):
 
 def resource(identity: Identity) -> Resource:
     """What each span says of its origin. `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win."""
-    ours = Resource.create(
-        {
-            "service.name": identity.service,
-            "service.version": identity.version,
-            "service.instance.id": identity.instance,
-        }
-    )
-    return ours.merge(OTELResourceDetector().detect())
+    return Resource.create(_attributes(identity)).merge(OTELResourceDetector().detect())
+
+
+def _attributes(identity: Identity) -> dict[str, AttributeValue]:
+    return {
+        "service.name": identity.service,
+        "service.version": identity.version,
+        "service.instance.id": identity.instance,
+    }
 
 
 def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> TracerProvider:
@@ -129,6 +132,25 @@ def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> T
         for name in _EXPORTER_LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         provider.add_span_processor(BatchSpanProcessor(PatientExporter(_exporter(config), config.target())))
+    return provider
+
+
+def isolated_provider(identity: Identity, exporter: SpanExporter) -> TracerProvider:
+    """A tracer provider that takes nothing from the environment: each span goes to `exporter` at once, sampling all.
+
+    The limits are the defaults of OpenTelemetry's specification: 128 attributes, events and links.
+    """
+    many, unlimited = _DEFAULT_LIMIT, SpanLimits.UNSET
+    limits = SpanLimits(many, many, many, many, many, many, unlimited, unlimited)
+    provider = TracerProvider(
+        sampler=ParentBased(ALWAYS_ON),
+        resource=Resource(_attributes(identity)),
+        shutdown_on_exit=False,
+        id_generator=ChosenIds(),
+        span_limits=limits,
+    )
+    provider._disabled = False  # noqa: SLF001 - OTEL_SDK_DISABLED; there is no argument for it
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
     return provider
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from meshwright.client import ADDRESSES, MeshChannel, channel
 from meshwright.config import ServiceConfig, load
 from meshwright.server import Server
-from meshwright.telemetry import Telemetry
+from meshwright.telemetry import Identity, Telemetry
 from meshwright.telemetry.recording import SpanRecorder
+from meshwright.telemetry.tracing import isolated_provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -56,7 +57,7 @@ async def served(
     settings = {"register": False, "propagation": 0.0, "grace": 1.0, "instance": f"{service}-test"} | config
     chosen = load(ServiceConfig, {}, service=service, version=version, **settings)
     spans = SpanRecorder()
-    telemetry = Telemetry(chosen, exporter=spans)
+    telemetry = Telemetry(chosen, provider=isolated_provider(Identity.of(chosen), spans))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(telemetry.close)
         server = await stack.enter_async_context(Server(chosen, errors=errors, auth=auth, telemetry=telemetry))
