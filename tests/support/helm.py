@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "meshwright"
 GOLDENS = ROOT / "tests" / "goldens" / "chart"
+_VALUES = "(the values file)"
 VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 
 
@@ -32,9 +38,41 @@ def helm(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def render(values: Path) -> str:
-    done = helm("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", "--values", values)
+    done = rendered(values)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def rendered(values: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`helm template` with these values. The same chart, values and arguments are rendered once, whichever worker asks.
+
+    A render takes half a second of a processor, and hundreds of tests look at what a few dozen values files give.
+    """
+    command = ("template", "meshwright", CHART, "--namespace", "mesh", "--kube-version", "1.34.0", "--values")
+    if any(argument.startswith(("--set-file", "--values", "-f")) for argument in more):
+        return helm(*command, values, *more)  # it reads files besides
+    key = hashlib.sha256(repr((_chart_hash(), values.read_text("utf-8"), more)).encode()).hexdigest()
+    kept = Path(tempfile.gettempdir()) / f"meshwright-rendered-{os.getuid()}" / key
+    if not kept.exists():
+        done = helm(*command, values, *more)
+        kept.parent.mkdir(mode=0o700, exist_ok=True)
+        writing = kept.with_suffix(f".{os.getpid()}")
+        writing.write_text(
+            json.dumps([done.returncode, done.stdout, done.stderr.replace(str(values), _VALUES)]), "utf-8"
+        )
+        writing.rename(kept)
+    code, out, err = json.loads(kept.read_text("utf-8"))
+    return subprocess.CompletedProcess(command, code, out, err.replace(_VALUES, str(values)))
+
+
+@functools.cache
+def _chart_hash() -> str:
+    """What a render depends on besides values and arguments: the chart, and which helm it is."""
+    digest = hashlib.sha256(str(find_helm()).encode())
+    for file in sorted(CHART.rglob("*")):
+        if file.is_file():
+            digest.update(str(file.relative_to(CHART)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def parsed(text: str) -> list[dict[str, Any]]:
@@ -46,8 +84,7 @@ def template(values: Mapping[str, Any] | str, folder: Path, *more: str) -> subpr
     """`helm template` with a values file of this content, made in `folder`."""
     file = folder / "values.yaml"
     file.write_text(values if isinstance(values, str) else yaml.safe_dump(values), "utf-8")
-    place = ("--namespace", "mesh", "--kube-version", "1.34.0", "--values", str(file))
-    return helm("template", "meshwright", CHART, *place, *more)
+    return rendered(file, *more)
 
 
 def manifests(values: Mapping[str, Any] | str, folder: Path, *more: str) -> list[dict[str, Any]]:

@@ -192,10 +192,13 @@ def spec() -> dict[str, Any]:
 
 
 def around(spec: dict[str, Any], alert: str) -> dict[str, Any]:
-    """The group of an alert, and what is recorded for it."""
-    mine = next(group for group in spec["groups"] if any(rule.get("alert") == alert for rule in group["rules"]))
-    recorded = [group for group in spec["groups"] if all("record" in rule for rule in group["rules"])]
-    return {"groups": [*recorded, mine] if mine["name"] == "meshwright-slo" else [mine]}
+    """The alert, and what is recorded for it: promtool evaluates all that it is given, of a whole day if need be."""
+    rules = [rule for group in spec["groups"] for rule in group["rules"]]
+    needed = [rule for rule in rules if rule.get("alert") == alert]
+    for rule in needed:  # grows as it goes
+        needed += [each for each in rules if "record" in each and each["record"] in rule["expr"] and each not in needed]
+    groups = [group | {"rules": [rule for rule in group["rules"] if rule in needed]} for group in spec["groups"]]
+    return {"groups": [group for group in groups if group["rules"]]}
 
 
 def run(folder: Path, spec: dict[str, Any], test: dict[str, Any], every: str = "1m") -> str:
