@@ -7,7 +7,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: venv up tour test check bench proto tools plugin image kind-up kind-down clean
+.PHONY: venv up tour test test-fast check hooks bench docs proto tools plugin image release kind-up kind-down clean
 
 # The commands `meshwright` and `kubectl meshwright`, in $(VENV)/bin.
 venv: $(VENV)/.installed-demo
@@ -22,6 +22,10 @@ tour: $(VENV)/.installed-demo
 test: $(VENV)/.installed-dev tools
 	$(BIN)/pytest --numprocesses $(WORKERS)
 
+# What needs no other process: a minute or so.
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/pytest --numprocesses $(WORKERS) -m "not slow" tests/unit tests/project
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,6 +34,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/buf lint protos
 	$(BIN)/buf breaking protos --against protos/baseline.binpb
 	scripts/proto.sh --check
+
+# Git hooks: the checks of what is committed, and of the commit's subject.
+hooks: $(VENV)/.installed-dev
+	$(BIN)/pre-commit install --hook-type pre-commit --hook-type commit-msg
 
 bench: $(VENV)/.installed-dev tools
 	$(BIN)/python -m bench
@@ -47,6 +55,10 @@ plugin: $(VENV)/.installed-dev
 
 image:
 	docker build --tag $(IMAGE) .
+
+# The wheels, the chart and the image of a release, with SBOMs and checksums, in dist/release/.
+release: $(VENV)/.installed-dev
+	scripts/release.sh $(IMAGE)
 
 # A cluster in Docker with the chart on it; needs docker, kind and helm.
 kind-up: image
