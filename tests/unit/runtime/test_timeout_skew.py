@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
@@ -51,7 +52,8 @@ def test_what_a_stalled_process_saw_is_no_measurement() -> None:
 
 
 def test_measurements_in_one_process_agree() -> None:
-    found = [measured for _ in range(3) if (measured := Probe().measure(5.0)) is not None]
+    measured = (Probe().measure(5.0) for _ in range(30))  # None where the machine was too busy to tell
+    found = list(itertools.islice((one for one in measured if one is not None), 3))
     assert len(found) == 3
     assert max(found) - min(found) < 0.01
 
