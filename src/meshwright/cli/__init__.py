@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "new": ("meshwright.cli.new:new", "Make a service of your own: contract, server, test, topology, image."),
     "up": ("meshwright.cli.up:up", "Run a topology: the mesh, and the services on it."),
     "ps": ("meshwright.cli.processes:ps", "List the instances that are up."),
     "logs": ("meshwright.cli.processes:logs", "Show what instances wrote."),
