@@ -1,6 +1,6 @@
 """Print what the distributions in these folders need, one requirement a line: `requirements.py FOLDER...`.
 
-Their build system's requirements are in it, and of the library the extra `standard`; what they need of each other is not.
+With their build systems' requirements and the library's extra `standard`, without what they need of each other.
 """
 
 from __future__ import annotations
