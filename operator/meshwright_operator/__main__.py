@@ -12,13 +12,13 @@ from meshwright.config import ServiceConfig, load
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
-from meshwright.rollout.figures import Figures
-from meshwright.rollout.spanexport import Traces
+from meshwright.rollout.adapters.trace_exporter import TraceExporter
+from meshwright.rollout.metrics import RolloutMetrics
 from meshwright.telemetry import Telemetry
 from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
 from meshwright_operator.guard import LeaseLostError
-from meshwright_operator.metrics import show_followers
+from meshwright_operator.metrics import register_metrics
 from meshwright_operator.pages import GuardMetrics, Office, pages
 from meshwright_operator.term import NAME, Term
 
@@ -31,11 +31,11 @@ async def run(config: OperatorConfig) -> None:
         telemetry = Telemetry(load(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
         telemetry.metrics.describe_process()
-        traces = await stack.enter_async_context(Traces(telemetry, config.traces))
+        traces = await stack.enter_async_context(TraceExporter(telemetry, config.traces))
         consul = await stack.enter_async_context(Consul(config.consul))
         registry, office = telemetry.metrics.registry, Office()
-        figures = Figures(registry)
-        show_followers(registry, office.followers)
+        rollout_metrics = RolloutMetrics(registry)
+        register_metrics(registry, office.reconcilers)
         registry.register(GuardMetrics(office))
         stopping = stack.enter_context(stop_event())
         own = await _namespace()
@@ -45,7 +45,7 @@ async def run(config: OperatorConfig) -> None:
         while not stopping.is_set():
             try:
                 async with Cluster() as cluster:
-                    await Term(config, cluster, consul, traces).run(office, figures, stopping)
+                    await Term(config, cluster, consul, traces).run(office, rollout_metrics, stopping)
                 return
             except LeaseLostError as error:
                 log.error("%s: all work has stopped, and begins anew when the Lease can be had", error)

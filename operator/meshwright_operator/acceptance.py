@@ -19,7 +19,7 @@ import httpx2
 from meshwright.config import ConsulConfig, load
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
-from meshwright.rollout.vocabulary import API_VERSION, KIND
+from meshwright.rollout.api.vocabulary import API_VERSION, KIND
 from meshwright_operator.cluster import Cluster, LeaseResource, VersionedRollout
 from meshwright_operator.leases import LEASE
 

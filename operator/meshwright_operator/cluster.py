@@ -16,7 +16,7 @@ from lightkube.generic_resource import create_global_resource, create_namespaced
 from lightkube.types import PatchType, on_error_stop
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -176,7 +176,7 @@ class Cluster:
         async with self._writing(namespace, f"writing the status of {namespace}/{name}"):
             try:
                 await self.client.patch(
-                    VersionedRollout.Status,
+                    VersionedRollout.RolloutStatus,
                     name,
                     {"status": dict(patch)},
                     namespace=namespace,

@@ -14,10 +14,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.rollout.observed import Explanation, Trouble, Workload
-from meshwright.rollout.rules import LONGEST_NAME
-from meshwright.rollout.schemaparts import VERSION
-from meshwright.rollout.vocabulary import KIND, VERSION_VARIABLE
+from meshwright.rollout.api.observed import Explanation, Trouble, Workload
+from meshwright.rollout.api.schema_parts import VERSION
+from meshwright.rollout.api.schema_rules import LONGEST_NAME
+from meshwright.rollout.api.vocabulary import KIND, VERSION_VARIABLE
 from meshwright.schema import violations
 from meshwright_operator import drift, podrequests, podtroubles, reference
 from meshwright_operator.cluster import ClusterError
@@ -40,7 +40,7 @@ from meshwright_operator.manifests import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
     from meshwright_operator.cluster import Cluster
 
 __all__ = ["ROLLOUT_LABEL", "VERSION_ANNOTATION", "Deployments"]

@@ -17,14 +17,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
-from meshwright.rollout.vocabulary import OnDelete
+from meshwright.rollout.api.vocabulary import OnDelete
 from meshwright_operator import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from meshwright.rollout.following import Follower
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.reconciler import Reconciler
     from meshwright_operator.cluster import Cluster
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,9 @@ class Finalizer:
         self._clock = clock
         self._left: dict[Key, asyncio.Task[None]] = {}
 
-    async def end(self, follower: Follower, rollout: Rollout | None, document: Mapping[str, Any]) -> tuple[str, bool]:
+    async def end(
+        self, reconciler: Reconciler, rollout: Rollout | None, document: Mapping[str, Any]
+    ) -> tuple[str, bool]:
         """One attempt: what is still missing (empty: nothing), and whether the resource may go.
 
         `rollout` is None where it is not valid, or not the first of its service.
@@ -55,10 +57,10 @@ class Finalizer:
         age = self._clock() - _deleted_at(document["metadata"], self._clock())
         missing = ""
         if rollout is not None and age < self.deadline * RETIRE_SHARE:
-            missing = await follower.retire_others()
+            missing = await reconciler.retire_others()
         if rollout is not None and not missing and age < self.deadline * READY_SHARE:
             missing = await self._give_back(rollout)
-        if not missing and not await follower.leave():
+        if not missing and not await reconciler.finalize():
             missing = "the traffic rules are still in Consul"
         return missing, not missing or age >= self.deadline
 
@@ -70,9 +72,9 @@ class Finalizer:
         except MeshwrightError as error:
             return str(error)
 
-    def go_on(self, key: Key, follower: Follower) -> None:
+    def go_on(self, key: Key, reconciler: Reconciler) -> None:
         """Try to take the traffic rules out though the resource is gone."""
-        self._left[key] = asyncio.create_task(self._leave(key, follower), name=f"traffic rules of {key[0]}/{key[1]}")
+        self._left[key] = asyncio.create_task(self._leave(key, reconciler), name=f"traffic rules of {key[0]}/{key[1]}")
 
     def stop(self, key: Key) -> None:
         """A rollout of that name is there again: the rules are its own now."""
@@ -80,9 +82,9 @@ class Finalizer:
         if task is not None:
             task.cancel()
 
-    async def _leave(self, key: Key, follower: Follower) -> None:
+    async def _leave(self, key: Key, reconciler: Reconciler) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            while not await follower.leave():  # noqa: ASYNC110 - there is nothing to wait for
+            while not await reconciler.finalize():  # noqa: ASYNC110 - there is nothing to wait for
                 await asyncio.sleep(_AGAIN)
             log.info("the traffic rules that %s/%s had left are out of Consul", *key)
             self._left.pop(key, None)

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from meshwright.rollout.observed import TrafficState, Trouble
+    from meshwright.rollout.api.observed import TrafficState, Trouble
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
     from meshwright.rollout.ports import Traffic
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
 
 
 class GatedTraffic:

@@ -1,6 +1,6 @@
 """kopf's side of the operator: which changes reach which rollout.
 
-Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.following`) for as long as the resource
+Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.reconciler`) for as long as the resource
 lives and its namespace is in reach (`meshwright_operator.reach`). Everything else only wakes that loop: a changed
 resource, a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored,
 or until its deadline (`meshwright_operator.finalize`).
@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 import kopf
 
 from meshwright.errors import BadInputError, MeshwrightError
-from meshwright.rollout import statusjson
-from meshwright.rollout.following import Follower
-from meshwright.rollout.parse import parse
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL, ConditionType
+from meshwright.rollout.api import status_document
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, ConditionType
+from meshwright.rollout.reconciler import Reconciler
 from meshwright_operator import reference
 from meshwright_operator.cluster import FIELD_MANAGER, merge_patch
 from meshwright_operator.deployments import ROLLOUT_LABEL
@@ -34,10 +34,10 @@ from meshwright_operator.sessions import login
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.api.status import RolloutStatus
     from meshwright.rollout.engine import Engine
-    from meshwright.rollout.figures import Figures
-    from meshwright.rollout.spec import Rollout
-    from meshwright.rollout.status import Status
+    from meshwright.rollout.metrics import RolloutMetrics
     from meshwright_operator.cluster import Cluster
     from meshwright_operator.deployments import Deployments
     from meshwright_operator.finalize import Finalizer
@@ -64,19 +64,19 @@ class Handlers:
         engine: Engine,
         cluster: Cluster,
         deployments: Deployments,
-        figures: Figures,
+        metrics: RolloutMetrics,
         *,
         reach: Reach,
         finalizer: Finalizer,
-        followers: dict[Key, Follower],
+        reconcilers: dict[Key, Reconciler],
     ) -> None:
         self._engine = engine
         self._cluster = cluster
         self._deployments = deployments
-        self._figures = figures
+        self._metrics = metrics
         self._reach = reach
         self._finalizer = finalizer
-        self.followers = followers
+        self.reconcilers = reconcilers
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._conflicts: dict[Key, str] = {}
         reach.let_go = self.let_go
@@ -129,18 +129,18 @@ class Handlers:
 
         stored: dict[str, Any] = document(body)["status"]
 
-        async def write(status: Status) -> bool:
+        async def write(status: RolloutStatus) -> bool:
             nonlocal stored
-            wanted = statusjson.write(status)
+            wanted = status_document.write(status)
             wanted["conditions"] = [*wanted.get("conditions", ()), *foreign_conditions(document(body)["status"])]
             written = await self._cluster.patch_status(namespace, name, merge_patch(stored, wanted))
             stored = wanted
             return written
 
         self._finalizer.stop(key)
-        follower = self._follower(document(body), write)
-        self.followers[key] = follower
-        running = self._running[key] = asyncio.create_task(follower.run(), name=f"rollout {namespace}/{name}")
+        reconciler = self._follower(document(body), write)
+        self.reconcilers[key] = reconciler
+        running = self._running[key] = asyncio.create_task(reconciler.run(), name=f"rollout {namespace}/{name}")
         ending = asyncio.create_task(_told_to_stop(stopped))
         try:
             await asyncio.wait({running, ending}, return_when=asyncio.FIRST_COMPLETED)
@@ -152,11 +152,11 @@ class Handlers:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
             self._running.pop(key, None)
-            if self.followers.get(key) is follower and not body.get("metadata", {}).get("deletionTimestamp"):
-                del self.followers[key]
+            if self.reconcilers.get(key) is reconciler and not body.get("metadata", {}).get("deletionTimestamp"):
+                del self.reconcilers[key]
 
-    def _follower(self, given: dict[str, Any], write: Callable[[Status], Awaitable[bool]]) -> Follower:
-        return Follower(self._engine, given, write, self._figures, also=self._idle_reference, read=self._read)
+    def _follower(self, given: dict[str, Any], write: Callable[[RolloutStatus], Awaitable[bool]]) -> Reconciler:
+        return Reconciler(self._engine, given, write, self._metrics, after_pass=self._idle_reference, read=self._read)
 
     def _read(self, given: Mapping[str, Any]) -> Rollout:
         """The rollout, if it is valid and the first of its service. A conflict is told once."""
@@ -175,18 +175,18 @@ class Handlers:
 
     async def changed(self, type: Any, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - kopf's name
         """The resource is not what it was."""
-        follower = self.followers.get((namespace, name))
-        if follower is not None:
-            follower.offer(document(body))
+        reconciler = self.reconcilers.get((namespace, name))
+        if reconciler is not None:
+            reconciler.update(document(body))
         for other in self._reach.note(document(body), is_gone=type == "DELETED"):
-            if other in self.followers:
-                self.followers[other].wake()
+            if other in self.reconcilers:
+                self.reconcilers[other].wake()
 
     async def deployment_changed(self, namespace: Any, labels: Mapping[str, str], **_: Any) -> None:
         """A version's Deployment was changed, by its pods, by us, or by somebody who should not have."""
-        follower = self.followers.get((namespace, labels[ROLLOUT_LABEL]))
-        if follower is not None:
-            follower.wake()
+        reconciler = self.reconcilers.get((namespace, labels[ROLLOUT_LABEL]))
+        if reconciler is not None:
+            reconciler.wake()
 
     async def reference_changed(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
         """A Deployment that says how many pods it wishes."""
@@ -198,7 +198,7 @@ class Handlers:
     async def reference_idled(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
         """A Deployment without pods, for the sake of a rollout: it gets them back where there is no such rollout."""
         rollout = reference.idled_by(body)
-        if (namespace, rollout) in self.followers or body["metadata"].get("deletionTimestamp"):
+        if (namespace, rollout) in self.reconcilers or body["metadata"].get("deletionTimestamp"):
             return
         with _logged(f"Deployment {namespace}/{name}"):
             if await self._cluster.rollout(namespace, rollout) is None:
@@ -207,39 +207,39 @@ class Handlers:
     def _is_referenced(self, namespace: Any, name: str, **_: Any) -> bool:
         return any(True for _ in self._referring(namespace, name))
 
-    def _referring(self, namespace: Any, deployment: str) -> Iterator[Follower]:
+    def _referring(self, namespace: Any, deployment: str) -> Iterator[Reconciler]:
         """The rollouts whose templates, and perhaps versions, come from that Deployment."""
-        for (where, _), follower in self.followers.items():
-            named = ((follower.document.get("spec") or {}).get("workloadRef") or {}).get("name")
+        for (where, _), reconciler in self.reconcilers.items():
+            named = ((reconciler.document.get("spec") or {}).get("workloadRef") or {}).get("name")
             if where == namespace and named == deployment:
-                yield follower
+                yield reconciler
 
     async def template_changed(self, namespace: Any, name: str, **_: Any) -> None:
         """A Deployment that a rollout takes its template from was changed, came, or went."""
-        for follower in self._referring(namespace, name):
-            follower.wake()
+        for reconciler in self._referring(namespace, name):
+            reconciler.wake()
 
     async def deleted(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
         """Restore the traffic rules before the resource, and with it the Deployments, goes; up to the deadline."""
         key = (namespace, name)
 
-        async def write(_: Status) -> bool:
+        async def write(_: RolloutStatus) -> bool:
             return False
 
-        follower = self.followers.get(key) or self._follower(document(body), write)
+        reconciler = self.reconcilers.get(key) or self._follower(document(body), write)
         try:
             rollout = self._read(document(body))
         except BadInputError:
             rollout = None
-        missing, may_go = await self._finalizer.end(follower, rollout, document(body))
+        missing, may_go = await self._finalizer.end(reconciler, rollout, document(body))
         if not may_go:
             raise kopf.TemporaryError(missing, delay=_AGAIN)
         if missing:
             message = left_behind(document(body), missing, self._finalizer.deadline)
             log.error("%s/%s: %s", namespace, name, message)
             kopf.event(cast("kopf.Body", body), type="Warning", reason="FinalizerGaveUp", message=message)
-            self._finalizer.go_on(key, follower)
-        self.followers.pop(key, None)
+            self._finalizer.go_on(key, reconciler)
+        self.reconcilers.pop(key, None)
         self._conflicts.pop(key, None)
 
     def stop(self) -> None:
@@ -249,16 +249,16 @@ class Handlers:
 
     async def let_go(self, namespace: str) -> None:
         """The namespace is being deleted, its finalizers are off: stand still, and tidy up in Consul if it answers."""
-        mine = {key: follower for key, follower in self.followers.items() if key[0] == namespace}
+        mine = {key: reconciler for key, reconciler in self.reconcilers.items() if key[0] == namespace}
         for key in mine:
             if key in self._running:
                 self._running[key].cancel()
-            self.followers.pop(key, None)
+            self.reconcilers.pop(key, None)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                await asyncio.gather(*(follower.leave() for follower in mine.values()))
+                await asyncio.gather(*(reconciler.finalize() for reconciler in mine.values()))
 
-    async def _idle_reference(self, rollout: Rollout, status: Status) -> None:
+    async def _idle_reference(self, rollout: Rollout, status: RolloutStatus) -> None:
         """Once a version of ours serves, the Deployment that the template came from has nothing to do any more."""
         if rollout.workload_ref is None or not status.stable:
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from lightkube.types import PatchType
 
-from meshwright.rollout.vocabulary import API_VERSION, KIND
+from meshwright.rollout.api.vocabulary import API_VERSION, KIND
 from meshwright_operator import leases
 from meshwright_operator.cluster import (
     CONFLICT,
@@ -149,7 +149,7 @@ class LeaseRequests:
         with sorted_failures(f"writing a condition of {namespace}/{name}"):
             try:
                 await self._client.patch(
-                    VersionedRollout.Status,
+                    VersionedRollout.RolloutStatus,
                     name,
                     document,
                     namespace=namespace,

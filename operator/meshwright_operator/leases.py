@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from meshwright.rollout.vocabulary import GROUP
+from meshwright.rollout.api.vocabulary import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

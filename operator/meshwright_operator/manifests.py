@@ -11,13 +11,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from meshwright.rollout.spec import version_label
-from meshwright.rollout.vocabulary import API_VERSION, GROUP, KIND, VERSION_VARIABLE
+from meshwright.rollout.api.spec import version_label
+from meshwright.rollout.api.vocabulary import API_VERSION, GROUP, KIND, VERSION_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
 
 ROLLOUT_LABEL = f"{GROUP}/rollout"
 VERSION_LABEL = f"{GROUP}/version"

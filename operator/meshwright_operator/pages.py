@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
-    from meshwright.rollout.following import Follower
+    from meshwright.rollout.reconciler import Reconciler
     from meshwright.telemetry import Telemetry
     from meshwright_operator.guard import Guard, Place
 
@@ -28,7 +28,7 @@ class Office:
     """What the pages tell of. It outlasts the terms of an operator (`meshwright_operator.term`)."""
 
     guard: Guard | None = None
-    followers: dict[tuple[str, str], Follower] = field(default_factory=dict)
+    reconcilers: dict[tuple[str, str], Reconciler] = field(default_factory=dict)
 
     @property
     def places(self) -> dict[str, Place]:
@@ -81,14 +81,14 @@ def pages(telemetry: Telemetry, office: Office, installation: str, patience: flo
     def stuck() -> list[str]:
         now = time.monotonic()
         return [
-            f"{namespace}/{name} has been in one pass for {now - follower.pass_began:.0f} s"
-            for (namespace, name), follower in office.followers.items()
-            if follower.pass_began is not None and now - follower.pass_began > patience
+            f"{namespace}/{name} has been in one pass for {now - reconciler.pass_began:.0f} s"
+            for (namespace, name), reconciler in office.reconcilers.items()
+            if reconciler.pass_began is not None and now - reconciler.pass_began > patience
         ]
 
     async def healthz(_: web.Request) -> web.Response:
         found = stuck()
-        body = {"rollouts": len(office.followers), "stuck": found, "namespaces": namespaces(office)}
+        body = {"rollouts": len(office.reconcilers), "stuck": found, "namespaces": namespaces(office)}
         return web.json_response(body, status=503 if found else 200)
 
     async def readyz(_: web.Request) -> web.Response:

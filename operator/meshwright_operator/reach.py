@@ -18,7 +18,7 @@ from kopf._cogs.structs import references
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.model import folded
-from meshwright.rollout.vocabulary import KIND, Reason
+from meshwright.rollout.api.vocabulary import KIND, Reason
 from meshwright_operator import guard as guarding
 from meshwright_operator.leaserequests import CONFLICT_CONDITION
 from meshwright_operator.remove_finalizers import remove_finalizer

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright.rollout.vocabulary import GROUP
+from meshwright.rollout.api.vocabulary import GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
     from meshwright_operator.cluster import Cluster
 
 REPLICAS_ANNOTATION = f"{GROUP}/replicas"

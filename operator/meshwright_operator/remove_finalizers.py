@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright import logs
 from meshwright.config import load
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright.rollout.vocabulary import GROUP
+from meshwright.rollout.api.vocabulary import GROUP
 from meshwright_operator import guard
 from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig

@@ -22,10 +22,10 @@ import kopf
 
 from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
-from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
+from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.engine import Engine
-from meshwright_operator.announcing import Announcements
 from meshwright_operator.deployments import Deployments
+from meshwright_operator.event_recorder import KubernetesEventRecorder
 from meshwright_operator.finalize import Finalizer
 from meshwright_operator.gated import GatedTraffic
 from meshwright_operator.guard import Guard, LeaseLostError
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meshwright.consul import Consul
-    from meshwright.rollout.figures import Figures
-    from meshwright.rollout.spanexport import Traces
+    from meshwright.rollout.adapters.trace_exporter import TraceExporter
+    from meshwright.rollout.metrics import RolloutMetrics
     from meshwright_operator.cluster import Cluster
     from meshwright_operator.config import OperatorConfig
     from meshwright_operator.pages import Office
@@ -60,7 +60,7 @@ class StuckError(MeshwrightError):
 class Term:
     """Made anew for each term, from what outlasts them."""
 
-    def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: Traces) -> None:
+    def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: TraceExporter) -> None:
         self._config = config
         self._cluster = cluster
         requests = LeaseRequests(cluster.client)
@@ -72,28 +72,28 @@ class Term:
         self._engine = Engine(
             self._deployments,
             GatedTraffic(ConsulTraffic(consul), self.guard.acting),
-            ConsulMeasurements(consul),
-            Announcements(traces),
+            ConsulMetricSource(consul),
+            KubernetesEventRecorder(traces),
         )
 
-    async def run(self, office: Office, figures: Figures, stopping: asyncio.Event) -> None:
+    async def run(self, office: Office, metrics: RolloutMetrics, stopping: asyncio.Event) -> None:
         """Until `stopping`. Raises `LeaseLostError` when all has stopped because a Lease was lost."""
         handlers = Handlers(
             self._engine,
             self._cluster,
             self._deployments,
-            figures,
+            metrics,
             reach=self._reach,
             finalizer=Finalizer(self._cluster, self._config.finalizer_deadline),
-            followers=office.followers,
+            reconcilers=office.reconcilers,
         )
         office.guard = self.guard
         try:
             await self._work(handlers, stopping)
         except LeaseLostError:
-            for key in list(self._reach.known | office.followers.keys()):
-                figures.forget(*key)
-            office.followers.clear()
+            for key in list(self._reach.known | office.reconcilers.keys()):
+                metrics.forget(*key)
+            office.reconcilers.clear()
             raise
         # On the way out of the process, and not between two terms: nothing is written without a Lease.
         await self._reach.take_back()

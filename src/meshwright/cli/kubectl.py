@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.names import no_such
-from meshwright.rollout.parse import parse
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

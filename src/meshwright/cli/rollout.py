@@ -17,9 +17,9 @@ from meshwright.cli.kubectl import Kubectl
 from meshwright.cli.options import Seconds, json_option
 from meshwright.cli.rolloutview import summary, tree
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.rollout import statusjson, verbs
-from meshwright.rollout.parse import parse, parse_on_laptop
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL, Phase
+from meshwright.rollout.api import commands, status_document
+from meshwright.rollout.api.parsing import parse, parse_on_laptop
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -157,7 +157,7 @@ def status(where: Where, name: str, timeout: float) -> int:
     until = time.monotonic() + timeout
     while True:
         document = door.get(name)
-        found = statusjson.read(document.get("status"))
+        found = status_document.read(document.get("status"))
         current = found.observed_generation >= document["metadata"].get("generation", 0)
         over = current and found.phase in _OVER
         if over or time.monotonic() >= until:
@@ -173,7 +173,7 @@ def status(where: Where, name: str, timeout: float) -> int:
 @click.pass_obj
 def pause(where: Where, name: str) -> None:
     """Stop where it is, until `promote`."""
-    where.open().patch(name, verbs.pause())
+    where.open().patch(name, commands.pause())
     click.echo(f"{name}: paused")
 
 
@@ -184,7 +184,7 @@ def pause(where: Where, name: str) -> None:
 def promote(where: Where, name: str, full: bool) -> None:
     """Go on: end a pause, or the present step."""
     door = where.open()
-    door.patch(name, verbs.promote(door.get(name), _token(), full=full))
+    door.patch(name, commands.promote(door.get(name), _token(), full=full))
     click.echo(f"{name}: {'going straight to the end' if full else 'going on'}")
 
 
@@ -194,7 +194,7 @@ def promote(where: Where, name: str, full: bool) -> None:
 def abort(where: Where, name: str) -> None:
     """Send all calls back to the stable version."""
     door = where.open()
-    door.patch(name, verbs.abort(door.get(name), _token()))
+    door.patch(name, commands.abort(door.get(name), _token()))
     click.echo(f"{name}: all calls go back to the stable version")
 
 
@@ -204,7 +204,7 @@ def abort(where: Where, name: str) -> None:
 def retry(where: Where, name: str) -> None:
     """Walk the steps again with the version that was aborted."""
     door = where.open()
-    door.patch(name, verbs.retry(door.get(name), _token()))
+    door.patch(name, commands.retry(door.get(name), _token()))
     click.echo(f"{name}: trying again")
 
 
@@ -215,7 +215,7 @@ def retry(where: Where, name: str) -> None:
 def undo(where: Where, name: str, version: str) -> None:
     """Ask for the version before the present one, or for an earlier one."""
     door = where.open()
-    patch = verbs.undo(door.get(name), version)
+    patch = commands.undo(door.get(name), version)
     door.patch(name, patch)
     click.echo(f"{name}: back to version {patch['spec']['version']}")
 
@@ -226,7 +226,7 @@ def undo(where: Where, name: str, version: str) -> None:
 @click.pass_obj
 def set_version(where: Where, name: str, version: str) -> None:
     """Ask for another version."""
-    where.open().patch(name, verbs.set_version(version))
+    where.open().patch(name, commands.set_version(version))
     click.echo(f"{name}: to version {version}")
 
 

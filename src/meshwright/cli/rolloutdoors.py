@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright.local import client
 from meshwright.names import no_such
-from meshwright.rollout.parse import parse_on_laptop
+from meshwright.rollout.api.parsing import parse_on_laptop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

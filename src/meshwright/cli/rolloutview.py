@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.cli import output
 from meshwright.errors import BadInputError
-from meshwright.rollout import plan, statusjson
-from meshwright.rollout.parse import parse_on_laptop
-from meshwright.rollout.vocabulary import Phase, Verdict
+from meshwright.rollout.api import status_document
+from meshwright.rollout.api.parsing import parse_on_laptop
+from meshwright.rollout.api.vocabulary import Phase, Verdict
+from meshwright.rollout.reconcile import plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meshwright.rollout.status import AnalysisRun, Status, VersionState
+    from meshwright.rollout.api.status import AnalysisRun, RolloutStatus, VersionState
 
 _PHASES = {
     Phase.HEALTHY: ("green", "✔"),
@@ -35,7 +36,7 @@ Line = tuple[str, str]
 
 def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
     """The lines of one rollout."""
-    status = statusjson.read(document.get("status"))
+    status = status_document.read(document.get("status"))
     colour, mark = _PHASES[status.phase]
     asked = document["spec"].get("version") or status.target or "-"
     lines = [(f"{mark} {document['metadata']['name']}  {status.phase}  {status.message or status.reason}", colour)]
@@ -54,7 +55,7 @@ def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
 
 def summary(document: Mapping[str, Any]) -> str:
     """One line on where a rollout stands. Figures are left out: each measurement would be a change."""
-    status = statusjson.read(document.get("status"))
+    status = status_document.read(document.get("status"))
     facts = [f"{document['metadata']['name']}: {status.phase}"]
     if status.steps and status.phase in {Phase.PROGRESSING, Phase.PAUSED}:
         facts[0] += f", step {min(status.step + 1, status.steps)} of {status.steps}"
@@ -73,7 +74,7 @@ def _branches(items: list[Any]) -> Iterator[tuple[str, Any]]:
         yield "└─" if index == len(items) - 1 else "├─", item
 
 
-def _versions(status: Status) -> Iterator[Line]:
+def _versions(status: RolloutStatus) -> Iterator[Line]:
     yield "versions", "bright_black"
     for branch, version in _branches(sorted(status.versions, key=lambda one: (-one.weight, one.version))):
         yield f"{branch} {_version(version)}", "green" if version.role == "stable" else ""
@@ -90,7 +91,7 @@ def _version(version: VersionState) -> str:
     )
 
 
-def _steps(document: Mapping[str, Any], status: Status) -> Iterator[Line]:
+def _steps(document: Mapping[str, Any], status: RolloutStatus) -> Iterator[Line]:
     try:
         steps = plan.steps(parse_on_laptop({**document, "status": {}}), skip=status.skip_steps)
     except BadInputError:
@@ -108,7 +109,7 @@ def _steps(document: Mapping[str, Any], status: Status) -> Iterator[Line]:
             yield f"{branch} · {plan.describe(step)}", "bright_black"
 
 
-def _analyses(status: Status) -> Iterator[Line]:
+def _analyses(status: RolloutStatus) -> Iterator[Line]:
     if status.analyses:
         yield "analyses", "bright_black"
     for branch, run in _branches(list(status.analyses)):

@@ -61,8 +61,8 @@ class RolloutDesk:
         # Imports that cost more than the rest of the supervisor together.
         from meshwright.config import ConsulConfig, ServiceConfig, adopt, load  # noqa: PLC0415
         from meshwright.consul import Consul  # noqa: PLC0415
-        from meshwright.local.rollouts import Announcements, Rollouts  # noqa: PLC0415
-        from meshwright.rollout.spanexport import Traces  # noqa: PLC0415
+        from meshwright.local.rollouts import Rollouts, TerminalEventRecorder  # noqa: PLC0415
+        from meshwright.rollout.adapters.trace_exporter import TraceExporter  # noqa: PLC0415
         from meshwright.telemetry import Telemetry  # noqa: PLC0415
 
         plan = self._supervisor.plan
@@ -73,7 +73,7 @@ class RolloutDesk:
         telemetry = Telemetry(load(ServiceConfig, service="meshwright-rollouts"))
         self._stack.push_async_callback(telemetry.close)
         consul = await self._stack.enter_async_context(Consul(load(ConsulConfig)))
-        traces = await self._stack.enter_async_context(Traces(telemetry, plan.traces_url))
-        announcements = Announcements(self._say, traces)
-        rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, announcements)
+        traces = await self._stack.enter_async_context(TraceExporter(telemetry, plan.traces_url))
+        recorder = TerminalEventRecorder(self._say, traces)
+        rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, recorder)
         return await self._stack.enter_async_context(rollouts)

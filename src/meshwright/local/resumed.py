@@ -84,9 +84,9 @@ def _templates_path(rollout: Path) -> Path:
 def _versions(
     document: Mapping[str, Any], known: Mapping[str, VersionTemplate], *, rules_are_kept: bool
 ) -> Iterator[ResumedVersion]:
-    from meshwright.rollout import statusjson  # noqa: PLC0415 - most starts have no rollout, and do without
+    from meshwright.rollout.api import status_document  # noqa: PLC0415 - most starts have no rollout, and do without
 
-    status = statusjson.read(document.get("status") or {})
+    status = status_document.read(document.get("status") or {})
     stable = status.stable or status.target
     if not stable:
         return

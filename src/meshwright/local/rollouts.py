@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from meshwright.errors import BadInputError, Problem, UnreachableError
 from meshwright.local.versions import Versions, environment
 from meshwright.names import NoSuchNameError, no_such, no_such_service
-from meshwright.rollout import statusjson, verbs
-from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
+from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
+from meshwright.rollout.api import commands, status_document
+from meshwright.rollout.api.parsing import parse_on_laptop, refuse_change
+from meshwright.rollout.api.status import Promotion, RolloutStatus
+from meshwright.rollout.api.vocabulary import API_VERSION, KIND, EventType, Phase
 from meshwright.rollout.engine import Engine
-from meshwright.rollout.figures import Figures
-from meshwright.rollout.following import Follower
-from meshwright.rollout.parse import parse_on_laptop, refuse_change
-from meshwright.rollout.status import Promotion, Status
-from meshwright.rollout.vocabulary import API_VERSION, KIND, EventType, Phase
+from meshwright.rollout.metrics import RolloutMetrics
+from meshwright.rollout.reconciler import Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from meshwright.consul import Consul
     from meshwright.local.desk import Say
     from meshwright.local.supervisor import Supervisor
-    from meshwright.rollout.decision import Event, FinishedSpan
-    from meshwright.rollout.spanexport import Traces
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.adapters.trace_exporter import TraceExporter
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.reconcile.decision import Event, FinishedSpan
     from meshwright.telemetry import Telemetry
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,10 @@ _RETIREMENT = 15.0
 _LOOK = 0.2
 
 
-class Announcements:
-    """`Announcer` for a terminal."""
+class TerminalEventRecorder:
+    """`EventRecorder` for a terminal."""
 
-    def __init__(self, say: Say, traces: Traces) -> None:
+    def __init__(self, say: Say, traces: TraceExporter) -> None:
         self._say = say
         self._traces = traces
 
@@ -59,7 +59,7 @@ class Announcements:
             self._say(rollout.name, f"{event.reason}: {event.message}", warning=event.type is EventType.WARNING)
 
     async def spans(self, rollout: Rollout, spans: Sequence[FinishedSpan]) -> None:
-        await self._traces.tell(rollout, spans)
+        await self._traces.export(rollout, spans)
 
 
 class Rollouts:
@@ -71,16 +71,16 @@ class Rollouts:
         folder: Path,
         consul: Consul,
         telemetry: Telemetry,
-        announcements: Announcements,
+        recorder: TerminalEventRecorder,
     ) -> None:
         self._supervisor = supervisor
         self._folder = folder
         self._versions = Versions(supervisor, folder)
-        self._measurements = ConsulMeasurements(consul)
-        self._engine = Engine(self._versions, ConsulTraffic(consul), self._measurements, announcements)
-        self._figures = Figures(telemetry.metrics.registry)
+        self._metric_source = ConsulMetricSource(consul)
+        self._engine = Engine(self._versions, ConsulTraffic(consul), self._metric_source, recorder)
+        self._metrics = RolloutMetrics(telemetry.metrics.registry)
         self._documents: dict[str, dict[str, Any]] = {}
-        self._followers: dict[str, Follower] = {}
+        self._reconcilers: dict[str, Reconciler] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -128,7 +128,7 @@ class Rollouts:
     def patch(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Change a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
         before = self._known(name)
-        changed = verbs.merged(before, {key: value for key, value in patch.items() if key != "status"})
+        changed = commands.merged(before, {key: value for key, value in patch.items() if key != "status"})
         refuse_change(parse_on_laptop(before), parse_on_laptop(changed))
         if changed["spec"] != before["spec"]:
             changed["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
@@ -141,14 +141,14 @@ class Rollouts:
         self._known(name)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_RETIREMENT):
-                while await self._followers[name].retire_others():  # noqa: ASYNC110 - it is a step each time
+                while await self._reconcilers[name].retire_others():  # noqa: ASYNC110 - it is a step each time
                     await asyncio.sleep(_LOOK)
-        if not await self._followers[name].leave():
+        if not await self._reconcilers[name].finalize():
             raise UnreachableError(
                 f"the traffic rules of {name} could not be restored: Consul does not answer; try again"
             )
         self._tasks.pop(name).cancel()
-        del self._followers[name], self._documents[name]
+        del self._reconcilers[name], self._documents[name]
         (self._folder / f"{name}.json").unlink(missing_ok=True)
         self._versions.forget(name)
 
@@ -158,8 +158,8 @@ class Rollouts:
 
     def wake(self) -> None:
         """Something has changed among the processes."""
-        for follower in self._followers.values():
-            follower.wake()
+        for reconciler in self._reconcilers.values():
+            reconciler.wake()
 
     def _adopted(self, rollout: Rollout) -> dict[str, Any]:
         """The status that a new rollout begins with: the version that runs already is the stable one."""
@@ -170,7 +170,9 @@ class Rollouts:
             return {}
         version, _ = running.most_common(1)[0]
         promoted = (Promotion(version, time.time()),)
-        return statusjson.write(Status(phase=Phase.HEALTHY, stable=version, target=version, history=promoted))
+        return status_document.write(
+            RolloutStatus(phase=Phase.HEALTHY, stable=version, target=version, history=promoted)
+        )
 
     def _check(self, rollout: Rollout) -> None:
         """What is right on a cluster and cannot work here."""
@@ -198,22 +200,22 @@ class Rollouts:
     def _keep(self, name: str, document: dict[str, Any]) -> None:
         self._documents[name] = document
         self._store(name)
-        if name in self._followers:
-            self._followers[name].offer(document)
+        if name in self._reconcilers:
+            self._reconcilers[name].update(document)
         else:
             self._follow(name)
 
     def _follow(self, name: str) -> None:
-        async def write(status: Status) -> bool:
+        async def write(status: RolloutStatus) -> bool:
             if name not in self._documents:
                 return False
-            self._documents[name] = {**self._documents[name], "status": statusjson.write(status)}
+            self._documents[name] = {**self._documents[name], "status": status_document.write(status)}
             self._store(name)
             return True
 
-        follower = Follower(self._engine, self._documents[name], write, self._figures, read=parse_on_laptop)
-        self._followers[name] = follower
-        self._tasks[name] = asyncio.create_task(follower.run(), name=f"rollout {name}")
+        reconciler = Reconciler(self._engine, self._documents[name], write, self._metrics, read=parse_on_laptop)
+        self._reconcilers[name] = reconciler
+        self._tasks[name] = asyncio.create_task(reconciler.run(), name=f"rollout {name}")
 
     def _store(self, name: str) -> None:
         path = self._folder / f"{name}.json"

@@ -21,8 +21,8 @@ from meshwright.local import resumed
 from meshwright.local.member import State
 from meshwright.local.resumed import VersionTemplate
 from meshwright.local.supervisor import StartError
-from meshwright.rollout.observed import Explanation, Trouble, Workload
-from meshwright.rollout.vocabulary import VERSION_VARIABLE
+from meshwright.rollout.api.observed import Explanation, Trouble, Workload
+from meshwright.rollout.api.vocabulary import VERSION_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from meshwright.local.member import Member
     from meshwright.local.supervisor import Supervisor
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
 
 log = logging.getLogger(__name__)
 

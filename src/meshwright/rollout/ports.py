@@ -1,7 +1,7 @@
 """What the engine needs of the world: four small ports that a shell fills.
 
 `meshwright.rollout.adapters` fills two of them for every shell, because Consul is the same everywhere: `ConsulTraffic`
-(Traffic) and `ConsulMeasurements` (Measurements, scraping what Consul lists, or asking Prometheus). Workloads and
+(Traffic) and `ConsulMetricSource` (Measurements, scraping what Consul lists, or asking Prometheus). Workloads and
 Announcer are the shell's own: Deployments and Kubernetes Events, or processes and lines on the terminal.
 
 Every method is idempotent and may be called again after a crash. One that cannot reach its side raises
@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meshwright.rollout.decision import Event, FinishedSpan
-    from meshwright.rollout.observed import ApiUse, Demand, Explanation, Measurement, TrafficState, Trouble, Workload
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.observed import (
+        ApiUse,
+        Explanation,
+        Measurement,
+        MetricQuery,
+        TrafficState,
+        Trouble,
+        Workload,
+    )
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.reconcile.decision import Event, FinishedSpan
 
 
 class Workloads(Protocol):
@@ -68,17 +76,17 @@ class Traffic(Protocol):
         """Take this rollout's part out of the entries."""
 
 
-class Measurements(Protocol):
+class MetricSource(Protocol):
     """Figures of calls."""
 
-    async def measure(self, rollout: Rollout, demands: Sequence[Demand]) -> tuple[Measurement, ...]:
+    async def measure(self, rollout: Rollout, queries: Sequence[MetricQuery]) -> tuple[Measurement, ...]:
         """One answer to each demand; a source that does not answer is an answer with `error`."""
 
     async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
         """Who called these APIs of the service within the last seconds; None while that is not known yet."""
 
 
-class Announcer(Protocol):
+class EventRecorder(Protocol):
     """Told after the status was written: events and finished spans. What it raises is logged and lost."""
 
     async def events(self, rollout: Rollout, events: Sequence[Event]) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshwright.local.supervisor import Supervisor
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.spec import Rollout
 
 TOPOLOGY = """
 [processes.user]

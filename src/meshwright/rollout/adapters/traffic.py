@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 from meshwright.consul import ConsulError
 from meshwright.errors import MeshwrightError
 from meshwright.model import Health
-from meshwright.rollout import weights
-from meshwright.rollout.observed import TrafficState, Trouble
+from meshwright.rollout.api.observed import TrafficState, Trouble
+from meshwright.rollout.reconcile import config_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from meshwright.consul import Consul
     from meshwright.model import Instance
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
 
 _MOST_SERVICES = 100
 """How many services are looked through for an instance that is not where it should be."""
@@ -43,7 +43,7 @@ class ConsulTraffic:
         )
         entries.check_owner()
         healthy = Counter(instance.version for instance in instances.value)
-        return TrafficState(dict(healthy), weights.read(entries))
+        return TrafficState(dict(healthy), config_entries.read(entries))
 
     async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
         """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
@@ -70,18 +70,22 @@ class ConsulTraffic:
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
         """Make the entries say it, keeping what others wrote in them."""
-        await self._converge(rollout, lambda entries: weights.writes(entries, routing))
+        await self._converge(rollout, lambda entries: config_entries.writes(entries, routing))
 
     async def release(self, rollout: Rollout) -> None:
         """Take this rollout's part out of the entries."""
-        await self._converge(rollout, weights.release)
+        await self._converge(rollout, config_entries.release)
 
-    async def _entries(self, rollout: Rollout) -> weights.Entries:
-        found = await asyncio.gather(*(self._consul.config_entry(kind, rollout.service) for kind in weights.KINDS))
+    async def _entries(self, rollout: Rollout) -> config_entries.Entries:
+        found = await asyncio.gather(
+            *(self._consul.config_entry(kind, rollout.service) for kind in config_entries.KINDS)
+        )
         owner = f"{rollout.namespace}/{rollout.name}"
-        return weights.Entries(rollout.service, owner, dict(zip(weights.KINDS, found, strict=True)))
+        return config_entries.Entries(rollout.service, owner, dict(zip(config_entries.KINDS, found, strict=True)))
 
-    async def _converge(self, rollout: Rollout, step: Callable[[weights.Entries], tuple[weights.Write, ...]]) -> None:
+    async def _converge(
+        self, rollout: Rollout, step: Callable[[config_entries.Entries], tuple[config_entries.Write, ...]]
+    ) -> None:
         """Write what can be written and look again, until nothing is left; an entry that moved is read anew."""
         for _ in range(_ROUNDS):
             pending = step(await self._entries(rollout))
@@ -97,7 +101,7 @@ class ConsulTraffic:
                     return
         raise ContestedError(f"the config entries of {rollout.service} keep changing under the rollout's hands")
 
-    async def _write(self, write: weights.Write) -> bool:
+    async def _write(self, write: config_entries.Write) -> bool:
         if write.entry is None:
             await self._consul.delete_config_entry(write.kind, write.name)
             return True

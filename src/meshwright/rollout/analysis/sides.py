@@ -1,0 +1,111 @@
+"""What a version's servers counted and what its callers counted, and the worse of both. Pure.
+
+A server that counts wrongly must not be able to pass for a good one, so callers are asked as well. A caller learns the
+version from the response. Where a call ended without a response (its deadline, a lost connection), it has counted it
+under no version, and gRPC does not say which instance it was sent to. Such calls are given to the versions whose
+servers ended more calls than callers heard of: first those with the same status, then, for servers that call it
+something else, whatever is left; never more than are missing, and by how many are missing where several versions come
+into question. Calls that no server has counted belong to no version (docs/decisions/0091).
+
+Not all callers need to be known: calls of others are missing at every version, by its share of the calls.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from meshwright.rollout.analysis import call_metrics
+from meshwright.rollout.analysis.call_metrics import Window
+from meshwright.rollout.api.vocabulary import MetricKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from meshwright.rollout.api.observed import Measurement, MetricQuery
+
+CALLERS = "its callers"
+SERVERS = "its servers"
+
+
+@dataclass(slots=True)
+class Sides:
+    """All calls of a service within a window, by version; callers' calls without a version are under `""`."""
+
+    servers: dict[str, Window] = field(default_factory=lambda: defaultdict(Window))
+    callers: dict[str, Window] = field(default_factory=lambda: defaultdict(Window))
+
+
+def sides(increases: Iterable[Mapping[call_metrics.Series, float]], service: str) -> Sides:
+    """The calls of a service that its instances and their callers have counted."""
+    found = Sides()
+    for counted in increases:
+        for (name, pairs), value in counted.items():
+            labels = dict(pairs)
+            if labels.get("service") != service or call_metrics.is_no_call(labels.get("method", "")):
+                continue
+            windows = {"server": found.servers, "client": found.callers}.get(labels.get("side", "server"))
+            if windows is not None:
+                windows[labels.get("version", "")].add(name, labels, value)
+    return found
+
+
+def seen_by_callers(found: Sides, version: str) -> Window:
+    """What callers of a version saw, its part of the calls without a version included."""
+    own = found.callers.get(version, Window())
+    statuses: dict[str, float] = defaultdict(float, own.by_status)
+    for status, calls in _attributed(found).get(version, {}).items():
+        statuses[status] += calls
+    return Window(dict(statuses), own.buckets)
+
+
+def _attributed(found: Sides) -> dict[str, dict[str, float]]:
+    """The callers' calls without a version, given to versions: version -> status -> calls."""
+    unknown = found.callers.get("", Window()).by_status
+    given: dict[str, dict[str, float]] = {version: defaultdict(float) for version in found.servers if version}
+    left: dict[str, float] = {}
+    for status, calls in unknown.items():
+        missing = {version: _missing(found, version, status) for version in given}
+        shares = _shares(calls, missing)
+        for version, share in shares.items():
+            given[version][status] += share
+        left[status] = calls - sum(shares.values())
+    pool = sum(left.values())
+    if pool <= 0:
+        return given
+    missing = {version: max(0.0, _missing(found, version) - sum(given[version].values())) for version in given}
+    for version, share in _shares(pool, missing).items():
+        for status, calls in left.items():
+            given[version][status] += share * calls / pool
+    return given
+
+
+def _missing(found: Sides, version: str, status: str | None = None) -> float:
+    """How many calls of a version its servers ended that no caller heard of."""
+    servers, callers = found.servers[version], found.callers.get(version, Window())
+    if status is None:
+        return max(0.0, servers.calls - callers.calls)
+    return max(0.0, servers.by_status.get(status, 0.0) - callers.by_status.get(status, 0.0))
+
+
+def _shares(amount: float, missing: Mapping[str, float]) -> dict[str, float]:
+    total = sum(missing.values())
+    scale = min(1.0, amount / total) if total > 0 else 0.0
+    return {version: scale * calls for version, calls in missing.items()}
+
+
+def answer(query: MetricQuery, found: Sides) -> Measurement:
+    """The worse of what both sides say; a side with too few calls says nothing."""
+    seen = {
+        SERVERS: found.servers.get(query.version, Window()),
+        CALLERS: seen_by_callers(found, query.version),
+    }
+    telling = {side: window for side, window in seen.items() if window.calls >= query.minimum_calls} or seen
+    values = {side: call_metrics.value(query, window) for side, window in telling.items()}
+    known = {side: value for side, value in values.items() if value is not None}
+    if not known:
+        return query.answer(None, calls=max(window.calls for window in seen.values()))
+    pick = min if query.metric.kind is MetricKind.SUCCESS_RATE else max
+    side = pick(known, key=lambda name: known[name])
+    return query.answer(known[side], calls=telling[side].calls, counted_by=side)

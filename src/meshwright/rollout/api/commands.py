@@ -1,0 +1,92 @@
+"""What a person does to a rollout, as changes of the resource: merge patches (RFC 7396) that every shell can apply.
+
+Fields say what is wanted for good (`spec.paused`, `spec.version`); a command says "now, once" and is an annotation with
+a token, which the engine obeys one time. Pure: the token comes from the caller.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import MeshwrightError
+from meshwright.rollout.api import status_document
+from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, Phase, Verb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class CommandRejectedError(MeshwrightError):
+    """The verb makes no sense for a rollout that stands where this one does."""
+
+
+def command(verb: Verb, token: str) -> dict[str, Any]:
+    """Give a command."""
+    return {"metadata": {"annotations": {COMMAND_ANNOTATION: f"{verb.value}@{token}"}}}
+
+
+def pause() -> dict[str, Any]:
+    """Stop where it is, until `promote`."""
+    return {"spec": {"paused": True}}
+
+
+def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str, Any]:
+    """Go on; with `full` straight to the end. Raises `CommandRejectedError` where nothing is left to promote."""
+    status = status_document.read(document.get("status"))
+    if status.phase in {Phase.HEALTHY, Phase.UPDATING, Phase.ABORTED} and not document["spec"].get("paused"):
+        hint = "; `retry` walks its steps again" if status.phase is Phase.ABORTED else ""
+        raise _refusal(document, f"there is nothing to promote: it is {status.phase}{hint}")
+    patch = command(Verb.PROMOTE_FULL if full else Verb.PROMOTE, token)
+    return {**patch, "spec": {"paused": False}} if document["spec"].get("paused") else patch
+
+
+def abort(document: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """Send all calls back. Refuses where nothing is under way."""
+    status = status_document.read(document.get("status"))
+    if status.phase not in {Phase.PROGRESSING, Phase.PAUSED}:
+        raise _refusal(document, f"there is nothing to abort: it is {status.phase}")
+    return command(Verb.ABORT, token)
+
+
+def retry(document: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """Walk the steps again with the version that was refused."""
+    status = status_document.read(document.get("status"))
+    if status.phase is not Phase.ABORTED:
+        raise _refusal(document, f"there is nothing to retry: it is {status.phase}")
+    return command(Verb.RETRY, token)
+
+
+def set_version(version: str) -> dict[str, Any]:
+    """Ask for another version."""
+    return {"spec": {"version": version}}
+
+
+def undo(document: Mapping[str, Any], version: str = "") -> dict[str, Any]:
+    """Ask for `version` of the history; without one, for the version before the one that is asked for."""
+    status = status_document.read(document.get("status"))
+    wanted = document["spec"].get("version") or status.target
+    promoted = [promotion.version for promotion in status.history]
+    if version and version not in promoted:
+        known = ", ".join(dict.fromkeys(promoted)) or "none"
+        raise _refusal(document, f"{version} was never promoted here; known are {known}")
+    earlier = [one for one in promoted if one != wanted]
+    if not version and not earlier:
+        raise _refusal(document, f"there is no version before {wanted} to go back to")
+    return set_version(version or earlier[-1])
+
+
+def merged(document: Any, patch: Any) -> Any:
+    """The document with a merge patch applied (RFC 7396)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(document) if isinstance(document, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+def _refusal(document: Mapping[str, Any], text: str) -> CommandRejectedError:
+    return CommandRejectedError(f"rollout {document['metadata']['name']}: {text}")

@@ -1,0 +1,304 @@
+"""The state machine: `decide(rollout, status, observed, now) -> Decision`, a function of its arguments.
+
+A pass has five parts: follow a changed spec (`_retarget`), run a command (`_run_command`), advance the phase
+(`_advance`), compare desired with observed state, which gives the actions (`actions`), and fill in the descriptive
+status (`conditions`). The status records what is desired, never what was *done*; the next pass observes the actual
+state. So a crash at any point, a failed action, an outside change and a restart are one case, the usual one.
+
+While Consul or the workloads cannot be observed, nothing changes: an unknown value is not zero.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from meshwright.rollout.analysis import evaluation
+from meshwright.rollout.api.routing import WHOLE, Routing
+from meshwright.rollout.api.spec import AnalysisStep, Pause
+from meshwright.rollout.api.status import Interrupted
+from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
+from meshwright.rollout.reconcile import plan, template_update, transitions
+from meshwright.rollout.reconcile.actions import keep_clock, plan_actions
+from meshwright.rollout.reconcile.conditions import describe
+from meshwright.rollout.reconcile.context import ReconcileContext
+from meshwright.rollout.reconcile.steps import POLL, finish_step, measure_run, run_steps
+
+if TYPE_CHECKING:
+    from meshwright.rollout.api.observed import MetricQuery, Observed
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.api.status import RolloutStatus
+    from meshwright.rollout.reconcile.decision import Decision
+
+UNOBSERVED_DELAY = 2.0
+"""Seconds to the next look when the last one saw nothing."""
+RESYNC = 30.0
+"""Seconds between two looks at a rollout that has nothing to do: drift is put back at the latest then."""
+
+
+def decide(rollout: Rollout, status: RolloutStatus, observed: Observed, now: float) -> Decision:
+    """What to do about `rollout`, given what is remembered and what was seen at `now` (unix seconds)."""
+    context = ReconcileContext(rollout, status, observed, round(now, 3), before=status)
+    if observed.traffic is None or observed.workloads is None:
+        keep_clock(context)
+        context.wake_in(UNOBSERVED_DELAY)
+        return context.decision()
+    _leave_invalid(context)
+    _retarget(context)
+    template_update.follow_template(context)
+    _run_command(context)
+    _advance(context)
+    plan_actions(context)
+    describe(context)
+    context.wake_in(RESYNC)
+    return context.decision()
+
+
+def metric_queries(rollout: Rollout, status: RolloutStatus, now: float) -> tuple[MetricQuery, ...]:
+    """The figures to measure before `decide` is called at `now`."""
+    if status.phase not in (Phase.PROGRESSING, Phase.PAUSED) or rollout.version != status.target:
+        return ()
+    runs = {run.name: run for run in status.analyses}
+    asked = {evaluation.BACKGROUND: rollout.analysis} if _runs_in_background(rollout, status) else {}
+    planned = plan.steps(rollout, skip=status.skip_steps)
+    step = planned[status.step] if status.step < len(planned) else None
+    if isinstance(step, AnalysisStep):
+        asked[step.name] = step.analysis
+    due = {name: one for name, one in asked.items() if name not in runs or now >= evaluation.due_at(one, runs[name])}
+    return tuple(
+        query
+        for name, one in due.items()
+        for query in evaluation.metric_queries(one, name, status.target, status.stable)
+    )
+
+
+def versions_to_explain(rollout: Rollout, status: RolloutStatus, seen: Observed) -> tuple[str, ...]:
+    """The versions of which must be known, before `decide` is called, why they have not their instances."""
+    if seen.workloads is None or seen.traffic is None:
+        return ()
+    gone = rollout.version == status.refused or status.phase is Phase.ABORTING
+    found = []
+    for version in dict.fromkeys(one for one in (status.stable, "" if gone else rollout.version) if one):
+        workload = seen.workloads.get(version)
+        if (
+            workload is None
+            or not workload.desired  # what it takes to have instances may be missing
+            or min(workload.running, seen.traffic.healthy.get(version, 0)) < workload.desired
+            or workload.old
+        ):
+            found.append(version)
+    return tuple(found)
+
+
+def apis_to_check(rollout: Rollout, status: RolloutStatus, today: str) -> tuple[str, ...]:
+    """The APIs whose callers must be known before `decide` is called; `today` is a date such as `2026-12-31`."""
+    if not status.stable or status.allow_api_loss or status.phase in (Phase.ABORTING, Phase.ABORTED):
+        return ()
+    return plan.lost_apis(rollout, status.stable, rollout.version, today)
+
+
+def _runs_in_background(rollout: Rollout, status: RolloutStatus) -> bool:
+    return rollout.analysis.background and not status.skip_steps
+
+
+def _leave_invalid(context: ReconcileContext) -> None:
+    """What was asked for made no sense and does now: go on from where it stood."""
+    status = context.status
+    if status.phase is Phase.INVALID:
+        stood = status.interrupted or Interrupted(Phase.HEALTHY if status.stable == status.target else Phase.PENDING)
+        context.set(phase=stood.phase, reason=stood.reason, message=stood.message, interrupted=None)
+
+
+def _retarget(context: ReconcileContext) -> None:
+    """Follow a change of `spec.version`, or of the steps."""
+    status, version = context.status, context.rollout.version
+    if status.phase is Phase.PENDING and not status.stable:
+        _adopt_stable(context)
+        status = context.status
+    if not status.stable:
+        if status.target != version:
+            transitions.begin(context)
+    elif version == status.stable:
+        if context.is_active:
+            transitions.abort(context, Reason.ROLLED_BACK, f"{version} is asked for again")
+        elif status.phase in (Phase.ABORTED, Phase.PENDING):
+            transitions.settle(context)
+    elif version != status.target or status.phase is Phase.PENDING or _is_back(context):
+        transitions.begin(context)
+    elif context.is_active and not context.rollout.paused and plan.digest(context.steps) != status.plan:
+        transitions.replan(context, "the strategy changed")
+
+
+def _is_back(context: ReconcileContext) -> bool:
+    """The version was given up for the stable one, and is asked for again before that was done."""
+    return context.status.phase is Phase.ABORTING and context.status.reason == Reason.ROLLED_BACK.value
+
+
+def _adopt_stable(context: ReconcileContext) -> None:
+    """Without a status, the version that Consul sends all calls to is the stable one: there was a rollout before."""
+    routing = context.traffic.routing
+    if routing is None:
+        return
+    for version, weight in routing.weights.items():
+        if weight == WHOLE and version in context.workloads and context.healthy(version):
+            context.set(stable=version, target=version, routing=Routing.all_to(version))
+
+
+def _run_command(context: ReconcileContext) -> None:
+    """Carry out a command that was not seen before, once."""
+    command = context.rollout.command
+    if command is None or command.token == context.status.command:
+        return
+    context.set(command=command.token)
+    under_way = context.is_active
+    match command.verb:
+        case Verb.ABORT if under_way:
+            transitions.abort(context, Reason.ABORTED_BY_COMMAND, "a person asked for it")
+        case Verb.RETRY if context.status.refused and context.status.refused == context.rollout.version:
+            context.tell(Reason.RETRIED, f"{context.rollout.version} is tried again")
+            transitions.begin(context)
+        case Verb.PROMOTE if under_way:
+            _promote(context)
+        case Verb.PROMOTE_FULL if under_way:
+            _promote_full(context)
+        case _:
+            context.warn(Reason.COMMAND_IGNORED, f"{command.verb} means nothing in phase {context.status.phase}")
+
+
+def _promote(context: ReconcileContext) -> None:
+    reason = context.status.reason
+    _resume(context, "a person said promote")
+    if reason == Reason.API_IN_USE.value:
+        context.set(allow_api_loss=True)
+    elif reason == Reason.INCONCLUSIVE.value:
+        context.set(analyses=tuple(run for run in context.status.analyses if run.name != evaluation.BACKGROUND))
+    if plan.digest(context.steps) != context.status.plan:
+        return  # the strategy changed while it was paused: it is walked anew first
+    if not isinstance(context.steps[context.status.step], Pause | AnalysisStep):
+        return
+    if context.status.step + 1 == len(context.steps) and not context.is_routing_applied:
+        transitions.skip(context)  # the calls have left the canary since: they must come back before it is promoted
+    else:
+        finish_step(context)
+
+
+def _promote_full(context: ReconcileContext) -> None:
+    if context.status.reason == Reason.API_IN_USE.value:
+        context.set(allow_api_loss=True)
+    transitions.skip(context)
+    _resume(context, "a person said promote --full")
+
+
+def _resume(context: ReconcileContext, message: str) -> None:
+    context.set(paused_at=None)
+    context.enter(Phase.PROGRESSING, Reason.RESUMED, message)
+    context.tell(Reason.RESUMED, message)
+
+
+def _advance(context: ReconcileContext) -> None:
+    match context.status.phase:
+        case Phase.INITIALIZING:
+            _initialise(context)
+        case Phase.PROGRESSING | Phase.PAUSED:
+            _progress(context)
+        case Phase.ABORTING:
+            _return_traffic(context)
+        case Phase.HEALTHY | Phase.UPDATING:
+            template_update.advance(context)
+        case _:
+            pass
+
+
+def _initialise(context: ReconcileContext) -> None:
+    """The first instance that is healthy is called at once, unless the Deployment of `workloadRef` serves meanwhile."""
+    target = context.status.target
+    enough = context.rollout.replicas if context.rollout.workload_ref is not None else 1
+    if context.ready(target) < enough:
+        _say_that_it_comes_up(context)
+        _count_deadline(context, stuck=True)
+        context.wake_in(POLL)
+        return
+    context.set(routing=Routing.all_to(target), progressed_at=None)
+    if context.is_routing_applied:
+        transitions.promote(context)
+    else:
+        context.enter(Phase.INITIALIZING, Reason.WAITING_FOR_TRAFFIC, f"calls move to {target}")
+
+
+def _say_that_it_comes_up(context: ReconcileContext) -> None:
+    target = context.status.target
+    words = f"version {target} comes up{context.why(target)}"
+    if ready := context.ready(target):
+        words = f"{ready} of {context.rollout.replicas} instances of {target} are healthy{context.why(target)}"
+    if context.status.reason == Reason.DEADLINE_EXCEEDED.value:
+        late = f"no progress for {context.rollout.progress_deadline:g} s: {words}"
+        context.enter(Phase.INITIALIZING, Reason.DEADLINE_EXCEEDED, late)
+    else:
+        context.enter(Phase.INITIALIZING, Reason.INITIALIZING, words)
+
+
+def _return_traffic(context: ReconcileContext) -> None:
+    if context.is_routing_applied:
+        transitions.aborted(context)
+        return
+    context.wake_in(POLL / 2)
+
+
+def _progress(context: ReconcileContext) -> None:
+    """The background analysis and the deadline first: they may end it. Then the steps, unless a person said stop."""
+    _measure_anew(context)
+    if _runs_in_background(context.rollout, context.status) and context.is_canary_routed:
+        measure_run(context, context.rollout.analysis, evaluation.BACKGROUND)
+    if not context.is_active:
+        return
+    is_stuck = not context.is_routing_applied or (
+        context.status.step_started_at is not None and not context.is_canary_ready
+    )
+    _count_deadline(context, stuck=is_stuck and context.status.phase is Phase.PROGRESSING)
+    if not context.is_active or _waits_for_verdict(context):
+        return
+    if context.rollout.paused:
+        transitions.pause(context, Reason.PAUSED_BY_SPEC, "spec.paused is true")
+        return
+    if context.status.phase is Phase.PAUSED:
+        context.set(phase=Phase.PROGRESSING)
+    run_steps(context)
+
+
+def _measure_anew(context: ReconcileContext) -> None:
+    """An analysis whose terms were changed counts by the new ones from the beginning; no verdict of the old is left."""
+    asked = {step.name: step.analysis for step in context.steps if isinstance(step, AnalysisStep)}
+    asked |= {evaluation.BACKGROUND: context.rollout.analysis}
+    kept = tuple(
+        run
+        for run in context.status.analyses
+        if not run.plan or run.name not in asked or run.plan == evaluation.digest(asked[run.name])
+    )
+    if kept == context.status.analyses:
+        return
+    context.set(analyses=kept)
+    if _waits_for_verdict(context):
+        _resume(context, "the analysis changed: it is measured anew")
+
+
+def _waits_for_verdict(context: ReconcileContext) -> bool:
+    return context.status.phase is Phase.PAUSED and context.status.reason == Reason.INCONCLUSIVE.value
+
+
+def _count_deadline(context: ReconcileContext, *, stuck: bool) -> None:
+    """Abort what has waited too long; the first version has nowhere to go back to and goes on waiting, aloud."""
+    since = context.status.progressed_at
+    if not stuck or since is None:
+        context.set(progressed_at=context.now if stuck else None)
+        since = context.now
+    if not stuck:
+        return
+    deadline = context.rollout.progress_deadline
+    if context.now - since < deadline:
+        context.wakes.append(since + deadline)
+        return
+    message = f"no progress for {deadline:g} s: {context.status.message}"
+    if context.status.phase is not Phase.INITIALIZING:
+        transitions.abort(context, Reason.DEADLINE_EXCEEDED, message)
+    elif context.status.reason != Reason.DEADLINE_EXCEEDED.value:
+        context.enter(Phase.INITIALIZING, Reason.DEADLINE_EXCEEDED, message)
+        context.warn(Reason.DEADLINE_EXCEEDED, message)
