@@ -15,11 +15,11 @@ from meshwright.process import stop_event
 from meshwright.rollout.adapters.trace_exporter import TraceExporter
 from meshwright.rollout.metrics import RolloutMetrics
 from meshwright.telemetry import Telemetry
-from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
-from meshwright_operator.guard import LeaseLostError
+from meshwright_operator.health import GuardMetrics, OperatorState, pages
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.lease.guard import LeaseLostError
 from meshwright_operator.metrics import register_metrics
-from meshwright_operator.pages import GuardMetrics, Office, pages
 from meshwright_operator.term import NAME, Term
 
 log = logging.getLogger("meshwright_operator")
@@ -33,19 +33,19 @@ async def run(config: OperatorConfig) -> None:
         telemetry.metrics.describe_process()
         traces = await stack.enter_async_context(TraceExporter(telemetry, config.traces))
         consul = await stack.enter_async_context(Consul(config.consul))
-        registry, office = telemetry.metrics.registry, Office()
+        registry, operator_state = telemetry.metrics.registry, OperatorState()
         rollout_metrics = RolloutMetrics(registry)
-        register_metrics(registry, office.reconcilers)
-        registry.register(GuardMetrics(office))
+        register_metrics(registry, operator_state.reconcilers)
+        registry.register(GuardMetrics(operator_state))
         stopping = stack.enter_context(stop_event())
         own = await _namespace()
-        app = pages(telemetry, office, config.identity(own).installation, config.patience)
+        app = pages(telemetry, operator_state, config.identity(own).installation, config.patience)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
         log.info("health and metrics at http://%s, %s", address, _scope(config, own))
         while not stopping.is_set():
             try:
                 async with Cluster() as cluster:
-                    await Term(config, cluster, consul, traces).run(office, rollout_metrics, stopping)
+                    await Term(config, cluster, consul, traces).run(operator_state, rollout_metrics, stopping)
                 return
             except LeaseLostError as error:
                 log.error("%s: all work has stopped, and begins anew when the Lease can be had", error)

@@ -20,15 +20,15 @@ from meshwright.config import ConsulConfig, load
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.rollout.api.vocabulary import API_VERSION, KIND
-from meshwright_operator.cluster import Cluster, LeaseResource, VersionedRollout
-from meshwright_operator.leases import LEASE
+from meshwright_operator.kubernetes.cluster import Cluster, LeaseResource, VersionedRollout
+from meshwright_operator.lease.election import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 INTERVAL = 0.5
 REACH_SECONDS = 3.0
 """After so long without a connection an address counts as closed: a policy drops packets and says nothing."""
@@ -261,7 +261,7 @@ CHECKS = {
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="acceptance", description=__doc__)
     made.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds that a check waits for what it looks for"
+        "--patience", type=float, default=TIMEOUT, help="seconds that a check waits for what it looks for"
     )
     checks = made.add_subparsers(dest="check", required=True)
     parts = {name: checks.add_parser(name, help=check.__doc__) for name, check in CHECKS.items()}

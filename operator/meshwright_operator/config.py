@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from meshwright.config import ConsulConfig, setting
 from meshwright.errors import BadInputError, Problem
-from meshwright_operator.leases import DURATION, Identity
+from meshwright_operator.lease.election import DURATION, Identity
 
 
 @dataclass(frozen=True, slots=True)

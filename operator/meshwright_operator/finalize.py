@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
 from meshwright.rollout.api.vocabulary import OnDelete
-from meshwright_operator import reference
+from meshwright_operator.kubernetes import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from meshwright.rollout.api.spec import Rollout
     from meshwright.rollout.reconciler import Reconciler
-    from meshwright_operator.cluster import Cluster
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Finalizer:
         self._cluster = cluster
         self.deadline = deadline
         self._clock = clock
-        self._left: dict[Key, asyncio.Task[None]] = {}
+        self._retries: dict[Key, asyncio.Task[None]] = {}
 
-    async def end(
+    async def finalize(
         self, reconciler: Reconciler, rollout: Rollout | None, document: Mapping[str, Any]
     ) -> tuple[str, bool]:
         """One attempt: what is still missing (empty: nothing), and whether the resource may go.
@@ -59,38 +59,40 @@ class Finalizer:
         if rollout is not None and age < self.deadline * RETIRE_SHARE:
             missing = await reconciler.retire_others()
         if rollout is not None and not missing and age < self.deadline * READY_SHARE:
-            missing = await self._give_back(rollout)
+            missing = await self._restore_reference(rollout)
         if not missing and not await reconciler.finalize():
             missing = "the traffic rules are still in Consul"
         return missing, not missing or age >= self.deadline
 
-    async def _give_back(self, rollout: Rollout) -> str:
+    async def _restore_reference(self, rollout: Rollout) -> str:
         if rollout.on_delete is not OnDelete.RESTORE:
             return ""
         try:
-            return await reference.give_back(self._cluster, rollout)
+            return await reference.restore_replicas(self._cluster, rollout)
         except MeshwrightError as error:
             return str(error)
 
-    def go_on(self, key: Key, reconciler: Reconciler) -> None:
+    def retry_traffic_rules(self, key: Key, reconciler: Reconciler) -> None:
         """Try to take the traffic rules out though the resource is gone."""
-        self._left[key] = asyncio.create_task(self._leave(key, reconciler), name=f"traffic rules of {key[0]}/{key[1]}")
+        self._retries[key] = asyncio.create_task(
+            self._retry(key, reconciler), name=f"traffic rules of {key[0]}/{key[1]}"
+        )
 
-    def stop(self, key: Key) -> None:
+    def cancel_retry(self, key: Key) -> None:
         """A rollout of that name is there again: the rules are its own now."""
-        task = self._left.pop(key, None)
+        task = self._retries.pop(key, None)
         if task is not None:
             task.cancel()
 
-    async def _leave(self, key: Key, reconciler: Reconciler) -> None:
+    async def _retry(self, key: Key, reconciler: Reconciler) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             while not await reconciler.finalize():  # noqa: ASYNC110 - there is nothing to wait for
                 await asyncio.sleep(_AGAIN)
             log.info("the traffic rules that %s/%s had left are out of Consul", *key)
-            self._left.pop(key, None)
+            self._retries.pop(key, None)
 
 
-def left_behind(document: Mapping[str, Any], missing: str, deadline: float) -> str:
+def gave_up_message(document: Mapping[str, Any], missing: str, deadline: float) -> str:
     """What the Event says of a rollout that went before all was done."""
     service = (document.get("spec") or {}).get("service", "")
     return (

@@ -1,9 +1,9 @@
 """kopf's side of the operator: which changes reach which rollout.
 
 Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.reconciler`) for as long as the resource
-lives and its namespace is in reach (`meshwright_operator.reach`). Everything else only wakes that loop: a changed
-resource, a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored,
-or until its deadline (`meshwright_operator.finalize`).
+lives and its namespace is in reach (`meshwright_operator.lease.namespaces`). Everything else only wakes that loop: a
+changed resource, a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are
+restored, or until its deadline (`meshwright_operator.finalize`).
 
 kopf's watches can fall silent without an error (its issues 585, 955, 957): the server is told to end each after a
 minute, and the client gives up a little later whatever happens. The loop needs them for speed only, not for progress.
@@ -23,13 +23,13 @@ from meshwright.rollout.api import status_document
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, ConditionType
 from meshwright.rollout.reconciler import Reconciler
-from meshwright_operator import reference
-from meshwright_operator.cluster import FIELD_MANAGER, merge_patch
-from meshwright_operator.deployments import ROLLOUT_LABEL
-from meshwright_operator.finalize import left_behind
-from meshwright_operator.reach import ServiceConflictError
-from meshwright_operator.remove_finalizers import FINALIZER
-from meshwright_operator.sessions import login
+from meshwright_operator.finalize import gave_up_message
+from meshwright_operator.kubernetes import reference
+from meshwright_operator.kubernetes.cluster import FIELD_MANAGER, merge_patch
+from meshwright_operator.kubernetes.deployments import ROLLOUT_LABEL
+from meshwright_operator.kubernetes.finalizer import FINALIZER
+from meshwright_operator.lease.kopf_session import login
+from meshwright_operator.lease.namespaces import ServiceConflictError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from meshwright.rollout.api.status import RolloutStatus
     from meshwright.rollout.engine import Engine
     from meshwright.rollout.metrics import RolloutMetrics
-    from meshwright_operator.cluster import Cluster
-    from meshwright_operator.deployments import Deployments
     from meshwright_operator.finalize import Finalizer
-    from meshwright_operator.reach import Reach
+    from meshwright_operator.kubernetes.cluster import Cluster
+    from meshwright_operator.kubernetes.deployments import Deployments
+    from meshwright_operator.lease.namespaces import WatchedNamespaces
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Handlers:
         deployments: Deployments,
         metrics: RolloutMetrics,
         *,
-        reach: Reach,
+        watched: WatchedNamespaces,
         finalizer: Finalizer,
         reconcilers: dict[Key, Reconciler],
     ) -> None:
@@ -74,12 +74,12 @@ class Handlers:
         self._cluster = cluster
         self._deployments = deployments
         self._metrics = metrics
-        self._reach = reach
+        self._watched = watched
         self._finalizer = finalizer
         self.reconcilers = reconcilers
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._conflicts: dict[Key, str] = {}
-        reach.let_go = self.let_go
+        watched.release_namespace = self.release_namespace
 
     def registry(self) -> kopf.OperatorRegistry:
         """All handlers, to run an operator with."""
@@ -87,7 +87,9 @@ class Handlers:
         kopf.on.startup(registry=registry)(self.configure)
         kopf.on.login(registry=registry)(login(self._acting))
         kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)(self.changed)
-        kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_BACKOFF)(self.follow)
+        kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, cancellation_timeout=5.0, backoff=_BACKOFF)(
+            self.run_rollout
+        )
         kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, backoff=_BACKOFF)(self.deleted)
         kopf.on.event("apps", "v1", "deployments", labels={ROLLOUT_LABEL: kopf.PRESENT}, registry=registry)(
             self.deployment_changed
@@ -118,12 +120,12 @@ class Handlers:
     @contextlib.asynccontextmanager
     async def _acting(self, namespace: str) -> AsyncIterator[None]:
         """The gate for kopf's own writes."""
-        if self._reach.is_ending(namespace):
+        if self._watched.is_ending(namespace):
             raise MeshwrightError(f"namespace {namespace} is being deleted: no finalizer is put there")
         async with self._cluster.acting(namespace):
             yield
 
-    async def follow(self, namespace: Any, name: str, body: Mapping[str, Any], stopped: Any, **_: Any) -> None:
+    async def run_rollout(self, namespace: Any, name: str, body: Mapping[str, Any], stopped: Any, **_: Any) -> None:
         """The life of one rollout in this replica."""
         key = (namespace, name)
 
@@ -137,8 +139,8 @@ class Handlers:
             stored = wanted
             return written
 
-        self._finalizer.stop(key)
-        reconciler = self._follower(document(body), write)
+        self._finalizer.cancel_retry(key)
+        reconciler = self._make_reconciler(document(body), write)
         self.reconcilers[key] = reconciler
         running = self._running[key] = asyncio.create_task(reconciler.run(), name=f"rollout {namespace}/{name}")
         ending = asyncio.create_task(_told_to_stop(stopped))
@@ -155,7 +157,7 @@ class Handlers:
             if self.reconcilers.get(key) is reconciler and not body.get("metadata", {}).get("deletionTimestamp"):
                 del self.reconcilers[key]
 
-    def _follower(self, given: dict[str, Any], write: Callable[[RolloutStatus], Awaitable[bool]]) -> Reconciler:
+    def _make_reconciler(self, given: dict[str, Any], write: Callable[[RolloutStatus], Awaitable[bool]]) -> Reconciler:
         return Reconciler(self._engine, given, write, self._metrics, after_pass=self._idle_reference, read=self._read)
 
     def _read(self, given: Mapping[str, Any]) -> Rollout:
@@ -163,7 +165,7 @@ class Handlers:
         rollout = parse(given)
         key = rollout.namespace, rollout.name
         try:
-            self._reach.check(given)
+            self._watched.check(given)
         except ServiceConflictError as error:
             message = "; ".join(map(str, error.problems))
             if self._conflicts.get(key) != message:
@@ -178,7 +180,7 @@ class Handlers:
         reconciler = self.reconcilers.get((namespace, name))
         if reconciler is not None:
             reconciler.update(document(body))
-        for other in self._reach.note(document(body), is_gone=type == "DELETED"):
+        for other in self._watched.note(document(body), is_gone=type == "DELETED"):
             if other in self.reconcilers:
                 self.reconcilers[other].wake()
 
@@ -190,7 +192,7 @@ class Handlers:
 
     async def reference_changed(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
         """A Deployment that says how many pods it wishes."""
-        patch = reference.obey(body)
+        patch = reference.replicas_patch(body)
         if patch is not None and not body["metadata"].get("deletionTimestamp"):
             with _logged(f"Deployment {namespace}/{name}"):
                 await self._cluster.patch_deployment(namespace, name, patch)
@@ -202,7 +204,7 @@ class Handlers:
             return
         with _logged(f"Deployment {namespace}/{name}"):
             if await self._cluster.rollout(namespace, rollout) is None:
-                await self._cluster.patch_deployment(namespace, name, reference.restore(body))
+                await self._cluster.patch_deployment(namespace, name, reference.restore_patch(body))
 
     def _is_referenced(self, namespace: Any, name: str, **_: Any) -> bool:
         return any(True for _ in self._referring(namespace, name))
@@ -226,19 +228,19 @@ class Handlers:
         async def write(_: RolloutStatus) -> bool:
             return False
 
-        reconciler = self.reconcilers.get(key) or self._follower(document(body), write)
+        reconciler = self.reconcilers.get(key) or self._make_reconciler(document(body), write)
         try:
             rollout = self._read(document(body))
         except BadInputError:
             rollout = None
-        missing, may_go = await self._finalizer.end(reconciler, rollout, document(body))
+        missing, may_go = await self._finalizer.finalize(reconciler, rollout, document(body))
         if not may_go:
             raise kopf.TemporaryError(missing, delay=_AGAIN)
         if missing:
-            message = left_behind(document(body), missing, self._finalizer.deadline)
+            message = gave_up_message(document(body), missing, self._finalizer.deadline)
             log.error("%s/%s: %s", namespace, name, message)
             kopf.event(cast("kopf.Body", body), type="Warning", reason="FinalizerGaveUp", message=message)
-            self._finalizer.go_on(key, reconciler)
+            self._finalizer.retry_traffic_rules(key, reconciler)
         self.reconcilers.pop(key, None)
         self._conflicts.pop(key, None)
 
@@ -247,7 +249,7 @@ class Handlers:
         for running in self._running.values():
             running.cancel()
 
-    async def let_go(self, namespace: str) -> None:
+    async def release_namespace(self, namespace: str) -> None:
         """The namespace is being deleted, its finalizers are off: stand still, and tidy up in Consul if it answers."""
         mine = {key: reconciler for key, reconciler in self.reconcilers.items() if key[0] == namespace}
         for key in mine:

@@ -14,45 +14,32 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshwright import logs
 from meshwright.config import load
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright.rollout.api.vocabulary import GROUP
-from meshwright_operator import guard
-from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
-from meshwright_operator.leaserequests import LeaseRequests
-from meshwright_operator.leases import LEASE, Identity, Timing
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.kubernetes.finalizer import FINALIZER, remove_finalizer
+from meshwright_operator.lease import guard
+from meshwright_operator.lease.client import LeaseClient
+from meshwright_operator.lease.election import LEASE, Identity, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
-FINALIZER = f"{GROUP}/operator"
-"""What makes the deletion of a rollout wait until its traffic rules are restored."""
 INTERVAL = 1.0
-PATIENCE = 45.0
+TIMEOUT = 45.0
 """Seconds after which it gives up: a Lease that is not released expires earlier."""
 _ROUNDS = 5
 
 
-async def remove_finalizer(cluster: Cluster, metadata: Mapping[str, Any]) -> bool:
-    """Take the finalizer off; False where it is not there, or where the rollout has changed meanwhile."""
-    finalizers = metadata.get("finalizers") or []
-    if FINALIZER not in finalizers:
-        return False
-    left = [name for name in finalizers if name != FINALIZER]
-    # With the version that was read: another finalizer that comes or goes meanwhile is not lost.
-    patch = {"metadata": {"finalizers": left, "resourceVersion": metadata["resourceVersion"]}}
-    return await cluster.patch_rollout(str(metadata["namespace"]), str(metadata["name"]), patch)
-
-
-async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, patience: float = PATIENCE) -> int:
+async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, patience: float = TIMEOUT) -> int:
     """Take the finalizers off the rollouts of a namespace, if it is this installation's; how many."""
-    requests = LeaseRequests(cluster.client)
+    requests = LeaseClient(cluster.client)
     lease = await guard.acquire(requests, me, namespace, timing, patience)
     if lease is None:
         log.info("namespace %s is another installation's: nothing is touched there", namespace)
@@ -76,7 +63,7 @@ async def clean_all(cluster: Cluster, me: Identity, namespaces: Iterable[str], t
 
 
 async def run(config: OperatorConfig) -> None:
-    async with Cluster() as cluster, asyncio.timeout(PATIENCE + 10):
+    async with Cluster() as cluster, asyncio.timeout(TIMEOUT + 10):
         me = config.identity(cluster.namespace)
         timing = Timing(config.lease_seconds)
         while True:
@@ -103,7 +90,7 @@ def main() -> None:
         logs.configure("meshwright-remove-finalizers", "", "", config.log_level)
         asyncio.run(run(config))
     except TimeoutError:
-        sys.exit(f"error: not done within {PATIENCE + 10:g} s")
+        sys.exit(f"error: not done within {TIMEOUT + 10:g} s")
     except MeshwrightError as error:
         sys.exit(f"error: {error}")
 

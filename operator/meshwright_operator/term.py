@@ -24,15 +24,15 @@ from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
 from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.engine import Engine
-from meshwright_operator.deployments import Deployments
 from meshwright_operator.event_recorder import KubernetesEventRecorder
 from meshwright_operator.finalize import Finalizer
-from meshwright_operator.gated import GatedTraffic
-from meshwright_operator.guard import Guard, LeaseLostError
 from meshwright_operator.handlers import Handlers
-from meshwright_operator.leaserequests import LeaseRequests
-from meshwright_operator.leases import Timing
-from meshwright_operator.reach import Reach
+from meshwright_operator.kubernetes.deployments import Deployments
+from meshwright_operator.lease.client import LeaseClient
+from meshwright_operator.lease.election import Timing
+from meshwright_operator.lease.gated_traffic import GatedTraffic
+from meshwright_operator.lease.guard import Guard, LeaseLostError
+from meshwright_operator.lease.namespaces import WatchedNamespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from meshwright.consul import Consul
     from meshwright.rollout.adapters.trace_exporter import TraceExporter
     from meshwright.rollout.metrics import RolloutMetrics
-    from meshwright_operator.cluster import Cluster
     from meshwright_operator.config import OperatorConfig
-    from meshwright_operator.pages import Office
+    from meshwright_operator.health import OperatorState
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 log = logging.getLogger(__name__)
 NAME = "meshwright-operator"
@@ -63,11 +63,11 @@ class Term:
     def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: TraceExporter) -> None:
         self._config = config
         self._cluster = cluster
-        requests = LeaseRequests(cluster.client)
+        requests = LeaseClient(cluster.client)
         self.guard = Guard(requests, config.identity(cluster.namespace), Timing(config.lease_seconds))
         cluster.acting = self.guard.acting
-        self.guard.want(config.namespaces or {cluster.namespace})
-        self._reach = Reach(cluster, requests, self.guard)
+        self.guard.set_namespaces(config.namespaces or {cluster.namespace})
+        self._watched = WatchedNamespaces(cluster, requests, self.guard)
         self._deployments = Deployments(cluster)
         self._engine = Engine(
             self._deployments,
@@ -76,36 +76,36 @@ class Term:
             KubernetesEventRecorder(traces),
         )
 
-    async def run(self, office: Office, metrics: RolloutMetrics, stopping: asyncio.Event) -> None:
+    async def run(self, operator_state: OperatorState, metrics: RolloutMetrics, stopping: asyncio.Event) -> None:
         """Until `stopping`. Raises `LeaseLostError` when all has stopped because a Lease was lost."""
         handlers = Handlers(
             self._engine,
             self._cluster,
             self._deployments,
             metrics,
-            reach=self._reach,
+            watched=self._watched,
             finalizer=Finalizer(self._cluster, self._config.finalizer_deadline),
-            reconcilers=office.reconcilers,
+            reconcilers=operator_state.reconcilers,
         )
-        office.guard = self.guard
+        operator_state.guard = self.guard
         try:
             await self._work(handlers, stopping)
         except LeaseLostError:
-            for key in list(self._reach.known | office.reconcilers.keys()):
+            for key in list(self._watched.known | operator_state.reconcilers.keys()):
                 metrics.forget(*key)
-            office.reconcilers.clear()
+            operator_state.reconcilers.clear()
             raise
         # On the way out of the process, and not between two terms: nothing is written without a Lease.
-        await self._reach.take_back()
+        await self._watched.withdraw_conditions()
         await self.guard.close()
 
     async def _work(self, handlers: Handlers, stopping: asyncio.Event) -> None:
         # Before kopf's tasks: at its end kopf cancels every task that began after it.
-        guarding = {asyncio.create_task(self.guard.run(self._reach), name="the guard")}
+        guarding = {asyncio.create_task(self.guard.run(self._watched), name="the guard")}
         if self._config.clusterwide:
             guarding.add(asyncio.create_task(self._discover(), name="namespaces with rollouts"))
         signalled = asyncio.create_task(stopping.wait())
-        begun = asyncio.create_task(self._reach.begun.wait())
+        begun = asyncio.create_task(self._watched.started.wait())
         stop = asyncio.Event()
         operating: set[asyncio.Task[None]] = set()
         try:
@@ -131,7 +131,7 @@ class Term:
             registry=handlers.registry(),
             # A pattern, and no scanning: what is watched is the reach's to say.
             namespaces=["*"],
-            insights=self._reach.insights,
+            insights=self._watched.insights,
             # kopf would ask for the user's name, and a container's user has none.
             identity=cast("Any", NAME),
             standalone=True,
@@ -146,7 +146,7 @@ class Term:
             try:
                 async with asyncio.timeout(_RELIST), contextlib.aclosing(self._cluster.rollout_namespaces()) as found:
                     async for namespaces in found:
-                        self.guard.want(namespaces | {self._cluster.namespace})
+                        self.guard.set_namespaces(namespaces | {self._cluster.namespace})
             except TimeoutError:
                 continue
             except MeshwrightError as error:

@@ -13,7 +13,7 @@ from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.api import commands
 from meshwright.rollout.api.vocabulary import Verb
 from meshwright.standins.traces import TracesConfig, serving
-from meshwright_operator.leases import LEASE
+from meshwright_operator.lease.election import LEASE
 from support.kube import LEASES, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.processes import python, running

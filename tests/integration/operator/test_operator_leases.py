@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from meshwright.rollout.api import commands
-from meshwright_operator import reference
-from meshwright_operator.leases import LEASE
-from meshwright_operator.remove_finalizers import FINALIZER
+from meshwright_operator.kubernetes import reference
+from meshwright_operator.kubernetes.finalizer import FINALIZER
+from meshwright_operator.lease.election import LEASE
 from support.kube import LEASES, NAMESPACE, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.ports import promised_port

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from meshwright.rollout.api import commands
 from meshwright.rollout.api.commands import CommandRejectedError
 from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION
-from meshwright_operator.cluster import merge_patch
+from meshwright_operator.kubernetes.cluster import merge_patch
 from support.rollouts import document
 
 JSON = st.recursive(

@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright_operator import leases
-from meshwright_operator.leases import Identity, Lease, Seen, Timing, Verdict
+from meshwright_operator.lease import election
+from meshwright_operator.lease.election import Identity, Lease, LeaseVerdict, ObservedLease, Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -55,7 +55,7 @@ class LeaseStore(Protocol):
     async def is_terminating(self, namespace: str) -> bool: ...
 
 
-class Keeper(Protocol):
+class LeaseCallbacks(Protocol):
     """What is to happen when a namespace changes hands. Called from the guard's loop, one after the other."""
 
     async def on_held(self, namespace: str) -> None: ...
@@ -70,7 +70,7 @@ class Keeper(Protocol):
         """There is no work left there; the Lease is still held."""
 
 
-class State(StrEnum):
+class LeaseState(StrEnum):
     """How this operator stands to a namespace."""
 
     UNKNOWN = "Unknown"
@@ -81,11 +81,11 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamespaceLease:
     """One namespace."""
 
-    state: State = State.UNKNOWN
-    seen: Seen | None = None
+    state: LeaseState = LeaseState.UNKNOWN
+    seen: ObservedLease | None = None
     until: float = 0.0
     """Until when the Lease is held, on the guard's clock."""
     is_told: bool = False
@@ -117,16 +117,16 @@ class Guard:
         """Whether the gate is closed for good."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """One for each namespace."""
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, NamespaceLease] = {}
 
-    def want(self, namespaces: Iterable[str]) -> None:
+    def set_namespaces(self, namespaces: Iterable[str]) -> None:
         """The namespaces that this operator is for, from now on."""
         self._wanted = set(namespaces)
 
     @property
-    def states(self) -> set[State]:
+    def states(self) -> set[LeaseState]:
         """How it stands to the namespaces that it is for."""
-        return {self.places.get(name, Place()).state for name in self._wanted | self.places.keys()}
+        return {self.places.get(name, NamespaceLease()).state for name in self._wanted | self.places.keys()}
 
     @property
     def held(self) -> frozenset[str]:
@@ -137,7 +137,7 @@ class Guard:
 
     def _left(self, namespace: str) -> float:
         """Seconds for which the Lease is held yet."""
-        return -1.0 if self.is_shut else self.places.get(namespace, Place()).until - self._clock()
+        return -1.0 if self.is_shut else self.places.get(namespace, NamespaceLease()).until - self._clock()
 
     @contextlib.asynccontextmanager
     async def acting(self, namespace: str) -> AsyncIterator[None]:
@@ -145,20 +145,20 @@ class Guard:
         left = self._left(namespace)
         if left <= 0:
             raise NotHeldError(
-                f"the Lease {namespace}/{leases.LEASE} is not held by {self.me.holder}: nothing is written"
+                f"the Lease {namespace}/{election.LEASE} is not held by {self.me.holder}: nothing is written"
             )
         try:
             async with asyncio.timeout(left):
                 yield
         except TimeoutError as error:
-            raise NotHeldError(f"the Lease {namespace}/{leases.LEASE} ran out during a write") from error
+            raise NotHeldError(f"the Lease {namespace}/{election.LEASE} ran out during a write") from error
 
-    async def run(self, keeper: Keeper) -> None:
+    async def run(self, callbacks: LeaseCallbacks) -> None:
         """Look at the Leases again and again. Raises `LeaseLostError` when one that was held is lost."""
         try:
             while True:
                 for name in (self._wanted | self.places.keys()) - self.tasks.keys():
-                    self.tasks[name] = asyncio.create_task(self._attend(name, keeper), name=f"the Lease of {name}")
+                    self.tasks[name] = asyncio.create_task(self._attend(name, callbacks), name=f"the Lease of {name}")
                 if self.tasks:
                     await asyncio.wait(self.tasks.values(), timeout=self._pause(), return_when=asyncio.FIRST_COMPLETED)
                 else:
@@ -172,16 +172,16 @@ class Guard:
                 task.cancel()
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
-    async def _attend(self, name: str, keeper: Keeper) -> None:
+    async def _attend(self, name: str, callbacks: LeaseCallbacks) -> None:
         """One namespace: a request about it that takes long holds no other up."""
         while name in self._wanted or name in self.places:
             began = self._clock()
-            await self._visit(name, keeper)
+            await self._visit(name, callbacks)
             await asyncio.sleep(max(0.05, self.timing.retry - (self._clock() - began)))
 
     def _pause(self) -> float:
         """Seconds until there is something to look at: a Lease, or that the hold of one is over."""
-        holds = [self._left(name) for name, place in self.places.items() if place.state is State.HOLDING]
+        holds = [self._left(name) for name, place in self.places.items() if place.state is LeaseState.HOLDING]
         return max(0.05, min([self.timing.retry, *holds]))
 
     async def close(self) -> None:
@@ -189,16 +189,16 @@ class Guard:
         self.is_shut = True
         await asyncio.gather(*(self._release(name, place) for name, place in list(self.places.items())))
 
-    async def _release(self, name: str, place: Place) -> None:
+    async def _release(self, name: str, place: NamespaceLease) -> None:
         if place.seen is None or place.seen.lease.holder != self.me.holder:
             return
-        self.places[name] = replace(place, state=State.UNKNOWN, until=0.0)
+        self.places[name] = replace(place, state=LeaseState.UNKNOWN, until=0.0)
         try:
             await self._within(
-                self._store.patch_lease(name, place.seen.lease.version, leases.released(datetime.now(UTC)))
+                self._store.patch_lease(name, place.seen.lease.version, election.released(datetime.now(UTC)))
             )
         except MeshwrightError as error:
-            log.warning("the Lease %s/%s could not be released, it will expire: %s", name, leases.LEASE, error)
+            log.warning("the Lease %s/%s could not be released, it will expire: %s", name, election.LEASE, error)
 
     async def _within(self, request: Awaitable[Answer]) -> Answer:
         """Each request has a time of its own: one that hangs leaves time for another."""
@@ -210,30 +210,30 @@ class Guard:
 
     def _check_all(self) -> None:
         for name, place in self.places.items():
-            if place.state is State.HOLDING and not self.holds(name):
+            if place.state is LeaseState.HOLDING and not self.holds(name):
                 raise LeaseLostError(self._expired(name))
 
     def _expired(self, name: str) -> str:
-        return f"the Lease {name}/{leases.LEASE} could not be renewed within {self.timing.hold:g} s"
+        return f"the Lease {name}/{election.LEASE} could not be renewed within {self.timing.hold:g} s"
 
-    async def _visit(self, name: str, keeper: Keeper) -> None:
+    async def _visit(self, name: str, callbacks: LeaseCallbacks) -> None:
         try:
-            await self._look(name, keeper)
+            await self._look(name, callbacks)
         except LeaseLostError:
             raise
         except MeshwrightError as error:
-            log.warning("the Lease %s/%s: %s", name, leases.LEASE, error)
+            log.warning("the Lease %s/%s: %s", name, election.LEASE, error)
 
-    async def _look(self, name: str, keeper: Keeper) -> None:
-        place = self.places.setdefault(name, Place())
+    async def _look(self, name: str, callbacks: LeaseCallbacks) -> None:
+        place = self.places.setdefault(name, NamespaceLease())
         if name not in self._wanted:
-            await self._leave(name, place, keeper)
-        elif place.state is State.HOLDING:
-            await self._keep(name, place, keeper)
-        elif place.state is not State.TERMINATING or not await self._within(self._store.is_terminating(name)):
-            await self._compete(name, place, keeper)
+            await self._leave(name, place, callbacks)
+        elif place.state is LeaseState.HOLDING:
+            await self._keep(name, place, callbacks)
+        elif place.state is not LeaseState.TERMINATING or not await self._within(self._store.is_terminating(name)):
+            await self._compete(name, place, callbacks)
 
-    async def _keep(self, name: str, place: Place, keeper: Keeper) -> None:
+    async def _keep(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         """Renew what is held, and see what becomes of the namespace; the one does not wait for the other."""
         if self._left(name) <= 0:
             raise LeaseLostError(self._expired(name))
@@ -244,10 +244,10 @@ class Guard:
             raise renewal
         if is_ending is True:
             log.info("namespace %s is being deleted: letting go of its rollouts", name)
-            await self._within(keeper.on_terminating(name))
-            self.places[name] = replace(self.places[name], state=State.TERMINATING, until=0.0)
+            await self._within(callbacks.on_terminating(name))
+            self.places[name] = replace(self.places[name], state=LeaseState.TERMINATING, until=0.0)
         elif not place.is_told:
-            await self._tell(name, keeper)
+            await self._tell(name, callbacks)
 
     async def _is_terminating(self, name: str) -> bool:
         try:
@@ -256,43 +256,44 @@ class Guard:
             log.warning("whether namespace %s is being deleted is not known: %s", name, error)
             return False
 
-    async def _renew(self, name: str, place: Place) -> None:
+    async def _renew(self, name: str, place: NamespaceLease) -> None:
         if place.seen is None or self._clock() - place.seen.since >= self.timing.renew:
             await self._take(name, place.seen)
 
-    async def _compete(self, name: str, place: Place, keeper: Keeper) -> None:
+    async def _compete(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         found = await self._within(self._store.lease(name))
-        seen = leases.look(found, place.seen, self._clock())
+        seen = election.look(found, place.seen, self._clock())
         self.places[name] = replace(place, seen=seen)
-        verdict = leases.judge(seen, self.me, self._clock())
-        if verdict is not Verdict.TAKE:
-            await self._wait(name, keeper, seen, verdict)
+        verdict = election.judge(seen, self.me, self._clock())
+        if verdict is not LeaseVerdict.TAKE:
+            await self._wait(name, callbacks, seen, verdict)
         elif await self._take(name, seen):
-            log.info("holding the Lease %s/%s as %s", name, leases.LEASE, self.me.holder)
-            await self._tell(name, keeper)
+            log.info("holding the Lease %s/%s as %s", name, election.LEASE, self.me.holder)
+            await self._tell(name, callbacks)
 
-    async def _tell(self, name: str, keeper: Keeper) -> None:
-        await self._within(keeper.on_held(name))
+    async def _tell(self, name: str, callbacks: LeaseCallbacks) -> None:
+        await self._within(callbacks.on_held(name))
         self.places[name] = replace(self.places[name], is_told=True)
 
-    async def _take(self, name: str, seen: Seen | None) -> bool:
+    async def _take(self, name: str, seen: ObservedLease | None) -> bool:
         """Take or renew. The time of holding counts from before the request."""
         before = self.places[name]
         began = self._clock()
         lease = seen.lease if seen is not None else None
-        part = leases.taken(lease, self.me, self.timing, datetime.now(UTC))
+        part = election.taken(lease, self.me, self.timing, datetime.now(UTC))
         written = None
         if lease is not None:
             written = await self._within(self._store.patch_lease(name, lease.version, part))
-        if written is None and before.state is State.HOLDING:
+        if written is None and before.state is LeaseState.HOLDING:
             began = self._clock()
             written = await self._take_back(name, part)
         elif written is None:
             written = await self._within(self._store.create_lease(name, part))
         if written is None:
             return False
-        is_told = before.state is State.HOLDING and before.is_told
-        self.places[name] = Place(State.HOLDING, Seen(written, began), began + self.timing.hold, is_told)
+        is_told = before.state is LeaseState.HOLDING and before.is_told
+        held = ObservedLease(written, began)
+        self.places[name] = NamespaceLease(LeaseState.HOLDING, held, began + self.timing.hold, is_told)
         return True
 
     async def _take_back(self, name: str, part: Mapping[str, Any]) -> Lease | None:
@@ -301,25 +302,28 @@ class Guard:
         if lease is None:
             return await self._within(self._store.create_lease(name, part))
         if lease.holder not in ("", self.me.holder) or lease.installation not in ("", self.me.installation):
-            raise LeaseLostError(f"the Lease {name}/{leases.LEASE} was taken by {lease.holder}")
+            raise LeaseLostError(f"the Lease {name}/{election.LEASE} was taken by {lease.holder}")
         return await self._within(self._store.patch_lease(name, lease.version, part))
 
-    async def _wait(self, name: str, keeper: Keeper, seen: Seen | None, verdict: Verdict) -> None:
-        before, state = self.places[name].state, State.STANDING_BY if verdict is Verdict.STAND_BY else State.REFUSED
-        self.places[name] = Place(state, seen)
+    async def _wait(
+        self, name: str, callbacks: LeaseCallbacks, seen: ObservedLease | None, verdict: LeaseVerdict
+    ) -> None:
+        before = self.places[name].state
+        state = LeaseState.STANDING_BY if verdict is LeaseVerdict.STAND_BY else LeaseState.REFUSED
+        self.places[name] = NamespaceLease(state, seen)
         lease = seen.lease if seen is not None else Lease()
-        if state is State.REFUSED:
+        if state is LeaseState.REFUSED:
             if before is not state:
                 log.error("%s", refusal(name, lease, self.me))
-            await self._within(keeper.on_refused(name, lease))
+            await self._within(callbacks.on_refused(name, lease))
         elif before is not state:
             log.info("standing by in namespace %s: %s works there", name, lease.holder)
 
-    async def _leave(self, name: str, place: Place, keeper: Keeper) -> None:
+    async def _leave(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         """A namespace without work: its Lease goes."""
-        if place.state is State.HOLDING:
-            await self._within(keeper.on_left(name))
-            self.places[name] = replace(place, until=0.0, state=State.UNKNOWN)
+        if place.state is LeaseState.HOLDING:
+            await self._within(callbacks.on_left(name))
+            self.places[name] = replace(place, until=0.0, state=LeaseState.UNKNOWN)
             if place.seen is not None:
                 await self._within(self._store.delete_lease(name, place.seen.lease))
             log.info("there is nothing left to do in namespace %s", name)
@@ -329,7 +333,7 @@ class Guard:
 def refusal(namespace: str, lease: Lease, me: Identity) -> str:
     """What a second installation says."""
     return (
-        f"refusing to act in namespace {namespace}: the Lease {namespace}/{leases.LEASE} is held by installation"
+        f"refusing to act in namespace {namespace}: the Lease {namespace}/{election.LEASE} is held by installation"
         f" {lease.installation} ({lease.holder or 'between two pods'}), and this is installation {me.installation};"
         " give the two different namespaces (operator.namespaces), or uninstall one of them"
     )
@@ -341,18 +345,18 @@ async def acquire(store: LeaseStore, me: Identity, namespace: str, timing: Timin
     Raises `UnreachableError` when that takes longer than `patience` seconds.
     """
     began = running_clock()
-    seen: Seen | None = None
+    seen: ObservedLease | None = None
     while running_clock() - began < patience:
-        seen = leases.look(await store.lease(namespace), seen, running_clock())
-        verdict = leases.judge(seen, me, running_clock())
-        if verdict is Verdict.REFUSE:
+        seen = election.look(await store.lease(namespace), seen, running_clock())
+        verdict = election.judge(seen, me, running_clock())
+        if verdict is LeaseVerdict.REFUSE:
             return None
-        if verdict is Verdict.TAKE:
+        if verdict is LeaseVerdict.TAKE:
             before = seen.lease if seen is not None else None
-            part = leases.taken(before, me, timing, datetime.now(UTC))
+            part = election.taken(before, me, timing, datetime.now(UTC))
             written = await store.patch_lease(namespace, before.version, part) if before is not None else None
             written = written or await store.create_lease(namespace, part)
             if written is not None:
                 return written
         await asyncio.sleep(min(1.0, timing.retry))
-    raise UnreachableError(f"the Lease {namespace}/{leases.LEASE} was not free within {patience:g} s")
+    raise UnreachableError(f"the Lease {namespace}/{election.LEASE} was not free within {patience:g} s")

@@ -55,7 +55,7 @@ class Cluster:
         except ConfigError as error:
             raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
         self.acting: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext()
-        """Around each write in a namespace: the gate of the Lease (`meshwright_operator.guard`)."""
+        """Around each write in a namespace: the gate of the Lease (`meshwright_operator.lease.guard`)."""
 
     @property
     def namespace(self) -> str:
@@ -71,12 +71,12 @@ class Cluster:
     @contextlib.asynccontextmanager
     async def _writing(self, namespace: str, what: str) -> AsyncIterator[None]:
         async with self.acting(namespace):
-            with sorted_failures(what):
+            with api_errors(what):
                 yield
 
     async def deployments(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
         """The Deployments that carry all these labels."""
-        with sorted_failures(f"listing Deployments in {namespace}"):
+        with api_errors(f"listing Deployments in {namespace}"):
             found = [
                 item.to_dict() async for item in self.client.list(Deployment, namespace=namespace, labels=dict(labels))
             ]
@@ -84,7 +84,7 @@ class Cluster:
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The Deployment, or None where there is none."""
-        with sorted_failures(f"reading Deployment {namespace}/{name}"):
+        with api_errors(f"reading Deployment {namespace}/{name}"):
             try:
                 found: dict[str, Any] = (await self.client.get(Deployment, name, namespace=namespace)).to_dict()
             except httpx2.HTTPStatusError as error:
@@ -126,7 +126,7 @@ class Cluster:
 
     async def rollout(self, namespace: str, name: str) -> dict[str, Any] | None:
         """The rollout, or None where there is none."""
-        with sorted_failures(f"reading rollout {namespace}/{name}"):
+        with api_errors(f"reading rollout {namespace}/{name}"):
             try:
                 found: dict[str, Any] = (await self.client.get(VersionedRollout, name, namespace=namespace)).to_dict()
             except httpx2.HTTPStatusError as error:
@@ -137,12 +137,12 @@ class Cluster:
 
     async def rollouts(self, namespace: str) -> list[dict[str, Any]]:
         """The rollouts of a namespace, or of all of them: `*`."""
-        with sorted_failures("listing rollouts"):
+        with api_errors("listing rollouts"):
             return [item.to_dict() async for item in self.client.list(VersionedRollout, namespace=namespace)]
 
     async def rollout_namespaces(self) -> AsyncGenerator[set[str]]:
         """The namespaces that have rollouts, now and after each change, until the API server fails."""
-        with sorted_failures("watching rollouts"):
+        with api_errors("watching rollouts"):
             found = self.client.list(VersionedRollout, namespace="*")
             where = {(item.metadata.namespace, item.metadata.name) async for item in found}
             version = found.resourceVersion
@@ -176,7 +176,7 @@ class Cluster:
         async with self._writing(namespace, f"writing the status of {namespace}/{name}"):
             try:
                 await self.client.patch(
-                    VersionedRollout.RolloutStatus,
+                    VersionedRollout.Status,
                     name,
                     {"status": dict(patch)},
                     namespace=namespace,
@@ -190,7 +190,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def sorted_failures(what: str) -> Iterator[None]:
+def api_errors(what: str) -> Iterator[None]:
     """An API server that is away or busy is `UnreachableError`, one that says no is `ClusterError`."""
     try:
         yield

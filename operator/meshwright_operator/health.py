@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from meshwright.telemetry.metrics import CONTENT_TYPE
-from meshwright_operator.guard import State
+from meshwright_operator.lease.guard import LeaseState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,26 +20,26 @@ if TYPE_CHECKING:
 
     from meshwright.rollout.reconciler import Reconciler
     from meshwright.telemetry import Telemetry
-    from meshwright_operator.guard import Guard, Place
+    from meshwright_operator.lease.guard import Guard, NamespaceLease
 
 
 @dataclass(slots=True)
-class Office:
+class OperatorState:
     """What the pages tell of. It outlasts the terms of an operator (`meshwright_operator.term`)."""
 
     guard: Guard | None = None
     reconcilers: dict[tuple[str, str], Reconciler] = field(default_factory=dict)
 
     @property
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, NamespaceLease]:
         return self.guard.places if self.guard is not None else {}
 
 
 class GuardMetrics(Collector):
     """`meshwright_operator_namespace`: 1 for the state in which this operator is to a namespace."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, operator_state: OperatorState) -> None:
+        self._office = operator_state
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
@@ -48,31 +48,31 @@ class GuardMetrics(Collector):
             labels=("namespace", "state"),
         )
         for name, place in sorted(self._office.places.items()):
-            for state in State:
+            for state in LeaseState:
                 family.add_metric((name, state.value), float(place.state is state))
         yield family
 
 
-def namespaces(office: Office) -> dict[str, dict[str, str]]:
+def namespaces(operator_state: OperatorState) -> dict[str, dict[str, str]]:
     """Each namespace, how this operator stands to it, and who holds its Lease."""
     return {
         name: {"state": place.state.value, "holder": place.seen.lease.holder if place.seen else ""}
-        for name, place in sorted(office.places.items())
+        for name, place in sorted(operator_state.places.items())
     }
 
 
-def is_ready(office: Office) -> bool:
+def is_ready(operator_state: OperatorState) -> bool:
     """Whether it works somewhere, or stands by for one of its own.
 
     Not, where all that it is for is another's, and not between two terms.
     """
-    if office.guard is None or office.guard.is_shut:
+    if operator_state.guard is None or operator_state.guard.is_shut:
         return False
-    states = office.guard.states
-    return bool(states & {State.HOLDING, State.STANDING_BY}) or not states - {State.TERMINATING}
+    states = operator_state.guard.states
+    return bool(states & {LeaseState.HOLDING, LeaseState.STANDING_BY}) or not states - {LeaseState.TERMINATING}
 
 
-def pages(telemetry: Telemetry, office: Office, installation: str, patience: float) -> web.Application:
+def pages(telemetry: Telemetry, operator_state: OperatorState, installation: str, patience: float) -> web.Application:
     """`/healthz` fails when a pass has been running for more than `patience` seconds; `/readyz` also when refused."""
 
     async def metrics(_: web.Request) -> web.Response:
@@ -82,19 +82,19 @@ def pages(telemetry: Telemetry, office: Office, installation: str, patience: flo
         now = time.monotonic()
         return [
             f"{namespace}/{name} has been in one pass for {now - reconciler.pass_began:.0f} s"
-            for (namespace, name), reconciler in office.reconcilers.items()
+            for (namespace, name), reconciler in operator_state.reconcilers.items()
             if reconciler.pass_began is not None and now - reconciler.pass_began > patience
         ]
 
     async def healthz(_: web.Request) -> web.Response:
         found = stuck()
-        body = {"rollouts": len(office.reconcilers), "stuck": found, "namespaces": namespaces(office)}
+        body = {"rollouts": len(operator_state.reconcilers), "stuck": found, "namespaces": namespaces(operator_state)}
         return web.json_response(body, status=503 if found else 200)
 
     async def readyz(_: web.Request) -> web.Response:
         found = stuck()
-        body = {"installation": installation, "namespaces": namespaces(office), "stuck": found}
-        return web.json_response(body, status=200 if is_ready(office) and not found else 503)
+        body = {"installation": installation, "namespaces": namespaces(operator_state), "stuck": found}
+        return web.json_response(body, status=200 if is_ready(operator_state) and not found else 503)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

@@ -9,8 +9,7 @@ import httpx2
 from lightkube.types import PatchType
 
 from meshwright.rollout.api.vocabulary import API_VERSION, KIND
-from meshwright_operator import leases
-from meshwright_operator.cluster import (
+from meshwright_operator.kubernetes.cluster import (
     CONFLICT,
     FIELD_MANAGER,
     NOT_FOUND,
@@ -18,15 +17,16 @@ from meshwright_operator.cluster import (
     LeaseResource,
     Namespace,
     VersionedRollout,
-    sorted_failures,
+    api_errors,
 )
+from meshwright_operator.lease import election
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lightkube import AsyncClient
 
-    from meshwright_operator.leases import Lease
+    from meshwright_operator.lease.election import Lease
 
 _FORBIDDEN = 403
 CONFLICT_CONDITION = "OperatorConflict"
@@ -34,31 +34,31 @@ CONFLICT_CONDITION = "OperatorConflict"
 its own, so that the statuses that the holder writes do not meet it."""
 
 
-class LeaseRequests:
-    """`meshwright_operator.guard.LeaseStore`. These requests go past the gate: they are what opens it."""
+class LeaseClient:
+    """`meshwright_operator.lease.guard.LeaseStore`. These requests go past the gate: they are what opens it."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     async def lease(self, namespace: str) -> Lease | None:
-        with sorted_failures(f"reading Lease {namespace}/{leases.LEASE}"):
+        with api_errors(f"reading Lease {namespace}/{election.LEASE}"):
             try:
-                found = await self._client.get(LeaseResource, leases.LEASE, namespace=namespace)
+                found = await self._client.get(LeaseResource, election.LEASE, namespace=namespace)
             except httpx2.HTTPStatusError as error:
                 if error.response.status_code == NOT_FOUND:
                     return None
                 raise
-            return leases.read(found.to_dict())
+            return election.read(found.to_dict())
 
     async def create_lease(self, namespace: str, part: Mapping[str, Any]) -> Lease | None:
         metadata = {
-            "name": leases.LEASE,
+            "name": election.LEASE,
             "namespace": namespace,
             "labels": {"app.kubernetes.io/managed-by": FIELD_MANAGER},
             **part["metadata"],
         }
         document = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": part["spec"]}
-        with sorted_failures(f"creating Lease {namespace}/{leases.LEASE}"):
+        with api_errors(f"creating Lease {namespace}/{election.LEASE}"):
             try:
                 made = await self._client.create(LeaseResource(document))
             except httpx2.HTTPStatusError as error:
@@ -67,15 +67,15 @@ class LeaseRequests:
                 if error.response.status_code == _FORBIDDEN and await self.is_terminating(namespace):
                     return None
                 raise
-            return leases.read(made.to_dict())
+            return election.read(made.to_dict())
 
     async def patch_lease(self, namespace: str, version: str, part: Mapping[str, Any]) -> Lease | None:
         metadata = {**part.get("metadata", {}), "resourceVersion": version}
-        with sorted_failures(f"writing Lease {namespace}/{leases.LEASE}"):
+        with api_errors(f"writing Lease {namespace}/{election.LEASE}"):
             try:
                 made = await self._client.patch(
                     LeaseResource,
-                    leases.LEASE,
+                    election.LEASE,
                     {**part, "metadata": metadata},
                     namespace=namespace,
                     patch_type=PatchType.MERGE,
@@ -84,16 +84,16 @@ class LeaseRequests:
                 if error.response.status_code in {CONFLICT, NOT_FOUND}:
                     return None
                 raise
-            return leases.read(made.to_dict())
+            return election.read(made.to_dict())
 
     async def delete_lease(self, namespace: str, lease: Lease) -> bool:
         """False where it is gone, or has been written since it was read."""
         found = await self.lease(namespace)
         if found is None or (found.uid, found.holder) != (lease.uid, lease.holder):
             return False
-        with sorted_failures(f"deleting Lease {namespace}/{leases.LEASE}"):
+        with api_errors(f"deleting Lease {namespace}/{election.LEASE}"):
             try:
-                await self._client.delete(LeaseResource, leases.LEASE, namespace=namespace)
+                await self._client.delete(LeaseResource, election.LEASE, namespace=namespace)
             except httpx2.HTTPStatusError as error:
                 if error.response.status_code in {CONFLICT, NOT_FOUND}:
                     return False
@@ -102,7 +102,7 @@ class LeaseRequests:
 
     async def is_terminating(self, namespace: str) -> bool:
         """Whether the namespace is being deleted; False also where that may not be asked."""
-        with sorted_failures(f"reading namespace {namespace}"):
+        with api_errors(f"reading namespace {namespace}"):
             try:
                 found = (await self._client.get(Namespace, namespace)).to_dict()
             except httpx2.HTTPStatusError as error:
@@ -114,11 +114,11 @@ class LeaseRequests:
     async def tell(self, namespace: str, lease: Lease, reason: str, message: str) -> None:
         """A warning Event about the Lease."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        reference = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "name": leases.LEASE, "uid": lease.uid}
+        reference = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "name": election.LEASE, "uid": lease.uid}
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{leases.LEASE}-", "namespace": namespace},
+            "metadata": {"generateName": f"{election.LEASE}-", "namespace": namespace},
             "involvedObject": {**reference, "namespace": namespace},
             "type": "Warning",
             "reason": reason,
@@ -128,7 +128,7 @@ class LeaseRequests:
             "lastTimestamp": now,
             "count": 1,
         }
-        with sorted_failures(f"telling an Event in {namespace}"):
+        with api_errors(f"telling an Event in {namespace}"):
             await self._client.create(EventResource(event))
 
     async def apply_conflict(self, namespace: str, name: str, message: str | None) -> None:
@@ -146,10 +146,10 @@ class LeaseRequests:
             "metadata": {"name": name, "namespace": namespace},
             "status": {"conditions": [condition]} if message is not None else {},
         }
-        with sorted_failures(f"writing a condition of {namespace}/{name}"):
+        with api_errors(f"writing a condition of {namespace}/{name}"):
             try:
                 await self._client.patch(
-                    VersionedRollout.RolloutStatus,
+                    VersionedRollout.Status,
                     name,
                     document,
                     namespace=namespace,

@@ -4,7 +4,7 @@ Each version is a Deployment `<rollout>-<version>` owned by the rollout, so that
 Its pod template is the rollout's with three additions: labels to select by, `MESHWRIGHT_VERSION` for the service to
 register under, and the last lines of a container that ends badly. The template is written when the version is asked for
 and whenever the rollout's changes while that version is asked for, which makes a rolling update; other versions keep
-theirs. What others change is put back (`meshwright_operator.drift`).
+theirs. What others change is put back (`meshwright_operator.kubernetes.drift`).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from meshwright.rollout.api.schema_parts import VERSION
 from meshwright.rollout.api.schema_rules import LONGEST_NAME
 from meshwright.rollout.api.vocabulary import KIND, VERSION_VARIABLE
 from meshwright.schema import violations
-from meshwright_operator import drift, podrequests, podtroubles, reference
-from meshwright_operator.cluster import ClusterError
-from meshwright_operator.manifests import (
+from meshwright_operator.kubernetes import drift, pod_requests, pod_troubles, reference
+from meshwright_operator.kubernetes.cluster import ClusterError
+from meshwright_operator.kubernetes.manifests import (
     RELEASE_LABEL,
     REVISION_ANNOTATION,
     ROLLOUT_LABEL,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from meshwright.rollout.api.spec import Rollout
-    from meshwright_operator.cluster import Cluster
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 __all__ = ["ROLLOUT_LABEL", "VERSION_ANNOTATION", "Deployments"]
 
@@ -107,7 +107,7 @@ class Deployments:
         metadata = item["metadata"]
         patch = {"spec": drift.patch(item, spec, spec)}
         try:
-            made = await podrequests.outcome(self._cluster, metadata["namespace"], metadata["name"], patch)
+            made = await pod_requests.dry_run(self._cluster, metadata["namespace"], metadata["name"], patch)
         except ClusterError as error:  # a webhook that does not know dry runs, perhaps
             log.debug("%s", error)
             return drift.missing(item, spec)
@@ -198,7 +198,7 @@ class Deployments:
 
     async def _tried(self, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
         try:
-            return await podrequests.outcome(self._cluster, namespace, name, patch)
+            return await pod_requests.dry_run(self._cluster, namespace, name, patch)
         except ClusterError:
             return None
 
@@ -217,10 +217,10 @@ class Deployments:
             if current is None or not _has_pods(current):
                 troubles[version] = await self._why_there_is_none(rollout, version)
                 continue
-            pods = await podrequests.pods(self._cluster, rollout.namespace, labels(rollout, version))
+            pods = await pod_requests.pods(self._cluster, rollout.namespace, labels(rollout, version))
             now = time.time()
-            ready[version] = podtroubles.addresses(pods, now)
-            found = (*podtroubles.of_deployment(current), *podtroubles.of_pods(pods))
+            ready[version] = pod_troubles.addresses(pods, now)
+            found = (*pod_troubles.of_deployment(current), *pod_troubles.of_pods(pods))
             refused = self._refusals.get((rollout.namespace, rollout.workload_name(version)))
             if refused:
                 found = (Trouble(f"Deployment {rollout.workload_name(version)}", "Refused", refused), *found)
@@ -238,9 +238,9 @@ class Deployments:
 
     async def _of_silent(self, namespace: str, pods: Sequence[Mapping[str, Any]], now: float) -> tuple[Trouble, ...]:
         found: dict[str, Trouble] = {}
-        for pod in podtroubles.silent(pods, now):
-            events = await podrequests.events(self._cluster, namespace, pod["metadata"]["name"])
-            trouble = podtroubles.of_events(pod, events) or podtroubles.of_readiness(pod)
+        for pod in pod_troubles.unexplained(pods, now):
+            events = await pod_requests.events(self._cluster, namespace, pod["metadata"]["name"])
+            trouble = pod_troubles.of_events(pod, events) or pod_troubles.of_readiness(pod)
             found.setdefault(trouble.reason, trouble)
         return tuple(found.values())
 
@@ -250,7 +250,7 @@ class Deployments:
             return False
         name = rollout.workload_ref.name
         current = await self._cluster.deployment(rollout.namespace, name)
-        patch = reference.idle(current, rollout.name) if current is not None else None
+        patch = reference.idle_patch(current, rollout.name) if current is not None else None
         if patch is None:
             return False
         return await self._cluster.patch_deployment(rollout.namespace, name, patch)

@@ -92,14 +92,14 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ObservedLease:
     """A Lease as last seen, and since when, on the observer's own clock, it has not changed."""
 
     lease: Lease
     since: float
 
 
-class Verdict(StrEnum):
+class LeaseVerdict(StrEnum):
     """What to do about a Lease."""
 
     TAKE = "take"
@@ -110,25 +110,25 @@ class Verdict(StrEnum):
     """It is another installation's."""
 
 
-def look(lease: Lease | None, before: Seen | None, now: float) -> Seen | None:
+def look(lease: Lease | None, before: ObservedLease | None, now: float) -> ObservedLease | None:
     """The Lease as seen now. One that vanished while it was held counts as held until it would have expired."""
     if lease is None:
         return before if before is not None and before.lease.holder else None
     if before is not None and before.lease.beat == lease.beat:
-        return Seen(lease, before.since)
-    return Seen(lease, now)
+        return ObservedLease(lease, before.since)
+    return ObservedLease(lease, now)
 
 
-def judge(seen: Seen | None, me: Identity, now: float) -> Verdict:
+def judge(seen: ObservedLease | None, me: Identity, now: float) -> LeaseVerdict:
     """Whether `me` may take the Lease at `now`, on the clock of `seen.since`."""
     if seen is None:
-        return Verdict.TAKE
+        return LeaseVerdict.TAKE
     lease, unchanged = seen.lease, now - seen.since
     if lease.holder == me.holder or not (lease.holder or lease.installation):
-        return Verdict.TAKE
+        return LeaseVerdict.TAKE
     if lease.installation == me.installation:
-        return Verdict.TAKE if not lease.holder or unchanged >= lease.duration else Verdict.STAND_BY
-    return Verdict.TAKE if unchanged >= FOREIGN_FACTOR * lease.duration else Verdict.REFUSE
+        return LeaseVerdict.TAKE if not lease.holder or unchanged >= lease.duration else LeaseVerdict.STAND_BY
+    return LeaseVerdict.TAKE if unchanged >= FOREIGN_FACTOR * lease.duration else LeaseVerdict.REFUSE
 
 
 def read(document: Mapping[str, Any]) -> Lease:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from meshwright.rollout.api.spec import Rollout
-    from meshwright_operator.cluster import Cluster
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 REPLICAS_ANNOTATION = f"{GROUP}/replicas"
 """How many pods the manifest wishes while no rollout has taken over."""
@@ -33,7 +33,7 @@ def idled_by(deployment: Mapping[str, Any]) -> str:
     return str(_annotations(deployment).get(IDLED_BY_ANNOTATION, ""))
 
 
-def idle(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | None:
+def idle_patch(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | None:
     """The patch that takes its pods; None where it has none."""
     replicas = deployment["spec"].get("replicas", 1)
     if replicas == 0:
@@ -42,23 +42,23 @@ def idle(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | None:
     return {"metadata": {"annotations": annotations}, "spec": {"replicas": 0}}
 
 
-def restore(deployment: Mapping[str, Any]) -> dict[str, Any]:
+def restore_patch(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """The patch that gives its pods back: as many as the manifest wishes, else as many as there were."""
-    wish = _wish(deployment)
+    requested = _requested(deployment)
     before = _number(_annotations(deployment).get(BEFORE_ANNOTATION))
-    replicas = next(count for count in (wish, before, 1) if count is not None)
+    replicas = next(count for count in (requested, before, 1) if count is not None)
     annotations: dict[str, str | None] = {IDLED_BY_ANNOTATION: None, BEFORE_ANNOTATION: None}
-    if wish is not None:
-        annotations[OBEYED_ANNOTATION] = str(wish)
+    if requested is not None:
+        annotations[OBEYED_ANNOTATION] = str(requested)
     return {"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}
 
 
-def obey(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
+def replicas_patch(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
     """The patch that obeys the manifest's wish; None where it was obeyed, where there is none, or while it is idled."""
-    wish = _wish(deployment)
-    if wish is None or idled_by(deployment) or _annotations(deployment).get(OBEYED_ANNOTATION) == str(wish):
+    requested = _requested(deployment)
+    if requested is None or idled_by(deployment) or _annotations(deployment).get(OBEYED_ANNOTATION) == str(requested):
         return None
-    return {"metadata": {"annotations": {OBEYED_ANNOTATION: str(wish)}}, "spec": {"replicas": wish}}
+    return {"metadata": {"annotations": {OBEYED_ANNOTATION: str(requested)}}, "spec": {"replicas": requested}}
 
 
 def is_serving(deployment: Mapping[str, Any]) -> bool:
@@ -67,7 +67,7 @@ def is_serving(deployment: Mapping[str, Any]) -> bool:
     return bool(ready >= deployment["spec"].get("replicas", 1))
 
 
-async def give_back(cluster: Cluster, rollout: Rollout) -> str:
+async def restore_replicas(cluster: Cluster, rollout: Rollout) -> str:
     """Give the reference of a rollout that goes its pods back; what is waited for, empty when it serves."""
     if rollout.workload_ref is None:
         return ""
@@ -76,12 +76,12 @@ async def give_back(cluster: Cluster, rollout: Rollout) -> str:
     if found is None or found["metadata"].get("deletionTimestamp"):
         return ""
     if idled_by(found) == rollout.name:
-        await cluster.patch_deployment(rollout.namespace, name, restore(found))
+        await cluster.patch_deployment(rollout.namespace, name, restore_patch(found))
         return f"the pods of Deployment {name} come back"
     return "" if is_serving(found) else f"the pods of Deployment {name} are not ready"
 
 
-def _wish(deployment: Mapping[str, Any]) -> int | None:
+def _requested(deployment: Mapping[str, Any]) -> int | None:
     return _number(_annotations(deployment).get(REPLICAS_ANNOTATION))
 
 

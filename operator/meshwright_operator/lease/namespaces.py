@@ -1,7 +1,7 @@
 """The namespaces in this operator's reach: what kopf watches there, and which rollout of a service comes first.
 
 kopf watches the namespaces in its `Insights`, and puts finalizers and annotations on what it sees there. So a namespace
-is among them exactly while its Lease is held (`meshwright_operator.guard`); kopf's own scanning is switched off.
+is among them exactly while its Lease is held (`meshwright_operator.lease.guard`); kopf's own scanning is switched off.
 
 Of two rollouts of one service only the first counts: the older one, by `creationTimestamp`, and of two of the same
 second the one whose `namespace/name` comes first.
@@ -19,17 +19,17 @@ from kopf._cogs.structs import references
 from meshwright.errors import BadInputError, MeshwrightError, Problem
 from meshwright.model import folded
 from meshwright.rollout.api.vocabulary import KIND, Reason
-from meshwright_operator import guard as guarding
-from meshwright_operator.leaserequests import CONFLICT_CONDITION
-from meshwright_operator.remove_finalizers import remove_finalizer
+from meshwright_operator.kubernetes.finalizer import remove_finalizer
+from meshwright_operator.lease import guard as guarding
+from meshwright_operator.lease.client import CONFLICT_CONDITION
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from meshwright_operator.cluster import Cluster
-    from meshwright_operator.guard import Guard
-    from meshwright_operator.leaserequests import LeaseRequests
-    from meshwright_operator.leases import Lease
+    from meshwright_operator.kubernetes.cluster import Cluster
+    from meshwright_operator.lease.client import LeaseClient
+    from meshwright_operator.lease.election import Lease
+    from meshwright_operator.lease.guard import Guard
 
 log = logging.getLogger(__name__)
 
@@ -44,14 +44,14 @@ class ServiceConflictError(BadInputError):
     reason = Reason.SERVICE_CONFLICT.value
 
 
-class Reach:
-    """`meshwright_operator.guard.Keeper`, and what is known of the rollouts in reach."""
+class WatchedNamespaces:
+    """`meshwright_operator.lease.guard.LeaseCallbacks`, and what is known of the rollouts in reach."""
 
-    def __init__(self, cluster: Cluster, requests: LeaseRequests, guard: Guard) -> None:
+    def __init__(self, cluster: Cluster, requests: LeaseClient, guard: Guard) -> None:
         self.insights = references.Insights()
-        self.let_go: Callable[[str], Awaitable[None]] = _nothing
+        self.release_namespace: Callable[[str], Awaitable[None]] = _nothing
         """Ends all work on the rollouts of a namespace that is being deleted."""
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         """Set once there is something to watch."""
         self._cluster = cluster
         self._requests = requests
@@ -105,7 +105,7 @@ class Reach:
         self._ending.discard(namespace)
         self._told.pop(namespace, None)
         await self._watch(namespace, is_watched=True)
-        self.begun.set()
+        self.started.set()
 
     async def on_refused(self, namespace: str, lease: Lease) -> None:
         message = guarding.refusal(namespace, lease, self._guard.me)
@@ -126,14 +126,14 @@ class Reach:
         await self._watch(namespace, is_watched=False)
         for document in await self._cluster.rollouts(namespace):
             await remove_finalizer(self._cluster, document["metadata"])
-        await self.let_go(namespace)
+        await self.release_namespace(namespace)
         self._forget(namespace)
 
     async def on_left(self, namespace: str) -> None:
         await self._watch(namespace, is_watched=False)
         self._forget(namespace)
 
-    async def take_back(self) -> None:
+    async def withdraw_conditions(self) -> None:
         """An operator that ends takes its word back where it was refused."""
         for namespace in self._told:
             try:

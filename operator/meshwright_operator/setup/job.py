@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 from meshwright import logs
 from meshwright.config import load, setting
 from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
-from meshwright_operator.setup_cluster import SetupCluster
-from meshwright_operator.setup_plan import Plan, Volume, parse_plan, random_password
+from meshwright_operator.setup.cluster import SetupCluster
+from meshwright_operator.setup.plan import Plan, Volume, parse_plan, random_password
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("meshwright_operator.setup")
 
 INTERVAL = 1.0
-PATIENCE = 120.0
+TIMEOUT = 120.0
 """Seconds after which it gives up on an API server that is away."""
 EX_CONFIG = 78
 KEPT = {
@@ -156,7 +156,7 @@ def _told(size: str, storage_class: str) -> str:
 
 
 async def run(plan: Plan) -> None:
-    async with SetupCluster() as cluster, asyncio.timeout(PATIENCE):
+    async with SetupCluster() as cluster, asyncio.timeout(TIMEOUT):
         while True:
             try:
                 made = await make_secrets(cluster, plan)
@@ -176,13 +176,9 @@ def main() -> None:
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # each request
         asyncio.run(run(parse_plan(config.plan)))
     except TimeoutError:
-        sys.exit(f"error: the API server did not answer within {PATIENCE:g} s")
+        sys.exit(f"error: the API server did not answer within {TIMEOUT:g} s")
     except BadInputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EX_CONFIG)
     except MeshwrightError as error:
         sys.exit(f"error: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,7 @@ from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
 
 from meshwright.errors import BadInputError, Problem
-from meshwright_operator.cluster import sorted_failures
+from meshwright_operator.kubernetes.cluster import api_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,12 +55,12 @@ class SetupCluster:
         await self._trial.close()
 
     async def secret(self, name: str) -> dict[str, Any] | None:
-        with sorted_failures(f"reading Secret {name}"):
+        with api_errors(f"reading Secret {name}"):
             return await self._read(Secret, name)
 
     async def create_secret(self, manifest: Mapping[str, Any]) -> bool:
         """False where there is one of that name by now."""
-        with sorted_failures(f"creating Secret {manifest['metadata']['name']}"):
+        with api_errors(f"creating Secret {manifest['metadata']['name']}"):
             try:
                 await self._client.create(Secret(manifest))
             except httpx2.HTTPStatusError as error:
@@ -71,7 +71,7 @@ class SetupCluster:
 
     async def patch_secret(self, name: str, patch: Mapping[str, Any]) -> bool:
         """Apply a merge patch (RFC 7396); False where it is gone, or is not the one that was read."""
-        with sorted_failures(f"changing Secret {name}"):
+        with api_errors(f"changing Secret {name}"):
             try:
                 await self._client.patch(Secret, name, dict(patch), patch_type=PatchType.MERGE)
             except httpx2.HTTPStatusError as error:
@@ -81,12 +81,12 @@ class SetupCluster:
         return True
 
     async def stateful_set(self, name: str) -> dict[str, Any] | None:
-        with sorted_failures(f"reading StatefulSet {name}"):
+        with api_errors(f"reading StatefulSet {name}"):
             return await self._read(StatefulSet, name)
 
     async def has_default_class(self, why: str) -> bool:
         """Whether a claim that names no StorageClass gets one: admission writes the default one into a trial."""
-        with sorted_failures(f"looking for a default StorageClass for {why}"):
+        with api_errors(f"looking for a default StorageClass for {why}"):
             made: dict[str, Any] = (await self._trial.create(Claim(_CLAIM))).to_dict()
         return bool(made["spec"].get("storageClassName"))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import kopf
 
-from meshwright_operator.cluster import FIELD_MANAGER
+from meshwright_operator.kubernetes.cluster import FIELD_MANAGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable

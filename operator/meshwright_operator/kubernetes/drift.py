@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright_operator.cluster import merge_patch
+from meshwright_operator.kubernetes.cluster import merge_patch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

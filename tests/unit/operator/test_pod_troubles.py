@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshwright_operator import podtroubles
+from meshwright_operator.kubernetes import pod_troubles
 
 
 def pod(state: dict[str, Any], *, last: dict[str, Any] | None = None, restarts: int = 0) -> dict[str, Any]:
@@ -41,14 +41,14 @@ OOM = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     ],
 )
 def test_a_container_says_why_it_is_not_ready(found: dict[str, Any], reason: str, words: str) -> None:
-    (trouble,) = podtroubles.of_pods([found])
+    (trouble,) = pod_troubles.of_pods([found])
     assert (trouble.object, trouble.reason) == ("Pod user-x, container user", reason)
     assert words in trouble.message
 
 
 @pytest.mark.parametrize("state", [waiting("ContainerCreating"), waiting("PodInitializing"), {"running": {}}, {}])
 def test_a_pod_that_is_about_to_start_is_no_trouble(state: dict[str, Any]) -> None:
-    assert podtroubles.of_pods([pod(state)]) == ()
+    assert pod_troubles.of_pods([pod(state)]) == ()
 
 
 def test_a_pod_that_no_node_takes_and_one_that_a_quota_refuses() -> None:
@@ -56,9 +56,9 @@ def test_a_pod_that_no_node_takes_and_one_that_a_quota_refuses() -> None:
     lonely["status"]["conditions"] = [
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "Insufficient cpu"}
     ]
-    assert [str(one) for one in podtroubles.of_pods([lonely])] == ["Pod user-x: Unschedulable: Insufficient cpu"]
+    assert [str(one) for one in pod_troubles.of_pods([lonely])] == ["Pod user-x: Unschedulable: Insufficient cpu"]
     condition = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: q"}
     refused = {"metadata": {"name": "user-1-0-0"}, "status": {"conditions": [condition]}}
-    assert [str(one) for one in podtroubles.of_deployment(refused)] == [
+    assert [str(one) for one in pod_troubles.of_deployment(refused)] == [
         "Deployment user-1-0-0: FailedCreate: exceeded quota: q"
     ]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright_operator.manifests import applied, digest, manifest, pod_template
+from meshwright_operator.kubernetes.manifests import applied, digest, manifest, pod_template
 from support.rollouts import rollout
 
 TEMPLATE: dict[str, Any] = {

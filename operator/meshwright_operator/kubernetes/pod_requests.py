@@ -8,12 +8,12 @@ import httpx2
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
 
-from meshwright_operator.cluster import Deployment, EventResource, sorted_failures
+from meshwright_operator.kubernetes.cluster import Deployment, EventResource, api_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright_operator.cluster import Cluster
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 Pod: Any = create_namespaced_resource("", "v1", "Pod", "pods")
 _NOT_FOUND = 404
@@ -21,7 +21,7 @@ _NOT_FOUND = 404
 
 async def pods(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
     """The pods that carry all these labels."""
-    with sorted_failures(f"listing pods in {namespace}"):
+    with api_errors(f"listing pods in {namespace}"):
         found = [item.to_dict() async for item in cluster.client.list(Pod, namespace=namespace, labels=dict(labels))]
     return [item for item in found if labels.items() <= (item["metadata"].get("labels") or {}).items()]
 
@@ -29,14 +29,14 @@ async def pods(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> l
 async def events(cluster: Cluster, namespace: str, pod: str) -> list[dict[str, Any]]:
     """The Events about a pod."""
     about: dict[str, Any] = {"involvedObject.kind": "Pod", "involvedObject.name": pod}
-    with sorted_failures(f"listing Events of pod {namespace}/{pod}"):
+    with api_errors(f"listing Events of pod {namespace}/{pod}"):
         found = [item.to_dict() async for item in cluster.client.list(EventResource, namespace=namespace, fields=about)]
     return [item for item in found if (item.get("involvedObject") or {}).get("name") == pod]
 
 
-async def outcome(cluster: Cluster, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
+async def dry_run(cluster: Cluster, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
     """The Deployment that a merge patch would make of it, defaults and webhooks included; None where there is none."""
-    with sorted_failures(f"trying a change of Deployment {namespace}/{name}"):
+    with api_errors(f"trying a change of Deployment {namespace}/{name}"):
         try:
             made = await cluster.client.patch(
                 Deployment, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE, dry_run=True

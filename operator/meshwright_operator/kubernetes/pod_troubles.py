@@ -15,11 +15,11 @@ from meshwright.rollout.api.observed import Trouble
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-PATIENCE = 15.0
+READY_GRACE = 15.0
 """Seconds for which a container that runs may be not ready without a word."""
-REGISTERS = 10.0
+REGISTRATION_GRACE = 10.0
 """Seconds after which Consul should know a pod that is ready."""
-MOST = 3
+MAX_TROUBLES = 3
 _LONGEST = 300
 _FINE = frozenset({"", "ContainerCreating", "PodInitializing"})
 _IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
@@ -42,16 +42,16 @@ def of_pods(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
         trouble = _of_pod(pod)
         if trouble is not None:
             found.setdefault(trouble.reason, trouble)
-    return tuple(found.values())[:MOST]
+    return tuple(found.values())[:MAX_TROUBLES]
 
 
-def silent(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[Mapping[str, Any], ...]:
+def unexplained(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[Mapping[str, Any], ...]:
     """Pods that are not ready after a while and do not say why: Events may."""
     return tuple(
         pod
         for pod in _youngest_first(pods)
-        if not _is_ready(pod) and now - _time(pod["metadata"].get("creationTimestamp")) > PATIENCE
-    )[:MOST]
+        if not _is_ready(pod) and now - _time(pod["metadata"].get("creationTimestamp")) > READY_GRACE
+    )[:MAX_TROUBLES]
 
 
 def of_events(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Trouble | None:
@@ -75,7 +75,7 @@ def addresses(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[str, ...]:
         for pod in pods
         if _is_ready(pod)
         and pod["status"].get("podIP")
-        and now - _time(_condition(pod, "Ready").get("lastTransitionTime")) > REGISTERS
+        and now - _time(_condition(pod, "Ready").get("lastTransitionTime")) > REGISTRATION_GRACE
     )
 
 
