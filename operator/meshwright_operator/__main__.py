@@ -26,7 +26,7 @@ log = logging.getLogger("meshwright_operator")
 
 
 async def run(config: OperatorConfig) -> None:
-    """Look after rollouts until SIGTERM or SIGINT, term after term."""
+    """Reconciles rollouts until SIGTERM or SIGINT, term after term."""
     async with contextlib.AsyncExitStack() as stack:
         telemetry = Telemetry(load(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
@@ -52,7 +52,7 @@ async def run(config: OperatorConfig) -> None:
 
 
 async def _namespace() -> str:
-    """Where this process is."""
+    """The namespace of this process."""
     async with Cluster() as cluster:
         return cluster.namespace
 

@@ -1,4 +1,4 @@
-"""What the operator needs to know, from the environment."""
+"""The operator's configuration, from the environment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from meshwright_operator.lease.election import DURATION, Identity
 
 @dataclass(frozen=True, slots=True)
 class OperatorConfig:
-    """Which rollouts it looks after, where it answers probes and scrapes, and where Consul and traces are."""
+    """The operator's namespaces, Lease identity, addresses, and timeouts."""
 
     namespaces: tuple[str, ...] = setting(
         "MESHWRIGHT_OPERATOR_NAMESPACES", (), help="comma-separated; unset: the operator's own namespace"
@@ -59,6 +59,6 @@ class OperatorConfig:
             raise BadInputError("the environment", problems)
 
     def identity(self, namespace: str) -> Identity:
-        """Who this process is to a Lease; `namespace` is where it runs."""
+        """The identity for Leases; `namespace` is that of this process."""
         pod = self.pod or f"{socket.gethostname()}-{os.getpid()}"
         return Identity(self.installation or f"{namespace}/meshwright-operator", pod)

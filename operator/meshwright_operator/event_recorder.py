@@ -1,4 +1,4 @@
-"""What a rollout has to say, to people in the cluster: Kubernetes Events, and its trace."""
+"""Publishes a rollout's Kubernetes Events and its trace."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class KubernetesEventRecorder:
-    """`EventRecorder` on a cluster. Called within kopf's handlers, whose queue posts the events."""
+    """The `EventRecorder` port on Kubernetes. Called within kopf's handlers, whose queue posts the events."""
 
     def __init__(self, traces: TraceExporter) -> None:
         self._traces = traces

@@ -1,10 +1,10 @@
-"""The end of a rollout: what the finalizer waits for, and for how long.
+"""Finalizes deleted rollouts: what the finalizer waits for, and for how long.
 
-The versions that are not the stable one end first, for calls would go to them once there are no rules. Then the
-Deployment that the template came from gets its pods back, the traffic rules are taken out of Consul, and only then do
-the resource and the versions that it owns go. Each of it may fail for ever: no room for the pods, a Consul that does
-not come back. So there is a deadline, after which the resource goes all the same, with an Event that names
-what was left. What was left of the traffic rules is tried further for as long as this process lives.
+The versions other than the stable one end first, because without rules they would get calls. Then the Deployment of
+the template gets its replicas back, the traffic rules are removed from Consul, and only then are the resource and the
+versions that it owns removed. Each step may fail permanently: no room for the pods, a Consul that does not return. So
+there is a deadline, after which the resource is removed anyway, with an Event that names the unfinished steps. The
+removal of the traffic rules is retried for the lifetime of this process.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RETIRE_SHARE = 0.25
-"""The share of the deadline that other versions than the stable one are waited for."""
+"""The share of the deadline for the end of versions other than the stable one."""
 READY_SHARE = 0.5
-"""The share of the deadline that the pods of a reference are waited for."""
+"""The share of the deadline for the pods of a referenced Deployment."""
 _AGAIN = 15.0
 
 Key = tuple[str, str]
 
 
 class Finalizer:
-    """Ends rollouts that are deleted. `deadline` in seconds from the deletion."""
+    """Finalizes deleted rollouts. `deadline` in seconds from the deletion."""
 
     def __init__(self, cluster: Cluster, deadline: float, *, clock: Callable[[], float] = time.time) -> None:
         self._cluster = cluster
@@ -50,9 +50,9 @@ class Finalizer:
     async def finalize(
         self, reconciler: Reconciler, rollout: Rollout | None, document: Mapping[str, Any]
     ) -> tuple[str, bool]:
-        """One attempt: what is still missing (empty: nothing), and whether the resource may go.
+        """One attempt. Returns what is unfinished (empty: nothing), and whether the resource may be removed.
 
-        `rollout` is None where it is not valid, or not the first of its service.
+        `rollout` is None for an invalid one, and for one in conflict with an earlier rollout of its service.
         """
         age = self._clock() - _deleted_at(document["metadata"], self._clock())
         missing = ""
@@ -73,13 +73,13 @@ class Finalizer:
             return str(error)
 
     def retry_traffic_rules(self, key: Key, reconciler: Reconciler) -> None:
-        """Try to take the traffic rules out though the resource is gone."""
+        """Retries the removal of the traffic rules after the resource is gone."""
         self._retries[key] = asyncio.create_task(
             self._retry(key, reconciler), name=f"traffic rules of {key[0]}/{key[1]}"
         )
 
     def cancel_retry(self, key: Key) -> None:
-        """A rollout of that name is there again: the rules are its own now."""
+        """Stops the retries: a rollout of that name exists again and owns the rules."""
         task = self._retries.pop(key, None)
         if task is not None:
             task.cancel()
@@ -93,7 +93,7 @@ class Finalizer:
 
 
 def gave_up_message(document: Mapping[str, Any], missing: str, deadline: float) -> str:
-    """What the Event says of a rollout that went before all was done."""
+    """The message of the Event for a rollout removed before it was finalized."""
     service = (document.get("spec") or {}).get("service", "")
     return (
         f"not done within {deadline:g} s of the deletion: {missing}; the resource goes all the same."

@@ -1,12 +1,12 @@
-"""kopf's side of the operator: which changes reach which rollout.
+"""kopf's handlers: route changes to the reconcilers.
 
-Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.reconciler`) for as long as the resource
-lives and its namespace is in reach (`meshwright_operator.lease.namespaces`). Everything else only wakes that loop: a
-changed resource, a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are
-restored, or until its deadline (`meshwright_operator.finalize`).
+Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.reconciler`) while the resource exists and
+its namespace is watched (`meshwright_operator.lease.namespaces`). Other events only wake that loop: a changed resource,
+a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored, or until
+its deadline (`meshwright_operator.finalize`).
 
-kopf's watches can fall silent without an error (its issues 585, 955, 957): the server is told to end each after a
-minute, and the client gives up a little later whatever happens. The loop needs them for speed only, not for progress.
+kopf's watches can stall without an error (its issues 585, 955, 957): each has a server-side timeout of a minute and a
+slightly longer client-side one. The loop needs them for speed only, not for progress.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ log = logging.getLogger(__name__)
 
 VERSION = "v1alpha1"
 WATCH_SECONDS = 60
-"""Whole seconds: the API server reads nothing else."""
+"""Whole seconds: the API server accepts nothing else."""
 _AGAIN = 2.0
 _BACKOFF = 5.0
 _GOODBYE = 2.0
-"""Seconds for the traffic rules of a namespace that is being deleted: Consul may be in it."""
+"""Seconds for the traffic rules of a terminating namespace: Consul may be in it."""
 
 Key = tuple[str, str]
 
 
 class Handlers:
-    """The handlers' common state: one follower for each rollout in reach."""
+    """The handlers and their state: one reconciler for each rollout in a watched namespace."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Handlers:
         watched.release_namespace = self.release_namespace
 
     def registry(self) -> kopf.OperatorRegistry:
-        """All handlers, to run an operator with."""
+        """The registry of all handlers."""
         registry = kopf.OperatorRegistry()
         kopf.on.startup(registry=registry)(self.configure)
         kopf.on.login(registry=registry)(login(self._acting))
@@ -102,7 +102,7 @@ class Handlers:
         return registry
 
     async def configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
-        """kopf's own settings."""
+        """Sets kopf's settings."""
         settings.persistence.finalizer = FINALIZER
         settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=f"operator.{GROUP}")
         settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=f"operator.{GROUP}")
@@ -111,7 +111,7 @@ class Handlers:
         settings.watching.connect_timeout = 5.0
         settings.networking.request_timeout = 15.0
         settings.networking.connect_timeout = 5.0
-        # Its own logs of each handler would be events of each rollout.
+        # kopf would post its logs of each handler as Events of each rollout.
         settings.posting.loggers = False
         settings.posting.reporting_component = FIELD_MANAGER
         # What there is to watch is the reach's to say; scanning takes rights on the whole cluster.
@@ -119,14 +119,14 @@ class Handlers:
 
     @contextlib.asynccontextmanager
     async def _acting(self, namespace: str) -> AsyncIterator[None]:
-        """The gate for kopf's own writes."""
+        """The Lease's gate for kopf's own writes."""
         if self._watched.is_ending(namespace):
             raise MeshwrightError(f"namespace {namespace} is being deleted: no finalizer is put there")
         async with self._cluster.acting(namespace):
             yield
 
     async def run_rollout(self, namespace: Any, name: str, body: Mapping[str, Any], stopped: Any, **_: Any) -> None:
-        """The life of one rollout in this replica."""
+        """The daemon of one rollout in this replica."""
         key = (namespace, name)
 
         stored: dict[str, Any] = document(body)["status"]
@@ -161,7 +161,7 @@ class Handlers:
         return Reconciler(self._engine, given, write, self._metrics, after_pass=self._idle_reference, read=self._read)
 
     def _read(self, given: Mapping[str, Any]) -> Rollout:
-        """The rollout, if it is valid and the first of its service. A conflict is told once."""
+        """Parses the rollout and checks for a conflict over its service; one Event for each new conflict."""
         rollout = parse(given)
         key = rollout.namespace, rollout.name
         try:
@@ -176,7 +176,7 @@ class Handlers:
         return rollout
 
     async def changed(self, type: Any, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - kopf's name
-        """The resource is not what it was."""
+        """The resource changed."""
         reconciler = self.reconcilers.get((namespace, name))
         if reconciler is not None:
             reconciler.update(document(body))
@@ -185,20 +185,20 @@ class Handlers:
                 self.reconcilers[other].wake()
 
     async def deployment_changed(self, namespace: Any, labels: Mapping[str, str], **_: Any) -> None:
-        """A version's Deployment was changed, by its pods, by us, or by somebody who should not have."""
+        """A version's Deployment changed: its pods, a write of the operator, or drift."""
         reconciler = self.reconcilers.get((namespace, labels[ROLLOUT_LABEL]))
         if reconciler is not None:
             reconciler.wake()
 
     async def reference_changed(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
-        """A Deployment that says how many pods it wishes."""
+        """A Deployment with a requested number of replicas changed."""
         patch = reference.replicas_patch(body)
         if patch is not None and not body["metadata"].get("deletionTimestamp"):
             with _logged(f"Deployment {namespace}/{name}"):
                 await self._cluster.patch_deployment(namespace, name, patch)
 
     async def reference_idled(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
-        """A Deployment without pods, for the sake of a rollout: it gets them back where there is no such rollout."""
+        """A Deployment idled for a rollout changed: it gets its replicas back where that rollout is gone."""
         rollout = reference.idled_by(body)
         if (namespace, rollout) in self.reconcilers or body["metadata"].get("deletionTimestamp"):
             return
@@ -210,19 +210,19 @@ class Handlers:
         return any(True for _ in self._referring(namespace, name))
 
     def _referring(self, namespace: Any, deployment: str) -> Iterator[Reconciler]:
-        """The rollouts whose templates, and perhaps versions, come from that Deployment."""
+        """The rollouts that refer to that Deployment."""
         for (where, _), reconciler in self.reconcilers.items():
             named = ((reconciler.document.get("spec") or {}).get("workloadRef") or {}).get("name")
             if where == namespace and named == deployment:
                 yield reconciler
 
     async def template_changed(self, namespace: Any, name: str, **_: Any) -> None:
-        """A Deployment that a rollout takes its template from was changed, came, or went."""
+        """A referenced Deployment changed, was created, or deleted."""
         for reconciler in self._referring(namespace, name):
             reconciler.wake()
 
     async def deleted(self, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:
-        """Restore the traffic rules before the resource, and with it the Deployments, goes; up to the deadline."""
+        """Restores the traffic rules before the resource and its Deployments are removed; up to the deadline."""
         key = (namespace, name)
 
         async def write(_: RolloutStatus) -> bool:
@@ -245,12 +245,12 @@ class Handlers:
         self._conflicts.pop(key, None)
 
     def stop(self) -> None:
-        """The Lease is lost: stand still at once, in every namespace. kopf ends the daemons."""
+        """Stops all reconcilers at once, after the loss of a Lease. kopf ends the daemons."""
         for running in self._running.values():
             running.cancel()
 
     async def release_namespace(self, namespace: str) -> None:
-        """The namespace is being deleted, its finalizers are off: stand still, and tidy up in Consul if it answers."""
+        """Stops the reconcilers of a terminating namespace, and cleans up in Consul if it answers."""
         mine = {key: reconciler for key, reconciler in self.reconcilers.items() if key[0] == namespace}
         for key in mine:
             if key in self._running:
@@ -261,22 +261,22 @@ class Handlers:
                 await asyncio.gather(*(reconciler.finalize() for reconciler in mine.values()))
 
     async def _idle_reference(self, rollout: Rollout, status: RolloutStatus) -> None:
-        """Once a version of ours serves, the Deployment that the template came from has nothing to do any more."""
+        """Scales the referenced Deployment to 0 once a version of the rollout serves."""
         if rollout.workload_ref is None or not status.stable:
             return
-        # Healthy instances of that version may be the reference's own: only pods of ours count here.
+        # Healthy instances of that version may belong to the referenced Deployment: count the rollout's own pods.
         mine = (await self._deployments.observe(rollout)).get(status.stable)
         if mine is not None and mine.running >= rollout.replicas:
             await self._deployments.idle_reference(rollout)
 
 
 async def _told_to_stop(stopped: Any) -> None:
-    """kopf's flag can be awaited, and is no coroutine."""
+    """Waits for kopf's flag, which is awaitable but no coroutine."""
     await stopped.wait()
 
 
 def document(body: Mapping[str, Any]) -> dict[str, Any]:
-    """kopf's live view of the resource as a document of its own, without what the API server keeps for itself."""
+    """A copy of kopf's live view of the resource, reduced to the parts that the operator uses."""
     return {
         "apiVersion": body["apiVersion"],
         "kind": body.get("kind") or KIND,
@@ -297,14 +297,14 @@ def _plain(value: Any) -> Any:
 
 
 def foreign_conditions(status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conditions that others have written: they stay when ours are written."""
+    """The conditions of other writers, which are kept in each write."""
     ours = set(ConditionType)
     return [one for one in status.get("conditions") or () if one.get("type") not in ours]
 
 
 @contextlib.contextmanager
 def _logged(what: str) -> Iterator[None]:
-    """The next event tries again."""
+    """Logs errors; the next event retries."""
     try:
         yield
     except MeshwrightError as error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OperatorState:
-    """What the pages tell of. It outlasts the terms of an operator (`meshwright_operator.term`)."""
+    """The state shown by the pages. It outlasts the operator's terms (`meshwright_operator.term`)."""
 
     guard: Guard | None = None
     reconcilers: dict[tuple[str, str], Reconciler] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class OperatorState:
 
 
 class GuardMetrics(Collector):
-    """`meshwright_operator_namespace`: 1 for the state in which this operator is to a namespace."""
+    """`meshwright_operator_namespace`: 1 for the state of a namespace's Lease."""
 
     def __init__(self, operator_state: OperatorState) -> None:
         self._office = operator_state
@@ -54,7 +54,7 @@ class GuardMetrics(Collector):
 
 
 def namespaces(operator_state: OperatorState) -> dict[str, dict[str, str]]:
-    """Each namespace, how this operator stands to it, and who holds its Lease."""
+    """Each namespace with the state and the holder of its Lease."""
     return {
         name: {"state": place.state.value, "holder": place.seen.lease.holder if place.seen else ""}
         for name, place in sorted(operator_state.places.items())
@@ -62,9 +62,9 @@ def namespaces(operator_state: OperatorState) -> dict[str, dict[str, str]]:
 
 
 def is_ready(operator_state: OperatorState) -> bool:
-    """Whether it works somewhere, or stands by for one of its own.
+    """Whether the operator holds a Lease, or stands by for another pod of its installation.
 
-    Not, where all that it is for is another's, and not between two terms.
+    False where all its namespaces belong to another installation, and between two terms.
     """
     if operator_state.guard is None or operator_state.guard.is_shut:
         return False
@@ -73,7 +73,7 @@ def is_ready(operator_state: OperatorState) -> bool:
 
 
 def pages(telemetry: Telemetry, operator_state: OperatorState, installation: str, patience: float) -> web.Application:
-    """`/healthz` fails when a pass has been running for more than `patience` seconds; `/readyz` also when refused."""
+    """`/healthz` fails when a pass takes more than `patience` seconds; `/readyz` also when all Leases are refused."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=telemetry.metrics.page(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,4 +1,4 @@
-"""The operator's own series, beside those of rollouts: whether it works, and whether one pass hangs."""
+"""The operator's own metrics, beside those of rollouts: its rollouts, and the duration of the longest pass."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def register_metrics(registry: CollectorRegistry, reconcilers: Mapping[tuple[str, str], Reconciler]) -> None:
-    """Show on the page how many rollouts this replica looks after, and how long the longest pass has been running."""
+    """Registers the number of this replica's rollouts and the duration of its longest running pass."""
     Gauge("meshwright_operator_rollouts", "Rollouts that this replica looks after.", registry=registry).set_function(
         lambda: float(len(reconcilers))
     )

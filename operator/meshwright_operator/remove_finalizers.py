@@ -1,12 +1,12 @@
-"""Takes the operator's finalizers off: `python -m meshwright_operator.remove_finalizers`, after an uninstall.
+"""Removes the operator's finalizers: `python -m meshwright_operator.remove_finalizers`, after an uninstall.
 
-The finalizer on each rollout makes a deletion wait for the operator. Once there is no operator any more, it would wait
-for ever, and with it the deletion of a namespace. Everything else stays as it is: the rollouts, the Deployments that
-they own, the traffic rules. An operator that is installed again goes on with them.
+The finalizer on each rollout makes a deletion wait for the operator. Without an operator it would block forever, and
+with it the deletion of a namespace. Everything else stays: the rollouts, their Deployments, the traffic rules. An
+operator that is installed again continues with them.
 
-It takes the namespace's Lease first, so that the operator's last pod, which may still be ending, puts nothing back. A
-namespace whose Lease is another installation's is not touched. At the end the Lease is deleted, which frees the
-namespace.
+It takes the namespace's Lease first, so that the operator's last pod, which may still be stopping, does not add the
+finalizers again. A namespace with the Lease of another installation is left unchanged. At the end the Lease is deleted,
+which frees the namespace.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 TIMEOUT = 45.0
-"""Seconds after which it gives up: a Lease that is not released expires earlier."""
+"""Seconds for each namespace: a Lease that is not released expires earlier."""
 _ROUNDS = 5
 
 
 async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, patience: float = TIMEOUT) -> int:
-    """Take the finalizers off the rollouts of a namespace, if it is this installation's; how many."""
+    """Removes the finalizers of a namespace's rollouts, if it belongs to this installation; returns their number."""
     requests = LeaseClient(cluster.client)
     lease = await guard.acquire(requests, me, namespace, timing, patience)
     if lease is None:
@@ -58,7 +58,7 @@ async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, 
 
 
 async def clean_all(cluster: Cluster, me: Identity, namespaces: Iterable[str], timing: Timing) -> int:
-    """`clean` in each namespace, all at once."""
+    """`clean` in all namespaces, concurrently."""
     return sum(await asyncio.gather(*(clean(cluster, me, name, timing) for name in namespaces)))
 
 

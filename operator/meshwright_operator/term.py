@@ -1,13 +1,13 @@
-"""One term of an operator: all that works behind one guard's gate, until the process ends or a Lease is lost.
+"""One term of the operator: everything behind one guard's gate, until the process ends or a Lease is lost.
 
-What an operator knows and has in mind is true for as long as it holds its Leases. So all of it belongs to a term: the
-guard, the connection to the API server with its gate, kopf, the followers. When a Lease is lost the gate is closed for
-good, the followers stop, kopf ends, and the next term begins with nothing of the last one: no task that was left over
-can write, because the gate that it knows stays closed. The process stays, with its pages and its figures: a new one
-would take longer, and an API server that is slow for a minute would leave it in CrashLoopBackOff for five.
+The operator's state is valid only while it holds its Leases. So all of it belongs to a term: the guard, the connection
+to the API server with its gate, kopf, the reconcilers. When a Lease is lost the gate closes permanently, the
+reconcilers stop, kopf ends, and the next term starts without any state of the last one: a leftover task cannot write,
+because its gate stays closed. The process stays, with its health pages and metrics: a new one would take longer, and an
+API server that is slow for a minute would put it into CrashLoopBackOff for five.
 
-kopf begins when the first Lease is held: before, there is nothing for it to watch, and an API server that is away would
-only make it wait ever longer.
+kopf starts when the first Lease is held: before, there is nothing to watch, and an unavailable API server would only
+make its backoff grow.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 NAME = "meshwright-operator"
 _RELIST = 90.0
-"""Seconds after which a watch for namespaces starts over, whatever it says: watches fall silent without an error."""
+"""Seconds after which the watch for namespaces restarts: watches can stall without an error."""
 _AGAIN = 5.0
 _END = 30.0
-"""Seconds that kopf has to end. One that has not is left to the end of the process."""
+"""Seconds for kopf to end; after them the process ends."""
 
 
 class StuckError(MeshwrightError):
-    """What belongs to a term that is over does not end: only the end of the process helps."""
+    """The tasks of a finished term do not end; the process has to end."""
 
 
 class Term:
-    """Made anew for each term, from what outlasts them."""
+    """One term, made from the objects that outlast it."""
 
     def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: TraceExporter) -> None:
         self._config = config
@@ -77,7 +77,7 @@ class Term:
         )
 
     async def run(self, operator_state: OperatorState, metrics: RolloutMetrics, stopping: asyncio.Event) -> None:
-        """Until `stopping`. Raises `LeaseLostError` when all has stopped because a Lease was lost."""
+        """Runs until `stopping`. Raises `LeaseLostError` when everything has stopped because a Lease was lost."""
         handlers = Handlers(
             self._engine,
             self._cluster,
@@ -95,12 +95,12 @@ class Term:
                 metrics.forget(*key)
             operator_state.reconcilers.clear()
             raise
-        # On the way out of the process, and not between two terms: nothing is written without a Lease.
+        # At the end of the process only, not between two terms: nothing is written without a Lease.
         await self._watched.withdraw_conditions()
         await self.guard.close()
 
     async def _work(self, handlers: Handlers, stopping: asyncio.Event) -> None:
-        # Before kopf's tasks: at its end kopf cancels every task that began after it.
+        # Before kopf's tasks: at its end kopf cancels every task that started after it.
         guarding = {asyncio.create_task(self.guard.run(self._watched), name="the guard")}
         if self._config.clusterwide:
             guarding.add(asyncio.create_task(self._discover(), name="namespaces with rollouts"))
@@ -129,19 +129,19 @@ class Term:
         spared = _Spared(asyncio.all_tasks(), self.guard)
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(),
-            # A pattern, and no scanning: what is watched is the reach's to say.
+            # A pattern, without scanning: `WatchedNamespaces` decides what is watched.
             namespaces=["*"],
             insights=self._watched.insights,
-            # kopf would ask for the user's name, and a container's user has none.
+            # kopf would look up the user's name, and a container's user has none.
             identity=cast("Any", NAME),
             standalone=True,
             stop_flag=stop,
         )
-        with stop_event():  # kopf has put handlers of its own in the place of ours
+        with stop_event():  # kopf has replaced the signal handlers
             await kopf.run_tasks(tasks, ignored=spared)
 
     async def _discover(self) -> None:
-        """The namespaces that have rollouts, and the operator's own."""
+        """Tracks the namespaces with rollouts, and the operator's own."""
         while True:
             try:
                 async with asyncio.timeout(_RELIST), contextlib.aclosing(self._cluster.rollout_namespaces()) as found:
@@ -155,7 +155,7 @@ class Term:
 
 
 class _Spared(Collection[asyncio.Task[Any]]):
-    """The tasks that kopf must not end with itself: those from before it, and the guard's, which come later too."""
+    """The tasks that kopf must not cancel at its end: earlier ones, and the guard's, which may start later."""
 
     def __init__(self, before: set[asyncio.Task[Any]], guard: Guard) -> None:
         self._before = before

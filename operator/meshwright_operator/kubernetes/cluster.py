@@ -1,6 +1,6 @@
-"""The operator's own requests to the Kubernetes API, each with its failures sorted: away, or refused.
+"""The operator's requests to the Kubernetes API; errors are mapped to "unreachable" or "refused".
 
-kopf watches and keeps finalizers; what the operator itself reads and writes goes through here. Objects are plain
+kopf watches and keeps finalizers; the operator's own reads and writes go through this module. Objects are plain
 dictionaries, so that fields of newer Kubernetes versions survive a round trip.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 FIELD_MANAGER = "meshwright-operator"
-"""Whose the fields are that the operator writes (`metadata.managedFields`)."""
+"""The owner of the fields that the operator writes (`metadata.managedFields`)."""
 
 Deployment: Any = create_namespaced_resource("apps", "v1", "Deployment", "deployments")
 VersionedRollout: Any = create_namespaced_resource(GROUP, "v1alpha1", KIND, PLURAL)
@@ -55,11 +55,11 @@ class Cluster:
         except ConfigError as error:
             raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
         self.acting: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext()
-        """Around each write in a namespace: the gate of the Lease (`meshwright_operator.lease.guard`)."""
+        """Wraps each write in a namespace: the gate of the Lease (`meshwright_operator.lease.guard`)."""
 
     @property
     def namespace(self) -> str:
-        """Where this process is: the pod's namespace, or that of the kubeconfig's context."""
+        """The namespace of this process: the pod's, or that of the kubeconfig's context."""
         return str(self.client.namespace)
 
     async def __aenter__(self) -> Self:
@@ -75,7 +75,7 @@ class Cluster:
                 yield
 
     async def deployments(self, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The Deployments that carry all these labels."""
+        """The Deployments with all these labels."""
         with api_errors(f"listing Deployments in {namespace}"):
             found = [
                 item.to_dict() async for item in self.client.list(Deployment, namespace=namespace, labels=dict(labels))
@@ -83,7 +83,7 @@ class Cluster:
         return [item for item in found if labels.items() <= (item["metadata"].get("labels") or {}).items()]
 
     async def deployment(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The Deployment, or None where there is none."""
+        """The Deployment, or None."""
         with api_errors(f"reading Deployment {namespace}/{name}"):
             try:
                 found: dict[str, Any] = (await self.client.get(Deployment, name, namespace=namespace)).to_dict()
@@ -94,7 +94,7 @@ class Cluster:
             return found
 
     async def create_deployment(self, manifest: Mapping[str, Any]) -> None:
-        """Create it; one that exists already stays as it is."""
+        """Creates the Deployment; an existing one stays unchanged."""
         metadata = manifest["metadata"]
         what = f"creating Deployment {metadata['namespace']}/{metadata['name']}"
         async with self._writing(metadata["namespace"], what):
@@ -105,7 +105,7 @@ class Cluster:
                     raise
 
     async def patch_deployment(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
-        """Apply a merge patch (RFC 7396); False where there is no such Deployment."""
+        """Applies a merge patch (RFC 7396); False without such a Deployment."""
         async with self._writing(namespace, f"changing Deployment {namespace}/{name}"):
             try:
                 await self.client.patch(Deployment, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE)
@@ -116,7 +116,7 @@ class Cluster:
         return True
 
     async def delete_deployment(self, namespace: str, name: str) -> None:
-        """Delete it with its pods; nothing where there is none."""
+        """Deletes the Deployment with its pods; does nothing without one."""
         async with self._writing(namespace, f"deleting Deployment {namespace}/{name}"):
             try:
                 await self.client.delete(Deployment, name, namespace=namespace)
@@ -125,7 +125,7 @@ class Cluster:
                     raise
 
     async def rollout(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The rollout, or None where there is none."""
+        """The rollout, or None."""
         with api_errors(f"reading rollout {namespace}/{name}"):
             try:
                 found: dict[str, Any] = (await self.client.get(VersionedRollout, name, namespace=namespace)).to_dict()
@@ -136,12 +136,12 @@ class Cluster:
             return found
 
     async def rollouts(self, namespace: str) -> list[dict[str, Any]]:
-        """The rollouts of a namespace, or of all of them: `*`."""
+        """The rollouts of a namespace; `*`: of all namespaces."""
         with api_errors("listing rollouts"):
             return [item.to_dict() async for item in self.client.list(VersionedRollout, namespace=namespace)]
 
     async def rollout_namespaces(self) -> AsyncGenerator[set[str]]:
-        """The namespaces that have rollouts, now and after each change, until the API server fails."""
+        """The namespaces with rollouts, now and after each change, until the API server fails."""
         with api_errors("watching rollouts"):
             found = self.client.list(VersionedRollout, namespace="*")
             where = {(item.metadata.namespace, item.metadata.name) async for item in found}
@@ -159,7 +159,7 @@ class Cluster:
                 yield {namespace for namespace, _ in where}
 
     async def patch_rollout(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
-        """Apply a merge patch (RFC 7396); False where the rollout is gone, or is not the one that was read."""
+        """Applies a merge patch (RFC 7396); False where the rollout is gone, or has changed since it was read."""
         async with self._writing(namespace, f"changing rollout {namespace}/{name}"):
             try:
                 await self.client.patch(
@@ -172,7 +172,7 @@ class Cluster:
         return True
 
     async def patch_status(self, namespace: str, name: str, patch: Mapping[str, Any]) -> bool:
-        """Apply a merge patch (RFC 7396) to a rollout's status; False where the rollout is gone."""
+        """Applies a merge patch (RFC 7396) to a rollout's status; False where the rollout is gone."""
         async with self._writing(namespace, f"writing the status of {namespace}/{name}"):
             try:
                 await self.client.patch(
@@ -191,7 +191,7 @@ class Cluster:
 
 @contextlib.contextmanager
 def api_errors(what: str) -> Iterator[None]:
-    """An API server that is away or busy is `UnreachableError`, one that says no is `ClusterError`."""
+    """Raises `UnreachableError` for an unavailable or busy API server, `ClusterError` for a rejected request."""
     try:
         yield
     except ApiError as error:
@@ -200,14 +200,14 @@ def api_errors(what: str) -> Iterator[None]:
         if code in _AWAY:
             raise UnreachableError(f"{what}: {message} (HTTP {code})") from error
         raise ClusterError(what, code, message) from error
-    except httpx2.HTTPStatusError as error:  # an answer without the API's own words, from a proxy in between perhaps
+    except httpx2.HTTPStatusError as error:  # a response without a Kubernetes Status, perhaps from a proxy in between
         raise UnreachableError(f"{what}: HTTP {error.response.status_code}") from error
     except httpx2.HTTPError as error:
         raise UnreachableError(f"{what}: {error or type(error).__name__}") from error
 
 
 def merge_patch(current: Any, wanted: Any) -> Any:
-    """The merge patch (RFC 7396) that turns one object into the other: what is not wanted any more becomes null."""
+    """The merge patch (RFC 7396) that turns `current` into `wanted`: removed keys become null."""
     if not (isinstance(current, dict) and isinstance(wanted, dict)):
         return wanted
     patch = {key: None for key in current if key not in wanted}

@@ -1,10 +1,10 @@
-"""Versions as Deployments: the `Workloads` port of the rollout engine.
+"""The `Workloads` port of the rollout engine on Deployments.
 
 Each version is a Deployment `<rollout>-<version>` owned by the rollout, so that deleting the rollout deletes them all.
-Its pod template is the rollout's with three additions: labels to select by, `MESHWRIGHT_VERSION` for the service to
-register under, and the last lines of a container that ends badly. The template is written when the version is asked for
-and whenever the rollout's changes while that version is asked for, which makes a rolling update; other versions keep
-theirs. What others change is put back (`meshwright_operator.kubernetes.drift`).
+Its pod template is the rollout's with three additions: labels for the selector, `MESHWRIGHT_VERSION` for the service's
+registration, and log lines as the termination message. The template is written when the version is requested and
+whenever the rollout's template changes while that version is requested, which makes a rolling update; other versions
+keep theirs. Changes by other clients are corrected (`meshwright_operator.kubernetes.drift`).
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ Key = tuple[str, str]
 
 
 class Deployments:
-    """`Workloads` on a cluster."""
+    """The `Workloads` port on Kubernetes."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._drifts: dict[Key, tuple[object, tuple[str, ...]]] = {}
-        """The drift of a Deployment, found for a state of it; asking costs a request."""
+        """The drift of a Deployment at one of its states: a cache, because the dry run costs a request."""
         self._seen: dict[Key, object] = {}
-        """Which state of a Deployment the last look found; what was changed since is for the next pass, which tells."""
+        """The last observed state of a Deployment; later changes are left to the next pass, which records them."""
         self._applied: dict[Key, dict[str, Any]] = {}
-        """What was applied to a Deployment, should somebody delete it."""
+        """The spec applied to a Deployment, to create it again after a deletion."""
         self._refusals: dict[Key, str] = {}
-        """Deployments that the API server did not take, and its words."""
+        """Deployments that the API server rejected, and its message."""
 
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
         found = await self._cluster.deployments(rollout.namespace, {ROLLOUT_LABEL: rollout.name})
@@ -92,7 +92,7 @@ class Deployments:
         )
 
     async def _drift(self, item: Mapping[str, Any], spec: Mapping[str, Any] | None) -> tuple[str, ...]:
-        """What others have changed; nothing of a version without pods, and of one whose template is not known."""
+        """Changes by other clients; empty for a version without replicas, and for one without a known template."""
         if spec is None or item["spec"].get("replicas", 1) == 0:
             return ()
         key, state = _key(item), (_state(item), spec)
@@ -108,11 +108,11 @@ class Deployments:
         patch = {"spec": drift.patch(item, spec, spec)}
         try:
             made = await pod_requests.dry_run(self._cluster, metadata["namespace"], metadata["name"], patch)
-        except ClusterError as error:  # a webhook that does not know dry runs, perhaps
+        except ClusterError as error:  # perhaps a webhook without support for dry runs
             log.debug("%s", error)
             return drift.missing(item, spec)
         if made is None or made["metadata"].get("generation", 0) not in _next(metadata.get("generation", 0)):
-            return ()  # it was changed meanwhile: the next look tells
+            return ()  # changed meanwhile: the next pass finds out
         return drift.differences(item, made)
 
     async def template(self, rollout: Rollout) -> str:
@@ -120,7 +120,7 @@ class Deployments:
         return "" if given is None else digest(pod_template(rollout, rollout.version, given))
 
     async def version(self, rollout: Rollout) -> str:
-        """The version that the referenced Deployment's template says; empty where there is no such Deployment."""
+        """The version of the referenced Deployment's template; empty without such a Deployment."""
         given = await self._given(rollout)
         if given is None:
             return ""
@@ -187,8 +187,10 @@ class Deployments:
             await self._cluster.patch_deployment(rollout.namespace, name, patch)
 
     async def _new_template(self, rollout: Rollout, version: str, current: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The pod template of the version, None where its Deployment has it already. Where the referenced Deployment is
-        gone, pods that run keep theirs; none are started from a template of before."""
+        """The pod template of the version; None where its Deployment already has it.
+
+        Where the referenced Deployment is gone, running pods keep theirs; none are started from an earlier template.
+        """
         given = await self._given(rollout)
         if given is None and _has_pods(current):
             return None
@@ -245,7 +247,7 @@ class Deployments:
         return tuple(found.values())
 
     async def idle_reference(self, rollout: Rollout) -> bool:
-        """Scale the Deployment of `workloadRef` to nothing; True where that changed something."""
+        """Scales the Deployment in `workloadRef` to 0; True where that changed it."""
         if rollout.workload_ref is None:
             return False
         name = rollout.workload_ref.name
@@ -256,7 +258,7 @@ class Deployments:
         return await self._cluster.patch_deployment(rollout.namespace, name, patch)
 
     async def _given(self, rollout: Rollout) -> Mapping[str, Any] | None:
-        """The pod template as a person wrote it; None where the referenced Deployment is not there."""
+        """The pod template of the spec or the referenced Deployment; None where that Deployment is missing."""
         if rollout.workload_ref is None:
             return rollout.template or {}
         source = await self._cluster.deployment(rollout.namespace, rollout.workload_ref.name)
@@ -265,7 +267,7 @@ class Deployments:
 
     @staticmethod
     def _refuse_foreign(rollout: Rollout, current: Mapping[str, Any]) -> None:
-        """A Deployment of that name which somebody else made is not ours to change."""
+        """Raises `BadInputError` for a Deployment of that name with another owner."""
         if (current["metadata"].get("labels") or {}).get(ROLLOUT_LABEL) != rollout.name:
             name = current["metadata"]["name"]
             text = f"Deployment {name} exists and is not this rollout's (label {ROLLOUT_LABEL}); rename one of the two"
@@ -273,8 +275,7 @@ class Deployments:
 
 
 def _whole_template(rollout: Rollout, version: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The pod template of the version that is asked for. Raises BadInputError where `given` is None: the referenced
-    Deployment is not there."""
+    """The pod template of the requested version. Raises `BadInputError` where the referenced Deployment is missing."""
     if given is None:
         name = rollout.workload_ref.name if rollout.workload_ref else ""
         text = f"there is no Deployment {name} in namespace {rollout.namespace}"
@@ -283,7 +284,7 @@ def _whole_template(rollout: Rollout, version: str, given: Mapping[str, Any] | N
 
 
 def _has_pods(deployment: Mapping[str, Any]) -> bool:
-    """Whether it is asked to have any."""
+    """Whether its desired replicas are more than 0."""
     return bool(deployment["spec"].get("replicas", 1) > 0)
 
 
@@ -292,7 +293,7 @@ def _key(deployment: Mapping[str, Any]) -> Key:
 
 
 def _state(deployment: Mapping[str, Any]) -> tuple[object, object]:
-    """What changes with each change of its spec, whoever makes it."""
+    """Identifies a state of its spec."""
     return deployment["metadata"].get("uid"), deployment["metadata"].get("generation")
 
 
@@ -301,5 +302,5 @@ def _number(text: str | None) -> int:
 
 
 def _next(generation: int) -> tuple[int, int]:
-    """The generations that a dry run of one write may end at."""
+    """The possible generations after a dry run of one write."""
     return generation, generation + 1

@@ -1,13 +1,12 @@
-"""What others have changed of a Deployment that the operator made.
+"""Detects changes by other clients of a Deployment that the operator made.
 
-An API server fills in defaults, and admission webhooks add what they like, so that what is read never equals what was
-written. Rather than to know all of that, the operator asks: the same write once more, as a dry run, comes out as the
-object that the write would make. Where that is what is there, nothing was changed, whatever defaults and webhooks put
-in; where it is not, the difference is what others did, and the write takes it back. A webhook can never be fought so:
-what it adds is in both.
+The API server fills in defaults, and admission webhooks add fields, so that a Deployment that is read never equals the
+one that was written. So the operator repeats the same write as a dry run, which returns the object that the write would
+result in. If that equals the live object, nothing was changed; if not, the difference is drift, and the write corrects
+it. This never fights a webhook: its additions are in both.
 
-Not the operator's, and left alone: annotations and labels of the pod template that were not applied (`kubectl rollout
-restart` works by one), and the number of pods, which is compared elsewhere.
+Not compared: annotations and labels of the pod template that were not applied (`kubectl rollout restart` sets one), and
+the number of replicas, which is compared elsewhere.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KEYS = ("name", "containerPort", "mountPath", "topologyKey", "key")
-"""What tells the items of a list apart, in Kubernetes' lists."""
+"""The merge keys of Kubernetes' lists."""
 _EMPTY: tuple[Any, ...] = (None, {}, [])
 _NOT_OURS = frozenset({"replicas"})
 
 
 def patch(live: Mapping[str, Any], asked: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The merge patch (RFC 7396) of a Deployment's spec that makes it what is asked for, and what was so `before`."""
+    """The merge patch (RFC 7396) from the live Deployment to the spec `asked`; `before` was applied last."""
     spec = live["spec"]
     found: dict[str, Any] = {key: merge_patch(spec.get(key), value) for key, value in asked.items()}
     found["template"] = {
@@ -39,7 +38,7 @@ def patch(live: Mapping[str, Any], asked: Mapping[str, Any], before: Mapping[str
 
 
 def _metadata(asked: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The labels and annotations that are asked for; without those that were, and without a word on others."""
+    """The desired labels and annotations; those applied before are removed, others are left unchanged."""
     found = {}
     for kind in ("labels", "annotations"):
         mine = (asked["template"].get("metadata") or {}).get(kind) or {}
@@ -51,7 +50,7 @@ def _metadata(asked: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, 
 
 
 def differences(live: Mapping[str, Any], outcome: Mapping[str, Any]) -> tuple[str, ...]:
-    """Where two Deployments' specs differ, as paths that people know from `kubectl explain`."""
+    """The differences of two Deployments' specs, as paths in the notation of `kubectl explain`."""
     mine, theirs = (
         {key: value for key, value in one["spec"].items() if key not in _NOT_OURS} for one in (live, outcome)
     )
@@ -59,7 +58,7 @@ def differences(live: Mapping[str, Any], outcome: Mapping[str, Any]) -> tuple[st
 
 
 def missing(live: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of the fields asked for is not there: the lesser check, where the API server refuses dry runs."""
+    """The desired fields that are missing: the weaker check, where the API server rejects dry runs."""
     return tuple(_lacks(live["spec"], asked, "spec"))
 
 
@@ -96,7 +95,7 @@ def _lacks(live: Any, asked: Any, path: str) -> Iterator[str]:
 
 
 def _named(items: Any) -> dict[str, Any] | None:
-    """A list by what tells its items apart; None where nothing does."""
+    """The items of a list by their merge key; None without one."""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
     for key in _KEYS:

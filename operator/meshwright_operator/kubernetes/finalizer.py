@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from meshwright_operator.kubernetes.cluster import Cluster
 
 FINALIZER = f"{GROUP}/operator"
-"""What makes the deletion of a rollout wait until its traffic rules are restored."""
+"""The finalizer of each rollout."""
 
 
 async def remove_finalizer(cluster: Cluster, metadata: Mapping[str, Any]) -> bool:
-    """Take the finalizer off; False where it is not there, or where the rollout has changed meanwhile."""
+    """Removes the finalizer; False where it is missing, or where the rollout has changed meanwhile."""
     finalizers = metadata.get("finalizers") or []
     if FINALIZER not in finalizers:
         return False
     left = [name for name in finalizers if name != FINALIZER]
-    # With the version that was read: another finalizer that comes or goes meanwhile is not lost.
+    # With the version that was read: a concurrent change of another finalizer is not lost.
     patch = {"metadata": {"finalizers": left, "resourceVersion": metadata["resourceVersion"]}}
     return await cluster.patch_rollout(str(metadata["namespace"]), str(metadata["name"]), patch)

@@ -1,7 +1,7 @@
-"""A version's Deployment as the operator writes it: what is added to a person's pod template, and how it is replaced.
+"""A version's Deployment as the operator writes it: additions to the pod template, and the update strategy.
 
-Whoever changes such a Deployment is answered by comparing it with what was applied last, which an annotation keeps: the
-template of a version that is not asked for any more is nowhere else.
+Drift is found by a comparison with the last applied spec, which an annotation keeps: the template of a version that is
+no longer requested is stored nowhere else.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ TEMPLATE_ANNOTATION = f"{GROUP}/template-hash"
 APPLIED_ANNOTATION = f"{GROUP}/applied"
 """The fields of the Deployment's spec that were applied last, as JSON."""
 REVISION_ANNOTATION = f"{GROUP}/revision"
-"""Counts the templates that the version has had."""
+"""Counts the version's templates."""
 RELEASE_LABEL = "app.kubernetes.io/version"
 
 
 def labels(rollout: Rollout, version: str) -> dict[str, str]:
-    """What a version's Deployment and its pods are selected by."""
+    """The labels that select a version's Deployment and its pods."""
     return {ROLLOUT_LABEL: rollout.name, VERSION_LABEL: version_label(version)}
 
 
 def pod_template(rollout: Rollout, version: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The person's template, with the labels and the version's variable in every container."""
+    """The rollout's template, with the labels and the version's variable in every container."""
     template = copy.deepcopy(dict(given))
     metadata = dict(template.get("metadata") or {})
     metadata.pop("creationTimestamp", None)
@@ -50,9 +50,9 @@ def pod_template(rollout: Rollout, version: str, given: Mapping[str, Any]) -> di
 
 
 def template_version(given: Mapping[str, Any]) -> str:
-    """The version that a pod template says: its variable MESHWRIGHT_VERSION, or its label app.kubernetes.io/version.
+    """The version of a pod template: its variable MESHWRIGHT_VERSION, or its label app.kubernetes.io/version.
 
-    The variable first: instances register by it, and charts are known to label pods with versions of their own.
+    The variable first: instances register with it, and charts may label pods with other versions.
     """
     for container in (given.get("spec") or {}).get("containers") or ():
         for entry in container.get("env") or ():
@@ -62,10 +62,10 @@ def template_version(given: Mapping[str, Any]) -> str:
 
 
 def applied(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a Deployment's spec that are the operator's, but for the number of pods.
+    """The fields of a Deployment's spec that the operator owns, except for the replicas.
 
-    A new pod comes before an old one goes. A container that ends badly leaves its last lines where it writes no message
-    of its own, so that people are told why. (`File` is the default, as in a template that was read.)
+    A new pod starts before an old one ends. A container that fails without a termination message leaves the end of its
+    log as one, for the rollout's status. (`File` is the default, as in a template that was read.)
     """
     told = copy.deepcopy(dict(template))
     pod = told.get("spec") or {}
@@ -73,7 +73,7 @@ def applied(template: Mapping[str, Any]) -> dict[str, Any]:
         if container.get("terminationMessagePolicy") in (None, "File"):
             container["terminationMessagePolicy"] = "FallbackToLogsOnError"
     return {
-        # The rollout keeps versions; a Deployment of one version has no history worth keeping.
+        # The rollout keeps the versions; the Deployment of one version needs no history.
         "revisionHistoryLimit": 0,
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}},
         "template": told,
@@ -81,7 +81,7 @@ def applied(template: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def notes(version: str, template: Mapping[str, Any], spec: Mapping[str, Any], revision: int) -> dict[str, str]:
-    """What a version's Deployment says of itself."""
+    """The annotations of a version's Deployment."""
     return {
         VERSION_ANNOTATION: version,
         TEMPLATE_ANNOTATION: digest(template),
@@ -117,13 +117,13 @@ def manifest(rollout: Rollout, version: str, replicas: int, template: Mapping[st
 
 
 def digest(template: Mapping[str, Any]) -> str:
-    """Changes when the template does, in whatever order its keys come."""
+    """A digest of the template, independent of the order of its keys."""
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def last_applied(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What was applied last; None for a Deployment of an earlier release, which did not keep it."""
+    """The last applied spec; None for a Deployment of an earlier release, which did not keep it."""
     text = (deployment["metadata"].get("annotations") or {}).get(APPLIED_ANNOTATION)
     try:
         found = json.loads(text) if text else None

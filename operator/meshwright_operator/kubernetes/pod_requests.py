@@ -1,4 +1,4 @@
-"""What the operator asks the Kubernetes API about pods, their Events, and writes that are only tried."""
+"""Requests to the Kubernetes API about pods, their Events, and dry runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_FOUND = 404
 
 
 async def pods(cluster: Cluster, namespace: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The pods that carry all these labels."""
+    """The pods with all these labels."""
     with api_errors(f"listing pods in {namespace}"):
         found = [item.to_dict() async for item in cluster.client.list(Pod, namespace=namespace, labels=dict(labels))]
     return [item for item in found if labels.items() <= (item["metadata"].get("labels") or {}).items()]
@@ -35,7 +35,7 @@ async def events(cluster: Cluster, namespace: str, pod: str) -> list[dict[str, A
 
 
 async def dry_run(cluster: Cluster, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The Deployment that a merge patch would make of it, defaults and webhooks included; None where there is none."""
+    """The Deployment that a merge patch would result in, defaults and webhooks included; None without a Deployment."""
     with api_errors(f"trying a change of Deployment {namespace}/{name}"):
         try:
             made = await cluster.client.patch(

@@ -1,8 +1,8 @@
-"""Why pods are not ready, in the words of who knows: the scheduler, the kubelet, the container itself. Pure.
+"""Why pods are not ready, as reported by the scheduler, the kubelet, and the container. Pure.
 
-What Kubernetes says is spread over a Deployment's conditions (a quota refuses its pods), a pod's conditions (no node
-takes it), the states of its containers (an image, a ConfigMap, an exit code) and Events (a volume, a failing probe).
-A container that crashes flips between states: they are told as one reason, so that nobody hears it again each time.
+The causes are spread over a Deployment's conditions (a quota rejects its pods), a pod's conditions (no node fits), the
+states of its containers (an image, a ConfigMap, an exit code) and Events (a volume, a failing probe). A crashing
+container alternates between states: they count as one reason, so that there is one event for it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 READY_GRACE = 15.0
-"""Seconds for which a container that runs may be not ready without a word."""
+"""Seconds for which a running container may be unready without a reported cause."""
 REGISTRATION_GRACE = 10.0
-"""Seconds after which Consul should know a pod that is ready."""
+"""Seconds after which a ready pod should be registered in Consul."""
 MAX_TROUBLES = 3
 _LONGEST = 300
 _FINE = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -27,7 +27,7 @@ _CRASH = "CrashLoopBackOff"
 
 
 def of_deployment(deployment: Mapping[str, Any]) -> tuple[Trouble, ...]:
-    """Pods that could not even be made: a quota, an admission, a missing service account."""
+    """Pods that could not be created: a quota, an admission webhook, a missing service account."""
     return tuple(
         Trouble(f"Deployment {deployment['metadata']['name']}", one.get("reason") or "ReplicaFailure", _short(one))
         for one in (deployment.get("status") or {}).get("conditions") or ()
@@ -36,7 +36,7 @@ def of_deployment(deployment: Mapping[str, Any]) -> tuple[Trouble, ...]:
 
 
 def of_pods(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
-    """One trouble for each reason, of the youngest pod that has it."""
+    """One trouble for each reason, of the youngest pod with it."""
     found: dict[str, Trouble] = {}
     for pod in _youngest_first(pods):
         trouble = _of_pod(pod)
@@ -46,7 +46,7 @@ def of_pods(pods: Iterable[Mapping[str, Any]]) -> tuple[Trouble, ...]:
 
 
 def unexplained(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[Mapping[str, Any], ...]:
-    """Pods that are not ready after a while and do not say why: Events may."""
+    """Pods that are not ready after `READY_GRACE` without a cause in their status: Events may have it."""
     return tuple(
         pod
         for pod in _youngest_first(pods)
@@ -55,7 +55,7 @@ def unexplained(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[Mapping[
 
 
 def of_events(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Trouble | None:
-    """The last warning of a pod."""
+    """The last warning Event of a pod."""
     warnings = sorted((one for one in events if one.get("type") == "Warning"), key=_seen)
     if not warnings:
         return None
@@ -64,12 +64,12 @@ def of_events(pod: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> Tr
 
 
 def of_readiness(pod: Mapping[str, Any]) -> Trouble:
-    """A pod that runs, is not ready, and of which no Event is left."""
+    """The trouble of a running, unready pod without Events."""
     return Trouble(_name(pod), "NotReady", _short(_condition(pod, "Ready")) or "its containers are not ready")
 
 
 def addresses(pods: Iterable[Mapping[str, Any]], now: float) -> tuple[str, ...]:
-    """Where pods are that have been ready for so long that Consul should know them."""
+    """The addresses of pods ready for more than `REGISTRATION_GRACE`: they should be registered in Consul."""
     return tuple(
         pod["status"]["podIP"]
         for pod in pods
@@ -115,7 +115,7 @@ def _of_container(pod: Mapping[str, Any], container: Mapping[str, Any]) -> Troub
 
 
 def _end(container: Mapping[str, Any], ended: Mapping[str, Any]) -> str:
-    """How the container ended last, and with which words."""
+    """The last end of the container, with its last message."""
     code, why = ended.get("exitCode", 0), ended.get("reason") or ""
     how = f"exited with code {code}" + (f" ({why})" if why and why != "Error" else "")
     if ended.get("signal"):

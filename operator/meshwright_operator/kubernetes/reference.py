@@ -1,10 +1,10 @@
-"""Who says how many pods the Deployment of a `workloadRef` has.
+"""The replicas of the Deployment in `workloadRef`.
 
-A rollout that serves leaves that Deployment nothing to do, so it has no pods. Were its number of pods in the manifest
-that Helm or Argo CD applies, the two would be at odds for ever: by server-side apply a conflict over `spec.replicas`.
-So the number is the operator's, and a manifest leaves it out. What the manifest wishes it says in an annotation instead
-(`meshwright.dev/replicas`), which is obeyed once for each change, so that `kubectl scale` holds until then. The number
-of pods before a Deployment was idled is kept in annotations on it: they come back when the rollout goes.
+Once a rollout serves, that Deployment is idle and scaled to 0. A number of replicas in the manifest that Helm or Argo
+CD applies would conflict permanently: with server-side apply over `spec.replicas`. So the operator owns the number, and
+the manifest omits it. The manifest requests a number by an annotation instead (`meshwright.dev/replicas`), which is
+applied once for each change, so that `kubectl scale` holds until then. The number of replicas before the Deployment was
+idled is kept in annotations on it, and is restored when the rollout is deleted.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from meshwright_operator.kubernetes.cluster import Cluster
 
 REPLICAS_ANNOTATION = f"{GROUP}/replicas"
-"""How many pods the manifest wishes while no rollout has taken over."""
+"""The replicas that the manifest requests while no rollout has taken over."""
 OBEYED_ANNOTATION = f"{GROUP}/replicas-applied"
-"""The wish that was obeyed last."""
+"""The last applied request."""
 IDLED_BY_ANNOTATION = f"{GROUP}/idled-by"
-"""The rollout for which the Deployment has no pods."""
+"""The rollout for which the Deployment is idle."""
 BEFORE_ANNOTATION = f"{GROUP}/replicas-before"
-"""How many it had before."""
+"""The replicas before."""
 
 
 def idled_by(deployment: Mapping[str, Any]) -> str:
@@ -34,7 +34,7 @@ def idled_by(deployment: Mapping[str, Any]) -> str:
 
 
 def idle_patch(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | None:
-    """The patch that takes its pods; None where it has none."""
+    """The patch that scales the Deployment to 0; None where it already is."""
     replicas = deployment["spec"].get("replicas", 1)
     if replicas == 0:
         return None
@@ -43,7 +43,7 @@ def idle_patch(deployment: Mapping[str, Any], rollout: str) -> dict[str, Any] | 
 
 
 def restore_patch(deployment: Mapping[str, Any]) -> dict[str, Any]:
-    """The patch that gives its pods back: as many as the manifest wishes, else as many as there were."""
+    """The patch that restores the replicas: those that the manifest requests, else those before."""
     requested = _requested(deployment)
     before = _number(_annotations(deployment).get(BEFORE_ANNOTATION))
     replicas = next(count for count in (requested, before, 1) if count is not None)
@@ -54,7 +54,7 @@ def restore_patch(deployment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def replicas_patch(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The patch that obeys the manifest's wish; None where it was obeyed, where there is none, or while it is idled."""
+    """The patch that applies the requested replicas; None where applied, without a request, or while idle."""
     requested = _requested(deployment)
     if requested is None or idled_by(deployment) or _annotations(deployment).get(OBEYED_ANNOTATION) == str(requested):
         return None
@@ -62,13 +62,13 @@ def replicas_patch(deployment: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def is_serving(deployment: Mapping[str, Any]) -> bool:
-    """Whether all of its pods are ready."""
+    """Whether all its pods are ready."""
     ready = (deployment.get("status") or {}).get("readyReplicas") or 0
     return bool(ready >= deployment["spec"].get("replicas", 1))
 
 
 async def restore_replicas(cluster: Cluster, rollout: Rollout) -> str:
-    """Give the reference of a rollout that goes its pods back; what is waited for, empty when it serves."""
+    """Restores the referenced Deployment of a deleted rollout; returns the reason for waiting, empty when it serves."""
     if rollout.workload_ref is None:
         return ""
     name = rollout.workload_ref.name

@@ -1,4 +1,4 @@
-"""The guard's requests to the API server: Leases, the namespaces that they guard, and what it tells people there."""
+"""The guard's requests to the API server: Leases, their namespaces, and Events and conditions about conflicts."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 _FORBIDDEN = 403
 CONFLICT_CONDITION = "OperatorConflict"
-"""The condition by which an operator says that a rollout is another installation's. It is applied, once, as a field of
-its own, so that the statuses that the holder writes do not meet it."""
+"""The condition of a rollout that belongs to another installation. It is applied once, by server-side apply, so that it
+does not conflict with the holder's writes of the status."""
 
 
 class LeaseClient:
-    """`meshwright_operator.lease.guard.LeaseStore`. These requests go past the gate: they are what opens it."""
+    """`meshwright_operator.lease.guard.LeaseStore`. These requests bypass the gate: they open it."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -87,7 +87,7 @@ class LeaseClient:
             return election.read(made.to_dict())
 
     async def delete_lease(self, namespace: str, lease: Lease) -> bool:
-        """False where it is gone, or has been written since it was read."""
+        """Deletes the Lease; False where it is gone, or has been written since it was read."""
         found = await self.lease(namespace)
         if found is None or (found.uid, found.holder) != (lease.uid, lease.holder):
             return False
@@ -101,7 +101,7 @@ class LeaseClient:
         return True
 
     async def is_terminating(self, namespace: str) -> bool:
-        """Whether the namespace is being deleted; False also where that may not be asked."""
+        """Whether the namespace is being deleted; False also without the right to read it."""
         with api_errors(f"reading namespace {namespace}"):
             try:
                 found = (await self._client.get(Namespace, namespace)).to_dict()
@@ -112,7 +112,7 @@ class LeaseClient:
         return bool(found["metadata"].get("deletionTimestamp"))
 
     async def tell(self, namespace: str, lease: Lease, reason: str, message: str) -> None:
-        """A warning Event about the Lease."""
+        """Creates a warning Event about the Lease."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         reference = {"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "name": election.LEASE, "uid": lease.uid}
         event = {
@@ -132,7 +132,7 @@ class LeaseClient:
             await self._client.create(EventResource(event))
 
     async def apply_conflict(self, namespace: str, name: str, message: str | None) -> None:
-        """Say of a rollout that another installation has it, by server-side apply; None takes that back."""
+        """Sets the conflict condition of a rollout by server-side apply; None removes it."""
         condition = {
             "type": CONFLICT_CONDITION,
             "status": "True",

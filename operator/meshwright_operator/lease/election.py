@@ -1,13 +1,13 @@
-"""Who may act in a namespace: a `coordination.k8s.io` Lease there, and when an operator may take it.
+"""Leader election for a namespace: a `coordination.k8s.io` Lease, and when an operator may take it.
 
-Two operators that do not know of each other would both decide about the same rollout. So each namespace with work has a
-Lease of a well-known name, and only its holder acts. The Lease names an installation (a release), and the one of its
-pods that works. The rules are those of Kubernetes' own leader election: nobody compares clocks. Who waits measures, on
-a clock of its own, for how long the Lease has not changed; the holder stops well before that time is over.
+Two independent operators would both decide about the same rollout. So each namespace with rollouts has a Lease of a
+well-known name, and only its holder writes. The Lease names an installation (a release), and its active pod. The rules
+are those of Kubernetes' own leader election, which compares no clocks: a waiting operator measures, on its own clock,
+for how long the Lease has not changed; the holder stops well before that time is over.
 
-Pods of one installation follow each other as soon as the Lease is free, or was not renewed for its duration. Another
-installation waits four times as long: an upgrade, or a node that is lost, is no reason to hand a namespace over. A
-Lease that is deleted, as an uninstall does, is free for everybody.
+A pod of the same installation takes the Lease as soon as it is free, or was not renewed for its duration. Another
+installation waits four times as long: an upgrade, or a lost node, is no reason to hand a namespace over. A deleted
+Lease, as after an uninstall, is free for every installation.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEASE = "meshwright-operator"
-"""The name of the Lease in the namespace that it guards."""
+"""The name of the Lease in each namespace."""
 INSTALLATION_ANNOTATION = f"{GROUP}/installation"
-"""Whose the Lease is, also between two pods, when nobody holds it."""
+"""The installation of the Lease, also between two pods, while there is no holder."""
 DURATION = 30.0
-"""Seconds that a Lease is valid, where nothing else is said."""
+"""The default duration of a Lease, in seconds."""
 FOREIGN_FACTOR = 4
-"""Another installation waits so many durations."""
+"""The number of durations that another installation waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An operator that takes Leases: `mesh/mw`, and the pod `mw-operator-5c9f`."""
+    """The identity of an operator: installation `mesh/mw`, pod `mw-operator-5c9f`."""
 
     installation: str
     pod: str
@@ -52,7 +52,7 @@ class Timing:
 
     @property
     def hold(self) -> float:
-        """For so long after the start of the last renewal that worked does its holder act."""
+        """For this long after the start of the last successful renewal the holder may write."""
         return self.duration * 2 / 3
 
     @property
@@ -62,56 +62,56 @@ class Timing:
 
     @property
     def request(self) -> float:
-        """For so long is an answer waited for: a renewal that hangs is tried a second time within a hold."""
+        """The timeout of a request: a renewal that hangs is repeated within a hold."""
         return self.hold / 3
 
     @property
     def retry(self) -> float:
-        """Between two looks: at the namespace, at a Lease that is somebody else's, and after a renewal that failed."""
+        """Between two reads of the namespace or of another operator's Lease, and after a failed renewal."""
         return self.duration / 12
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a Lease says."""
+    """The content of a Lease."""
 
     holder: str = ""
     installation: str = ""
     renewed: str = ""
-    """As it stands there: it is compared, and never read as a time."""
+    """The text of `renewTime`: compared for changes, never parsed as a time."""
     duration: float = DURATION
     transitions: int = 0
     version: str = ""
-    """`metadata.resourceVersion`: a write names it, and fails where the Lease has changed since."""
+    """`metadata.resourceVersion`: a write includes it, and fails where the Lease has changed since."""
     uid: str = ""
 
     @property
     def beat(self) -> tuple[str, str, str, int]:
-        """What changes with each renewal."""
+        """The fields that change with each renewal."""
         return self.holder, self.installation, self.renewed, self.transitions
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedLease:
-    """A Lease as last seen, and since when, on the observer's own clock, it has not changed."""
+    """The last observed Lease, and since when it has not changed, on the observer's own clock."""
 
     lease: Lease
     since: float
 
 
 class LeaseVerdict(StrEnum):
-    """What to do about a Lease."""
+    """The decision on a Lease."""
 
     TAKE = "take"
-    """Write oneself into it: it is free, or one's own."""
+    """Take or renew it: it is free, or held by this operator."""
     STAND_BY = "stand by"
-    """Another pod of this installation works."""
+    """Another pod of this installation holds it."""
     REFUSE = "refuse"
-    """It is another installation's."""
+    """It belongs to another installation."""
 
 
 def look(lease: Lease | None, before: ObservedLease | None, now: float) -> ObservedLease | None:
-    """The Lease as seen now. One that vanished while it was held counts as held until it would have expired."""
+    """The current observation. A Lease that vanished while held counts as held until it would have expired."""
     if lease is None:
         return before if before is not None and before.lease.holder else None
     if before is not None and before.lease.beat == lease.beat:
@@ -132,10 +132,10 @@ def judge(seen: ObservedLease | None, me: Identity, now: float) -> LeaseVerdict:
 
 
 def read(document: Mapping[str, Any]) -> Lease:
-    """A Lease as the API server has it."""
+    """Parses a Lease document."""
     metadata, spec = document["metadata"], document.get("spec") or {}
     holder = spec.get("holderIdentity") or ""
-    # One without the annotation was written by another tool, or by hand: it is its own installation.
+    # A Lease without the annotation was written by another tool, or by hand: its holder is the installation.
     installation = (metadata.get("annotations") or {}).get(INSTALLATION_ANNOTATION) or holder
     return Lease(
         holder=holder,
@@ -149,7 +149,7 @@ def read(document: Mapping[str, Any]) -> Lease:
 
 
 def taken(before: Lease | None, me: Identity, timing: Timing, now: datetime) -> dict[str, Any]:
-    """The part of a Lease that says that `me` holds it from now on."""
+    """The patch that makes `me` the holder from `now` on."""
     mine = before is not None and before.holder == me.holder
     spec: dict[str, Any] = {
         "holderIdentity": me.holder,
@@ -163,7 +163,7 @@ def taken(before: Lease | None, me: Identity, timing: Timing, now: datetime) -> 
 
 
 def released(now: datetime) -> dict[str, Any]:
-    """The part of a Lease that says that its installation has it, and none of its pods works."""
+    """The patch that removes the holder and keeps the installation."""
     return {"spec": {"holderIdentity": "", "renewTime": _micro(now)}}
 
 

@@ -1,4 +1,4 @@
-"""The traffic rules behind the gate of the Lease: Consul is shared by whoever works in the namespace next."""
+"""The traffic rules behind the gate of the Lease: Consul is shared with the next holder of the Lease."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Holding the Leases of the namespaces that this operator is for, and the gate that all of its writes go through.
+"""Holds the Leases of the operator's namespaces, and gates all of its writes.
 
-`run` looks at each Lease every few seconds: renews it, takes it, stands by or refuses. `acting` is the gate: it lets a
-write through while the Lease is held, by a clock that also runs while the process is frozen or the machine sleeps, and
-cuts it off when that time is over. So an operator that was stopped for a minute and wakes up in the middle of a pass
-writes nothing. A guard that loses a Lease (`LeaseLostError`) closes its gate for good: what was in mind behind it may
-be wrong by now. A new term begins anew, with another guard (`meshwright_operator.term`).
+`run` checks each Lease every few seconds: renews it, takes it, stands by or refuses. `acting` is the gate: it admits a
+write while the Lease is held, by a clock that also runs while the process is frozen or the machine sleeps, and cancels
+it when that time is over. So an operator that was stopped for a minute and resumes in the middle of a pass writes
+nothing. A guard that loses a Lease (`LeaseLostError`) closes its gate permanently, because the state behind it may be
+stale. The next term has another guard (`meshwright_operator.term`).
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class NotHeldError(MeshwrightError):
 
 
 class LeaseLostError(MeshwrightError):
-    """A Lease that was held is not any more: all work behind this guard's gate has to end."""
+    """A held Lease is lost: all work behind this guard's gate has to end."""
 
 
 class LeaseStore(Protocol):
-    """The requests about Leases and their namespaces."""
+    """Requests about Leases and their namespaces."""
 
     async def lease(self, namespace: str) -> Lease | None: ...
 
     async def create_lease(self, namespace: str, part: Mapping[str, Any]) -> Lease | None:
-        """None where there is one already, or where the namespace is gone or going."""
+        """None where the Lease exists, or where the namespace is gone or terminating."""
 
     async def patch_lease(self, namespace: str, version: str, part: Mapping[str, Any]) -> Lease | None:
-        """None where it is gone, or is not the version that was read any more."""
+        """None where the Lease is gone, or has changed since it was read."""
 
     async def delete_lease(self, namespace: str, lease: Lease) -> bool: ...
 
@@ -56,22 +56,22 @@ class LeaseStore(Protocol):
 
 
 class LeaseCallbacks(Protocol):
-    """What is to happen when a namespace changes hands. Called from the guard's loop, one after the other."""
+    """Callbacks for changes of a Lease. Called from the guard's loop, one after the other."""
 
     async def on_held(self, namespace: str) -> None: ...
 
     async def on_refused(self, namespace: str, lease: Lease) -> None:
-        """Called at each look at the Lease."""
+        """Another installation has the Lease. Called at each check of the Lease."""
 
     async def on_terminating(self, namespace: str) -> None:
         """The namespace is being deleted; the Lease is still held. Called once."""
 
     async def on_left(self, namespace: str) -> None:
-        """There is no work left there; the Lease is still held."""
+        """The namespace has no rollouts left; the Lease is still held."""
 
 
 class LeaseState(StrEnum):
-    """How this operator stands to a namespace."""
+    """The state of a namespace's Lease for this operator."""
 
     UNKNOWN = "Unknown"
     HOLDING = "Holding"
@@ -82,23 +82,23 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NamespaceLease:
-    """One namespace."""
+    """The Lease of one namespace."""
 
     state: LeaseState = LeaseState.UNKNOWN
     seen: ObservedLease | None = None
     until: float = 0.0
-    """Until when the Lease is held, on the guard's clock."""
+    """The end of the hold, on the guard's clock."""
     is_told: bool = False
-    """Whether the keeper knows that it is held."""
+    """Whether `on_held` was called."""
 
 
 def running_clock() -> float:
-    """Seconds on a clock that nobody sets and that also runs while the machine sleeps."""
+    """Seconds on a clock that is never set and that also runs while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Guard:
-    """The Leases of some namespaces."""
+    """The Leases of the operator's namespaces."""
 
     def __init__(
         self,
@@ -114,18 +114,18 @@ class Guard:
         self._clock = clock
         self._wanted: set[str] = set()
         self.is_shut = False
-        """Whether the gate is closed for good."""
+        """Whether the gate is closed permanently."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """One for each namespace."""
         self.places: dict[str, NamespaceLease] = {}
 
     def set_namespaces(self, namespaces: Iterable[str]) -> None:
-        """The namespaces that this operator is for, from now on."""
+        """Sets the operator's namespaces."""
         self._wanted = set(namespaces)
 
     @property
     def states(self) -> set[LeaseState]:
-        """How it stands to the namespaces that it is for."""
+        """The states of the operator's namespaces."""
         return {self.places.get(name, NamespaceLease()).state for name in self._wanted | self.places.keys()}
 
     @property
@@ -136,12 +136,12 @@ class Guard:
         return self._left(namespace) > 0
 
     def _left(self, namespace: str) -> float:
-        """Seconds for which the Lease is held yet."""
+        """Seconds until the end of the hold."""
         return -1.0 if self.is_shut else self.places.get(namespace, NamespaceLease()).until - self._clock()
 
     @contextlib.asynccontextmanager
     async def acting(self, namespace: str) -> AsyncIterator[None]:
-        """Around each write. Raises `NotHeldError` where the Lease is not held, or runs out meanwhile."""
+        """Wraps each write. Raises `NotHeldError` where the Lease is not held, or expires meanwhile."""
         left = self._left(namespace)
         if left <= 0:
             raise NotHeldError(
@@ -154,7 +154,7 @@ class Guard:
             raise NotHeldError(f"the Lease {namespace}/{election.LEASE} ran out during a write") from error
 
     async def run(self, callbacks: LeaseCallbacks) -> None:
-        """Look at the Leases again and again. Raises `LeaseLostError` when one that was held is lost."""
+        """Maintains the Leases. Raises `LeaseLostError` when a held one is lost."""
         try:
             while True:
                 for name in (self._wanted | self.places.keys()) - self.tasks.keys():
@@ -173,19 +173,19 @@ class Guard:
             await asyncio.gather(*self.tasks.values(), return_exceptions=True)
 
     async def _attend(self, name: str, callbacks: LeaseCallbacks) -> None:
-        """One namespace: a request about it that takes long holds no other up."""
+        """Maintains the Lease of one namespace, in its own task: a slow request does not delay the others."""
         while name in self._wanted or name in self.places:
             began = self._clock()
             await self._visit(name, callbacks)
             await asyncio.sleep(max(0.05, self.timing.retry - (self._clock() - began)))
 
     def _pause(self) -> float:
-        """Seconds until there is something to look at: a Lease, or that the hold of one is over."""
+        """Seconds until the next check of a Lease or the next end of a hold."""
         holds = [self._left(name) for name, place in self.places.items() if place.state is LeaseState.HOLDING]
         return max(0.05, min([self.timing.retry, *holds]))
 
     async def close(self) -> None:
-        """Let go of every Lease, so that another pod can go on at once."""
+        """Releases every Lease, so that another pod can continue at once."""
         self.is_shut = True
         await asyncio.gather(*(self._release(name, place) for name, place in list(self.places.items())))
 
@@ -201,7 +201,7 @@ class Guard:
             log.warning("the Lease %s/%s could not be released, it will expire: %s", name, election.LEASE, error)
 
     async def _within(self, request: Awaitable[Answer]) -> Answer:
-        """Each request has a time of its own: one that hangs leaves time for another."""
+        """Limits each request, so that one that hangs leaves time for another."""
         try:
             async with asyncio.timeout(self.timing.request):
                 return await request
@@ -234,7 +234,7 @@ class Guard:
             await self._compete(name, place, callbacks)
 
     async def _keep(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
-        """Renew what is held, and see what becomes of the namespace; the one does not wait for the other."""
+        """Renews the Lease and checks the namespace for its deletion, concurrently."""
         if self._left(name) <= 0:
             raise LeaseLostError(self._expired(name))
         is_ending, renewal = await asyncio.gather(
@@ -276,7 +276,7 @@ class Guard:
         self.places[name] = replace(self.places[name], is_told=True)
 
     async def _take(self, name: str, seen: ObservedLease | None) -> bool:
-        """Take or renew. The time of holding counts from before the request."""
+        """Takes or renews the Lease. The hold counts from before the request."""
         before = self.places[name]
         began = self._clock()
         lease = seen.lease if seen is not None else None
@@ -297,7 +297,7 @@ class Guard:
         return True
 
     async def _take_back(self, name: str, part: Mapping[str, Any]) -> Lease | None:
-        """A Lease of ours was changed: by hand, and it goes on, or by another that took it, and all is over."""
+        """A held Lease has changed: writes it again after a manual change; raises `LeaseLostError` if it was taken."""
         lease = await self._within(self._store.lease(name))
         if lease is None:
             return await self._within(self._store.create_lease(name, part))
@@ -320,7 +320,7 @@ class Guard:
             log.info("standing by in namespace %s: %s works there", name, lease.holder)
 
     async def _leave(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
-        """A namespace without work: its Lease goes."""
+        """Deletes the Lease of a namespace without rollouts."""
         if place.state is LeaseState.HOLDING:
             await self._within(callbacks.on_left(name))
             self.places[name] = replace(place, until=0.0, state=LeaseState.UNKNOWN)
@@ -331,7 +331,7 @@ class Guard:
 
 
 def refusal(namespace: str, lease: Lease, me: Identity) -> str:
-    """What a second installation says."""
+    """The message of a refused installation."""
     return (
         f"refusing to act in namespace {namespace}: the Lease {namespace}/{election.LEASE} is held by installation"
         f" {lease.installation} ({lease.holder or 'between two pods'}), and this is installation {me.installation};"
@@ -340,9 +340,9 @@ def refusal(namespace: str, lease: Lease, me: Identity) -> str:
 
 
 async def acquire(store: LeaseStore, me: Identity, namespace: str, timing: Timing, patience: float) -> Lease | None:
-    """Take a Lease for once, as soon as its installation's pods have let go; None where another installation has it.
+    """Takes a Lease once the pods of its installation have released it; None where another installation has it.
 
-    Raises `UnreachableError` when that takes longer than `patience` seconds.
+    Raises `UnreachableError` after `patience` seconds.
     """
     began = running_clock()
     seen: ObservedLease | None = None

@@ -1,7 +1,7 @@
-"""kopf's way to the API server: it names itself, and its writes pass the gate of the Lease.
+"""kopf's connection to the API server: with a User-Agent, and with the Lease's gate for its writes.
 
-kopf patches finalizers and its own annotations by requests of its own. They carry no field manager; the API server
-takes the beginning of the `User-Agent` for one (kubernetes.io/docs/reference/using-api/server-side-apply, "managers").
+kopf patches finalizers and its own annotations with its own requests. They have no field manager; the API server uses
+the beginning of the `User-Agent` as one (kubernetes.io/docs/reference/using-api/server-side-apply, "managers").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def login(acting: Callable[[str], AbstractAsyncContextManager[None]]) -> Callabl
 
     async def gate(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         place = _NAMESPACE.search(request.url.path)
-        if request.method != "PATCH" or place is None:  # Events (POST) may be told at any time, also of a refusal
+        if request.method != "PATCH" or place is None:  # Events (POST) may be written at any time, also about a refusal
             return await handler(request)
         async with acting(place.group(1)):
             return await handler(request)

@@ -1,10 +1,10 @@
-"""The namespaces in this operator's reach: what kopf watches there, and which rollout of a service comes first.
+"""The watched namespaces: kopf's watches follow the Leases; detects conflicts of rollouts over a service.
 
-kopf watches the namespaces in its `Insights`, and puts finalizers and annotations on what it sees there. So a namespace
-is among them exactly while its Lease is held (`meshwright_operator.lease.guard`); kopf's own scanning is switched off.
+kopf watches the namespaces in its `Insights`, and adds finalizers and annotations to the objects there. So a namespace
+is among them exactly while its Lease is held (`meshwright_operator.lease.guard`); kopf's own scanning is disabled.
 
-Of two rollouts of one service only the first counts: the older one, by `creationTimestamp`, and of two of the same
-second the one whose `namespace/name` comes first.
+Of two rollouts of one service only the first is reconciled: the older one, by `creationTimestamp`, and of two with the
+same second the one whose `namespace/name` sorts first.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 _LOOK = 10.0
-"""Seconds between two looks for rollouts in a namespace of another installation."""
+"""Seconds between two listings of rollouts in a namespace of another installation."""
 
 
 class ServiceConflictError(BadInputError):
-    """Another rollout of the same service comes first."""
+    """An earlier rollout has the same service."""
 
     reason = Reason.SERVICE_CONFLICT.value
 
 
 class WatchedNamespaces:
-    """`meshwright_operator.lease.guard.LeaseCallbacks`, and what is known of the rollouts in reach."""
+    """`meshwright_operator.lease.guard.LeaseCallbacks`, and an index of the rollouts in the watched namespaces."""
 
     def __init__(self, cluster: Cluster, requests: LeaseClient, guard: Guard) -> None:
         self.insights = references.Insights()
         self.release_namespace: Callable[[str], Awaitable[None]] = _nothing
-        """Ends all work on the rollouts of a namespace that is being deleted."""
+        """Stops the reconcilers of a terminating namespace."""
         self.started = asyncio.Event()
-        """Set once there is something to watch."""
+        """Set once the first namespace is watched."""
         self._cluster = cluster
         self._requests = requests
         self._guard = guard
@@ -63,16 +63,16 @@ class WatchedNamespaces:
         self._marked: set[str] = set()
 
     def is_ending(self, namespace: str) -> bool:
-        """Whether the namespace is being deleted: kopf must not put its finalizer back."""
+        """Whether the namespace is being deleted: kopf must not add its finalizer again."""
         return namespace in self._ending
 
     @property
     def known(self) -> set[Key]:
-        """The rollouts in reach."""
+        """The rollouts in the watched namespaces."""
         return set(self._known)
 
     def note(self, document: Mapping[str, Any], *, is_gone: bool) -> list[Key]:
-        """A rollout changed; the other rollouts of its service, which may have to be looked at."""
+        """Updates the index; returns the other rollouts of the service, which may have to be reconciled."""
         metadata = document["metadata"]
         key = metadata["namespace"], metadata["name"]
         before = self._known.pop(key, None)
@@ -83,7 +83,7 @@ class WatchedNamespaces:
         return [other for other, one in self._known.items() if is_news and other != key and _service(one) in services]
 
     def check(self, document: Mapping[str, Any]) -> None:
-        """Raise `ServiceConflictError` where another rollout of this service comes first."""
+        """Raises `ServiceConflictError` where an earlier rollout has the same service."""
         mine = _rank(document)
         rivals = [one for one in self._known.values() if _service(one) == _service(document)]
         first = min(rivals, key=_rank, default=None)
@@ -134,7 +134,7 @@ class WatchedNamespaces:
         self._forget(namespace)
 
     async def withdraw_conditions(self) -> None:
-        """An operator that ends takes its word back where it was refused."""
+        """Removes this operator's conflict conditions, at its end."""
         for namespace in self._told:
             try:
                 for document in await self._cluster.rollouts(namespace):

@@ -1,4 +1,4 @@
-"""The setup Job's requests to the Kubernetes API: named Secrets and StatefulSets, and one claim on trial."""
+"""The setup Job's requests to the Kubernetes API: named Secrets and StatefulSets, and one claim as a dry run."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _CLAIM = {
 class SetupCluster:
     """A connection to the API server, for the namespace of this pod. An async context manager.
 
-    Raises `UnreachableError` where the API server is away, `ClusterError` where it refuses.
+    Raises `UnreachableError` for an unavailable API server, `ClusterError` for a rejected request.
     """
 
     def __init__(self, config: KubeConfig | None = None) -> None:
         try:
             self._client = AsyncClient(config=config, timeout=_TIMEOUT, field_manager=_FIELD_MANAGER)
-            # Nothing of it is written: the API server only says what it would make of it.
+            # Dry runs only: the API server returns the object that it would store.
             self._trial = AsyncClient(config=config, timeout=_TIMEOUT, dry_run=True)
         except ConfigError as error:
             raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
@@ -59,7 +59,7 @@ class SetupCluster:
             return await self._read(Secret, name)
 
     async def create_secret(self, manifest: Mapping[str, Any]) -> bool:
-        """False where there is one of that name by now."""
+        """False where a Secret of that name exists."""
         with api_errors(f"creating Secret {manifest['metadata']['name']}"):
             try:
                 await self._client.create(Secret(manifest))
@@ -70,7 +70,7 @@ class SetupCluster:
         return True
 
     async def patch_secret(self, name: str, patch: Mapping[str, Any]) -> bool:
-        """Apply a merge patch (RFC 7396); False where it is gone, or is not the one that was read."""
+        """Applies a merge patch (RFC 7396); False where the Secret is gone, or has changed since it was read."""
         with api_errors(f"changing Secret {name}"):
             try:
                 await self._client.patch(Secret, name, dict(patch), patch_type=PatchType.MERGE)
@@ -85,7 +85,7 @@ class SetupCluster:
             return await self._read(StatefulSet, name)
 
     async def has_default_class(self, why: str) -> bool:
-        """Whether a claim that names no StorageClass gets one: admission writes the default one into a trial."""
+        """Whether a claim without a StorageClass gets one: admission adds the default one in a dry run."""
         with api_errors(f"looking for a default StorageClass for {why}"):
             made: dict[str, Any] = (await self._trial.create(Claim(_CLAIM))).to_dict()
         return bool(made["spec"].get("storageClassName"))

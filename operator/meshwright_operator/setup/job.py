@@ -1,15 +1,13 @@
-"""What has to be there before the chart's pods start: passwords that nobody gave, and volumes that can be had.
+"""The prerequisites of the chart's pods: makes missing passwords, and checks that volumes are available.
 
-A chart that makes a password up while it renders cannot be rendered twice, so the chart only names the Secrets and
-keys that are wanted, and this Job makes those that are missing. What exists is never changed: a Secret of an earlier
-release, one that was made by hand, and one that another run of this Job made a moment ago all keep their values. Each
-is marked to be kept when the release is upgraded or uninstalled, because a database's volume outlives the release too
-and opens to nothing but its password.
+A chart that generates a password while rendering differs in each rendering, so the chart only names the required
+Secrets and keys, and this Job makes the missing ones. Existing values never change: those of an earlier release, of a
+manually made Secret, and of a concurrent run of this Job. Each Secret is marked to be kept when the release is upgraded
+or uninstalled, because a database's volume outlives the release too and needs its password.
 
-A StatefulSet whose pods wait for a volume that no StorageClass provides hangs without a word, and one whose claims
-differ from those that it was made with is refused in the middle of an upgrade. Both are found out here, before
-anything changes. Another attempt would find the same, so that the process ends with `EX_CONFIG`, which the Job takes
-as final.
+A StatefulSet whose volumes no StorageClass provides hangs without an error, and one with changed volume claims is
+rejected in the middle of an upgrade. This Job finds both before anything changes. A retry would find the same, so the
+process ends with `EX_CONFIG`, which the Job takes as final.
 """
 
 from __future__ import annotations
@@ -34,28 +32,28 @@ log = logging.getLogger("meshwright_operator.setup")
 
 INTERVAL = 1.0
 TIMEOUT = 120.0
-"""Seconds after which it gives up on an API server that is away."""
+"""Seconds to wait for an unavailable API server."""
 EX_CONFIG = 78
 KEPT = {
     "helm.sh/resource-policy": "keep",
     "argocd.argoproj.io/sync-options": "Prune=false",
     "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
 }
-"""Annotations of a made Secret: Helm and Argo CD leave it when the release goes, or no longer lists it."""
+"""Annotations of a made Secret: Helm and Argo CD keep it when the release is removed, or no longer lists it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetupConfig:
-    """What the chart asks for."""
+    """The Job's configuration."""
 
     plan: str = setting("MESHWRIGHT_SETUP", help="JSON: secrets and volumes; see the chart's templates/setup.yaml")
     log_level: str = setting("MESHWRIGHT_LOG_LEVEL", "info")
 
 
 async def make_secrets(cluster: SetupCluster, plan: Plan) -> list[str]:
-    """Make what is missing of the plan's Secrets; returns `<secret>/<key>` of each value that was made.
+    """Makes the missing values of the plan's Secrets; returns `<secret>/<key>` of each.
 
-    Raises `UnreachableError` where the API server is away; what was made until then stays.
+    Raises `UnreachableError` for an unavailable API server; the values made until then stay.
     """
     made: list[str] = []
     for name, keys in plan.secrets.items():
@@ -70,7 +68,7 @@ async def _make_secret(cluster: SetupCluster, plan: Plan, name: str, keys: tuple
             wanted = {key: _encoded(random_password()) for key in keys}
             if await cluster.create_secret(_manifest(plan, name, wanted)):
                 return [f"{name}/{key}" for key in keys]
-            continue  # Another run was quicker: its values are taken.
+            continue  # A concurrent run was faster: its values are used.
         missing = {key: _encoded(random_password()) for key in keys if not (current.get("data") or {}).get(key)}
         patch = _patch(plan, current, missing)
         if patch is None or await cluster.patch_secret(name, patch):
@@ -87,7 +85,7 @@ def _manifest(plan: Plan, name: str, values: Mapping[str, str]) -> dict[str, Any
 
 
 def _patch(plan: Plan, current: Mapping[str, Any], missing: Mapping[str, str]) -> dict[str, Any] | None:
-    """A merge patch that adds keys and marks, with the version that was read; None where nothing is missing."""
+    """The merge patch that adds keys and marks, with the version that was read; None where nothing is missing."""
     metadata = current["metadata"]
     wanted = {**plan.annotations, **KEPT}
     marks = {name: text for name, text in wanted.items() if name not in (metadata.get("annotations") or {})}
@@ -100,7 +98,7 @@ def _patch(plan: Plan, current: Mapping[str, Any], missing: Mapping[str, str]) -
 
 
 async def check_volumes(cluster: SetupCluster, plan: Plan) -> None:
-    """Raises `BadInputError` that lists each StatefulSet whose volumes this cluster cannot have, and the ways out."""
+    """Raises `BadInputError` with each StatefulSet whose volumes this cluster does not provide, and the remedies."""
     problems = [
         problem
         for volume in plan.volumes
@@ -118,14 +116,14 @@ async def check_volumes(cluster: SetupCluster, plan: Plan) -> None:
 
 
 def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem | None:
-    """What is wrong where the StatefulSet exists with other claims, which Kubernetes does not change."""
+    """The problem of an existing StatefulSet with other claims, which Kubernetes does not change."""
     if current is None:
         return None
     has = claim(current)
     wants = (volume.size, volume.storage_class)
     if has[0] == wants[0] and (has[1] == wants[1] or not has[0]):
         return None
-    # An orphan is adopted where its claim stays; one whose volumes differ is neither changed nor replaced.
+    # An orphaned pod is adopted if its claim stays; with other volumes it is neither changed nor replaced.
     way = (
         "--cascade=orphan` (its pods stay until they are replaced)"
         if has[0] and wants[0]
@@ -141,7 +139,7 @@ def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem
 
 
 def claim(stateful_set: Mapping[str, Any]) -> tuple[str, str]:
-    """Size and StorageClass of the volume `data`, each empty where there is none."""
+    """Size and StorageClass of the volume `data`; empty where missing."""
     for each in stateful_set["spec"].get("volumeClaimTemplates") or ():
         if each["metadata"]["name"] == "data":
             spec = each["spec"]

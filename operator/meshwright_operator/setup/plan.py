@@ -1,4 +1,4 @@
-"""What the chart asks of its setup Job, as one JSON document; and how a password is made up."""
+"""The setup Job's plan, one JSON document from the chart; and the generation of passwords."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
 
 PASSWORD_LENGTH = 32
 _LETTERS = string.ascii_letters + string.digits
-"""Nothing that a URL or a shell would have to quote."""
+"""Characters that need no quoting in a URL or a shell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """The volume that a StatefulSet is to have."""
+    """The desired volume of a StatefulSet."""
 
     name: str
-    """Of the StatefulSet."""
+    """The StatefulSet's name."""
     setting: str
-    """The chart's value that decides the size, as `database.storage`."""
+    """The chart value for the size, such as `database.storage`."""
     size: str
-    """As `1Gi`; empty: no volume."""
+    """Such as `1Gi`; empty: no volume."""
     storage_class: str
     """Empty: the cluster's default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Secrets that must have a value under each of their keys, and volumes that must be possible."""
+    """The required Secrets with their keys, and the required volumes."""
 
     secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Of a Secret that is made."""
+    """The labels of a made Secret."""
     annotations: Mapping[str, str] = field(default_factory=dict)
-    """Of a Secret that is made, or found: whose it is for Helm."""
+    """The annotations of a made or found Secret: its Helm release."""
 
 
 def parse_plan(text: str) -> Plan:
-    """Raises `BadInputError` for what is not such a document."""
+    """Parses the document. Raises `BadInputError` for any other."""
     try:
         found: dict[str, Any] = json.loads(text)
         return Plan(
@@ -63,5 +63,5 @@ def parse_plan(text: str) -> Plan:
 
 
 def random_password() -> str:
-    """190 bits of the system's randomness."""
+    """A password with 190 bits of the system's randomness."""
     return "".join(secrets.choice(_LETTERS) for _ in range(PASSWORD_LENGTH))

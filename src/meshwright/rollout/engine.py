@@ -1,13 +1,13 @@
-"""One pass of a rollout: observe, decide, act. The shell writes the status, then has the engine announce.
+"""One pass of a rollout: observe, decide, act. The caller writes the status, then publishes events and spans.
 
     outcome = await engine.reconcile(rollout, status, time.time())
     write(outcome.status)                       # once; when it fails, the next pass decides again from the old status
-    await engine.announce(rollout, outcome)     # events and spans follow the write
-    look again after outcome.requeue_after seconds, or when the resource, a workload or Consul changes
+    await engine.publish(rollout, outcome)      # events and spans follow the write
+    repeat after outcome.requeue_after seconds, or when the resource, a workload or Consul changes
 
-A side that cannot be reached leaves its part of `Observed` unknown, and an action that fails is reported in
-`failures` and tried again in the next pass: actions are idempotent, and status says what is meant, not what was done.
-After an action that failed the rest of the pass is left out, for the order of actions matters.
+An unreachable source leaves its part of `Observed` unknown. A failed action is listed in `failures` and retried in the
+next pass: actions are idempotent, and the status holds the desired state, not what was done. The actions after a failed
+one are skipped, because their order matters.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 AGAIN = 1.0
-"""Seconds to the next pass where something failed in this one."""
+"""Seconds to the next pass after a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassFailure:
-    """Something that did not work in a pass: observing a side, or an action."""
+    """A failure in a pass: of an observation or an action."""
 
     what: str
     error: Exception
@@ -51,25 +51,25 @@ class PassFailure:
 
 @dataclass(frozen=True, slots=True)
 class ReconcileResult:
-    """One pass."""
+    """The result of one pass."""
 
     decision: Decision
     failures: tuple[PassFailure, ...] = ()
 
     @property
     def status(self) -> RolloutStatus:
-        """To be written, if it differs from the status that the pass began with."""
+        """To be written if it differs from the status before the pass."""
         return self.decision.status
 
     @property
     def requeue_after(self) -> float | None:
-        """Seconds until the next pass; soon, where something failed."""
+        """Seconds until the next pass; at most `AGAIN` after a failure."""
         wait = self.decision.requeue_after
         return min(wait or AGAIN, AGAIN) if self.failures else wait
 
 
 class Engine:
-    """The ports, and what one does with them. It holds no state: one engine serves any number of rollouts."""
+    """Runs passes through the four ports. Stateless: one engine serves any number of rollouts."""
 
     def __init__(
         self, workloads: Workloads, traffic: Traffic, measurements: MetricSource, recorder: EventRecorder
@@ -80,10 +80,10 @@ class Engine:
         self._recorder = recorder
 
     async def resolve(self, rollout: Rollout, status: RolloutStatus) -> Rollout:
-        """The rollout with the version that its workload says, where it names none itself.
+        """Returns the rollout with the version of its workload, where the spec has none.
 
-        A workload that is gone changes nothing: the version that was asked for last is asked for. Raises
-        `BadInputError` where no version can be found, `UnreachableError` where it could not be asked for.
+        Where the workload is gone, the last requested version is kept. Raises `BadInputError` where no version is
+        found, `UnreachableError` where the API does not answer.
         """
         if rollout.version:
             return rollout
@@ -95,7 +95,7 @@ class Engine:
         return replace(rollout, version=version)
 
     async def reconcile(self, rollout: Rollout, status: RolloutStatus, now: float) -> ReconcileResult:
-        """Observe, decide and act once. Raises nothing for sides that are away."""
+        """Observes, decides and acts once. Unreachable ports do not raise; they are listed in `failures`."""
         failures: list[PassFailure] = []
         observed = await self._observe(rollout, status, now, failures)
         decision = decide(rollout, status, observed, now)
@@ -103,14 +103,14 @@ class Engine:
         return ReconcileResult(decision, tuple(failures))
 
     async def record_events(self, rollout: Rollout, events: Sequence[Event]) -> None:
-        """Events of a shell's own."""
+        """Records events that are not part of a pass."""
         try:
             await self._recorder.events(rollout, events)
         except MeshwrightError as error:
             _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
 
     async def publish(self, rollout: Rollout, outcome: ReconcileResult) -> None:
-        """Tell events and spans, after the status was written."""
+        """Publishes events and spans, after the status was written."""
         decision = outcome.decision
         try:
             if decision.events:
@@ -121,8 +121,10 @@ class Engine:
             _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
 
     async def retire_others(self, rollout: Rollout, status: RolloutStatus) -> tuple[ReconcileResult, str]:
-        """The resource is being deleted: end all versions but the stable one, before the rules go that keep calls from
-        them. To be called again while it returns what is waited for."""
+        """On deletion: ends all versions but the stable one, before the rules that keep calls from them are removed.
+
+        To be repeated while the second result, the reason for waiting, is not empty.
+        """
         failures: list[PassFailure] = []
         workloads, traffic = await asyncio.gather(
             _tried("observing workloads", self._workloads.observe(rollout), failures),
@@ -133,7 +135,7 @@ class Engine:
         return ReconcileResult(decision, tuple(failures)), waiting
 
     async def finalize(self, rollout: Rollout, status: RolloutStatus) -> ReconcileResult:
-        """The resource is being deleted: restore or leave the traffic rules. With failures: to be called again."""
+        """On deletion: restores or keeps the traffic rules. To be repeated while there are failures."""
         failures: list[PassFailure] = []
         decision = finalize.release(rollout, status)
         await self._act(rollout, decision, failures)
@@ -154,7 +156,7 @@ class Engine:
     async def _troubles(
         self, rollout: Rollout, status: RolloutStatus, seen: Observed, failures: list[PassFailure]
     ) -> Mapping[str, tuple[Trouble, ...]]:
-        """Why versions lack instances: by what starts them, and where these are well, by Consul."""
+        """The causes of missing instances: from the workloads, and where these are healthy, from Consul."""
         asked = versions_to_explain(rollout, status, seen)
         if not asked or seen.traffic is None:
             return {}

@@ -1,9 +1,9 @@
-"""What Prometheus can know of rollouts, whichever shell drives them.
+"""Prometheus metrics of rollouts, for the operator and `meshwright up`.
 
 `meshwright_rollout_phase` is 1 for the phase that a rollout is in and 0 for all others, so that `== 1` finds it and
-`max by (rollout)` alerts on it. Durations are of whole rollouts, to their promotion or to their abort. How long a
-rollout has been where it is follows from `meshwright_rollout_since_timestamp_seconds`, which a restart of the shell
-does not set back: an alert's own `for` would begin again.
+`max by (rollout)` alerts on it. Durations are of whole rollouts, to promotion or abort. The time in the current
+step or phase follows from `meshwright_rollout_since_timestamp_seconds`, which survives a restart of the process; an
+alert's own `for` would restart.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class RolloutMetrics:
         self._versions: dict[_Key, frozenset[str]] = {}
 
     def note(self, rollout: Rollout, before: RolloutStatus, after: RolloutStatus) -> None:
-        """A pass has led from one status to the next."""
+        """Updates the metrics after a pass."""
         names = (rollout.namespace, rollout.name)
         self._enter(names, after)
         self._present.describe(names, rollout.service, after)
@@ -82,7 +82,7 @@ class RolloutMetrics:
                 self._verdicts.labels(*names, run.name, run.verdict.value).inc()
 
     def refused(self, namespace: str, name: str, status: RolloutStatus) -> None:
-        """The resource is not valid, as its status says."""
+        """Updates the metrics of an invalid resource from its status."""
         self._versions.setdefault((namespace, name), frozenset())
         self._enter((namespace, name), status)
         self._present.describe((namespace, name), None, status)
@@ -92,11 +92,11 @@ class RolloutMetrics:
             self._phase.labels(*names, phase.value).set(phase is status.phase)
 
     def failed(self, rollout: Rollout) -> None:
-        """Something did not work in a pass."""
+        """Counts a pass with failures."""
         self._failures.labels(rollout.namespace, rollout.name).inc()
 
     def forget(self, namespace: str, name: str) -> None:
-        """The rollout is gone: its gauges go, its counters stay. One that was never noted is none the less gone."""
+        """Removes the gauges of a deleted rollout; its counters stay. Does nothing for an unknown one."""
         versions = self._versions.pop((namespace, name), None)
         if versions is None:
             return
@@ -108,7 +108,7 @@ class RolloutMetrics:
 
 
 class _Present:
-    """The series of what each rollout is about now, and since when."""
+    """The series of each rollout's current state and its time."""
 
     def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -134,7 +134,7 @@ class _Present:
         self._entered: dict[_Key, tuple[Phase, float]] = {}
 
     def describe(self, names: _Key, service: str | None, status: RolloutStatus) -> None:
-        """Show where a rollout stands after a pass; without `service`, that of before."""
+        """Shows the state after a pass; without `service`, keeps the previous one."""
         before = self._described.get(names)
         if service is None:
             service = before[0] if before else ""
@@ -157,7 +157,7 @@ class _Present:
 
 
 def since(status: RolloutStatus) -> float | None:
-    """When the rollout came to where it is, as far as its status tells."""
+    """When the rollout entered its current phase or step, from its status; None where the status has no time."""
     match status.phase:
         case Phase.PAUSED:
             return status.paused_at

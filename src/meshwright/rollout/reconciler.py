@@ -1,11 +1,11 @@
-"""Following one rollout through its life: the loop around the engine that every shell runs.
+"""The reconcile loop of one rollout, shared by the operator and `meshwright up`.
 
-A shell says what the resource is now (`update`), when to look again (`wake`), and how to write a status. The loop holds
-the status between passes, because what a shell reads back may be older than what it wrote. It takes the status that the
-resource came with once, at its start: that is what makes a restart a continuation.
+The caller passes the current resource (`update`), wakes the loop on other changes (`wake`), and writes the status. The
+loop keeps the status between passes, because a read may return an older one than was written. It reads the resource's
+status once, at the start, and so continues after a restart.
 
-A resource that is not valid is permanent: its status says why, and nothing is tried again until it changes. A side that
-is away is temporary: the next pass comes soon.
+An invalid resource is a permanent error: its status holds the reason, and there is no retry until it changes. An
+unreachable side is temporary: the next pass follows soon.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AGAIN = 30.0
-"""Seconds until a resource is looked at again that is not valid for something else's sake."""
+"""Seconds until the next pass over a resource that is invalid because of another object."""
 SOON = 1.0
-"""Seconds until the next try when a status could not be written."""
+"""Seconds until the next attempt to write a status."""
 
 
 class Reconciler:
-    """One rollout. `write` stores a status; it returns False where the resource is gone.
+    """Reconciles one rollout. `write` stores a status; it returns False where the resource is gone.
 
-    `after_pass` is a shell's own part of a pass that went well, with the status that the pass came to. `read` makes the
-    values of the resource, and raises `BadInputError` where it is not valid.
+    `after_pass` is called after each successful pass with the resulting status. `read` parses the resource; it raises
+    `BadInputError` for an invalid one.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Reconciler:
         self.document = document
         self.status = status_document.read(document.get("status") or {})
         self.rollout: Rollout | None = None
-        """The last valid form of the resource."""
+        """The last valid version of the resource."""
         self.pass_began: float | None = None
-        """When the pass that is running began, on the monotonic clock; None between passes."""
+        """The start of the running pass, on the monotonic clock; None between passes."""
         self._engine = engine
         self._write = write
         self._metrics = metrics
@@ -74,16 +74,16 @@ class Reconciler:
         self._finalizing = False
 
     def update(self, document: Mapping[str, Any]) -> None:
-        """The resource as it is now."""
+        """Sets the current resource and wakes the loop."""
         self.document = document
         self._woken.set()
 
     def wake(self) -> None:
-        """Something that the rollout depends on has changed."""
+        """Starts the next pass now: a dependency changed."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Pass after pass, until cancelled or until the resource is gone."""
+        """Runs passes until cancelled or until the resource is gone."""
         while True:
             self._woken.clear()
             async with self._lock:
@@ -99,7 +99,7 @@ class Reconciler:
                     await self._woken.wait()
 
     async def retire_others(self) -> str:
-        """The resource is being deleted: a step towards the stable version alone. What is waited for; empty: none."""
+        """On deletion: one step towards the stable version alone. Returns the reason for waiting; empty when done."""
         async with self._lock:
             self._finalizing = True
             self._woken.set()
@@ -111,7 +111,7 @@ class Reconciler:
             return waiting
 
     async def finalize(self) -> bool:
-        """The resource is being deleted: finalize it once, after the pass that is running. False: try again later."""
+        """On deletion: finalizes the rollout once, after the running pass. False: to be retried."""
         async with self._lock:
             self._finalizing = True
             self._woken.set()
@@ -127,7 +127,7 @@ class Reconciler:
             return True
 
     async def _pass(self) -> float | None:
-        """One pass; returns the seconds until the next, None: when something changes."""
+        """Runs one pass; returns the seconds until the next, None: on the next change."""
         try:
             rollout = self._read(self.document)
             if self.rollout is not None:
@@ -173,11 +173,11 @@ class Reconciler:
         if (before.phase, before.message) != (self.status.phase, self.status.message):
             event = Event(EventType.WARNING, self.status.reason, self.status.message)
             await self._engine.record_events(_nameless(self.document), (event,))
-        # What the reference says may become right without a change of the resource.
+        # The referenced workload may become valid without a change of the resource.
         return AGAIN if "workloadRef" in (self.document.get("spec") or {}) else None
 
     async def _store(self, status: RolloutStatus) -> bool:
-        """Write the status where it differs; False where it could not be written."""
+        """Writes the status if it differs; False where the write failed."""
         if status == self.status:
             return True
         try:
@@ -191,7 +191,7 @@ class Reconciler:
 
 
 def _nameless(document: Mapping[str, Any]) -> Rollout:
-    """As much of a resource as an announcement needs, of one that is not valid."""
+    """The identity of an invalid resource, for its events."""
     metadata = document.get("metadata") or {}
     return Rollout(
         name=str(metadata.get("name", "")),
@@ -203,7 +203,7 @@ def _nameless(document: Mapping[str, Any]) -> Rollout:
 
 
 def refused(status: RolloutStatus, error: BadInputError, generation: int, now: float) -> RolloutStatus:
-    """The status of a resource that is not valid: what ran before goes on running, and the message names the fields."""
+    """The status of an invalid resource: the last valid state keeps running; the message names the fields."""
     message = "; ".join(map(str, error.problems))
     reason = error.reason or Reason.INVALID_SPEC.value
     before = status.condition(ConditionType.PROGRESSING)

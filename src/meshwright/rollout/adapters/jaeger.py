@@ -1,8 +1,8 @@
-"""Calls that failed in a version, found in a Jaeger of either generation.
+"""Failed calls of a version, from Jaeger's query API, v3 or v1.
 
-A Jaeger after 2.20 has searches in its API v3 alone; an older one has `/api/traces` too, and there v3, if it has one,
-passes over `query.attributes`. So v3 is asked first, and the older API where that found nothing. A path that a Jaeger
-does not have is answered with its page, or not found: neither is JSON with traces in it, and neither is an error.
+A Jaeger after 2.20 searches in API v3 only; an older one has `/api/traces` too, and its v3, if any, ignores
+`query.attributes`. So v3 is queried first, and the older API where v3 found nothing. An unknown path returns Jaeger's
+page, or 404: neither is JSON with traces, and neither is an error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ERROR = 2
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which calls are looked for; times are unix seconds."""
+    """A search for failed calls; times are unix seconds."""
 
     service: str
     version: str
@@ -38,7 +38,7 @@ class Search:
 
 
 async def find(jaeger: str, search: Search) -> list[Link]:
-    """Of each of the newest traces with an error, the first span that failed in that version.
+    """The first failed span of that version in each of the newest traces with an error.
 
     `jaeger` is the base address of a query API. Raises `UnreachableError` where nothing answers there.
     """
@@ -54,7 +54,7 @@ async def find(jaeger: str, search: Search) -> list[Link]:
 
 
 async def _get(session: aiohttp.ClientSession, url: str, parameters: Mapping[str, str]) -> Any:
-    """The JSON that is answered; None for anything else."""
+    """The JSON response; None for anything else."""
     async with session.get(url, params=parameters) as response:
         try:
             return json.loads(await response.read())
@@ -69,7 +69,7 @@ def _v3_parameters(search: Search) -> dict[str, str]:
         "query.start_time_max": _time(search.end),
         "query.attributes": json.dumps({"error": "true"}),
         "query.search_depth": _DEPTH,
-        "query.num_traces": _DEPTH,  # what it was called before
+        "query.num_traces": _DEPTH,  # the former name
     }
 
 
@@ -88,7 +88,7 @@ def _time(at: float) -> str:
 
 
 def failing_spans_v3(document: Any, search: Search) -> Iterable[Link]:
-    """From an answer of the API v3, which is OTLP in JSON."""
+    """From a response of API v3, which is OTLP in JSON."""
     seen: set[str] = set()
     for group in _objects(_object(_object(document).get("result")).get("resourceSpans")):
         attributes = {
@@ -106,7 +106,7 @@ def failing_spans_v3(document: Any, search: Search) -> Iterable[Link]:
 
 
 def failing_spans(document: Any, search: Search) -> Iterable[Link]:
-    """From an answer of the older API."""
+    """From a response of the older API."""
     for trace in _objects(_object(document).get("data")):
         processes = _object(trace.get("processes"))
         for span in _objects(trace.get("spans")):

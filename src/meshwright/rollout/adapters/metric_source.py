@@ -1,7 +1,7 @@
-"""`MetricSource`: the /metrics pages of the instances that Consul lists, or Prometheus.
+"""The `MetricSource` port: the /metrics pages of the instances in Consul, or Prometheus.
 
-The pages of the last windows are kept in memory. After a restart the first window is shorter, or empty: that delays
-a verdict and never makes one. An instance that is gone counts with its last page for as long as that is in the window.
+The pages of the last windows are kept in memory. After a restart the first window is shorter, or empty: that delays a
+verdict and never causes one. A removed instance counts with its last page while that is in the window.
 
 Pages of callers count as much as those of the service itself (`meshwright.rollout.analysis.sides`).
 """
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 PORT = "metrics_port"
 """The key in an instance's meta."""
 _KEPT = 600.0
-"""Seconds that pages are kept."""
+"""Seconds for which pages are kept."""
 _PAGES_A_SECOND = 10.0
-"""How often all services are asked whether they call the one that is rolled out: so many pages a second."""
+"""The rate, in pages per second, at which all services are scraped to find the callers of a service."""
 _FRESH = 0.5
-"""Seconds within which a page is not fetched again."""
+"""Seconds for which a page is reused."""
 
 
 class ConsulMetricSource:
@@ -51,12 +51,12 @@ class ConsulMetricSource:
         self._pages: dict[InstanceId, deque[call_metrics.Page]] = defaultdict(deque)
         self._owners: dict[InstanceId, str] = {}
         self._callers: dict[str, set[str]] = defaultdict(set)
-        """The services that were seen to call a service."""
+        """By service: the services that call it."""
         self._looked: dict[str, float] = {}
         self._watched_since: dict[str, tuple[float, float]] = {}
 
     async def measure(self, rollout: Rollout, queries: Sequence[MetricQuery]) -> tuple[Measurement, ...]:
-        """One answer to each demand."""
+        """One measurement for each query."""
         if rollout.analysis.source is AnalysisSource.PROMETHEUS:
             return await self._ask(rollout, queries)
         await self._scrape(await self._to_ask(rollout.service))
@@ -75,7 +75,7 @@ class ConsulMetricSource:
         return tuple(answers)
 
     async def _to_ask(self, service: str) -> set[str]:
-        """The services whose pages speak of this one: itself and its callers; now and then all, to find these."""
+        """The services to scrape: the service and its callers; at times all, to find new callers."""
         now = self._clock()
         if now - self._looked.get(service, -math.inf) < len(self._pages) / _PAGES_A_SECOND:
             return {service} | self._callers[folded(service)]
@@ -83,7 +83,7 @@ class ConsulMetricSource:
         return {service, *(await self._consul.services()).value}
 
     async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
-        """Who called these APIs within the last seconds; None until all services were watched for so long."""
+        """The callers of these APIs within the last `seconds`; None until all services were scraped for that long."""
         services = (await self._consul.services()).value
         await self._scrape(services)
         now = self._clock()
@@ -97,7 +97,7 @@ class ConsulMetricSource:
         return uses if uses or watched >= seconds else None
 
     def _watched(self, rollout: str, now: float, seconds: float) -> float:
-        """For how long callers were watched without a gap."""
+        """Seconds for which callers were scraped without a gap."""
         since, last = self._watched_since.get(rollout, (now, now))
         if now - last > seconds:
             since = now
@@ -124,7 +124,7 @@ class ConsulMetricSource:
         return bool(pages) and self._clock() - pages[-1].at < _FRESH  # type: ignore[index]
 
     async def _fetch(self, session: aiohttp.ClientSession, instance: Instance) -> None:
-        """One page. An instance that does not answer has no new one: its health is Consul's to judge."""
+        """Fetches one page. An instance that does not answer gets none; Consul decides on its health."""
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
             address = Address(instance.address.host, int(instance.meta[PORT]))
             async with session.get(f"http://{address}/metrics") as answer:
@@ -136,7 +136,7 @@ class ConsulMetricSource:
                 self._callers[folded(called)].add(folded(owner))
 
     def _increases(self, services: set[str], since: float) -> list[tuple[str, dict[call_metrics.Series, float]]]:
-        """What each instance of the services has counted since then."""
+        """The increase of each instance's counters since then."""
         found = []
         for instance, pages in self._pages.items():
             if folded(self._owners[instance]) not in services or not pages or pages[-1].at < since:
@@ -180,7 +180,7 @@ class ConsulMetricSource:
 async def _counted(
     session: aiohttp.ClientSession, address: str, service: str, seconds: float
 ) -> dict[call_metrics.Series, float]:
-    """What Prometheus has counted of a service, as if it stood on one page."""
+    """A service's counters in Prometheus, in the form of one page."""
     found: dict[call_metrics.Series, float] = {}
     for name, query in call_metrics.promql_by_metric(service, seconds).items():
         data = await _data(session, address, query)
@@ -193,7 +193,7 @@ async def _counted(
 
 
 async def _number(session: aiohttp.ClientSession, address: str, query: str) -> float | None:
-    """The one number that a query gives; None where it gives none. ValueError where it gives several."""
+    """The single value of a query; None without one. Raises `ValueError` for several series."""
     data = await _data(session, address, query)
     samples = [data["result"]] if data["resultType"] == "scalar" else [one["value"] for one in data["result"]]
     if len(samples) > 1:

@@ -1,9 +1,9 @@
-"""One trace for each rollout: steps are spans, measurements their events, and an abort links to requests that failed.
+"""One trace for each rollout: steps are spans, measurements their events, and an abort links to failed requests.
 
-The links come from Jaeger's query API where its address is known: the newest traces of the service with an error by the
+The links come from Jaeger's query API, if its address is known: the newest traces of the service with an error in the
 refused version. At the time of an abort the services have not yet exported the spans of their last seconds, so Jaeger
-is asked again until some come, for at most a minute; a span is told once, with the links that there are then. At the
-end of the process those that still wait are told as they are.
+is queried again until there are some, for at most a minute; a span is exported once, with the links found by then. At
+the end of the process the waiting spans are exported as they are.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ log = logging.getLogger(__name__)
 
 MOST_LINKS = 5
 LINK_TIMEOUT = 60.0
-"""Seconds after an abort in which links may still come."""
+"""Seconds after an abort within which links are searched."""
 LINK_INTERVAL = 2.0
-"""Seconds between two questions for them."""
+"""Seconds between two searches."""
 _SLACK = 5.0
-"""Seconds around a span in which a failing request belongs to it."""
+"""Seconds before and after a span within which a failed request belongs to it."""
 
 
 def wait_for_links(began: float, now: float, links: Sequence[Link]) -> float:
-    """Seconds until links are asked for again; 0: the span is told now, with those that there are."""
+    """Seconds until the next search for links; 0: the span is exported now with the links found."""
     left = began + LINK_TIMEOUT - now
     return 0.0 if links or left <= 0 else min(LINK_INTERVAL, left)
 
 
 class TraceExporter:
-    """Tells finished spans. `jaeger` is the base address of a query API; empty: no links.
+    """Exports finished spans. `jaeger` is the base address of a query API; empty: no links.
 
     An async context manager, whose end tells what is still waiting for links.
     """
@@ -80,7 +80,7 @@ class TraceExporter:
                 self._export(span, ())
 
     async def export(self, rollout: Rollout, spans: Sequence[FinishedSpan]) -> None:
-        """Tell the spans: at once those that are well, the others when they have their links."""
+        """Exports the spans: `ok` ones at once, the others once they have their links."""
         for span in spans:
             if span.ok or not self._jaeger:
                 self._export(span, ())

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from meshwright.rollout.api.spec import Rollout
 
 _MOST_SERVICES = 100
-"""How many services are looked through for an instance that is not where it should be."""
+"""The number of services searched for an instance registered under another name."""
 _ROUNDS = 8
-"""Subsets, entries, tidying: three without interference."""
+"""Rounds of writes: subsets, entries, cleanup; three without conflicts."""
 
 
 class ContestedError(MeshwrightError):
-    """Others kept changing the same entries."""
+    """Other clients kept changing the same entries."""
 
 
 class ConsulTraffic:
@@ -37,7 +37,7 @@ class ConsulTraffic:
         self._consul = consul
 
     async def observe(self, rollout: Rollout) -> TrafficState:
-        """What is healthy, and what the entries say now."""
+        """The healthy instances and the routing in the config entries."""
         instances, entries = await asyncio.gather(
             self._consul.instances(rollout.service, passing=True), self._entries(rollout)
         )
@@ -46,7 +46,7 @@ class ConsulTraffic:
         return TrafficState(dict(healthy), config_entries.read(entries))
 
     async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
-        """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
+        """Why instances of the version at these addresses, ready by their own status, are not healthy in Consul."""
         mine = (await self._consul.instances(rollout.service)).value
         found: dict[str, Trouble] = {}
         for address in addresses:
@@ -69,11 +69,11 @@ class ConsulTraffic:
         return Trouble(f"instance at {address}", "NotRegistered", text)
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
-        """Make the entries say it, keeping what others wrote in them."""
+        """Writes the routing to the config entries; keeps the parts of other writers."""
         await self._converge(rollout, lambda entries: config_entries.writes(entries, routing))
 
     async def release(self, rollout: Rollout) -> None:
-        """Take this rollout's part out of the entries."""
+        """Removes this rollout's part from the config entries."""
         await self._converge(rollout, config_entries.release)
 
     async def _entries(self, rollout: Rollout) -> config_entries.Entries:
@@ -86,7 +86,7 @@ class ConsulTraffic:
     async def _converge(
         self, rollout: Rollout, step: Callable[[config_entries.Entries], tuple[config_entries.Write, ...]]
     ) -> None:
-        """Write what can be written and look again, until nothing is left; an entry that moved is read anew."""
+        """Writes what can be written and reads again, until nothing is left; a changed entry is read anew."""
         for _ in range(_ROUNDS):
             pending = step(await self._entries(rollout))
             if not pending:
@@ -113,8 +113,8 @@ def _is_at(instance: Instance, address: str) -> bool:
 
 
 def _misregistered(version: str, here: Sequence[Instance]) -> Trouble | None:
-    """What is wrong with the registrations of the service at an address."""
-    # Those of this version first: at its address may be what an earlier process left.
+    """The problems of the service's registrations at an address."""
+    # This version first: its address may still have the registration of an earlier process.
     for one in sorted(here, key=lambda one: one.version != version):
         if one.version != version:
             said = f"as version {one.version}" if one.version else "without a version"

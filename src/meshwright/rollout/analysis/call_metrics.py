@@ -1,10 +1,10 @@
-"""Figures of calls, from the pages that Prometheus would scrape, or as queries for Prometheus. Pure.
+"""Metrics of calls: parsed from /metrics pages, or as PromQL queries. Pure.
 
-A page holds counters since a process began. What happened within a window is the difference of two pages of the same
-instance: a counter that is less than before was reset by a restart and counts from zero, one that was not there
-before began at zero. The first page of an instance tells only of a process that began within the window.
+A page holds counters since the process started. The increase within a window is the difference of two pages of the same
+instance: a counter that decreased was reset by a restart and counts from zero; a new one began at zero. The first page
+of an instance counts only for a process that started within the window.
 
-Failures are the server's fault by status code; health checks, reflection and the admin services are no calls. The
+Failures are calls with a server-side status code; health checks, reflection and the admin services are excluded. The
 quantile is PromQL's `histogram_quantile`: linear within a bucket, the last finite bound beyond it.
 """
 
@@ -27,7 +27,7 @@ BUCKETS = "grpc_request_duration_seconds_bucket"
 HTTP_CALLS = "http_requests_total"
 STARTED = "process_start_time_seconds"
 NO_CALLS = ("grpc.health.", "grpc.reflection.", "grpc.channelz.", "grpc.admin.", "envoy.")
-"""What the methods begin with that are not the service's own."""
+"""Prefixes of excluded methods."""
 
 _LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([^ ]+)")
 _LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
@@ -44,7 +44,7 @@ class Page:
     at: float
     counters: Mapping[Series, float] = field(default_factory=dict)
     started: float | None = None
-    """When the process began, if it says so."""
+    """The start of the process, if the page has it."""
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Window:
     """Cumulative, by upper bound in seconds."""
 
     def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        """Take in one series' increase."""
+        """Adds one series' increase."""
         if name == CALLS:
             status = labels.get("status", "")
             self.by_status[status] = self.by_status.get(status, 0.0) + value
@@ -94,7 +94,7 @@ class Window:
 
 
 def parse_page(text: str, at: float) -> Page:
-    """The counters of calls on a /metrics page; whatever else is there is passed over."""
+    """The call counters of a /metrics page; other series are ignored."""
     counters: dict[Series, float] = {}
     started = None
     for line in text.splitlines():
@@ -129,7 +129,7 @@ def _number(text: str) -> float | None:
 
 
 def increase(before: Page | None, after: Page, since: float) -> dict[Series, float]:
-    """What was counted between two pages of an instance, or since `since` where there is no earlier page."""
+    """The increase between two pages of an instance, or from `since` without an earlier page."""
     if before is None:
         began_within = after.started is not None and after.started >= since
         return dict(after.counters) if began_within else {}
@@ -146,18 +146,18 @@ def _bound(text: str) -> float:
 
 
 def is_no_call(method: str) -> bool:
-    """Whether calls of a method are not the service's own: health checks and the like."""
+    """Whether a method is excluded: health checks, reflection, admin services."""
     return method.removeprefix("/").startswith(NO_CALLS)
 
 
 def called_services(page: Page) -> set[str]:
-    """The services that the process of this page has called."""
+    """The services called by the process of this page."""
     labels = (dict(pairs) for (name, pairs) in page.counters if name == CALLS)
     return {one["service"] for one in labels if one.get("side") == "client" and "service" in one}
 
 
 def used_apis(counted: Mapping[Series, float], service: str, apis: Iterable[str]) -> dict[str, float]:
-    """Calls to each API of a service that one instance has made, or (REST) the service's own HTTP side has taken."""
+    """Calls to each API of a service: made by one instance, or (REST) received by the service's HTTP server."""
     found: dict[str, float] = {}
     asked = tuple(apis)
     for (name, pairs), value in counted.items():
@@ -179,20 +179,20 @@ def _uses(name: str, labels: Mapping[str, str], api: str) -> bool:
 
 
 def value(query: MetricQuery, seen: Window) -> float | None:
-    """What a window says to a demand."""
+    """The value of a query's metric in a window."""
     if query.metric.kind is MetricKind.SUCCESS_RATE:
         return seen.success_rate(query.metric.failure_codes)
     return seen.quantile(query.metric.quantile)
 
 
 def promql(query: MetricQuery, service: str) -> str:
-    """A person's own query, filled in."""
+    """The metric's PromQL with its placeholders filled in."""
     facts = {"service": service, "version": query.version, "window": _span(query.seconds)}
     return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: facts.get(match[1], match[0]), query.metric.query)
 
 
 def promql_by_metric(service: str, seconds: float) -> dict[str, str]:
-    """PromQL for what both sides counted of a service: by metric, in the labels that a page has."""
+    """PromQL for the calls of a service counted by both sides: by metric name, with the labels of a page."""
     no_calls = "|".join(prefix.replace(".", "[.]") for prefix in NO_CALLS)
     labels = f'service="{service}",method!~"/?({no_calls}).*"'
     return {

@@ -1,12 +1,12 @@
-"""From measurements to verdicts.
+"""Evaluates measurements: from metric values to verdicts.
 
-A measurement of a metric is held against its thresholds and, if asked, against the stable version's value in the same
-window. With too few calls it says nothing: in the background that is passed over (an idle service may be rolled out),
-in an analysis step it counts as inconclusive. A source that does not answer is inconclusive in both.
+A measurement is compared with the metric's thresholds and, with `againstStable`, with the stable version's value in the
+same window. With too few calls it is skipped in the background (an idle service may be rolled out) and inconclusive in
+an analysis step. A source that does not answer is inconclusive in both.
 
-Failures of a step's analysis add up. In the background, which may run for days over windows that overlap, they must
-come in a row; and it goes on while the rollout waits for a person because of it: a canary that begins to fail then is
-aborted all the same.
+Failures of a step's analysis add up. In the background, which may run for days over overlapping windows, they must be
+consecutive. The background analysis continues while the rollout is paused because of it, so that a canary that starts
+to fail then is still aborted.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ BACKGROUND = "background"
 
 
 def digest(analysis: Analysis) -> str:
-    """Changes when the terms of an analysis do, in every process alike (a set's order is its process's own)."""
+    """A digest of the analysis, equal in every process (the order of a set is not)."""
     metrics = [(replace(one, failure_codes=frozenset()), sorted(one.failure_codes)) for one in analysis.metrics]
     text = repr((replace(analysis, metrics=()), metrics))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def due_at(analysis: Analysis, run: AnalysisRun) -> float:
-    """When the next measurement is to be taken."""
+    """The time of the next measurement."""
     return (run.started_at if run.measured_at is None else run.measured_at) + analysis.interval
 
 
 def metric_queries(analysis: Analysis, name: str, canary: str, stable: str) -> tuple[MetricQuery, ...]:
-    """The figures that one measurement of an analysis consists of."""
+    """The queries of one measurement of an analysis."""
     found = []
     for metric in analysis.metrics:
         found.append(MetricQuery(metric, canary, analysis.window, name, analysis.minimum_calls))
@@ -72,7 +72,7 @@ _TOO_FEW = "too few calls"
 
 
 def _seen(figures: Sequence[MetricResult]) -> Verdict | None:
-    """The verdict of one measurement; None where it can be passed over."""
+    """The verdict of one measurement; None where it is skipped."""
     verdicts = {figure.verdict for figure in figures}
     if Verdict.FAILED in verdicts:
         return Verdict.FAILED
@@ -124,7 +124,7 @@ def _figure(metric: Metric, analysis: Analysis, canary: Measurement | None, stab
 
 
 def _compared(metric: Metric, analysis: Analysis, told: MetricResult, stable: Measurement | None) -> MetricResult:
-    """The figure after the comparison with the stable version, where one is asked for."""
+    """The result after the comparison with the stable version, if the metric has one."""
     if metric.against_stable is None or told.value is None:
         return told
     if stable is not None and stable.error:

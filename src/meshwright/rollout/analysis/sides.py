@@ -1,13 +1,13 @@
-"""What a version's servers counted and what its callers counted, and the worse of both. Pure.
+"""The calls counted by a version's servers and by its callers; a query returns the worse of both. Pure.
 
-A server that counts wrongly must not be able to pass for a good one, so callers are asked as well. A caller learns the
-version from the response. Where a call ended without a response (its deadline, a lost connection), it has counted it
-under no version, and gRPC does not say which instance it was sent to. Such calls are given to the versions whose
-servers ended more calls than callers heard of: first those with the same status, then, for servers that call it
-something else, whatever is left; never more than are missing, and by how many are missing where several versions come
-into question. Calls that no server has counted belong to no version (docs/decisions/0091).
+A server with wrong counters must not pass, so the callers' counters are used as well. A caller learns the version from
+the response. A call that ended without a response (its deadline, a lost connection) is counted without a version, and
+gRPC does not expose the instance. Such calls are attributed to the versions whose servers ended more calls than the
+callers counted: first by equal status, then, for servers with another status, the rest; never more than are missing,
+and in proportion to the missing calls where several versions qualify. Calls that no server counted belong to no version
+(docs/decisions/0091).
 
-Not all callers need to be known: calls of others are missing at every version, by its share of the calls.
+Not all callers need to be known: the calls of unknown callers are missing at every version in proportion to its calls.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Sides:
 
 
 def sides(increases: Iterable[Mapping[call_metrics.Series, float]], service: str) -> Sides:
-    """The calls of a service that its instances and their callers have counted."""
+    """The calls of a service counted by its instances and by their callers."""
     found = Sides()
     for counted in increases:
         for (name, pairs), value in counted.items():
@@ -52,7 +52,7 @@ def sides(increases: Iterable[Mapping[call_metrics.Series, float]], service: str
 
 
 def seen_by_callers(found: Sides, version: str) -> Window:
-    """What callers of a version saw, its part of the calls without a version included."""
+    """The calls of a version counted by its callers, including its part of the calls without a version."""
     own = found.callers.get(version, Window())
     statuses: dict[str, float] = defaultdict(float, own.by_status)
     for status, calls in _attributed(found).get(version, {}).items():
@@ -61,7 +61,7 @@ def seen_by_callers(found: Sides, version: str) -> Window:
 
 
 def _attributed(found: Sides) -> dict[str, dict[str, float]]:
-    """The callers' calls without a version, given to versions: version -> status -> calls."""
+    """The callers' calls without a version, attributed to versions: version -> status -> calls."""
     unknown = found.callers.get("", Window()).by_status
     given: dict[str, dict[str, float]] = {version: defaultdict(float) for version in found.servers if version}
     left: dict[str, float] = {}
@@ -82,7 +82,7 @@ def _attributed(found: Sides) -> dict[str, dict[str, float]]:
 
 
 def _missing(found: Sides, version: str, status: str | None = None) -> float:
-    """How many calls of a version its servers ended that no caller heard of."""
+    """Calls of a version that its servers ended and no caller counted."""
     servers, callers = found.servers[version], found.callers.get(version, Window())
     if status is None:
         return max(0.0, servers.calls - callers.calls)
@@ -96,7 +96,7 @@ def _shares(amount: float, missing: Mapping[str, float]) -> dict[str, float]:
 
 
 def answer(query: MetricQuery, found: Sides) -> Measurement:
-    """The worse of what both sides say; a side with too few calls says nothing."""
+    """The worse value of both sides; a side with too few calls is ignored."""
     seen = {
         SERVERS: found.servers.get(query.version, Window()),
         CALLERS: seen_by_callers(found, query.version),

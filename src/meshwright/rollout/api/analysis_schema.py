@@ -107,7 +107,7 @@ _METRIC = obj(
 
 
 def step_analysis(description: str) -> Schema:
-    """An analysis within a strategy: it says only what differs from `spec.analysis`, and has that one's source."""
+    """An analysis within a strategy: it overrides fields of `spec.analysis`, and uses that one's source."""
     return obj(description, _measuring({}), rules=_MEASURING_RULES)
 
 

@@ -1,7 +1,7 @@
-"""What a person does to a rollout, as changes of the resource: merge patches (RFC 7396) that every shell can apply.
+"""Commands on a rollout as merge patches (RFC 7396) of the resource, for the laptop and for Kubernetes.
 
-Fields say what is wanted for good (`spec.paused`, `spec.version`); a command says "now, once" and is an annotation with
-a token, which the engine obeys one time. Pure: the token comes from the caller.
+Fields are declarative (`spec.paused`, `spec.version`). A command runs once: it is an annotation with a token, and each
+token is run one time. Pure: the token is an argument.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 
 
 class CommandRejectedError(MeshwrightError):
-    """The verb makes no sense for a rollout that stands where this one does."""
+    """The command is not possible in the rollout's phase."""
 
 
 def command(verb: Verb, token: str) -> dict[str, Any]:
-    """Give a command."""
+    """The patch that gives a command."""
     return {"metadata": {"annotations": {COMMAND_ANNOTATION: f"{verb.value}@{token}"}}}
 
 
 def pause() -> dict[str, Any]:
-    """Stop where it is, until `promote`."""
+    """Pauses the rollout until `promote`."""
     return {"spec": {"paused": True}}
 
 
 def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str, Any]:
-    """Go on; with `full` straight to the end. Raises `CommandRejectedError` where nothing is left to promote."""
+    """Continues; with `full`, skips all steps. Raises `CommandRejectedError` where there is nothing to promote."""
     status = status_document.read(document.get("status"))
     if status.phase in {Phase.HEALTHY, Phase.UPDATING, Phase.ABORTED} and not document["spec"].get("paused"):
         hint = "; `retry` walks its steps again" if status.phase is Phase.ABORTED else ""
@@ -41,7 +41,7 @@ def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str,
 
 
 def abort(document: Mapping[str, Any], token: str) -> dict[str, Any]:
-    """Send all calls back. Refuses where nothing is under way."""
+    """Routes all calls back to the stable version. Raises `CommandRejectedError` where no rollout is in progress."""
     status = status_document.read(document.get("status"))
     if status.phase not in {Phase.PROGRESSING, Phase.PAUSED}:
         raise _refusal(document, f"there is nothing to abort: it is {status.phase}")
@@ -49,7 +49,7 @@ def abort(document: Mapping[str, Any], token: str) -> dict[str, Any]:
 
 
 def retry(document: Mapping[str, Any], token: str) -> dict[str, Any]:
-    """Walk the steps again with the version that was refused."""
+    """Executes the steps again with the refused version. Raises `CommandRejectedError` unless it was aborted."""
     status = status_document.read(document.get("status"))
     if status.phase is not Phase.ABORTED:
         raise _refusal(document, f"there is nothing to retry: it is {status.phase}")
@@ -57,12 +57,12 @@ def retry(document: Mapping[str, Any], token: str) -> dict[str, Any]:
 
 
 def set_version(version: str) -> dict[str, Any]:
-    """Ask for another version."""
+    """Requests another version."""
     return {"spec": {"version": version}}
 
 
 def undo(document: Mapping[str, Any], version: str = "") -> dict[str, Any]:
-    """Ask for `version` of the history; without one, for the version before the one that is asked for."""
+    """Requests `version` of the history; without one, the version before the requested one."""
     status = status_document.read(document.get("status"))
     wanted = document["spec"].get("version") or status.target
     promoted = [promotion.version for promotion in status.history]

@@ -1,4 +1,4 @@
-"""What a shell saw of the world in one pass. None always means "unknown", never "nothing"."""
+"""The observed state of one pass. None always means "unknown", never "none there"."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ class Workload:
     version: str
     desired: int
     running: int = 0
-    """How many run and are ready by their own account; Consul's word on health counts for weight."""
+    """Running and ready by their own status; for weights, Consul's health counts."""
     template: str = ""
-    """A digest of the template that its instances are meant to have; empty where there is none, or it is not known."""
+    """A digest of the desired template; empty without a template, or where it is unknown."""
     revision: int = 0
-    """Counts the templates that the version has had."""
+    """Counts the version's templates."""
     old: int = 0
-    """Instances of an earlier template that are still there."""
+    """Remaining instances of an earlier template."""
     settled: bool = True
-    """Whether the last change has been taken note of by what starts the instances: `old` can be believed."""
+    """Whether the controller of the instances has observed the last change, so that `old` is reliable."""
     keeps_count: bool = True
-    """Whether `desired` stays as it was told, so that another number is drift."""
+    """Whether `desired` keeps the value that was set, so that a different value is drift."""
     drift: tuple[str, ...] = ()
-    """Fields that others have changed, but for the number of instances."""
+    """Fields changed by other clients, except for the number of instances."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why an instance is not there or not healthy: which object, and in whose words."""
+    """Why an instance is missing or unhealthy: object, reason, message."""
 
     object: str
-    """As people type it: `Pod user-2-0-0-abcde`, `Deployment user-2-0-0`, `user-1`."""
+    """Kind and name: `Pod user-2-0-0-abcde`, `Deployment user-2-0-0`, `user-1`."""
     reason: str
-    """One word, as Kubernetes has them: `ErrImagePull`, `CrashLoopBackOff`, `FailedCreate`, `NotRegistered`."""
+    """A CamelCase reason as in Kubernetes: `ErrImagePull`, `CrashLoopBackOff`, `FailedCreate`, `NotRegistered`."""
     message: str = ""
 
     def __str__(self) -> str:
@@ -50,36 +50,36 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of versions that have fewer healthy instances than they should."""
+    """The causes found for versions with fewer healthy instances than desired."""
 
     troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
-    """By version, the most telling first."""
+    """By version, the most specific first."""
     ready: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By version, addresses (`host` or `host:port`) of instances that have been ready by their own account for so long
-    that Consul should know them."""
+    """By version, addresses (`host` or `host:port`) of instances that have been ready by their own status for so long
+    that they should be registered in Consul."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficState:
-    """What Consul says, at one moment."""
+    """Consul's state at one moment."""
 
     healthy: Mapping[str, int] = field(default_factory=dict)
     """Passing instances by version."""
     routing: Routing | None = None
-    """The rollout's routing as it stands in the config entries; None where there is none, or it was tampered with."""
+    """The rollout's routing in the config entries; None where there is none, or other clients changed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MetricQuery:
-    """One figure that an analysis wants: `metric` of `version` over the last `seconds`."""
+    """A query of an analysis: `metric` of `version` over the last `seconds`."""
 
     metric: Metric
     version: str
     seconds: float
     run: str = "background"
-    """The analysis that wants it."""
+    """The name of the analysis run."""
     minimum_calls: float = 0
-    """With fewer calls in the window, a side (servers, callers) is not believed."""
+    """With fewer calls in the window, a side (servers, callers) is ignored."""
 
     def answer(
         self, value: float | None, *, calls: float | None = None, error: str = "", counted_by: str = ""
@@ -89,18 +89,18 @@ class MetricQuery:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """The answer to a demand. `value` is None where there was none (no calls, no answer from the source)."""
+    """The result of a `MetricQuery`. `value` is None without calls, or where the source did not answer."""
 
     metric: str
     version: str
     value: float | None
     calls: float | None = None
-    """The calls that it is made of; None where the source does not know (a custom query)."""
+    """The number of calls; None where the source has none (a custom query)."""
     error: str = ""
-    """Why there is no value, when the source is at fault rather than the lack of calls."""
+    """Why there is no value, where the source failed."""
     run: str = "background"
     counted_by: str = ""
-    """Whose figure it is, "its servers" or "its callers"; empty for a query."""
+    """The side that counted, "its servers" or "its callers"; empty for a query."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,17 +114,17 @@ class ApiUse:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One pass's view of the world."""
+    """The observed state of one pass."""
 
     workloads: Mapping[str, Workload] | None = None
     """By version; None where they could not be listed."""
     traffic: TrafficState | None = None
-    """None where Consul could not be asked: nothing is changed then."""
+    """None where Consul did not answer: nothing is changed then."""
     measurements: tuple[Measurement, ...] = ()
-    """Answers to the `MetricQuery`s of this pass."""
+    """The results of this pass's `MetricQuery`s."""
     callers: tuple[ApiUse, ...] | None = None
-    """Who used the APIs that the target takes away; None where it could not be found out."""
+    """The callers of the APIs that the target removes; None where unknown."""
     template: str = ""
-    """A digest of the template that the rollout asks for now; empty where there is none, or it could not be read."""
+    """A digest of the requested template; empty without a template, or where it could not be read."""
     troubles: Mapping[str, tuple[Trouble, ...]] = field(default_factory=dict)
     """By version: why it lacks healthy instances."""

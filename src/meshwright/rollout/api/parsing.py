@@ -59,7 +59,8 @@ def parse(document: Mapping[str, Any]) -> values.Rollout:
 
 
 def parse_on_laptop(document: Mapping[str, Any]) -> values.Rollout:
-    """The same where the topology says what runs: a resource without `template` and `workloadRef` is valid there."""
+    """`parse` for `meshwright up`: the topology defines the processes, so `template` and `workloadRef` may be
+    missing."""
     spec = document.get("spec")
     if isinstance(spec, dict) and not {"template", "workloadRef"} & spec.keys():
         document = {**document, "spec": {**spec, "template": _ANY_TEMPLATE}}
@@ -83,7 +84,7 @@ def _source(document: Any) -> str:
 
 
 def _bad_expressions(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
-    """Regular expressions that do not compile; the schema cannot say that. The pod template is not ours to read."""
+    """Regular expressions that do not compile, which a schema cannot express. The pod template is not checked."""
     if isinstance(value, dict):
         for key, child in value.items():
             if key == "regex" and isinstance(child, str):
@@ -191,7 +192,7 @@ _COUNTS = {
 
 
 def _analysis(value: Mapping[str, Any], base: values.Analysis) -> values.Analysis:
-    """What is said, and for the rest what `base` says."""
+    """The fields that are set; the others from `base`."""
     changes: dict[str, Any] = {ours: value[theirs] for theirs, ours in _COUNTS.items() if theirs in value}
     changes |= {name: seconds(value[name]) for name in ("interval", "window") if name in value}
     if "metrics" in value:

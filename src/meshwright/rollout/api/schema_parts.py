@@ -1,4 +1,4 @@
-"""The words that `meshwright.rollout.api.schema` is written in: small pieces of OpenAPI, and CEL rules."""
+"""Builders for `meshwright.rollout.api.schema`: OpenAPI fragments and CEL rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def obj(
     is_open: bool = False,
     **more: Any,
 ) -> Schema:
-    """An object; with `is_open`, one whose other keys are kept as they are."""
+    """An object; with `is_open`, unknown keys are preserved."""
     found: Schema = {"type": "object", "description": description, "properties": properties}
     found |= {"required": list(required)} if required else {}
     found |= {"x-kubernetes-preserve-unknown-fields": True} if is_open else {}

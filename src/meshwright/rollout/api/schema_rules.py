@@ -1,7 +1,7 @@
-"""What the schema says beyond JSON schema: defaults, keys that must differ, and the CEL rules' twins in Python.
+"""The schema beyond JSON schema: defaults, unique list keys, and the CEL rules' twins in Python.
 
-The API server evaluates `x-kubernetes-validations`; here the same walk over the same schema evaluates, for each rule,
-the predicate that `TWINS` holds under the rule's message. A rule without a twin is a bug that a test finds.
+The API server evaluates `x-kubernetes-validations`; this module evaluates, for each rule of the same schema,
+the predicate in `TWINS` under the rule's message. A test fails for a rule without a twin.
 """
 
 from __future__ import annotations

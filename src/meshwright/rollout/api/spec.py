@@ -1,7 +1,7 @@
-"""What a person asks for: the `VersionedRollout` resource as frozen values, durations in seconds.
+"""The spec: the `VersionedRollout` resource as frozen values, durations in seconds.
 
-The resource's schema is helm/meshwright/crds/versionedrollouts.yaml; `parse` refuses whatever that schema and its
-CEL rules refuse, naming the field, so that a laptop and a cluster accept the same documents.
+The resource's schema is helm/meshwright/crds/versionedrollouts.yaml; `parse` rejects what that schema and its
+CEL rules reject, and names the field, so that a laptop and a cluster accept the same documents.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class AgainstStable:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure and what it must be. At least one of minimum, maximum and against_stable is set."""
+    """A metric and its thresholds. At least one of minimum, maximum and against_stable is set."""
 
     name: str
     kind: MetricKind
@@ -52,7 +52,7 @@ class Metric:
     """PromQL; `{{service}}`, `{{version}}` and `{{window}}` (as `30s`) are filled in."""
     failure_codes: frozenset[str] = FAILURE_CODES
     higher_is_better: bool = False
-    """Which way a query's value gets worse; known for the other kinds."""
+    """The direction of a query's value; fixed for the other kinds."""
 
 
 DEFAULT_METRICS = (Metric("success-rate", MetricKind.SUCCESS_RATE, minimum=0.95, higher_is_better=True),)
@@ -60,20 +60,20 @@ DEFAULT_METRICS = (Metric("success-rate", MetricKind.SUCCESS_RATE, minimum=0.95,
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """How figures become a verdict. The defaults refuse a canary that fails every call within ten seconds."""
+    """How metric values become a verdict. The defaults abort a canary that fails every call within ten seconds."""
 
     background: bool = True
-    """Whether it also runs while the steps are walked and the canary can be called; of `spec.analysis` only."""
+    """Whether it also runs during the steps while the canary receives calls; of `spec.analysis` only."""
     interval: float = 2.0
     """Seconds from one measurement to the next."""
     window: float = 30.0
     """Seconds that a measurement looks back."""
     count: int = 5
-    """Conclusive measurements, none of them beyond the failure limit, that make an analysis step pass."""
+    """Conclusive measurements, within the failure limit, after which an analysis step passes."""
     failure_limit: int = 1
-    """Failed measurements that are tolerated; one more is a verdict."""
+    """Tolerated failed measurements; one more fails the analysis."""
     inconclusive_limit: int = 30
-    """Inconclusive measurements in a row that are tolerated; one more pauses the rollout."""
+    """Tolerated consecutive inconclusive measurements; one more pauses the rollout."""
     minimum_calls: int = 5
     """With fewer calls in the window a measurement is inconclusive."""
     source: AnalysisSource = AnalysisSource.SCRAPE
@@ -84,7 +84,7 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class SetWeight:
-    """Give the canary this many per cent of the calls, once it has the instances to carry them."""
+    """Route this percentage of the calls to the canary, once it has the instances for it."""
 
     weight: int
 
@@ -95,7 +95,7 @@ class SetWeight:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Wait for `duration` seconds; without one, wait for a person."""
+    """Wait for `duration` seconds; without one, until `promote`."""
 
     duration: float | None = None
 
@@ -106,9 +106,9 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class SetCanaryScale:
-    """How many instances the canary has from here on: a number, a share of `replicas`, or as many as its weight asks.
+    """The canary's instances from this step on: a number, a share of `replicas`, or in proportion to its weight.
 
-    Exactly one is set. A canary never has fewer than one instance while the rollout is under way.
+    Exactly one is set. A canary has at least one instance while the rollout is in progress.
     """
 
     replicas: int | None = None
@@ -134,7 +134,7 @@ class SetHeaderRoute:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisStep:
-    """Measure until there is a verdict. What the step leaves unsaid is as in `spec.analysis`."""
+    """Measure until there is a verdict. Fields that are not set come from `spec.analysis`."""
 
     analysis: Analysis
     name: str = "analysis"
@@ -158,10 +158,10 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class BlueGreen:
-    """All at once: the new version comes up whole beside the old one, is looked at, and gets all calls together."""
+    """The new version starts with all instances beside the old one, is analysed, and gets all calls at once."""
 
     preview: SetHeaderRoute | None = None
-    """Calls that see the new version before its promotion."""
+    """Calls that go to the new version before its promotion."""
     pre_promotion: Analysis | None = None
     post_promotion: Analysis | None = None
     auto_promotion: bool = True
@@ -176,16 +176,16 @@ class Api:
     name: str
     """A proto package (`demo.user.v1`) or a REST version (`/v1`)."""
     served_by: tuple[str, ...]
-    """Versions; `2.*` stands for all that begin with `2.`."""
+    """Versions; `2.*` matches all with the prefix `2.`."""
     deprecated: str = ""
-    """The date (RFC 3339 full-date) since when callers are asked to leave."""
+    """The date (RFC 3339 full-date) of the deprecation."""
     sunset: str = ""
-    """The date after which it may be taken away from whoever still calls."""
+    """The date after which it may be removed although it is still called."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRef:
-    """An existing Deployment whose pod template the versions take; it is scaled to nothing once a version serves."""
+    """An existing Deployment whose pod template the versions use; it is scaled to 0 once a version serves."""
 
     name: str
     kind: str = "Deployment"
@@ -194,7 +194,7 @@ class WorkloadRef:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A person's command, told apart from the one before by its token."""
+    """A command; its token distinguishes it from the previous one."""
 
     verb: Verb
     token: str
@@ -207,7 +207,7 @@ class Rollout:
     name: str
     service: str
     version: str
-    """Empty as long as it is left to the referenced workload (`Engine.resolve`)."""
+    """Empty until resolved from the referenced workload (`Engine.resolve`)."""
     namespace: str = "default"
     uid: str = ""
     generation: int = 1
@@ -219,10 +219,10 @@ class Rollout:
     strategy: Canary | BlueGreen = field(default_factory=Canary)
     analysis: Analysis = field(default_factory=Analysis)
     progress_deadline: float = 600.0
-    """Seconds without progress (instances that do not become healthy, weights that do not arrive) until it aborts."""
+    """Seconds without progress (instances not healthy, weights not applied) until the rollout aborts."""
     revision_history_limit: int = 5
     rollback_window: int = 0
-    """A version among so many promoted before the present one skips the steps."""
+    """A version among the last so many promoted ones skips the steps."""
     apis: tuple[Api, ...] = ()
     on_delete: OnDelete = OnDelete.RESTORE
     command: Command | None = None
@@ -243,7 +243,7 @@ def subset_name(version: str) -> str:
 
 
 def parse(document: Mapping[str, Any]) -> Rollout:
-    """The resource as values; `BadInputError` with every problem, each naming its field, where it is not valid."""
+    """Parses the resource. Raises `BadInputError` with every problem and its field."""
     from meshwright.rollout.api.parsing import parse as read  # noqa: PLC0415 (the reader imports these values)
 
     return read(document)

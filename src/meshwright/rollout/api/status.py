@@ -1,6 +1,6 @@
-"""What a rollout remembers between two passes: the resource's `.status`.
+"""The state of a rollout between two passes: the resource's `.status`.
 
-Everything that a restarted shell needs is here and in the world itself; no memory of a process counts. Times are unix
+A restarted process needs only this and the observed state; nothing is kept in memory. Times are unix
 seconds here, rounded to milliseconds, and RFC 3339 text in the JSON (`meshwright.rollout.api.status_document`).
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MetricResult:
-    """The last measurement of one metric, for people: what was seen and what it was held against."""
+    """The last measurement of one metric: its value and what it was compared with."""
 
     metric: str
     verdict: Verdict
@@ -30,7 +30,7 @@ class MetricResult:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisRun:
-    """An analysis under way or ended. `name` is `background`, or the step's name."""
+    """A running or finished analysis. `name` is `background`, or the step's name."""
 
     name: str
     started_at: float
@@ -39,16 +39,16 @@ class AnalysisRun:
     passed: int = 0
     failed: int = 0
     inconclusive: int = 0
-    """In a row."""
+    """Consecutive."""
     figures: tuple[MetricResult, ...] = ()
     message: str = ""
     plan: str = ""
-    """A digest of what was asked for; when it changes, counting begins again."""
+    """A digest of the analysis; when it changes, counting restarts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A version that was promoted, and when."""
+    """A promoted version and the time of its promotion."""
 
     version: str
     at: float
@@ -56,17 +56,17 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class Retiring:
-    """A version that gets no calls any more and is scaled down at `at`."""
+    """A version without calls, to be scaled down at `at`."""
 
     version: str
     at: float
     left_at: float | None = None
-    """Since when; `at` follows the delay that the spec says now."""
+    """Since when; `at` is this plus the spec's current delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class VersionState:
-    """One version as it stands, for people."""
+    """The state of one version, descriptive only."""
 
     version: str
     role: str
@@ -78,7 +78,7 @@ class VersionState:
     revision: int = 0
     """Counts the templates that the version has had."""
     template: str = ""
-    """A digest of the present one."""
+    """A digest of the current one."""
     old: int = 0
     """Instances of an earlier template."""
 
@@ -95,20 +95,20 @@ class VersionTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What others changed of a version's workload and was put back."""
+    """A corrected drift of a version's workload."""
 
     version: str
     count: int
-    """In a row, without ten minutes of quiet between them."""
+    """Consecutive corrections, without ten minutes between two."""
     at: float
-    """The last time."""
+    """The time of the last correction."""
     replicas: int = 0
-    """The instances that were meant then."""
+    """The desired instances at that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """As in Kubernetes."""
+    """A condition as in Kubernetes."""
 
     type: ConditionType
     status: bool
@@ -120,7 +120,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class TraceState:
-    """The rollout's trace: its ids and the open span of the present step."""
+    """The rollout's trace: its ids and the open span of the current step."""
 
     trace_id: str
     """32 hex digits."""
@@ -135,7 +135,7 @@ class TraceState:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Where a rollout stood."""
+    """The phase before the resource became invalid."""
 
     phase: Phase
     reason: str = ""
@@ -144,52 +144,52 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStatus:
-    """All of it."""
+    """The whole status."""
 
     observed_generation: int = 0
     phase: Phase = Phase.PENDING
     reason: str = ""
     message: str = ""
     interrupted: Interrupted | None = None
-    """Where it stood when what was asked for became invalid: it goes on from there."""
+    """The phase to continue from once an invalid resource is valid again."""
     stable: str = ""
-    """The version that all is compared with and sent back to; empty before the first was healthy."""
+    """The version that analyses compare with and aborts return to; empty before the first one was healthy."""
     target: str = ""
-    """The version that was asked for when the steps began."""
+    """The requested version when the steps began."""
     refused: str = ""
-    """The version that was aborted last and is not tried again without `retry`."""
+    """The last aborted version; it is not tried again without `retry`."""
     template: str = ""
-    """A digest of the template that the target was asked for with; when it changes under way, the steps begin again."""
+    """A digest of the target's template; when it changes during the steps, they restart."""
     revision: int = 0
-    """The revision of the template that the version asked for has now."""
+    """The revision of the requested version's template."""
     plan: str = ""
-    """A digest of the steps; when they change under way, they begin again."""
+    """A digest of the steps; when they change, they restart."""
     skip_steps: bool = False
     """The remaining steps are skipped: `promote-full`, or a version seen recently."""
     allow_api_loss: bool = False
-    """A person said `promote` although callers still use an API that goes away."""
+    """`promote` was given although a removed API is still called."""
     step: int = 0
-    """The index of the present step."""
+    """The index of the current step."""
     steps: int = 0
     weight: int = 0
-    """The share of calls that Consul's routes give the target, in per cent, as they were seen last."""
+    """The target's observed share of the calls in Consul's routes, in per cent."""
     desired_weight: int = 0
-    """The share of calls that the target is meant to have, in per cent: its instances come up for it first."""
+    """The target's desired share of the calls, in per cent: its instances start first."""
     canary_replicas: int = 0
-    """How many instances the target is meant to have now."""
+    """The target's desired instances."""
     canary_scale: SetCanaryScale | None = None
     """The last `setCanaryScale`, in force until the next."""
     routing: Routing | None = None
-    """What Consul is meant to say."""
+    """The desired routing in Consul."""
     started_at: float | None = None
     step_started_at: float | None = None
     progressed_at: float | None = None
-    """When the progress deadline began to count."""
+    """When the progress deadline started."""
     finished_at: float | None = None
     duration: float | None = None
-    """Seconds that the last rollout took, to its promotion or to its abort."""
+    """Seconds from the start of the last rollout to its promotion or abort."""
     outcome: str = ""
-    """How the last rollout ended: `Promoted`, `Aborted`, `Superseded`, `RolledBack`; empty while it is under way."""
+    """How the last rollout ended: `Promoted`, `Aborted`, `Superseded`, `RolledBack`; empty while in progress."""
     paused_at: float | None = None
     analyses: tuple[AnalysisRun, ...] = ()
     history: tuple[Promotion, ...] = ()
@@ -199,7 +199,7 @@ class RolloutStatus:
     troubles: tuple[VersionTrouble, ...] = ()
     corrections: tuple[Correction, ...] = ()
     command: str = ""
-    """The token of the last command that was obeyed or ignored."""
+    """The token of the last command, run or ignored."""
     replicas: int = 0
     ready_replicas: int = 0
     selector: str = ""

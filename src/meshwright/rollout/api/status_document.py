@@ -133,14 +133,14 @@ def _made(kind: Any, document: Any) -> Any:
 
 
 def _is_known(inner: type | None, value: Any) -> bool:
-    """Whether a word is one of ours: another version may have written others."""
+    """Whether the enum has this value: another release may write others."""
     return inner is None or not issubclass(inner, Enum) or value in {one.value for one in inner}
 
 
 def _value(owner: type, name: str, value: Any) -> Any:
     inner = _INNER.get((owner, name))
     if isinstance(value, list):
-        # A condition of a type that is not ours is somebody else's.
+        # Conditions of other types belong to other controllers.
         known = [item for item in value if inner is not Condition or _is_known(ConditionType, item.get("type"))]
         return tuple(_made(inner, item) if inner else item for item in known)
     if inner is not None:

@@ -1,4 +1,4 @@
-"""The words of a rollout. Each value is what a person sees in `.status`, in events and in `kubectl get`.
+"""The vocabulary of a rollout. Each value appears in `.status`, in events and in `kubectl get`.
 
 A rollout moves a service from its *stable* version to a *target* version. While it is under way the target is the
 *canary*. It is *promoted* when it has become the stable version, *refused* when it was aborted.
@@ -13,32 +13,32 @@ API_VERSION = "meshwright.dev/v1alpha1"
 KIND = "VersionedRollout"
 PLURAL = "versionedrollouts"
 COMMAND_ANNOTATION = "meshwright.dev/command"
-"""Carries `<verb>@<token>`; a command is obeyed once for each token that was not seen before."""
+"""Carries `<verb>@<token>`; a command runs once for each new token."""
 VERSION_VARIABLE = "MESHWRIGHT_VERSION"
-"""The variable that tells a process or pod which version it is."""
+"""The environment variable that holds the version of a process or pod."""
 
 
 class Phase(StrEnum):
-    """Where a rollout stands, in one word."""
+    """The phase of a rollout."""
 
     PENDING = "Pending"
-    """Nothing was decided yet."""
+    """No pass has run yet."""
     INITIALIZING = "Initializing"
-    """The first version comes up; it gets all calls as soon as it is healthy, for there is nothing to compare with."""
+    """The first version starts; it gets all calls once healthy, without steps: there is no stable version."""
     PROGRESSING = "Progressing"
-    """The steps are being walked."""
+    """The steps are being executed."""
     PAUSED = "Paused"
-    """It waits for a person: `promote`, `abort`, or a change of the resource."""
+    """Waits for `promote`, `abort`, or a change of the resource."""
     ABORTING = "Aborting"
-    """All calls are on their way back to the stable version."""
+    """All calls are being routed back to the stable version."""
     ABORTED = "Aborted"
-    """The stable version serves all calls; the target was refused. It waits for `retry` or another version."""
+    """The stable version serves all calls; the target was refused. Waits for `retry` or another version."""
     UPDATING = "Updating"
-    """The stable version is the one that is asked for, and its instances are replaced by those of a new template."""
+    """The requested version is the stable one; its instances are being replaced by those of a new template."""
     HEALTHY = "Healthy"
-    """The version that was asked for is the stable one, by the template that was asked for, and serves all calls."""
+    """The requested version is the stable one, has the requested template, and serves all calls."""
     INVALID = "Invalid"
-    """What is asked for makes no sense; what ran before goes on running."""
+    """The resource is not valid; the last valid state keeps running."""
 
 
 class StepKind(StrEnum):
@@ -52,30 +52,30 @@ class StepKind(StrEnum):
 
 
 class Verb(StrEnum):
-    """What a person can command beyond changing the resource's fields."""
+    """The commands, beyond changes of the resource's fields."""
 
     PROMOTE = "promote"
-    """Go on: end the present pause, or the present step, and walk the remaining steps."""
+    """Continue: end the current pause or step, and execute the remaining steps."""
     PROMOTE_FULL = "promote-full"
     """Skip all remaining steps and analyses; weight still moves to healthy instances only."""
     ABORT = "abort"
-    """Send all calls back to the stable version."""
+    """Route all calls back to the stable version."""
     RETRY = "retry"
-    """Walk the steps again with a version that was refused."""
+    """Execute the steps again with the refused version."""
 
 
 class Verdict(StrEnum):
-    """What an analysis, or one measurement of it, has come to."""
+    """The verdict of an analysis, or of one measurement."""
 
     RUNNING = "Running"
     PASSED = "Passed"
     FAILED = "Failed"
     INCONCLUSIVE = "Inconclusive"
-    """It could not be measured: too few calls, or the source did not answer."""
+    """Not measurable: too few calls, or the source did not answer."""
 
 
 class AnalysisSource(StrEnum):
-    """Where figures come from."""
+    """The source of metric values."""
 
     SCRAPE = "scrape"
     """The /metrics pages of the instances that Consul lists: nothing else needs to be installed."""
@@ -86,48 +86,48 @@ class MetricKind(StrEnum):
     """What is measured; the values are the keys of an entry in `metrics`."""
 
     SUCCESS_RATE = "successRate"
-    """The share of calls, 0 to 1, that did not fail by the server's fault."""
+    """The share of calls, 0 to 1, without a failure of the server."""
     LATENCY = "latency"
     """A quantile of the calls' duration, in seconds."""
     QUERY = "query"
-    """The number that a PromQL query gives."""
+    """The value of a PromQL query."""
 
 
 class OnDelete(StrEnum):
-    """What becomes of the traffic rules when the resource is deleted."""
+    """What happens to the traffic rules when the resource is deleted."""
 
     RESTORE = "Restore"
-    """The rollout's part of the config entries is taken out; calls go to all instances again."""
+    """The rollout's part of the config entries is removed; calls go to all instances again."""
     LEAVE = "Leave"
-    """Everything stays as it is."""
+    """The config entries stay unchanged."""
 
 
 class EventType(StrEnum):
-    """Kubernetes' two kinds of events."""
+    """The two types of Kubernetes Events."""
 
     NORMAL = "Normal"
     WARNING = "Warning"
 
 
 class ConditionType(StrEnum):
-    """The conditions that `kubectl wait --for=condition=...` knows."""
+    """The condition types, for `kubectl wait --for=condition=...`."""
 
     AVAILABLE = "Available"
     """The stable version has a healthy instance."""
     PROGRESSING = "Progressing"
-    """The rollout moves by itself; False while it waits for a person and when it is over."""
+    """The rollout advances by itself; False while paused and when finished."""
     PROMOTED = "Promoted"
     """The version in the spec is the stable one and serves all calls."""
     PAUSED = "Paused"
-    """It waits for a person."""
+    """Waits for `promote`, `abort`, or a change of the resource."""
     CURRENT = "Current"
-    """No instance of a version in use is of an earlier template."""
+    """No instance of a version in use has an earlier template."""
     INSTANCES = "InstancesReady"
-    """Every version in use has the healthy instances that it should; else the message names the object and why."""
+    """Every version in use has its desired healthy instances; else the message names the object and the cause."""
 
 
 class Reason(StrEnum):
-    """Why it is in its phase; the `reason` of conditions and events."""
+    """The reason of the phase; the `reason` of conditions and events."""
 
     INITIALIZING = "Initializing"
     STARTED = "RolloutStarted"

@@ -1,8 +1,8 @@
-"""What is meant against what is: the actions of a pass, whatever led to it.
+"""Compares desired with observed state: the actions of a pass.
 
-The same comparison carries out a step, corrects drift, repeats what a crash cut off, and takes calls from a canary
-that died. Capacity comes before calls, and goes after them: a version is scaled down only when Consul's entries no
-longer name it and its grace is over.
+The same comparison executes a step, corrects drift, repeats actions lost in a crash, and takes calls from a failed
+canary. Instances are added before calls and removed after them: a version is scaled down only when Consul's entries no
+longer name it and its delay is over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SETTLED = frozenset({Phase.HEALTHY, Phase.ABORTED, Phase.PAUSED})
 
 
 def plan_actions(context: ReconcileContext) -> None:
-    """Append the actions, in the order in which they must happen."""
+    """Appends the actions in their required order."""
     if context.status.phase is Phase.ABORTING:
         _traffic(context)
         _capacity(context)
@@ -37,7 +37,7 @@ def plan_actions(context: ReconcileContext) -> None:
 
 
 def desired_replicas(context: ReconcileContext) -> dict[str, int]:
-    """The instances that each version in use is meant to have."""
+    """The desired instances of each version in use."""
     status = context.status
     found = {status.stable: context.rollout.replicas} if status.stable else {}
     if status.phase is Phase.INITIALIZING:
@@ -48,7 +48,7 @@ def desired_replicas(context: ReconcileContext) -> dict[str, int]:
 
 
 def _is_held_back(context: ReconcileContext) -> bool:
-    """A rollout that was paused before it began brings nothing up."""
+    """A rollout paused before its start creates no workload."""
     held = context.status.phase is Phase.PAUSED and context.status.reason == Reason.PAUSED_BY_SPEC.value
     return held and context.status.target not in context.workloads
 
@@ -98,7 +98,7 @@ def _in_use(context: ReconcileContext) -> set[str]:
 
 
 def _retire(context: ReconcileContext) -> None:
-    """Count the grace of versions that are not in use, and scale them down when it is over and no call goes there."""
+    """Scales versions out of use down, after their delay and once they get no calls."""
     listed = {one.version: one for one in context.status.retiring}
     leaving: list[Retiring] = []
     for version, workload in context.workloads.items():
@@ -119,15 +119,15 @@ def _retire(context: ReconcileContext) -> None:
 
 
 def _leaving(context: ReconcileContext, version: str, listed: Retiring | None) -> Retiring:
-    """When the version is scaled down, by the delay that the spec says now."""
-    if listed is not None and listed.left_at is None:  # as an earlier release wrote it
+    """The version's scale-down time, by the spec's current delay."""
+    if listed is not None and listed.left_at is None:  # written by an earlier release
         return listed
     left = context.now if listed is None or listed.left_at is None else listed.left_at
     return Retiring(version, round(left + context.rollout.strategy.scale_down_delay, 3), left)
 
 
 def _forget(context: ReconcileContext) -> None:
-    """Delete what is scaled to nothing and older than the history that is kept; a refused version counts as newest."""
+    """Deletes versions scaled to 0 beyond the revision history limit; a refused version counts as the newest."""
     order = [one.version for one in context.status.history if one.version != context.status.stable]
     idle = [
         version
@@ -141,5 +141,5 @@ def _forget(context: ReconcileContext) -> None:
 
 
 def keep_clock(context: ReconcileContext) -> None:
-    """Without sight of the world no deadline counts: it starts over when the world is back."""
+    """Resets the progress deadline while the state cannot be observed."""
     context.status = replace(context.status, progressed_at=None)

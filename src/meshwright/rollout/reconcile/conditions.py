@@ -1,4 +1,4 @@
-"""The part of the status that is for people and for `kubectl wait`: versions, counts, conditions."""
+"""The descriptive part of the status, also for `kubectl wait`: versions, counts, conditions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 _MOVING = frozenset({Phase.INITIALIZING, Phase.PROGRESSING, Phase.ABORTING, Phase.UPDATING})
 _STILL = frozenset({Reason.DEADLINE_EXCEEDED.value, Reason.PAUSED_BY_SPEC.value})
-"""Why something that moves by itself stands still."""
+"""Reasons for which a moving phase makes no progress."""
 
 
 def describe(context: ReconcileContext) -> None:
-    """Fill in what can be read from the rest and from what was seen."""
+    """Fills in the fields derived from the rest of the status and the observed state."""
     versions = _versions(context)
     routing = context.traffic.routing
     context.set(
@@ -35,7 +35,7 @@ def describe(context: ReconcileContext) -> None:
 
 
 def _tell_troubles(context: ReconcileContext) -> None:
-    """What keeps instances from being healthy. Told once for each version and reason, however many passes it lasts."""
+    """The causes of unhealthy instances; one event for each version and reason, however many passes it lasts."""
     found = tuple(
         VersionTrouble(version, one.object, one.reason, one.message)
         for version, troubles in sorted(context.observed.troubles.items())

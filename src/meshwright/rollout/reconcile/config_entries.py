@@ -1,13 +1,13 @@
 """A routing as Consul's config entries, and config entries as a routing. Pure; for Consul 1.8.4 and later.
 
-Four entries of a service speak of its versions. `service-defaults` must name a protocol with requests, or Consul
-refuses the rest. `service-resolver` defines a subset for each version, by the instances' meta. `service-splitter` has
-the weights and belongs to the rollout whole. `service-router` has the header routes *above* whatever a person wrote
-there: routes are tried in order, and what is the person's stays as it is.
+Four entries of a service concern its versions. `service-defaults` must have a request-based protocol, or Consul rejects
+the others. `service-resolver` defines a subset for each version, by the instances' meta. `service-splitter` has the
+weights and belongs to the rollout entirely. `service-router` has the header routes *above* all other routes: routes are
+tried in order, and the other routes stay unchanged.
 
-What is the rollout's own can be told from the entries alone: a subset by its name and filter, the splitter and each
-route by a mark in the entry's `Meta`. Consul refuses an entry that names a subset which is not there, so subsets come
-first and go last: `writes` answers with what can be written *now*, until there is nothing left.
+The rollout's own parts are recognised from the entries alone: a subset by its name and filter, the splitter and each
+route by a mark in the entry's `Meta`. Consul rejects an entry with an unknown subset, so subsets are added first and
+removed last: `writes` returns what can be written *now*, until there is nothing left.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ForeignTrafficError(MeshwrightError):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One change. `cas` is the index that the entry must still have, 0 for one that must not exist."""
+    """One write. `cas` is the expected index of the entry, 0 for an entry that must not exist."""
 
     kind: str
     name: str
@@ -53,16 +53,16 @@ class Write:
     """None: delete it."""
     cas: int
     is_tidying: bool = False
-    """Whether nothing is lost when Consul refuses it, because another service's entry still names a subset."""
+    """Whether a rejection is harmless: another service's entry still names a subset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """The four entries of a service as Consul has them, each None where there is none."""
+    """The four entries of a service in Consul; None for a missing one."""
 
     service: str
     owner: str
-    """The rollout that reads and writes them, `namespace/name`."""
+    """The rollout that owns them, `namespace/name`."""
     found: Mapping[str, Entry | None] = field(default_factory=dict, hash=False)
 
     def get(self, kind: str) -> Entry:
@@ -86,7 +86,7 @@ class Entries:
 
 
 def read(entries: Entries) -> Routing | None:
-    """The routing that the entries amount to; None where it is not one of ours."""
+    """The routing that the entries express; None where it is not the rollout's."""
     shares = _weights(entries)
     routes = _routes(entries)
     is_first = (entries.get(ROUTER).get("Routes") or [])[: len(routes)] == [route for route, _ in routes]
@@ -112,7 +112,7 @@ def _weights(entries: Entries) -> dict[str, int] | None:
 
 
 def writes(entries: Entries, routing: Routing) -> tuple[Write, ...]:
-    """What to write now to come nearer to `routing`; nothing when it is reached."""
+    """The next writes towards `routing`; empty when it is reached."""
     entries.check_owner()
     first = _opening(entries, routing)
     if first:
@@ -122,7 +122,7 @@ def writes(entries: Entries, routing: Routing) -> tuple[Write, ...]:
 
 
 def release(entries: Entries) -> tuple[Write, ...]:
-    """What to write now to take the rollout's part out; nothing when it is out, or when another rollout has them."""
+    """The next writes that remove the rollout's part; empty when it is removed or another rollout owns the entries."""
     try:
         entries.check_owner()
     except ForeignTrafficError:
@@ -175,7 +175,7 @@ def _router(entries: Entries, routes: tuple[HeaderRoute, ...]) -> tuple[Write, .
 
 
 def _tidying(entries: Entries, versions: frozenset[str]) -> tuple[Write, ...]:
-    """Without the subsets of versions that no call can reach, unless a person's route names them."""
+    """Without the subsets of unreachable versions, unless another route names them."""
     resolver = entries.base(RESOLVER)
     named = json.dumps(entries.get(ROUTER).get("Routes") or [])
     surplus = {
@@ -198,7 +198,7 @@ def _subset(version: str) -> Entry:
 
 
 def _versions(resolver: Mapping[str, Any]) -> dict[str, str]:
-    """The version of each subset that is one of ours."""
+    """The version of each subset that belongs to the rollout."""
     found = {}
     for name, subset in (resolver.get("Subsets") or {}).items():
         match = _FILTER.fullmatch(subset.get("Filter", ""))
@@ -218,7 +218,7 @@ def _route(route: HeaderRoute) -> Entry:
 
 
 def _routes(entries: Entries) -> list[tuple[Entry, HeaderRoute]]:
-    """Our routes as they stand in the router: those whose digest is in its marks."""
+    """The rollout's routes in the router: those whose digest is in its marks."""
     names = {digest: name for name, digest in _marks(entries).items()}
     versions = _versions(entries.get(RESOLVER))
     found = []
@@ -240,13 +240,13 @@ def _marks(entries: Entries) -> dict[str, str]:
 
 
 def _digest(route: Mapping[str, Any]) -> str:
-    """Of what a route says, not of how a Consul writes it back."""
+    """A digest of a route's content, independent of the form in which Consul returns it."""
     said = _bare(route)
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _bare(value: Any) -> Any:
-    """Without what is empty, and without the namespaces and partitions that later versions fill in."""
+    """Without empty values, and without the namespaces and partitions that later Consul versions add."""
     if isinstance(value, dict):
         kept = {key: _bare(one) for key, one in value.items() if key not in ("Namespace", "Partition")}
         return {key: one for key, one in kept.items() if one not in ({}, [], "", None, False)}

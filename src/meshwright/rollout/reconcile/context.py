@@ -1,4 +1,4 @@
-"""The working copy of one pass: what `decide`'s parts read and add to. It never outlives the call."""
+"""The context of one pass: input, working status and results, shared by the parts of `decide`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from meshwright.rollout.reconcile.decision import Action, FinishedSpan
 
 ACTIVE = frozenset({Phase.PROGRESSING, Phase.PAUSED})
-"""The phases in which a canary is under way."""
+"""The phases with a canary in progress."""
 
 
 @dataclass(slots=True)
@@ -31,12 +31,12 @@ class ReconcileContext:
     observed: Observed
     now: float
     before: RolloutStatus
-    """As it was when the pass began."""
+    """The status at the start of the pass."""
     actions: list[Action] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     spans: list[FinishedSpan] = field(default_factory=list)
     wakes: list[float] = field(default_factory=list)
-    """Moments at which something is due."""
+    """Times at which the next pass is due."""
 
     def set(self, **changes: Any) -> None:
         self.status = replace(self.status, **changes)
@@ -70,14 +70,14 @@ class ReconcileContext:
         return self.observed.workloads or {}
 
     def healthy(self, version: str) -> int:
-        """Instances that calls to the version can go to, by Consul: whoever started them."""
+        """Passing instances of the version in Consul, of any workload."""
         return self.traffic.healthy.get(version, 0)
 
     def ready(self, version: str) -> int:
         """Healthy instances of the rollout's own workload.
 
-        Consul knows an instance by its service and version alone, so that it also counts those of other workloads: the
-        pods of the Deployment that `workloadRef` names, until they are scaled to none.
+        Consul identifies an instance by service and version only, and so also counts those of other workloads: the pods
+        of the Deployment in `workloadRef`, until it is scaled to 0.
         """
         workload = self.workloads.get(version)
         return min(workload.running, self.healthy(version)) if workload is not None else 0
@@ -88,7 +88,7 @@ class ReconcileContext:
 
     @property
     def needed(self) -> int:
-        """The instances that the target is meant to have: enough for the weight it is to get and for what it has."""
+        """The target's desired instances: enough for its desired and its present weight."""
         present = self.traffic.routing.weight(self.status.target) if self.traffic.routing else 0
         return max(
             plan.instances(self.rollout, self.status.canary_scale, weight)
@@ -100,26 +100,26 @@ class ReconcileContext:
         return self.ready(self.status.target) >= self.needed and self.is_current(self.status.target)
 
     def is_outdated(self, version: str) -> bool:
-        """Whether the version is to have another template than it is told to have."""
+        """Whether the version's requested template differs from that of its workload."""
         workload = self.workloads.get(version)
         asked = self.observed.template if version == self.rollout.version else ""
         return bool(workload is not None and asked and workload.template != asked)
 
     def is_current(self, version: str) -> bool:
-        """Whether every instance of the version is of the template that it is to have."""
+        """Whether every instance of the version has the requested template."""
         workload = self.workloads.get(version)
         if workload is None:
             return True
         return workload.settled and not workload.old and not self.is_outdated(version)
 
     def why(self, version: str) -> str:
-        """Why the version lacks instances, to be put behind a sentence that says so."""
+        """The cause of missing instances, as the end of a message; empty where unknown."""
         found = self.observed.troubles.get(version, ())
         return f": {found[0]}" if found else ""
 
     @property
     def is_routing_applied(self) -> bool:
-        """Whether Consul says what it is meant to say."""
+        """Whether Consul has the desired routing."""
         return self.status.routing is not None and self.traffic.routing == self.status.routing
 
     @property
@@ -128,13 +128,13 @@ class ReconcileContext:
 
 
 def with_weight(stable: str, target: str, weight: int, routes: tuple[HeaderRoute, ...]) -> Routing:
-    """So much to the target, the rest to the stable version."""
+    """A routing with `weight` per cent to the target and the rest to the stable version."""
     shares = {stable: WHOLE - weight, target: weight}
     return Routing({version: share for version, share in shares.items() if share}, routes)
 
 
 def attainable_routing(routing: Routing, healthy: Mapping[str, int], stable: str) -> Routing | None:
-    """What can be set of `routing` now: nothing goes to a version without a healthy instance. None: nothing at all."""
+    """The part of `routing` that can be set now: only versions with a healthy instance get calls. None: nothing."""
     well = {version for version, count in healthy.items() if count}
     routes = tuple(route for route in routing.header_routes if route.version in well)
     if set(routing.weights) <= well:

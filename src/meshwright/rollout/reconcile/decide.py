@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from meshwright.rollout.reconcile.decision import Decision
 
 UNOBSERVED_DELAY = 2.0
-"""Seconds to the next look when the last one saw nothing."""
+"""Seconds to the next pass when the state could not be observed."""
 RESYNC = 30.0
-"""Seconds between two looks at a rollout that has nothing to do: drift is put back at the latest then."""
+"""Seconds between two passes over an idle rollout: the upper limit for the correction of drift."""
 
 
 def decide(rollout: Rollout, status: RolloutStatus, observed: Observed, now: float) -> Decision:
-    """What to do about `rollout`, given what is remembered and what was seen at `now` (unix seconds)."""
+    """Decides on the next status and the actions, from the status and the state observed at `now` (unix seconds)."""
     context = ReconcileContext(rollout, status, observed, round(now, 3), before=status)
     if observed.traffic is None or observed.workloads is None:
         keep_clock(context)
@@ -54,7 +54,7 @@ def decide(rollout: Rollout, status: RolloutStatus, observed: Observed, now: flo
 
 
 def metric_queries(rollout: Rollout, status: RolloutStatus, now: float) -> tuple[MetricQuery, ...]:
-    """The figures to measure before `decide` is called at `now`."""
+    """The metrics to measure before `decide` is called at `now`."""
     if status.phase not in (Phase.PROGRESSING, Phase.PAUSED) or rollout.version != status.target:
         return ()
     runs = {run.name: run for run in status.analyses}
@@ -72,7 +72,7 @@ def metric_queries(rollout: Rollout, status: RolloutStatus, now: float) -> tuple
 
 
 def versions_to_explain(rollout: Rollout, status: RolloutStatus, seen: Observed) -> tuple[str, ...]:
-    """The versions of which must be known, before `decide` is called, why they have not their instances."""
+    """The versions with missing instances, whose causes `decide` needs."""
     if seen.workloads is None or seen.traffic is None:
         return ()
     gone = rollout.version == status.refused or status.phase is Phase.ABORTING
@@ -81,7 +81,7 @@ def versions_to_explain(rollout: Rollout, status: RolloutStatus, seen: Observed)
         workload = seen.workloads.get(version)
         if (
             workload is None
-            or not workload.desired  # what it takes to have instances may be missing
+            or not workload.desired  # a prerequisite of its instances may be missing
             or min(workload.running, seen.traffic.healthy.get(version, 0)) < workload.desired
             or workload.old
         ):
@@ -90,7 +90,7 @@ def versions_to_explain(rollout: Rollout, status: RolloutStatus, seen: Observed)
 
 
 def apis_to_check(rollout: Rollout, status: RolloutStatus, today: str) -> tuple[str, ...]:
-    """The APIs whose callers must be known before `decide` is called; `today` is a date such as `2026-12-31`."""
+    """The APIs whose callers `decide` needs; `today` is a date such as `2026-12-31`."""
     if not status.stable or status.allow_api_loss or status.phase in (Phase.ABORTING, Phase.ABORTED):
         return ()
     return plan.lost_apis(rollout, status.stable, rollout.version, today)
@@ -101,7 +101,7 @@ def _runs_in_background(rollout: Rollout, status: RolloutStatus) -> bool:
 
 
 def _leave_invalid(context: ReconcileContext) -> None:
-    """What was asked for made no sense and does now: go on from where it stood."""
+    """Continues from the interrupted phase once an invalid resource is valid again."""
     status = context.status
     if status.phase is Phase.INVALID:
         stood = status.interrupted or Interrupted(Phase.HEALTHY if status.stable == status.target else Phase.PENDING)
@@ -109,7 +109,7 @@ def _leave_invalid(context: ReconcileContext) -> None:
 
 
 def _retarget(context: ReconcileContext) -> None:
-    """Follow a change of `spec.version`, or of the steps."""
+    """Follows a change of `spec.version`, or of the steps."""
     status, version = context.status, context.rollout.version
     if status.phase is Phase.PENDING and not status.stable:
         _adopt_stable(context)
@@ -129,12 +129,12 @@ def _retarget(context: ReconcileContext) -> None:
 
 
 def _is_back(context: ReconcileContext) -> bool:
-    """The version was given up for the stable one, and is asked for again before that was done."""
+    """The version was rolled back to the stable one, and is requested again before that finished."""
     return context.status.phase is Phase.ABORTING and context.status.reason == Reason.ROLLED_BACK.value
 
 
 def _adopt_stable(context: ReconcileContext) -> None:
-    """Without a status, the version that Consul sends all calls to is the stable one: there was a rollout before."""
+    """Without a status, the version with all calls in Consul is the stable one: left by an earlier rollout."""
     routing = context.traffic.routing
     if routing is None:
         return
@@ -144,7 +144,7 @@ def _adopt_stable(context: ReconcileContext) -> None:
 
 
 def _run_command(context: ReconcileContext) -> None:
-    """Carry out a command that was not seen before, once."""
+    """Runs a new command, once."""
     command = context.rollout.command
     if command is None or command.token == context.status.command:
         return
@@ -172,11 +172,11 @@ def _promote(context: ReconcileContext) -> None:
     elif reason == Reason.INCONCLUSIVE.value:
         context.set(analyses=tuple(run for run in context.status.analyses if run.name != evaluation.BACKGROUND))
     if plan.digest(context.steps) != context.status.plan:
-        return  # the strategy changed while it was paused: it is walked anew first
+        return  # the strategy changed during the pause: its steps restart first
     if not isinstance(context.steps[context.status.step], Pause | AnalysisStep):
         return
     if context.status.step + 1 == len(context.steps) and not context.is_routing_applied:
-        transitions.skip(context)  # the calls have left the canary since: they must come back before it is promoted
+        transitions.skip(context)  # the canary has lost its calls since: it needs them back before its promotion
     else:
         finish_step(context)
 
@@ -244,7 +244,7 @@ def _return_traffic(context: ReconcileContext) -> None:
 
 
 def _progress(context: ReconcileContext) -> None:
-    """The background analysis and the deadline first: they may end it. Then the steps, unless a person said stop."""
+    """The background analysis and the deadline first: they may end the rollout. Then the steps, unless it is paused."""
     _measure_anew(context)
     if _runs_in_background(context.rollout, context.status) and context.is_canary_routed:
         measure_run(context, context.rollout.analysis, evaluation.BACKGROUND)
@@ -265,7 +265,7 @@ def _progress(context: ReconcileContext) -> None:
 
 
 def _measure_anew(context: ReconcileContext) -> None:
-    """An analysis whose terms were changed counts by the new ones from the beginning; no verdict of the old is left."""
+    """Restarts a changed analysis; a verdict of its earlier form is dropped."""
     asked = {step.name: step.analysis for step in context.steps if isinstance(step, AnalysisStep)}
     asked |= {evaluation.BACKGROUND: context.rollout.analysis}
     kept = tuple(
@@ -285,7 +285,7 @@ def _waits_for_verdict(context: ReconcileContext) -> bool:
 
 
 def _count_deadline(context: ReconcileContext, *, stuck: bool) -> None:
-    """Abort what has waited too long; the first version has nowhere to go back to and goes on waiting, aloud."""
+    """Aborts after the progress deadline; the first version, which has no way back, keeps waiting with a warning."""
     since = context.status.progressed_at
     if not stuck or since is None:
         context.set(progressed_at=context.now if stuck else None)

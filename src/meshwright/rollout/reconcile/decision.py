@@ -1,4 +1,4 @@
-"""What `decide` answers: the status to write, what to do, what to tell, and when to look again."""
+"""The result of `decide`: the status to write, actions, events, spans, and the time of the next pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EnsureVersion:
-    """Make a version exist with so many instances."""
+    """Create or update a version with this number of instances."""
 
     version: str
     replicas: int
@@ -23,7 +23,7 @@ class EnsureVersion:
 
 @dataclass(frozen=True, slots=True)
 class ScaleVersion:
-    """Scale a version that exists."""
+    """Scale an existing version."""
 
     version: str
     replicas: int
@@ -31,21 +31,21 @@ class ScaleVersion:
 
 @dataclass(frozen=True, slots=True)
 class DeleteVersion:
-    """Remove a version's workload."""
+    """Delete a version's workload."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class SetTraffic:
-    """Spread the calls like this."""
+    """Write this routing."""
 
     routing: Routing
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTraffic:
-    """Take the rollout's part out of the config entries."""
+    """Remove the rollout's part from the config entries."""
 
 
 Action = EnsureVersion | ScaleVersion | DeleteVersion | SetTraffic | ReleaseTraffic
@@ -53,7 +53,7 @@ Action = EnsureVersion | ScaleVersion | DeleteVersion | SetTraffic | ReleaseTraf
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that people want to read, once."""
+    """An event, recorded once."""
 
     type: EventType
     reason: str
@@ -71,7 +71,7 @@ class SpanEvent:
 
 @dataclass(frozen=True, slots=True)
 class FinishedSpan:
-    """A span that has ended, as data; times are unix seconds, ids hex. The same span told twice has the same id."""
+    """A finished span; times are unix seconds, ids hex. The same span has the same id in each pass."""
 
     trace_id: str
     span_id: str
@@ -88,11 +88,11 @@ class FinishedSpan:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of one pass. The actions are in the order in which they must happen."""
+    """The result of one pass. The actions are in their required order."""
 
     status: RolloutStatus
     actions: tuple[Action, ...] = ()
     events: tuple[Event, ...] = ()
     spans: tuple[FinishedSpan, ...] = ()
     requeue_after: float | None = None
-    """Seconds until it wants to be called again; None: only when something changes."""
+    """Seconds until the next pass; None: on the next change."""

@@ -1,8 +1,8 @@
-"""What others change of a version's workload is put back; those who change it again and again are answered slowly.
+"""Corrects changes of a version's workload by other clients, with growing delays for repeated ones.
 
-A person who scales by hand is corrected at once. A program that does so (an autoscaler of the Deployment, another
-operator) would answer each correction with a change: after the third in a row the pauses between two grow, to a minute,
-and each correction says so. Ten quiet minutes, and all is forgotten.
+A manual scaling is corrected at once. A controller (an autoscaler of the Deployment, another operator) would respond to
+each correction with another change: after the third consecutive correction the delays grow, up to a minute, and each
+correction's event names the delay. After ten minutes without a change the count restarts.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from meshwright.rollout.reconcile.context import ReconcileContext
 
 FREE = 3
-"""Corrections in a row that come at once."""
+"""Consecutive corrections without delay."""
 FIRST, LONGEST = 5.0, 60.0
 QUIET = 600.0
 _NAMED = 5
 
 
 def changed_by_others(context: ReconcileContext, workload: Workload, replicas: int) -> tuple[str, ...]:
-    """What is not as it was when it was last as it should be."""
+    """The fields that differ from their last correct state."""
     before = next((one for one in context.before.versions if one.version == workload.version), None)
     listed = _listed(context, workload.version)
     was_right = before is not None and before.desired == replicas
@@ -34,7 +34,7 @@ def changed_by_others(context: ReconcileContext, workload: Workload, replicas: i
 
 
 def is_due(context: ReconcileContext, version: str, drift: tuple[str, ...], replicas: int) -> bool:
-    """Whether it is put back in this pass; takes note of it and tells it."""
+    """Whether the drift is corrected in this pass; records the correction and its event."""
     if waits(context, version, replicas):
         return False
     count = (listed.count if (listed := _listed(context, version)) else 0) + 1
@@ -50,7 +50,7 @@ def is_due(context: ReconcileContext, version: str, drift: tuple[str, ...], repl
 
 
 def waits(context: ReconcileContext, version: str, replicas: int) -> bool:
-    """Whether the next correction of the version is not due yet; a number that is meant anew does not wait."""
+    """Whether the next correction of the version is not due yet; a new desired number does not wait."""
     listed = _listed(context, version)
     if listed is None or listed.replicas != replicas:
         return False

@@ -1,8 +1,8 @@
 """The end of a rollout, when its resource is deleted (`onDelete: Restore`).
 
-Where there are no rules, calls go to every healthy instance. So all calls go to the stable version first, then the
-instances of the others end, and only when Consul has none of these any more do the rules go. What runs of the stable
-version is the shell's to keep or to end.
+Without rules, calls go to every healthy instance. So all calls go to the stable version first, then the instances of
+the other versions end, and the rules are removed only once Consul has none of these. The caller keeps or ends the
+instances of the stable version.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def retire_others(rollout: Rollout, status: RolloutStatus, seen: Observed) -> tuple[Decision, str]:
-    """A step towards the stable version alone, and what is waited for: empty when the rules may go.
+    """One step towards the stable version alone, and the reason for waiting: empty when the rules may be removed.
 
-    Where the stable version has no healthy instance, or there is none yet, the others are all that answers: they stay.
+    Without a healthy instance of a stable version, the other versions are all that serves: they stay.
     """
     stable = status.stable
     if rollout.on_delete is not OnDelete.RESTORE or not stable:

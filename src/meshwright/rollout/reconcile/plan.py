@@ -1,7 +1,7 @@
-"""The steps that a rollout walks, whatever its strategy: one state machine serves canaries and blue-green.
+"""The steps of a rollout, for any strategy: one state machine serves canary and blue-green.
 
-Blue-green is a canary whose steps are: all instances, the preview route, the first analysis, perhaps a person, all
-calls at once, the second analysis. Every plan ends with all calls on the target; only then is it promoted.
+Blue-green is a canary whose steps are: all instances, the preview route, the first analysis, an optional pause, all
+calls at once, the second analysis. Every plan ends with all calls on the target, which is then promoted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def digest(planned: tuple[Step, ...]) -> str:
 
 
 def describe(step: Step) -> str:
-    """A step in a few words."""
+    """A short description of a step."""
     if isinstance(step, SetWeight):
         return f"setWeight {step.weight}"
     if isinstance(step, Pause):
@@ -79,7 +79,7 @@ def instances(rollout: Rollout, scale: SetCanaryScale | None, weight: int) -> in
 
 
 def is_recent(rollout: Rollout, status: RolloutStatus) -> bool:
-    """Whether the version was promoted so recently that the rollback window lets it skip the steps."""
+    """Whether the version is within the rollback window and so skips the steps."""
     if not rollout.rollback_window:
         return False
     before = [promotion.version for promotion in status.history if promotion.version != status.stable]
@@ -91,7 +91,7 @@ def serves(api: Api, version: str) -> bool:
 
 
 def lost_apis(rollout: Rollout, stable: str, target: str, today: str) -> tuple[str, ...]:
-    """The APIs that go away with `stable`, but for those whose sunset has come. `today` is `2026-12-31`."""
+    """The APIs that end with `stable`, except those past their sunset. `today` is a date such as `2026-12-31`."""
     if not stable or stable == target:
         return ()
     return tuple(

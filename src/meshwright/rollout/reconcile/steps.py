@@ -1,8 +1,8 @@
-"""Walking the steps of a rollout that is under way.
+"""Executes the steps of a rollout in progress.
 
-Each step is a function that sets what is meant to be and answers whether it is so already. A step that is not done
-says what it waits for and is looked at again in the next pass, so it must be true however often it is called. Weight
-moves in two passes at least: it is written when the instances are there, and the step is done when Consul says it.
+Each step is a function that sets the desired state and returns whether it is reached. An unfinished step reports what
+it waits for and runs again in the next pass, so it must be idempotent. A weight takes at least two passes: it is
+written once the instances are there, and the step is done once Consul has it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from meshwright.rollout.reconcile.context import ReconcileContext
 
 POLL = 1.0
-"""Seconds between two looks at something that nobody announces."""
+"""Seconds between two passes while waiting for a state without a notification."""
 
 
 def run_steps(context: ReconcileContext) -> None:
-    """As many steps as are done, and the beginning of the first that is not."""
+    """Runs the steps up to the first unfinished one."""
     while context.status.phase is Phase.PROGRESSING:
         step = context.steps[context.status.step]
         _begin(context, step)
@@ -38,7 +38,7 @@ def run_steps(context: ReconcileContext) -> None:
 
 
 def finish_step(context: ReconcileContext) -> None:
-    """Leave the present step; after the last, promote."""
+    """Ends the current step; promotes after the last."""
     tracing.close_step(context)
     if context.status.step + 1 >= len(context.steps):
         transitions.promote(context)
@@ -124,7 +124,7 @@ def _analyse(context: ReconcileContext, step: AnalysisStep) -> bool:
 
 
 def measure_run(context: ReconcileContext, asked: Analysis, name: str) -> AnalysisRun:
-    """The run after this pass, with what its verdict leads to."""
+    """The analysis run after this pass; acts on its verdict."""
     runs = {run.name: run for run in context.status.analyses}
     before = runs.get(name) or AnalysisRun(name, context.now)
     run = before = replace(before, plan=evaluation.digest(asked))
@@ -167,7 +167,7 @@ def _is_routing_applied(context: ReconcileContext) -> bool:
 
 
 def _may_take_apis_away(context: ReconcileContext) -> bool:
-    """Whether nobody calls what the target no longer serves; who calls it stops the rollout by name."""
+    """Whether the APIs that the target removes have no callers; callers pause the rollout, by name."""
     today = datetime.fromtimestamp(context.now, UTC).date().isoformat()
     lost = plan.lost_apis(context.rollout, context.status.stable, context.status.target, today)
     if not lost or context.status.allow_api_loss:

@@ -1,12 +1,12 @@
-"""A new template at one version: the instances are replaced, and no call moves.
+"""A new template of one version: its instances are replaced, and the routing stays.
 
-Where the version is the stable one this is a phase of its own, `Updating`. A new instance comes before an old one goes
-(`Workloads.ensure`), so that a template that does not come up harms nobody: the old instances go on serving, and after
-`progressDeadlineSeconds` without progress it is said aloud. It is not taken back: the template is what a person asked
-for, perhaps in git, and there is no other version to compare with. Another one, or one that comes up late, ends it.
+For the stable version this is a phase of its own, `Updating`. A new instance starts before an old one ends
+(`Workloads.ensure`), so a template that does not start is harmless: the old instances keep serving, and after
+`progressDeadlineSeconds` without progress there is a warning. It is not reverted: the template is the requested one,
+perhaps from git, and there is no other version to compare with. Another template, or a late start, ends the phase.
 
-Where the version is a canary its figures say nothing of the new template: the steps begin again. A version that was
-refused is tried again with another template, for what it was refused for may be mended.
+For a canary, earlier measurements do not apply to the new template: the steps restart. A refused version is tried again
+with another template, which may have fixed it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLL = 1.0
 
 
 def follow_template(context: ReconcileContext) -> None:
-    """Take note of the template that is asked for, and begin again where it is another one."""
+    """Records the requested template, and restarts where it changed."""
     status, asked = context.status, context.observed.template
     if not asked or context.rollout.version != status.target or status.template == asked:
         return
@@ -79,7 +79,7 @@ def _end(context: ReconcileContext) -> None:
 
 
 def _go_on(context: ReconcileContext) -> None:
-    """Say how far it is; after the deadline without progress, that it stands still."""
+    """Reports the progress; after the deadline, that there is none."""
     status, stable = context.status, context.status.stable
     workload, deadline = context.workloads[stable], context.rollout.progress_deadline
     before = next((one for one in context.before.versions if one.version == stable), None)

@@ -1,7 +1,7 @@
 """One trace for each rollout: the rollout is the root span, each step a child, measurements are events of the step.
 
-A span is told when it has ended, so a shell can export it as it is. Ids are digests of what the span stands for: a
-pass that is decided again after a crash tells the same span with the same id.
+A span is emitted when it has ended, ready for export. Ids are digests of the span's identity: a pass repeated after a
+crash emits the same span with the same id.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _digest(length: int, *parts: object) -> str:
 
 
 def begin(context: ReconcileContext) -> None:
-    """Open the trace of a rollout to `status.target`."""
+    """Opens the trace of a rollout to `status.target`."""
     rollout = context.rollout
     identity = (rollout.uid, rollout.namespace, rollout.name, context.status.target, context.now)
     context.set(trace=TraceState(_digest(32, "trace", *identity), _digest(16, "root", *identity), context.now))

@@ -1,4 +1,4 @@
-"""The ways from phase to phase: each sets all that goes with it, tells it, and opens or closes spans."""
+"""The transitions between phases: each sets the status fields, records events, and opens or closes spans."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def begin(context: ReconcileContext) -> None:
-    """Set out for the version that the spec names, from the first step; whatever was under way is superseded."""
+    """Starts the rollout of the spec's version from the first step; one in progress is superseded."""
     _leave_present(context)
     target, stable = context.rollout.version, context.status.stable
     is_first = not stable
@@ -56,11 +56,11 @@ def _leave_present(context: ReconcileContext) -> None:
 
 
 def replan(context: ReconcileContext, why: str) -> None:
-    """Walk the steps from the first, from where a rollout begins: no calls at the target, no route, no scale.
+    """Restarts the steps from the initial state: no calls to the target, no header route, no scale.
 
-    What earlier steps set (a weight, a header route, a scale) was right before the steps that came after them, and
-    the new first step expects none of it: a pause that comes first waits before anybody meets the target. So nothing
-    is kept, at once, and the first step that gives calls gives them again.
+    Settings of earlier steps (a weight, a header route, a scale) are not part of the new plan's start: a pause that
+    comes first waits before the target gets any call. So they are removed at once, and the first step with calls sets
+    them.
     """
     _to_first_step(context, why)
     context.set(paused_at=None, desired_weight=0, routing=Routing.all_to(context.status.stable))
@@ -71,7 +71,7 @@ def replan(context: ReconcileContext, why: str) -> None:
 
 
 def skip(context: ReconcileContext) -> None:
-    """Pass over all steps but the last. Calls stay where they are until it moves them."""
+    """Skips all steps but the last. The routing stays until that one."""
     context.set(skip_steps=True)
     _to_first_step(context, "the steps are skipped")
     if context.status.phase is Phase.PAUSED:
@@ -92,7 +92,7 @@ def _to_first_step(context: ReconcileContext, why: str) -> None:
 
 
 def pause(context: ReconcileContext, reason: Reason, message: str) -> None:
-    """Wait for a person. Told once, however many passes it lasts."""
+    """Pauses the rollout; one event, however many passes it lasts."""
     was = context.before
     if was.phase is not Phase.PAUSED or was.reason != reason.value or was.target != context.status.target:
         context.warn(reason, message) if reason is not Reason.PAUSE_STEP else context.tell(reason, message)
@@ -101,7 +101,7 @@ def pause(context: ReconcileContext, reason: Reason, message: str) -> None:
 
 
 def abort(context: ReconcileContext, reason: Reason, message: str) -> None:
-    """All calls back to the stable version. The target keeps its instances until they are back."""
+    """Routes all calls back to the stable version. The target keeps its instances until then."""
     tracing.close_step(context, ok=reason is Reason.ROLLED_BACK, message=message)
     context.set(
         desired_weight=0,
@@ -117,7 +117,7 @@ def abort(context: ReconcileContext, reason: Reason, message: str) -> None:
 
 
 def aborted(context: ReconcileContext) -> None:
-    """All calls are back: `Aborted`, or `Healthy` where a person asked for the stable version."""
+    """All calls are back: `Aborted`, or `Healthy` where the stable version is the requested one."""
     status = context.status
     is_wanted = context.rollout.version == status.stable
     rolled_back = status.reason == Reason.ROLLED_BACK.value
@@ -133,7 +133,7 @@ def aborted(context: ReconcileContext) -> None:
 
 
 def settle(context: ReconcileContext) -> None:
-    """The stable version is the one that is asked for."""
+    """Ends a rollback: the stable version is the requested one."""
     stable = context.status.stable
     context.set(
         target=stable,
@@ -150,7 +150,7 @@ def settle(context: ReconcileContext) -> None:
 
 
 def promote(context: ReconcileContext) -> None:
-    """The target has all calls: it is the stable version from now on."""
+    """Makes the target, which has all calls, the stable version."""
     status = context.status
     target, before = status.target, status.stable
     limit = max(context.rollout.revision_history_limit, context.rollout.rollback_window) + 1
