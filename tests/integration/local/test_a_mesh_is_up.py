@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright.local import found
-from meshwright.local.origins import Origin
+from meshwright.local.planner import consul_probe
+from meshwright.local.planner.component_source import ComponentSource
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
 from support.ports import promised_port
 from support.processes import python
@@ -121,8 +121,8 @@ async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_servi
 
         async def change() -> dict[str, Any]:
             assert watcher.stdout is not None
-            found: dict[str, Any] = json.loads(await asyncio.wait_for(watcher.stdout.readline(), 20))
-            return found
+            consul_probe: dict[str, Any] = json.loads(await asyncio.wait_for(watcher.stdout.readline(), 20))
+            return consul_probe
 
         try:
             first = [await change() for _ in range(4)]
@@ -163,7 +163,7 @@ async def until(up: Up, holds: Callable[[dict[str, Any]], bool]) -> dict[str, An
         shown: dict[str, Any] = json.loads(text)
         return shown if holds(shown) else None
 
-    shown = await eventually(found, timeout=20)
+    shown = await eventually(consul_probe, timeout=20)
     assert shown is not None
     return shown
 
@@ -226,7 +226,7 @@ async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_pa
 
 async def test_a_dev_registry_that_is_found_is_somebody_elses() -> None:
     async with dev_registry() as registry:
-        assert await found.find(port_of(registry)) == Origin(dev=True, why="no Consul is running here")
+        assert await consul_probe.find(port_of(registry)) == ComponentSource(dev=True, why="no Consul is running here")
 
 
 async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
@@ -237,8 +237,8 @@ async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        assert (await found.find(port)).dev
-    assert (await found.find(promised_port())).dev
+        assert (await consul_probe.find(port)).dev
+    assert (await consul_probe.find(promised_port())).dev
 
 
 def port_of(server: ConsulServer) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.local import reading
+from meshwright.local.topology import parsing
 from support.ports import promised_port
 from support.processes import python, running
 from support.ups import NO_MESH, alive, an_up, command, environment, write
@@ -202,7 +202,7 @@ async def test_a_bare_up_wants_a_meshwright_toml_of_this_folder_and_says_how_to_
     assert text.startswith(f"error: there is no meshwright.toml in {tmp_path}, so there is nothing to run. Either\n")
     assert "`meshwright up -f FILE`" in text
     assert "`meshwright up --demo`" in text
-    assert reading.parse(textwrap.dedent(text.partition("such as\n\n")[2].partition("\n\n")[0]), tmp_path / "x.toml")
+    assert parsing.parse(textwrap.dedent(text.partition("such as\n\n")[2].partition("\n\n")[0]), tmp_path / "x.toml")
 
 
 async def test_a_bare_up_runs_the_meshwright_toml_of_this_folder(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ async def test_ctrl_c_during_the_start_stops_what_has_started(tmp_path: Path) ->
 
 async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
     path = write(tmp_path, ONE)
-    reading, writing = os.pipe()
+    parsing, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *python("-m", "meshwright.cli", "up", "-f", str(path)),
         env={**os.environ, **environment(tmp_path)},
@@ -327,7 +327,7 @@ async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     os.close(writing)
-    os.close(reading)
+    os.close(parsing)
 
     async def ready() -> bool:
         code, text = await command(tmp_path, "ps", "--json")

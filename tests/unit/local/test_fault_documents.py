@@ -8,7 +8,7 @@ import pytest
 from meshwright.consul import Indexed, KvPair
 from meshwright.controlplane.policy import parse_policy
 from meshwright.errors import BadInputError, MeshwrightError
-from meshwright.local import faults
+from meshwright.local.mesh import faults
 from meshwright.model import ServiceName
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.errors import UnreachableError
-from meshwright.local import client
-from meshwright.local.client import Running
-from meshwright.local.state import Folder, Record
+from meshwright.local.control_api import client
+from meshwright.local.control_api.client import RunningUp
+from meshwright.local.supervisor.run_state import RunRecord, StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,19 +48,19 @@ class SlowHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[tuple[SlowUp, Running]]:
+def slow(tmp_path: Path) -> Iterator[tuple[SlowUp, RunningUp]]:
     path = str(tmp_path / "up.sock")
     with SlowUp(path) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield server, Running(Folder(tmp_path, "shop"), Record(1, 0.0, "r", "shop.toml", path))
+        yield server, RunningUp(StateFolder(tmp_path, "shop"), RunRecord(1, 0.0, "r", "shop.toml", path))
         server.go_on.set()
         server.shutdown()
         thread.join()
 
 
 def test_a_change_without_an_answer_is_not_said_to_have_failed(
-    slow: tuple[SlowUp, Running], monkeypatch: pytest.MonkeyPatch
+    slow: tuple[SlowUp, RunningUp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, up = slow
     monkeypatch.setattr(client, "_WRITE_PATIENCE", 0.05)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local.reading import load, parse
-from meshwright.local.topology import Hint
+from meshwright.local.topology.parsing import load, parse
+from meshwright.local.topology.spec import Hint
 
 HERE = Path("shop.toml")
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from meshwright.local.restarts import Restarts
+from meshwright.local.supervisor.restarts import Restarts
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from meshwright.local.child import Child
-    from meshwright.local.plan import Launch, Seat
-    from meshwright.local.readiness import Readiness
-    from meshwright.local.topology import Process
+    from meshwright.local.planner.plan import InstanceSpec, LaunchSpec
+    from meshwright.local.supervisor.child_process import ChildProcess
+    from meshwright.local.supervisor.readiness import Readiness
+    from meshwright.local.topology.spec import ProcessSpec
 
 
-class State(StrEnum):
+class InstanceState(StrEnum):
     """What an instance is doing."""
 
     WAITING = "waiting"
@@ -37,14 +37,14 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class InstanceStatus:
     """An instance at one moment."""
 
     instance: str
     process: str
     service: str
     version: str
-    state: State
+    state: InstanceState
     detail: str
     pid: int | None
     address: str
@@ -53,17 +53,17 @@ class Status:
     """Seconds since the epoch."""
 
 
-class Member:
+class Instance:
     """One seat: mutable, and touched by the supervisor only."""
 
-    def __init__(self, seat: Seat, process: Process) -> None:
-        self.seat = seat
+    def __init__(self, spec: InstanceSpec, process: ProcessSpec) -> None:
+        self.spec = spec
         self.process = process
-        self.state = State.WAITING
+        self.state = InstanceState.WAITING
         self.detail = ""
         self.since = time.time()
-        self.launch: Launch | None = None
-        self.child: Child | None = None
+        self.launch: LaunchSpec | None = None
+        self.child: ChildProcess | None = None
         self.task: asyncio.Task[None] | None = None
         self.restarts = Restarts()
         self.early_ends = 0
@@ -78,7 +78,7 @@ class Member:
     @property
     def lateness(self) -> str:
         """Why the instance is not ready, where it should be by now."""
-        if self.state is State.WAITING:
+        if self.state is InstanceState.WAITING:
             return "not started: what it waits for is not ready"
         if self.end:
             return f"not ready in time: it {self.end}"
@@ -100,13 +100,13 @@ class Member:
             async with asyncio.timeout(seconds):
                 await self.woken.wait()
 
-    def status(self) -> Status:
+    def status(self) -> InstanceStatus:
         running = self.child if self.child and self.child.code is None else None
-        return Status(
-            instance=self.seat.instance,
-            process=self.seat.process,
+        return InstanceStatus(
+            instance=self.spec.name,
+            process=self.spec.process,
             service=self.process.service,
-            version=self.seat.version,
+            version=self.spec.version,
             state=self.state,
             detail=self.detail,
             pid=running.pid if running else None,

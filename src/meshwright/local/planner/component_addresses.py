@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, REGISTRY, TRACES
+from meshwright.local.topology.spec import CONTROLPLANE, DEFAULT_PORTS, REGISTRY, TRACES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.local.origins import Origin
+    from meshwright.local.planner.component_source import ComponentSource
 
 UI_VARIABLE = "JAEGER_UI_URL"
 _PORTS = {"http": 80, "https": 443}
 
 
-def traces_url(traces: Origin, addresses: Mapping[str, str], environment: Mapping[str, str]) -> str:
+def traces_url(traces: ComponentSource, addresses: Mapping[str, str], environment: Mapping[str, str]) -> str:
     """The URL at which people and readers of traces find them; empty where spans go nowhere.
 
     Raises `BadInputError` for a `JAEGER_UI_URL` that is no URL.
@@ -46,7 +46,11 @@ def traces_url(traces: Origin, addresses: Mapping[str, str], environment: Mappin
 
 
 def placeholders(
-    registry: Origin, controlplane: Origin, traces: Origin, traces_page: str, environment: Mapping[str, str]
+    registry: ComponentSource,
+    controlplane: ComponentSource,
+    traces: ComponentSource,
+    traces_page: str,
+    environment: Mapping[str, str],
 ) -> dict[str, str]:
     """What placeholders say of the parts that do not run here."""
     found: dict[str, str] = {}
@@ -69,7 +73,7 @@ def placeholders(
     return found
 
 
-def _consul_url(registry: Origin, environment: Mapping[str, str]) -> str:
+def _consul_url(registry: ComponentSource, environment: Mapping[str, str]) -> str:
     if not registry.address:
         return ""
     # Only where there is a real one: the import costs.

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.config import ConsulConfig, load
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.local.origins import Origin
-from meshwright.local.plan import HOST
+from meshwright.local.planner.component_source import ComponentSource
+from meshwright.local.planner.plan import HOST
 
 if TYPE_CHECKING:
     from meshwright.consul import Consul
@@ -26,14 +26,14 @@ _MOST = 1024 * 1024
 _FORBIDDEN = 403
 
 
-async def find(port: int) -> Origin:
+async def find(port: int) -> ComponentSource:
     """The Consul that runs at that port, or the dev registry that will."""
     with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
         document = await asyncio.wait_for(_agent_self(port), _PATIENCE)
         version = str(document["Config"]["Version"])
         if DEV_MARK not in json.dumps(document.get("Stats", {}).get("build", {})):
-            return Origin(dev=False, address=f"{HOST}:{port}", why=f"found running, version {version}")
-    return Origin(dev=True, why="no Consul is running here")
+            return ComponentSource(dev=False, address=f"{HOST}:{port}", why=f"found running, version {version}")
+    return ComponentSource(dev=True, why="no Consul is running here")
 
 
 async def _agent_self(port: int) -> dict[str, Any]:
@@ -71,17 +71,17 @@ async def _ask(consul: Consul) -> None:
             raise
 
 
-async def check(origin: Origin, environment: dict[str, str]) -> None:
+async def check(source: ComponentSource, environment: dict[str, str]) -> None:
     """Raise `BadInputError` if the Consul that we were told of, or found, cannot be used."""
     from meshwright.consul import Consul  # noqa: PLC0415 - only where there is a real one
 
-    config = load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": origin.address})
+    config = load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": source.address})
     try:
         async with Consul(config) as consul:
             await asyncio.wait_for(_ask(consul), 2 * _PATIENCE)
     except TimeoutError:
-        raise BadInputError("the registry", [Problem(origin.why, f"{origin.address} does not answer")]) from None
+        raise BadInputError("the registry", [Problem(source.why, f"{source.address} does not answer")]) from None
     except BadInputError:
         raise
     except MeshwrightError as error:
-        raise BadInputError("the registry", [Problem(origin.why, str(error))]) from error
+        raise BadInputError("the registry", [Problem(source.why, str(error))]) from error

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load
 from meshwright.errors import UnreachableError
-from meshwright.local import client
+from meshwright.local.control_api import client
 from meshwright.model import folded
 from meshwright.names import NoSuchNameError, no_such_service
 
@@ -28,7 +28,7 @@ _PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class MeshEndpoints:
     """How to reach the mesh."""
 
     environment: Mapping[str, str]
@@ -47,7 +47,7 @@ class Whereabouts:
         return load(ServiceConfig, self.environment, service="meshwright-cli").control_planes[0]
 
 
-def locate(topology: str = "") -> Whereabouts:
+def locate(topology: str = "") -> MeshEndpoints:
     """The mesh of the `up` that runs here; without one, what the environment says, and the default addresses.
 
     Several topologies without a name are an error only where there is nothing else to go by.
@@ -58,25 +58,25 @@ def locate(topology: str = "") -> Whereabouts:
     except client.NothingUpError:
         if topology:
             raise
-        return Whereabouts(own, "127.0.0.1:18001", up=False)
-    return Whereabouts({**own, **record.environment}, record.addresses.get("controlplane", ""))
+        return MeshEndpoints(own, "127.0.0.1:18001", up=False)
+    return MeshEndpoints({**own, **record.environment}, record.addresses.get("controlplane", ""))
 
 
 @contextlib.asynccontextmanager
-async def open_consul(where: Whereabouts) -> AsyncIterator[Consul]:
+async def open_consul(mesh: MeshEndpoints) -> AsyncIterator[Consul]:
     """Its Consul. The error of an unreachable one says how to start a mesh, where none runs here."""
     from meshwright.consul import Consul  # noqa: PLC0415 - `meshwright tour` and others do without
 
     try:
-        async with Consul(where.consul) as consul:
+        async with Consul(mesh.consul) as consul:
             yield consul
     except UnreachableError as error:
-        raise UnreachableError(how_to_start(where, str(error))) from error
+        raise UnreachableError(how_to_start(mesh, str(error))) from error
 
 
-def how_to_start(where: Whereabouts, error: str) -> str:
+def how_to_start(mesh: MeshEndpoints, error: str) -> str:
     """An error of a mesh that does not answer, and what to do about it."""
-    if where.up:
+    if mesh.up:
         return error
     return f"{error}\nNo `meshwright up` runs here. {client.HOW_TO_START}"
 
@@ -104,21 +104,21 @@ def hush() -> None:
         adopt({"GRPC_VERBOSITY": "NONE"})
 
 
-def join(where: Whereabouts) -> ServiceConfig:
+def join(mesh: MeshEndpoints) -> ServiceConfig:
     """Make this process one that calls over the mesh: its spans go where those of the mesh go, if that is known."""
-    spans_known = any(name.startswith("OTEL_") for name in where.environment)
+    spans_known = any(name.startswith("OTEL_") for name in mesh.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
-    adopt({**where.environment, **quiet})
+    adopt({**mesh.environment, **quiet})
     return load(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
-def in_force(where: Whereabouts, service: str) -> dict[str, Any] | None:
+def in_force(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None:
     """What the control plane has in force for a service, by its debug pages; None if they do not answer."""
-    if not where.debug:
+    if not mesh.debug:
         return None
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{where.debug}/debug/service?name={quote(service)}", timeout=_PATIENCE) as answer:
+        with direct.open(f"http://{mesh.debug}/debug/service?name={quote(service)}", timeout=_PATIENCE) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except (urllib.error.URLError, ValueError, OSError):

@@ -26,7 +26,7 @@ import psutil
 
 from meshwright.config import load, setting
 from meshwright.errors import MeshwrightError
-from meshwright.local.plan import RUN_MARK
+from meshwright.local.planner.plan import RUN_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,7 +47,7 @@ class AlreadyUpError(MeshwrightError):
 
 
 @dataclass(frozen=True, slots=True)
-class Life:
+class ProcessRecord:
     """A process, beyond the reuse of its id."""
 
     instance: str
@@ -57,7 +57,7 @@ class Life:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class RunRecord:
     """The content of `state.json`."""
 
     pid: int
@@ -68,10 +68,10 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     """The variables by which a client finds the mesh."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    lives: tuple[Life, ...] = ()
+    lives: tuple[ProcessRecord, ...] = ()
 
 
-class Folder:
+class StateFolder:
     """The state folder of one topology."""
 
     def __init__(self, home: Path, name: str) -> None:
@@ -104,21 +104,21 @@ class Folder:
                 raise AlreadyUpError(self._refusal()) from None
             yield
 
-    def running(self) -> Record | None:
+    def running(self) -> RunRecord | None:
         """The record of the supervisor that runs now, or None."""
         record = self.read()
         return record if record is not None and _is(record.pid, record.started) else None
 
-    def read(self) -> Record | None:
+    def read(self) -> RunRecord | None:
         """What the last supervisor wrote; None where there is nothing, or nothing that makes sense."""
         try:
             document: dict[str, Any] = json.loads((self.path / "state.json").read_text())
-            lives = tuple(Life(**life) for life in document.pop("lives"))
-            return Record(**document, lives=lives)
+            lives = tuple(ProcessRecord(**life) for life in document.pop("lives"))
+            return RunRecord(**document, lives=lives)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
-    def write(self, record: Record) -> None:
+    def write(self, record: RunRecord) -> None:
         draft = self.path / "state.json.new"
         draft.write_text(json.dumps(asdict(record), indent=1))
         draft.replace(self.path / "state.json")
@@ -153,7 +153,7 @@ def start_time(pid: int) -> float:
         return time.time()
 
 
-def end_leftovers(record: Record, patience: float = 3.0) -> list[Life]:
+def end_leftovers(record: RunRecord, patience: float = 3.0) -> list[ProcessRecord]:
     """End what a killed supervisor left alive: SIGTERM, after `patience` seconds SIGKILL. Returns what there was."""
     found = _leftovers(record)
     processes = [process for process, _ in found]
@@ -184,9 +184,9 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def _leftovers(record: Record) -> list[tuple[psutil.Process, Life]]:
+def _leftovers(record: RunRecord) -> list[tuple[psutil.Process, ProcessRecord]]:
     known = {life.pid: life for life in record.lives}
-    found: list[tuple[psutil.Process, Life]] = []
+    found: list[tuple[psutil.Process, ProcessRecord]] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.uids().real != os.getuid() or not _alive(process) or process.pid == os.getpid():
@@ -195,5 +195,5 @@ def _leftovers(record: Record) -> list[tuple[psutil.Process, Life]]:
             if life is not None and abs(process.create_time() - life.started) < _CLOCK_SLACK:
                 found.append((process, life))
             elif record.run and process.environ().get(RUN_MARK) == record.run:
-                found.append((process, Life(process.name(), process.pid, process.create_time())))
+                found.append((process, ProcessRecord(process.name(), process.pid, process.create_time())))
     return found

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from meshwright.consul import Consul
-    from meshwright.local.plan import Launch
+    from meshwright.local.planner.plan import LaunchSpec
     from meshwright.model import Instance
 
 EVERY = 0.02
@@ -36,9 +36,9 @@ _LONGEST_REASON = 300
 
 
 class Readiness:
-    """Whether one instance is ready, in the sense of `kind` (see meshwright.local.topology)."""
+    """Whether one instance is ready, in the sense of `kind` (see meshwright.local.topology.spec)."""
 
-    def __init__(self, kind: str, launch: Launch) -> None:
+    def __init__(self, kind: str, launch: LaunchSpec) -> None:
         self._kind = kind
         self._launch = launch
         self.reason = "it was not asked yet"
@@ -122,7 +122,7 @@ def _said(body: bytes) -> str:
     return first[:_LONGEST_REASON] or "(an empty answer)"
 
 
-def _question(kind: str, launch: Launch) -> tuple[str, Callable[[], Awaitable[str | None]]]:
+def _question(kind: str, launch: LaunchSpec) -> tuple[str, Callable[[], Awaitable[str | None]]]:
     """Whom to ask, and how."""
     if kind == "tcp":
         return launch.address, lambda: _why_not_tcp(launch)
@@ -144,12 +144,12 @@ async def _answer(where: str, ask: Callable[[], Awaitable[str | None]]) -> str |
         return f"{where}: {error or type(error).__name__}"
 
 
-async def _why_not_tcp(launch: Launch) -> None:
+async def _why_not_tcp(launch: LaunchSpec) -> None:
     _, writer = await asyncio.open_connection(launch.host, launch.port)
     writer.close()
 
 
-async def _why_not_grpc(launch: Launch) -> str | None:
+async def _why_not_grpc(launch: LaunchSpec) -> str | None:
     import grpc  # noqa: PLC0415 - most topologies do not need it here, and it takes a while
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
@@ -164,10 +164,10 @@ async def _why_not_grpc(launch: Launch) -> str | None:
         return None if status == "SERVING" else f"its health check says {status}"
 
 
-def _why_not_registered(found: Sequence[Instance], launch: Launch) -> str | None:
+def _why_not_registered(found: Sequence[Instance], launch: LaunchSpec) -> str | None:
     """None where the instance is passing, and not what is left of an earlier process with that name: its port says
     which one it is."""
-    service, wanted = launch.process.service, launch.seat.instance
+    service, wanted = launch.process.service, launch.spec.name
     instance = next((one for one in found if one.id == wanted), None)
     if instance is None:
         others = f"; there are {', '.join(sorted(one.id for one in found))}" if found else ""
@@ -179,10 +179,10 @@ def _why_not_registered(found: Sequence[Instance], launch: Launch) -> str | None
     return None
 
 
-async def _registered_as(consul: Consul, launch: Launch) -> str:
+async def _registered_as(consul: Consul, launch: LaunchSpec) -> str:
     """The other service that the agent has this process as, by its instance and port; empty where there is none."""
     try:
-        found = await consul.agent_service(InstanceId(launch.seat.instance))
+        found = await consul.agent_service(InstanceId(launch.spec.name))
     except MeshwrightError:  # a token may read the own service alone
         return ""
     if found is None or found.service == launch.process.service or found.address.port != launch.port:
@@ -190,12 +190,12 @@ async def _registered_as(consul: Consul, launch: Launch) -> str:
     return found.service
 
 
-def _oddity(found: Sequence[Instance], launch: Launch) -> str:
+def _oddity(found: Sequence[Instance], launch: LaunchSpec) -> str:
     """A version that is not the one that was started: routes to versions, and rollouts, go by what is registered."""
-    registered = next(one.version for one in found if one.id == launch.seat.instance)
-    if registered == launch.seat.version:
+    registered = next(one.version for one in found if one.id == launch.spec.name)
+    if registered == launch.spec.version:
         return ""
     return (
-        f"it registered as version {registered or '(none)'}, not {launch.seat.version}, which MESHWRIGHT_VERSION says: "
+        f"it registered as version {registered or '(none)'}, not {launch.spec.version}, which MESHWRIGHT_VERSION says: "
         "calls are routed by the registered one"
     )

@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from meshwright.local import parts
-from meshwright.local.topology import CONTROLPLANE, REGISTRY, TRACES
+from meshwright.local import components
+from meshwright.local.topology.spec import CONTROLPLANE, REGISTRY, TRACES
 
 
 def _command(name: str, text: str) -> click.Command:
     """The command that runs a part. Its options are made when it is called: only then is the part imported."""
-    kind = parts.configuration(name)
+    kind = components.configuration(name)
     options: list[click.Parameter] = [
         click.Option(
             [f"--{item.name.replace('_', '-')}"],
@@ -30,7 +30,7 @@ def _command(name: str, text: str) -> click.Command:
 
     def serve(**values: str | None) -> None:
         given = [f"{key}={value}" for key, value in values.items() if value is not None]
-        parts.run(name, parts.read_settings(name, given))
+        components.run(name, components.read_settings(name, given))
 
     return click.Command(name, callback=serve, params=options, help=text)
 

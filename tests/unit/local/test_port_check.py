@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local import taken
+from meshwright.local.planner import port_check
 
 
 @pytest.mark.parametrize(("name", "used"), [("otlp-grpc", True), ("traces", False), ("cart", False)])
@@ -17,7 +17,7 @@ def test_a_collector_that_has_the_port_may_be_used(name: str, used: bool) -> Non
         server.listen()
         port = server.getsockname()[1]
         with pytest.raises(BadInputError) as caught:
-            taken.check({name: port}, {})
+            port_check.check({name: port}, {})
     assert f"use --port {name}=" in str(caught.value)
     advice = f", or with OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port} the collector that is there"
     assert str(caught.value).endswith(advice) is used

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from meshwright.local.desk import RolloutDesk
-    from meshwright.local.supervisor import Supervisor
+    from meshwright.local.rollouts.rollout_manager import RolloutManager
+    from meshwright.local.supervisor.supervisor import Supervisor
 
 _CONSUL_PATIENCE = 1.0
 _QUEUE = 10_000
@@ -41,15 +41,15 @@ _QUEUE = 10_000
 
 
 @contextlib.asynccontextmanager
-async def serving(supervisor: Supervisor, path: Path, desk: RolloutDesk) -> AsyncIterator[None]:
+async def serving(supervisor: Supervisor, path: Path, manager: RolloutManager) -> AsyncIterator[None]:
     """Serve the control API on that socket for as long as the context lasts."""
-    api = _Api(supervisor, desk)
+    api = _Api(supervisor, manager)
     app = web.Application(middlewares=[_say_errors])
     app.router.add_get("/v1/processes", api.processes)
     app.router.add_get("/v1/logs", api.logs)
     app.router.add_post("/v1/kill", api.kill)
     app.router.add_post("/v1/scale", api.scale)
-    app.router.add_routes(_RolloutApi(desk).routes())
+    app.router.add_routes(_RolloutApi(manager).routes())
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - a local path, as below
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
     await runner.setup()
@@ -75,9 +75,9 @@ async def _say_errors(
 
 
 class _Api:
-    def __init__(self, supervisor: Supervisor, desk: RolloutDesk) -> None:
+    def __init__(self, supervisor: Supervisor, manager: RolloutManager) -> None:
         self._supervisor = supervisor
-        self._desk = desk
+        self._manager = manager
 
     async def processes(self, _: web.Request) -> web.Response:
         health = await self._health()
@@ -116,7 +116,7 @@ class _Api:
     async def scale(self, request: web.Request) -> web.Response:
         body = await request.json()
         service, version = str(body["service"]), body.get("version")
-        if version is None and (rollout := self._desk.rollout_of(service)):
+        if version is None and (rollout := self._manager.rollout_of(service)):
             what = (
                 f"the rollout {rollout} says how many instances it has: change `spec.replicas` there and apply it, or "
                 "name a --version"
@@ -125,8 +125,8 @@ class _Api:
         change = await self._supervisor.scale(service, int(body["replicas"]), version)
         return web.json_response(
             {
-                "added": [seat.instance for seat in change.added],
-                "removed": [seat.instance for seat in change.removed],
+                "added": [spec.name for spec in change.added],
+                "removed": [spec.name for spec in change.removed],
             }
         )
 
@@ -140,10 +140,10 @@ class _Api:
             raise NoSuchNameError(no_such("service or instance", name, known))
         return found
 
-    def _is_of(self, instance: str, name: str) -> bool:
+    def _is_of(self, instance_name: str, name: str) -> bool:
         """Whether an instance that came later is meant as well."""
-        member = self._supervisor.members.get(instance)
-        return member is not None and name in _names(member.status())
+        instance = self._supervisor.instances.get(instance_name)
+        return instance is not None and name in _names(instance.status())
 
     async def _health(self) -> dict[str, str]:
         """What Consul says of each instance, if it says anything now."""
@@ -162,8 +162,8 @@ class _Api:
 
 
 class _RolloutApi:
-    def __init__(self, desk: RolloutDesk) -> None:
-        self._desk = desk
+    def __init__(self, manager: RolloutManager) -> None:
+        self._manager = manager
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -174,18 +174,18 @@ class _RolloutApi:
         ]
 
     async def list(self, _: web.Request) -> web.Response:
-        return web.json_response((await self._desk.open()).documents())
+        return web.json_response((await self._manager.open()).documents())
 
     async def apply(self, request: web.Request) -> web.Response:
-        rollout, notices = (await self._desk.open()).apply(await request.json())
+        rollout, notices = (await self._manager.open()).apply(await request.json())
         return web.json_response({"rollout": rollout, "notices": notices})
 
     async def patch(self, request: web.Request) -> web.Response:
-        rollouts = await self._desk.open()
+        rollouts = await self._manager.open()
         return web.json_response(rollouts.patch(request.match_info["name"], await request.json()))
 
     async def delete(self, request: web.Request) -> web.Response:
-        await (await self._desk.open()).delete(request.match_info["name"])
+        await (await self._manager.open()).delete(request.match_info["name"])
         return web.json_response({})
 
 

@@ -44,7 +44,7 @@ class CallFailedError(MeshwrightError):
         super().__init__("\n".join(lines))
 
 
-class Caller:
+class ReflectionClient:
     """Finds and calls methods over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:

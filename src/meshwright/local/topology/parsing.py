@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright import schema
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import lines
-from meshwright.local.topology import (
+from meshwright.local.topology import toml_positions
+from meshwright.local.topology.file_lookup import DEFAULT
+from meshwright.local.topology.spec import (
+    COMPONENTS,
     CONTROLPLANE,
     DEFAULT_PORTS,
-    MOST_REPLICAS,
+    MAX_REPLICAS,
     NONE,
-    PARTS,
     REGISTRY,
     TRACES,
     Hint,
-    Mesh,
-    Process,
+    MeshSpec,
+    ProcessSpec,
     Topology,
 )
-from meshwright.local.topology_path import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ _PROCESS = _table(
         "command": {"type": "array", "minItems": 1, "items": _TEXT},
         "folder": _TEXT,
         "service": _NAME,
-        "replicas": {"type": "integer", "minimum": 0, "maximum": MOST_REPLICAS},
+        "replicas": {"type": "integer", "minimum": 0, "maximum": MAX_REPLICAS},
         "version": _TEXT,
         "port": _PORT,
         "ports": {"type": "object", "additionalProperties": _PORT, "propertyNames": _NAME},
@@ -125,14 +125,14 @@ def parse(text: str, path: Path) -> Topology:
         topology = _topology(document, path)
         problems = list(_contradictions(topology))
     if problems:
-        raise BadInputError(source, _placed(problems, lines.index(text)))
+        raise BadInputError(source, _placed(problems, toml_positions.index(text)))
     return topology
 
 
-def _placed(problems: list[Problem], places: dict[lines.Path, int]) -> list[Problem]:
+def _placed(problems: list[Problem], places: dict[toml_positions.Path, int]) -> list[Problem]:
     placed = []
     for problem in problems:
-        line = lines.line_of(places, lines.parse_place(problem.where))
+        line = toml_positions.line_of(places, toml_positions.parse_place(problem.where))
         where = ", ".join(filter(None, [f"line {line}" if line else "", problem.where]))
         placed.append((line or 0, Problem(where, problem.what)))
     return [problem for _, problem in sorted(placed, key=lambda pair: pair[0])]
@@ -142,7 +142,7 @@ def _topology(document: Mapping[str, Any], path: Path) -> Topology:
     return Topology(
         name=document.get("name") or _default_name(path),
         source=path,
-        mesh=Mesh(**document.get("mesh", {})),
+        mesh=MeshSpec(**document.get("mesh", {})),
         environment=document.get("environment", {}),
         processes=tuple(_process(name, entry, path) for name, entry in document["processes"].items()),
         hints=tuple(Hint(**hint) for hint in document.get("try", ())),
@@ -155,14 +155,14 @@ def _default_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_LONGEST_NAME].strip("-") or "topology"
 
 
-def _process(name: str, entry: Mapping[str, Any], path: Path) -> Process:
+def _process(name: str, entry: Mapping[str, Any], path: Path) -> ProcessSpec:
     values = {"service": name, **entry}
     for key in ("command", "wait_for"):
         if key in values:
             values[key] = tuple(values[key])
     if "folder" in values:
         values["folder"] = path.parent / values["folder"]
-    return Process(name=name, **values)
+    return ProcessSpec(name=name, **values)
 
 
 def _contradictions(topology: Topology) -> Iterator[Problem]:
@@ -174,9 +174,9 @@ def _contradictions(topology: Topology) -> Iterator[Problem]:
     yield from _cycle(topology)
 
 
-def _own_contradictions(topology: Topology, process: Process) -> Iterator[Problem]:
+def _own_contradictions(topology: Topology, process: ProcessSpec) -> Iterator[Problem]:
     where = schema.place(["processes", process.name])
-    if process.name in PARTS:
+    if process.name in COMPONENTS:
         yield Problem(where, f"{process.name} is the name of a part of the mesh; choose another")
     if bool(process.module) == bool(process.command):
         yield Problem(where, "needs a module or a command" if not process.module else "has both module and command")
@@ -194,13 +194,13 @@ def _own_contradictions(topology: Topology, process: Process) -> Iterator[Proble
         yield Problem(f"{where}.folder", f"{process.folder} is not a folder")
 
 
-def _says_host(topology: Topology, process: Process) -> bool:
+def _says_host(topology: Topology, process: ProcessSpec) -> bool:
     texts = (*process.command, *process.environment.values(), *topology.environment.values())
     return any("${host}" in text for text in texts)
 
 
 def _unknown_names(topology: Topology) -> Iterator[Problem]:
-    known = [process.name for process in topology.processes] + list(PARTS)
+    known = [process.name for process in topology.processes] + list(COMPONENTS)
     for process in topology.processes:
         for index, name in enumerate(process.wait_for or ()):
             if name not in known:

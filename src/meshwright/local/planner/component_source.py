@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from meshwright.local.topology import AUTO, DEV, NONE, REGISTRY
+from meshwright.local.topology.spec import AUTO, DEV, NONE, REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.local.topology import Topology
+    from meshwright.local.topology.spec import Topology
 
 TOPOLOGY = "the topology"
 _OTLP = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?(?P<what>[A-Z_]+)")
@@ -20,7 +20,7 @@ _HOW = frozenset({"TIMEOUT", "COMPRESSION"})
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
+class UpOptions:
     """What the command line says, and the environment that `up` was started in."""
 
     consul: str = ""
@@ -35,7 +35,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ComponentSource:
     """Where a part comes from. `dev`: it runs here; else `address` is where it is, and empty where there is none."""
 
     dev: bool
@@ -44,41 +44,41 @@ class Origin:
     """Who said so, for the table that `up` prints."""
 
 
-def choose_registry(topology: Topology, choices: Choices) -> Origin | None:
+def choose_registry(topology: Topology, options: UpOptions) -> ComponentSource | None:
     """Where Consul comes from, or None: look whether one runs at the registry's address, else run the dev registry."""
-    wanted = choices.consul or topology.mesh.registry
-    who = "--consul" if choices.consul else TOPOLOGY
+    wanted = options.consul or topology.mesh.registry
+    who = "--consul" if options.consul else TOPOLOGY
     if wanted == AUTO:
-        told = choices.environment.get("CONSUL_HTTP_ADDR", "")
-        return Origin(dev=False, address=told, why="CONSUL_HTTP_ADDR") if told else None
-    return origin(wanted, who)
+        told = options.environment.get("CONSUL_HTTP_ADDR", "")
+        return ComponentSource(dev=False, address=told, why="CONSUL_HTTP_ADDR") if told else None
+    return parse_source(wanted, who)
 
 
-def choose_traces(topology: Topology, choices: Choices) -> Origin:
+def choose_traces(topology: Topology, options: UpOptions) -> ComponentSource:
     """Where spans go."""
     wanted = topology.mesh.traces
     if wanted != AUTO:
-        return origin(wanted, TOPOLOGY)
-    if choices.environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return Origin(dev=False, why="OTEL_SDK_DISABLED")
-    if choices.environment.get("OTEL_TRACES_EXPORTER", "") == NONE:
-        return Origin(dev=False, why="OTEL_TRACES_EXPORTER")
+        return parse_source(wanted, TOPOLOGY)
+    if options.environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return ComponentSource(dev=False, why="OTEL_SDK_DISABLED")
+    if options.environment.get("OTEL_TRACES_EXPORTER", "") == NONE:
+        return ComponentSource(dev=False, why="OTEL_TRACES_EXPORTER")
     for variable in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"):
-        if told := choices.environment.get(variable):
-            return Origin(dev=False, address=told, why=variable)
-    return Origin(dev=True, why=TOPOLOGY)
+        if told := options.environment.get(variable):
+            return ComponentSource(dev=False, address=told, why=variable)
+    return ComponentSource(dev=True, why=TOPOLOGY)
 
 
-def origin(wanted: str, who: str) -> Origin:
+def parse_source(wanted: str, who: str) -> ComponentSource:
     if wanted == NONE:
-        return Origin(dev=False, why=who)
-    return Origin(dev=wanted == DEV, address="" if wanted == DEV else wanted, why=who)
+        return ComponentSource(dev=False, why=who)
+    return ComponentSource(dev=wanted == DEV, address="" if wanted == DEV else wanted, why=who)
 
 
 def mesh_environment(
-    registry: Origin,
-    controlplane: Origin,
-    traces: Origin,
+    registry: ComponentSource,
+    controlplane: ComponentSource,
+    traces: ComponentSource,
     addresses: Mapping[str, str],
     outer: Mapping[str, str],
 ) -> dict[str, str]:

@@ -16,20 +16,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import addresses as whereabouts
-from meshwright.local.expand import UnknownNameError, expand
-from meshwright.local.lan import in_url
-from meshwright.local.origins import TOPOLOGY, choose_traces, mesh_environment, origin
-from meshwright.local.topology import CONTROLPLANE, DEFAULT_PORTS, PARTS, REGISTRY, TRACES, Process
+from meshwright.local.planner import component_addresses
+from meshwright.local.planner.component_source import TOPOLOGY, choose_traces, mesh_environment, parse_source
+from meshwright.local.planner.network_addresses import in_url
+from meshwright.local.topology.placeholders import UnknownNameError, expand
+from meshwright.local.topology.spec import COMPONENTS, CONTROLPLANE, DEFAULT_PORTS, REGISTRY, TRACES, ProcessSpec
 from meshwright.ports import distinct_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
-    from meshwright.local.origins import Choices, Origin
-    from meshwright.local.resumed import ResumedVersion
-    from meshwright.local.topology import Hint, Topology
+    from meshwright.local.planner.component_source import ComponentSource, UpOptions
+    from meshwright.local.planner.resumed_versions import ResumedVersion
+    from meshwright.local.topology.spec import Hint, Topology
 
 HOST = "127.0.0.1"
 RUN_MARK = "MESHWRIGHT_RUN"
@@ -37,7 +37,7 @@ RUN_MARK = "MESHWRIGHT_RUN"
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class InstanceSpec:
     """The place of one instance in the system. Who sits there may crash and be replaced; the name stays."""
 
     process: str
@@ -47,17 +47,17 @@ class Seat:
     """Variables of this version alone; what the topology and `up` itself say wins over them."""
 
     @property
-    def instance(self) -> str:
+    def name(self) -> str:
         """`cart-1`; a part of the mesh has one instance, with its own name."""
-        return self.process if self.process in PARTS else f"{self.process}-{self.number}"
+        return self.process if self.process in COMPONENTS else f"{self.process}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class LaunchSpec:
     """One instance of a process, ready to be started."""
 
-    seat: Seat
-    process: Process
+    spec: InstanceSpec
+    process: ProcessSpec
     port: int
     ports: Mapping[str, int]
     argv: tuple[str, ...]
@@ -75,13 +75,13 @@ class Plan:
     """A whole system, decided."""
 
     topology: Topology
-    registry: Origin
-    controlplane: Origin
-    traces: Origin
+    registry: ComponentSource
+    controlplane: ComponentSource
+    traces: ComponentSource
     """Where spans go."""
     traces_url: str
     """Where they are looked at; empty: nowhere."""
-    processes: tuple[Process, ...]
+    processes: tuple[ProcessSpec, ...]
     """The parts that run here, then the processes of the topology; fixed ports filled in."""
     ports: Mapping[str, int]
     """Every port known beforehand, by its name."""
@@ -109,70 +109,72 @@ class Plan:
         """The processes that are open to other machines."""
         return frozenset(process.name for process in self.processes if process.public and self.host)
 
-    def process(self, name: str) -> Process:
+    def process(self, name: str) -> ProcessSpec:
         return next(process for process in self.processes if process.name == name)
 
-    def needs(self, process: Process) -> tuple[str, ...]:
+    def needs(self, process: ProcessSpec) -> tuple[str, ...]:
         """The processes that must be ready before this one starts: those of `wait_for` that run here."""
         wanted = (REGISTRY,) if process.wait_for is None else process.wait_for
         here = {process.name for process in self.processes}
         return tuple(name for name in wanted if name in here)
 
-    def readiness(self, process: Process) -> str:
+    def readiness(self, process: ProcessSpec) -> str:
         if process.ready:
             return process.ready
         return "consul" if self.registry.dev or self.registry.address else "grpc"
 
 
-def registry_port(topology: Topology, choices: Choices) -> int:
+def registry_port(topology: Topology, options: UpOptions) -> int:
     """The port at which a registry runs here, or is looked for."""
     default = topology.mesh.ports.get("registry", DEFAULT_PORTS["registry"])
-    return choices.ports.get("registry", default)
+    return options.ports.get("registry", default)
 
 
-def make(topology: Topology, choices: Choices, registry: Origin, state: Path, free_port: Callable[[], int]) -> Plan:
+def make(
+    topology: Topology, options: UpOptions, registry: ComponentSource, state: Path, free_port: Callable[[], int]
+) -> Plan:
     """Decide everything; raises `BadInputError` for ports that do not exist or collide, and unknown placeholders."""
-    traces = choose_traces(topology, choices)
-    controlplane = origin(topology.mesh.controlplane, TOPOLOGY)
-    parts = _parts(registry, controlplane, traces)
-    unused = distinct_ports(free_port, _fixed(topology, choices))
-    own = [_with_ports(process, choices.ports, unused) for process in topology.processes]
-    ports = _ports(topology, choices, parts, own)
-    public = _public(choices, own)
+    traces = choose_traces(topology, options)
+    controlplane = parse_source(topology.mesh.controlplane, TOPOLOGY)
+    components = _components(registry, controlplane, traces)
+    unused = distinct_ports(free_port, _fixed(topology, options))
+    own = [_with_ports(process, options.ports, unused) for process in topology.processes]
+    ports = _ports(topology, options, components, own)
+    public = _public(options, own)
     addresses = {
-        name: f"{in_url(_near(choices.host) if name in public else HOST)}:{port}" for name, port in ports.items()
+        name: f"{in_url(_near(options.host) if name in public else HOST)}:{port}" for name, port in ports.items()
     }
-    traces_url = whereabouts.traces_url(traces, addresses, choices.environment)
+    traces_url = component_addresses.traces_url(traces, addresses, options.environment)
     values = {
-        **whereabouts.placeholders(registry, controlplane, traces, traces_url, choices.environment),
-        **_values(topology, choices, ports, addresses, state),
-        **_urls(choices, ports, own, public),
+        **component_addresses.placeholders(registry, controlplane, traces, traces_url, options.environment),
+        **_values(topology, options, ports, addresses, state),
+        **_urls(options, ports, own, public),
     }
-    mesh = mesh_environment(registry, controlplane, traces, addresses, choices.environment)
-    mesh[whereabouts.UI_VARIABLE] = traces_url
+    mesh = mesh_environment(registry, controlplane, traces, addresses, options.environment)
+    mesh[component_addresses.UI_VARIABLE] = traces_url
     plan = Plan(
         topology=topology,
         registry=registry if registry.address or not registry.dev else replace(registry, address=addresses[REGISTRY]),
         controlplane=controlplane if not controlplane.dev else replace(controlplane, address=addresses["xds"]),
         traces=traces if not traces.dev else replace(traces, address=f"http://{addresses['otlp-grpc']}"),
         traces_url=traces_url,
-        processes=(*(_part(name, ports) for name in parts), *own),
+        processes=(*(_component(name, ports) for name in components), *own),
         ports=ports,
         addresses=addresses,
-        host=choices.host,
-        reachable=choices.reachable,
+        host=options.host,
+        reachable=options.reachable,
         values=values,
-        environment={**choices.environment, "PYTHONUNBUFFERED": "1", **mesh},
+        environment={**options.environment, "PYTHONUNBUFFERED": "1", **mesh},
         mesh=frozenset(mesh),
-        lone=frozenset(process.name for process in topology.processes if not _asked(process, choices.ports)),
+        lone=frozenset(process.name for process in topology.processes if not _asked(process, options.ports)),
     )
     return replace(plan, hints=_checked(plan))
 
 
-def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> Launch:
+def launch(plan: Plan, spec: InstanceSpec, free_port: Callable[[], int], run: str) -> LaunchSpec:
     """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
-    process = plan.process(seat.process)
-    own = seat.number > 1 and process.name in plan.lone
+    process = plan.process(spec.process)
+    own = spec.number > 1 and process.name in plan.lone
     unused = distinct_ports(free_port, plan.ports.values())
     port = (0 if own else process.port) or unused()
     ports = {name: (0 if own else number) or unused() for name, number in process.ports.items()}
@@ -181,8 +183,8 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
         **plan.values,
         "host": host,
         "port": str(port),
-        "instance": seat.instance,
-        "version": seat.version,
+        "instance": spec.name,
+        "version": spec.version,
         **{f"ports.{name}": str(number) for name, number in ports.items()},
     }
     outer = plan.environment
@@ -194,20 +196,20 @@ def launch(plan: Plan, seat: Seat, free_port: Callable[[], int], run: str) -> La
     written = {**plan.topology.environment, **process.environment}
     identity = {
         "MESHWRIGHT_SERVICE": process.service,
-        "MESHWRIGHT_VERSION": seat.version,
-        "MESHWRIGHT_INSTANCE": seat.instance,
+        "MESHWRIGHT_VERSION": spec.version,
+        "MESHWRIGHT_INSTANCE": spec.name,
         "MESHWRIGHT_PORT": str(port),
         RUN_MARK: run,
     }
-    return Launch(
-        seat=seat,
+    return LaunchSpec(
+        spec=spec,
         process=process,
         port=port,
         ports=ports,
         argv=tuple(fill(part) for part in argv),
         environment={
             **outer,
-            **{name: text for name, text in seat.environment if name not in plan.mesh},
+            **{name: text for name, text in spec.environment if name not in plan.mesh},
             **identity,
             **{name: fill(text) for name, text in written.items()},
         },
@@ -233,39 +235,39 @@ def stop_stages(plan: Plan) -> list[list[str]]:
     own = [process.name for process in plan.topology.processes]
     deepest = max((measure(name) for name in own), default=0)
     stages = [[name for name in own if depth[name] == level] for level in range(deepest, 0, -1)]
-    parts = [process.name for process in plan.processes if process.name not in own]
-    ends = [[CONTROLPLANE] if CONTROLPLANE in parts else [], [name for name in parts if name != CONTROLPLANE]]
+    components = [process.name for process in plan.processes if process.name not in own]
+    ends = [[CONTROLPLANE] if CONTROLPLANE in components else [], [name for name in components if name != CONTROLPLANE]]
     return [stage for stage in [*stages, *ends] if stage]
 
 
-def _parts(registry: Origin, controlplane: Origin, traces: Origin) -> list[str]:
-    origins = {REGISTRY: registry, CONTROLPLANE: controlplane, TRACES: traces}
-    return [name for name, origin in origins.items() if origin.dev]
+def _components(registry: ComponentSource, controlplane: ComponentSource, traces: ComponentSource) -> list[str]:
+    sources = {REGISTRY: registry, CONTROLPLANE: controlplane, TRACES: traces}
+    return [name for name, source in sources.items() if source.dev]
 
 
-_PART_PORTS: Mapping[str, Mapping[str, str]] = {
+_COMPONENT_PORTS: Mapping[str, Mapping[str, str]] = {
     REGISTRY: {"port": "registry"},
     CONTROLPLANE: {"port": "xds", "debug_port": "controlplane"},
     TRACES: {"query_port": "traces", "otlp_grpc_port": "otlp-grpc", "otlp_http_port": "otlp-http"},
 }
 """Per part: which field of its configuration is which named port."""
 
-_PART_READY = {REGISTRY: "http:/v1/status/leader", CONTROLPLANE: "http:/readyz", TRACES: "http:/"}
+_COMPONENT_READY = {REGISTRY: "http:/v1/status/leader", CONTROLPLANE: "http:/readyz", TRACES: "http:/"}
 
 
-def _part(name: str, ports: Mapping[str, int]) -> Process:
-    settings = [f"{field}={ports[port]}" for field, port in _PART_PORTS[name].items()]
-    return Process(
+def _component(name: str, ports: Mapping[str, int]) -> ProcessSpec:
+    settings = [f"{field}={ports[port]}" for field, port in _COMPONENT_PORTS[name].items()]
+    return ProcessSpec(
         name=name,
         service=name,
-        command=(sys.executable, "-m", "meshwright.local.parts", name, *settings),
+        command=(sys.executable, "-m", "meshwright.local.components", name, *settings),
         port=ports[name],
         wait_for=(),
-        ready=_PART_READY[name],
+        ready=_COMPONENT_READY[name],
     )
 
 
-def _with_ports(process: Process, chosen: Mapping[str, int], free_port: Callable[[], int]) -> Process:
+def _with_ports(process: ProcessSpec, chosen: Mapping[str, int], free_port: Callable[[], int]) -> ProcessSpec:
     """The process with its ports as the command line says; a lone instance gets its free ports now, to be named."""
     port = chosen.get(process.name, process.port)
     ports = {name: chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items()}
@@ -275,29 +277,33 @@ def _with_ports(process: Process, chosen: Mapping[str, int], free_port: Callable
     return replace(process, port=port, ports=ports)
 
 
-def _fixed(topology: Topology, choices: Choices) -> set[int]:
+def _fixed(topology: Topology, options: UpOptions) -> set[int]:
     """The ports that the topology, the command line or a default fixes."""
-    found = {*DEFAULT_PORTS.values(), *topology.mesh.ports.values(), *choices.ports.values()}
+    found = {*DEFAULT_PORTS.values(), *topology.mesh.ports.values(), *options.ports.values()}
     for process in topology.processes:
         found |= {process.port, *process.ports.values()}
     return found - {0}
 
 
-def _asked(process: Process, chosen: Mapping[str, int]) -> bool:
+def _asked(process: ProcessSpec, chosen: Mapping[str, int]) -> bool:
     """Whether the topology or the command line fixes a port of the process."""
     named = (chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items())
     return any((chosen.get(process.name, process.port), *named))
 
 
-def _ports(topology: Topology, choices: Choices, parts: Iterable[str], own: Iterable[Process]) -> dict[str, int]:
+def _ports(
+    topology: Topology, options: UpOptions, components: Iterable[str], own: Iterable[ProcessSpec]
+) -> dict[str, int]:
     wanted = {**DEFAULT_PORTS, **topology.mesh.ports}
-    ports = {name: choices.ports.get(name, wanted[name]) for part in parts for name in _PART_PORTS[part].values()}
+    ports = {
+        name: options.ports.get(name, wanted[name]) for part in components for name in _COMPONENT_PORTS[part].values()
+    }
     for process in own:
         if process.port:
             ports[process.name] = process.port
         ports.update({f"{process.name}.{name}": port for name, port in process.ports.items() if port})
     known = {*DEFAULT_PORTS, *ports, *(process.name for process in own)}
-    problems = [Problem(f"--port {name}", _unknown_port(name, known)) for name in choices.ports if name not in known]
+    problems = [Problem(f"--port {name}", _unknown_port(name, known)) for name in options.ports if name not in known]
     owners: dict[int, str] = {}
     for name, port in ports.items():
         if port in owners:
@@ -313,23 +319,23 @@ def _ports(topology: Topology, choices: Choices, parts: Iterable[str], own: Iter
     return ports
 
 
-def _public(choices: Choices, own: Iterable[Process]) -> set[str]:
+def _public(options: UpOptions, own: Iterable[ProcessSpec]) -> set[str]:
     """The processes that `--host` opens; raises `BadInputError` where there is none."""
-    found = {process.name for process in own if process.public} if choices.host else set()
-    if choices.host and not found:
+    found = {process.name for process in own if process.public} if options.host else set()
+    if options.host and not found:
         what = "opens public processes, and this topology has none; mark one with `public = true`, to listen on ${host}"
-        raise BadInputError("the command", [Problem(f"--host {choices.host}", what)])
+        raise BadInputError("the command", [Problem(f"--host {options.host}", what)])
     return found
 
 
 def _urls(
-    choices: Choices, ports: Mapping[str, int], own: Iterable[Process], public: Collection[str]
+    options: UpOptions, ports: Mapping[str, int], own: Iterable[ProcessSpec], public: Collection[str]
 ) -> dict[str, str]:
     """Where browsers reach the processes: from other machines where that is asked for."""
     found = {}
     for process in own:
         if process.name in ports:
-            host = next(iter(choices.reachable), "localhost") if process.name in public else "localhost"
+            host = next(iter(options.reachable), "localhost") if process.name in public else "localhost"
             found[f"{process.name}.url"] = f"http://{in_url(host)}:{ports[process.name]}"
     return found
 
@@ -340,7 +346,7 @@ def _unknown_port(name: str, known: set[str]) -> str:
 
 
 def _values(
-    topology: Topology, choices: Choices, ports: Mapping[str, int], addresses: Mapping[str, str], state: Path
+    topology: Topology, options: UpOptions, ports: Mapping[str, int], addresses: Mapping[str, str], state: Path
 ) -> dict[str, str]:
     values = {f"{name}.port": str(port) for name, port in ports.items()}
     values |= {f"{name}.address": address for name, address in addresses.items()}
@@ -349,7 +355,7 @@ def _values(
         **values,
         "state": str(state),
         "scripts": sysconfig.get_path("scripts"),
-        "postgres": choices.postgres or topology.mesh.postgres,
+        "postgres": options.postgres or topology.mesh.postgres,
     }
 
 
@@ -361,7 +367,7 @@ def _checked(plan: Plan) -> tuple[Hint, ...]:
     problems: list[Problem] = []
     for process in plan.topology.processes:
         try:
-            launch(plan, Seat(process.name, 1, process.version), lambda: 0, "")
+            launch(plan, InstanceSpec(process.name, 1, process.version), lambda: 0, "")
         except UnknownNameError as error:
             problems.append(Problem(f"processes.{process.name}", str(error)))
     present = {name: value for name, value in plan.values.items() if value or name == "postgres"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright.local import client
+from meshwright.local.control_api import client
 from meshwright.names import no_such
 from meshwright.rollout.api.parsing import parse_on_laptop
 
@@ -16,7 +16,7 @@ _LOOK = 0.5
 """Seconds between two looks."""
 
 
-class Door(Protocol):
+class RolloutClient(Protocol):
     """Resources in, resources out."""
 
     def all(self) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ class Door(Protocol):
         """Delete it; the traffic rules go or stay as its `onDelete` says."""
 
 
-class Here:
+class LocalRolloutClient:
     """The `up` that runs on this machine."""
 
     def __init__(self, topology: str) -> None:

@@ -17,10 +17,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
-from meshwright.local import resumed
-from meshwright.local.member import State
-from meshwright.local.resumed import VersionTemplate
-from meshwright.local.supervisor import StartError
+from meshwright.local.planner import resumed_versions
+from meshwright.local.planner.resumed_versions import VersionTemplate
+from meshwright.local.supervisor.instances import InstanceState
+from meshwright.local.supervisor.supervisor import StartError
 from meshwright.rollout.api.observed import Explanation, Trouble, Workload
 from meshwright.rollout.api.vocabulary import VERSION_VARIABLE
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from meshwright.local.member import Member
-    from meshwright.local.supervisor import Supervisor
+    from meshwright.local.supervisor.instances import Instance
+    from meshwright.local.supervisor.supervisor import Supervisor
     from meshwright.rollout.api.spec import Rollout
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _REGISTERS = 5.0
 """Seconds after which Consul should know an instance that is ready."""
 
 
-class Versions:
+class ProcessWorkloads:
     """`Workloads` on processes."""
 
     def __init__(self, supervisor: Supervisor, folder: Path) -> None:
@@ -51,22 +51,22 @@ class Versions:
         self._failures: dict[tuple[str, str], Trouble] = {}
 
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
-        found: dict[str, list[Member]] = {}
-        for member in self._supervisor.members.values():
-            if member.process.service == rollout.service and not member.stopping:
-                found.setdefault(member.seat.version, []).append(member)
-        return {version: self._workload(rollout, version, members) for version, members in found.items()}
+        found: dict[str, list[Instance]] = {}
+        for instance in self._supervisor.instances.values():
+            if instance.process.service == rollout.service and not instance.stopping:
+                found.setdefault(instance.spec.version, []).append(instance)
+        return {version: self._workload(rollout, version, instances) for version, instances in found.items()}
 
-    def _workload(self, rollout: Rollout, version: str, members: list[Member]) -> Workload:
+    def _workload(self, rollout: Rollout, version: str, instances: list[Instance]) -> Workload:
         template = self._template_of(rollout, version)
-        old = sum(dict(member.seat.environment) != template.variables for member in members)
+        old = sum(dict(instance.spec.environment) != template.variables for instance in instances)
         # While one is replaced there is one more, beyond the number asked for.
         leaving = self._replacing.get((rollout.service, version))
-        surplus = sum(member.seat.instance == leaving for member in members)
-        running = sum(member.state is State.READY for member in members)
+        surplus = sum(instance.spec.name == leaving for instance in instances)
+        running = sum(instance.state is InstanceState.READY for instance in instances)
         return Workload(
             version,
-            len(members) - surplus,
+            len(instances) - surplus,
             running,
             _digest(template.variables),
             template.revision,
@@ -104,12 +104,12 @@ class Versions:
         key, values = (rollout.service, version), self._template_of(rollout, version).variables
         if self._is_changing(key):
             return
-        for member in self._supervisor.members.values():
-            seat = member.seat
-            is_mine = (member.process.service, seat.version) == key and not member.stopping
-            if is_mine and dict(seat.environment) != values:
+        for instance in self._supervisor.instances.values():
+            spec = instance.spec
+            is_mine = (instance.process.service, spec.version) == key and not instance.stopping
+            if is_mine and dict(spec.environment) != values:
                 self._changes[key] = asyncio.create_task(
-                    self._replace(key, seat.instance, values), name=f"{rollout.service} {version}: {seat.instance}"
+                    self._replace(key, spec.name, values), name=f"{rollout.service} {version}: {spec.name}"
                 )
                 return
 
@@ -129,36 +129,39 @@ class Versions:
         ready: dict[str, tuple[str, ...]] = {}
         for version in versions:
             mine = [
-                member
-                for member in self._supervisor.members.values()
-                if (member.process.service, member.seat.version) == (rollout.service, version) and not member.stopping
+                instance
+                for instance in self._supervisor.instances.values()
+                if (instance.process.service, instance.spec.version) == (rollout.service, version)
+                and not instance.stopping
             ]
-            found = [trouble for member in mine if (trouble := self._trouble(member)) is not None]
+            found = [trouble for instance in mine if (trouble := self._trouble(instance)) is not None]
             failure = self._failures.get((rollout.service, version))
             if failure is not None and not found:
                 found = [failure]
             troubles[version] = tuple(found[:1])
             ready[version] = tuple(
-                member.launch.address
-                for member in mine
-                if member.state is State.READY and member.launch and time.time() - member.since > _REGISTERS
+                instance.launch.address
+                for instance in mine
+                if instance.state is InstanceState.READY
+                and instance.launch
+                and time.time() - instance.since > _REGISTERS
             )
         return Explanation(troubles, ready)
 
-    def _trouble(self, member: Member) -> Trouble | None:
-        name = member.seat.instance
-        if member.state is State.FAILED:
-            return Trouble(name, "Failed", member.detail)
-        if member.state is State.STARTING and member.readiness and member.readiness.found_as:
-            return Trouble(name, "OtherServiceName", member.readiness.reason)
-        if member.state is State.READY or not (member.end or member.detail):
+    def _trouble(self, instance: Instance) -> Trouble | None:
+        name = instance.spec.name
+        if instance.state is InstanceState.FAILED:
+            return Trouble(name, "Failed", instance.detail)
+        if instance.state is InstanceState.STARTING and instance.readiness and instance.readiness.found_as:
+            return Trouble(name, "OtherServiceName", instance.readiness.reason)
+        if instance.state is InstanceState.READY or not (instance.end or instance.detail):
             return None
-        if not member.end:
-            return Trouble(name, "NotReady", member.detail)
+        if not instance.end:
+            return Trouble(name, "NotReady", instance.detail)
         lines = [line for _, line in self._supervisor.history({name}, 1)]
         said = f": {lines[-1]}" if lines else ""
-        count = f", restarted {member.restarts.total} times" if member.restarts.total > 1 else ""
-        return Trouble(name, "Exited", f"it {member.end}{count}{said}")
+        count = f", restarted {instance.restarts.total} times" if instance.restarts.total > 1 else ""
+        return Trouble(name, "Exited", f"it {instance.end}{count}{said}")
 
     async def delete(self, rollout: Rollout, version: str) -> None:
         await self.scale(rollout, version, 0)
@@ -167,7 +170,7 @@ class Versions:
     def forget(self, name: str) -> None:
         """The rollout of that name is deleted."""
         self._templates.pop(name, None)
-        resumed.write_templates(self._folder / f"{name}.json", {})
+        resumed_versions.write_templates(self._folder / f"{name}.json", {})
 
     async def close(self) -> None:
         """Let go of changes under way; the supervisor stops the processes."""
@@ -179,7 +182,7 @@ class Versions:
 
     def _of(self, rollout: Rollout) -> dict[str, VersionTemplate]:
         if rollout.name not in self._templates:
-            self._templates[rollout.name] = resumed.templates(self._path(rollout))
+            self._templates[rollout.name] = resumed_versions.templates(self._path(rollout))
         return self._templates[rollout.name]
 
     def _template_of(self, rollout: Rollout, version: str) -> VersionTemplate:
@@ -200,7 +203,7 @@ class Versions:
         known.pop(version, None)
         if template is not None:
             known[version] = template
-        resumed.write_templates(self._path(rollout), known)
+        resumed_versions.write_templates(self._path(rollout), known)
 
     def _path(self, rollout: Rollout) -> Path:
         return self._folder / f"{rollout.name}.json"

@@ -17,12 +17,12 @@ from signal import SIGKILL, Signals
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.local.state import start_time
+from meshwright.local.supervisor.run_state import start_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshwright.local.plan import Launch
+    from meshwright.local.planner.plan import LaunchSpec
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ _LONGEST = 2**16
 """Bytes after which a line is broken, so that a child without newlines cannot fill our memory."""
 
 
-class Child:
+class ChildProcess:
     """A running or ended process."""
 
     def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
@@ -43,7 +43,7 @@ class Child:
         self._reading = asyncio.create_task(self._read(), name=f"log of {process.pid}")
 
     @classmethod
-    async def start(cls, launch: Launch, on_line: Callable[[str], None]) -> Child:
+    async def start(cls, launch: LaunchSpec, on_line: Callable[[str], None]) -> ChildProcess:
         """Start the process; raises `BadInputError` if there is no such program or folder."""
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
@@ -107,7 +107,7 @@ class Child:
                 log.warning("a line of process %d is lost, and others may be: %s", self.pid, error)
 
 
-def _check(launch: Launch) -> None:
+def _check(launch: LaunchSpec) -> None:
     """Whether there are the folder and, as seen from there, the program."""
     name, folder, program = launch.process.name, launch.process.folder, launch.argv[0]
     problems = []
@@ -117,7 +117,7 @@ def _check(launch: Launch) -> None:
     if not problems and shutil.which(found, path=launch.environment.get("PATH")) is None:
         problems.append(Problem(f"processes.{name}.command", f"there is no program {program!r}"))
     if problems:
-        raise BadInputError(launch.seat.instance, problems)
+        raise BadInputError(launch.spec.name, problems)
 
 
 def describe_end(code: int) -> str:

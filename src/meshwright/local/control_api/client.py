@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright.local.logfiles import last_lines
-from meshwright.local.state import Folder, nearest_home
+from meshwright.local.supervisor.log_files import last_lines
+from meshwright.local.supervisor.run_state import StateFolder, nearest_home
 from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from meshwright.local.state import Record
+    from meshwright.local.supervisor.run_state import RunRecord
 
 HOW_TO_START = (
     "Start the topology of this folder (meshwright.toml) with `meshwright up`, or the demo with `meshwright up --demo`."
@@ -39,14 +39,16 @@ class NothingUpError(MeshwrightError):
     """No `up` runs here, or several do."""
 
 
-def find(name: str = "", home: Path | None = None) -> Running:
+def find(name: str = "", home: Path | None = None) -> RunningUp:
     """The `up` of that topology, or the only one there is; raises `NothingUpError`."""
     root = home or nearest_home()
-    folders = [Folder(root, path.name) for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    folders = (
+        [StateFolder(root, path.name) for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
+    )
     running = [(folder, record) for folder in folders if (record := folder.running())]
     chosen = [pair for pair in running if name in ("", pair[0].path.name)]
     if len(chosen) == 1:
-        return Running(*chosen[0])
+        return RunningUp(*chosen[0])
     names = ", ".join(folder.path.name for folder, _ in running)
     if not running:
         raise NothingUpError(f"nothing is up here ({root}). {HOW_TO_START}")
@@ -55,7 +57,7 @@ def find(name: str = "", home: Path | None = None) -> Running:
     raise NothingUpError(f"several topologies are up here: {names}. Say which one with --topology.")
 
 
-def find_folder(name: str = "", home: Path | None = None) -> Folder:
+def find_folder(name: str = "", home: Path | None = None) -> StateFolder:
     """The state folder of the topology that is up, or of the only one that ever was; raises `NothingUpError`."""
     try:
         return find(name, home).folder
@@ -65,10 +67,10 @@ def find_folder(name: str = "", home: Path | None = None) -> Folder:
         chosen = [path for path in folders if name in ("", path.name)]
         if len(chosen) != 1:
             raise
-        return Folder(root, chosen[0].name)
+        return StateFolder(root, chosen[0].name)
 
 
-def old_logs(folder: Folder, name: str, count: int) -> Iterator[tuple[str, str]]:
+def old_logs(folder: StateFolder, name: str, count: int) -> Iterator[tuple[str, str]]:
     """The last lines of each instance of an `up` that has ended. `name`: an instance or a process; empty: all.
 
     Raises `NoSuchNameError` where nothing of that name has a log.
@@ -84,10 +86,10 @@ def old_logs(folder: Folder, name: str, count: int) -> Iterator[tuple[str, str]]
             yield path.stem, line
 
 
-class Running:
+class RunningUp:
     """A running `up`."""
 
-    def __init__(self, folder: Folder, record: Record) -> None:
+    def __init__(self, folder: StateFolder, record: RunRecord) -> None:
         self.folder = folder
         self.record = record
 

@@ -1,4 +1,4 @@
-"""The mesh's own parts as processes: `python -m meshwright.local.parts registry port=8501`.
+"""The mesh's own parts as processes: `python -m meshwright.local.components registry port=8501`.
 
 The command line runs them by the same door. Imports happen late because each part is a process of its own, and none
 of them needs what the others do.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from meshwright import logs
 from meshwright.config import load, parse
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.local.topology import CONTROLPLANE, PARTS, REGISTRY
+from meshwright.local.topology.spec import COMPONENTS, CONTROLPLANE, REGISTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def run(name: str, settings: dict[str, Any]) -> None:
     """Serve a part until SIGINT or SIGTERM. `settings` win over the environment."""
-    kind, serve = _part(name)
+    kind, serve = _component(name)
     config = load(kind, **settings)
     logs.configure(name, instance=name, level=str(getattr(config, "log_level", "info")))
     asyncio.run(serve(config))
@@ -30,7 +30,7 @@ def run(name: str, settings: dict[str, Any]) -> None:
 
 def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
     """`field=value` texts as values of the part's configuration; raises `BadInputError`."""
-    kind, _ = _part(name)
+    kind, _ = _component(name)
     hints = get_type_hints(kind)
     known = {item.name: hints[item.name] for item in fields(kind) if "variable" in item.metadata}
     values: dict[str, Any] = {}
@@ -50,10 +50,10 @@ def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
 
 def configuration(name: str) -> type[Any]:
     """The dataclass of a part's settings."""
-    return _part(name)[0]
+    return _component(name)[0]
 
 
-def _part(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, None]]]:
+def _component(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, None]]]:
     if name == REGISTRY:
         from meshwright.standins import registry  # noqa: PLC0415
 
@@ -69,8 +69,8 @@ def _part(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, Non
 
 def main(arguments: Sequence[str]) -> int:
     """Run the part that the first argument names, with the settings that the others say."""
-    if not arguments or arguments[0] not in PARTS:
-        sys.stderr.write(f"expected one of {', '.join(PARTS)}\n")
+    if not arguments or arguments[0] not in COMPONENTS:
+        sys.stderr.write(f"expected one of {', '.join(COMPONENTS)}\n")
         return 2
     try:
         run(arguments[0], read_settings(arguments[0], arguments[1:]))

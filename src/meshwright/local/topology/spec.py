@@ -43,16 +43,17 @@ else the dev trace store. Parts are named `registry`, `controlplane` and `traces
 Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
-(meshwright.local.expand): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${host}` (where the process
-listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a folder that stays), `${scripts}` (the folder
-of the programs that are installed beside this Python's packages), `${postgres}`, `${<process or part>.address}` and
-`.port` (of a process with one instance), `${<process>.url}` (where browsers reach it: http://localhost:8080, and for a
-public one with `--host` the address on the network), `${registry.url}`, `${traces.url}`, or a variable of the
-environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part that runs elsewhere say where it is,
-those of a part that there is not are empty, and a `try` that needs one is left out. `traces` is where traces are looked
-at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the collector's host.
+(meshwright.local.topology.placeholders): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${host}` (where the
+process listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a folder that stays), `${scripts}`
+(the folder of the programs that are installed beside this Python's packages), `${postgres}`, `${<process or
+part>.address}` and `.port` (of a process with one instance), `${<process>.url}` (where browsers reach it:
+http://localhost:8080, and for a public one with `--host` the address on the network), `${registry.url}`,
+`${traces.url}`, or a variable of the environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part
+that runs elsewhere say where it is, those of a part that there is not are empty, and a `try` that needs one is left
+out. `traces` is where traces are looked at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the
+collector's host.
 
-Here are the values; `meshwright.local.reading` makes them from the text and refuses what is wrong with it.
+Here are the values; `meshwright.local.topology.parsing` makes them from the text and refuses what is wrong with it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 REGISTRY = "registry"
 CONTROLPLANE = "controlplane"
 TRACES = "traces"
-PARTS = (REGISTRY, CONTROLPLANE, TRACES)
+COMPONENTS = (REGISTRY, CONTROLPLANE, TRACES)
 """The names of the mesh's own processes; no process of a topology may have one of them."""
 
 DEFAULT_PORTS: Mapping[str, int] = {
@@ -80,7 +81,7 @@ DEFAULT_PORTS: Mapping[str, int] = {
 }
 """Where the mesh's own parts listen, unless the topology or the command line says otherwise."""
 
-MOST_REPLICAS = 100
+MAX_REPLICAS = 100
 """Instances of one process: more is a mistake on one machine."""
 
 AUTO = "auto"
@@ -89,7 +90,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Mesh:
+class MeshSpec:
     """Where each part comes from: `auto`, `dev`, `none`, or an address."""
 
     registry: str = AUTO
@@ -100,7 +101,7 @@ class Mesh:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class ProcessSpec:
     """One process of the topology: a template for its instances."""
 
     name: str
@@ -140,7 +141,7 @@ class Topology:
 
     name: str
     source: Path
-    mesh: Mesh = field(default_factory=Mesh)
+    mesh: MeshSpec = field(default_factory=MeshSpec)
     environment: Mapping[str, str] = field(default_factory=dict)
-    processes: tuple[Process, ...] = ()
+    processes: tuple[ProcessSpec, ...] = ()
     hints: tuple[Hint, ...] = ()

@@ -16,7 +16,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import BadInputError, Problem, UnreachableError
-from meshwright.local.versions import Versions, environment
+from meshwright.local.rollouts.process_workloads import ProcessWorkloads, environment
 from meshwright.names import NoSuchNameError, no_such, no_such_service
 from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.api import commands, status_document
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from meshwright.consul import Consul
-    from meshwright.local.desk import Say
-    from meshwright.local.supervisor import Supervisor
+    from meshwright.local.rollouts.rollout_manager import Say
+    from meshwright.local.supervisor.supervisor import Supervisor
     from meshwright.rollout.adapters.trace_exporter import TraceExporter
     from meshwright.rollout.api.spec import Rollout
     from meshwright.rollout.reconcile.decision import Event, FinishedSpan
@@ -75,7 +75,7 @@ class Rollouts:
     ) -> None:
         self._supervisor = supervisor
         self._folder = folder
-        self._versions = Versions(supervisor, folder)
+        self._versions = ProcessWorkloads(supervisor, folder)
         self._metric_source = ConsulMetricSource(consul)
         self._engine = Engine(self._versions, ConsulTraffic(consul), self._metric_source, recorder)
         self._metrics = RolloutMetrics(telemetry.metrics.registry)
@@ -163,9 +163,9 @@ class Rollouts:
 
     def _adopted(self, rollout: Rollout) -> dict[str, Any]:
         """The status that a new rollout begins with: the version that runs already is the stable one."""
-        seats = [member.seat for member in self._supervisor.members.values() if not member.stopping]
+        specs = [instance.spec for instance in self._supervisor.instances.values() if not instance.stopping]
         processes = {process.name for process in self._supervisor.plan.processes if process.service == rollout.service}
-        running = Counter(seat.version for seat in seats if seat.process in processes)
+        running = Counter(spec.version for spec in specs if spec.process in processes)
         if not running:
             return {}
         version, _ = running.most_common(1)[0]

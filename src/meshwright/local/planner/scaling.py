@@ -7,50 +7,50 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.local.plan import Seat
-from meshwright.local.topology import MOST_REPLICAS, PARTS
+from meshwright.local.planner.plan import InstanceSpec
+from meshwright.local.topology.spec import COMPONENTS, MAX_REPLICAS
 from meshwright.names import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from meshwright.local.plan import Plan
-    from meshwright.local.topology import Process
+    from meshwright.local.planner.plan import Plan
+    from meshwright.local.topology.spec import ProcessSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScaleChange:
     """What scaling means: the seats to add and those to give up."""
 
-    added: tuple[Seat, ...] = ()
-    removed: tuple[Seat, ...] = ()
+    added: tuple[InstanceSpec, ...] = ()
+    removed: tuple[InstanceSpec, ...] = ()
 
 
-def initial(plan: Plan) -> list[Seat]:
+def initial(plan: Plan) -> list[InstanceSpec]:
     """Every seat that the topology asks for, the mesh's parts first; of a service under a rollout, the rollout's."""
-    seats = [
-        Seat(process.name, number, process.version)
+    specs = [
+        InstanceSpec(process.name, number, process.version)
         for process in plan.processes
-        if process.name in PARTS or process.service not in plan.resumed
+        if process.name in COMPONENTS or process.service not in plan.resumed
         for number in range(1, process.replicas + 1)
     ]
     for service, versions in plan.resumed.items():
         for one in versions:
-            change = scale(plan, seats, service, one.replicas, one.version, environment=one.environment)
-            seats += change.added
-    return seats
+            change = scale(plan, specs, service, one.replicas, one.version, environment=one.environment)
+            specs += change.added
+    return specs
 
 
 def scale(
     plan: Plan,
-    seats: Collection[Seat],
+    specs: Collection[InstanceSpec],
     name: str,
     replicas: int,
     version: str | None = None,
     *,
     environment: Mapping[str, str] | None = None,
-    leaving: Collection[Seat] = (),
-) -> Change:
+    leaving: Collection[InstanceSpec] = (),
+) -> ScaleChange:
     """Have `replicas` instances of the service or process `name`, of that version (default: the topology's).
 
     `environment`: variables of the new ones. `leaving`: seats that are being given up, whose numbers are not free yet.
@@ -59,27 +59,27 @@ def scale(
     are the youngest. Raises `BadInputError` for an unknown service, for a number that cannot be meant, and for a second
     instance on a fixed port.
     """
-    if not 0 <= replicas <= MOST_REPLICAS:
-        what = f"expected a number from 0 to {MOST_REPLICAS}, not {replicas}"
+    if not 0 <= replicas <= MAX_REPLICAS:
+        what = f"expected a number from 0 to {MAX_REPLICAS}, not {replicas}"
         raise BadInputError(f"scaling {name}", [Problem("replicas", what)])
     process = _process(plan, name, version)
     wanted = version or process.version
-    own = sorted((seat for seat in seats if seat.process == process.name), key=lambda seat: seat.number)
-    present = [seat for seat in own if seat.version == wanted]
+    own = sorted((spec for spec in specs if spec.process == process.name), key=lambda spec: spec.number)
+    present = [spec for spec in own if spec.version == wanted]
     if replicas <= len(present):
-        return Change(removed=tuple(reversed(present[replicas:])))
+        return ScaleChange(removed=tuple(reversed(present[replicas:])))
     if process.port and process.name not in plan.lone and replicas - len(present) + len(own) > 1:
         what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
         raise BadInputError(f"scaling {name}", [Problem(name, what)])
-    taken = {seat.number for seat in (*own, *leaving) if seat.process == process.name}
+    taken = {spec.number for spec in (*own, *leaving) if spec.process == process.name}
     numbers = (number for number in count(1) if number not in taken)
     missing = replicas - len(present)
     extra = tuple(sorted((environment or {}).items()))
-    return Change(added=tuple(Seat(process.name, next(numbers), wanted, extra) for _ in range(missing)))
+    return ScaleChange(added=tuple(InstanceSpec(process.name, next(numbers), wanted, extra) for _ in range(missing)))
 
 
-def _process(plan: Plan, name: str, version: str | None) -> Process:
-    own = [process for process in plan.processes if process.name not in PARTS]
+def _process(plan: Plan, name: str, version: str | None) -> ProcessSpec:
+    own = [process for process in plan.processes if process.name not in COMPONENTS]
     named = [process for process in own if name in (process.name, process.service)]
     if not named:
         raise NoSuchNameError(no_such_service(name, {process.service for process in own}))

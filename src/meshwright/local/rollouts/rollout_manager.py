@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Protocol, Self
 
-    from meshwright.local.rollouts import Rollouts
-    from meshwright.local.supervisor import Supervisor
+    from meshwright.local.rollouts.rollouts import Rollouts
+    from meshwright.local.supervisor.supervisor import Supervisor
 
     class Say(Protocol):
         """Tells a person what happened to a rollout."""
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         def __call__(self, rollout: str, text: str, *, warning: bool) -> None: ...
 
 
-class RolloutDesk:
+class RolloutManager:
     """The rollouts of one `up`, kept in `folder`. An async context manager."""
 
     def __init__(self, supervisor: Supervisor, folder: Path, say: Say) -> None:
@@ -61,7 +61,7 @@ class RolloutDesk:
         # Imports that cost more than the rest of the supervisor together.
         from meshwright.config import ConsulConfig, ServiceConfig, adopt, load  # noqa: PLC0415
         from meshwright.consul import Consul  # noqa: PLC0415
-        from meshwright.local.rollouts import Rollouts, TerminalEventRecorder  # noqa: PLC0415
+        from meshwright.local.rollouts.rollouts import Rollouts, TerminalEventRecorder  # noqa: PLC0415
         from meshwright.rollout.adapters.trace_exporter import TraceExporter  # noqa: PLC0415
         from meshwright.telemetry import Telemetry  # noqa: PLC0415
 

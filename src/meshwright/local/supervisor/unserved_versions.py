@@ -17,7 +17,7 @@ from meshwright.errors import MeshwrightError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from meshwright.local.plan import Plan
+    from meshwright.local.planner.plan import Plan
 
 _PATIENCE = 3.0
 _KINDS = {"router": "service-router", "splitter": "service-splitter", "resolver": "service-resolver"}

@@ -1,0 +1,340 @@
+"""The supervisor: keeps every seat of a plan taken, until it is told to stop.
+
+Each seat has one task, which lives through the life of its instance again and again: wait for what it needs, start,
+wait until ready, wait for the end, wait a little longer than last time. Nothing here decides: the plan says what to
+start and in which order to stop, `restarts` how long to wait, `specs` what scaling means. Nothing here prints either:
+a `Report` hears of every line and every change.
+
+Until all seats have been ready once, a process that fails to become ready fails the whole start, because a person is
+waiting for it and has to be told why. From then on the supervisor never gives up on a process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from signal import SIGKILL, SIGTERM
+from typing import TYPE_CHECKING, Any, Protocol
+
+from meshwright import ports
+from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.local.planner import scaling
+from meshwright.local.planner.plan import launch, stop_stages
+from meshwright.local.supervisor.child_process import ChildProcess, describe_end
+from meshwright.local.supervisor.instances import Instance, InstanceState, InstanceStatus
+from meshwright.local.supervisor.log_files import LogFile
+from meshwright.local.supervisor.readiness import Readiness
+from meshwright.local.supervisor.run_state import ProcessRecord
+from meshwright.names import NoSuchNameError, no_such
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from signal import Signals
+
+    from meshwright.local.planner.plan import InstanceSpec, Plan
+    from meshwright.local.supervisor.run_state import StateFolder
+
+TAIL = 15
+"""Lines of a log that an error shows."""
+KEPT = 1000
+"""Lines of each instance that are kept in memory."""
+_EARLY_ENDS = 3
+"""How often a process may end before it was ready, during the start."""
+
+
+class StartError(MeshwrightError):
+    """A process did not become ready. The text has the last lines of its log."""
+
+    def __init__(self, text: str, found_as: str = "") -> None:
+        super().__init__(text)
+        self.found_as = found_as
+        """The service as which it has registered, where that is not its own."""
+
+
+class Report(Protocol):
+    """Who hears of what happens."""
+
+    def line(self, spec: InstanceSpec, text: str) -> None:
+        """An instance wrote a line."""
+
+    def changed(self, status: InstanceStatus) -> None:
+        """An instance went from one state into another."""
+
+
+class Supervisor:
+    """Runs a plan. `changed` is called after each start and end of a process: to write the state down."""
+
+    def __init__(self, plan: Plan, folder: StateFolder, run: str, report: Report, changed: Callable[[], None]) -> None:
+        self.plan = plan
+        self.instances: dict[str, Instance] = {}
+        self._tails: dict[str, deque[tuple[int, str]]] = {}
+        self._written = 0
+        self._listeners: set[Callable[[str, str], None]] = set()
+        self._folder = folder
+        self._run = run
+        self._report = report
+        self._changed = changed
+        self._started = False
+        self._killed = False
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when the start fails, and later if the supervisor itself does."""
+        self._ready: dict[str, asyncio.Event] = {process.name: asyncio.Event() for process in plan.processes}
+
+    async def start(self) -> None:
+        """Start everything; returns when all is ready, raises `StartError` if something does not become so."""
+        for spec in scaling.initial(self.plan):
+            self._add(spec)
+        for name in self._ready:
+            self._note_ready(name)
+        ready = asyncio.create_task(self._all_ready())
+        try:
+            either: list[asyncio.Future[Any]] = [ready, self.failure]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if self.failure.done():
+                self.failure.result()
+        finally:
+            ready.cancel()
+        self._started = True
+
+    async def stop(self) -> None:
+        """Stop everything: what others wait for last."""
+        for stage in stop_stages(self.plan):
+            instances = [instance for instance in self.instances.values() if instance.spec.process in stage]
+            await asyncio.gather(*(self._stop(instance) for instance in instances))
+
+    def kill_all(self) -> None:
+        """End everything at once."""
+        self._killed = True
+        for instance in self.instances.values():
+            instance.stopping = True
+            instance.woken.set()
+            if instance.child:
+                instance.child.signal(SIGKILL)
+
+    def kill(self, name: str, number: Signals) -> None:
+        """Send a signal to an instance; raises `BadInputError` if there is none of that name that runs."""
+        instance = self.instances.get(name)
+        if instance is None:
+            raise NoSuchNameError(self._no_such_instance(name))
+        if instance.child is None or instance.child.code is not None:
+            raise BadInputError("the instance", [Problem(name, f"does not run: it is {instance.state}")])
+        instance.child.signal(number)
+
+    def _no_such_instance(self, name: str) -> str:
+        own = [one.spec.name for one in self.instances.values() if name in (one.spec.process, one.process.service)]
+        if own:
+            return f"{name} is a service, not an instance; its instances are {', '.join(own)}"
+        return no_such("instance", name, self.instances)
+
+    async def scale(
+        self, name: str, replicas: int, version: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> scaling.ScaleChange:
+        """Have that many instances; returns when the new ones are ready and the others gone."""
+        taken = [instance.spec for instance in self.instances.values() if not instance.stopping]
+        leaving = [instance.spec for instance in self.instances.values() if instance.stopping]
+        change = scaling.scale(self.plan, taken, name, replicas, version, environment=environment, leaving=leaving)
+        added = [self._add(spec) for spec in change.added]
+        removed = [self.instances[spec.name] for spec in change.removed]
+        for instance in removed:
+            instance.stopping = True
+        await asyncio.gather(*(self._give_up(instance) for instance in removed))
+        waits = {asyncio.create_task(instance.was_ready.wait()): instance for instance in added}
+        patience = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
+        _, late = await asyncio.wait(waits, timeout=patience) if waits else (set(), set())
+        if late:
+            texts = [self._last_lines(waits[wait], f"was {waits[wait].lateness}; it is given up") for wait in late]
+            for wait in late:
+                wait.cancel()
+            await asyncio.gather(*(self._give_up(waits[wait]) for wait in late))
+            names = [instance.readiness.found_as for wait in late if (instance := waits[wait]).readiness]
+            raise StartError("\n".join(texts), next(filter(None, names), ""))
+        self._changed()
+        return change
+
+    async def replace(self, name: str, environment: Mapping[str, str]) -> None:
+        """Put an instance of the same version with other variables in its place, which goes when the new one is ready.
+
+        Raises `StartError` where the new one does not become ready; the old one stays then.
+        """
+        old = self.instances[name]
+        specs = [one.spec for one in self.instances.values() if one.process is old.process and not one.stopping]
+        present = sum(spec.version == old.spec.version for spec in specs)
+        await self.scale(old.process.name, present + 1, old.spec.version, environment)
+        await self._give_up(old)
+        self._changed()
+
+    def lives(self) -> tuple[ProcessRecord, ...]:
+        """The processes that run."""
+        running = [instance for instance in self.instances.values() if instance.child and instance.child.code is None]
+        return tuple(
+            ProcessRecord(instance.spec.name, instance.child.pid, instance.child.started)
+            for instance in running
+            if instance.child
+        )
+
+    def statuses(self) -> list[InstanceStatus]:
+        return [instance.status() for instance in self.instances.values()]
+
+    def history(self, instances: Collection[str] | None, count: int) -> list[tuple[str, str]]:
+        """The last `count` lines of those instances (None: of all) as (instance, line), in the order of writing."""
+        chosen = self._tails if instances is None else [name for name in self._tails if name in instances]
+        lines = sorted((number, name, line) for name in chosen for number, line in self._tails[name])
+        return [(name, line) for _, name, line in lines[-count:]] if count > 0 else []
+
+    @contextlib.contextmanager
+    def listening(self, listener: Callable[[str, str], None]) -> Iterator[None]:
+        """Have `listener` called with (instance, line) for every line, for as long as the context lasts."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    # One seat
+
+    def _add(self, spec: InstanceSpec) -> Instance:
+        instance = Instance(spec, self.plan.process(spec.process))
+        self.instances[spec.name] = instance
+        instance.task = asyncio.create_task(self._live(instance), name=spec.name)
+        instance.task.add_done_callback(self._note_bug)
+        return instance
+
+    async def _live(self, instance: Instance) -> None:
+        if not await instance.unless_woken(self._needs_ready(instance)):
+            return
+        log = LogFile(self._folder.logs / f"{instance.spec.name}.log")
+        with contextlib.closing(log):
+            while not instance.stopping:
+                began = time.monotonic()
+                try:
+                    await self._one_life(instance, log)
+                except BadInputError as error:
+                    self._fail(instance, f"cannot be started: {'; '.join(map(str, error.problems))}")
+                    return
+                if instance.stopping or not instance.process.restart:
+                    self._set(instance, InstanceState.STOPPED)
+                    return
+                delay, instance.restarts = instance.restarts.after(time.monotonic() - began)
+                instance.early_ends += not instance.was_ready.is_set()
+                if not self._started and instance.early_ends >= _EARLY_ENDS:
+                    self._fail(instance, f"{instance.end} before it was ready, {instance.early_ends} times")
+                self._set(instance, InstanceState.BACKOFF, f"{instance.end}; starting again in {delay:.1f} s")
+                await instance.sleep(delay)
+
+    async def _one_life(self, instance: Instance, log: LogFile) -> None:
+        """Start the process, and return when it has ended."""
+        self._set(instance, InstanceState.STARTING)
+        started = launch(self.plan, instance.spec, ports.find_free, self._run)
+        tail = self._tails.setdefault(instance.spec.name, deque(maxlen=KEPT))
+
+        def on_line(line: str) -> None:
+            self._written += 1
+            tail.append((self._written, line))
+            self._report.line(instance.spec, line)
+            for listener in tuple(self._listeners):
+                listener(instance.spec.name, line)
+            log.write(line)  # last, as the one that a full disk refuses
+
+        instance.launch = started
+        try:
+            instance.child = child = await ChildProcess.start(started, on_line)
+        except OSError as error:  # the machine has no room for it now
+            instance.end = f"could not be started ({error})"
+            return
+        if instance.stopping:
+            child.signal(SIGKILL if self._killed else SIGTERM)
+        self._changed()
+        ending = asyncio.create_task(child.wait())
+        try:
+            await self._until_ready(instance, ending)
+            instance.end = describe_end(await ending)
+        except BadInputError:
+            child.signal(SIGKILL)  # nobody will look after it
+            await ending
+            raise
+        finally:
+            ending.cancel()
+            self._changed()
+
+    async def _until_ready(self, instance: Instance, ending: asyncio.Task[int]) -> None:
+        """Return when the process is ready or has ended, or has been ended because it took too long."""
+        assert instance.launch is not None
+        assert instance.child is not None
+        kind = self.plan.readiness(instance.process)
+        instance.readiness = readiness = Readiness(kind, instance.launch)
+        probing = asyncio.create_task(readiness.wait())
+        limit = instance.process.ready_timeout
+        try:
+            await asyncio.wait({probing, ending}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            if probing.done() and not ending.done():
+                probing.result()
+                instance.was_ready.set()
+                self._set(instance, InstanceState.READY, readiness.oddity)
+                self._note_ready(instance.spec.process)
+            elif not ending.done() and not instance.stopping:
+                late = f"not ready ({kind}) after {limit:g} s: {readiness.reason}"
+                if not self._started:
+                    self._fail(instance, f"was {late}")
+                self._set(instance, InstanceState.STARTING, f"{late}; ended")
+                instance.child.signal(SIGKILL)
+        finally:
+            probing.cancel()
+
+    async def _stop(self, instance: Instance) -> None:
+        """SIGTERM, patience, SIGKILL."""
+        instance.stopping = True
+        instance.woken.set()
+        if instance.child and instance.child.code is None:
+            self._set(instance, InstanceState.STOPPING)
+            instance.child.signal(SIGTERM)
+        if instance.task:
+            _, late = await asyncio.wait({instance.task}, timeout=instance.process.stop_timeout)
+            if late:
+                patience = instance.process.stop_timeout
+                self._set(instance, InstanceState.STOPPING, f"did not end within {patience:g} s of SIGTERM; killed")
+                if instance.child:
+                    instance.child.signal(SIGKILL)
+                await asyncio.wait({instance.task})
+        self._set(instance, InstanceState.STOPPED)
+
+    # Bookkeeping
+
+    async def _all_ready(self) -> None:
+        for instance in tuple(self.instances.values()):
+            await instance.was_ready.wait()
+
+    async def _needs_ready(self, instance: Instance) -> None:
+        for need in self.plan.needs(instance.process):
+            await self._ready[need].wait()
+
+    async def _give_up(self, instance: Instance) -> None:
+        await self._stop(instance)
+        self.instances.pop(instance.spec.name, None)
+
+    def _note_ready(self, name: str) -> None:
+        """Let those go on who wait for the process, if all its instances have been ready."""
+        own = [instance for instance in self.instances.values() if instance.spec.process == name]
+        if all(instance.was_ready.is_set() for instance in own):
+            self._ready[name].set()
+
+    def _fail(self, instance: Instance, reason: str) -> None:
+        self._set(instance, InstanceState.FAILED, reason)
+        if not self._started and not self.failure.done():
+            self.failure.set_exception(StartError(self._last_lines(instance, reason)))
+
+    def _last_lines(self, instance: Instance, reason: str) -> str:
+        lines = list(self._tails.get(instance.spec.name, ()))[-TAIL:]
+        tail = "\n".join(f"  | {line}" for _, line in lines) or "  | (it wrote nothing)"
+        return f"{instance.spec.name} {reason}. Its last lines:\n{tail}"
+
+    def _set(self, instance: Instance, state: InstanceState, detail: str = "") -> None:
+        if instance.state is not state or detail:
+            instance.state, instance.detail, instance.since = state, detail, time.time()
+            self._report.changed(instance.status())
+
+    def _note_bug(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self.failure.done():
+            self.failure.set_exception(error)
