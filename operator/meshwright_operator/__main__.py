@@ -39,7 +39,7 @@ async def run(config: OperatorConfig) -> None:
         registry.register(GuardMetrics(operator_state))
         stopping = stack.enter_context(stop_event())
         own = await _namespace()
-        app = pages(telemetry, operator_state, config.identity(own).installation, config.patience)
+        app = pages(telemetry, operator_state, config.identity(own).installation, config.pass_timeout)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
         log.info("health and metrics at http://%s, %s", address, _scope(config, own))
         while not stopping.is_set():
@@ -48,7 +48,7 @@ async def run(config: OperatorConfig) -> None:
                     await Term(config, cluster, consul, traces).run(operator_state, rollout_metrics, stopping)
                 return
             except LeaseLostError as error:
-                log.error("%s: all work has stopped, and begins anew when the Lease can be had", error)
+                log.error("%s: all work has stopped, and restarts once the Lease is held", error)
 
 
 async def _namespace() -> str:

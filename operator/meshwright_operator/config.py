@@ -37,7 +37,7 @@ class OperatorConfig:
     )
     host: str = setting("MESHWRIGHT_OPERATOR_HOST", "127.0.0.1", help="address of /healthz, /readyz and /metrics")
     port: int = setting("MESHWRIGHT_OPERATOR_PORT", 18002, help="port of /healthz, /readyz and /metrics; 0: any")
-    patience: float = setting(
+    pass_timeout: float = setting(
         "MESHWRIGHT_OPERATOR_PATIENCE", 120.0, help="seconds that one pass may take before /healthz fails"
     )
     traces: str = setting(

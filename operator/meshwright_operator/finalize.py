@@ -96,7 +96,7 @@ def gave_up_message(document: Mapping[str, Any], missing: str, deadline: float) 
     """The message of the Event for a rollout removed before it was finalized."""
     service = (document.get("spec") or {}).get("service", "")
     return (
-        f"not done within {deadline:g} s of the deletion: {missing}; the resource goes all the same."
+        f"not done within {deadline:g} s of the deletion: {missing}; the resource is removed anyway."
         f" If Consul still has them, delete the entries of {service}: consul config delete -kind service-splitter"
         f" -name {service}, and the same with service-router and service-resolver"
     )

@@ -44,7 +44,7 @@ class GuardMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "meshwright_operator_namespace",
-            "1 for how this operator stands to a namespace and its Lease.",
+            "1 for the state of a namespace's Lease for this operator.",
             labels=("namespace", "state"),
         )
         for name, place in sorted(self._office.places.items()):
@@ -72,8 +72,11 @@ def is_ready(operator_state: OperatorState) -> bool:
     return bool(states & {LeaseState.HOLDING, LeaseState.STANDING_BY}) or not states - {LeaseState.TERMINATING}
 
 
-def pages(telemetry: Telemetry, operator_state: OperatorState, installation: str, patience: float) -> web.Application:
-    """`/healthz` fails when a pass takes more than `patience` seconds; `/readyz` also when all Leases are refused."""
+def pages(
+    telemetry: Telemetry, operator_state: OperatorState, installation: str, pass_timeout: float
+) -> web.Application:
+    """`/healthz` fails when a pass takes more than `pass_timeout` seconds; `/readyz` also when all Leases are
+    refused."""
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=telemetry.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
@@ -83,7 +86,7 @@ def pages(telemetry: Telemetry, operator_state: OperatorState, installation: str
         return [
             f"{namespace}/{name} has been in one pass for {now - reconciler.pass_began:.0f} s"
             for (namespace, name), reconciler in operator_state.reconcilers.items()
-            if reconciler.pass_began is not None and now - reconciler.pass_began > patience
+            if reconciler.pass_began is not None and now - reconciler.pass_began > pass_timeout
         ]
 
     async def healthz(_: web.Request) -> web.Response:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def register_metrics(registry: CollectorRegistry, reconcilers: Mapping[tuple[str, str], Reconciler]) -> None:
     """Registers the number of this replica's rollouts and the duration of its longest running pass."""
-    Gauge("meshwright_operator_rollouts", "Rollouts that this replica looks after.", registry=registry).set_function(
+    Gauge("meshwright_operator_rollouts", "Rollouts reconciled by this replica.", registry=registry).set_function(
         lambda: float(len(reconcilers))
     )
     Gauge(

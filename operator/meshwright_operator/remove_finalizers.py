@@ -37,12 +37,12 @@ TIMEOUT = 45.0
 _ROUNDS = 5
 
 
-async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, patience: float = TIMEOUT) -> int:
+async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, timeout: float = TIMEOUT) -> int:
     """Removes the finalizers of a namespace's rollouts, if it belongs to this installation; returns their number."""
     requests = LeaseClient(cluster.client)
-    lease = await guard.acquire(requests, me, namespace, timing, patience)
+    lease = await guard.acquire(requests, me, namespace, timing, timeout)
     if lease is None:
-        log.info("namespace %s is another installation's: nothing is touched there", namespace)
+        log.info("namespace %s belongs to another installation: it is left unchanged", namespace)
         return 0
     count = 0
     for _ in range(_ROUNDS):
@@ -53,7 +53,7 @@ async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, 
         for metadata in held:
             count += await remove_finalizer(cluster, metadata)
     await requests.delete_lease(namespace, lease)
-    log.info("namespace %s: %d rollouts let go, the Lease %s is deleted", namespace, count, LEASE)
+    log.info("namespace %s: %d finalizers removed, the Lease %s is deleted", namespace, count, LEASE)
     return count
 
 
@@ -74,7 +74,7 @@ async def run(config: OperatorConfig) -> None:
                 await asyncio.sleep(INTERVAL)
             else:
                 break
-    log.info("let go of %d rollouts; they stay as they are", count)
+    log.info("removed the finalizers of %d rollouts, which stay unchanged", count)
 
 
 async def _namespaces(config: OperatorConfig, cluster: Cluster) -> set[str]:

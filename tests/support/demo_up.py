@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from support.ports import promised_port
-from support.processes import TESTS, ProcessSpec, python, running
+from support.processes import TESTS, Process, python, running
 from support.ups import command, environment
 from support.waiting import eventually
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOPOLOGY = TESTS.parent / "services" / "demo.toml"
-COMPONENTS = ("gateway", "registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+PARTS = ("gateway", "registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
 ADA = {"name": "Ada Lovelace", "email": "ada@example.org"}
 
 
@@ -27,7 +27,7 @@ ADA = {"name": "Ada Lovelace", "email": "ada@example.org"}
 class DemoUp:
     """A running demo: its process, its folder, its ports by name."""
 
-    process: ProcessSpec
+    process: Process
     folder: Path
     ports: dict[str, int]
 
@@ -48,10 +48,10 @@ class DemoUp:
 def free_ports() -> dict[str, int]:
     """A free port for each part, no two the same."""
     ports: dict[str, int] = {}
-    while len(ports) < len(COMPONENTS):
+    while len(ports) < len(PARTS):
         port = promised_port()
         if port not in ports.values():
-            ports[COMPONENTS[len(ports)]] = port
+            ports[PARTS[len(ports)]] = port
     return ports
 
 

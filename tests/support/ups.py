@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from meshwright.local.supervisor.run_state import RunRecord, StateFolder
-from support.processes import ProcessSpec, python, running
+from support.processes import Process, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _NUMBERS = itertools.count()
 class Up:
     """A running `meshwright up`."""
 
-    def __init__(self, process: ProcessSpec, folder: Path) -> None:
+    def __init__(self, process: Process, folder: Path) -> None:
         self.process = process
         self.folder = folder
         self.state = StateFolder(folder / "home", "shop")

@@ -130,9 +130,9 @@ class Deployments:
             name = rollout.workload_ref.name if rollout.workload_ref else ""
             what = f"must be set: Deployment {name} has neither {VERSION_VARIABLE} nor the label {RELEASE_LABEL}"
         elif list(violations(found, {"type": "string", "pattern": VERSION})):
-            what = f"{found!r}, which the referenced template says, is no version such as 2.0.0"
+            what = f"{found!r}, from the referenced template, is no version such as 2.0.0"
         elif len(rollout.name) + len(found) > LONGEST_NAME:
-            what = f"{found!r}, which the referenced template says, is too long behind the name {rollout.name}"
+            what = f"{found!r}, from the referenced template, is too long for the name {rollout.name}"
         if what:
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.version", what)])
         return found
@@ -156,7 +156,9 @@ class Deployments:
             template = known["template"]
         else:
             if version != rollout.version:
-                log.warning("%s of version %s is gone and made anew by the present template", rollout.name, version)
+                log.warning(
+                    "%s of version %s is gone and is created again from the current template", rollout.name, version
+                )
             template = _whole_template(rollout, version, await self._given(rollout))
         await self._cluster.create_deployment(manifest(rollout, version, replicas, template))
 

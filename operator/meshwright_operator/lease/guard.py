@@ -339,14 +339,14 @@ def refusal(namespace: str, lease: Lease, me: Identity) -> str:
     )
 
 
-async def acquire(store: LeaseStore, me: Identity, namespace: str, timing: Timing, patience: float) -> Lease | None:
+async def acquire(store: LeaseStore, me: Identity, namespace: str, timing: Timing, timeout: float) -> Lease | None:
     """Takes a Lease once the pods of its installation have released it; None where another installation has it.
 
-    Raises `UnreachableError` after `patience` seconds.
+    Raises `UnreachableError` after `timeout` seconds.
     """
     began = running_clock()
     seen: ObservedLease | None = None
-    while running_clock() - began < patience:
+    while running_clock() - began < timeout:
         seen = election.look(await store.lease(namespace), seen, running_clock())
         verdict = election.judge(seen, me, running_clock())
         if verdict is LeaseVerdict.REFUSE:
@@ -359,4 +359,4 @@ async def acquire(store: LeaseStore, me: Identity, namespace: str, timing: Timin
             if written is not None:
                 return written
         await asyncio.sleep(min(1.0, timing.retry))
-    raise UnreachableError(f"the Lease {namespace}/{election.LEASE} was not free within {patience:g} s")
+    raise UnreachableError(f"the Lease {namespace}/{election.LEASE} was not free within {timeout:g} s")

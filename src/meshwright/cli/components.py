@@ -1,6 +1,6 @@
-"""`meshwright registry | controlplane | traces`: each part of the mesh by itself.
+"""`meshwright registry | controlplane | traces`: runs one component of the mesh.
 
-The options of a command are the settings of the part, each with its variable: written once, where they are read.
+The options of a command are generated from the component's configuration, each with its variable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from meshwright.local.topology.spec import CONTROLPLANE, REGISTRY, TRACES
 
 
 def _command(name: str, text: str) -> click.Command:
-    """The command that runs a part. Its options are made when it is called: only then is the part imported."""
+    """The command of a component. Its options are made when it is called: only then is the component imported."""
     kind = components.configuration(name)
     options: list[click.Parameter] = [
         click.Option(

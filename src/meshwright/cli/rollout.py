@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 _OVER = {Phase.HEALTHY: 0, Phase.ABORTED: output.FAILED, Phase.INVALID: output.FAILED}
 _LOOK = 0.5
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 FORMS = ("json", "yaml", "name")
 
 
 class NotInTimeError(MeshwrightError):
-    """A rollout had not come to its end when the time was up."""
+    """A rollout did not end within the timeout."""
 
 
 class RolloutTarget:
-    """Where rollouts are looked for: opened by the command that needs it; `lint` needs nothing."""
+    """The target of the commands, a running `up` or a cluster; opened on first use, because `lint` needs none."""
 
     def __init__(self, topology: str, namespace: str, *, cluster: bool) -> None:
         self._topology = topology
@@ -240,7 +240,7 @@ def delete(target: RolloutTarget, name: str) -> None:
 
 
 def _token() -> str:
-    """What tells this command from all others."""
+    """The unique token of a command."""
     return secrets.token_hex(4)
 
 
@@ -251,17 +251,17 @@ def _chosen(file: Path | None, filename: Path | None) -> Path:
 
 
 def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:
-    """The error; where only a cluster would refuse the resource, it says so."""
+    """The error, with a hint where the resource is valid for `up`."""
     try:
         parse_on_laptop(document)
     except BadInputError:
         return error
-    hint = Problem("", "on a laptop, where the topology says what runs, it is good (`--laptop`)")
+    hint = Problem("", "for `meshwright up`, where the topology defines the processes, it is valid (`--laptop`)")
     return BadInputError(error.source, [*error.problems, hint])
 
 
 def _as_list(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """As kubectl says it of several."""
+    """A `List`, as kubectl prints several resources."""
     return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": documents}
 
 

@@ -1,4 +1,4 @@
-"""Where rollouts live, behind one interface: in a running `up` here, or on a cluster (`meshwright.cli.kubectl`)."""
+"""One interface for the rollouts of a running `up` and of a cluster (`meshwright.cli.kubectl`)."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _LOOK = 0.5
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 
 
 class RolloutClient(Protocol):
-    """Resources in, resources out."""
+    """Reads and writes rollouts as resources."""
 
     def all(self) -> list[dict[str, Any]]:
         """Every rollout."""
 
     def get(self, name: str) -> dict[str, Any]:
-        """One rollout; raises `MeshwrightError` where there is none of that name."""
+        """One rollout. Raises `MeshwrightError` for an unknown name."""
 
     def changes(self, name: str) -> Iterator[dict[str, Any]]:
-        """The rollout, or without a name all of them, now and again; as it is, changed or not."""
+        """The rollout, or without a name all of them, repeatedly, changed or not."""
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
-        """Create or change; returns notices for the person. Raises `BadInputError` for a resource that is not valid."""
+        """Creates or changes a rollout; returns notices. Raises `BadInputError` for an invalid resource."""
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> None:
-        """Apply a merge patch (RFC 7396)."""
+        """Applies a merge patch (RFC 7396)."""
 
     def delete(self, name: str) -> None:
-        """Delete it; the traffic rules go or stay as its `onDelete` says."""
+        """Deletes it; its `onDelete` decides on the traffic rules."""
 
 
 class LocalRolloutClient:
-    """The `up` that runs on this machine."""
+    """The rollouts of a running `up`."""
 
     def __init__(self, topology: str) -> None:
         self._running = client.find(topology)

@@ -1,4 +1,4 @@
-"""A rollout as people look at it: a tree of versions, steps and analyses. Pure: a document in, lines out."""
+"""Renders a rollout as a tree of versions, steps and analyses. Pure: a document in, lines out."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def tree(document: Mapping[str, Any], now: float | None = None) -> list[Line]:
 
 
 def summary(document: Mapping[str, Any]) -> str:
-    """One line on where a rollout stands. Figures are left out: each measurement would be a change."""
+    """One line with a rollout's state, without metric values: each measurement would be a change."""
     status = status_document.read(document.get("status"))
     facts = [f"{document['metadata']['name']}: {status.phase}"]
     if status.steps and status.phase in {Phase.PROGRESSING, Phase.PAUSED}:

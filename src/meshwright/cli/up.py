@@ -1,4 +1,4 @@
-"""`meshwright up`: the command, and what it shows while it runs."""
+"""`meshwright up`: the command and its output."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _ports(texts: Sequence[str]) -> dict[str, int]:
 
 
 class Screen:
-    """Shows a person what happens; the `View` of `up`."""
+    """The `View` of `up` on a terminal."""
 
     def __init__(self, topology: Topology, *, quiet: bool) -> None:
         names = [*COMPONENTS, *(f"{process.name}-{process.replicas}" for process in topology.processes)]
@@ -191,14 +191,14 @@ class Screen:
         self._say(capture.get().rstrip("\n"))
 
     def _say(self, text: str) -> None:
-        """Print; once nobody reads any more, go on without."""
+        """Prints; continues silently once standard output is closed."""
         if self._mute:
             return
         try:
             click.echo(text, color=self._colour)
         except OSError:
             self._mute = True
-            # What is still buffered must not fail once more when the interpreter ends.
+            # Buffered output must not fail again at the end of the interpreter.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

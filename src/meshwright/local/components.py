@@ -1,4 +1,4 @@
-"""The mesh's own parts as processes: `python -m meshwright.local.components registry port=8501`.
+"""Runs the mesh's components as processes: `python -m meshwright.local.components registry port=8501`.
 
 The command line runs them by the same door. Imports happen late because each part is a process of its own, and none
 of them needs what the others do.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def run(name: str, settings: dict[str, Any]) -> None:
-    """Serve a part until SIGINT or SIGTERM. `settings` win over the environment."""
+    """Serves a component until SIGINT or SIGTERM. `settings` have precedence over the environment."""
     kind, serve = _component(name)
     config = load(kind, **settings)
     logs.configure(name, instance=name, level=str(getattr(config, "log_level", "info")))
@@ -29,7 +29,7 @@ def run(name: str, settings: dict[str, Any]) -> None:
 
 
 def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """`field=value` texts as values of the part's configuration; raises `BadInputError`."""
+    """Parses `field=value` texts by the component's configuration. Raises `BadInputError`."""
     kind, _ = _component(name)
     hints = get_type_hints(kind)
     known = {item.name: hints[item.name] for item in fields(kind) if "variable" in item.metadata}
@@ -49,7 +49,7 @@ def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def configuration(name: str) -> type[Any]:
-    """The dataclass of a part's settings."""
+    """The dataclass of a component's settings."""
     return _component(name)[0]
 
 
@@ -68,7 +68,7 @@ def _component(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the part that the first argument names, with the settings that the others say."""
+    """Runs the component in the first argument with the settings in the others."""
     if not arguments or arguments[0] not in COMPONENTS:
         sys.stderr.write(f"expected one of {', '.join(COMPONENTS)}\n")
         return 2

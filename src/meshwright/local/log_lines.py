@@ -1,4 +1,4 @@
-"""A line of a log as a person reads it: JSON as the runtime writes it taken apart, anything else as it is."""
+"""Formats log lines: the runtime's JSON is parsed, other lines are unchanged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCKS = ("exception", "stack")
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """The parts of a line. For a line that is not JSON only `message` is set."""
+    """The fields of a line. For a line that is not JSON only `message` is set."""
 
     message: str
     time: str = ""
@@ -22,7 +22,7 @@ class LogLine:
     trace: str = ""
     """The trace id."""
     extra: str = ""
-    """`key=value` of everything else in the entry."""
+    """`key=value` of the other fields."""
     block: str = ""
     """A stack trace, several lines."""
 
@@ -34,7 +34,7 @@ class LogLine:
 
 
 def parse(text: str) -> LogLine:
-    """Take a line apart. Whatever is in it, what comes back can be shown."""
+    """Parses a line. Never fails; the result is printable."""
     text = text.rstrip("\r\n")
     if not text.startswith("{"):
         return LogLine(text)
@@ -56,7 +56,7 @@ def parse(text: str) -> LogLine:
 
 
 def _text(value: object) -> str:
-    """A value as text that a terminal takes: JSON can write half of a surrogate pair."""
+    """A value as printable text: JSON can contain half of a surrogate pair."""
     return str(value).encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""`meshwright up`, from a topology to the end of everything it started."""
+"""`meshwright up`: plans, starts, serves and stops a topology."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ CLIENT_VARIABLES = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "JAEGER_UI_URL",
 )
-"""What other commands need to know of a running system. No token and no password: `state.json` is a plain file."""
+"""The variables that other commands need. No token and no password: `state.json` is a plain file."""
 
 
 class View(Report, Protocol):
-    """Who shows a person what happens."""
+    """The output of `up`."""
 
     def starting(self, plan: Plan, leftovers: list[ProcessRecord]) -> None:
-        """All is decided, and about to start. `leftovers` of a killed supervisor have been ended."""
+        """The plan is made and about to start. `leftovers` of a killed supervisor have been ended."""
 
     def ready(self, plan: Plan, statuses: list[InstanceStatus], seconds: float) -> None:
         """Everything is ready."""
 
     def note(self, rollout: str, text: str, *, warning: bool) -> None:
-        """Something has happened to a rollout."""
+        """An event of a rollout."""
 
     def stopping(self) -> None:
-        """A signal has come; a second one will end everything at once."""
+        """A signal was received; a second one kills everything at once."""
 
 
 async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: View) -> None:
-    """Run a topology until SIGINT, SIGTERM or SIGHUP.
+    """Runs a topology until SIGINT, SIGTERM or SIGHUP.
 
     Raises `BadInputError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
     started has been stopped again.
@@ -81,7 +81,7 @@ async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: 
 
 
 async def decide(topology: Topology, options: UpOptions, folder: StateFolder) -> Plan:
-    """Look for Consul where that is asked, and decide everything else."""
+    """Probes for Consul if needed, and makes the plan."""
     registry = choose_registry(topology, options)
     if registry is None:
         registry = await consul_probe.find(plan.registry_port(topology, options))
@@ -103,7 +103,7 @@ async def _serve(
     interrupted = asyncio.create_task(interrupts.get())
     starting = asyncio.create_task(supervisor.start())
     try:
-        await asyncio.sleep(0)  # the first processes start, and while they do we import what serves
+        await asyncio.sleep(0)  # the first processes start while the server is imported
         from meshwright.local.control_api import server  # noqa: PLC0415
         from meshwright.local.rollouts.rollout_manager import RolloutManager  # noqa: PLC0415
 
@@ -122,14 +122,14 @@ async def _serve(
     finally:
         interrupted.cancel()
         starting.cancel()
-        # What went wrong has been raised above; here it only must not go unretrieved.
+        # The error was raised above; it must be retrieved here.
         await asyncio.wait({starting})
         if not starting.cancelled():
             starting.exception()
 
 
 async def _raise_with_reason(starting: asyncio.Task[None], made: Plan) -> None:
-    """Raise what made the start fail, and with it the traffic rules that lead nowhere: a usual cause."""
+    """Raises the error of a failed start, with the traffic rules to versions without instances: a usual cause."""
     try:
         starting.result()
     except StartError as error:
@@ -140,7 +140,7 @@ async def _raise_with_reason(starting: asyncio.Task[None], made: Plan) -> None:
 
 
 async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:
-    """Stop everything in order, or at once when a second signal comes."""
+    """Stops everything in order, or at once on a second signal."""
     stopping = asyncio.create_task(supervisor.stop())
     again = asyncio.create_task(interrupts.get())
     await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,7 +154,7 @@ async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[asyncio.Queue[int]]:
-    """The signals that ask us to stop, as they come."""
+    """The queue of received stop signals."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[int] = asyncio.Queue()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -168,7 +168,7 @@ def _interrupts() -> Iterator[asyncio.Queue[int]]:
 
 
 class _Note:
-    """Writes the state down as it changes."""
+    """Writes `state.json` on each change."""
 
     def __init__(self, made: Plan, folder: StateFolder, run: str) -> None:
         self._plan = made

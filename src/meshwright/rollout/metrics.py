@@ -37,7 +37,7 @@ class RolloutMetrics:
         )
         self._weight = Gauge(
             "meshwright_rollout_weight",
-            "The share of calls, in per cent, that a version is meant to have.",
+            "The desired share of calls of a version, in per cent.",
             (*_NAMES, "version"),
             registry=registry,
         )
@@ -56,7 +56,7 @@ class RolloutMetrics:
         )
         self._failures = Counter(
             "meshwright_rollout_failures",
-            "Passes in which something did not work: a side that was away, an action that failed.",
+            "Passes with a failure: an unreachable side, or a failed action.",
             _NAMES,
             registry=registry,
         )
@@ -114,7 +114,7 @@ class _Present:
         self._clock = clock
         self._info = Gauge(
             "meshwright_rollout_info",
-            "1 for what a rollout is about: service, stable version, version asked for, reason of its phase.",
+            "1, with a rollout's service, stable version, requested version, and reason of its phase.",
             (*_NAMES, "service", "stable", "target", "reason"),
             registry=registry,
         )
@@ -126,7 +126,7 @@ class _Present:
         )
         self._passed = Gauge(
             "meshwright_rollout_last_pass_timestamp_seconds",
-            "When the rollout was last looked after: a pass that ended and whose status is stored.",
+            "The end of the last pass whose status was stored.",
             _NAMES,
             registry=registry,
         )

@@ -136,7 +136,7 @@ class Reconciler:
         except BadInputError as error:
             return await self._refuse(error)
         except MeshwrightError as error:
-            log.warning("the version that is asked for could not be found out: %s", error)
+            log.warning("the requested version could not be resolved: %s", error)
             return SOON
         self.rollout = rollout
         before = self.status

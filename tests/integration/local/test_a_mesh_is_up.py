@@ -121,8 +121,8 @@ async def test_changes_are_watched_and_a_broken_policy_is_a_problem_of_its_servi
 
         async def change() -> dict[str, Any]:
             assert watcher.stdout is not None
-            consul_probe: dict[str, Any] = json.loads(await asyncio.wait_for(watcher.stdout.readline(), 20))
-            return consul_probe
+            found: dict[str, Any] = json.loads(await asyncio.wait_for(watcher.stdout.readline(), 20))
+            return found
 
         try:
             first = [await change() for _ in range(4)]
@@ -163,7 +163,7 @@ async def until(up: Up, holds: Callable[[dict[str, Any]], bool]) -> dict[str, An
         shown: dict[str, Any] = json.loads(text)
         return shown if holds(shown) else None
 
-    shown = await eventually(consul_probe, timeout=20)
+    shown = await eventually(found, timeout=20)
     assert shown is not None
     return shown
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from support.laptops import COMPONENTS, TOPOLOGY, Laptop, a_laptop, canary
+from support.laptops import PARTS, TOPOLOGY, Laptop, a_laptop, canary
 from support.mesh import failures
 from support.ports import promised_port
 from support.ups import an_up
@@ -141,7 +141,7 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
         code, said = await laptop.up.do("rollout", "promote", "target")
         assert (code, said) == (
             1,
-            "error: rollout target: there is nothing to promote: it is Aborted; `retry` walks its steps again\n",
+            "error: rollout target: there is nothing to promote: it is Aborted; `retry` executes its steps again\n",
         )
         await laptop.do("retry", "target")
         await laptop.until_phase("Paused", weight=20)
@@ -186,7 +186,7 @@ async def test_deleting_a_rollout_ends_the_version_that_was_tried_without_a_fail
 
 
 async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
-    chosen = [option for name in COMPONENTS for option in ("--port", f"{name}={promised_port()}")]
+    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
     topology = TOPOLOGY.replace("FIXED", str(promised_port()))
     async with an_up(tmp_path, topology, *chosen, mesh=True) as up:
         await up.until_up()

@@ -319,7 +319,7 @@ async def test_ctrl_c_during_the_start_stops_what_has_started(tmp_path: Path) ->
 
 async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
     path = write(tmp_path, ONE)
-    parsing, writing = os.pipe()
+    reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *python("-m", "meshwright.cli", "up", "-f", str(path)),
         env={**os.environ, **environment(tmp_path)},
@@ -327,7 +327,7 @@ async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     os.close(writing)
-    os.close(parsing)
+    os.close(reading)
 
     async def ready() -> bool:
         code, text = await command(tmp_path, "ps", "--json")

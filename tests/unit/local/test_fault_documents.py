@@ -57,7 +57,7 @@ def test_a_fault_is_what_the_control_plane_understands() -> None:
 
 
 def test_a_fault_without_abort_and_delay_is_refused() -> None:
-    with pytest.raises(BadInputError, match="say --abort, --delay or both"):
+    with pytest.raises(BadInputError, match="give --abort, --delay or both"):
         faults.fault(None, None, None, [])
 
 

@@ -63,7 +63,7 @@ def test_a_change_without_an_answer_is_not_said_to_have_failed(
     slow: tuple[SlowUp, RunningUp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, up = slow
-    monkeypatch.setattr(client, "_WRITE_PATIENCE", 0.05)
+    monkeypatch.setattr(client, "_WRITE_TIMEOUT", 0.05)
     for change in (
         lambda: up.apply_rollout({}),
         lambda: up.patch_rollout("shop", {}),
@@ -73,8 +73,8 @@ def test_a_change_without_an_answer_is_not_said_to_have_failed(
         with pytest.raises(UnreachableError) as caught:
             change()
         assert str(caught.value) == (
-            "the `up` of shop has not answered within 0.05 s: it is busy, or stopped. What was asked is done once it "
-            "goes on: look with `meshwright ps` and `meshwright rollout get` before you ask again."
+            "the `up` of shop has not answered within 0.05 s: it is busy, or stopped. The request runs once it "
+            "continues: check with `meshwright ps` and `meshwright rollout get` before a retry."
         )
     with pytest.raises(UnreachableError, match=r"within 0\.05 s: it is busy, or stopped; try again\."):
         up.rollouts()

@@ -40,7 +40,7 @@ def test_promoting_what_is_paused_by_its_spec_takes_the_pause_away() -> None:
     ("verb", "phase", "why"),
     [
         (lambda it: commands.promote(it, "t", full=False), "Healthy", "nothing to promote: it is Healthy"),
-        (lambda it: commands.promote(it, "t", full=True), "Aborted", "`retry` walks its steps again"),
+        (lambda it: commands.promote(it, "t", full=True), "Aborted", "`retry` executes its steps again"),
         (lambda it: commands.abort(it, "t"), "Healthy", "nothing to abort: it is Healthy"),
         (lambda it: commands.retry(it, "t"), "Progressing", "nothing to retry: it is Progressing"),
         (commands.undo, "Healthy", "no version before 2.0.0 to go back to"),

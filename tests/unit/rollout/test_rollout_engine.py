@@ -90,7 +90,7 @@ class FakeTraffic(Ports):
         self.world.act(ReleaseTraffic())
 
 
-class FakeMeasurements(Ports):
+class FakeMetricSource(Ports):
     async def measure(self, rollout: Rollout, metric_queries: Sequence[MetricQuery]) -> tuple[Measurement, ...]:
         self._may("measure")
         return tuple(map(self.world.answer, metric_queries))
@@ -101,7 +101,7 @@ class FakeMeasurements(Ports):
         return self.world.callers
 
 
-class FakeAnnouncer(Ports):
+class FakeEventRecorder(Ports):
     async def events(self, rollout: Rollout, events: Sequence[Any]) -> None:
         self._may("announce")
         self.told += events
@@ -116,7 +116,7 @@ class Shell:
     def __init__(self, world: World) -> None:
         self.world = world
         self.workloads, self.traffic = FakeWorkloads(world), FakeTraffic(world)
-        self.measurements, self.recorder = FakeMeasurements(world), FakeAnnouncer(world)
+        self.measurements, self.recorder = FakeMetricSource(world), FakeEventRecorder(world)
         self.engine = Engine(self.workloads, self.traffic, self.measurements, self.recorder)
 
     async def one_pass(self) -> Any:

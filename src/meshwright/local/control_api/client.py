@@ -1,4 +1,4 @@
-"""Reaching a running `up` from another process. Synchronous and light: `meshwright ps` should not feel like a start."""
+"""The client of the control API. Synchronous, with few imports, so that `meshwright ps` is fast."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 HOW_TO_START = (
     "Start the topology of this folder (meshwright.toml) with `meshwright up`, or the demo with `meshwright up --demo`."
 )
-_PATIENCE = 5.0
-"""Seconds for an answer to a question."""
-_WRITE_PATIENCE = 60.0
-"""The same for a change: the first rollout has the `up` import its engine, which takes long on a busy machine."""
-_SCALE_PATIENCE = 3600.0
+_READ_TIMEOUT = 5.0
+"""The timeout of a read, in seconds."""
+_WRITE_TIMEOUT = 60.0
+"""The timeout of a write: for the first rollout the `up` imports its engine, which is slow on a busy machine."""
+_SCALE_TIMEOUT = 3600.0
 _OK = 200
 
 
 class RefusedError(MeshwrightError):
-    """The supervisor answered that it cannot do that, and why."""
+    """The supervisor rejected the request; the message has the reason."""
 
 
 class NothingUpError(MeshwrightError):
-    """No `up` runs here, or several do."""
+    """No `up` is running, or several are."""
 
 
 def find(name: str = "", home: Path | None = None) -> RunningUp:
-    """The `up` of that topology, or the only one there is; raises `NothingUpError`."""
+    """The `up` of that topology, or the only one. Raises `NothingUpError`."""
     root = home or nearest_home()
     folders = (
         [StateFolder(root, path.name) for path in sorted(root.iterdir()) if path.is_dir()] if root.is_dir() else []
@@ -54,11 +54,11 @@ def find(name: str = "", home: Path | None = None) -> RunningUp:
         raise NothingUpError(f"nothing is up here ({root}). {HOW_TO_START}")
     if not chosen:
         raise NothingUpError(f"no {name!r} is up here; there is {names}.")
-    raise NothingUpError(f"several topologies are up here: {names}. Say which one with --topology.")
+    raise NothingUpError(f"several topologies are up here: {names}. Choose one with --topology.")
 
 
 def find_folder(name: str = "", home: Path | None = None) -> StateFolder:
-    """The state folder of the topology that is up, or of the only one that ever was; raises `NothingUpError`."""
+    """The state folder of the running topology, or of the only earlier one. Raises `NothingUpError`."""
     try:
         return find(name, home).folder
     except NothingUpError:
@@ -71,9 +71,9 @@ def find_folder(name: str = "", home: Path | None = None) -> StateFolder:
 
 
 def old_logs(folder: StateFolder, name: str, count: int) -> Iterator[tuple[str, str]]:
-    """The last lines of each instance of an `up` that has ended. `name`: an instance or a process; empty: all.
+    """The last lines of each instance of an ended `up`. `name`: an instance or a process; empty: all.
 
-    Raises `NoSuchNameError` where nothing of that name has a log.
+    Raises `NoSuchNameError` without a log of that name.
     """
     names = {path: (path.stem, path.stem.rpartition("-")[0]) for path in sorted(folder.logs.glob("*.log"))}
     chosen = [path for path, own in names.items() if name in ("", *own)]
@@ -99,18 +99,18 @@ class RunningUp:
         return rows
 
     def kill(self, instance: str, signal: str) -> None:
-        self._ask("POST", "/v1/kill", {"instance": instance, "signal": signal}, _WRITE_PATIENCE)
+        self._ask("POST", "/v1/kill", {"instance": instance, "signal": signal}, _WRITE_TIMEOUT)
 
     def scale(self, service: str, replicas: int, version: str | None = None) -> dict[str, list[str]]:
-        """Have that many instances; returns when that is so. The answer lists those `added` and `removed`."""
+        """Scales to that number of instances; returns when it is reached, with those `added` and `removed`."""
         body = {"service": service, "replicas": replicas, "version": version}
-        answer: dict[str, list[str]] = self._ask("POST", "/v1/scale", body, patience=_SCALE_PATIENCE)
+        answer: dict[str, list[str]] = self._ask("POST", "/v1/scale", body, timeout=_SCALE_TIMEOUT)
         return answer
 
     def logs(self, name: str, count: int, *, follow: bool) -> Iterator[tuple[str, str]]:
         """(instance, line), oldest first; with `follow` until the `up` ends."""
         query = urlencode({"of": name, "lines": count, "follow": "1" if follow else "0"})
-        response = self._send("GET", f"/v1/logs?{query}", patience=None if follow else _PATIENCE)
+        response = self._send("GET", f"/v1/logs?{query}", timeout=None if follow else _READ_TIMEOUT)
         try:
             for text in response:
                 entry = json.loads(text)
@@ -121,33 +121,35 @@ class RunningUp:
             response.close()
 
     def rollouts(self) -> list[dict[str, Any]]:
-        """Every rollout: the resource as it stands, status included."""
-        found: list[dict[str, Any]] = self._ask("GET", "/v1/rollouts", patience=_WRITE_PATIENCE)
+        """Every rollout: the resource with its status."""
+        found: list[dict[str, Any]] = self._ask("GET", "/v1/rollouts", timeout=_WRITE_TIMEOUT)
         return found
 
     def apply_rollout(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Create or change a rollout. The answer: the `rollout`, and `notices` of what a laptop passes over."""
-        answer: dict[str, Any] = self._ask("POST", "/v1/rollouts", document, _WRITE_PATIENCE)
+        """Creates or changes a rollout. Returns the `rollout`, and `notices` about ignored fields."""
+        answer: dict[str, Any] = self._ask("POST", "/v1/rollouts", document, _WRITE_TIMEOUT)
         return answer
 
     def patch_rollout(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a merge patch (RFC 7396) to the resource; returns it."""
-        found: dict[str, Any] = self._ask("PATCH", f"/v1/rollouts/{quote(name)}", patch, _WRITE_PATIENCE)
+        """Applies a merge patch (RFC 7396) to the resource; returns it."""
+        found: dict[str, Any] = self._ask("PATCH", f"/v1/rollouts/{quote(name)}", patch, _WRITE_TIMEOUT)
         return found
 
     def delete_rollout(self, name: str) -> None:
-        """Delete the rollout; its traffic rules go, or stay, as its `onDelete` says."""
-        self._ask("DELETE", f"/v1/rollouts/{quote(name)}", patience=_WRITE_PATIENCE)
+        """Deletes the rollout; its `onDelete` decides on the traffic rules."""
+        self._ask("DELETE", f"/v1/rollouts/{quote(name)}", timeout=_WRITE_TIMEOUT)
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float = _PATIENCE) -> Any:
-        with self._send(method, path, body, patience) as response, self._in_words(method, patience):
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float = _READ_TIMEOUT
+    ) -> Any:
+        with self._send(method, path, body, timeout) as response, self._translate_errors(method, timeout):
             return json.loads(response.read())
 
     def _send(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, patience: float | None = _PATIENCE
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = _READ_TIMEOUT
     ) -> http.client.HTTPResponse:
-        connection = _UnixConnection(self.record.socket, patience)
-        with self._in_words(method, patience), contextlib.ExitStack() as stack:
+        connection = _UnixConnection(self.record.socket, timeout)
+        with self._translate_errors(method, timeout), contextlib.ExitStack() as stack:
             stack.callback(connection.close)
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json"})
@@ -159,18 +161,18 @@ class RunningUp:
         return response
 
     @contextlib.contextmanager
-    def _in_words(self, method: str, patience: float | None) -> Iterator[None]:
+    def _translate_errors(self, method: str, timeout: float | None) -> Iterator[None]:
         try:
             yield
         except TimeoutError as error:
-            late = f"the `up` of {self.folder.path.name} has not answered within {patience:g} s: it is busy, or stopped"
+            late = f"the `up` of {self.folder.path.name} has not answered within {timeout:g} s: it is busy, or stopped"
             if method == "GET":
                 raise UnreachableError(f"{late}; try again.") from error
-            unknown = "What was asked is done once it goes on: look with `meshwright ps` and `meshwright rollout get`"
-            raise UnreachableError(f"{late}. {unknown} before you ask again.") from error
+            unknown = "The request runs once it continues: check with `meshwright ps` and `meshwright rollout get`"
+            raise UnreachableError(f"{late}. {unknown} before a retry.") from error
         except (http.client.HTTPException, OSError) as error:
             missing = isinstance(error, FileNotFoundError)
-            what = "is still starting, or stopping already" if missing else f"does not answer ({error})"
+            what = "is still starting, or already stopping" if missing else f"does not answer ({error})"
             raise UnreachableError(f"the `up` of {self.folder.path.name} {what}; try again.") from error
 
 

@@ -1,9 +1,9 @@
-"""How other commands reach a running `up`: HTTP over a unix socket that only its owner can open.
+"""The control API of a running `up`: HTTP over a unix socket that only its owner can open.
 
     GET  /v1/processes                              the status of every instance
     GET  /v1/logs?of=<name>&lines=<n>&follow=1      JSON lines {"instance", "line"}, oldest first
     POST /v1/kill   {"instance", "signal"}
-    POST /v1/scale  {"service", "replicas", "version"}   answers when the new instances are ready
+    POST /v1/scale  {"service", "replicas", "version"}   returns when the new instances are ready
     GET  /v1/rollouts                               every rollout, as a resource with its status
     POST /v1/rollouts  <a VersionedRollout>         creates or changes it: {"rollout", "notices"}
     PATCH, DELETE /v1/rollouts/<name>               a merge patch (RFC 7396); the traffic rules go with it
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from meshwright.local.rollouts.rollout_manager import RolloutManager
     from meshwright.local.supervisor.supervisor import Supervisor
 
-_CONSUL_PATIENCE = 1.0
+_CONSUL_TIMEOUT = 1.0
 _QUEUE = 10_000
-"""Lines that a slow reader may lag behind before it loses some."""
+"""The number of lines queued for a slow reader; further ones are dropped."""
 
 
 @contextlib.asynccontextmanager
 async def serving(supervisor: Supervisor, path: Path, manager: RolloutManager) -> AsyncIterator[None]:
-    """Serve the control API on that socket for as long as the context lasts."""
+    """Serves the control API on that socket, within the context."""
     api = _Api(supervisor, manager)
     app = web.Application(middlewares=[_say_errors])
     app.router.add_get("/v1/processes", api.processes)
@@ -131,7 +131,7 @@ class _Api:
         )
 
     def _instances(self, name: str) -> set[str] | None:
-        """The instances that an instance's, process's or service's name means; None for all."""
+        """The instances with that instance, process or service name; None for all."""
         if not name:
             return None
         found = {status.instance for status in self._supervisor.statuses() if name in _names(status)}
@@ -141,18 +141,18 @@ class _Api:
         return found
 
     def _is_of(self, instance_name: str, name: str) -> bool:
-        """Whether an instance that came later is meant as well."""
+        """Whether a later instance matches the name."""
         instance = self._supervisor.instances.get(instance_name)
         return instance is not None and name in _names(instance.status())
 
     async def _health(self) -> dict[str, str]:
-        """What Consul says of each instance, if it says anything now."""
+        """Consul's health of each instance; empty if it does not answer."""
         plan = self._supervisor.plan
         if not plan.registry.address:
             return {}
         with contextlib.suppress(MeshwrightError, TimeoutError):
             async with Consul(load(ConsulConfig, plan.environment)) as consul:
-                states = await asyncio.wait_for(consul.check_states(), _CONSUL_PATIENCE)
+                states = await asyncio.wait_for(consul.check_states(), _CONSUL_TIMEOUT)
             worst: dict[str, str] = {}
             for state in states.value:
                 if worst.get(state.instance, "passing") == "passing":
@@ -194,7 +194,7 @@ def _names(status: Any) -> tuple[str, str, str]:
 
 
 def _rss(pid: int | None) -> int | None:
-    """Bytes of memory that a process and what it started hold."""
+    """The resident memory of a process and its descendants, in bytes."""
     if pid is None:
         return None
     with contextlib.suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""Where the mesh is, for commands that look at it or change it: that of the `up` here, or the environment's."""
+"""The endpoints of the mesh for the command line: those of a running `up`, or from the environment."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from meshwright.model import Address
 
 NAMING_KINDS = ("service-resolver", "service-splitter", "service-router")
-"""Kinds of config entries that make a name that clients can call, even where no instance has it."""
-_PATIENCE = 2.0
+"""Kinds of config entries that define a callable name, even without instances."""
+_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class MeshEndpoints:
-    """How to reach the mesh."""
+    """The addresses and variables of a mesh."""
 
     environment: Mapping[str, str]
     debug: str = ""
-    """`host:port` of the control plane's pages; empty if not known."""
+    """`host:port` of the control plane's pages; empty if unknown."""
     up: bool = True
-    """Whether it is that of an `up` that runs here."""
+    """Whether it is that of a running `up`."""
 
     @property
     def consul(self) -> ConsulConfig:
@@ -48,9 +48,9 @@ class MeshEndpoints:
 
 
 def locate(topology: str = "") -> MeshEndpoints:
-    """The mesh of the `up` that runs here; without one, what the environment says, and the default addresses.
+    """The mesh of the running `up`; without one, that of the environment, with default addresses.
 
-    Several topologies without a name are an error only where there is nothing else to go by.
+    A missing `up` is an error only if `topology` names one.
     """
     own = environment()
     try:
@@ -64,7 +64,7 @@ def locate(topology: str = "") -> MeshEndpoints:
 
 @contextlib.asynccontextmanager
 async def open_consul(mesh: MeshEndpoints) -> AsyncIterator[Consul]:
-    """Its Consul. The error of an unreachable one says how to start a mesh, where none runs here."""
+    """The mesh's Consul. Without a running `up`, the error of an unreachable one explains how to start a mesh."""
     from meshwright.consul import Consul  # noqa: PLC0415 - `meshwright tour` and others do without
 
     try:
@@ -75,14 +75,14 @@ async def open_consul(mesh: MeshEndpoints) -> AsyncIterator[Consul]:
 
 
 def how_to_start(mesh: MeshEndpoints, error: str) -> str:
-    """An error of a mesh that does not answer, and what to do about it."""
+    """The error of an unreachable mesh, with the remedy."""
     if mesh.up:
         return error
     return f"{error}\nNo `meshwright up` runs here. {client.HOW_TO_START}"
 
 
 async def service_names(consul: Consul) -> set[str]:
-    """Every name that calls can go to: services that have registered, and those that config entries make."""
+    """Every callable name: registered services, and names defined by config entries."""
     found = {str(name) for name in (await consul.services()).value}
     for kind in NAMING_KINDS:
         found |= {str(entry["Name"]) for entry in (await consul.config_entries(kind)).value}
@@ -90,7 +90,7 @@ async def service_names(consul: Consul) -> set[str]:
 
 
 async def known_service(consul: Consul, name: str) -> str:
-    """The name as it is registered; raises `NoSuchNameError` where there is none, with the closest one."""
+    """The name in its registered case. Raises `NoSuchNameError` with the closest name."""
     names = await service_names(consul)
     found = next((known for known in sorted(names) if folded(known) == folded(name)), None)
     if found is None:
@@ -99,13 +99,13 @@ async def known_service(consul: Consul, name: str) -> str:
 
 
 def hush() -> None:
-    """Keep gRPC's own log off standard error, where errors are told in words; before gRPC is imported."""
+    """Disables gRPC's own log on standard error. To be called before gRPC is imported."""
     if not environment(("GRPC_VERBOSITY",)):
         adopt({"GRPC_VERBOSITY": "NONE"})
 
 
 def join(mesh: MeshEndpoints) -> ServiceConfig:
-    """Make this process one that calls over the mesh: its spans go where those of the mesh go, if that is known."""
+    """Configures this process as a client of the mesh; it exports spans only if the mesh's collector is known."""
     spans_known = any(name.startswith("OTEL_") for name in mesh.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
     adopt({**mesh.environment, **quiet})
@@ -113,12 +113,12 @@ def join(mesh: MeshEndpoints) -> ServiceConfig:
 
 
 def in_force(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None:
-    """What the control plane has in force for a service, by its debug pages; None if they do not answer."""
+    """The control plane's configuration of a service, from its debug pages; None if they do not answer."""
     if not mesh.debug:
         return None
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{mesh.debug}/debug/service?name={quote(service)}", timeout=_PATIENCE) as answer:
+        with direct.open(f"http://{mesh.debug}/debug/service?name={quote(service)}", timeout=_TIMEOUT) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
     except (urllib.error.URLError, ValueError, OSError):

@@ -1,7 +1,7 @@
-"""Setting and clearing faults: changes to a service's policy document that leave everything else in it alone.
+"""Sets and clears faults in a service's policy document; the rest of the document stays unchanged.
 
-The document is shared with whoever else writes it, so each change is read, edit, check-and-set, and again where
-somebody was faster. What is written has been checked with the control plane's own parser.
+The document may have other writers, so each change is read, edit, check-and-set, repeated after a conflict. The new
+document is validated by the control plane's own parser before it is written.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATTEMPTS = 20
 def fault(
     abort: str | None, delay: str | None, percent: float | None, headers: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """A fault as the policy document has it. `abort`: a status's name or number; `delay`: such as `200ms`."""
+    """A fault of the policy document. `abort`: a status's name or number; `delay`: such as `200ms`."""
     share = {} if percent is None else {"percentage": percent}
     made: dict[str, Any] = {}
     if headers:
@@ -35,13 +35,15 @@ def fault(
     if delay is not None:
         made["delay"] = {"duration": delay, **share}
     if abort is None and delay is None:
-        raise BadInputError("the fault", [Problem("", "say --abort, --delay or both")])
+        raise BadInputError("the fault", [Problem("", "give --abort, --delay or both")])
     return made
 
 
 def with_fault(document: Document, new: dict[str, Any]) -> Document:
-    """The document with that fault, in the place of one for the same calls. The first that matches counts, so one
-    for calls with a header goes before one for all calls."""
+    """The document with that fault, which replaces one for the same calls.
+
+    The first match applies, so a fault for calls with a header is placed before one for all calls.
+    """
     others = [old for old in document.get("faults", []) if old.get("headers") != new.get("headers")]
     return {**document, "faults": [new, *others] if new.get("headers") else [*others, new]}
 
@@ -52,7 +54,7 @@ def without_faults(document: Document) -> Document:
 
 
 async def edit(consul: Consul, service: str, change: Callable[[Document], Document]) -> Document:
-    """Change a service's document; returns what is in force then. An empty document is deleted."""
+    """Changes a service's document; returns the new one. An empty document is deleted."""
     for _ in range(_ATTEMPTS):
         key, pair = await _find(consul, service)
         old = _parse(key, pair.value) if pair else {}
@@ -80,9 +82,9 @@ async def document(consul: Consul, service: str) -> Document | None:
 
 
 async def _find(consul: Consul, service: str) -> tuple[str, KvPair | None]:
-    """The document that is in force for a service, and its key, which differs by case where names of services do not.
+    """The document in force for a service, and its key, whose case may differ from the service's name.
 
-    As in the control plane, the key in lower case comes first. It is asked for alone, so that a token for one key is
+    As in the control plane, the lower-case key has precedence. It is read by itself, so that a token for one key is
     enough.
     """
     key = f"{KV_PREFIX}{folded(service)}"
@@ -95,7 +97,7 @@ async def _find(consul: Consul, service: str) -> tuple[str, KvPair | None]:
 
 
 async def text(consul: Consul, service: str) -> str | None:
-    """One service's document as it is written, whether it makes sense or not."""
+    """The text of one service's document, valid or not."""
     _, pair = await _find(consul, service)
     return pair.value.decode(errors="replace") if pair else None
 

@@ -1,8 +1,8 @@
-"""Calling a method by name, with JSON, knowing nothing of its contract: the server's reflection service tells it.
+"""Calls a method by name with JSON, without its proto: the contract comes from the server's reflection service.
 
-gRPC server reflection (grpc.reflection.v1alpha) hands out file descriptors. We put those of the services in a pool
-of our own, find the method, and let protobuf's JSON mapping build and read the messages. Everything goes over the
-channel that the call itself takes, so a call through the mesh needs no address.
+gRPC server reflection (grpc.reflection.v1alpha) returns file descriptors. Those of the services are added to a separate
+pool, the method is looked up, and protobuf's JSON mapping builds and reads the messages. All requests use the channel
+of the call itself, so a call through the mesh needs no address.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 _INFRASTRUCTURE = ("grpc.", "envoy.")
-"""Services that every server of the mesh has; a bare method name does not mean theirs."""
+"""Services of every server in the mesh; a bare method name does not match their methods."""
 _DETAILS_KEY = "grpc-status-details-bin"
 _DETAILS = {
     descriptor.full_name: getattr(error_details_pb2, name)
@@ -34,7 +34,7 @@ _DETAILS = {
 
 
 class CallFailedError(MeshwrightError):
-    """The call ended with a status other than OK. The text has its code, message and details."""
+    """The call ended with a status other than OK. The message has its code, message and details."""
 
     def __init__(self, error: grpc.aio.AioRpcError) -> None:
         self.code = error.code().name
@@ -53,10 +53,10 @@ class ReflectionClient:
         self._pool = descriptor_pool.DescriptorPool()
         self._files: set[str] = set()
         self.trailing: dict[str, str] = {}
-        """The metadata that came with the end of the last call."""
+        """The trailing metadata of the last call."""
 
     async def find(self, name: str) -> MethodDescriptor:
-        """The method of that name: `Add`, `Calculator/Add` or `demo.calculator.v1.Calculator/Add`."""
+        """Finds the method: `Add`, `Calculator/Add` or `demo.calculator.v1.Calculator/Add`."""
         services = [
             service for service in await self._services() if not service.startswith(_INFRASTRUCTURE) or service in name
         ]
@@ -72,7 +72,7 @@ class ReflectionClient:
     async def call(
         self, method: MethodDescriptor, requests: Sequence[Any], metadata: Sequence[tuple[str, str]] = ()
     ) -> AsyncIterator[dict[str, Any]]:
-        """Call it with messages given as JSON values; yields each answer as one. Raises `CallFailedError`."""
+        """Calls the method with JSON values; yields each response as one. Raises `CallFailedError`."""
         messages = _messages(method, requests)
         answer_kind = message_factory.GetMessageClass(method.output_type)
         shape = ("stream" if method.client_streaming else "unary", "stream" if method.server_streaming else "unary")
@@ -98,7 +98,7 @@ class ReflectionClient:
         return [service.name for service in answer.list_services_response.service]
 
     async def _learn(self, request: Any) -> None:
-        """Take the files of an answer into the pool, and before them what they import."""
+        """Adds the files of a response to the pool, after their imports."""
         answer = await self._ask(request)
         files = [
             descriptor_pb2.FileDescriptorProto.FromString(data)
@@ -120,7 +120,7 @@ class ReflectionClient:
         self._pool.Add(file)
 
     async def _ask(self, request: Any) -> Any:
-        """One question to the reflection service."""
+        """One request to the reflection service."""
         stub = reflection_pb2_grpc.ServerReflectionStub(self._channel)
         try:
             async for answer in stub.ServerReflectionInfo(iter([request]), timeout=self._timeout):
@@ -135,7 +135,7 @@ class ReflectionClient:
 
 
 def read_json(text: str) -> list[Any]:
-    """The JSON values of a text, one after the other; raises `BadInputError` that names line and column."""
+    """Parses concatenated JSON values. Raises `BadInputError` with line and column."""
     decoder = json.JSONDecoder()
     values, at = [], 0
     while text[at:].strip():

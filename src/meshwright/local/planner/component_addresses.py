@@ -1,11 +1,11 @@
-"""Where the mesh's parts are, as placeholders and pages say it, whether a part runs here or elsewhere.
+"""The addresses of the mesh's components, local or external, for placeholders and pages.
 
-`${registry.address}`, `${traces.url}` and their like stand for the part that is in use: the one that `up` runs, or the
-one that the environment, the command line or the topology names. A part that there is not has empty ones, so that a
-topology does not depend on what its users already have.
+`${registry.address}`, `${traces.url}` and others are those of the component in use: the one that `up` runs, or the
+external one in the environment, the command line or the topology. Those of a missing component are empty, so that a
+topology does not depend on its users' machines.
 
-Traces come in at one address and are looked at at another. OpenTelemetry has a variable for the first alone. For the
-second, `JAEGER_UI_URL` says where, and without it Jaeger's default port on the collector's host is taken.
+Traces are received at one address and queried at another. OpenTelemetry has a variable for the first only. The second
+is `JAEGER_UI_URL`, by default Jaeger's port on the collector's host.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def traces_url(traces: ComponentSource, addresses: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """The URL at which people and readers of traces find them; empty where spans go nowhere.
+    """The URL at which traces are queried; empty where spans are not exported.
 
-    Raises `BadInputError` for a `JAEGER_UI_URL` that is no URL.
+    Raises `BadInputError` for an invalid `JAEGER_UI_URL`.
     """
     if traces.dev:
         return f"http://{addresses[TRACES]}"
@@ -52,7 +52,7 @@ def placeholders(
     traces_page: str,
     environment: Mapping[str, str],
 ) -> dict[str, str]:
-    """What placeholders say of the parts that do not run here."""
+    """The placeholders of components that do not run here."""
     found: dict[str, str] = {}
     if not registry.dev:
         found |= _named(REGISTRY, _consul_url(registry, environment), url=True)
@@ -76,7 +76,7 @@ def placeholders(
 def _consul_url(registry: ComponentSource, environment: Mapping[str, str]) -> str:
     if not registry.address:
         return ""
-    # Only where there is a real one: the import costs.
+    # Only with an external Consul: the import is slow.
     from meshwright.config import ConsulConfig, load  # noqa: PLC0415
     from meshwright.consul.endpoint import parse_endpoint  # noqa: PLC0415
 
@@ -84,14 +84,14 @@ def _consul_url(registry: ComponentSource, environment: Mapping[str, str]) -> st
 
 
 def _named(name: str, where: str, *, url: bool = False) -> dict[str, str]:
-    """`name.address` and `name.port` of an address or a URL; with `url` also that."""
+    """`name.address` and `name.port` of an address or a URL; with `url`, `name.url` too."""
     address = _address(where) if where else ""
     found = {f"{name}.address": address, f"{name}.port": address.rpartition(":")[2] if ":" in address else ""}
     return found | {f"{name}.url": where} if url else found
 
 
 def _address(where: str) -> str:
-    """`host:port` of an address or a URL; what is neither, such as a socket's path, as it is."""
+    """`host:port` of an address or a URL; other texts, such as a socket's path, unchanged."""
     parts = _split(where)
     if not parts.hostname:
         return where if parts.scheme not in _PORTS else ""

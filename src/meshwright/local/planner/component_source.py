@@ -1,4 +1,4 @@
-"""Where each part of the mesh comes from: it runs here as a stand-in, it is a real one elsewhere, or there is none."""
+"""The source of each component of the mesh: a local dev component, an external one, or none."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ if TYPE_CHECKING:
 TOPOLOGY = "the topology"
 _OTLP = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?(?P<what>[A-Z_]+)")
 _HOW = frozenset({"TIMEOUT", "COMPRESSION"})
-"""Variables of OTLP's exporters that are right for any collector. The SDK fails where they are empty."""
+"""Variables of OTLP's exporters that are independent of the collector. The SDK fails where they are empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What the command line says, and the environment that `up` was started in."""
+    """The options of the command line, and the environment of `up`."""
 
     consul: str = ""
-    """`auto`, `dev`, `none` or an address; empty: as the topology says."""
+    """`auto`, `dev`, `none` or an address; empty: the topology's."""
     postgres: str = ""
     ports: Mapping[str, int] = field(default_factory=dict)
     host: str = ""
-    """The IP address on which public processes listen; empty: the loopback's."""
+    """The IP address on which public processes listen; empty: loopback."""
     reachable: tuple[str, ...] = ()
-    """The addresses at which other machines reach what listens there, the best one first."""
+    """The addresses at which other machines reach public processes, the best one first."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentSource:
-    """Where a part comes from. `dev`: it runs here; else `address` is where it is, and empty where there is none."""
+    """The source of a component. `dev`: it runs here; else `address` is its address, or empty without one."""
 
     dev: bool
     address: str = ""
     why: str = ""
-    """Who said so, for the table that `up` prints."""
+    """The origin of the choice, for the table that `up` prints."""
 
 
 def choose_registry(topology: Topology, options: UpOptions) -> ComponentSource | None:
-    """Where Consul comes from, or None: look whether one runs at the registry's address, else run the dev registry."""
+    """The source of Consul; None: one running at the registry's address, else the dev registry."""
     wanted = options.consul or topology.mesh.registry
     who = "--consul" if options.consul else TOPOLOGY
     if wanted == AUTO:
@@ -55,7 +55,7 @@ def choose_registry(topology: Topology, options: UpOptions) -> ComponentSource |
 
 
 def choose_traces(topology: Topology, options: UpOptions) -> ComponentSource:
-    """Where spans go."""
+    """The destination of spans."""
     wanted = topology.mesh.traces
     if wanted != AUTO:
         return parse_source(wanted, TOPOLOGY)
@@ -82,7 +82,7 @@ def mesh_environment(
     addresses: Mapping[str, str],
     outer: Mapping[str, str],
 ) -> dict[str, str]:
-    """How a child finds the mesh. An empty variable counts as unset: what was meant for a real part is taken back."""
+    """The variables by which a process finds the mesh. Those of an unused external component are set to empty."""
     found: dict[str, str] = {}
     if registry.dev:
         found |= dict.fromkeys((name for name in outer if name.startswith("CONSUL_")), "")
@@ -107,6 +107,6 @@ def mesh_environment(
 
 
 def _says_where(variable: str) -> bool:
-    """Whether the variable is about a certain collector: its address, protocol, credentials."""
+    """Whether the variable configures a certain collector: its address, protocol, credentials."""
     match = _OTLP.fullmatch(variable)
     return match is not None and match["what"] not in _HOW

@@ -1,7 +1,7 @@
-"""Looking for a Consul: the one that somebody told us of, or one that runs where the registry would.
+"""Probes for a Consul: the configured one, or one at the registry's port.
 
-A Consul that is told has to answer, or nothing starts. One that is merely found is used only if it is a Consul: the
-dev registry of somebody else's `up` speaks the same API and would vanish with it, so its port counts as taken.
+A configured Consul has to answer, or nothing starts. One that is found is used only if it is a real Consul: the dev
+registry of another `up` has the same API and would end with that `up`, so its port counts as in use.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from meshwright.consul import Consul
 
 DEV_MARK = "meshwright"
-"""What the dev registry says of itself where Consul names its kind of release."""
-_PATIENCE = 1.0
+"""The dev registry's mark, in the field of Consul's release type."""
+_TIMEOUT = 1.0
 _MOST = 1024 * 1024
 _FORBIDDEN = 403
 
 
 async def find(port: int) -> ComponentSource:
-    """The Consul that runs at that port, or the dev registry that will."""
+    """The Consul running at that port, else the dev registry."""
     with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-        document = await asyncio.wait_for(_agent_self(port), _PATIENCE)
+        document = await asyncio.wait_for(_agent_self(port), _TIMEOUT)
         version = str(document["Config"]["Version"])
         if DEV_MARK not in json.dumps(document.get("Stats", {}).get("build", {})):
             return ComponentSource(dev=False, address=f"{HOST}:{port}", why=f"found running, version {version}")
@@ -37,7 +37,7 @@ async def find(port: int) -> ComponentSource:
 
 
 async def _agent_self(port: int) -> dict[str, Any]:
-    """`/v1/agent/self`, by hand: this is asked on every start, mostly of nobody, and must not cost an import."""
+    """`/v1/agent/self` without a client library: this runs at every start, and an import would be slow."""
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         writer.write(f"GET /v1/agent/self HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
@@ -67,18 +67,18 @@ async def _ask(consul: Consul) -> None:
     except ConsulError as error:
         if error.without_connect:
             raise MeshwrightError(f"Consul at {consul.address}: {NEEDS_CONNECT}") from None
-        if error.status != _FORBIDDEN:  # which service a token may read is for the control plane to say
+        if error.status != _FORBIDDEN:  # the control plane reports the rights of its token
             raise
 
 
 async def check(source: ComponentSource, environment: dict[str, str]) -> None:
-    """Raise `BadInputError` if the Consul that we were told of, or found, cannot be used."""
-    from meshwright.consul import Consul  # noqa: PLC0415 - only where there is a real one
+    """Raises `BadInputError` if the configured or found Consul is not usable."""
+    from meshwright.consul import Consul  # noqa: PLC0415 - only with an external Consul
 
     config = load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": source.address})
     try:
         async with Consul(config) as consul:
-            await asyncio.wait_for(_ask(consul), 2 * _PATIENCE)
+            await asyncio.wait_for(_ask(consul), 2 * _TIMEOUT)
     except TimeoutError:
         raise BadInputError("the registry", [Problem(source.why, f"{source.address} does not answer")]) from None
     except BadInputError:

@@ -1,8 +1,8 @@
-"""The addresses under which other machines reach this one, for `up --host`.
+"""The addresses of this machine in its networks, for `up --host`.
 
 A laptop has several: Wi-Fi, a cable, a virtual network of containers. The one of the default route comes first, because
-that is the network that people share; the others are listed after it. Loopback and link-local addresses are of no use
-to anybody else. With an IPv6 host a process listens for both families, as Linux does by default.
+it is usually the shared network; the others follow. Loopback and link-local addresses are left out. With an IPv6 host a
+process listens for both families, as Linux does by default.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-"""An address beyond every local network (RFC 5737, RFC 3849), to ask for the route to it; nothing is sent."""
+"""An address beyond every local network (RFC 5737, RFC 3849), for a lookup of its route; nothing is sent."""
 
 
 def check_host(host: str) -> str:
-    """The address as `ipaddress` writes it, empty for the loopback's, where everything listens anyway.
+    """The address in the notation of `ipaddress`; empty for the loopback address, the default.
 
-    Raises `BadInputError` for what is no address, or none of this machine.
+    Raises `BadInputError` for an invalid address, or one of another machine.
     """
     try:
         address = ipaddress.ip_address(host.strip("[]"))
@@ -41,7 +41,7 @@ def check_host(host: str) -> str:
 
 
 def reachable(host: str) -> tuple[str, ...]:
-    """The addresses at which others reach what listens on `host`, the one of the default route first."""
+    """The addresses at which other machines reach a listener on `host`, the one of the default route first."""
     address = ipaddress.ip_address(host)
     if not address.is_unspecified:
         return (host,)
@@ -53,7 +53,7 @@ def reachable(host: str) -> tuple[str, ...]:
 
 
 def in_url(address: str) -> str:
-    """The address as a URL has it."""
+    """The address in the notation of URLs."""
     return f"[{address}]" if ":" in address else address
 
 
@@ -70,7 +70,7 @@ def _all() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
 
 
 def _sources() -> Iterable[str]:
-    """The addresses from which this machine would reach the outside."""
+    """The source addresses of this machine's routes to other networks."""
     for family, outside in _ROUTED.items():
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((outside, 9))

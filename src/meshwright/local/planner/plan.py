@@ -1,10 +1,10 @@
-"""What `up` will do, decided before anything is done: which parts run here, on which ports, with which environment.
+"""The plan of an `up`, made before anything starts: local components, ports, environments.
 
-Three inputs meet here and nowhere else: the topology file, the command line and the environment. The command line wins
-over the topology, and the topology over the environment, with one exception: `auto` hands the choice to the
-environment. `choose_registry` (origins) says where Consul comes from; when it says "look for one", the shell looks and
-tells `make` what it found. `make` is a function of its arguments (free ports come from a callable), and refuses what
-does not fit together before a single process runs.
+Only this module combines the three inputs: the topology file, the command line and the environment. The command line
+has precedence over the topology, and the topology over the environment, with one exception: `auto` leaves the choice to
+the environment. `choose_registry` (component_source) returns the source of Consul; where it returns None, `up` probes
+for one and passes the result to `make`. `make` is a function of its arguments (free ports come from a callable), and
+rejects conflicting inputs before any process starts.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 RUN_MARK = "MESHWRIGHT_RUN"
-"""The variable by which a process, and all that it starts, is known to belong to one run of `up`."""
+"""The variable that identifies a process and its descendants as part of one run of `up`."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
-    """The place of one instance in the system. Who sits there may crash and be replaced; the name stays."""
+    """The specification of one instance. Its process may crash and be replaced; the name stays."""
 
     process: str
     number: int
     version: str
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables of this version alone; what the topology and `up` itself say wins over them."""
+    """Variables of this version only; those of the topology and of `up` itself have precedence."""
 
     @property
     def name(self) -> str:
-        """`cart-1`; a part of the mesh has one instance, with its own name."""
+        """`cart-1`; a component of the mesh has one instance, with its own name."""
         return self.process if self.process in COMPONENTS else f"{self.process}-{self.number}"
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """One instance of a process, ready to be started."""
+    """One start of an instance: command, ports, and environment."""
 
     spec: InstanceSpec
     process: ProcessSpec
@@ -63,7 +63,7 @@ class LaunchSpec:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     host: str = HOST
-    """Where we reach it."""
+    """The host at which `up` reaches it."""
 
     @property
     def address(self) -> str:
@@ -72,41 +72,41 @@ class LaunchSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole system, decided."""
+    """The plan of a whole system."""
 
     topology: Topology
     registry: ComponentSource
     controlplane: ComponentSource
     traces: ComponentSource
-    """Where spans go."""
+    """The destination of spans."""
     traces_url: str
-    """Where they are looked at; empty: nowhere."""
+    """The URL at which traces are queried; empty: none."""
     processes: tuple[ProcessSpec, ...]
-    """The parts that run here, then the processes of the topology; fixed ports filled in."""
+    """The local components, then the processes of the topology; fixed ports filled in."""
     ports: Mapping[str, int]
-    """Every port known beforehand, by its name."""
+    """Every port known before the start, by its name."""
     addresses: Mapping[str, str]
-    """Where we reach what listens there: `host:port`."""
+    """The address of each port: `host:port`."""
     values: Mapping[str, str]
-    """What placeholders stand for."""
+    """The values of placeholders."""
     environment: Mapping[str, str]
-    """What every child finds in its environment."""
+    """The environment of every process."""
     mesh: frozenset[str] = frozenset()
-    """The names of those variables by which a child finds the mesh."""
+    """The names of the variables by which a process finds the mesh."""
     hints: tuple[Hint, ...] = ()
     resumed: Mapping[str, tuple[ResumedVersion, ...]] = field(default_factory=dict)
-    """By service: the versions that an earlier run's rollout has instances of, instead of the topology's."""
+    """By service: the versions of an earlier run's rollout, instead of the topology's."""
     lone: frozenset[str] = frozenset()
-    """Processes whose ports nobody asked for: they are of the first instance, and others get ports of their own."""
+    """Processes without a configured port: their ports are those of the first instance, and others get their own."""
 
     host: str = ""
-    """The IP address on which public processes listen; empty: the loopback's, as all others."""
+    """The IP address on which public processes listen; empty: loopback, as for all others."""
     reachable: tuple[str, ...] = ()
     """The addresses at which other machines reach public processes, the best one first."""
 
     @property
     def public(self) -> frozenset[str]:
-        """The processes that are open to other machines."""
+        """The processes reachable from other machines."""
         return frozenset(process.name for process in self.processes if process.public and self.host)
 
     def process(self, name: str) -> ProcessSpec:
@@ -125,7 +125,7 @@ class Plan:
 
 
 def registry_port(topology: Topology, options: UpOptions) -> int:
-    """The port at which a registry runs here, or is looked for."""
+    """The port of the local registry, and of the probe for a Consul."""
     default = topology.mesh.ports.get("registry", DEFAULT_PORTS["registry"])
     return options.ports.get("registry", default)
 
@@ -133,7 +133,7 @@ def registry_port(topology: Topology, options: UpOptions) -> int:
 def make(
     topology: Topology, options: UpOptions, registry: ComponentSource, state: Path, free_port: Callable[[], int]
 ) -> Plan:
-    """Decide everything; raises `BadInputError` for ports that do not exist or collide, and unknown placeholders."""
+    """Makes the plan. Raises `BadInputError` for unknown or colliding ports, and unknown placeholders."""
     traces = choose_traces(topology, options)
     controlplane = parse_source(topology.mesh.controlplane, TOPOLOGY)
     components = _components(registry, controlplane, traces)
@@ -172,7 +172,7 @@ def make(
 
 
 def launch(plan: Plan, spec: InstanceSpec, free_port: Callable[[], int], run: str) -> LaunchSpec:
-    """What to start for that seat; `run` marks the process as belonging to this run of `up`."""
+    """The start of an instance; `run` identifies the process as part of this run of `up`."""
     process = plan.process(spec.process)
     own = spec.number > 1 and process.name in plan.lone
     unused = distinct_ports(free_port, plan.ports.values())
@@ -218,12 +218,12 @@ def launch(plan: Plan, spec: InstanceSpec, free_port: Callable[[], int], run: st
 
 
 def _near(host: str) -> str:
-    """The address at which we reach what listens on that host ourselves."""
+    """The local address of a listener on that host."""
     return {"": HOST, "0.0.0.0": HOST, "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound
 
 
 def stop_stages(plan: Plan) -> list[list[str]]:
-    """Names of processes in the order of stopping: what others wait for stops after them, the mesh's parts last."""
+    """Process names in the order of stopping: dependencies stop after their dependents, components last."""
     depth: dict[str, int] = {}
 
     def measure(name: str) -> int:
@@ -250,7 +250,7 @@ _COMPONENT_PORTS: Mapping[str, Mapping[str, str]] = {
     CONTROLPLANE: {"port": "xds", "debug_port": "controlplane"},
     TRACES: {"query_port": "traces", "otlp_grpc_port": "otlp-grpc", "otlp_http_port": "otlp-http"},
 }
-"""Per part: which field of its configuration is which named port."""
+"""By component: the named port of each port field of its configuration."""
 
 _COMPONENT_READY = {REGISTRY: "http:/v1/status/leader", CONTROLPLANE: "http:/readyz", TRACES: "http:/"}
 
@@ -268,7 +268,7 @@ def _component(name: str, ports: Mapping[str, int]) -> ProcessSpec:
 
 
 def _with_ports(process: ProcessSpec, chosen: Mapping[str, int], free_port: Callable[[], int]) -> ProcessSpec:
-    """The process with its ports as the command line says; a lone instance gets its free ports now, to be named."""
+    """The process with the ports of the command line; a single instance gets its free ports now, for placeholders."""
     port = chosen.get(process.name, process.port)
     ports = {name: chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items()}
     if process.replicas == 1:
@@ -278,7 +278,7 @@ def _with_ports(process: ProcessSpec, chosen: Mapping[str, int], free_port: Call
 
 
 def _fixed(topology: Topology, options: UpOptions) -> set[int]:
-    """The ports that the topology, the command line or a default fixes."""
+    """The ports fixed by the topology, the command line or a default."""
     found = {*DEFAULT_PORTS.values(), *topology.mesh.ports.values(), *options.ports.values()}
     for process in topology.processes:
         found |= {process.port, *process.ports.values()}
@@ -286,7 +286,7 @@ def _fixed(topology: Topology, options: UpOptions) -> set[int]:
 
 
 def _asked(process: ProcessSpec, chosen: Mapping[str, int]) -> bool:
-    """Whether the topology or the command line fixes a port of the process."""
+    """Whether the topology or the command line sets a port of the process."""
     named = (chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items())
     return any((chosen.get(process.name, process.port), *named))
 
@@ -320,7 +320,7 @@ def _ports(
 
 
 def _public(options: UpOptions, own: Iterable[ProcessSpec]) -> set[str]:
-    """The processes that `--host` opens; raises `BadInputError` where there is none."""
+    """The processes that `--host` makes public. Raises `BadInputError` without one."""
     found = {process.name for process in own if process.public} if options.host else set()
     if options.host and not found:
         what = "opens public processes, and this topology has none; mark one with `public = true`, to listen on ${host}"
@@ -331,7 +331,7 @@ def _public(options: UpOptions, own: Iterable[ProcessSpec]) -> set[str]:
 def _urls(
     options: UpOptions, ports: Mapping[str, int], own: Iterable[ProcessSpec], public: Collection[str]
 ) -> dict[str, str]:
-    """Where browsers reach the processes: from other machines where that is asked for."""
+    """The processes' URLs for browsers: from other machines for public processes."""
     found = {}
     for process in own:
         if process.name in ports:
@@ -360,9 +360,9 @@ def _values(
 
 
 def _checked(plan: Plan) -> tuple[Hint, ...]:
-    """Expand everything once, so that a wrong placeholder is found before the first start; returns the hints.
+    """Expands everything once, so that an unknown placeholder is found before the first start; returns the hints.
 
-    A hint that needs a part that there is not, such as the page of traces that go nowhere, is left out.
+    A hint that needs a missing component, such as the page of traces, is left out.
     """
     problems: list[Problem] = []
     for process in plan.topology.processes:

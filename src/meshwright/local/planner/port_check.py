@@ -1,4 +1,4 @@
-"""Whether the ports that a plan needs are free, and who has those that are not."""
+"""Checks that a plan's ports are free; names the processes that use the others."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SHOWN = 60
 
 
 def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
-    """Raise `BadInputError` that names every wanted port that is taken, who has it, and how to use another one.
+    """Raises `BadInputError` with every port in use, the process that uses it, and how to choose another one.
 
-    `hosts`: where each of them is bound, if not on the loopback.
+    `hosts`: the hosts on which they are bound, if not on loopback.
     """
     problems = []
     used = set(wanted.values())
@@ -38,7 +38,7 @@ def _advice(name: str, other: int | None) -> str:
 
 
 def _or_used(name: str, port: int) -> str:
-    """A collector that runs already, such as a Jaeger, need not give way."""
+    """The alternative for a running collector, such as a Jaeger."""
     if name != "otlp-grpc":
         return ""
     return f", or with OTEL_EXPORTER_OTLP_ENDPOINT=http://{HOST}:{port} the collector that is there"
@@ -56,12 +56,12 @@ def _by(port: int) -> str:
     except psutil.Error:
         return ""
     if process is None:
-        return " by a process of somebody else"
+        return " by a process of another user"
     return f" by pid {process.pid}: {command if len(command) <= _SHOWN else command[: _SHOWN - 3] + '...'}"
 
 
 def _another(port: int, used: set[int], host: str) -> int | None:
-    """The next port that is free and not in `used`, to which it is added: two names never get the same advice."""
+    """The next free port that is not in `used`, to which it is added: each name gets another suggestion."""
     for other in range(port + 1, min(port + 1000, 65536)):
         if other not in used and ports.is_free(other, host):
             used.add(other)

@@ -1,9 +1,9 @@
-"""Which versions of a service `up` starts where a rollout of an earlier run has moved it from the topology's version.
+"""The versions that `up` starts for a service whose rollout, of an earlier run, has left the topology's version.
 
-The topology says the version with which a service begins; from the first rollout on, the rollout does. Its traffic
-rules may have outlived the earlier run (a real Consul keeps them on disk), and send calls to versions that nothing
-would start: processes that wait for such a service would never become ready. So what the rules name is started at
-once, and not only when the rollout goes on, which is after everything is ready.
+The topology defines a service's first version; from the first rollout on, the rollout does. Its traffic rules may have
+outlived the earlier run (a real Consul keeps them on disk), and may route calls to versions without instances:
+processes that wait for such a service would never become ready. So the versions in the rules are started at once, and
+not when the rollout continues, which is after everything is ready.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VersionTemplate:
-    """What a rollout's pod template comes to for the instances of a version."""
+    """The part of a rollout's pod template that applies to the instances of a version."""
 
     variables: Mapping[str, str] = field(default_factory=dict)
     revision: int = 1
-    """Counts the templates that the version has had."""
+    """Counts the version's templates."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResumedVersion:
-    """A version of a service that an earlier run's rollout has instances of."""
+    """A version with instances in an earlier run's rollout."""
 
     version: str
     replicas: int
@@ -40,9 +40,9 @@ Resumed = dict[str, tuple[ResumedVersion, ...]]
 
 
 def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
-    """What the rollouts in `folder` need at the start.
+    """Reads the versions that the rollouts in `folder` need at the start.
 
-    `rules_are_kept`: the registry remembers the traffic rules, so that calls go to a canary before the rollout goes on.
+    `rules_are_kept`: the registry keeps the traffic rules, so that a canary gets calls before the rollout continues.
     """
     found: Resumed = {}
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
@@ -58,7 +58,7 @@ def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
 
 
 def templates(rollout: Path) -> dict[str, VersionTemplate]:
-    """By version, the templates that the rollout kept in the file `rollout` gave to its instances."""
+    """By version, the instances' templates of the rollout in the file `rollout`."""
     try:
         found = json.loads(_templates_path(rollout).read_text())
         return {version: VersionTemplate(one["variables"], one["revision"]) for version, one in found.items()}
@@ -67,7 +67,7 @@ def templates(rollout: Path) -> dict[str, VersionTemplate]:
 
 
 def write_templates(rollout: Path, found: Mapping[str, VersionTemplate]) -> None:
-    """Keep the templates beside the rollout; no file is kept where there are none."""
+    """Writes the templates beside the rollout; without templates, deletes the file."""
     path = _templates_path(rollout)
     if not found:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which instances there are to be: at the start, and when somebody scales. Pure; the supervisor acts on it."""
+"""Computes the desired instances at start and on scale. Pure; the supervisor carries them out."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ScaleChange:
-    """What scaling means: the seats to add and those to give up."""
+    """The instances to add and to remove."""
 
     added: tuple[InstanceSpec, ...] = ()
     removed: tuple[InstanceSpec, ...] = ()
 
 
 def initial(plan: Plan) -> list[InstanceSpec]:
-    """Every seat that the topology asks for, the mesh's parts first; of a service under a rollout, the rollout's."""
+    """The topology's instances, the mesh's components first; for a service with a rollout, the rollout's."""
     specs = [
         InstanceSpec(process.name, number, process.version)
         for process in plan.processes
@@ -51,13 +51,13 @@ def scale(
     environment: Mapping[str, str] | None = None,
     leaving: Collection[InstanceSpec] = (),
 ) -> ScaleChange:
-    """Have `replicas` instances of the service or process `name`, of that version (default: the topology's).
+    """Scales the service or process `name` to `replicas` instances of that version (default: the topology's).
 
-    `environment`: variables of the new ones. `leaving`: seats that are being given up, whose numbers are not free yet.
+    `environment`: variables of the new instances. `leaving`: stopping instances, whose numbers are not free yet.
 
-    Other versions of the service stay as they are. New seats take the lowest numbers that are free; those given up
-    are the youngest. Raises `BadInputError` for an unknown service, for a number that cannot be meant, and for a second
-    instance on a fixed port.
+    Other versions of the service are left unchanged. New instances get the lowest free numbers; the youngest ones are
+    removed. Raises `BadInputError` for an unknown service, a number out of range, and a second instance on a fixed
+    port.
     """
     if not 0 <= replicas <= MAX_REPLICAS:
         what = f"expected a number from 0 to {MAX_REPLICAS}, not {replicas}"

@@ -1,9 +1,9 @@
-"""Versions as processes: the `Workloads` port of the rollout engine on a running `up`.
+"""The `Workloads` port of the rollout engine on processes of a running `up`.
 
-A version of a service is the set of its instances that run that version. Starting and stopping takes a while and the
-engine does not wait: each change runs in a task of its own, and the next pass sees how far it came. A pod template has
-no image to run here, for the topology says what runs; the plain variables of its first container are handed on. Where
-they change at one version its instances are replaced one after another: a new one is ready before an old one goes.
+A version of a service is the set of its instances with that version. The engine does not wait for starts and stops:
+each change runs in its own task, and the next pass observes its progress. The image of a pod template is ignored,
+because the topology defines the processes; the plain variables of its first container are applied. When they change for
+a version, its instances are replaced one after another: a new one is ready before an old one ends.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _REGISTERS = 5.0
-"""Seconds after which Consul should know an instance that is ready."""
+"""Seconds after which a ready instance should be registered in Consul."""
 
 
 class ProcessWorkloads:
-    """`Workloads` on processes."""
+    """The `Workloads` port on processes."""
 
     def __init__(self, supervisor: Supervisor, folder: Path) -> None:
         self._supervisor = supervisor
         self._folder = folder
         self._templates: dict[str, dict[str, VersionTemplate]] = {}
-        """By rollout and version; kept beside the rollout, for the next run."""
+        """By rollout and version; stored beside the rollout, for the next run."""
         self._changes: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._replacing: dict[tuple[str, str], str] = {}
         self._failures: dict[tuple[str, str], Trouble] = {}
@@ -60,7 +60,7 @@ class ProcessWorkloads:
     def _workload(self, rollout: Rollout, version: str, instances: list[Instance]) -> Workload:
         template = self._template_of(rollout, version)
         old = sum(dict(instance.spec.environment) != template.variables for instance in instances)
-        # While one is replaced there is one more, beyond the number asked for.
+        # During a replacement there is one instance more than desired.
         leaving = self._replacing.get((rollout.service, version))
         surplus = sum(instance.spec.name == leaving for instance in instances)
         running = sum(instance.state is InstanceState.READY for instance in instances)
@@ -75,7 +75,7 @@ class ProcessWorkloads:
         )
 
     async def version(self, rollout: Rollout) -> str:
-        """None: a resource without a version is refused here."""
+        """The rollout's version: `up` rejects a resource without one."""
         return rollout.version
 
     async def template(self, rollout: Rollout) -> str:
@@ -100,7 +100,7 @@ class ProcessWorkloads:
         return key in self._changes and not self._changes[key].done()
 
     def _replace_old(self, rollout: Rollout, version: str) -> None:
-        """Begin to replace one instance whose variables are not the version's, unless something is under way."""
+        """Starts to replace one instance with other variables than the version's, unless a change is running."""
         key, values = (rollout.service, version), self._template_of(rollout, version).variables
         if self._is_changing(key):
             return
@@ -124,7 +124,7 @@ class ProcessWorkloads:
             del self._replacing[key]
 
     async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
-        """The end of a process and its last line; where it runs, why it is not ready."""
+        """The last end of a process with its last line; for a running one, why it is not ready."""
         troubles: dict[str, tuple[Trouble, ...]] = {}
         ready: dict[str, tuple[str, ...]] = {}
         for version in versions:
@@ -168,12 +168,12 @@ class ProcessWorkloads:
         self._remember(rollout, version, None)
 
     def forget(self, name: str) -> None:
-        """The rollout of that name is deleted."""
+        """Forgets the templates of a deleted rollout."""
         self._templates.pop(name, None)
         resumed_versions.write_templates(self._folder / f"{name}.json", {})
 
     async def close(self) -> None:
-        """Let go of changes under way; the supervisor stops the processes."""
+        """Cancels running changes; the supervisor stops the processes."""
         for task in self._changes.values():
             task.cancel()
         for task in self._changes.values():
@@ -186,11 +186,11 @@ class ProcessWorkloads:
         return self._templates[rollout.name]
 
     def _template_of(self, rollout: Rollout, version: str) -> VersionTemplate:
-        """Instances that no template was written for have the topology's variables alone, by revision 1."""
+        """The version's template; without one, the topology's variables only, as revision 1."""
         return self._of(rollout).get(version, VersionTemplate())
 
     def _take_template(self, rollout: Rollout, *, exists: bool) -> None:
-        """Give the version that is asked for the rollout's template; another one than it has is its next revision."""
+        """Applies the rollout's template to the requested version; a different template is its next revision."""
         version, values = rollout.version, environment(rollout.template or {})[0]
         before = self._template_of(rollout, version)
         is_first = not exists and version not in self._of(rollout)
@@ -198,7 +198,7 @@ class ProcessWorkloads:
             self._remember(rollout, version, VersionTemplate(values, before.revision + (not is_first)))
 
     def _remember(self, rollout: Rollout, version: str, template: VersionTemplate | None) -> None:
-        """Keep what the version was told last; None: nothing any more."""
+        """Stores the version's last template; None: removes it."""
         known = self._of(rollout)
         known.pop(version, None)
         if template is not None:
@@ -216,7 +216,7 @@ class ProcessWorkloads:
             self._note_failure((service, version), error)
 
     def _note_failure(self, key: tuple[str, str], error: MeshwrightError) -> None:
-        """Instances that did not come up are given up: what they said is kept until others have come up."""
+        """Keeps the failure of instances that did not start, until others have started."""
         log.warning("%s %s: %s", *key, error)
         first, *others = str(error).splitlines()
         last = others[-1].strip().removeprefix("| ") if others else ""
@@ -231,7 +231,7 @@ def _digest(values: Mapping[str, str]) -> str:
 
 
 def environment(template: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """The variables that a pod template gives to its first container, and what of the template is passed over here."""
+    """The variables of a pod template's first container, and notices about ignored fields."""
     containers = (template.get("spec") or {}).get("containers") or [{}]
     values: dict[str, str] = {}
     notices = list(_passed_over(template, containers))
@@ -246,7 +246,7 @@ def environment(template: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]
 def _passed_over(template: Mapping[str, Any], containers: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     first, *others = containers
     if "image" in first:
-        yield f"the image {first['image']} is not run here: the topology says what runs"
+        yield f"the image {first['image']} is not run here: the topology defines the processes"
     if first.get("envFrom"):
         yield "envFrom is left out here: there are no ConfigMaps and Secrets"
     if others or (template.get("spec") or {}).get("initContainers"):

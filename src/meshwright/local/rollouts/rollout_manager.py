@@ -1,6 +1,6 @@
-"""Where a running `up` keeps its rollouts: opened when somebody asks for one, because most never do.
+"""The rollouts of a running `up`, opened on first use.
 
-The engine needs a connection to Consul, a tracer and half a second of imports; an `up` without rollouts has none of it.
+The engine needs a connection to Consul, a tracer and half a second of imports; an `up` without rollouts saves them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from meshwright.local.supervisor.supervisor import Supervisor
 
     class Say(Protocol):
-        """Tells a person what happened to a rollout."""
+        """Prints an event of a rollout."""
 
         def __call__(self, rollout: str, text: str, *, warning: bool) -> None: ...
 
@@ -42,23 +42,23 @@ class RolloutManager:
         await self._stack.aclose()
 
     async def resume(self) -> None:
-        """Go on with the rollouts of an earlier run, if there are any."""
+        """Continues the rollouts of an earlier run."""
         if self._folder.is_dir() and any(self._folder.glob("*.json")) and self._supervisor.plan.registry.address:
             await self.open()
 
     def rollout_of(self, service: str) -> str:
-        """The name of the rollout that says how many instances the service has; empty where there is none."""
+        """The name of the service's rollout, which sets its number of instances; empty without one."""
         return self._rollouts.of(service) if self._rollouts is not None else ""
 
     async def open(self) -> Rollouts:
-        """The rollouts; raises `BadInputError` where the topology has no registry."""
+        """The rollouts. Raises `BadInputError` for a topology without a registry."""
         async with self._opening:
             if self._rollouts is None:
                 self._rollouts = await self._make()
             return self._rollouts
 
     async def _make(self) -> Rollouts:
-        # Imports that cost more than the rest of the supervisor together.
+        # Slow imports.
         from meshwright.config import ConsulConfig, ServiceConfig, adopt, load  # noqa: PLC0415
         from meshwright.consul import Consul  # noqa: PLC0415
         from meshwright.local.rollouts.rollouts import Rollouts, TerminalEventRecorder  # noqa: PLC0415

@@ -1,7 +1,7 @@
-"""Rollouts on a running `up`: the same resource, the same engine, with processes for pods.
+"""Rollouts on a running `up`: the same resource and engine as on Kubernetes, with processes as workloads.
 
-Each rollout is a file `<state>/rollouts/<name>.json`, the resource as a cluster would keep it, status included, written
-whole after each change. An `up` that starts again goes on from there.
+Each rollout is a file `<state>/rollouts/<name>.json`: the resource with its status, written whole after each change. A
+restarted `up` continues from it.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RETIREMENT = 15.0
-"""Seconds that the processes of other versions have to end when a rollout is deleted."""
+"""Seconds for the processes of other versions to end when a rollout is deleted."""
 _LOOK = 0.2
 
 
 class TerminalEventRecorder:
-    """`EventRecorder` for a terminal."""
+    """The `EventRecorder` port on a terminal."""
 
     def __init__(self, say: Say, traces: TraceExporter) -> None:
         self._say = say
@@ -104,7 +104,7 @@ class Rollouts:
         return [self._documents[name] for name in sorted(self._documents)]
 
     def apply(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Create or replace a rollout's spec; returns the resource and notices. Raises `BadInputError`."""
+        """Creates a rollout or replaces its spec; returns the resource and notices. Raises `BadInputError`."""
         rollout = parse_on_laptop(document)
         self._check(rollout)
         before = self._documents.get(rollout.name)
@@ -112,7 +112,7 @@ class Rollouts:
             refuse_change(parse_on_laptop(before), rollout)
         _, notices = environment(rollout.template or {})
         if rollout.workload_ref is not None:
-            notices.append("workloadRef is passed over here: the topology says what runs")
+            notices.append("workloadRef is ignored here: the topology defines the processes")
         metadata = {**document["metadata"], "namespace": document["metadata"].get("namespace", "default")}
         old = (before or {}).get("metadata", {})
         metadata["uid"] = old.get("uid") or str(uuid.uuid4())
@@ -126,7 +126,7 @@ class Rollouts:
         return made, notices
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Change a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
+        """Changes a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
         before = self._known(name)
         changed = commands.merged(before, {key: value for key, value in patch.items() if key != "status"})
         refuse_change(parse_on_laptop(before), parse_on_laptop(changed))
@@ -136,12 +136,15 @@ class Rollouts:
         return dict(changed)
 
     async def delete(self, name: str) -> None:
-        """Restore or leave the traffic rules, and forget the rollout. The stable version's processes stay as they are;
-        those of others end first, for calls would go to them once there are no rules."""
+        """Restores or keeps the traffic rules, and deletes the rollout.
+
+        The stable version's processes stay; those of other versions end first, because without rules they would get
+        calls.
+        """
         self._known(name)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_RETIREMENT):
-                while await self._reconcilers[name].retire_others():  # noqa: ASYNC110 - it is a step each time
+                while await self._reconcilers[name].retire_others():  # noqa: ASYNC110 - one step in each call
                     await asyncio.sleep(_LOOK)
         if not await self._reconcilers[name].finalize():
             raise UnreachableError(
@@ -153,16 +156,16 @@ class Rollouts:
         self._versions.forget(name)
 
     def of(self, service: str) -> str:
-        """The name of the service's rollout; empty where there is none."""
+        """The name of the service's rollout; empty without one."""
         return next((name for name, one in self._documents.items() if one["spec"]["service"] == service), "")
 
     def wake(self) -> None:
-        """Something has changed among the processes."""
+        """Starts the next pass of every rollout: a process changed."""
         for reconciler in self._reconcilers.values():
             reconciler.wake()
 
     def _adopted(self, rollout: Rollout) -> dict[str, Any]:
-        """The status that a new rollout begins with: the version that runs already is the stable one."""
+        """The status of a new rollout: the running version is the stable one."""
         specs = [instance.spec for instance in self._supervisor.instances.values() if not instance.stopping]
         processes = {process.name for process in self._supervisor.plan.processes if process.service == rollout.service}
         running = Counter(spec.version for spec in specs if spec.process in processes)
@@ -175,7 +178,7 @@ class Rollouts:
         )
 
     def _check(self, rollout: Rollout) -> None:
-        """What is right on a cluster and cannot work here."""
+        """Checks for limits of `up` that do not apply on Kubernetes."""
         services = {process.service: process for process in self._supervisor.plan.topology.processes}
         process = services.get(rollout.service)
         problems = []

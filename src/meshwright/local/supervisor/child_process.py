@@ -1,8 +1,8 @@
-"""One child process: started in a group of its own, read line by line, ended with all that it started.
+"""A child process: started in its own process group, read line by line, ended with its descendants.
 
-On Linux the kernel kills the child when the supervisor dies, however it dies (PR_SET_PDEATHSIG, set by util-linux's
-`setpriv` on the way to the command: code of ours between fork and exec would not be safe). Elsewhere, and for what
-the child started itself, `state.json` remembers whom to end at the next start.
+On Linux the kernel kills the child when the supervisor dies, for any reason (PR_SET_PDEATHSIG, set by util-linux's
+`setpriv`, because Python code between fork and exec would not be safe). Elsewhere, and for the child's descendants,
+`state.json` lists the processes to end at the next start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _CHUNK = 2**16
 _LONGEST = 2**16
-"""Bytes after which a line is broken, so that a child without newlines cannot fill our memory."""
+"""Bytes after which a line is split, which bounds the memory for a child without newlines."""
 
 
 class ChildProcess:
@@ -44,7 +44,7 @@ class ChildProcess:
 
     @classmethod
     async def start(cls, launch: LaunchSpec, on_line: Callable[[str], None]) -> ChildProcess:
-        """Start the process; raises `BadInputError` if there is no such program or folder."""
+        """Starts the process. Raises `BadInputError` for a missing program or folder."""
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
         _check(launch)
@@ -66,16 +66,16 @@ class ChildProcess:
         return self._process.returncode
 
     async def wait(self) -> int:
-        """Wait for the end; ends what the process left in its group, and reads its last lines."""
+        """Waits for the end, kills the rest of the process group, and reads the last lines."""
         code = await self._process.wait()
         self._signal_group(SIGKILL)
-        # A grandchild that left the group may keep the pipe open for ever.
+        # A descendant outside the group may keep the pipe open.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._reading, 1.0)
         return code
 
     def signal(self, number: Signals) -> None:
-        """Send a signal to the process and all in its group; nothing happens if it has ended."""
+        """Sends a signal to the process group; does nothing if the process has ended."""
         if self.code is None:
             self._signal_group(number)
 
@@ -98,17 +98,17 @@ class ChildProcess:
             self._say(rest.decode(errors="replace"))
 
     def _say(self, line: str) -> None:
-        """Pass a line on. Whatever goes wrong with it, we go on reading, because a full pipe would stop the child."""
+        """Passes a line on. Errors are logged and reading continues, because a full pipe would block the child."""
         try:
             self._on_line(line)
-        except Exception as error:  # noqa: BLE001 - as it says; a full disk, a line that nobody foresaw
+        except Exception as error:  # noqa: BLE001 - any error, such as a full disk
             if not self._complained:
                 self._complained = True
                 log.warning("a line of process %d is lost, and others may be: %s", self.pid, error)
 
 
 def _check(launch: LaunchSpec) -> None:
-    """Whether there are the folder and, as seen from there, the program."""
+    """Checks for the folder and, relative to it, the program."""
     name, folder, program = launch.process.name, launch.process.folder, launch.argv[0]
     problems = []
     if folder is not None and not folder.is_dir():
@@ -121,7 +121,7 @@ def _check(launch: LaunchSpec) -> None:
 
 
 def describe_end(code: int) -> str:
-    """An exit code in words."""
+    """A description of an exit code."""
     if code >= 0:
         return f"exited with code {code}"
     with contextlib.suppress(ValueError):

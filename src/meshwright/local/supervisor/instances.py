@@ -1,4 +1,4 @@
-"""One seat and who sits there: the supervisor's notes, and what it tells others of them."""
+"""An instance: the supervisor's state of it, and its status for clients."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 
 class InstanceState(StrEnum):
-    """What an instance is doing."""
+    """The state of an instance."""
 
     WAITING = "waiting"
-    """for what it needs to be ready"""
+    """for its dependencies"""
     STARTING = "starting"
-    """it runs and is not ready yet"""
+    """runs, not ready yet"""
     READY = "ready"
     BACKOFF = "backoff"
-    """it ended, and will be started again"""
+    """ended, waiting for the restart delay"""
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
-    """it could not be started, and will not be tried again"""
+    """could not be started; there is no retry"""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceStatus:
-    """An instance at one moment."""
+    """The status of an instance at one moment."""
 
     instance: str
     process: str
@@ -54,7 +54,7 @@ class InstanceStatus:
 
 
 class Instance:
-    """One seat: mutable, and touched by the supervisor only."""
+    """One instance: mutable, changed by the supervisor only."""
 
     def __init__(self, spec: InstanceSpec, process: ProcessSpec) -> None:
         self.spec = spec
@@ -69,15 +69,15 @@ class Instance:
         self.early_ends = 0
         self.end = ""
         self.readiness: Readiness | None = None
-        """Of the process that runs, or ran last."""
+        """Of the running or last process."""
         self.stopping = False
         self.was_ready = asyncio.Event()
-        """Set when the instance has been ready for the first time, and for ever."""
+        """Set once the instance has been ready for the first time."""
         self.woken = asyncio.Event()
 
     @property
     def lateness(self) -> str:
-        """Why the instance is not ready, where it should be by now."""
+        """Why the instance is not ready in time."""
         if self.state is InstanceState.WAITING:
             return "not started: what it waits for is not ready"
         if self.end:
@@ -85,7 +85,7 @@ class Instance:
         return f"not ready in time: {self.readiness.reason if self.readiness else 'it was not started'}"
 
     async def unless_woken(self, wait: Coroutine[Any, Any, None]) -> bool:
-        """Whether `wait` came to its end before the seat was given up."""
+        """Whether `wait` finished before the instance was stopped."""
         waits = {asyncio.create_task(wait), asyncio.create_task(self.woken.wait())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -95,7 +95,7 @@ class Instance:
         return not self.woken.is_set()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, unless the seat is given up meanwhile."""
+        """Waits, unless the instance is stopped meanwhile."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.woken.wait()

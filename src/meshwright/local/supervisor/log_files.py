@@ -1,4 +1,4 @@
-"""Logs on disk: one file per instance, the lines as they were written, never more than two files of a bounded size."""
+"""Log files: the raw lines of each instance, in at most two files of bounded size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 4 * 1024 * 1024
-"""Bytes after which a file becomes `<name>.1` and a new one begins."""
+"""Bytes after which a file is renamed to `<name>.1` and a new one starts."""
 
 
 class LogFile:
-    """Appends lines; the file of an earlier run becomes `<name>.1`."""
+    """Appends lines; the file of an earlier run is renamed to `<name>.1`."""
 
     def __init__(self, path: Path, limit: int = LIMIT) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class LogFile:
 
 
 def last_lines(path: Path, count: int) -> list[str]:
-    """The last lines of a log, those of the file before included."""
+    """The last lines of a log, including the renamed file."""
     lines: deque[str] = deque(maxlen=count)
     for part in (path.with_name(f"{path.name}.1"), path):
         if part.exists():

@@ -1,8 +1,7 @@
-"""When a process is ready: not when it runs, but when it does what others need it for.
+"""Readiness probes: a process is ready once it serves its dependents, not once it runs.
 
-Each kind is one question, asked again every few milliseconds; what is answered instead of "ready" is kept, because a
-person who waits in vain wants to know it. Registration is the exception: Consul's blocking queries answer the moment
-that something changes.
+Each kind is one probe, repeated every few milliseconds; its last failure is kept as the reason for a timeout.
+Registration uses Consul's blocking queries instead, which return on each change.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from meshwright.local.planner.plan import LaunchSpec
     from meshwright.model import Instance
 
-EVERY = 0.02
-"""Seconds between two questions."""
-PATIENCE = 2.0
-"""Seconds that one answer may take."""
-_LOOK = 2.0
-"""Seconds that one question for a registration may wait, before it is looked for as another service too."""
+PROBE_INTERVAL = 0.02
+"""Seconds between two probes."""
+PROBE_TIMEOUT = 2.0
+"""The timeout of one probe, in seconds."""
+_QUERY_WAIT = 2.0
+"""Seconds of one blocking query, after which registrations under other names are searched too."""
 _FIRST_ERROR = 400
 _MOST_OF_BODY = 4096
 _LONGEST_REASON = 300
@@ -41,15 +40,15 @@ class Readiness:
     def __init__(self, kind: str, launch: LaunchSpec) -> None:
         self._kind = kind
         self._launch = launch
-        self.reason = "it was not asked yet"
-        """Why it is not ready, by the last answer."""
+        self.reason = "it was not probed yet"
+        """The failure of the last probe."""
         self.found_as = ""
-        """The service as which the instance has registered, where that is not its own."""
+        """The service name of the instance's registration, if another than its own."""
         self.oddity = ""
-        """What a person should know of an instance that is ready all the same."""
+        """A warning about a ready instance."""
 
     async def wait(self) -> None:
-        """Return when the instance is ready."""
+        """Returns when the instance is ready."""
         if self._kind == "started":
             return
         if self._kind == "consul":
@@ -58,24 +57,26 @@ class Readiness:
         where, ask = _question(self._kind, self._launch)
         while (reason := await _answer(where, ask)) is not None:
             self.reason = reason
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(PROBE_INTERVAL)
 
     async def _until_registered(self) -> None:
-        """Wait until Consul calls the instance passing, at the port that this process was given."""
+        """Waits until the instance is passing in Consul, with the port of this process."""
         from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
 
         index = 0
         async with Consul(load(ConsulConfig, self._launch.environment)) as consul:
             while True:
                 try:
-                    found = await consul.instances(self._launch.process.service, blocking=Blocking(index, wait=_LOOK))
+                    found = await consul.instances(
+                        self._launch.process.service, blocking=Blocking(index, wait=_QUERY_WAIT)
+                    )
                     reason = _why_not_registered(found.value, self._launch)
-                    if reason is not None and index:  # not at once: it may just be starting
+                    if reason is not None and index:  # not in the first query: it may still be starting
                         self.found_as = await _registered_as(consul, self._launch)
                 except MeshwrightError as error:
                     self.reason = str(error)
                     index = 0
-                    await asyncio.sleep(EVERY)
+                    await asyncio.sleep(PROBE_INTERVAL)
                     continue
                 if reason is None:
                     self.oddity = _oddity(found.value, self._launch)
@@ -88,7 +89,7 @@ class Readiness:
 
 
 async def why_not_http(url: str) -> str | None:
-    """None where a GET of `url` is answered with a status below 400; else what is answered instead."""
+    """None where a GET of `url` returns a status below 400; else the failure."""
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     port = parts.port or (443 if secure else 80)
@@ -111,7 +112,7 @@ async def why_not_http(url: str) -> str | None:
 
 
 def _said(body: bytes) -> str:
-    """What an answer's body says: the detail of a problem document, or else its first line."""
+    """The message of a response's body: the detail of a problem document, else its first line."""
     text = body.decode(errors="replace").strip()
     try:
         found = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -123,7 +124,7 @@ def _said(body: bytes) -> str:
 
 
 def _question(kind: str, launch: LaunchSpec) -> tuple[str, Callable[[], Awaitable[str | None]]]:
-    """Whom to ask, and how."""
+    """The target of the probe, and the probe."""
     if kind == "tcp":
         return launch.address, lambda: _why_not_tcp(launch)
     if kind == "grpc":
@@ -135,11 +136,11 @@ def _question(kind: str, launch: LaunchSpec) -> tuple[str, Callable[[], Awaitabl
 
 async def _answer(where: str, ask: Callable[[], Awaitable[str | None]]) -> str | None:
     try:
-        return await asyncio.wait_for(ask(), PATIENCE)
+        return await asyncio.wait_for(ask(), PROBE_TIMEOUT)
     except ConnectionRefusedError:
         return f"nothing listens at {where}"
     except TimeoutError:
-        return f"{where} does not answer within {PATIENCE:g} s"
+        return f"{where} does not answer within {PROBE_TIMEOUT:g} s"
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         return f"{where}: {error or type(error).__name__}"
 
@@ -157,7 +158,7 @@ async def _why_not_grpc(launch: LaunchSpec) -> str | None:
     async with grpc.aio.insecure_channel(launch.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT)
         except grpc.aio.AioRpcError as error:
             return f"its health check ends with {error.code().name}: {error.details()}"
         status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
@@ -165,8 +166,7 @@ async def _why_not_grpc(launch: LaunchSpec) -> str | None:
 
 
 def _why_not_registered(found: Sequence[Instance], launch: LaunchSpec) -> str | None:
-    """None where the instance is passing, and not what is left of an earlier process with that name: its port says
-    which one it is."""
+    """None where the instance is passing, with the port of this process: an earlier one may have had the name."""
     service, wanted = launch.process.service, launch.spec.name
     instance = next((one for one in found if one.id == wanted), None)
     if instance is None:
@@ -180,10 +180,10 @@ def _why_not_registered(found: Sequence[Instance], launch: LaunchSpec) -> str | 
 
 
 async def _registered_as(consul: Consul, launch: LaunchSpec) -> str:
-    """The other service that the agent has this process as, by its instance and port; empty where there is none."""
+    """The other service under which this process is registered, by its instance and port; empty without one."""
     try:
         found = await consul.agent_service(InstanceId(launch.spec.name))
-    except MeshwrightError:  # a token may read the own service alone
+    except MeshwrightError:  # the token may be limited to the own service
         return ""
     if found is None or found.service == launch.process.service or found.address.port != launch.port:
         return ""
@@ -191,7 +191,7 @@ async def _registered_as(consul: Consul, launch: LaunchSpec) -> str:
 
 
 def _oddity(found: Sequence[Instance], launch: LaunchSpec) -> str:
-    """A version that is not the one that was started: routes to versions, and rollouts, go by what is registered."""
+    """The warning about a registered version other than the started one: routes and rollouts use the registered one."""
     registered = next(one.version for one in found if one.id == launch.spec.name)
     if registered == launch.spec.version:
         return ""

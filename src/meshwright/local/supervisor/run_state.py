@@ -1,11 +1,10 @@
-"""What is known on disk of a running `up`, so that other commands find it, a second one is refused, and a killed one
-leaves nothing behind.
+"""The state of a running `up` on disk: lets commands find it, rejects a second one, and cleans up after a killed one.
 
-`<home>/<topology>/` holds `lock` (held with flock for as long as the supervisor lives: the kernel lets go of it
-whatever kills the supervisor), `state.json` (written whole and renamed into place after every change), `logs/`, and
-`data/` for what services keep. A process is known by its id together with its start time, because ids are reused; and
-whatever it started in turn, by the mark of the run in its environment. Where `state.json` names processes and nobody
-holds the lock, a supervisor was killed: the next one ends what is still alive.
+`<home>/<topology>/` holds `lock` (held with flock while the supervisor lives: the kernel releases it however the
+supervisor ends), `state.json` (written whole and renamed into place after every change), `logs/`, and `data/` for the
+services' data. A process is identified by its id together with its start time, because ids are reused; its descendants
+by the run's mark in their environment. Where `state.json` lists processes and the lock is free, a supervisor was
+killed: the next one ends the processes that are still alive.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SOCKET_LENGTH = 100
-"""Characters that a unix socket's path may have (107 on Linux, 103 elsewhere)."""
+"""The maximum length of a unix socket's path (107 on Linux, 103 elsewhere)."""
 _CLOCK_SLACK = 0.05
-"""Seconds by which two readings of one start time may differ."""
+"""The tolerance between two readings of one start time, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ class AlreadyUpError(MeshwrightError):
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """A process, beyond the reuse of its id."""
+    """A process, identified by its id and start time."""
 
     instance: str
     pid: int
@@ -82,7 +81,7 @@ class StateFolder:
 
     @property
     def socket(self) -> Path:
-        """Where the supervisor listens; elsewhere if the folder lies too deep for a socket's path."""
+        """The path of the control socket; in the temporary folder if the state folder's path is too long."""
         here = self.path.resolve() / "control.sock"
         if len(str(here)) < _SOCKET_LENGTH:
             return here
@@ -91,7 +90,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the one supervisor of this topology; raises `AlreadyUpError` that names the other one."""
+        """Holds the lock of this topology. Raises `AlreadyUpError` with the supervisor that holds it."""
         self.logs.mkdir(parents=True, exist_ok=True)
         self.data.mkdir(exist_ok=True)
         ignore = self.path.parent / ".gitignore"
@@ -105,12 +104,12 @@ class StateFolder:
             yield
 
     def running(self) -> RunRecord | None:
-        """The record of the supervisor that runs now, or None."""
+        """The record of the running supervisor, or None."""
         record = self.read()
         return record if record is not None and _is(record.pid, record.started) else None
 
     def read(self) -> RunRecord | None:
-        """What the last supervisor wrote; None where there is nothing, or nothing that makes sense."""
+        """The record of the last supervisor; None where it is missing or invalid."""
         try:
             document: dict[str, Any] = json.loads((self.path / "state.json").read_text())
             lives = tuple(ProcessRecord(**life) for life in document.pop("lives"))
@@ -133,12 +132,12 @@ class StateFolder:
 
 
 def home() -> Path:
-    """The folder of all state for a new `up`: `MESHWRIGHT_HOME`, or `.meshwright` where we are."""
+    """The state folder of a new `up`: `MESHWRIGHT_HOME`, or `.meshwright` in the current folder."""
     return load(HomeConfig).home or Path.cwd() / ".meshwright"
 
 
 def nearest_home() -> Path:
-    """The folder of all state for commands that act on an `up`: ours, or that of the nearest parent that has one."""
+    """The state folder for commands on an `up`: that of the current folder, or of the nearest parent with one."""
     own = home()
     if own.exists() or load(HomeConfig).home:
         return own
@@ -146,30 +145,30 @@ def nearest_home() -> Path:
 
 
 def start_time(pid: int) -> float:
-    """When a process started, in seconds since the epoch; now, if it is gone already."""
+    """The start time of a process, in seconds since the epoch; now, if it is gone."""
     try:
         return psutil.Process(pid).create_time()
     except psutil.NoSuchProcess:
         return time.time()
 
 
-def end_leftovers(record: RunRecord, patience: float = 3.0) -> list[ProcessRecord]:
-    """End what a killed supervisor left alive: SIGTERM, after `patience` seconds SIGKILL. Returns what there was."""
+def end_leftovers(record: RunRecord, timeout: float = 3.0) -> list[ProcessRecord]:
+    """Ends the processes of a killed supervisor: SIGTERM, after `timeout` seconds SIGKILL. Returns their records."""
     found = _leftovers(record)
     processes = [process for process, _ in found]
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signal.SIGTERM)
-    _, stubborn = psutil.wait_procs(processes, timeout=patience)
+    _, stubborn = psutil.wait_procs(processes, timeout=timeout)
     for process in stubborn:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(stubborn, timeout=patience)
+    psutil.wait_procs(stubborn, timeout=timeout)
     return [life for _, life in found]
 
 
 def _is(pid: int, started: float) -> bool:
-    """Whether the process of that id is alive and the one that started then."""
+    """Whether the process with that id and start time is alive."""
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - started) < _CLOCK_SLACK and _alive(process)

@@ -1,12 +1,11 @@
-"""The supervisor: keeps every seat of a plan taken, until it is told to stop.
+"""The supervisor: keeps the instances of a plan running, until it is stopped.
 
-Each seat has one task, which lives through the life of its instance again and again: wait for what it needs, start,
-wait until ready, wait for the end, wait a little longer than last time. Nothing here decides: the plan says what to
-start and in which order to stop, `restarts` how long to wait, `specs` what scaling means. Nothing here prints either:
-a `Report` hears of every line and every change.
+Each instance has one task, a loop: wait for dependencies, start the process, wait until ready, wait for the end, wait
+for the restart delay. The decisions are elsewhere: the plan has the processes and the order of stopping, `restarts` the
+delays, `scaling` the desired instances. Output is elsewhere too: a `Report` receives every line and every change.
 
-Until all seats have been ready once, a process that fails to become ready fails the whole start, because a person is
-waiting for it and has to be told why. From then on the supervisor never gives up on a process.
+Until all instances have been ready once, a process that does not become ready fails the whole start, with the reason.
+From then on the supervisor restarts processes without a limit.
 """
 
 from __future__ import annotations
@@ -37,34 +36,34 @@ if TYPE_CHECKING:
     from meshwright.local.supervisor.run_state import StateFolder
 
 TAIL = 15
-"""Lines of a log that an error shows."""
+"""The number of log lines in an error."""
 KEPT = 1000
-"""Lines of each instance that are kept in memory."""
+"""The number of lines of each instance kept in memory."""
 _EARLY_ENDS = 3
-"""How often a process may end before it was ready, during the start."""
+"""The number of ends before readiness that fail the start."""
 
 
 class StartError(MeshwrightError):
-    """A process did not become ready. The text has the last lines of its log."""
+    """A process did not become ready. The message has the last lines of its log."""
 
     def __init__(self, text: str, found_as: str = "") -> None:
         super().__init__(text)
         self.found_as = found_as
-        """The service as which it has registered, where that is not its own."""
+        """The service name of its registration, if another than its own."""
 
 
 class Report(Protocol):
-    """Who hears of what happens."""
+    """Receives the output and the changes of instances."""
 
     def line(self, spec: InstanceSpec, text: str) -> None:
         """An instance wrote a line."""
 
     def changed(self, status: InstanceStatus) -> None:
-        """An instance went from one state into another."""
+        """An instance changed its state."""
 
 
 class Supervisor:
-    """Runs a plan. `changed` is called after each start and end of a process: to write the state down."""
+    """Runs a plan. `changed` is called after each start and end of a process, to write `state.json`."""
 
     def __init__(self, plan: Plan, folder: StateFolder, run: str, report: Report, changed: Callable[[], None]) -> None:
         self.plan = plan
@@ -79,11 +78,11 @@ class Supervisor:
         self._started = False
         self._killed = False
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Fails when the start fails, and later if the supervisor itself does."""
+        """Fails when the start fails, and later on a bug of the supervisor."""
         self._ready: dict[str, asyncio.Event] = {process.name: asyncio.Event() for process in plan.processes}
 
     async def start(self) -> None:
-        """Start everything; returns when all is ready, raises `StartError` if something does not become so."""
+        """Starts everything; returns when all is ready. Raises `StartError` if an instance does not become ready."""
         for spec in scaling.initial(self.plan):
             self._add(spec)
         for name in self._ready:
@@ -99,13 +98,13 @@ class Supervisor:
         self._started = True
 
     async def stop(self) -> None:
-        """Stop everything: what others wait for last."""
+        """Stops everything, dependencies last."""
         for stage in stop_stages(self.plan):
             instances = [instance for instance in self.instances.values() if instance.spec.process in stage]
             await asyncio.gather(*(self._stop(instance) for instance in instances))
 
     def kill_all(self) -> None:
-        """End everything at once."""
+        """Kills everything at once."""
         self._killed = True
         for instance in self.instances.values():
             instance.stopping = True
@@ -114,7 +113,7 @@ class Supervisor:
                 instance.child.signal(SIGKILL)
 
     def kill(self, name: str, number: Signals) -> None:
-        """Send a signal to an instance; raises `BadInputError` if there is none of that name that runs."""
+        """Sends a signal to an instance. Raises `BadInputError` if it does not run, `NoSuchNameError` if unknown."""
         instance = self.instances.get(name)
         if instance is None:
             raise NoSuchNameError(self._no_such_instance(name))
@@ -131,7 +130,7 @@ class Supervisor:
     async def scale(
         self, name: str, replicas: int, version: str | None = None, environment: Mapping[str, str] | None = None
     ) -> scaling.ScaleChange:
-        """Have that many instances; returns when the new ones are ready and the others gone."""
+        """Scales to that number of instances; returns when the new ones are ready and the removed ones have ended."""
         taken = [instance.spec for instance in self.instances.values() if not instance.stopping]
         leaving = [instance.spec for instance in self.instances.values() if instance.stopping]
         change = scaling.scale(self.plan, taken, name, replicas, version, environment=environment, leaving=leaving)
@@ -141,10 +140,10 @@ class Supervisor:
             instance.stopping = True
         await asyncio.gather(*(self._give_up(instance) for instance in removed))
         waits = {asyncio.create_task(instance.was_ready.wait()): instance for instance in added}
-        patience = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
-        _, late = await asyncio.wait(waits, timeout=patience) if waits else (set(), set())
+        timeout = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
+        _, late = await asyncio.wait(waits, timeout=timeout) if waits else (set(), set())
         if late:
-            texts = [self._last_lines(waits[wait], f"was {waits[wait].lateness}; it is given up") for wait in late]
+            texts = [self._last_lines(waits[wait], f"was {waits[wait].lateness}; it is removed") for wait in late]
             for wait in late:
                 wait.cancel()
             await asyncio.gather(*(self._give_up(waits[wait]) for wait in late))
@@ -154,9 +153,9 @@ class Supervisor:
         return change
 
     async def replace(self, name: str, environment: Mapping[str, str]) -> None:
-        """Put an instance of the same version with other variables in its place, which goes when the new one is ready.
+        """Replaces an instance by one of the same version with other variables, and stops it once that one is ready.
 
-        Raises `StartError` where the new one does not become ready; the old one stays then.
+        Raises `StartError` where the new one does not become ready; the old one stays.
         """
         old = self.instances[name]
         specs = [one.spec for one in self.instances.values() if one.process is old.process and not one.stopping]
@@ -166,7 +165,7 @@ class Supervisor:
         self._changed()
 
     def lives(self) -> tuple[ProcessRecord, ...]:
-        """The processes that run."""
+        """The running processes."""
         running = [instance for instance in self.instances.values() if instance.child and instance.child.code is None]
         return tuple(
             ProcessRecord(instance.spec.name, instance.child.pid, instance.child.started)
@@ -178,21 +177,21 @@ class Supervisor:
         return [instance.status() for instance in self.instances.values()]
 
     def history(self, instances: Collection[str] | None, count: int) -> list[tuple[str, str]]:
-        """The last `count` lines of those instances (None: of all) as (instance, line), in the order of writing."""
+        """The last `count` lines of those instances (None: all) as (instance, line), in their order."""
         chosen = self._tails if instances is None else [name for name in self._tails if name in instances]
         lines = sorted((number, name, line) for name in chosen for number, line in self._tails[name])
         return [(name, line) for _, name, line in lines[-count:]] if count > 0 else []
 
     @contextlib.contextmanager
     def listening(self, listener: Callable[[str, str], None]) -> Iterator[None]:
-        """Have `listener` called with (instance, line) for every line, for as long as the context lasts."""
+        """Calls `listener` with (instance, line) for every line, within the context."""
         self._listeners.add(listener)
         try:
             yield
         finally:
             self._listeners.discard(listener)
 
-    # One seat
+    # One instance
 
     def _add(self, spec: InstanceSpec) -> Instance:
         instance = Instance(spec, self.plan.process(spec.process))
@@ -224,7 +223,7 @@ class Supervisor:
                 await instance.sleep(delay)
 
     async def _one_life(self, instance: Instance, log: LogFile) -> None:
-        """Start the process, and return when it has ended."""
+        """Starts the process; returns when it has ended."""
         self._set(instance, InstanceState.STARTING)
         started = launch(self.plan, instance.spec, ports.find_free, self._run)
         tail = self._tails.setdefault(instance.spec.name, deque(maxlen=KEPT))
@@ -235,12 +234,12 @@ class Supervisor:
             self._report.line(instance.spec, line)
             for listener in tuple(self._listeners):
                 listener(instance.spec.name, line)
-            log.write(line)  # last, as the one that a full disk refuses
+            log.write(line)  # last, because it fails on a full disk
 
         instance.launch = started
         try:
             instance.child = child = await ChildProcess.start(started, on_line)
-        except OSError as error:  # the machine has no room for it now
+        except OSError as error:  # the machine is out of resources
             instance.end = f"could not be started ({error})"
             return
         if instance.stopping:
@@ -251,7 +250,7 @@ class Supervisor:
             await self._until_ready(instance, ending)
             instance.end = describe_end(await ending)
         except BadInputError:
-            child.signal(SIGKILL)  # nobody will look after it
+            child.signal(SIGKILL)  # it would stay without supervision
             await ending
             raise
         finally:
@@ -259,7 +258,7 @@ class Supervisor:
             self._changed()
 
     async def _until_ready(self, instance: Instance, ending: asyncio.Task[int]) -> None:
-        """Return when the process is ready or has ended, or has been ended because it took too long."""
+        """Returns when the process is ready or has ended, or was killed after its timeout."""
         assert instance.launch is not None
         assert instance.child is not None
         kind = self.plan.readiness(instance.process)
@@ -283,7 +282,7 @@ class Supervisor:
             probing.cancel()
 
     async def _stop(self, instance: Instance) -> None:
-        """SIGTERM, patience, SIGKILL."""
+        """SIGTERM, then SIGKILL after the timeout."""
         instance.stopping = True
         instance.woken.set()
         if instance.child and instance.child.code is None:
@@ -292,8 +291,8 @@ class Supervisor:
         if instance.task:
             _, late = await asyncio.wait({instance.task}, timeout=instance.process.stop_timeout)
             if late:
-                patience = instance.process.stop_timeout
-                self._set(instance, InstanceState.STOPPING, f"did not end within {patience:g} s of SIGTERM; killed")
+                timeout = instance.process.stop_timeout
+                self._set(instance, InstanceState.STOPPING, f"did not end within {timeout:g} s of SIGTERM; killed")
                 if instance.child:
                     instance.child.signal(SIGKILL)
                 await asyncio.wait({instance.task})
@@ -314,7 +313,7 @@ class Supervisor:
         self.instances.pop(instance.spec.name, None)
 
     def _note_ready(self, name: str) -> None:
-        """Let those go on who wait for the process, if all its instances have been ready."""
+        """Releases the dependents of the process, if all its instances have been ready."""
         own = [instance for instance in self.instances.values() if instance.spec.process == name]
         if all(instance.was_ready.is_set() for instance in own):
             self._ready[name].set()

@@ -1,8 +1,8 @@
-"""Traffic rules that send calls to versions of which nothing runs: the reason why a start that waits for them fails.
+"""Finds traffic rules to versions without instances, a cause of a failed start.
 
-Rules outlive the processes in a Consul that keeps its state. Those of a rollout that `up` knows are met at the start
-(see `resumed`); what is left are rules of a rollout whose files are gone, or that was deleted with `onDelete: Leave`,
-and rules that people wrote.
+Rules outlive the processes in a Consul that keeps its state. The versions of a known rollout are started (see
+`resumed_versions`); the remaining rules are those of a rollout whose files are gone, or that was deleted with
+`onDelete: Leave`, and manual ones.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     from meshwright.local.planner.plan import Plan
 
-_PATIENCE = 3.0
+_TIMEOUT = 3.0
 _KINDS = {"router": "service-router", "splitter": "service-splitter", "resolver": "service-resolver"}
 
 
 async def describe(plan: Plan) -> list[str]:
-    """A sentence for each rule of the topology's services that leads to no instance; empty where Consul is silent."""
+    """A message for each rule to a version without instances; empty where Consul does not answer."""
     if not plan.registry.address:
         return []
     try:
-        async with asyncio.timeout(_PATIENCE), Consul(load(ConsulConfig, plan.environment)) as consul:
+        async with asyncio.timeout(_TIMEOUT), Consul(load(ConsulConfig, plan.environment)) as consul:
             services = dict.fromkeys(process.service for process in plan.topology.processes)
             return [text for service in services for text in await _unserved(consul, plan, service)]
     except (MeshwrightError, TimeoutError):
@@ -54,7 +54,7 @@ async def _unserved(consul: Consul, plan: Plan, service: str) -> list[str]:
 
 
 def called(chain: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The targets that a compiled discovery chain sends calls to, without those of a resolver that fails over."""
+    """The targets of a compiled discovery chain, without failover targets."""
     nodes, targets = chain.get("Nodes") or {}, chain.get("Targets") or {}
     seen: set[str] = set()
     waiting = [chain.get("StartNode") or ""]

@@ -1,7 +1,7 @@
-"""Which topology file `up` runs: the one that was named, `meshwright.toml` of the current folder, or the demo's.
+"""The topology file that `up` runs: the given one, `meshwright.toml` of the current folder, or the demo's.
 
-A bare `up` means the system of the folder that it is called in, as `make`, `docker compose up` and `pytest` do. The
-demo is started by name, so that a forgotten file is an error and not a shop of eight processes.
+`up` without arguments runs the system of the current folder, as `make`, `docker compose up` and `pytest` do. The demo
+is started explicitly, so that a forgotten file is an error and not a shop of eight processes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from meshwright.errors import MeshwrightError
 
 DEFAULT = Path("meshwright.toml")
 DEMO = Path("services/demo.toml")
-"""The demo's topology in a checkout; beside the package `services` where that is installed."""
+"""The demo's topology in a checkout; with the installed package `services`, beside it."""
 EXAMPLE = """\
 [processes.hello]
 module = "hello"          # runs `python -m hello` in this folder; or: command = ["./hello", "--port", "${port}"]
 replicas = 2
 """
-"""The least that `up` runs."""
+"""A minimal topology file."""
 
 
 class NoTopologyError(MeshwrightError):
-    """There is no topology file to run. The text says how to get one."""
+    """There is no topology file to run. The message explains how to get one."""
 
 
 def choose(file: Path | None, *, demo: bool) -> Path:
-    """The topology's path; raises `NoTopologyError` where there is none."""
+    """The topology's path. Raises `NoTopologyError` without one."""
     if file is not None:
         return file
     if demo:

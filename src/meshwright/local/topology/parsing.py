@@ -1,4 +1,4 @@
-"""From a topology file's text to a `Topology`, or to one error that lists everything wrong, each with its line."""
+"""Parses a topology file to a `Topology`, or to one error that lists all problems with their lines."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ TOPOLOGY_SCHEMA: dict[str, Any] = {
 
 
 def load(path: Path) -> Topology:
-    """Read a topology file; raises `BadInputError` that names the file and lists every problem with its place."""
+    """Reads a topology file. Raises `BadInputError` with the file and every problem with its position."""
     source = f"topology {path}"
     try:
         text = path.read_text(encoding="utf-8")
@@ -114,7 +114,7 @@ def load(path: Path) -> Topology:
 
 
 def parse(text: str, path: Path) -> Topology:
-    """Read a topology's text; `path` names it in errors and anchors its relative folders."""
+    """Parses a topology's text; `path` is its name in errors and the base of relative folders."""
     source = f"topology {path}"
     try:
         document = tomllib.loads(text)
@@ -150,7 +150,7 @@ def _topology(document: Mapping[str, Any], path: Path) -> Topology:
 
 
 def _default_name(path: Path) -> str:
-    """The file's name; of a `meshwright.toml`, its folder's."""
+    """The file's name; for a `meshwright.toml`, that of its folder."""
     text = path.resolve().parent.name if path.name == DEFAULT.name else path.stem
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:_LONGEST_NAME].strip("-") or "topology"
 
@@ -166,7 +166,7 @@ def _process(name: str, entry: Mapping[str, Any], path: Path) -> ProcessSpec:
 
 
 def _contradictions(topology: Topology) -> Iterator[Problem]:
-    """What a schema cannot say."""
+    """The rules beyond the JSON schema."""
     for process in topology.processes:
         yield from _own_contradictions(topology, process)
     yield from _unknown_names(topology)
@@ -177,7 +177,7 @@ def _contradictions(topology: Topology) -> Iterator[Problem]:
 def _own_contradictions(topology: Topology, process: ProcessSpec) -> Iterator[Problem]:
     where = schema.place(["processes", process.name])
     if process.name in COMPONENTS:
-        yield Problem(where, f"{process.name} is the name of a part of the mesh; choose another")
+        yield Problem(where, f"{process.name} is the name of a component of the mesh; choose another")
     if bool(process.module) == bool(process.command):
         yield Problem(where, "needs a module or a command" if not process.module else "has both module and command")
     if process.replicas > 1 and (process.port or any(process.ports.values())):

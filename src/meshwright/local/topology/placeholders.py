@@ -1,8 +1,8 @@
 """Placeholders in a topology's strings: `${name}`, and `${name:-default}` for a name that is unset or empty.
 
-A name is looked up in the values that the plan knows (`port`, `instance`, `cart.address`), then in the environment of
-`up`. A default may hold placeholders itself, one level deep. `$$` is a dollar sign. What a placeholder stands for is
-never expanded again, so a value from the environment cannot inject one.
+A name is looked up in the plan's values (`port`, `instance`, `cart.address`), then in the environment of `up`. A
+default may hold placeholders itself, one level deep. `$$` is a dollar sign. An expanded value is never expanded again,
+so a value from the environment cannot inject a placeholder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PLACEHOLDER = re.compile(
 
 
 class UnknownNameError(ValueError):
-    """A placeholder names nothing; the text says which, and what comes near."""
+    """An unknown placeholder; the message has its name and the closest match."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class UnknownNameError(ValueError):
 
 
 def expand(text: str, values: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """Fill in every placeholder of `text`; raises `UnknownNameError` for a name that is unset and has no default."""
+    """Expands every placeholder of `text`. Raises `UnknownNameError` for an unset name without a default."""
 
     def fill(match: re.Match[str]) -> str:
         if match["dollar"]:

@@ -1,4 +1,4 @@
-"""The topology: which processes make up a system, as a person writes it in a TOML file.
+"""The topology: the processes of a system, defined in a TOML file.
 
     name = "shop"                        # default: the file's name; of a meshwright.toml, its folder's
 
@@ -22,7 +22,7 @@
     ports = { admin = 8081 }             # further named ports; 0: a free one
     public = true                        # `up --host` opens it to other machines; it listens on ${host}; default false
     environment = { DATABASE_URL = "${postgres:-sqlite:///${state}/cart.db}" }
-    wait_for = ["registry", "price"]     # processes and parts that must be ready before; default: ["registry"]
+    wait_for = ["registry", "price"]     # processes and components that must be ready first; default: ["registry"]
     ready = "consul"                     # when it counts as ready; default: consul with a registry, grpc without one
     ready_timeout = 30                   # seconds
     stop_timeout = 15                    # seconds between SIGTERM and SIGKILL
@@ -32,28 +32,27 @@
     say = "see what is in the cart"
     run = "curl -s ${cart.address}/items"
 
-`ready` is one of `consul` (the instance is registered, and passing), `grpc` (`grpc.health.v1` says SERVING on its
+`ready` is one of `consul` (the instance is registered, and passing), `grpc` (`grpc.health.v1` returns SERVING on its
 port), `tcp` (its port accepts connections), `http:/path` (its port answers below 400 there), the URL of anything
 else that answers below 400, or `started` (the process runs).
 
 `auto` means: for the registry, the Consul that `CONSUL_HTTP_ADDR` names, or one that is found running at the
 registry's address, or else the dev registry; for traces, the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, or
-else the dev trace store. Parts are named `registry`, `controlplane` and `traces` in `wait_for`.
+else the dev trace store. Components are named `registry`, `controlplane` and `traces` in `wait_for`.
 
-Each process finds in its environment what the runtime reads (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,
+Each process has in its environment the variables of the runtime (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
 (meshwright.local.topology.placeholders): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${host}` (where the
-process listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a folder that stays), `${scripts}`
-(the folder of the programs that are installed beside this Python's packages), `${postgres}`, `${<process or
-part>.address}` and `.port` (of a process with one instance), `${<process>.url}` (where browsers reach it:
-http://localhost:8080, and for a public one with `--host` the address on the network), `${registry.url}`,
-`${traces.url}`, or a variable of the environment of `up`; `${x:-y}` is y where x is unset or empty. Those of a part
-that runs elsewhere say where it is, those of a part that there is not are empty, and a `try` that needs one is left
-out. `traces` is where traces are looked at: with a collector, the page that `JAEGER_UI_URL` names, or port 16686 on the
-collector's host.
+process listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a persistent folder), `${scripts}`
+(the folder of the programs installed with this Python's packages), `${postgres}`, `${<name>.address}` and `.port` of a
+process or component (of a process with one instance), `${<process>.url}` (its URL for browsers: http://localhost:8080,
+and for a public one with `--host` the address on the network), `${registry.url}`, `${traces.url}`, or a variable of the
+environment of `up`; `${x:-y}` is y where x is unset or empty. Those of an external component are its address, those of
+a missing component are empty, and a `try` that needs one is left out. `traces` is the query side: with a collector, the
+URL in `JAEGER_UI_URL`, or port 16686 on the collector's host.
 
-Here are the values; `meshwright.local.topology.parsing` makes them from the text and refuses what is wrong with it.
+This module has the values; `meshwright.local.topology.parsing` parses and validates the text.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ REGISTRY = "registry"
 CONTROLPLANE = "controlplane"
 TRACES = "traces"
 COMPONENTS = (REGISTRY, CONTROLPLANE, TRACES)
-"""The names of the mesh's own processes; no process of a topology may have one of them."""
+"""The names of the mesh's own processes; reserved in a topology."""
 
 DEFAULT_PORTS: Mapping[str, int] = {
     "registry": 8500,
@@ -79,10 +78,10 @@ DEFAULT_PORTS: Mapping[str, int] = {
     "otlp-grpc": 4317,
     "otlp-http": 4318,
 }
-"""Where the mesh's own parts listen, unless the topology or the command line says otherwise."""
+"""The default ports of the mesh's components."""
 
 MAX_REPLICAS = 100
-"""Instances of one process: more is a mistake on one machine."""
+"""The maximum number of instances of one process."""
 
 AUTO = "auto"
 DEV = "dev"
@@ -91,7 +90,7 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class MeshSpec:
-    """Where each part comes from: `auto`, `dev`, `none`, or an address."""
+    """The source of each component: `auto`, `dev`, `none`, or an address."""
 
     registry: str = AUTO
     controlplane: str = DEV
@@ -102,7 +101,7 @@ class MeshSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """One process of the topology: a template for its instances."""
+    """A process of the topology: the specification of its instances."""
 
     name: str
     service: str
@@ -113,7 +112,7 @@ class ProcessSpec:
     replicas: int = 1
     version: str = "0.0.0"
     port: int = 0
-    """0: a free one for each instance."""
+    """0: a free port for each instance."""
     ports: Mapping[str, int] = field(default_factory=dict)
     public: bool = False
     """Whether `--host` opens it to other machines."""
@@ -121,7 +120,7 @@ class ProcessSpec:
     wait_for: tuple[str, ...] | None = None
     """None: the registry, if there is one."""
     ready: str = ""
-    """Empty: by the registry, if there is one, else by gRPC health."""
+    """Empty: `consul` with a registry, else `grpc`."""
     ready_timeout: float = 30.0
     stop_timeout: float = 15.0
     restart: bool = True
@@ -129,7 +128,7 @@ class ProcessSpec:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """Something to try when all is ready: a sentence and a command."""
+    """A suggestion printed when all is ready: a sentence and a command."""
 
     say: str
     run: str
@@ -137,7 +136,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A whole system."""
+    """The topology of a system."""
 
     name: str
     source: Path

@@ -1,7 +1,7 @@
-"""Where in a TOML file something stands: `tomllib` keeps no lines, and a person wants one.
+"""The line numbers of a TOML file's tables and keys, which `tomllib` does not keep.
 
-A light scan over the text that knows tables, arrays of tables and the first line of `key = value`. What it cannot
-place (a key inside an inline table or a list) it places where the enclosing key stands.
+A scan over the text finds tables, arrays of tables and the first line of `key = value`. Other positions (a key inside
+an inline table or a list) are those of the enclosing key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za
 
 
 def index(text: str) -> dict[Path, int]:
-    """The line (from 1) of each table and key that the scan recognises, by its path."""
+    """The line (from 1) of each recognised table and key, by its path."""
     found: dict[Path, int] = {}
     counts: Counter[Path] = Counter()
     table: Path = ()
@@ -35,7 +35,7 @@ def index(text: str) -> dict[Path, int]:
 
 
 def line_of(places: dict[Path, int], path: Path) -> int | None:
-    """The line of that path, or of what encloses it."""
+    """The line of that path, or of the enclosing one."""
     for length in range(len(path), 0, -1):
         if path[:length] in places:
             return places[path[:length]]
@@ -43,7 +43,7 @@ def line_of(places: dict[Path, int], path: Path) -> int | None:
 
 
 def parse_place(place: str) -> Path:
-    """The inverse of `meshwright.schema.place`: `processes.cart.wait_for[1]` as its steps."""
+    """Parses a path; the inverse of `meshwright.schema.place`: `processes.cart.wait_for[1]`."""
     steps: list[str | int] = []
     for match in re.finditer(r"""\["((?:[^"\\]|\\.)*)"\]|\[(\d+)\]|([^.\[\]]+)""", place):
         quoted, number, plain = match.groups()
@@ -52,7 +52,7 @@ def parse_place(place: str) -> Path:
 
 
 def _steps(dotted: str) -> Path:
-    """A dotted key's steps, by the one parser that knows TOML's rules for quotes."""
+    """A dotted key's steps, parsed by `tomllib` for its quoting rules."""
     try:
         document: Any = tomllib.loads(f"{dotted} = 0")
     except tomllib.TOMLDecodeError:

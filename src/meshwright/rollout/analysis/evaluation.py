@@ -62,16 +62,18 @@ def measure(
         return run
     run = replace(run, verdict=Verdict.RUNNING, message="")
     figures = tuple(
-        _figure(metric, analysis, mine.get((metric.name, canary)), mine.get((metric.name, stable)))
+        _evaluate_metric(metric, analysis, mine.get((metric.name, canary)), mine.get((metric.name, stable)))
         for metric in analysis.metrics
     )
-    return _concluded(analysis, _counted(replace(run, measured_at=now, figures=figures), _seen(figures)))
+    return _with_verdict(
+        analysis, _updated_counts(replace(run, measured_at=now, figures=figures), _measurement_verdict(figures))
+    )
 
 
 _TOO_FEW = "too few calls"
 
 
-def _seen(figures: Sequence[MetricResult]) -> Verdict | None:
+def _measurement_verdict(figures: Sequence[MetricResult]) -> Verdict | None:
     """The verdict of one measurement; None where it is skipped."""
     verdicts = {figure.verdict for figure in figures}
     if Verdict.FAILED in verdicts:
@@ -82,7 +84,7 @@ def _seen(figures: Sequence[MetricResult]) -> Verdict | None:
     return Verdict.INCONCLUSIVE if broken else None
 
 
-def _counted(run: AnalysisRun, seen: Verdict | None) -> AnalysisRun:
+def _updated_counts(run: AnalysisRun, seen: Verdict | None) -> AnalysisRun:
     background = run.name == BACKGROUND
     if seen is Verdict.PASSED:
         return replace(run, passed=run.passed + 1, inconclusive=0, failed=0 if background else run.failed)
@@ -93,51 +95,55 @@ def _counted(run: AnalysisRun, seen: Verdict | None) -> AnalysisRun:
     return replace(run, inconclusive=run.inconclusive + 1)
 
 
-def _concluded(analysis: Analysis, run: AnalysisRun) -> AnalysisRun:
+def _with_verdict(analysis: Analysis, run: AnalysisRun) -> AnalysisRun:
     if run.failed > analysis.failure_limit:
-        return replace(run, verdict=Verdict.FAILED, message=_words(run, Verdict.FAILED))
+        return replace(run, verdict=Verdict.FAILED, message=_failure_messages(run, Verdict.FAILED))
     if run.inconclusive > analysis.inconclusive_limit:
-        return replace(run, verdict=Verdict.INCONCLUSIVE, message=_words(run, Verdict.INCONCLUSIVE))
+        return replace(run, verdict=Verdict.INCONCLUSIVE, message=_failure_messages(run, Verdict.INCONCLUSIVE))
     if run.name != BACKGROUND and run.passed >= analysis.count:
         return replace(run, verdict=Verdict.PASSED)
     return run
 
 
-def _words(run: AnalysisRun, verdict: Verdict) -> str:
+def _failure_messages(run: AnalysisRun, verdict: Verdict) -> str:
     return "; ".join(f"{figure.metric}: {figure.message}" for figure in run.figures if figure.verdict is verdict)
 
 
-def _figure(metric: Metric, analysis: Analysis, canary: Measurement | None, stable: Measurement | None) -> MetricResult:
+def _evaluate_metric(
+    metric: Metric, analysis: Analysis, canary: Measurement | None, stable: Measurement | None
+) -> MetricResult:
     value = _usable(canary)
     calls = canary.calls if canary else None
     if canary is None or canary.error:
         return MetricResult(metric.name, Verdict.INCONCLUSIVE, message=canary.error if canary else "was not measured")
     if value is None or (calls is not None and calls < analysis.minimum_calls):
         return MetricResult(metric.name, Verdict.INCONCLUSIVE, value, calls=calls, message=_TOO_FEW)
-    told = MetricResult(metric.name, Verdict.PASSED, value, calls=calls)
+    result = MetricResult(metric.name, Verdict.PASSED, value, calls=calls)
     by = f", as {canary.counted_by} counted" if canary.counted_by else ""
     if metric.minimum is not None and value < metric.minimum:
-        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is less than {metric.minimum:g}{by}")
+        return replace(result, verdict=Verdict.FAILED, message=f"{value:.4g} is less than {metric.minimum:g}{by}")
     if metric.maximum is not None and value > metric.maximum:
-        return replace(told, verdict=Verdict.FAILED, message=f"{value:.4g} is more than {metric.maximum:g}{by}")
-    return _compared(metric, analysis, told, stable)
+        return replace(result, verdict=Verdict.FAILED, message=f"{value:.4g} is more than {metric.maximum:g}{by}")
+    return _compare_with_stable(metric, analysis, result, stable)
 
 
-def _compared(metric: Metric, analysis: Analysis, told: MetricResult, stable: Measurement | None) -> MetricResult:
+def _compare_with_stable(
+    metric: Metric, analysis: Analysis, result: MetricResult, stable: Measurement | None
+) -> MetricResult:
     """The result after the comparison with the stable version, if the metric has one."""
-    if metric.against_stable is None or told.value is None:
-        return told
+    if metric.against_stable is None or result.value is None:
+        return result
     if stable is not None and stable.error:
-        return replace(told, verdict=Verdict.INCONCLUSIVE, message=stable.error)
+        return replace(result, verdict=Verdict.INCONCLUSIVE, message=stable.error)
     base = _usable(stable)
     few = stable is not None and stable.calls is not None and stable.calls < analysis.minimum_calls
     if base is None or few:
-        return replace(told, verdict=Verdict.INCONCLUSIVE, message=_TOO_FEW)
-    worse = base - told.value if metric.higher_is_better else told.value - base
-    told = replace(told, stable=base)
+        return replace(result, verdict=Verdict.INCONCLUSIVE, message=_TOO_FEW)
+    worse = base - result.value if metric.higher_is_better else result.value - base
+    result = replace(result, stable=base)
     if worse > metric.against_stable.tolerance * abs(base):
-        return replace(told, verdict=Verdict.FAILED, message=f"{told.value:.4g} is worse than stable's {base:.4g}")
-    return told
+        return replace(result, verdict=Verdict.FAILED, message=f"{result.value:.4g} is worse than stable's {base:.4g}")
+    return result
 
 
 def _usable(measurement: Measurement | None) -> float | None:

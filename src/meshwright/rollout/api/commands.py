@@ -34,7 +34,7 @@ def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str,
     """Continues; with `full`, skips all steps. Raises `CommandRejectedError` where there is nothing to promote."""
     status = status_document.read(document.get("status"))
     if status.phase in {Phase.HEALTHY, Phase.UPDATING, Phase.ABORTED} and not document["spec"].get("paused"):
-        hint = "; `retry` walks its steps again" if status.phase is Phase.ABORTED else ""
+        hint = "; `retry` executes its steps again" if status.phase is Phase.ABORTED else ""
         raise _refusal(document, f"there is nothing to promote: it is {status.phase}{hint}")
     patch = command(Verb.PROMOTE_FULL if full else Verb.PROMOTE, token)
     return {**patch, "spec": {"paused": False}} if document["spec"].get("paused") else patch

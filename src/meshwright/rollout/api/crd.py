@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from meshwright.rollout.api.schema_parts import Schema
 
 _COLUMNS = (
-    ("Version", "string", ".spec.version", "What is asked for."),
-    ("Stable", "string", ".status.stable", "What calls are sent back to."),
-    ("Phase", "string", ".status.phase", "Where the rollout stands."),
-    ("Step", "string", ".status.progress", "The present step and how many there are."),
+    ("Version", "string", ".spec.version", "The requested version."),
+    ("Stable", "string", ".status.stable", "The stable version."),
+    ("Phase", "string", ".status.phase", "The phase of the rollout."),
+    ("Step", "string", ".status.progress", "The current step and the number of steps."),
     ("Weight", "integer", ".status.weight", "The target's share of the calls, in per cent."),
-    ("Ready", "string", ".status.ready", "Healthy instances and wanted ones."),
-    ("Revision", "integer", ".status.revision", "How many templates the version has had."),
-    ("Age", "date", ".metadata.creationTimestamp", "Since when it exists."),
+    ("Ready", "string", ".status.ready", "Healthy and desired instances."),
+    ("Revision", "integer", ".status.revision", "Counts the templates of the version."),
+    ("Age", "date", ".metadata.creationTimestamp", "The age of the resource."),
 )
 
 

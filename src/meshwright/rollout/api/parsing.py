@@ -66,7 +66,7 @@ def parse_on_laptop(document: Mapping[str, Any]) -> values.Rollout:
         document = {**document, "spec": {**spec, "template": _ANY_TEMPLATE}}
     rollout = parse(document)
     if not rollout.version:
-        text = "must be set here: there is no Deployment whose template would say it"
+        text = "must be set here: there is no Deployment with a template to take it from"
         raise BadInputError(_source(document), [Problem("spec.version", text)])
     return rollout
 

@@ -34,15 +34,15 @@ _STEP = obj(
     {
         "setWeight": whole("The canary's share of the calls, in per cent.", 0, 100),
         "pause": obj(
-            "Wait: for a duration, or without one for a person (promote).",
+            "Wait for a duration; without one, until promote.",
             {"duration": span("how long to wait")},
         ),
         "setCanaryScale": obj(
-            "How many instances the canary has from here on.",
+            "The canary's instances from this step on.",
             {
-                "replicas": whole("So many.", 1, 1000),
-                "weight": whole("This share of spec.replicas, in per cent.", 1, 100),
-                "matchTrafficWeight": flag("As many as its share of the calls asks for."),
+                "replicas": whole("A number of instances.", 1, 1000),
+                "weight": whole("A share of spec.replicas, in per cent.", 1, 100),
+                "matchTrafficWeight": flag("In proportion to its share of the calls."),
             },
             rules=[
                 one_of("replicas", "weight", "matchTrafficWeight"),
@@ -66,22 +66,22 @@ _STEP = obj(
 )
 
 _STRATEGY = obj(
-    "How calls move to a new version.",
+    "How calls are moved to a new version.",
     {
         "canary": obj(
             "Step by step; after the last step the canary gets all calls and is promoted.",
             {
-                "steps": many("Walked in order.", _STEP, 50),
+                "steps": many("Executed in order.", _STEP, 50),
                 "scaleDownDelay": span(
                     "how long the version before keeps its instances after a promotion", default="30s"
                 ),
             },
         ),
         "blueGreen": obj(
-            "All at once: the new version comes up whole, is looked at, and gets all calls together.",
+            "The new version starts with all instances, is analysed, and gets all calls at once.",
             {
                 "previewHeaderRoute": obj(
-                    "Calls that see the new version before its promotion.",
+                    "Calls that go to the new version before its promotion.",
                     {
                         "name": text("a name of lower-case letters, digits and dashes", 63, LABEL, default="preview"),
                         "match": many("Conditions that must all hold.", HEADER_MATCH, 10, minItems=1),
@@ -90,7 +90,7 @@ _STRATEGY = obj(
                 ),
                 "prePromotionAnalysis": step_analysis("Must pass before the calls move."),
                 "postPromotionAnalysis": step_analysis("Must pass after the calls moved."),
-                "autoPromotion": flag("False: wait for a person before the calls move.", default=True),
+                "autoPromotion": flag("False: wait for promote before the calls move.", default=True),
                 "scaleDownDelay": span(
                     "how long the version before keeps its instances after a promotion", default="30s"
                 ),
@@ -130,7 +130,7 @@ _API = obj(
             100,
             minItems=1,
         ),
-        "deprecated": text("a date such as 2026-12-31: since when callers are asked to leave", 10, DATE),
+        "deprecated": text("a date such as 2026-12-31: the date of the deprecation", 10, DATE),
         "sunset": text("a date such as 2026-12-31: from when it may go while it is still called", 10, DATE),
     },
     ["name", "servedBy"],
@@ -158,7 +158,7 @@ def _promotion_queries(name: str) -> str:
 
 
 SPEC = obj(
-    "What is asked for.",
+    "The desired state.",
     {
         "service": text(
             "a service's name in Consul: lower-case letters, digits and dashes",
@@ -172,7 +172,7 @@ SPEC = obj(
         "replicas": whole("Instances of the version that serves all calls.", 1, 1000, default=1),
         "template": _TEMPLATE,
         "workloadRef": obj(
-            "An existing Deployment whose pod template the versions take.",
+            "An existing Deployment whose pod template the versions use.",
             {
                 "apiVersion": {"type": "string", "enum": ["apps/v1"], "default": "apps/v1"},
                 "kind": {"type": "string", "enum": ["Deployment"], "default": "Deployment"},
@@ -180,18 +180,18 @@ SPEC = obj(
             },
             ["name"],
         ),
-        "paused": flag("Stand still: calls and instances stay as they are until it is false.", default=False),
+        "paused": flag("True: calls and instances stay unchanged.", default=False),
         "strategy": _STRATEGY,
-        "analysis": spec_analysis("How figures become a verdict."),
-        "progressDeadlineSeconds": whole("Seconds without progress until it aborts.", 1, 86_400, default=600),
-        "revisionHistoryLimit": whole("Promoted versions that are remembered.", 0, 100, default=5),
+        "analysis": spec_analysis("How metric values become a verdict."),
+        "progressDeadlineSeconds": whole("Seconds without progress until the rollout aborts.", 1, 86_400, default=600),
+        "revisionHistoryLimit": whole("The number of promoted versions in the history.", 0, 100, default=5),
         "rollbackWindow": obj(
             "A version among the last promoted ones skips the steps.",
             {"revisions": whole("How many versions back.", 0, 100)},
             ["revisions"],
         ),
         "apis": many(
-            "Which APIs each version serves; with it, a rollout does not take one away that is still called.",
+            "Which APIs each version serves; a rollout does not remove an API that is still called.",
             _API,
             50,
             **{"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},

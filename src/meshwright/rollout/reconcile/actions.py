@@ -30,8 +30,8 @@ def plan_actions(context: ReconcileContext) -> None:
     else:
         _capacity(context)
         _traffic(context)
-    _retire(context)
-    _forget(context)
+    _scale_down_unused(context)
+    _delete_surplus(context)
     if context.actions:
         context.wake_in(0.5)
 
@@ -86,9 +86,11 @@ def _traffic(context: ReconcileContext) -> None:
     elif context.before.routing != meant:
         told = [f"{weight} % {version}" for version, weight in sorted(meant.weights.items())]
         told += [f"header route {route.name} to {route.version}" for route in meant.header_routes]
-        context.tell(Reason.WEIGHT_SET, f"{context.rollout.service}: {', '.join(told)}")
+        context.record(Reason.WEIGHT_SET, f"{context.rollout.service}: {', '.join(told)}")
     elif status.phase in _SETTLED and context.before.phase is status.phase:
-        context.warn(Reason.DRIFT, f"the routing of {context.rollout.service} was changed by others and is put back")
+        context.warn(
+            Reason.DRIFT, f"the routing of {context.rollout.service} was changed by other clients and is corrected"
+        )
 
 
 def _in_use(context: ReconcileContext) -> set[str]:
@@ -97,7 +99,7 @@ def _in_use(context: ReconcileContext) -> set[str]:
     return {status.stable} | ({status.target} if busy else set())
 
 
-def _retire(context: ReconcileContext) -> None:
+def _scale_down_unused(context: ReconcileContext) -> None:
     """Scales versions out of use down, after their delay and once they get no calls."""
     listed = {one.version: one for one in context.status.retiring}
     leaving: list[Retiring] = []
@@ -106,9 +108,9 @@ def _retire(context: ReconcileContext) -> None:
             continue
         if workload.desired == 0:
             if version in listed:
-                context.tell(Reason.RETIRED, f"{version} is scaled down")
+                context.record(Reason.RETIRED, f"{version} is scaled down")
             continue
-        one = _leaving(context, version, listed.get(version))
+        one = _retiring(context, version, listed.get(version))
         leaving.append(one)
         routing = context.traffic.routing
         if context.now >= one.at and routing is not None and version not in routing.versions:
@@ -118,7 +120,7 @@ def _retire(context: ReconcileContext) -> None:
     context.set(retiring=tuple(sorted(leaving, key=lambda one: (one.at, one.version))))
 
 
-def _leaving(context: ReconcileContext, version: str, listed: Retiring | None) -> Retiring:
+def _retiring(context: ReconcileContext, version: str, listed: Retiring | None) -> Retiring:
     """The version's scale-down time, by the spec's current delay."""
     if listed is not None and listed.left_at is None:  # written by an earlier release
         return listed
@@ -126,7 +128,7 @@ def _leaving(context: ReconcileContext, version: str, listed: Retiring | None) -
     return Retiring(version, round(left + context.rollout.strategy.scale_down_delay, 3), left)
 
 
-def _forget(context: ReconcileContext) -> None:
+def _delete_surplus(context: ReconcileContext) -> None:
     """Deletes versions scaled to 0 beyond the revision history limit; a refused version counts as the newest."""
     order = [one.version for one in context.status.history if one.version != context.status.stable]
     idle = [

@@ -30,11 +30,11 @@ def describe(context: ReconcileContext) -> None:
         ready_replicas=sum(state.healthy for state in versions),
         selector=f"meshwright.dev/rollout={context.rollout.name}",
     )
-    _tell_troubles(context)
+    _record_troubles(context)
     context.set(conditions=_conditions(context))
 
 
-def _tell_troubles(context: ReconcileContext) -> None:
+def _record_troubles(context: ReconcileContext) -> None:
     """The causes of unhealthy instances; one event for each version and reason, however many passes it lasts."""
     found = tuple(
         VersionTrouble(version, one.object, one.reason, one.message)

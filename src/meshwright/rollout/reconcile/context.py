@@ -44,11 +44,11 @@ class ReconcileContext:
     def enter(self, phase: Phase, reason: Reason, message: str) -> None:
         self.set(phase=phase, reason=reason.value, message=message)
 
-    def tell(self, reason: Reason, message: str, kind: EventType = EventType.NORMAL) -> None:
+    def record(self, reason: Reason, message: str, kind: EventType = EventType.NORMAL) -> None:
         self.events.append(Event(kind, reason.value, message))
 
     def warn(self, reason: Reason, message: str) -> None:
-        self.tell(reason, message, EventType.WARNING)
+        self.record(reason, message, EventType.WARNING)
 
     def wake_in(self, seconds: float) -> None:
         self.wakes.append(self.now + seconds)
@@ -112,7 +112,7 @@ class ReconcileContext:
             return True
         return workload.settled and not workload.old and not self.is_outdated(version)
 
-    def why(self, version: str) -> str:
+    def cause_suffix(self, version: str) -> str:
         """The cause of missing instances, as the end of a message; empty where unknown."""
         found = self.observed.troubles.get(version, ())
         return f": {found[0]}" if found else ""

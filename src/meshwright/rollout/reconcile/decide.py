@@ -152,21 +152,21 @@ def _run_command(context: ReconcileContext) -> None:
     under_way = context.is_active
     match command.verb:
         case Verb.ABORT if under_way:
-            transitions.abort(context, Reason.ABORTED_BY_COMMAND, "a person asked for it")
+            transitions.abort(context, Reason.ABORTED_BY_COMMAND, "aborted by command")
         case Verb.RETRY if context.status.refused and context.status.refused == context.rollout.version:
-            context.tell(Reason.RETRIED, f"{context.rollout.version} is tried again")
+            context.record(Reason.RETRIED, f"{context.rollout.version} is tried again")
             transitions.begin(context)
         case Verb.PROMOTE if under_way:
             _promote(context)
         case Verb.PROMOTE_FULL if under_way:
             _promote_full(context)
         case _:
-            context.warn(Reason.COMMAND_IGNORED, f"{command.verb} means nothing in phase {context.status.phase}")
+            context.warn(Reason.COMMAND_IGNORED, f"{command.verb} is not possible in phase {context.status.phase}")
 
 
 def _promote(context: ReconcileContext) -> None:
     reason = context.status.reason
-    _resume(context, "a person said promote")
+    _resume(context, "resumed by promote")
     if reason == Reason.API_IN_USE.value:
         context.set(allow_api_loss=True)
     elif reason == Reason.INCONCLUSIVE.value:
@@ -185,13 +185,13 @@ def _promote_full(context: ReconcileContext) -> None:
     if context.status.reason == Reason.API_IN_USE.value:
         context.set(allow_api_loss=True)
     transitions.skip(context)
-    _resume(context, "a person said promote --full")
+    _resume(context, "resumed by promote --full")
 
 
 def _resume(context: ReconcileContext, message: str) -> None:
     context.set(paused_at=None)
     context.enter(Phase.PROGRESSING, Reason.RESUMED, message)
-    context.tell(Reason.RESUMED, message)
+    context.record(Reason.RESUMED, message)
 
 
 def _advance(context: ReconcileContext) -> None:
@@ -213,7 +213,7 @@ def _initialise(context: ReconcileContext) -> None:
     target = context.status.target
     enough = context.rollout.replicas if context.rollout.workload_ref is not None else 1
     if context.ready(target) < enough:
-        _say_that_it_comes_up(context)
+        _report_start(context)
         _count_deadline(context, stuck=True)
         context.wake_in(POLL)
         return
@@ -224,11 +224,11 @@ def _initialise(context: ReconcileContext) -> None:
         context.enter(Phase.INITIALIZING, Reason.WAITING_FOR_TRAFFIC, f"calls move to {target}")
 
 
-def _say_that_it_comes_up(context: ReconcileContext) -> None:
+def _report_start(context: ReconcileContext) -> None:
     target = context.status.target
-    words = f"version {target} comes up{context.why(target)}"
+    words = f"version {target} comes up{context.cause_suffix(target)}"
     if ready := context.ready(target):
-        words = f"{ready} of {context.rollout.replicas} instances of {target} are healthy{context.why(target)}"
+        words = f"{ready} of {context.rollout.replicas} instances of {target} are healthy{context.cause_suffix(target)}"
     if context.status.reason == Reason.DEADLINE_EXCEEDED.value:
         late = f"no progress for {context.rollout.progress_deadline:g} s: {words}"
         context.enter(Phase.INITIALIZING, Reason.DEADLINE_EXCEEDED, late)
@@ -277,7 +277,7 @@ def _measure_anew(context: ReconcileContext) -> None:
         return
     context.set(analyses=kept)
     if _waits_for_verdict(context):
-        _resume(context, "the analysis changed: it is measured anew")
+        _resume(context, "the analysis changed: it restarts")
 
 
 def _waits_for_verdict(context: ReconcileContext) -> bool:

@@ -42,7 +42,7 @@ def is_due(context: ReconcileContext, version: str, drift: tuple[str, ...], repl
     correction = Correction(version, count, context.now, replicas)
     context.set(corrections=(*others, correction))
     named = ", ".join(drift[:_NAMED]) + (f" and {len(drift) - _NAMED} more" if len(drift) > _NAMED else "")
-    words = f"the workload of {version} was changed by others and is put back ({named})"
+    words = f"the workload of {version} was changed by other clients and is corrected ({named})"
     if delay := _delay(count):
         words += f"; the {count}th time in a row, the next correction comes after {delay:g} s"
     context.warn(Reason.DRIFT, words)

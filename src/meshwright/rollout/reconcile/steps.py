@@ -51,7 +51,7 @@ def _begin(context: ReconcileContext, step: Step) -> None:
         context.set(step_started_at=context.now)
         name = plan.describe(step)
         tracing.open_step(context, name)
-        context.tell(Reason.STEP_STARTED, f"step {context.status.step + 1}/{context.status.steps}: {name}")
+        context.record(Reason.STEP_STARTED, f"step {context.status.step + 1}/{context.status.steps}: {name}")
 
 
 def _is_done(context: ReconcileContext, step: Step) -> bool:
@@ -81,9 +81,7 @@ def _set_weight(context: ReconcileContext, step: SetWeight) -> bool:
 
 def _pause(context: ReconcileContext, step: Pause) -> bool:
     if step.duration is None:
-        transitions.pause(
-            context, Reason.PAUSE_STEP, f"step {context.status.step + 1} waits for a person: promote or abort"
-        )
+        transitions.pause(context, Reason.PAUSE_STEP, f"step {context.status.step + 1} waits for promote or abort")
         return False
     until = (context.status.step_started_at or context.now) + step.duration
     if context.now >= until:
@@ -115,7 +113,7 @@ def _analyse(context: ReconcileContext, step: AnalysisStep) -> bool:
         return False
     run = measure_run(context, step.analysis, step.name)
     if run.verdict is Verdict.PASSED:
-        context.tell(Reason.ANALYSIS_PASSED, f"{step.name}: {run.passed} measurements passed")
+        context.record(Reason.ANALYSIS_PASSED, f"{step.name}: {run.passed} measurements passed")
         return True
     if run.verdict is Verdict.RUNNING:
         words = f"{step.name}: {run.passed} of {step.analysis.count} measurements passed"
@@ -150,7 +148,7 @@ def _has_instances(context: ReconcileContext) -> bool:
     )
     if not context.is_current(context.status.target):
         there += ", and those of the template before are still there"
-    there += context.why(context.status.target)
+    there += context.cause_suffix(context.status.target)
     context.enter(Phase.PROGRESSING, Reason.WAITING_FOR_INSTANCES, there)
     context.wake_in(POLL)
     return False
@@ -174,11 +172,11 @@ def _may_take_apis_away(context: ReconcileContext) -> bool:
         return True
     context.wake_in(context.rollout.analysis.interval)
     if context.observed.callers is None:
-        context.enter(Phase.PROGRESSING, Reason.API_IN_USE, f"it is not known yet who calls {', '.join(lost)}")
+        context.enter(Phase.PROGRESSING, Reason.API_IN_USE, f"the callers of {', '.join(lost)} are not known yet")
         return False
     users = sorted({(use.api, use.caller) for use in context.observed.callers if use.api in lost and use.calls > 0})
     if not users:
         return True
     told = ", ".join(f"{caller} calls {api}" for api, caller in users)
-    transitions.pause(context, Reason.API_IN_USE, f"{context.status.target} takes APIs away that are in use: {told}")
+    transitions.pause(context, Reason.API_IN_USE, f"{context.status.target} removes APIs that are in use: {told}")
     return False

@@ -35,12 +35,12 @@ def follow_template(context: ReconcileContext) -> None:
     if context.is_active:
         transitions.replan(context, "the template changed")
     elif status.phase is Phase.ABORTED:
-        context.tell(Reason.TEMPLATE_CHANGED, f"{status.target} has another template and is tried again")
+        context.record(Reason.TEMPLATE_CHANGED, f"{status.target} has another template and is tried again")
         transitions.begin(context)
     elif status.phase is Phase.INITIALIZING:
         context.set(progressed_at=None)
         context.enter(Phase.INITIALIZING, Reason.INITIALIZING, status.message)
-        context.tell(Reason.TEMPLATE_CHANGED, f"{status.target} comes up with another template")
+        context.record(Reason.TEMPLATE_CHANGED, f"{status.target} starts with another template")
 
 
 def advance(context: ReconcileContext) -> None:
@@ -54,7 +54,7 @@ def advance(context: ReconcileContext) -> None:
             return
         context.set(progressed_at=None)
         if not context.rollout.paused:
-            context.tell(Reason.UPDATE_STARTED, f"the instances of {stable} are replaced by those of a new template")
+            context.record(Reason.UPDATE_STARTED, f"the instances of {stable} are replaced by those of a new template")
     if _is_done(context):
         _end(context)
     elif context.rollout.paused and context.is_outdated(stable):
@@ -75,7 +75,7 @@ def _end(context: ReconcileContext) -> None:
     words = f"{stable} serves all calls" + (f", by revision {revision} of its template" if revision else "")
     context.set(progressed_at=None)
     context.enter(Phase.HEALTHY, Reason.UPDATED, words)
-    context.tell(Reason.UPDATED, words)
+    context.record(Reason.UPDATED, words)
 
 
 def _go_on(context: ReconcileContext) -> None:
@@ -87,10 +87,10 @@ def _go_on(context: ReconcileContext) -> None:
         context.set(progressed_at=context.now)
     since = context.status.progressed_at or context.now
     old = workload.old or (workload.desired if context.is_outdated(stable) else 0)
-    words = f"{old} instances of {stable} are still of the template before{context.why(stable)}"
+    words = f"{old} instances of {stable} are still of the template before{context.cause_suffix(stable)}"
     if not old:
         ready = f"{context.ready(stable)} of {context.rollout.replicas}"
-        words = f"{ready} instances of {stable} are healthy{context.why(stable)}"
+        words = f"{ready} instances of {stable} are healthy{context.cause_suffix(stable)}"
     context.wake_in(POLL)
     if context.now - since < deadline:
         context.enter(Phase.UPDATING, Reason.UPDATE_STARTED, words)

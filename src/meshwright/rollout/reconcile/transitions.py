@@ -41,18 +41,18 @@ def begin(context: ReconcileContext) -> None:
     tracing.begin(context)
     if is_first:
         context.enter(Phase.INITIALIZING, Reason.INITIALIZING, f"version {target} comes up")
-        context.tell(Reason.INITIALIZING, f"{context.rollout.service} begins with version {target}")
+        context.record(Reason.INITIALIZING, f"{context.rollout.service} begins with version {target}")
     else:
         how = "; a version seen recently skips the steps" if context.status.skip_steps else ""
         context.enter(Phase.PROGRESSING, Reason.STARTED, f"from {stable} to {target}{how}")
-        context.tell(Reason.STARTED, f"{context.rollout.service} goes from {stable} to {target}{how}")
+        context.record(Reason.STARTED, f"{context.rollout.service} goes from {stable} to {target}{how}")
 
 
 def _leave_present(context: ReconcileContext) -> None:
     if context.status.phase in (Phase.INITIALIZING, Phase.PROGRESSING, Phase.PAUSED, Phase.ABORTING):
         message = f"{context.status.target} is superseded by {context.rollout.version}"
         tracing.end(context, "Superseded", ok=True, message=message)
-        context.tell(Reason.SUPERSEDED, message)
+        context.record(Reason.SUPERSEDED, message)
 
 
 def replan(context: ReconcileContext, why: str) -> None:
@@ -65,8 +65,8 @@ def replan(context: ReconcileContext, why: str) -> None:
     _to_first_step(context, why)
     context.set(paused_at=None, desired_weight=0, routing=Routing.all_to(context.status.stable))
     context.enter(Phase.PROGRESSING, Reason.STEPS_CHANGED, f"{why}: from the first of {len(context.steps)} steps")
-    context.tell(
-        Reason.STEPS_CHANGED, f"{why}: {context.status.target} walks {len(context.steps)} steps from the first"
+    context.record(
+        Reason.STEPS_CHANGED, f"{why}: {context.status.target} executes {len(context.steps)} steps from the first"
     )
 
 
@@ -95,7 +95,7 @@ def pause(context: ReconcileContext, reason: Reason, message: str) -> None:
     """Pauses the rollout; one event, however many passes it lasts."""
     was = context.before
     if was.phase is not Phase.PAUSED or was.reason != reason.value or was.target != context.status.target:
-        context.warn(reason, message) if reason is not Reason.PAUSE_STEP else context.tell(reason, message)
+        context.warn(reason, message) if reason is not Reason.PAUSE_STEP else context.record(reason, message)
         context.set(paused_at=context.now)
     context.enter(Phase.PAUSED, reason, message)
 
@@ -146,7 +146,7 @@ def settle(context: ReconcileContext) -> None:
         skip_steps=False,
     )
     context.enter(Phase.HEALTHY, Reason.ROLLED_BACK, f"{stable} serves all calls")
-    context.tell(Reason.ROLLED_BACK, f"{stable} serves all calls again")
+    context.record(Reason.ROLLED_BACK, f"{stable} serves all calls again")
 
 
 def promote(context: ReconcileContext) -> None:
@@ -174,7 +174,7 @@ def promote(context: ReconcileContext) -> None:
         outcome="Promoted",
     )
     context.enter(Phase.HEALTHY, Reason.PROMOTED, f"{target} serves all calls")
-    context.tell(Reason.PROMOTED, f"{target} is promoted" + (f" over {before}" if before else ""))
+    context.record(Reason.PROMOTED, f"{target} is promoted" + (f" over {before}" if before else ""))
 
 
 def _duration(context: ReconcileContext) -> float:
