@@ -86,7 +86,7 @@ class Finalizer:
 
     async def _retry(self, key: Key, reconciler: Reconciler) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            while not await reconciler.finalize():  # noqa: ASYNC110 - there is nothing to wait for
+            while not await reconciler.finalize():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(_AGAIN)
             log.info("the traffic rules that %s/%s had left are out of Consul", *key)
             self._retries.pop(key, None)

@@ -114,7 +114,7 @@ class Handlers:
         # kopf would post its logs of each handler as Events of each rollout.
         settings.posting.loggers = False
         settings.posting.reporting_component = FIELD_MANAGER
-        # What there is to watch is the reach's to say; scanning takes rights on the whole cluster.
+        # `WatchedNamespaces` decides what is watched; scanning needs rights on the whole cluster.
         settings.scanning.disabled = True
 
     @contextlib.asynccontextmanager

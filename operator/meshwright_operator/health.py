@@ -31,15 +31,15 @@ class OperatorState:
     reconcilers: dict[tuple[str, str], Reconciler] = field(default_factory=dict)
 
     @property
-    def places(self) -> dict[str, NamespaceLease]:
-        return self.guard.places if self.guard is not None else {}
+    def leases(self) -> dict[str, NamespaceLease]:
+        return self.guard.leases if self.guard is not None else {}
 
 
 class GuardMetrics(Collector):
     """`meshwright_operator_namespace`: 1 for the state of a namespace's Lease."""
 
     def __init__(self, operator_state: OperatorState) -> None:
-        self._office = operator_state
+        self._operator_state = operator_state
 
     def collect(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
@@ -47,17 +47,17 @@ class GuardMetrics(Collector):
             "1 for the state of a namespace's Lease for this operator.",
             labels=("namespace", "state"),
         )
-        for name, place in sorted(self._office.places.items()):
+        for name, lease in sorted(self._operator_state.leases.items()):
             for state in LeaseState:
-                family.add_metric((name, state.value), float(place.state is state))
+                family.add_metric((name, state.value), float(lease.state is state))
         yield family
 
 
 def namespaces(operator_state: OperatorState) -> dict[str, dict[str, str]]:
     """Each namespace with the state and the holder of its Lease."""
     return {
-        name: {"state": place.state.value, "holder": place.seen.lease.holder if place.seen else ""}
-        for name, place in sorted(operator_state.places.items())
+        name: {"state": lease.state.value, "holder": lease.seen.lease.holder if lease.seen else ""}
+        for name, lease in sorted(operator_state.leases.items())
     }
 
 

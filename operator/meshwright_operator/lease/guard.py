@@ -117,7 +117,7 @@ class Guard:
         """Whether the gate is closed permanently."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """One for each namespace."""
-        self.places: dict[str, NamespaceLease] = {}
+        self.leases: dict[str, NamespaceLease] = {}
 
     def set_namespaces(self, namespaces: Iterable[str]) -> None:
         """Sets the operator's namespaces."""
@@ -126,18 +126,18 @@ class Guard:
     @property
     def states(self) -> set[LeaseState]:
         """The states of the operator's namespaces."""
-        return {self.places.get(name, NamespaceLease()).state for name in self._wanted | self.places.keys()}
+        return {self.leases.get(name, NamespaceLease()).state for name in self._wanted | self.leases.keys()}
 
     @property
     def held(self) -> frozenset[str]:
-        return frozenset(name for name in self.places if self.holds(name))
+        return frozenset(name for name in self.leases if self.holds(name))
 
     def holds(self, namespace: str) -> bool:
         return self._left(namespace) > 0
 
     def _left(self, namespace: str) -> float:
         """Seconds until the end of the hold."""
-        return -1.0 if self.is_shut else self.places.get(namespace, NamespaceLease()).until - self._clock()
+        return -1.0 if self.is_shut else self.leases.get(namespace, NamespaceLease()).until - self._clock()
 
     @contextlib.asynccontextmanager
     async def acting(self, namespace: str) -> AsyncIterator[None]:
@@ -157,7 +157,7 @@ class Guard:
         """Maintains the Leases. Raises `LeaseLostError` when a held one is lost."""
         try:
             while True:
-                for name in (self._wanted | self.places.keys()) - self.tasks.keys():
+                for name in (self._wanted | self.leases.keys()) - self.tasks.keys():
                     self.tasks[name] = asyncio.create_task(self._attend(name, callbacks), name=f"the Lease of {name}")
                 if self.tasks:
                     await asyncio.wait(self.tasks.values(), timeout=self._pause(), return_when=asyncio.FIRST_COMPLETED)
@@ -174,28 +174,28 @@ class Guard:
 
     async def _attend(self, name: str, callbacks: LeaseCallbacks) -> None:
         """Maintains the Lease of one namespace, in its own task: a slow request does not delay the others."""
-        while name in self._wanted or name in self.places:
+        while name in self._wanted or name in self.leases:
             began = self._clock()
             await self._visit(name, callbacks)
             await asyncio.sleep(max(0.05, self.timing.retry - (self._clock() - began)))
 
     def _pause(self) -> float:
         """Seconds until the next check of a Lease or the next end of a hold."""
-        holds = [self._left(name) for name, place in self.places.items() if place.state is LeaseState.HOLDING]
+        holds = [self._left(name) for name, current in self.leases.items() if current.state is LeaseState.HOLDING]
         return max(0.05, min([self.timing.retry, *holds]))
 
     async def close(self) -> None:
         """Releases every Lease, so that another pod can continue at once."""
         self.is_shut = True
-        await asyncio.gather(*(self._release(name, place) for name, place in list(self.places.items())))
+        await asyncio.gather(*(self._release(name, current) for name, current in list(self.leases.items())))
 
-    async def _release(self, name: str, place: NamespaceLease) -> None:
-        if place.seen is None or place.seen.lease.holder != self.me.holder:
+    async def _release(self, name: str, current: NamespaceLease) -> None:
+        if current.seen is None or current.seen.lease.holder != self.me.holder:
             return
-        self.places[name] = replace(place, state=LeaseState.UNKNOWN, until=0.0)
+        self.leases[name] = replace(current, state=LeaseState.UNKNOWN, until=0.0)
         try:
             await self._within(
-                self._store.patch_lease(name, place.seen.lease.version, election.released(datetime.now(UTC)))
+                self._store.patch_lease(name, current.seen.lease.version, election.released(datetime.now(UTC)))
             )
         except MeshwrightError as error:
             log.warning("the Lease %s/%s could not be released, it will expire: %s", name, election.LEASE, error)
@@ -209,8 +209,8 @@ class Guard:
             raise UnreachableError(f"no answer within {self.timing.request:.1f} s") from error
 
     def _check_all(self) -> None:
-        for name, place in self.places.items():
-            if place.state is LeaseState.HOLDING and not self.holds(name):
+        for name, current in self.leases.items():
+            if current.state is LeaseState.HOLDING and not self.holds(name):
                 raise LeaseLostError(self._expired(name))
 
     def _expired(self, name: str) -> str:
@@ -225,28 +225,28 @@ class Guard:
             log.warning("the Lease %s/%s: %s", name, election.LEASE, error)
 
     async def _look(self, name: str, callbacks: LeaseCallbacks) -> None:
-        place = self.places.setdefault(name, NamespaceLease())
+        current = self.leases.setdefault(name, NamespaceLease())
         if name not in self._wanted:
-            await self._leave(name, place, callbacks)
-        elif place.state is LeaseState.HOLDING:
-            await self._keep(name, place, callbacks)
-        elif place.state is not LeaseState.TERMINATING or not await self._within(self._store.is_terminating(name)):
-            await self._compete(name, place, callbacks)
+            await self._leave(name, current, callbacks)
+        elif current.state is LeaseState.HOLDING:
+            await self._keep(name, current, callbacks)
+        elif current.state is not LeaseState.TERMINATING or not await self._within(self._store.is_terminating(name)):
+            await self._compete(name, current, callbacks)
 
-    async def _keep(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
+    async def _keep(self, name: str, current: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         """Renews the Lease and checks the namespace for its deletion, concurrently."""
         if self._left(name) <= 0:
             raise LeaseLostError(self._expired(name))
         is_ending, renewal = await asyncio.gather(
-            self._is_terminating(name), self._renew(name, place), return_exceptions=True
+            self._is_terminating(name), self._renew(name, current), return_exceptions=True
         )
         if isinstance(renewal, LeaseLostError) or (isinstance(renewal, BaseException) and is_ending is not True):
             raise renewal
         if is_ending is True:
             log.info("namespace %s is being deleted: letting go of its rollouts", name)
             await self._within(callbacks.on_terminating(name))
-            self.places[name] = replace(self.places[name], state=LeaseState.TERMINATING, until=0.0)
-        elif not place.is_told:
+            self.leases[name] = replace(self.leases[name], state=LeaseState.TERMINATING, until=0.0)
+        elif not current.is_told:
             await self._tell(name, callbacks)
 
     async def _is_terminating(self, name: str) -> bool:
@@ -256,14 +256,14 @@ class Guard:
             log.warning("whether namespace %s is being deleted is not known: %s", name, error)
             return False
 
-    async def _renew(self, name: str, place: NamespaceLease) -> None:
-        if place.seen is None or self._clock() - place.seen.since >= self.timing.renew:
-            await self._take(name, place.seen)
+    async def _renew(self, name: str, current: NamespaceLease) -> None:
+        if current.seen is None or self._clock() - current.seen.since >= self.timing.renew:
+            await self._take(name, current.seen)
 
-    async def _compete(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
+    async def _compete(self, name: str, current: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         found = await self._within(self._store.lease(name))
-        seen = election.look(found, place.seen, self._clock())
-        self.places[name] = replace(place, seen=seen)
+        seen = election.look(found, current.seen, self._clock())
+        self.leases[name] = replace(current, seen=seen)
         verdict = election.judge(seen, self.me, self._clock())
         if verdict is not LeaseVerdict.TAKE:
             await self._wait(name, callbacks, seen, verdict)
@@ -273,11 +273,11 @@ class Guard:
 
     async def _tell(self, name: str, callbacks: LeaseCallbacks) -> None:
         await self._within(callbacks.on_held(name))
-        self.places[name] = replace(self.places[name], is_told=True)
+        self.leases[name] = replace(self.leases[name], is_told=True)
 
     async def _take(self, name: str, seen: ObservedLease | None) -> bool:
         """Takes or renews the Lease. The hold counts from before the request."""
-        before = self.places[name]
+        before = self.leases[name]
         began = self._clock()
         lease = seen.lease if seen is not None else None
         part = election.taken(lease, self.me, self.timing, datetime.now(UTC))
@@ -293,7 +293,7 @@ class Guard:
             return False
         is_told = before.state is LeaseState.HOLDING and before.is_told
         held = ObservedLease(written, began)
-        self.places[name] = NamespaceLease(LeaseState.HOLDING, held, began + self.timing.hold, is_told)
+        self.leases[name] = NamespaceLease(LeaseState.HOLDING, held, began + self.timing.hold, is_told)
         return True
 
     async def _take_back(self, name: str, part: Mapping[str, Any]) -> Lease | None:
@@ -308,9 +308,9 @@ class Guard:
     async def _wait(
         self, name: str, callbacks: LeaseCallbacks, seen: ObservedLease | None, verdict: LeaseVerdict
     ) -> None:
-        before = self.places[name].state
+        before = self.leases[name].state
         state = LeaseState.STANDING_BY if verdict is LeaseVerdict.STAND_BY else LeaseState.REFUSED
-        self.places[name] = NamespaceLease(state, seen)
+        self.leases[name] = NamespaceLease(state, seen)
         lease = seen.lease if seen is not None else Lease()
         if state is LeaseState.REFUSED:
             if before is not state:
@@ -319,15 +319,15 @@ class Guard:
         elif before is not state:
             log.info("standing by in namespace %s: %s works there", name, lease.holder)
 
-    async def _leave(self, name: str, place: NamespaceLease, callbacks: LeaseCallbacks) -> None:
+    async def _leave(self, name: str, current: NamespaceLease, callbacks: LeaseCallbacks) -> None:
         """Deletes the Lease of a namespace without rollouts."""
-        if place.state is LeaseState.HOLDING:
+        if current.state is LeaseState.HOLDING:
             await self._within(callbacks.on_left(name))
-            self.places[name] = replace(place, until=0.0, state=LeaseState.UNKNOWN)
-            if place.seen is not None:
-                await self._within(self._store.delete_lease(name, place.seen.lease))
+            self.leases[name] = replace(current, until=0.0, state=LeaseState.UNKNOWN)
+            if current.seen is not None:
+                await self._within(self._store.delete_lease(name, current.seen.lease))
             log.info("there is nothing left to do in namespace %s", name)
-        self.places.pop(name, None)
+        self.leases.pop(name, None)
 
 
 def refusal(namespace: str, lease: Lease, me: Identity) -> str:

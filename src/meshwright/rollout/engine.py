@@ -72,11 +72,11 @@ class Engine:
     """Runs passes through the four ports. Stateless: one engine serves any number of rollouts."""
 
     def __init__(
-        self, workloads: Workloads, traffic: Traffic, measurements: MetricSource, recorder: EventRecorder
+        self, workloads: Workloads, traffic: Traffic, metric_source: MetricSource, recorder: EventRecorder
     ) -> None:
         self._workloads = workloads
         self._traffic = traffic
-        self._metric_source = measurements
+        self._metric_source = metric_source
         self._recorder = recorder
 
     async def resolve(self, rollout: Rollout, status: RolloutStatus) -> Rollout:
@@ -107,7 +107,7 @@ class Engine:
         try:
             await self._recorder.events(rollout, events)
         except MeshwrightError as error:
-            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
+            _log.warning("events or spans of rollout %s are lost: %s", rollout.name, error)
 
     async def publish(self, rollout: Rollout, outcome: ReconcileResult) -> None:
         """Publishes events and spans, after the status was written."""
@@ -118,7 +118,7 @@ class Engine:
             if decision.spans:
                 await self._recorder.spans(rollout, decision.spans)
         except MeshwrightError as error:
-            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
+            _log.warning("events or spans of rollout %s are lost: %s", rollout.name, error)
 
     async def retire_others(self, rollout: Rollout, status: RolloutStatus) -> tuple[ReconcileResult, str]:
         """On deletion: ends all versions but the stable one, before the rules that keep calls from them are removed.

@@ -116,7 +116,7 @@ class Running:
 
     async def until(self, state: LeaseState, timeout: float = 10) -> None:
         async with asyncio.timeout(timeout):
-            while self.guard.places.get("shop", guarding.NamespaceLease()).state is not state:
+            while self.guard.leases.get("shop", guarding.NamespaceLease()).state is not state:
                 if self.task.done():
                     self.task.result()
                 await asyncio.sleep(0.01)
@@ -178,7 +178,7 @@ async def test_another_installation_refuses_and_outlasts_an_upgrade():
         await one.guard.close()
         async with working(store, TWO) as two:
             await two.until(LeaseState.HOLDING)
-            assert stranger.guard.places["shop"].state is LeaseState.REFUSED
+            assert stranger.guard.leases["shop"].state is LeaseState.REFUSED
             assert set(stranger.callbacks.told) == {"refused shop for a/mw"}
         # The whole installation is gone, and its Lease with it.
         del store.leases["shop"]
@@ -328,7 +328,7 @@ async def test_a_namespace_without_work_is_left_and_its_lease_goes():
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
         one.guard.set_namespaces(set())
-        await eventually(lambda: not one.guard.places, 5)
+        await eventually(lambda: not one.guard.leases, 5)
         assert one.callbacks.told == ["held shop", "left shop"]
         assert not store.leases
 

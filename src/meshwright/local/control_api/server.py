@@ -8,7 +8,7 @@
     POST /v1/rollouts  <a VersionedRollout>         creates or changes it: {"rollout", "notices"}
     PATCH, DELETE /v1/rollouts/<name>               a merge patch (RFC 7396); the traffic rules go with it
 
-An error is `{"error": "<text for a person>"}` with a status of 400 or 500.
+An error is `{"error": "<message>"}` with a status of 400 or 500.
 """
 
 from __future__ import annotations

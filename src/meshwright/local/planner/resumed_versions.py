@@ -51,7 +51,7 @@ def read(folder: Path, *, rules_are_kept: bool) -> Resumed:
             versions = tuple(_versions(document, templates(path), rules_are_kept=rules_are_kept))
             service = str(document["spec"]["service"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue  # the rollouts themselves say so when they are opened
+            continue  # the error is reported when the rollouts are opened
         if versions:
             found[service] = versions
     return found

@@ -44,13 +44,13 @@ Each process has in its environment the variables of the runtime (`MESHWRIGHT_SE
 `MESHWRIGHT_INSTANCE`, `MESHWRIGHT_PORT`, `MESHWRIGHT_XDS`), `CONSUL_HTTP_ADDR`, `OTEL_EXPORTER_OTLP_ENDPOINT`, and
 beneath that the environment of `up` itself. Values of `environment`, `command` and `try` may hold placeholders
 (meshwright.local.topology.placeholders): `${port}`, `${ports.admin}`, `${instance}`, `${version}`, `${host}` (where the
-process listens: 127.0.0.1, and for a public one what `--host` says), `${state}` (a persistent folder), `${scripts}`
-(the folder of the programs installed with this Python's packages), `${postgres}`, `${<name>.address}` and `.port` of a
-process or component (of a process with one instance), `${<process>.url}` (its URL for browsers: http://localhost:8080,
-and for a public one with `--host` the address on the network), `${registry.url}`, `${traces.url}`, or a variable of the
-environment of `up`; `${x:-y}` is y where x is unset or empty. Those of an external component are its address, those of
-a missing component are empty, and a `try` that needs one is left out. `traces` is the query side: with a collector, the
-URL in `JAEGER_UI_URL`, or port 16686 on the collector's host.
+process listens: 127.0.0.1, and for a public one the address of `--host`), `${state}` (a persistent folder),
+`${scripts}` (the folder of the programs installed with this Python's packages), `${postgres}`, `${<name>.address}` and
+`.port` of a process or component (of a process with one instance), `${<process>.url}` (its URL for browsers:
+http://localhost:8080, and for a public one with `--host` the address on the network), `${registry.url}`,
+`${traces.url}`, or a variable of the environment of `up`; `${x:-y}` is y where x is unset or empty. Those of an
+external component are its address, those of a missing component are empty, and a `try` that needs one is left out.
+`traces` is the query side: with a collector, the URL in `JAEGER_UI_URL`, or port 16686 on the collector's host.
 
 This module has the values; `meshwright.local.topology.parsing` parses and validates the text.
 """

@@ -48,7 +48,7 @@ def wait_for_links(began: float, now: float, links: Sequence[Link]) -> float:
 class TraceExporter:
     """Exports finished spans. `jaeger` is the base address of a query API; empty: no links.
 
-    An async context manager, whose end tells what is still waiting for links.
+    An async context manager, which at its end exports the spans that still wait for links.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ FAILURE_CODES = frozenset(
         "RESOURCE_EXHAUSTED",
     }
 )
-"""The gRPC status codes that count against a version unless a metric says otherwise: the server's fault."""
+"""The gRPC status codes that count as failures of the server, unless a metric has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +222,7 @@ class Rollout:
     """Seconds without progress (instances not healthy, weights not applied) until the rollout aborts."""
     revision_history_limit: int = 5
     rollback_window: int = 0
-    """A version among the last so many promoted ones skips the steps."""
+    """The number of last promoted versions that skip the steps."""
     apis: tuple[Api, ...] = ()
     on_delete: OnDelete = OnDelete.RESTORE
     command: Command | None = None

@@ -1,6 +1,6 @@
 """`RolloutStatus` to the JSON object in the resource's `.status`, and back.
 
-Names are camelCase and times RFC 3339 with milliseconds, as Kubernetes and people expect. Empty values are left out,
+Names are camelCase and times RFC 3339 with milliseconds, as in Kubernetes. Empty values are left out,
 so that a status reads well; two fields are there for printed columns only (`progress`, `ready`). Reading is lenient:
 what is missing has its default, what is unknown is passed over, so that an older status is understood.
 """

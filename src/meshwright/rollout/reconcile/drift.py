@@ -70,5 +70,5 @@ def _listed(context: ReconcileContext, version: str) -> Correction | None:
 
 
 def _delay(count: int) -> float:
-    """Seconds until the next correction after so many; the first follow each other at once."""
+    """Seconds until the next correction after `count` ones; 0 for fewer than `FREE`."""
     return 0.0 if count < FREE else min(LONGEST, FIRST * 2.0 ** (count - FREE))
