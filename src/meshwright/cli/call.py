@@ -44,7 +44,7 @@ def call(
     Goes through the mesh: discovery, splits, retries and faults apply. The server has to offer reflection. Prints one
     line of JSON for each message that comes back, and on standard error who answered.
     """
-    endpoints.hush()
+    endpoints.silence_grpc_log()
     from meshwright.local.mesh import reflection_client  # noqa: PLC0415 - imports gRPC, which reads how loud to be
 
     text = sys.stdin.read() if request == "-" else request
@@ -80,7 +80,7 @@ def _channel(service: str, address: str | None, topology: str) -> grpc.aio.Chann
         import grpc  # noqa: PLC0415
 
         return grpc.aio.insecure_channel(address)
-    config = endpoints.join(endpoints.locate(topology))
+    config = endpoints.configure_client(endpoints.locate(topology))
     from meshwright.client import channel  # noqa: PLC0415
 
     return channel(service, config)

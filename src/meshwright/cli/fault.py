@@ -73,7 +73,7 @@ async def _edit(topology: str, service: str, change: Any) -> str:
     """Change the document of a service; returns its name as it is registered."""
     async with endpoints.open_consul(endpoints.locate(topology)) as consul:
         try:
-            service = await endpoints.known_service(consul, service)
+            service = await endpoints.resolve_service(consul, service)
         except NoSuchNameError:
             if await faults.document(consul, service) is None:  # what is written already can be changed all the same
                 raise

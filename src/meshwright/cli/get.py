@@ -38,7 +38,7 @@ def get(service: str, topology: str, as_json: bool) -> None:
 
 
 async def _gather(service: str, mesh: endpoints.MeshEndpoints) -> dict[str, Any]:
-    in_force = endpoints.in_force(mesh, service)
+    in_force = endpoints.effective_config(mesh, service)
     async with endpoints.open_consul(mesh) as consul:
         instances = (await consul.instances(service)).value
         chain = (await consul.discovery_chain(service)).value

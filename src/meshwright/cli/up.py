@@ -161,7 +161,7 @@ class Screen:
                 for line in qr.lines(urls[0], columns=self._console.width, rows=self._console.height):
                     self._say(line)
 
-    def note(self, rollout: str, text: str, *, warning: bool) -> None:
+    def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
         self._instance(f"~{rollout}", f"~{rollout}", self._style(text, "yellow" if warning else "cyan", bold=True))
 
     def stopping(self) -> None:

@@ -49,7 +49,7 @@ class View(Report, Protocol):
     def ready(self, plan: Plan, statuses: list[InstanceStatus], seconds: float) -> None:
         """Everything is ready."""
 
-    def note(self, rollout: str, text: str, *, warning: bool) -> None:
+    def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
         """An event of a rollout."""
 
     def stopping(self) -> None:
@@ -70,14 +70,14 @@ async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: 
         port_check.check(made.ports, {name: made.host for name in made.ports if name in made.public})
         view.starting(made, leftovers)
         run = uuid.uuid4().hex
-        note = _Note(made, folder, run)
-        supervisor = Supervisor(made, folder, run, view, lambda: note.write(supervisor))
+        writer = _StateWriter(made, folder, run)
+        supervisor = Supervisor(made, folder, run, view, lambda: writer.write(supervisor))
         with _interrupts() as interrupts:
             try:
                 await _serve(supervisor, folder, view, interrupts, began)
             finally:
                 await _end(supervisor, interrupts)
-                note.write(supervisor)
+                writer.write(supervisor)
 
 
 async def decide(topology: Topology, options: UpOptions, folder: StateFolder) -> Plan:
@@ -107,7 +107,7 @@ async def _serve(
         from meshwright.local.control_api import server  # noqa: PLC0415
         from meshwright.local.rollouts.rollout_manager import RolloutManager  # noqa: PLC0415
 
-        manager = RolloutManager(supervisor, folder.rollouts, view.note)
+        manager = RolloutManager(supervisor, folder.rollouts, view.rollout_event)
         async with manager, server.serving(supervisor, folder.socket, manager):
             await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
@@ -167,7 +167,7 @@ def _interrupts() -> Iterator[asyncio.Queue[int]]:
             loop.remove_signal_handler(number)
 
 
-class _Note:
+class _StateWriter:
     """Writes `state.json` on each change."""
 
     def __init__(self, made: Plan, folder: StateFolder, run: str) -> None:

@@ -63,7 +63,7 @@ class RolloutMetrics:
         self._present = _Present(registry, clock)
         self._versions: dict[_Key, frozenset[str]] = {}
 
-    def note(self, rollout: Rollout, before: RolloutStatus, after: RolloutStatus) -> None:
+    def record(self, rollout: Rollout, before: RolloutStatus, after: RolloutStatus) -> None:
         """Updates the metrics after a pass."""
         names = (rollout.namespace, rollout.name)
         self._enter(names, after)
@@ -81,7 +81,7 @@ class RolloutMetrics:
             if run.verdict is not Verdict.RUNNING and known.get((run.name, run.started_at)) is not run.verdict:
                 self._verdicts.labels(*names, run.name, run.verdict.value).inc()
 
-    def refused(self, namespace: str, name: str, status: RolloutStatus) -> None:
+    def record_invalid(self, namespace: str, name: str, status: RolloutStatus) -> None:
         """Updates the metrics of an invalid resource from its status."""
         self._versions.setdefault((namespace, name), frozenset())
         self._enter((namespace, name), status)
@@ -91,7 +91,7 @@ class RolloutMetrics:
         for phase in Phase:
             self._phase.labels(*names, phase.value).set(phase is status.phase)
 
-    def failed(self, rollout: Rollout) -> None:
+    def record_failure(self, rollout: Rollout) -> None:
         """Counts a pass with failures."""
         self._failures.labels(rollout.namespace, rollout.name).inc()
 

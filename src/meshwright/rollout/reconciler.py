@@ -143,10 +143,10 @@ class Reconciler:
         outcome = await self._engine.reconcile(rollout, before, self._clock())
         _log_failures(rollout, outcome)
         for _ in outcome.failures:
-            self._metrics.failed(rollout)
+            self._metrics.record_failure(rollout)
         if not await self._store(outcome.status):
             return SOON
-        self._metrics.note(rollout, before, outcome.status)
+        self._metrics.record(rollout, before, outcome.status)
         await self._engine.publish(rollout, outcome)
         if self._after_pass is not None:
             try:
@@ -169,7 +169,7 @@ class Reconciler:
         before = self.status
         if not await self._store(refused(before, error, generation, self._clock())):
             return SOON
-        self._metrics.refused(metadata.get("namespace") or "default", metadata.get("name") or "", self.status)
+        self._metrics.record_invalid(metadata.get("namespace") or "default", metadata.get("name") or "", self.status)
         if (before.phase, before.message) != (self.status.phase, self.status.message):
             event = Event(EventType.WARNING, self.status.reason, self.status.message)
             await self._engine.record_events(_nameless(self.document), (event,))

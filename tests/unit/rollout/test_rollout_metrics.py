@@ -41,7 +41,7 @@ class Page:
             before = world.status
             world.step()
             self.now = world.now
-            self.metrics.note(world.asked, before, world.status)
+            self.metrics.record(world.asked, before, world.status)
             world.now += 1
             world.settle_instances()
 
@@ -108,7 +108,7 @@ async def test_a_resource_that_is_not_valid_is_in_the_phase_invalid_until_it_is_
     await eventually(lambda: page.value("phase", phase="Invalid") is not None)
     running.cancel()
     assert page.value("phase", phase="Invalid") == 1
-    page.metrics.note(rollout(), reconciler.status, stable_world().status)
+    page.metrics.record(rollout(), reconciler.status, stable_world().status)
     assert page.value("phase", phase="Invalid") == 0
     page.metrics.forget("shop", "user")
     assert page.value("since_timestamp_seconds") is None

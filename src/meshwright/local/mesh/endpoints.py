@@ -89,7 +89,7 @@ async def service_names(consul: Consul) -> set[str]:
     return found - {"consul"}
 
 
-async def known_service(consul: Consul, name: str) -> str:
+async def resolve_service(consul: Consul, name: str) -> str:
     """The name in its registered case. Raises `NoSuchNameError` with the closest name."""
     names = await service_names(consul)
     found = next((known for known in sorted(names) if folded(known) == folded(name)), None)
@@ -98,13 +98,13 @@ async def known_service(consul: Consul, name: str) -> str:
     return name if name in names else found
 
 
-def hush() -> None:
+def silence_grpc_log() -> None:
     """Disables gRPC's own log on standard error. To be called before gRPC is imported."""
     if not environment(("GRPC_VERBOSITY",)):
         adopt({"GRPC_VERBOSITY": "NONE"})
 
 
-def join(mesh: MeshEndpoints) -> ServiceConfig:
+def configure_client(mesh: MeshEndpoints) -> ServiceConfig:
     """Configures this process as a client of the mesh; it exports spans only if the mesh's collector is known."""
     spans_known = any(name.startswith("OTEL_") for name in mesh.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
@@ -112,7 +112,7 @@ def join(mesh: MeshEndpoints) -> ServiceConfig:
     return load(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
-def in_force(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None:
+def effective_config(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None:
     """The control plane's configuration of a service, from its debug pages; None if they do not answer."""
     if not mesh.debug:
         return None

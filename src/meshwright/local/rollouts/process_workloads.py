@@ -152,7 +152,7 @@ class ProcessWorkloads:
         name = instance.spec.name
         if instance.state is InstanceState.FAILED:
             return Trouble(name, "Failed", instance.detail)
-        if instance.state is InstanceState.STARTING and instance.readiness and instance.readiness.found_as:
+        if instance.state is InstanceState.STARTING and instance.readiness and instance.readiness.registered_as:
             return Trouble(name, "OtherServiceName", instance.readiness.reason)
         if instance.state is InstanceState.READY or not (instance.end or instance.detail):
             return None
@@ -221,7 +221,7 @@ class ProcessWorkloads:
         first, *others = str(error).splitlines()
         last = others[-1].strip().removeprefix("| ") if others else ""
         name, _, rest = first.partition(" ")
-        reason = "OtherServiceName" if isinstance(error, StartError) and error.found_as else "NotReady"
+        reason = "OtherServiceName" if isinstance(error, StartError) and error.registered_as else "NotReady"
         self._failures[key] = Trouble(name, reason, f"{rest.removesuffix('. Its last lines:')}: {last}")
 
 

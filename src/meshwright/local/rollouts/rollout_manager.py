@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from meshwright.local.rollouts.rollouts import Rollouts
     from meshwright.local.supervisor.supervisor import Supervisor
 
-    class Say(Protocol):
+    class PrintEvent(Protocol):
         """Prints an event of a rollout."""
 
         def __call__(self, rollout: str, text: str, *, warning: bool) -> None: ...
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class RolloutManager:
     """The rollouts of one `up`, kept in `folder`. An async context manager."""
 
-    def __init__(self, supervisor: Supervisor, folder: Path, say: Say) -> None:
+    def __init__(self, supervisor: Supervisor, folder: Path, say: PrintEvent) -> None:
         self._supervisor = supervisor
         self._folder = folder
         self._say = say

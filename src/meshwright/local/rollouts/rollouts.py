@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from meshwright.consul import Consul
-    from meshwright.local.rollouts.rollout_manager import Say
+    from meshwright.local.rollouts.rollout_manager import PrintEvent
     from meshwright.local.supervisor.supervisor import Supervisor
     from meshwright.rollout.adapters.trace_exporter import TraceExporter
     from meshwright.rollout.api.spec import Rollout
@@ -50,7 +50,7 @@ _LOOK = 0.2
 class TerminalEventRecorder:
     """The `EventRecorder` port on a terminal."""
 
-    def __init__(self, say: Say, traces: TraceExporter) -> None:
+    def __init__(self, say: PrintEvent, traces: TraceExporter) -> None:
         self._say = say
         self._traces = traces
 

@@ -73,10 +73,10 @@ class Instance:
         self.stopping = False
         self.was_ready = asyncio.Event()
         """Set once the instance has been ready for the first time."""
-        self.woken = asyncio.Event()
+        self.stop_requested = asyncio.Event()
 
     @property
-    def lateness(self) -> str:
+    def not_ready_reason(self) -> str:
         """Why the instance is not ready in time."""
         if self.state is InstanceState.WAITING:
             return "not started: what it waits for is not ready"
@@ -84,21 +84,21 @@ class Instance:
             return f"not ready in time: it {self.end}"
         return f"not ready in time: {self.readiness.reason if self.readiness else 'it was not started'}"
 
-    async def unless_woken(self, wait: Coroutine[Any, Any, None]) -> bool:
+    async def finishes_before_stop(self, wait: Coroutine[Any, Any, None]) -> bool:
         """Whether `wait` finished before the instance was stopped."""
-        waits = {asyncio.create_task(wait), asyncio.create_task(self.woken.wait())}
+        waits = {asyncio.create_task(wait), asyncio.create_task(self.stop_requested.wait())}
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waits:
                 task.cancel()
-        return not self.woken.is_set()
+        return not self.stop_requested.is_set()
 
     async def sleep(self, seconds: float) -> None:
         """Waits, unless the instance is stopped meanwhile."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self.woken.wait()
+                await self.stop_requested.wait()
 
     def status(self) -> InstanceStatus:
         running = self.child if self.child and self.child.code is None else None

@@ -42,9 +42,9 @@ class Readiness:
         self._launch = launch
         self.reason = "it was not probed yet"
         """The failure of the last probe."""
-        self.found_as = ""
+        self.registered_as = ""
         """The service name of the instance's registration, if another than its own."""
-        self.oddity = ""
+        self.warning = ""
         """A warning about a ready instance."""
 
     async def wait(self) -> None:
@@ -72,18 +72,20 @@ class Readiness:
                     )
                     reason = _why_not_registered(found.value, self._launch)
                     if reason is not None and index:  # not in the first query: it may still be starting
-                        self.found_as = await _registered_as(consul, self._launch)
+                        self.registered_as = await _registered_as(consul, self._launch)
                 except MeshwrightError as error:
                     self.reason = str(error)
                     index = 0
                     await asyncio.sleep(PROBE_INTERVAL)
                     continue
                 if reason is None:
-                    self.oddity = _oddity(found.value, self._launch)
+                    self.warning = _version_warning(found.value, self._launch)
                     return
-                if self.found_as:
+                if self.registered_as:
                     own = self._launch.process.service
-                    reason = f"it has registered as service {self.found_as}, not {own}, which MESHWRIGHT_SERVICE says"
+                    reason = (
+                        f"it has registered as service {self.registered_as}, not {own}, which MESHWRIGHT_SERVICE says"
+                    )
                 self.reason = f"{reason} (Consul at {consul.address})"
                 index = found.index if found.index >= index else 0
 
@@ -190,7 +192,7 @@ async def _registered_as(consul: Consul, launch: LaunchSpec) -> str:
     return found.service
 
 
-def _oddity(found: Sequence[Instance], launch: LaunchSpec) -> str:
+def _version_warning(found: Sequence[Instance], launch: LaunchSpec) -> str:
     """The warning about a registered version other than the started one: routes and rollouts use the registered one."""
     registered = next(one.version for one in found if one.id == launch.spec.name)
     if registered == launch.spec.version:

@@ -46,9 +46,9 @@ _EARLY_ENDS = 3
 class StartError(MeshwrightError):
     """A process did not become ready. The message has the last lines of its log."""
 
-    def __init__(self, text: str, found_as: str = "") -> None:
+    def __init__(self, text: str, registered_as: str = "") -> None:
         super().__init__(text)
-        self.found_as = found_as
+        self.registered_as = registered_as
         """The service name of its registration, if another than its own."""
 
 
@@ -86,7 +86,7 @@ class Supervisor:
         for spec in scaling.initial(self.plan):
             self._add(spec)
         for name in self._ready:
-            self._note_ready(name)
+            self._mark_ready(name)
         ready = asyncio.create_task(self._all_ready())
         try:
             either: list[asyncio.Future[Any]] = [ready, self.failure]
@@ -108,7 +108,7 @@ class Supervisor:
         self._killed = True
         for instance in self.instances.values():
             instance.stopping = True
-            instance.woken.set()
+            instance.stop_requested.set()
             if instance.child:
                 instance.child.signal(SIGKILL)
 
@@ -138,16 +138,18 @@ class Supervisor:
         removed = [self.instances[spec.name] for spec in change.removed]
         for instance in removed:
             instance.stopping = True
-        await asyncio.gather(*(self._give_up(instance) for instance in removed))
+        await asyncio.gather(*(self._remove(instance) for instance in removed))
         waits = {asyncio.create_task(instance.was_ready.wait()): instance for instance in added}
         timeout = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
         _, late = await asyncio.wait(waits, timeout=timeout) if waits else (set(), set())
         if late:
-            texts = [self._last_lines(waits[wait], f"was {waits[wait].lateness}; it is removed") for wait in late]
+            texts = [
+                self._last_lines(waits[wait], f"was {waits[wait].not_ready_reason}; it is removed") for wait in late
+            ]
             for wait in late:
                 wait.cancel()
-            await asyncio.gather(*(self._give_up(waits[wait]) for wait in late))
-            names = [instance.readiness.found_as for wait in late if (instance := waits[wait]).readiness]
+            await asyncio.gather(*(self._remove(waits[wait]) for wait in late))
+            names = [instance.readiness.registered_as for wait in late if (instance := waits[wait]).readiness]
             raise StartError("\n".join(texts), next(filter(None, names), ""))
         self._changed()
         return change
@@ -161,7 +163,7 @@ class Supervisor:
         specs = [one.spec for one in self.instances.values() if one.process is old.process and not one.stopping]
         present = sum(spec.version == old.spec.version for spec in specs)
         await self.scale(old.process.name, present + 1, old.spec.version, environment)
-        await self._give_up(old)
+        await self._remove(old)
         self._changed()
 
     def lives(self) -> tuple[ProcessRecord, ...]:
@@ -196,19 +198,19 @@ class Supervisor:
     def _add(self, spec: InstanceSpec) -> Instance:
         instance = Instance(spec, self.plan.process(spec.process))
         self.instances[spec.name] = instance
-        instance.task = asyncio.create_task(self._live(instance), name=spec.name)
+        instance.task = asyncio.create_task(self._supervise(instance), name=spec.name)
         instance.task.add_done_callback(self._note_bug)
         return instance
 
-    async def _live(self, instance: Instance) -> None:
-        if not await instance.unless_woken(self._needs_ready(instance)):
+    async def _supervise(self, instance: Instance) -> None:
+        if not await instance.finishes_before_stop(self._needs_ready(instance)):
             return
         log = LogFile(self._folder.logs / f"{instance.spec.name}.log")
         with contextlib.closing(log):
             while not instance.stopping:
                 began = time.monotonic()
                 try:
-                    await self._one_life(instance, log)
+                    await self._run_once(instance, log)
                 except BadInputError as error:
                     self._fail(instance, f"cannot be started: {'; '.join(map(str, error.problems))}")
                     return
@@ -222,7 +224,7 @@ class Supervisor:
                 self._set(instance, InstanceState.BACKOFF, f"{instance.end}; starting again in {delay:.1f} s")
                 await instance.sleep(delay)
 
-    async def _one_life(self, instance: Instance, log: LogFile) -> None:
+    async def _run_once(self, instance: Instance, log: LogFile) -> None:
         """Starts the process; returns when it has ended."""
         self._set(instance, InstanceState.STARTING)
         started = launch(self.plan, instance.spec, ports.find_free, self._run)
@@ -270,8 +272,8 @@ class Supervisor:
             if probing.done() and not ending.done():
                 probing.result()
                 instance.was_ready.set()
-                self._set(instance, InstanceState.READY, readiness.oddity)
-                self._note_ready(instance.spec.process)
+                self._set(instance, InstanceState.READY, readiness.warning)
+                self._mark_ready(instance.spec.process)
             elif not ending.done() and not instance.stopping:
                 late = f"not ready ({kind}) after {limit:g} s: {readiness.reason}"
                 if not self._started:
@@ -284,7 +286,7 @@ class Supervisor:
     async def _stop(self, instance: Instance) -> None:
         """SIGTERM, then SIGKILL after the timeout."""
         instance.stopping = True
-        instance.woken.set()
+        instance.stop_requested.set()
         if instance.child and instance.child.code is None:
             self._set(instance, InstanceState.STOPPING)
             instance.child.signal(SIGTERM)
@@ -308,11 +310,11 @@ class Supervisor:
         for need in self.plan.needs(instance.process):
             await self._ready[need].wait()
 
-    async def _give_up(self, instance: Instance) -> None:
+    async def _remove(self, instance: Instance) -> None:
         await self._stop(instance)
         self.instances.pop(instance.spec.name, None)
 
-    def _note_ready(self, name: str) -> None:
+    def _mark_ready(self, name: str) -> None:
         """Releases the dependents of the process, if all its instances have been ready."""
         own = [instance for instance in self.instances.values() if instance.spec.process == name]
         if all(instance.was_ready.is_set() for instance in own):
