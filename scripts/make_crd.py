@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from meshwright.rollout.crd import definition
+from meshwright.rollout.api.crd import definition
 
 TARGET = Path(__file__).resolve().parents[1] / "helm/meshwright/crds/versionedrollouts.yaml"
-HEAD = "# Rendered by scripts/make_crd.py from src/meshwright/rollout/schema.py: change it there.\n"
+HEAD = "# Rendered by scripts/make_crd.py from src/meshwright/rollout/api/schema.py: change it there.\n"
 
 
 class _Dumper(yaml.SafeDumper):

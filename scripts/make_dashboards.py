@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from meshwright.rollout.metrics import NO_CALLS
-from meshwright.rollout.spec import FAILURE_CODES
+from meshwright.rollout.analysis.call_metrics import NO_CALLS
+from meshwright.rollout.api.spec import FAILURE_CODES
 
 FOLDER = Path(__file__).resolve().parents[1] / "helm/meshwright/dashboards"
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}

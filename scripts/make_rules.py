@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
-from meshwright.rollout.metrics import NO_CALLS
-from meshwright.rollout.spec import FAILURE_CODES
+from meshwright.rollout.analysis.call_metrics import NO_CALLS
+from meshwright.rollout.api.spec import FAILURE_CODES
 
 TARGET = Path(__file__).resolve().parents[1] / "helm/meshwright/rules/slo.yaml"
 WINDOWS = {"5m": 300, "30m": 1800, "1h": 3600, "2h": 7200, "6h": 21600, "1d": 86400, "3d": 259200}

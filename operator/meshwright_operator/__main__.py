@@ -12,47 +12,47 @@ from meshwright.config import ServiceConfig, load
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
-from meshwright.rollout.figures import Figures
-from meshwright.rollout.spanexport import Traces
+from meshwright.rollout.adapters.trace_exporter import TraceExporter
+from meshwright.rollout.metrics import RolloutMetrics
 from meshwright.telemetry import Telemetry
-from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
-from meshwright_operator.guard import LeaseLostError
-from meshwright_operator.metrics import show_followers
-from meshwright_operator.pages import GuardMetrics, Office, pages
+from meshwright_operator.health import GuardMetrics, OperatorState, pages
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.lease.guard import LeaseLostError
+from meshwright_operator.metrics import register_metrics
 from meshwright_operator.term import NAME, Term
 
 log = logging.getLogger("meshwright_operator")
 
 
 async def run(config: OperatorConfig) -> None:
-    """Look after rollouts until SIGTERM or SIGINT, term after term."""
+    """Reconciles rollouts until SIGTERM or SIGINT, term after term."""
     async with contextlib.AsyncExitStack() as stack:
         telemetry = Telemetry(load(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
         telemetry.metrics.describe_process()
-        traces = await stack.enter_async_context(Traces(telemetry, config.traces))
+        traces = await stack.enter_async_context(TraceExporter(telemetry, config.traces))
         consul = await stack.enter_async_context(Consul(config.consul))
-        registry, office = telemetry.metrics.registry, Office()
-        figures = Figures(registry)
-        show_followers(registry, office.followers)
-        registry.register(GuardMetrics(office))
+        registry, operator_state = telemetry.metrics.registry, OperatorState()
+        rollout_metrics = RolloutMetrics(registry)
+        register_metrics(registry, operator_state.reconcilers)
+        registry.register(GuardMetrics(operator_state))
         stopping = stack.enter_context(stop_event())
         own = await _namespace()
-        app = pages(telemetry, office, config.identity(own).installation, config.patience)
+        app = pages(telemetry, operator_state, config.identity(own).installation, config.pass_timeout)
         address = await stack.enter_async_context(http.serving(app, config.host, config.port))
         log.info("health and metrics at http://%s, %s", address, _scope(config, own))
         while not stopping.is_set():
             try:
                 async with Cluster() as cluster:
-                    await Term(config, cluster, consul, traces).run(office, figures, stopping)
+                    await Term(config, cluster, consul, traces).run(operator_state, rollout_metrics, stopping)
                 return
             except LeaseLostError as error:
-                log.error("%s: all work has stopped, and begins anew when the Lease can be had", error)
+                log.error("%s: all work has stopped, and restarts once the Lease is held", error)
 
 
 async def _namespace() -> str:
-    """Where this process is."""
+    """The namespace of this process."""
     async with Cluster() as cluster:
         return cluster.namespace
 

@@ -1,7 +1,7 @@
-"""What `helm test` runs: `python -m meshwright_operator.acceptance CHECK ...`, one check for each part of a release.
+"""The checks of `helm test`: `python -m meshwright_operator.acceptance CHECK ...`, one for each part of a release.
 
-Each check waits until what it looks for is there, for a while: an install has just ended, and traces and events take
-their time. It prints one line, and the first that fails ends the process with what was missing.
+Each check is repeated until it passes or times out: an install has just ended, and traces and events are delayed. It
+prints one line; a failed check ends the process with the missing part.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ import httpx2
 from meshwright.config import ConsulConfig, load
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
-from meshwright.rollout.vocabulary import API_VERSION, KIND
-from meshwright_operator.cluster import Cluster, LeaseResource, VersionedRollout
-from meshwright_operator.leases import LEASE
+from meshwright.rollout.api.vocabulary import API_VERSION, KIND
+from meshwright_operator.kubernetes.cluster import Cluster, LeaseResource, VersionedRollout
+from meshwright_operator.lease.election import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 INTERVAL = 0.5
 REACH_SECONDS = 3.0
-"""After so long without a connection an address counts as closed: a policy drops packets and says nothing."""
+"""The timeout of a connection, after which an address counts as closed: a policy drops packets without an error."""
 LEASE_SECONDS = 60.0
-"""A Lease that was renewed longer ago is nobody's."""
+"""The maximum age of a renewal, after which a Lease counts as not held."""
 OUTBOX = "outbox_published_events_total"
 _INVALID = {400, 422}
 _FORBIDDEN = 403
 
 
 class MissingError(Exception):
-    """A part of the release does not do what it is for."""
+    """A part of the release does not work."""
 
 
 async def until(look: Callable[[], Awaitable[T]], patience: float) -> T:
-    """What `look` returns once it raises nothing. Raises `MissingError` with its last failure."""
+    """Repeats `look` until it raises nothing; returns its result. Raises `MissingError` with the last failure."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -261,7 +261,7 @@ CHECKS = {
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="acceptance", description=__doc__)
     made.add_argument(
-        "--patience", type=float, default=PATIENCE, help="seconds that a check waits for what it looks for"
+        "--patience", type=float, default=TIMEOUT, help="seconds that a check waits for what it looks for"
     )
     checks = made.add_subparsers(dest="check", required=True)
     parts = {name: checks.add_parser(name, help=check.__doc__) for name, check in CHECKS.items()}

@@ -1,4 +1,4 @@
-"""What the operator needs to know, from the environment."""
+"""The operator's configuration, from the environment."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from meshwright.config import ConsulConfig, setting
 from meshwright.errors import BadInputError, Problem
-from meshwright_operator.leases import DURATION, Identity
+from meshwright_operator.lease.election import DURATION, Identity
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorConfig:
-    """Which rollouts it looks after, where it answers probes and scrapes, and where Consul and traces are."""
+    """The operator's namespaces, Lease identity, addresses, and timeouts."""
 
     namespaces: tuple[str, ...] = setting(
         "MESHWRIGHT_OPERATOR_NAMESPACES", (), help="comma-separated; unset: the operator's own namespace"
@@ -37,7 +37,7 @@ class OperatorConfig:
     )
     host: str = setting("MESHWRIGHT_OPERATOR_HOST", "127.0.0.1", help="address of /healthz, /readyz and /metrics")
     port: int = setting("MESHWRIGHT_OPERATOR_PORT", 18002, help="port of /healthz, /readyz and /metrics; 0: any")
-    patience: float = setting(
+    pass_timeout: float = setting(
         "MESHWRIGHT_OPERATOR_PATIENCE", 120.0, help="seconds that one pass may take before /healthz fails"
     )
     traces: str = setting(
@@ -59,6 +59,6 @@ class OperatorConfig:
             raise BadInputError("the environment", problems)
 
     def identity(self, namespace: str) -> Identity:
-        """Who this process is to a Lease; `namespace` is where it runs."""
+        """The identity for Leases; `namespace` is that of this process."""
         pod = self.pod or f"{socket.gethostname()}-{os.getpid()}"
         return Identity(self.installation or f"{namespace}/meshwright-operator", pod)

@@ -1,4 +1,4 @@
-"""The operator's own series, beside those of rollouts: whether it works, and whether one pass hangs."""
+"""The operator's own metrics, beside those of rollouts: its rollouts, and the duration of the longest pass."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    from meshwright.rollout.following import Follower
+    from meshwright.rollout.reconciler import Reconciler
 
 
-def show_followers(registry: CollectorRegistry, followers: Mapping[tuple[str, str], Follower]) -> None:
-    """Show on the page how many rollouts this replica looks after, and how long the longest pass has been running."""
-    Gauge("meshwright_operator_rollouts", "Rollouts that this replica looks after.", registry=registry).set_function(
-        lambda: float(len(followers))
+def register_metrics(registry: CollectorRegistry, reconcilers: Mapping[tuple[str, str], Reconciler]) -> None:
+    """Registers the number of this replica's rollouts and the duration of its longest running pass."""
+    Gauge("meshwright_operator_rollouts", "Rollouts reconciled by this replica.", registry=registry).set_function(
+        lambda: float(len(reconcilers))
     )
     Gauge(
         "meshwright_operator_longest_pass_seconds",
         "How long the longest pass that is running has taken so far; 0 between passes.",
         registry=registry,
-    ).set_function(lambda: longest_pass(followers, time.monotonic()))
+    ).set_function(lambda: longest_pass(reconcilers, time.monotonic()))
 
 
-def longest_pass(followers: Mapping[tuple[str, str], Follower], now: float) -> float:
+def longest_pass(reconcilers: Mapping[tuple[str, str], Reconciler], now: float) -> float:
     """Seconds."""
-    begun = [follower.pass_began for follower in followers.values() if follower.pass_began is not None]
+    begun = [reconciler.pass_began for reconciler in reconcilers.values() if reconciler.pass_began is not None]
     return max((now - moment for moment in begun), default=0.0)

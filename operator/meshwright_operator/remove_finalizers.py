@@ -1,12 +1,12 @@
-"""Takes the operator's finalizers off: `python -m meshwright_operator.remove_finalizers`, after an uninstall.
+"""Removes the operator's finalizers: `python -m meshwright_operator.remove_finalizers`, after an uninstall.
 
-The finalizer on each rollout makes a deletion wait for the operator. Once there is no operator any more, it would wait
-for ever, and with it the deletion of a namespace. Everything else stays as it is: the rollouts, the Deployments that
-they own, the traffic rules. An operator that is installed again goes on with them.
+The finalizer on each rollout makes a deletion wait for the operator. Without an operator it would block forever, and
+with it the deletion of a namespace. Everything else stays: the rollouts, their Deployments, the traffic rules. An
+operator that is installed again continues with them.
 
-It takes the namespace's Lease first, so that the operator's last pod, which may still be ending, puts nothing back. A
-namespace whose Lease is another installation's is not touched. At the end the Lease is deleted, which frees the
-namespace.
+It takes the namespace's Lease first, so that the operator's last pod, which may still be stopping, does not add the
+finalizers again. A namespace with the Lease of another installation is left unchanged. At the end the Lease is deleted,
+which frees the namespace.
 """
 
 from __future__ import annotations
@@ -14,48 +14,35 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from meshwright import logs
 from meshwright.config import load
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright.rollout.vocabulary import GROUP
-from meshwright_operator import guard
-from meshwright_operator.cluster import Cluster
 from meshwright_operator.config import OperatorConfig
-from meshwright_operator.leaserequests import LeaseRequests
-from meshwright_operator.leases import LEASE, Identity, Timing
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.kubernetes.finalizer import FINALIZER, remove_finalizer
+from meshwright_operator.lease import guard
+from meshwright_operator.lease.client import LeaseClient
+from meshwright_operator.lease.election import LEASE, Identity, Timing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 log = logging.getLogger(__name__)
 
-FINALIZER = f"{GROUP}/operator"
-"""What makes the deletion of a rollout wait until its traffic rules are restored."""
 INTERVAL = 1.0
-PATIENCE = 45.0
-"""Seconds after which it gives up: a Lease that is not released expires earlier."""
+TIMEOUT = 45.0
+"""Seconds for each namespace: a Lease that is not released expires earlier."""
 _ROUNDS = 5
 
 
-async def remove_finalizer(cluster: Cluster, metadata: Mapping[str, Any]) -> bool:
-    """Take the finalizer off; False where it is not there, or where the rollout has changed meanwhile."""
-    finalizers = metadata.get("finalizers") or []
-    if FINALIZER not in finalizers:
-        return False
-    left = [name for name in finalizers if name != FINALIZER]
-    # With the version that was read: another finalizer that comes or goes meanwhile is not lost.
-    patch = {"metadata": {"finalizers": left, "resourceVersion": metadata["resourceVersion"]}}
-    return await cluster.patch_rollout(str(metadata["namespace"]), str(metadata["name"]), patch)
-
-
-async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, patience: float = PATIENCE) -> int:
-    """Take the finalizers off the rollouts of a namespace, if it is this installation's; how many."""
-    requests = LeaseRequests(cluster.client)
-    lease = await guard.acquire(requests, me, namespace, timing, patience)
+async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, timeout: float = TIMEOUT) -> int:
+    """Removes the finalizers of a namespace's rollouts, if it belongs to this installation; returns their number."""
+    requests = LeaseClient(cluster.client)
+    lease = await guard.acquire(requests, me, namespace, timing, timeout)
     if lease is None:
-        log.info("namespace %s is another installation's: nothing is touched there", namespace)
+        log.info("namespace %s belongs to another installation: it is left unchanged", namespace)
         return 0
     count = 0
     for _ in range(_ROUNDS):
@@ -66,17 +53,17 @@ async def clean(cluster: Cluster, me: Identity, namespace: str, timing: Timing, 
         for metadata in held:
             count += await remove_finalizer(cluster, metadata)
     await requests.delete_lease(namespace, lease)
-    log.info("namespace %s: %d rollouts let go, the Lease %s is deleted", namespace, count, LEASE)
+    log.info("namespace %s: %d finalizers removed, the Lease %s is deleted", namespace, count, LEASE)
     return count
 
 
 async def clean_all(cluster: Cluster, me: Identity, namespaces: Iterable[str], timing: Timing) -> int:
-    """`clean` in each namespace, all at once."""
+    """`clean` in all namespaces, concurrently."""
     return sum(await asyncio.gather(*(clean(cluster, me, name, timing) for name in namespaces)))
 
 
 async def run(config: OperatorConfig) -> None:
-    async with Cluster() as cluster, asyncio.timeout(PATIENCE + 10):
+    async with Cluster() as cluster, asyncio.timeout(TIMEOUT + 10):
         me = config.identity(cluster.namespace)
         timing = Timing(config.lease_seconds)
         while True:
@@ -87,7 +74,7 @@ async def run(config: OperatorConfig) -> None:
                 await asyncio.sleep(INTERVAL)
             else:
                 break
-    log.info("let go of %d rollouts; they stay as they are", count)
+    log.info("removed the finalizers of %d rollouts, which stay unchanged", count)
 
 
 async def _namespaces(config: OperatorConfig, cluster: Cluster) -> set[str]:
@@ -103,7 +90,7 @@ def main() -> None:
         logs.configure("meshwright-remove-finalizers", "", "", config.log_level)
         asyncio.run(run(config))
     except TimeoutError:
-        sys.exit(f"error: not done within {PATIENCE + 10:g} s")
+        sys.exit(f"error: not done within {TIMEOUT + 10:g} s")
     except MeshwrightError as error:
         sys.exit(f"error: {error}")
 

@@ -1,13 +1,13 @@
-"""One term of an operator: all that works behind one guard's gate, until the process ends or a Lease is lost.
+"""One term of the operator: everything behind one guard's gate, until the process ends or a Lease is lost.
 
-What an operator knows and has in mind is true for as long as it holds its Leases. So all of it belongs to a term: the
-guard, the connection to the API server with its gate, kopf, the followers. When a Lease is lost the gate is closed for
-good, the followers stop, kopf ends, and the next term begins with nothing of the last one: no task that was left over
-can write, because the gate that it knows stays closed. The process stays, with its pages and its figures: a new one
-would take longer, and an API server that is slow for a minute would leave it in CrashLoopBackOff for five.
+The operator's state is valid only while it holds its Leases. So all of it belongs to a term: the guard, the connection
+to the API server with its gate, kopf, the reconcilers. When a Lease is lost the gate closes permanently, the
+reconcilers stop, kopf ends, and the next term starts without any state of the last one: a leftover task cannot write,
+because its gate stays closed. The process stays, with its health pages and metrics: a new one would take longer, and an
+API server that is slow for a minute would put it into CrashLoopBackOff for five.
 
-kopf begins when the first Lease is held: before, there is nothing for it to watch, and an API server that is away would
-only make it wait ever longer.
+kopf starts when the first Lease is held: before, there is nothing to watch, and an unavailable API server would only
+make its backoff grow.
 """
 
 from __future__ import annotations
@@ -22,90 +22,90 @@ import kopf
 
 from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
-from meshwright.rollout.adapters import ConsulMeasurements, ConsulTraffic
+from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.engine import Engine
-from meshwright_operator.announcing import Announcements
-from meshwright_operator.deployments import Deployments
+from meshwright_operator.event_recorder import KubernetesEventRecorder
 from meshwright_operator.finalize import Finalizer
-from meshwright_operator.gated import GatedTraffic
-from meshwright_operator.guard import Guard, LeaseLostError
 from meshwright_operator.handlers import Handlers
-from meshwright_operator.leaserequests import LeaseRequests
-from meshwright_operator.leases import Timing
-from meshwright_operator.reach import Reach
+from meshwright_operator.kubernetes.deployments import Deployments
+from meshwright_operator.lease.client import LeaseClient
+from meshwright_operator.lease.election import Timing
+from meshwright_operator.lease.gated_traffic import GatedTraffic
+from meshwright_operator.lease.guard import Guard, LeaseLostError
+from meshwright_operator.lease.namespaces import WatchedNamespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from meshwright.consul import Consul
-    from meshwright.rollout.figures import Figures
-    from meshwright.rollout.spanexport import Traces
-    from meshwright_operator.cluster import Cluster
+    from meshwright.rollout.adapters.trace_exporter import TraceExporter
+    from meshwright.rollout.metrics import RolloutMetrics
     from meshwright_operator.config import OperatorConfig
-    from meshwright_operator.pages import Office
+    from meshwright_operator.health import OperatorState
+    from meshwright_operator.kubernetes.cluster import Cluster
 
 log = logging.getLogger(__name__)
 NAME = "meshwright-operator"
 _RELIST = 90.0
-"""Seconds after which a watch for namespaces starts over, whatever it says: watches fall silent without an error."""
+"""Seconds after which the watch for namespaces restarts: watches can stall without an error."""
 _AGAIN = 5.0
 _END = 30.0
-"""Seconds that kopf has to end. One that has not is left to the end of the process."""
+"""Seconds for kopf to end; after them the process ends."""
 
 
 class StuckError(MeshwrightError):
-    """What belongs to a term that is over does not end: only the end of the process helps."""
+    """The tasks of a finished term do not end; the process has to end."""
 
 
 class Term:
-    """Made anew for each term, from what outlasts them."""
+    """One term, made from the objects that outlast it."""
 
-    def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: Traces) -> None:
+    def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: TraceExporter) -> None:
         self._config = config
         self._cluster = cluster
-        requests = LeaseRequests(cluster.client)
+        requests = LeaseClient(cluster.client)
         self.guard = Guard(requests, config.identity(cluster.namespace), Timing(config.lease_seconds))
         cluster.acting = self.guard.acting
-        self.guard.want(config.namespaces or {cluster.namespace})
-        self._reach = Reach(cluster, requests, self.guard)
+        self.guard.set_namespaces(config.namespaces or {cluster.namespace})
+        self._watched = WatchedNamespaces(cluster, requests, self.guard)
         self._deployments = Deployments(cluster)
         self._engine = Engine(
             self._deployments,
             GatedTraffic(ConsulTraffic(consul), self.guard.acting),
-            ConsulMeasurements(consul),
-            Announcements(traces),
+            ConsulMetricSource(consul),
+            KubernetesEventRecorder(traces),
         )
 
-    async def run(self, office: Office, figures: Figures, stopping: asyncio.Event) -> None:
-        """Until `stopping`. Raises `LeaseLostError` when all has stopped because a Lease was lost."""
+    async def run(self, operator_state: OperatorState, metrics: RolloutMetrics, stopping: asyncio.Event) -> None:
+        """Runs until `stopping`. Raises `LeaseLostError` when everything has stopped because a Lease was lost."""
         handlers = Handlers(
             self._engine,
             self._cluster,
             self._deployments,
-            figures,
-            reach=self._reach,
+            metrics,
+            watched=self._watched,
             finalizer=Finalizer(self._cluster, self._config.finalizer_deadline),
-            followers=office.followers,
+            reconcilers=operator_state.reconcilers,
         )
-        office.guard = self.guard
+        operator_state.guard = self.guard
         try:
             await self._work(handlers, stopping)
         except LeaseLostError:
-            for key in list(self._reach.known | office.followers.keys()):
-                figures.forget(*key)
-            office.followers.clear()
+            for key in list(self._watched.known | operator_state.reconcilers.keys()):
+                metrics.forget(*key)
+            operator_state.reconcilers.clear()
             raise
-        # On the way out of the process, and not between two terms: nothing is written without a Lease.
-        await self._reach.take_back()
+        # At the end of the process only, not between two terms: nothing is written without a Lease.
+        await self._watched.withdraw_conditions()
         await self.guard.close()
 
     async def _work(self, handlers: Handlers, stopping: asyncio.Event) -> None:
-        # Before kopf's tasks: at its end kopf cancels every task that began after it.
-        guarding = {asyncio.create_task(self.guard.run(self._reach), name="the guard")}
+        # Before kopf's tasks: at its end kopf cancels every task that started after it.
+        guarding = {asyncio.create_task(self.guard.run(self._watched), name="the guard")}
         if self._config.clusterwide:
             guarding.add(asyncio.create_task(self._discover(), name="namespaces with rollouts"))
         signalled = asyncio.create_task(stopping.wait())
-        begun = asyncio.create_task(self._reach.begun.wait())
+        begun = asyncio.create_task(self._watched.started.wait())
         stop = asyncio.Event()
         operating: set[asyncio.Task[None]] = set()
         try:
@@ -129,24 +129,24 @@ class Term:
         spared = _Spared(asyncio.all_tasks(), self.guard)
         tasks = await kopf.spawn_tasks(
             registry=handlers.registry(),
-            # A pattern, and no scanning: what is watched is the reach's to say.
+            # A pattern, without scanning: `WatchedNamespaces` decides what is watched.
             namespaces=["*"],
-            insights=self._reach.insights,
-            # kopf would ask for the user's name, and a container's user has none.
+            insights=self._watched.insights,
+            # kopf would look up the user's name, and a container's user has none.
             identity=cast("Any", NAME),
             standalone=True,
             stop_flag=stop,
         )
-        with stop_event():  # kopf has put handlers of its own in the place of ours
+        with stop_event():  # kopf has replaced the signal handlers
             await kopf.run_tasks(tasks, ignored=spared)
 
     async def _discover(self) -> None:
-        """The namespaces that have rollouts, and the operator's own."""
+        """Tracks the namespaces with rollouts, and the operator's own."""
         while True:
             try:
                 async with asyncio.timeout(_RELIST), contextlib.aclosing(self._cluster.rollout_namespaces()) as found:
                     async for namespaces in found:
-                        self.guard.want(namespaces | {self._cluster.namespace})
+                        self.guard.set_namespaces(namespaces | {self._cluster.namespace})
             except TimeoutError:
                 continue
             except MeshwrightError as error:
@@ -155,7 +155,7 @@ class Term:
 
 
 class _Spared(Collection[asyncio.Task[Any]]):
-    """The tasks that kopf must not end with itself: those from before it, and the guard's, which come later too."""
+    """The tasks that kopf must not cancel at its end: earlier ones, and the guard's, which may start later."""
 
     def __init__(self, before: set[asyncio.Task[Any]], guard: Guard) -> None:
         self._before = before

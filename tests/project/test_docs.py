@@ -16,7 +16,7 @@ import meshwright
 import meshwright_operator
 import services
 from meshwright.cli import cli
-from meshwright.local.plan import RUN_MARK
+from meshwright.local.planner.plan import RUN_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,9 +27,9 @@ from aiohttp import web
 from meshwright import http
 from meshwright.consul import Consul, Registration
 from meshwright.model import Address, InstanceId, ServiceName
-from meshwright.rollout.verbs import merged
-from meshwright.rollout.vocabulary import GROUP, PLURAL
-from meshwright_operator.deployments import VERSION_ANNOTATION
+from meshwright.rollout.api.commands import merged
+from meshwright.rollout.api.vocabulary import GROUP, PLURAL
+from meshwright_operator.kubernetes.deployments import VERSION_ANNOTATION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

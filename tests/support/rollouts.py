@@ -7,8 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import UnreachableError
-from meshwright.rollout.decide import decide, demands
-from meshwright.rollout.decision import (
+from meshwright.rollout.api.observed import ApiUse, Measurement, MetricQuery, Observed, TrafficState, Trouble, Workload
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.status import RolloutStatus
+from meshwright.rollout.api.status_document import read, write
+from meshwright.rollout.api.vocabulary import MetricKind
+from meshwright.rollout.reconcile.decide import decide, metric_queries
+from meshwright.rollout.reconcile.decision import (
     Decision,
     DeleteVersion,
     EnsureVersion,
@@ -18,15 +23,10 @@ from meshwright.rollout.decision import (
     ScaleVersion,
     SetTraffic,
 )
-from meshwright.rollout.observed import ApiUse, Demand, Measurement, Observed, TrafficState, Trouble, Workload
-from meshwright.rollout.parse import parse
-from meshwright.rollout.status import Status
-from meshwright.rollout.statusjson import read, write
-from meshwright.rollout.vocabulary import MetricKind
 
 if TYPE_CHECKING:
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
 
 START = 1_800_000_000.0
 STEPS: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {"duration": "10s"}}, {"setWeight": 50}]
@@ -54,7 +54,7 @@ class World:
     """Obeys actions, starts instances as time passes, answers demands; `bad` versions fail, `dead` ones never start."""
 
     asked: Rollout
-    status: Status = field(default_factory=Status)
+    status: RolloutStatus = field(default_factory=RolloutStatus)
     now: float = START
     desired: dict[str, int] = field(default_factory=dict)
     healthy: dict[str, int] = field(default_factory=dict)
@@ -105,20 +105,20 @@ class World:
             )
             for version, count in self.desired.items()
         }
-        wanted = demands(self.asked, self.status, self.now)
+        wanted = metric_queries(self.asked, self.status, self.now)
         answers = tuple(map(self.answer, wanted))
         return Observed(workloads, traffic, answers, self.callers, self.template, self.troubles)
 
-    def answer(self, demand: Demand) -> Measurement:
+    def answer(self, query: MetricQuery) -> Measurement:
         if self.source_away:
-            return demand.answer(None, error="the source is away")
-        called = self.routing is not None and demand.version in self.routing.versions
-        if self.silent or not called or not self.healthy.get(demand.version):
-            return demand.answer(None, calls=0.0)
-        is_bad = demand.version in self.bad
-        if demand.metric.kind is MetricKind.SUCCESS_RATE:
-            return demand.answer(0.0 if is_bad else 1.0, calls=100.0)
-        return demand.answer(5.0 if is_bad else 0.1, calls=100.0)
+            return query.answer(None, error="the source is away")
+        called = self.routing is not None and query.version in self.routing.versions
+        if self.silent or not called or not self.healthy.get(query.version):
+            return query.answer(None, calls=0.0)
+        is_bad = query.version in self.bad
+        if query.metric.kind is MetricKind.SUCCESS_RATE:
+            return query.answer(0.0 if is_bad else 1.0, calls=100.0)
+        return query.answer(5.0 if is_bad else 0.1, calls=100.0)
 
     def decide(self) -> Decision:
         return decide(self.asked, self.status, self.observe(), self.now)

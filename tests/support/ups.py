@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from meshwright.local.state import Folder, Record
+from meshwright.local.supervisor.run_state import RunRecord, StateFolder
 from support.processes import Process, python, running
 from support.waiting import eventually
 
@@ -57,7 +57,7 @@ class Up:
     def __init__(self, process: Process, folder: Path) -> None:
         self.process = process
         self.folder = folder
-        self.state = Folder(folder / "home", "shop")
+        self.state = StateFolder(folder / "home", "shop")
 
     @property
     def shown(self) -> str:
@@ -65,7 +65,7 @@ class Up:
         return self.process.log.read_text(errors="replace")
 
     @property
-    def record(self) -> Record:
+    def record(self) -> RunRecord:
         record = self.state.read()
         assert record is not None
         return record

@@ -13,7 +13,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import pairs, topology_option
-from meshwright.local import mesh
+from meshwright.local.mesh import endpoints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +44,11 @@ def call(
     Goes through the mesh: discovery, splits, retries and faults apply. The server has to offer reflection. Prints one
     line of JSON for each message that comes back, and on standard error who answered.
     """
-    mesh.hush()
-    from meshwright.local import calling  # noqa: PLC0415 - imports gRPC, which reads how loud to be
+    endpoints.silence_grpc_log()
+    from meshwright.local.mesh import reflection_client  # noqa: PLC0415 - imports gRPC, which reads how loud to be
 
     text = sys.stdin.read() if request == "-" else request
-    values = calling.read_json(text)
+    values = reflection_client.read_json(text)
     metadata = pairs(headers, "--header")
     asyncio.run(_call(service, address, topology, _Request(method, values, metadata, timeout)))
 
@@ -62,10 +62,10 @@ class _Request:
 
 
 async def _call(service: str, address: str | None, topology: str, request: _Request) -> None:
-    from meshwright.local import calling  # noqa: PLC0415
+    from meshwright.local.mesh import reflection_client  # noqa: PLC0415
 
     async with _channel(service, address, topology) as channel:
-        caller = calling.Caller(channel, request.timeout)
+        caller = reflection_client.ReflectionClient(channel, request.timeout)
         method = await caller.find(request.method)
         began = time.monotonic()
         async for answer in caller.call(method, request.values, request.metadata):
@@ -80,7 +80,7 @@ def _channel(service: str, address: str | None, topology: str) -> grpc.aio.Chann
         import grpc  # noqa: PLC0415
 
         return grpc.aio.insecure_channel(address)
-    config = mesh.join(mesh.locate(topology))
+    config = endpoints.configure_client(endpoints.locate(topology))
     from meshwright.client import channel  # noqa: PLC0415
 
     return channel(service, config)

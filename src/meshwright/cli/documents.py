@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.rollout.vocabulary import KIND
+from meshwright.rollout.api.vocabulary import KIND
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

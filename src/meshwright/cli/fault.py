@@ -10,7 +10,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, pairs, topology_option
-from meshwright.local import faults, mesh
+from meshwright.local.mesh import endpoints, faults
 from meshwright.names import NoSuchNameError
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def list_(topology: str, as_json: bool) -> None:
 
 async def _edit(topology: str, service: str, change: Any) -> str:
     """Change the document of a service; returns its name as it is registered."""
-    async with mesh.open_consul(mesh.locate(topology)) as consul:
+    async with endpoints.open_consul(endpoints.locate(topology)) as consul:
         try:
-            service = await mesh.known_service(consul, service)
+            service = await endpoints.resolve_service(consul, service)
         except NoSuchNameError:
             if await faults.document(consul, service) is None:  # what is written already can be changed all the same
                 raise
@@ -82,7 +82,7 @@ async def _edit(topology: str, service: str, change: Any) -> str:
 
 
 async def _documents(topology: str) -> dict[str, faults.Document]:
-    async with mesh.open_consul(mesh.locate(topology)) as consul:
+    async with endpoints.open_consul(endpoints.locate(topology)) as consul:
         return await faults.documents(consul)
 
 

@@ -11,7 +11,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
-from meshwright.local import faults, mesh
+from meshwright.local.mesh import endpoints, faults
 from meshwright.names import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
@@ -29,23 +29,23 @@ def get(service: str, topology: str, as_json: bool) -> None:
 
     Routes and policy are those in force, by the control plane; what Consul has may have been refused, or just be lost.
     """
-    where = mesh.locate(topology)
-    found = asyncio.run(_gather(service, where))
+    mesh = endpoints.locate(topology)
+    found = asyncio.run(_gather(service, mesh))
     if as_json:
         output.as_json(found)
     else:
         _print(output.console(), found)
 
 
-async def _gather(service: str, where: mesh.Whereabouts) -> dict[str, Any]:
-    in_force = mesh.in_force(where, service)
-    async with mesh.open_consul(where) as consul:
+async def _gather(service: str, mesh: endpoints.MeshEndpoints) -> dict[str, Any]:
+    in_force = endpoints.effective_config(mesh, service)
+    async with endpoints.open_consul(mesh) as consul:
         instances = (await consul.instances(service)).value
         chain = (await consul.discovery_chain(service)).value
         written = await faults.text(consul, service)
         known = in_force is not None and in_force["known"]
         if not instances and written is None and not known and _is_default(chain):
-            raise NoSuchNameError(no_such_service(service, await mesh.service_names(consul)))
+            raise NoSuchNameError(no_such_service(service, await endpoints.service_names(consul)))
     rows = [
         {
             "instance": instance.id,

@@ -1,4 +1,4 @@
-"""Rollouts of a cluster, through `kubectl`, which knows how to reach and authenticate to the one that is meant.
+"""The rollouts of a cluster through `kubectl`, which selects the cluster and authenticates.
 
 Its flags are handed on as they were typed. What it says of an error is said again where it leaves open what to do: no
 such namespace, no rights, no definition of a VersionedRollout, no cluster.
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.names import no_such
-from meshwright.rollout.parse import parse
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,18 +29,18 @@ _UNREACHABLE = re.compile(
     r"was refused|no such host|i/o timeout|Unable to connect|deadline exceeded|no route to host|no configuration"
 )
 _LOG_LINE = re.compile(r"[EWIF][0-9]{4} [0-9:.]+ ")
-"""What kubectl logs of its own tries, before it says what is wrong."""
+"""kubectl's log lines of its retries, before its error."""
 _NO_DEFINITION = re.compile(r"doesn't have a resource type|no matches for kind|could not find the requested resource")
 _FORBIDDEN = re.compile(r'User "(?P<user>[^"]*)" cannot (?P<verb>\w+) resource')
 _NO_NAMESPACE = re.compile(r'namespaces "(?P<name>[^"]*)" not found')
 
 
 class KubectlError(MeshwrightError):
-    """`kubectl` could not do it; the text says why."""
+    """`kubectl` failed; the message has its reason."""
 
 
 class NoSuchRolloutError(KubectlError):
-    """There is none of that name."""
+    """There is no rollout of that name."""
 
 
 class Kubectl:
@@ -63,7 +63,7 @@ class Kubectl:
 
     @property
     def namespace(self) -> str:
-        """The namespace that is meant."""
+        """The selected namespace."""
         if self._given:
             return self._given
         with contextlib.suppress(MeshwrightError):
@@ -73,7 +73,7 @@ class Kubectl:
 
     @property
     def where(self) -> str:
-        """What is listed, as a sentence ends with it."""
+        """The listed scope, as the end of a sentence."""
         return "in any namespace" if self.everywhere else f"in namespace {self.namespace}"
 
     def all(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Kubectl:
     def changes(self, name: str) -> Iterator[dict[str, Any]]:
         """Each rollout now, and after each change; `name`: that one alone, until it is deleted."""
         if name:
-            self.get(name)  # who watches what is not there waits in vain
+            self.get(name)  # a watch of a missing rollout would never return
         else:
             self.all()
         scope = [name, *self._scope] if name else self._listing
@@ -130,7 +130,7 @@ class Kubectl:
         self._run("delete", RESOURCE, name, *self._scope)
 
     def names(self, *question: str) -> list[str]:
-        """What kubectl lists, as in `namespaces`; for completion: empty where it cannot be asked."""
+        """The names of a kind of object, such as `namespaces`, for completion; empty where kubectl fails."""
         with contextlib.suppress(MeshwrightError):
             return self._run(*question, seconds=2.0).split()
         return []
@@ -153,7 +153,7 @@ class Kubectl:
         return done.stdout
 
     def _error(self, said: str) -> MeshwrightError:
-        """What kubectl said, and what to do about it."""
+        """kubectl's error, with the remedy."""
         lines = [line for line in said.strip().splitlines() if not _LOG_LINE.match(line)]
         text = re.sub(r"^error: ", "", "\n".join(lines) or said.strip())
         if _NO_DEFINITION.search(text):
@@ -180,12 +180,12 @@ class Kubectl:
             names = [document["metadata"]["name"] for document in self.all()]
         except KubectlError as error:
             return error
-        # Others are looked for where the name may well be: in another namespace.
+        # The name may exist in another namespace.
         hint = "" if names else "; -n names another namespace, and `get -A` lists all rollouts"
         return NoSuchRolloutError(no_such("rollout", found["name"], names, none=f"there are none {self.where}") + hint)
 
     def _check_namespace(self) -> None:
-        """Raise KubectlError where the namespace is not there; the API server lists nothing in it all the same."""
+        """Raises `KubectlError` for a missing namespace, for which the API server returns an empty list."""
         if self.everywhere:
             return
         try:
@@ -193,7 +193,7 @@ class Kubectl:
         except KubectlError as error:
             if "there is no namespace" in str(error):
                 raise
-            # Who may not look at namespaces is told nothing about them.
+            # Without the right to read namespaces there is no such error.
 
     def _no_namespace(self, name: str) -> str:
         known = self.names("get", "namespaces", "--output=jsonpath={.items[*].metadata.name}")

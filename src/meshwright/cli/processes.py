@@ -12,7 +12,8 @@ import click
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import client, loglines
+from meshwright.local import log_lines
+from meshwright.local.control_api import client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,7 @@ def logs(name: str, follow: bool, lines: int, raw: bool, topology: str) -> None:
         if instance not in chosen:
             chosen[instance] = next(colours)
         prefix = click.style(f"{instance} |", fg=chosen[instance])
-        for part in str(loglines.parse(line)).splitlines() or [""]:
+        for part in str(log_lines.parse(line)).splitlines() or [""]:
             click.echo(f"{prefix} {part}")
 
 

@@ -15,41 +15,41 @@ from meshwright.cli import output
 from meshwright.cli.documents import documents
 from meshwright.cli.kubectl import Kubectl
 from meshwright.cli.options import Seconds, json_option
-from meshwright.cli.rolloutview import summary, tree
+from meshwright.cli.rollout_view import summary, tree
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.rollout import statusjson, verbs
-from meshwright.rollout.parse import parse, parse_on_laptop
-from meshwright.rollout.vocabulary import GROUP, KIND, PLURAL, Phase
+from meshwright.rollout.api import commands, status_document
+from meshwright.rollout.api.parsing import parse, parse_on_laptop
+from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshwright.cli.rolloutdoors import Door
+    from meshwright.cli.rollout_client import RolloutClient
 
 _OVER = {Phase.HEALTHY: 0, Phase.ABORTED: output.FAILED, Phase.INVALID: output.FAILED}
 _LOOK = 0.5
-"""Seconds between two looks."""
+"""Seconds between two reads."""
 FORMS = ("json", "yaml", "name")
 
 
 class NotInTimeError(MeshwrightError):
-    """A rollout had not come to its end when the time was up."""
+    """A rollout did not end within the timeout."""
 
 
-class Where:
-    """Where rollouts are looked for: opened by the command that needs it; `lint` needs nothing."""
+class RolloutTarget:
+    """The target of the commands, a running `up` or a cluster; opened on first use, because `lint` needs none."""
 
     def __init__(self, topology: str, namespace: str, *, cluster: bool) -> None:
         self._topology = topology
         self._namespace = namespace
         self._cluster = cluster
 
-    def open(self) -> Door:
+    def open(self) -> RolloutClient:
         if self._cluster:
             return Kubectl(self._namespace)
-        from meshwright.cli.rolloutdoors import Here  # noqa: PLC0415 - the plugin for kubectl comes without
+        from meshwright.cli.rollout_client import LocalRolloutClient  # noqa: PLC0415 - the plugin for kubectl comes without
 
-        return Here(self._topology)
+        return LocalRolloutClient(self._topology)
 
 
 class Name(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4 alone
@@ -65,8 +65,8 @@ class Name(click.ParamType):  # type: ignore[type-arg] # generic since click 8.4
         return name
 
     def shell_complete(self, ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        door = ctx.obj.open() if hasattr(ctx.obj, "open") else None
-        names = door.listed() if isinstance(door, Kubectl) else []
+        client = ctx.obj.open() if hasattr(ctx.obj, "open") else None
+        names = client.listed() if isinstance(client, Kubectl) else []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
@@ -83,18 +83,18 @@ file_option = click.option("-f", "--filename", type=_FILE, help="The file, as ku
 @click.pass_context
 def rollout(ctx: click.Context, cluster: bool, namespace: str, topology: str) -> None:
     """Move a service from version to version, and back."""
-    ctx.obj = Where(topology, namespace, cluster=cluster)
+    ctx.obj = RolloutTarget(topology, namespace, cluster=cluster)
 
 
 @rollout.command()
 @file_argument
 @file_option
 @click.pass_obj
-def apply(where: Where, file: Path | None, filename: Path | None) -> None:
+def apply(target: RolloutTarget, file: Path | None, filename: Path | None) -> None:
     """Create or change the rollouts of a YAML file; `-` is standard input."""
-    door = where.open()
+    client = target.open()
     for document in documents(_chosen(file, filename)):
-        for notice in door.apply(document):
+        for notice in client.apply(document):
             click.echo(f"note: {notice}", err=True)
         name, spec = document["metadata"]["name"], document["spec"]
         click.echo(f"rollout {name}: {spec['service']} to version {spec.get('version', 'of its workload')}")
@@ -120,29 +120,29 @@ def lint(file: Path | None, filename: Path | None, laptop: bool = False) -> None
 @click.option("-w", "--watch", "go_on", is_flag=True, help="Go on showing it, as `watch` does.")
 @json_option
 @click.pass_obj
-def get(where: Where, name: str, form: str | None, go_on: bool, as_json: bool) -> None:
+def get(target: RolloutTarget, name: str, form: str | None, go_on: bool, as_json: bool) -> None:
     """Show a rollout: its versions, weights, steps and analyses. Without a name, a line for each."""
     if go_on and (form or as_json):
         raise click.UsageError("--watch shows changes as they come; it goes without --output and --json")
-    door = where.open()
+    client = target.open()
     if go_on:
-        _watch(door, name)
+        _watch(client, name)
     elif as_json:
-        output.as_json(door.get(name) if name else door.all())
+        output.as_json(client.get(name) if name else client.all())
     elif form:
-        output.as_form(form, door.get(name) if name else _as_list(door.all()))
+        output.as_form(form, client.get(name) if name else _as_list(client.all()))
     elif name:
-        _show(door.get(name))
+        _show(client.get(name))
     else:
-        _list(door)
+        _list(client)
 
 
 @rollout.command()
 @click.argument("name", type=Name(), default="")
 @click.pass_obj
-def watch(where: Where, name: str) -> None:
+def watch(target: RolloutTarget, name: str) -> None:
     """Show a rollout as it goes on, until Ctrl-C. Without a name or a terminal: one line for each change."""
-    _watch(where.open(), name)
+    _watch(target.open(), name)
 
 
 @rollout.command()
@@ -151,13 +151,13 @@ def watch(where: Where, name: str) -> None:
     "--timeout", type=Seconds(), default=0.0, help="Wait so long for its end (60, 5m); without: tell how it is now."
 )
 @click.pass_obj
-def status(where: Where, name: str, timeout: float) -> int:
+def status(target: RolloutTarget, name: str, timeout: float) -> int:
     """Tell how a rollout is, or wait for its end. Exit code 0: promoted; 1: aborted, not valid, or not in time."""
-    door = where.open()
+    client = target.open()
     until = time.monotonic() + timeout
     while True:
-        document = door.get(name)
-        found = statusjson.read(document.get("status"))
+        document = client.get(name)
+        found = status_document.read(document.get("status"))
         current = found.observed_generation >= document["metadata"].get("generation", 0)
         over = current and found.phase in _OVER
         if over or time.monotonic() >= until:
@@ -171,9 +171,9 @@ def status(where: Where, name: str, timeout: float) -> int:
 @rollout.command()
 @name_argument
 @click.pass_obj
-def pause(where: Where, name: str) -> None:
+def pause(target: RolloutTarget, name: str) -> None:
     """Stop where it is, until `promote`."""
-    where.open().patch(name, verbs.pause())
+    target.open().patch(name, commands.pause())
     click.echo(f"{name}: paused")
 
 
@@ -181,30 +181,30 @@ def pause(where: Where, name: str) -> None:
 @name_argument
 @click.option("--full", is_flag=True, help="Skip the remaining steps and analyses.")
 @click.pass_obj
-def promote(where: Where, name: str, full: bool) -> None:
+def promote(target: RolloutTarget, name: str, full: bool) -> None:
     """Go on: end a pause, or the present step."""
-    door = where.open()
-    door.patch(name, verbs.promote(door.get(name), _token(), full=full))
+    client = target.open()
+    client.patch(name, commands.promote(client.get(name), _token(), full=full))
     click.echo(f"{name}: {'going straight to the end' if full else 'going on'}")
 
 
 @rollout.command()
 @name_argument
 @click.pass_obj
-def abort(where: Where, name: str) -> None:
+def abort(target: RolloutTarget, name: str) -> None:
     """Send all calls back to the stable version."""
-    door = where.open()
-    door.patch(name, verbs.abort(door.get(name), _token()))
+    client = target.open()
+    client.patch(name, commands.abort(client.get(name), _token()))
     click.echo(f"{name}: all calls go back to the stable version")
 
 
 @rollout.command()
 @name_argument
 @click.pass_obj
-def retry(where: Where, name: str) -> None:
+def retry(target: RolloutTarget, name: str) -> None:
     """Walk the steps again with the version that was aborted."""
-    door = where.open()
-    door.patch(name, verbs.retry(door.get(name), _token()))
+    client = target.open()
+    client.patch(name, commands.retry(client.get(name), _token()))
     click.echo(f"{name}: trying again")
 
 
@@ -212,11 +212,11 @@ def retry(where: Where, name: str) -> None:
 @name_argument
 @click.option("--to", "version", default="", metavar="VERSION", help="A version of its history.")
 @click.pass_obj
-def undo(where: Where, name: str, version: str) -> None:
+def undo(target: RolloutTarget, name: str, version: str) -> None:
     """Ask for the version before the present one, or for an earlier one."""
-    door = where.open()
-    patch = verbs.undo(door.get(name), version)
-    door.patch(name, patch)
+    client = target.open()
+    patch = commands.undo(client.get(name), version)
+    client.patch(name, patch)
     click.echo(f"{name}: back to version {patch['spec']['version']}")
 
 
@@ -224,23 +224,23 @@ def undo(where: Where, name: str, version: str) -> None:
 @name_argument
 @click.argument("version")
 @click.pass_obj
-def set_version(where: Where, name: str, version: str) -> None:
+def set_version(target: RolloutTarget, name: str, version: str) -> None:
     """Ask for another version."""
-    where.open().patch(name, verbs.set_version(version))
+    target.open().patch(name, commands.set_version(version))
     click.echo(f"{name}: to version {version}")
 
 
 @rollout.command()
 @name_argument
 @click.pass_obj
-def delete(where: Where, name: str) -> None:
+def delete(target: RolloutTarget, name: str) -> None:
     """Delete a rollout. The traffic rules go or stay as its onDelete says."""
-    where.open().delete(name)
+    target.open().delete(name)
     click.echo(f"{name}: deleted")
 
 
 def _token() -> str:
-    """What tells this command from all others."""
+    """The unique token of a command."""
     return secrets.token_hex(4)
 
 
@@ -251,26 +251,26 @@ def _chosen(file: Path | None, filename: Path | None) -> Path:
 
 
 def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:
-    """The error; where only a cluster would refuse the resource, it says so."""
+    """The error, with a hint where the resource is valid for `up`."""
     try:
         parse_on_laptop(document)
     except BadInputError:
         return error
-    hint = Problem("", "on a laptop, where the topology says what runs, it is good (`--laptop`)")
+    hint = Problem("", "for `meshwright up`, where the topology defines the processes, it is valid (`--laptop`)")
     return BadInputError(error.source, [*error.problems, hint])
 
 
 def _as_list(documents: list[dict[str, Any]]) -> dict[str, Any]:
-    """As kubectl says it of several."""
+    """A `List`, as kubectl prints several resources."""
     return {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": documents}
 
 
-def _list(door: Door) -> None:
-    documents = door.all()
-    if not documents and isinstance(door, Kubectl):
-        click.echo(f"no rollouts {door.where}", err=True)
+def _list(client: RolloutClient) -> None:
+    documents = client.all()
+    if not documents and isinstance(client, Kubectl):
+        click.echo(f"no rollouts {client.where}", err=True)
         return
-    everywhere = isinstance(door, Kubectl) and door.everywhere
+    everywhere = isinstance(client, Kubectl) and client.everywhere
     table = output.table(
         *(["NAMESPACE"] if everywhere else []),
         "NAME",
@@ -306,8 +306,8 @@ def _print(lines: list[tuple[str, str]]) -> None:
         click.echo(click.style(text, fg=colour or None))
 
 
-def _watch(door: Door, name: str) -> None:
-    changes = door.changes(name)
+def _watch(client: RolloutClient, name: str) -> None:
+    changes = client.changes(name)
     if name and sys.stdout.isatty():
         _watch_live(changes)
         return

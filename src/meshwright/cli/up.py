@@ -1,4 +1,4 @@
-"""`meshwright up`: the command, and what it shows while it runs."""
+"""`meshwright up`: the command and its output."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ import click
 from meshwright.cli import output, qr
 from meshwright.config import environment
 from meshwright.errors import BadInputError, Problem
-from meshwright.local import lan, loglines, reading, state, topology_path
-from meshwright.local.member import State
-from meshwright.local.origins import Choices
-from meshwright.local.topology import DEFAULT_PORTS, PARTS, TRACES
+from meshwright.local import log_lines
+from meshwright.local.planner import network_addresses
+from meshwright.local.planner.component_source import UpOptions
+from meshwright.local.supervisor import run_state
+from meshwright.local.supervisor.instances import InstanceState
+from meshwright.local.topology import file_lookup, parsing
+from meshwright.local.topology.spec import COMPONENTS, DEFAULT_PORTS, TRACES
 from meshwright.local.up import up as run_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meshwright.local.loglines import LogLine
-    from meshwright.local.member import Status
-    from meshwright.local.origins import Origin
-    from meshwright.local.plan import Plan, Seat
-    from meshwright.local.state import Life
-    from meshwright.local.topology import Topology
+    from meshwright.local.log_lines import LogLine
+    from meshwright.local.planner.component_source import ComponentSource
+    from meshwright.local.planner.plan import InstanceSpec, Plan
+    from meshwright.local.supervisor.instances import InstanceStatus
+    from meshwright.local.supervisor.run_state import ProcessRecord
+    from meshwright.local.topology.spec import Topology
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
-_STATES = {State.READY: "green", State.BACKOFF: "yellow", State.FAILED: "red"}
+_STATES = {InstanceState.READY: "green", InstanceState.BACKOFF: "yellow", InstanceState.FAILED: "red"}
 
 
 @click.command()
@@ -62,17 +65,17 @@ def up(
     if file is not None and demo:
         raise click.UsageError("-f names one topology and --demo another; leave one of them out")
     topology = _topology(file, demo=demo)
-    host = host and lan.check_host(host)
-    reachable = lan.reachable(host) if host else ()
-    choices = Choices(consul, postgres, _ports(ports), host, reachable, environment())
-    folder = state.Folder(state.home(), topology.name)
+    host = host and network_addresses.check_host(host)
+    reachable = network_addresses.reachable(host) if host else ()
+    choices = UpOptions(consul, postgres, _ports(ports), host, reachable, environment())
+    folder = run_state.StateFolder(run_state.home(), topology.name)
     asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet)))
 
 
 def _topology(file: Path | None, *, demo: bool) -> Topology:
     try:
-        return reading.load(topology_path.choose(file, demo=demo))
-    except topology_path.NoTopologyError as error:
+        return parsing.load(file_lookup.choose(file, demo=demo))
+    except file_lookup.NoTopologyError as error:
         output.error(str(error))
         raise click.exceptions.Exit(output.BAD_INPUT) from error
 
@@ -92,10 +95,10 @@ def _ports(texts: Sequence[str]) -> dict[str, int]:
 
 
 class Screen:
-    """Shows a person what happens; the `View` of `up`."""
+    """The `View` of `up` on a terminal."""
 
     def __init__(self, topology: Topology, *, quiet: bool) -> None:
-        names = [*PARTS, *(f"{process.name}-{process.replicas}" for process in topology.processes)]
+        names = [*COMPONENTS, *(f"{process.name}-{process.replicas}" for process in topology.processes)]
         self._console = output.console()
         self._colour = self._console.is_terminal and not self._console.no_color
         self._width = max(len(name) for name in names)
@@ -104,29 +107,29 @@ class Screen:
         self._quiet = quiet
         self._mute = False
 
-    def starting(self, plan: Plan, leftovers: list[Life]) -> None:
+    def starting(self, plan: Plan, leftovers: list[ProcessRecord]) -> None:
         for life in leftovers:
             self._say(f"Ended {life.instance} (pid {life.pid}), which an earlier run had left behind.")
         self._say(f"Starting {plan.topology.name} ({plan.topology.source})")
-        self._say(f"  registry       {_origin(plan.registry, 'the dev registry', 'none')}")
-        self._say(f"  control plane  {_origin(plan.controlplane, 'here', 'none: addresses from Consul, round robin')}")
-        self._say(f"  spans          {_origin(plan.traces, 'the dev trace store', 'none')}")
+        self._say(f"  registry       {_source(plan.registry, 'the dev registry', 'none')}")
+        self._say(f"  control plane  {_source(plan.controlplane, 'here', 'none: addresses from Consul, round robin')}")
+        self._say(f"  spans          {_source(plan.traces, 'the dev trace store', 'none')}")
 
         for service, versions in plan.resumed.items():
             told = " and ".join(f"{one.replicas} of {one.version}" for one in versions)
             self._say(f"  {service:<14} {told}, where its rollout stands")
 
-    def line(self, seat: Seat, text: str) -> None:
+    def line(self, spec: InstanceSpec, text: str) -> None:
         if not self._quiet:
-            self._instance(seat.instance, seat.process, self._styled(loglines.parse(text)))
+            self._instance(spec.name, spec.process, self._styled(log_lines.parse(text)))
 
-    def changed(self, status: Status) -> None:
+    def changed(self, status: InstanceStatus) -> None:
         text = f"* {status.state}" + (f": {status.detail}" if status.detail else "")
-        if status.state is State.READY and status.address:
+        if status.state is InstanceState.READY and status.address:
             text += f" on {status.address}"
         self._instance(status.instance, status.process, self._style(text, _STATES.get(status.state, ""), bold=True))
 
-    def ready(self, plan: Plan, statuses: list[Status], seconds: float) -> None:
+    def ready(self, plan: Plan, statuses: list[InstanceStatus], seconds: float) -> None:
         self._say("")
         self._say(self._style(f"{plan.topology.name} is up after {seconds:.1f} s.", "green", bold=True))
         self._say("")
@@ -142,12 +145,12 @@ class Screen:
             self._say(f"  {self._style(f'# {hint.say}', 'bright_black')}\n  {hint.run}")
         self._say(f"\n{self._style('Ctrl-C stops everything.', 'bright_black')}\n")
 
-    def _open_to_others(self, plan: Plan, statuses: list[Status]) -> None:
+    def _open_to_others(self, plan: Plan, statuses: list[InstanceStatus]) -> None:
         for status in statuses:
             if status.process not in plan.public:
                 continue
             port = status.address.rpartition(":")[2]
-            urls = [f"http://{lan.in_url(address)}:{port}" for address in plan.reachable]
+            urls = [f"http://{network_addresses.in_url(address)}:{port}" for address in plan.reachable]
             if not urls:
                 self._say(f"\n{status.instance} is open to other machines, and no network is connected.")
                 continue
@@ -158,7 +161,7 @@ class Screen:
                 for line in qr.lines(urls[0], columns=self._console.width, rows=self._console.height):
                     self._say(line)
 
-    def note(self, rollout: str, text: str, *, warning: bool) -> None:
+    def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
         self._instance(f"~{rollout}", f"~{rollout}", self._style(text, "yellow" if warning else "cyan", bold=True))
 
     def stopping(self) -> None:
@@ -188,21 +191,21 @@ class Screen:
         self._say(capture.get().rstrip("\n"))
 
     def _say(self, text: str) -> None:
-        """Print; once nobody reads any more, go on without."""
+        """Prints; continues silently once standard output is closed."""
         if self._mute:
             return
         try:
             click.echo(text, color=self._colour)
         except OSError:
             self._mute = True
-            # What is still buffered must not fail once more when the interpreter ends.
+            # Buffered output must not fail again at the end of the interpreter.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _origin(origin: Origin, here: str, nowhere: str) -> str:
-    if origin.dev:
-        return f"{here}, at {origin.address}"
-    return f"{origin.address} ({origin.why})" if origin.address else f"{nowhere} ({origin.why})"
+def _source(source: ComponentSource, here: str, nowhere: str) -> str:
+    if source.dev:
+        return f"{here}, at {source.address}"
+    return f"{source.address} ({source.why})" if source.address else f"{nowhere} ({source.why})"
 
 
 _WHAT = {
@@ -215,7 +218,7 @@ _WHAT = {
 }
 
 
-def _addresses(plan: Plan, statuses: list[Status]) -> object:
+def _addresses(plan: Plan, statuses: list[InstanceStatus]) -> object:
     table = output.table("NAME", "ADDRESS", "WHAT")
     own = {process.name for process in plan.topology.processes}
     for status in statuses:

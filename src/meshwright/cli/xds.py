@@ -15,7 +15,7 @@ from meshwright.cli.options import json_option, topology_option
 from meshwright.controlplane import inspect
 from meshwright.controlplane.localities import Place
 from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
-from meshwright.local import mesh
+from meshwright.local.mesh import endpoints
 from meshwright.model import Address
 from meshwright.names import no_such_service
 
@@ -49,13 +49,13 @@ def xds() -> None:
 @json_option
 def dump(service: str, address: str | None, place: Place, topology: str, as_json: bool) -> None:
     """Print the listener, routes, clusters and endpoints of SERVICE, as they are now."""
-    where, at = _where(address, topology)
-    found = asyncio.run(_explained(where, inspect.dump(at, service, place=place)))
+    mesh, at = _where(address, topology)
+    found = asyncio.run(_explained(mesh, inspect.dump(at, service, place=place)))
     if as_json:
         output.as_json(asdict(found))
         return
     if not found.known:
-        reason = asyncio.run(_unknown(where, service))
+        reason = asyncio.run(_unknown(mesh, service))
         click.echo(f"{reason} Calls to it fail at once.", err=True)
     for resource in found.resources:
         click.secho(f"{resource.type} {resource.name}", bold=True)
@@ -70,15 +70,15 @@ def dump(service: str, address: str | None, place: Place, topology: str, as_json
 @json_option
 def watch(service: str, address: str | None, place: Place, topology: str, as_json: bool) -> None:
     """Print the resources of SERVICE, and then each change as it is pushed, until Ctrl-C."""
-    where, at = _where(address, topology)
-    asyncio.run(_explained(where, _watch(where, at, service, place, as_json=as_json)))
+    mesh, at = _where(address, topology)
+    asyncio.run(_explained(mesh, _watch(mesh, at, service, place, as_json=as_json)))
 
 
 async def _watch(
-    where: mesh.Whereabouts | None, address: Address, service: str, place: Place, *, as_json: bool
+    mesh: endpoints.MeshEndpoints | None, address: Address, service: str, place: Place, *, as_json: bool
 ) -> None:
     if not (await inspect.dump(address, service)).known:
-        click.echo(f"{await _unknown(where, service)} Waiting for it.", err=True)
+        click.echo(f"{await _unknown(mesh, service)} Waiting for it.", err=True)
     async for change in inspect.watch(address, service, place=place):
         if as_json:
             click.echo(json.dumps(asdict(change)))
@@ -89,20 +89,20 @@ async def _watch(
             click.secho(f"  {line}", fg={"+": "green", "-": "red"}.get(line[:1]))
 
 
-async def _explained(where: mesh.Whereabouts | None, work: Coroutine[Any, Any, T]) -> T:
+async def _explained(mesh: endpoints.MeshEndpoints | None, work: Coroutine[Any, Any, T]) -> T:
     """Runs it; the error of an unreachable control plane says how to start one."""
     try:
         return await work
     except UnreachableError as error:
-        raise UnreachableError(mesh.how_to_start(where, str(error)) if where else str(error)) from error
+        raise UnreachableError(endpoints.how_to_start(mesh, str(error)) if mesh else str(error)) from error
 
 
-async def _unknown(where: mesh.Whereabouts | None, service: str) -> str:
+async def _unknown(mesh: endpoints.MeshEndpoints | None, service: str) -> str:
     """A sentence on why the mesh does not know the service: with the closest name, where Consul tells the names."""
-    if where is not None:
+    if mesh is not None:
         with contextlib.suppress(MeshwrightError):
-            async with mesh.open_consul(where) as consul:
-                sentence = no_such_service(service, await mesh.service_names(consul))
+            async with endpoints.open_consul(mesh) as consul:
+                sentence = no_such_service(service, await endpoints.service_names(consul))
                 return sentence if sentence.endswith("?") else f"{sentence}."
     return f"no service is called {service}."
 
@@ -112,11 +112,11 @@ def _read_place(text: str) -> Place:
     return Place(region, zone)
 
 
-def _where(text: str | None, topology: str) -> tuple[mesh.Whereabouts | None, Address]:
+def _where(text: str | None, topology: str) -> tuple[endpoints.MeshEndpoints | None, Address]:
     """The mesh, if it is that of an `up` or of the environment, and its control plane."""
     if text is None:
-        where = mesh.locate(topology)
-        return where, where.control_plane
+        mesh = endpoints.locate(topology)
+        return mesh, mesh.control_plane
     try:
         return None, Address.parse(text)
     except ValueError as error:

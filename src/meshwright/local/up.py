@@ -1,4 +1,4 @@
-"""`meshwright up`, from a topology to the end of everything it started."""
+"""`meshwright up`: plans, starts, serves and stops a topology."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright import ports
-from meshwright.local import found as consul_probe
-from meshwright.local import plan, resumed, state, taken
-from meshwright.local.origins import choose_registry
-from meshwright.local.supervisor import Report, StartError, Supervisor
+from meshwright.local.planner import consul_probe, plan, port_check, resumed_versions
+from meshwright.local.planner.component_source import choose_registry
+from meshwright.local.supervisor import run_state
+from meshwright.local.supervisor.supervisor import Report, StartError, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from meshwright.local.member import Status
-    from meshwright.local.origins import Choices
-    from meshwright.local.plan import Plan
-    from meshwright.local.state import Folder, Life
-    from meshwright.local.topology import Topology
+    from meshwright.local.planner.component_source import UpOptions
+    from meshwright.local.planner.plan import Plan
+    from meshwright.local.supervisor.instances import InstanceStatus
+    from meshwright.local.supervisor.run_state import ProcessRecord, StateFolder
+    from meshwright.local.topology.spec import Topology
 
 CLIENT_VARIABLES = (
     "CONSUL_HTTP_ADDR",
@@ -37,27 +37,27 @@ CLIENT_VARIABLES = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "JAEGER_UI_URL",
 )
-"""What other commands need to know of a running system. No token and no password: `state.json` is a plain file."""
+"""The variables that other commands need. No token and no password: `state.json` is a plain file."""
 
 
 class View(Report, Protocol):
-    """Who shows a person what happens."""
+    """The output of `up`."""
 
-    def starting(self, plan: Plan, leftovers: list[Life]) -> None:
-        """All is decided, and about to start. `leftovers` of a killed supervisor have been ended."""
+    def starting(self, plan: Plan, leftovers: list[ProcessRecord]) -> None:
+        """The plan is made and about to start. `leftovers` of a killed supervisor have been ended."""
 
-    def ready(self, plan: Plan, statuses: list[Status], seconds: float) -> None:
+    def ready(self, plan: Plan, statuses: list[InstanceStatus], seconds: float) -> None:
         """Everything is ready."""
 
-    def note(self, rollout: str, text: str, *, warning: bool) -> None:
-        """Something has happened to a rollout."""
+    def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
+        """An event of a rollout."""
 
     def stopping(self) -> None:
-        """A signal has come; a second one will end everything at once."""
+        """A signal was received; a second one kills everything at once."""
 
 
-async def up(topology: Topology, choices: Choices, folder: Folder, view: View) -> None:
-    """Run a topology until SIGINT, SIGTERM or SIGHUP.
+async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: View) -> None:
+    """Runs a topology until SIGINT, SIGTERM or SIGHUP.
 
     Raises `BadInputError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
     started has been stopped again.
@@ -65,51 +65,55 @@ async def up(topology: Topology, choices: Choices, folder: Folder, view: View) -
     began = time.monotonic()
     with folder.locked():
         record = folder.read()
-        leftovers = state.end_leftovers(record) if record and record.lives else []
-        made = await decide(topology, choices, folder)
-        taken.check(made.ports, {name: made.host for name in made.ports if name in made.public})
+        leftovers = run_state.end_leftovers(record) if record and record.lives else []
+        made = await decide(topology, options, folder)
+        port_check.check(made.ports, {name: made.host for name in made.ports if name in made.public})
         view.starting(made, leftovers)
         run = uuid.uuid4().hex
-        note = _Note(made, folder, run)
-        supervisor = Supervisor(made, folder, run, view, lambda: note.write(supervisor))
+        writer = _StateWriter(made, folder, run)
+        supervisor = Supervisor(made, folder, run, view, lambda: writer.write(supervisor))
         with _interrupts() as interrupts:
             try:
                 await _serve(supervisor, folder, view, interrupts, began)
             finally:
                 await _end(supervisor, interrupts)
-                note.write(supervisor)
+                writer.write(supervisor)
 
 
-async def decide(topology: Topology, choices: Choices, folder: Folder) -> Plan:
-    """Look for Consul where that is asked, and decide everything else."""
-    registry = choose_registry(topology, choices)
+async def decide(topology: Topology, options: UpOptions, folder: StateFolder) -> Plan:
+    """Probes for Consul if needed, and makes the plan."""
+    registry = choose_registry(topology, options)
     if registry is None:
-        registry = await consul_probe.find(plan.registry_port(topology, choices))
+        registry = await consul_probe.find(plan.registry_port(topology, options))
     if registry.address:
-        await consul_probe.check(registry, dict(choices.environment))
-    made = plan.make(topology, choices, registry, folder.data.resolve(), ports.find_free)
+        await consul_probe.check(registry, dict(options.environment))
+    made = plan.make(topology, options, registry, folder.data.resolve(), ports.find_free)
     services = {process.service for process in topology.processes}
-    found = resumed.read(folder.rollouts, rules_are_kept=not registry.dev) if registry.dev or registry.address else {}
+    found = (
+        resumed_versions.read(folder.rollouts, rules_are_kept=not registry.dev)
+        if registry.dev or registry.address
+        else {}
+    )
     return replace(made, resumed={service: versions for service, versions in found.items() if service in services})
 
 
 async def _serve(
-    supervisor: Supervisor, folder: Folder, view: View, interrupts: asyncio.Queue[int], began: float
+    supervisor: Supervisor, folder: StateFolder, view: View, interrupts: asyncio.Queue[int], began: float
 ) -> None:
     interrupted = asyncio.create_task(interrupts.get())
     starting = asyncio.create_task(supervisor.start())
     try:
-        await asyncio.sleep(0)  # the first processes start, and while they do we import what serves
-        from meshwright.local import control  # noqa: PLC0415
-        from meshwright.local.desk import RolloutDesk  # noqa: PLC0415
+        await asyncio.sleep(0)  # the first processes start while the server is imported
+        from meshwright.local.control_api import server  # noqa: PLC0415
+        from meshwright.local.rollouts.rollout_manager import RolloutManager  # noqa: PLC0415
 
-        desk = RolloutDesk(supervisor, folder.rollouts, view.note)
-        async with desk, control.serving(supervisor, folder.socket, desk):
+        manager = RolloutManager(supervisor, folder.rollouts, view.rollout_event)
+        async with manager, server.serving(supervisor, folder.socket, manager):
             await asyncio.wait({starting, interrupted}, return_when=asyncio.FIRST_COMPLETED)
             if starting.done():
                 await _raise_with_reason(starting, supervisor.plan)
                 view.ready(supervisor.plan, supervisor.statuses(), time.monotonic() - began)
-                await desk.resume()
+                await manager.resume()
                 either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure]
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if supervisor.failure.done():
@@ -118,25 +122,25 @@ async def _serve(
     finally:
         interrupted.cancel()
         starting.cancel()
-        # What went wrong has been raised above; here it only must not go unretrieved.
+        # The error was raised above; it must be retrieved here.
         await asyncio.wait({starting})
         if not starting.cancelled():
             starting.exception()
 
 
 async def _raise_with_reason(starting: asyncio.Task[None], made: Plan) -> None:
-    """Raise what made the start fail, and with it the traffic rules that lead nowhere: a usual cause."""
+    """Raises the error of a failed start, with the traffic rules to versions without instances: a usual cause."""
     try:
         starting.result()
     except StartError as error:
-        from meshwright.local import unserved  # noqa: PLC0415 - imports the client of Consul
+        from meshwright.local.supervisor import unserved_versions  # noqa: PLC0415 - imports the client of Consul
 
-        told = await unserved.describe(made)
+        told = await unserved_versions.describe(made)
         raise (StartError("\n".join((str(error), *told))) if told else error) from None
 
 
 async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:
-    """Stop everything in order, or at once when a second signal comes."""
+    """Stops everything in order, or at once on a second signal."""
     stopping = asyncio.create_task(supervisor.stop())
     again = asyncio.create_task(interrupts.get())
     await asyncio.wait({stopping, again}, return_when=asyncio.FIRST_COMPLETED)
@@ -150,7 +154,7 @@ async def _end(supervisor: Supervisor, interrupts: asyncio.Queue[int]) -> None:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[asyncio.Queue[int]]:
-    """The signals that ask us to stop, as they come."""
+    """The queue of received stop signals."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[int] = asyncio.Queue()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -163,19 +167,19 @@ def _interrupts() -> Iterator[asyncio.Queue[int]]:
             loop.remove_signal_handler(number)
 
 
-class _Note:
-    """Writes the state down as it changes."""
+class _StateWriter:
+    """Writes `state.json` on each change."""
 
-    def __init__(self, made: Plan, folder: Folder, run: str) -> None:
+    def __init__(self, made: Plan, folder: StateFolder, run: str) -> None:
         self._plan = made
         self._folder = folder
         self._run = run
-        self._started = state.start_time(os.getpid())
+        self._started = run_state.start_time(os.getpid())
 
     def write(self, supervisor: Supervisor) -> None:
         environment = self._plan.environment
         self._folder.write(
-            state.Record(
+            run_state.RunRecord(
                 pid=os.getpid(),
                 started=self._started,
                 run=self._run,

@@ -1,6 +1,11 @@
-"""Versioned rollouts: moving a service from version to version, decided purely and acted on through four ports.
+"""Versioned rollouts: move a service from version to version, decided by a pure function, carried out through four
+ports.
 
-Read `vocabulary` first, then `spec` (what a person asks), `status` (what is remembered), `observed` (what is seen),
-`decide` (the state machine) and `engine` (one pass: observe, decide, act). Shells are elsewhere: the operator drives
-Deployments, `meshwright up` drives processes.
+- `api`: the typed model: spec, status, observed state, schema and documents. Start with `api.vocabulary`.
+- `analysis`: call metrics and their evaluation. Pure.
+- `reconcile`: `decide`, the state machine. Pure.
+- `adapters`: Consul traffic, metric sources, Jaeger, trace export.
+- `ports`, `engine`: one pass: observe, decide, act. `reconciler`: the loop around it, for one rollout.
+
+The workloads are elsewhere: the operator manages Deployments, `meshwright up` manages processes.
 """

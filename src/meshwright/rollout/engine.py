@@ -1,13 +1,13 @@
-"""One pass of a rollout: observe, decide, act. The shell writes the status, then has the engine announce.
+"""One pass of a rollout: observe, decide, act. The caller writes the status, then publishes events and spans.
 
-    outcome = await engine.step(rollout, status, time.time())
+    outcome = await engine.reconcile(rollout, status, time.time())
     write(outcome.status)                       # once; when it fails, the next pass decides again from the old status
-    await engine.announce(rollout, outcome)     # events and spans follow the write
-    look again after outcome.requeue_after seconds, or when the resource, a workload or Consul changes
+    await engine.publish(rollout, outcome)      # events and spans follow the write
+    repeat after outcome.requeue_after seconds, or when the resource, a workload or Consul changes
 
-A side that cannot be reached leaves its part of `Observed` unknown, and an action that fails is reported in
-`failures` and tried again in the next pass: actions are idempotent, and status says what is meant, not what was done.
-After an action that failed the rest of the pass is left out, for the order of actions matters.
+An unreachable source leaves its part of `Observed` unknown. A failed action is listed in `failures` and retried in the
+next pass: actions are idempotent, and the status holds the desired state, not what was done. The actions after a failed
+one are skipped, because their order matters.
 """
 
 from __future__ import annotations
@@ -19,71 +19,71 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from meshwright.errors import BadInputError, MeshwrightError, Problem
-from meshwright.rollout import finalizing
-from meshwright.rollout.decide import decide, demands, lacking, wanted_apis
-from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
-from meshwright.rollout.observed import Explanation, Observed
-from meshwright.rollout.vocabulary import KIND
+from meshwright.rollout.api.observed import Explanation, Observed
+from meshwright.rollout.api.vocabulary import KIND
+from meshwright.rollout.reconcile import finalize
+from meshwright.rollout.reconcile.decide import apis_to_check, decide, metric_queries, versions_to_explain
+from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping, Sequence
 
-    from meshwright.rollout.decision import Action, Decision, Event
-    from meshwright.rollout.observed import ApiUse, Measurement, Trouble
-    from meshwright.rollout.ports import Announcer, Measurements, Traffic, Workloads
-    from meshwright.rollout.spec import Rollout
-    from meshwright.rollout.status import Status
+    from meshwright.rollout.api.observed import ApiUse, Measurement, Trouble
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.api.status import RolloutStatus
+    from meshwright.rollout.ports import EventRecorder, MetricSource, Traffic, Workloads
+    from meshwright.rollout.reconcile.decision import Action, Decision, Event
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 AGAIN = 1.0
-"""Seconds to the next pass where something failed in this one."""
+"""Seconds to the next pass after a failure."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """Something that did not work in a pass: observing a side, or an action."""
+class PassFailure:
+    """A failure in a pass: of an observation or an action."""
 
     what: str
     error: Exception
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """One pass."""
+class ReconcileResult:
+    """The result of one pass."""
 
     decision: Decision
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[PassFailure, ...] = ()
 
     @property
-    def status(self) -> Status:
-        """To be written, if it differs from the status that the pass began with."""
+    def status(self) -> RolloutStatus:
+        """To be written if it differs from the status before the pass."""
         return self.decision.status
 
     @property
     def requeue_after(self) -> float | None:
-        """Seconds until the next pass; soon, where something failed."""
+        """Seconds until the next pass; at most `AGAIN` after a failure."""
         wait = self.decision.requeue_after
         return min(wait or AGAIN, AGAIN) if self.failures else wait
 
 
 class Engine:
-    """The ports, and what one does with them. It holds no state: one engine serves any number of rollouts."""
+    """Runs passes through the four ports. Stateless: one engine serves any number of rollouts."""
 
     def __init__(
-        self, workloads: Workloads, traffic: Traffic, measurements: Measurements, announcer: Announcer
+        self, workloads: Workloads, traffic: Traffic, metric_source: MetricSource, recorder: EventRecorder
     ) -> None:
         self._workloads = workloads
         self._traffic = traffic
-        self._measurements = measurements
-        self._announcer = announcer
+        self._metric_source = metric_source
+        self._recorder = recorder
 
-    async def resolve(self, rollout: Rollout, status: Status) -> Rollout:
-        """The rollout with the version that its workload says, where it names none itself.
+    async def resolve(self, rollout: Rollout, status: RolloutStatus) -> Rollout:
+        """Returns the rollout with the version of its workload, where the spec has none.
 
-        A workload that is gone changes nothing: the version that was asked for last is asked for. Raises
-        `BadInputError` where no version can be found, `UnreachableError` where it could not be asked for.
+        Where the workload is gone, the last requested version is kept. Raises `BadInputError` where no version is
+        found, `UnreachableError` where the API does not answer.
         """
         if rollout.version:
             return rollout
@@ -94,66 +94,70 @@ class Engine:
             raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
         return replace(rollout, version=version)
 
-    async def step(self, rollout: Rollout, status: Status, now: float) -> Outcome:
-        """Observe, decide and act once. Raises nothing for sides that are away."""
-        failures: list[Failure] = []
+    async def reconcile(self, rollout: Rollout, status: RolloutStatus, now: float) -> ReconcileResult:
+        """Observes, decides and acts once. Unreachable ports do not raise; they are listed in `failures`."""
+        failures: list[PassFailure] = []
         observed = await self._observe(rollout, status, now, failures)
         decision = decide(rollout, status, observed, now)
         await self._act(rollout, decision, failures)
-        return Outcome(decision, tuple(failures))
+        return ReconcileResult(decision, tuple(failures))
 
-    async def tell(self, rollout: Rollout, events: Sequence[Event]) -> None:
-        """Events of a shell's own."""
+    async def record_events(self, rollout: Rollout, events: Sequence[Event]) -> None:
+        """Records events that are not part of a pass."""
         try:
-            await self._announcer.events(rollout, events)
+            await self._recorder.events(rollout, events)
         except MeshwrightError as error:
-            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
+            _log.warning("events or spans of rollout %s are lost: %s", rollout.name, error)
 
-    async def announce(self, rollout: Rollout, outcome: Outcome) -> None:
-        """Tell events and spans, after the status was written."""
+    async def publish(self, rollout: Rollout, outcome: ReconcileResult) -> None:
+        """Publishes events and spans, after the status was written."""
         decision = outcome.decision
         try:
             if decision.events:
-                await self._announcer.events(rollout, decision.events)
+                await self._recorder.events(rollout, decision.events)
             if decision.spans:
-                await self._announcer.spans(rollout, decision.spans)
+                await self._recorder.spans(rollout, decision.spans)
         except MeshwrightError as error:
-            _log.warning("an announcement of rollout %s is lost: %s", rollout.name, error)
+            _log.warning("events or spans of rollout %s are lost: %s", rollout.name, error)
 
-    async def retire_others(self, rollout: Rollout, status: Status) -> tuple[Outcome, str]:
-        """The resource is being deleted: end all versions but the stable one, before the rules go that keep calls from
-        them. To be called again while it returns what is waited for."""
-        failures: list[Failure] = []
+    async def retire_others(self, rollout: Rollout, status: RolloutStatus) -> tuple[ReconcileResult, str]:
+        """On deletion: ends all versions but the stable one, before the rules that keep calls from them are removed.
+
+        To be repeated while the second result, the reason for waiting, is not empty.
+        """
+        failures: list[PassFailure] = []
         workloads, traffic = await asyncio.gather(
             _tried("observing workloads", self._workloads.observe(rollout), failures),
             _tried("observing traffic", self._traffic.observe(rollout), failures),
         )
-        decision, waiting = finalizing.retire_others(rollout, status, Observed(workloads, traffic))
+        decision, waiting = finalize.retire_others(rollout, status, Observed(workloads, traffic))
         await self._act(rollout, decision, failures)
-        return Outcome(decision, tuple(failures)), waiting
+        return ReconcileResult(decision, tuple(failures)), waiting
 
-    async def leave(self, rollout: Rollout, status: Status) -> Outcome:
-        """The resource is being deleted: restore or leave the traffic rules. With failures: to be called again."""
-        failures: list[Failure] = []
-        decision = finalizing.release(rollout, status)
+    async def finalize(self, rollout: Rollout, status: RolloutStatus) -> ReconcileResult:
+        """On deletion: restores or keeps the traffic rules. To be repeated while there are failures."""
+        failures: list[PassFailure] = []
+        decision = finalize.release(rollout, status)
         await self._act(rollout, decision, failures)
-        return Outcome(decision, tuple(failures))
+        return ReconcileResult(decision, tuple(failures))
 
-    async def _observe(self, rollout: Rollout, status: Status, now: float, failures: list[Failure]) -> Observed:
+    async def _observe(
+        self, rollout: Rollout, status: RolloutStatus, now: float, failures: list[PassFailure]
+    ) -> Observed:
         workloads, template, traffic, (measurements, callers) = await asyncio.gather(
             _tried("observing workloads", self._workloads.observe(rollout), failures),
             _tried("reading the template", self._workloads.template(rollout), failures),
             _tried("observing traffic", self._traffic.observe(rollout), failures),
-            self._figures(rollout, status, now, failures),
+            self._measure(rollout, status, now, failures),
         )
         seen = Observed(workloads, traffic, measurements, callers, template or "")
         return replace(seen, troubles=await self._troubles(rollout, status, seen, failures))
 
     async def _troubles(
-        self, rollout: Rollout, status: Status, seen: Observed, failures: list[Failure]
+        self, rollout: Rollout, status: RolloutStatus, seen: Observed, failures: list[PassFailure]
     ) -> Mapping[str, tuple[Trouble, ...]]:
-        """Why versions lack instances: by what starts them, and where these are well, by Consul."""
-        asked = lacking(rollout, status, seen)
+        """The causes of missing instances: from the workloads, and where these are healthy, from Consul."""
+        asked = versions_to_explain(rollout, status, seen)
         if not asked or seen.traffic is None:
             return {}
         told = await _tried("finding out why", self._workloads.explain(rollout, asked), failures) or Explanation()
@@ -165,28 +169,28 @@ class Engine:
                     found[version] = said
         return found
 
-    async def _figures(
-        self, rollout: Rollout, status: Status, now: float, failures: list[Failure]
+    async def _measure(
+        self, rollout: Rollout, status: RolloutStatus, now: float, failures: list[PassFailure]
     ) -> tuple[tuple[Measurement, ...], tuple[ApiUse, ...] | None]:
-        asked = demands(rollout, status, now)
-        apis = wanted_apis(rollout, status, datetime.fromtimestamp(now, UTC).date().isoformat())
+        asked = metric_queries(rollout, status, now)
+        apis = apis_to_check(rollout, status, datetime.fromtimestamp(now, UTC).date().isoformat())
         measurements: tuple[Measurement, ...] | None = ()
         callers: tuple[ApiUse, ...] | None = None
         if asked:
-            measurements = await _tried("measuring", self._measurements.measure(rollout, asked), failures)
+            measurements = await _tried("measuring", self._metric_source.measure(rollout, asked), failures)
         if apis:
             seconds = rollout.analysis.window
-            callers = await _tried("finding callers", self._measurements.callers(rollout, apis, seconds), failures)
+            callers = await _tried("finding callers", self._metric_source.callers(rollout, apis, seconds), failures)
         if measurements is None:
-            measurements = tuple(demand.answer(None, error="could not be measured") for demand in asked)
+            measurements = tuple(query.answer(None, error="could not be measured") for query in asked)
         return measurements, callers
 
-    async def _act(self, rollout: Rollout, decision: Decision, failures: list[Failure]) -> None:
+    async def _act(self, rollout: Rollout, decision: Decision, failures: list[PassFailure]) -> None:
         for action in decision.actions:
             try:
                 await self._do(rollout, action)
             except MeshwrightError as error:
-                failures.append(Failure(f"{type(action).__name__}", error))
+                failures.append(PassFailure(f"{type(action).__name__}", error))
                 return
 
     async def _do(self, rollout: Rollout, action: Action) -> None:
@@ -203,9 +207,9 @@ class Engine:
                 await self._traffic.release(rollout)
 
 
-async def _tried(what: str, doing: Awaitable[T], failures: list[Failure]) -> T | None:
+async def _tried(what: str, doing: Awaitable[T], failures: list[PassFailure]) -> T | None:
     try:
         return await doing
     except MeshwrightError as error:
-        failures.append(Failure(what, error))
+        failures.append(PassFailure(what, error))
         return None

@@ -1,205 +1,169 @@
-"""Figures of calls, from the pages that Prometheus would scrape, or as queries for Prometheus. Pure.
+"""Prometheus metrics of rollouts, for the operator and `meshwright up`.
 
-A page holds counters since a process began. What happened within a window is the difference of two pages of the same
-instance: a counter that is less than before was reset by a restart and counts from zero, one that was not there
-before began at zero. The first page of an instance tells only of a process that began within the window.
-
-Failures are the server's fault by status code; health checks, reflection and the admin services are no calls. The
-quantile is PromQL's `histogram_quantile`: linear within a bucket, the last finite bound beyond it.
+`meshwright_rollout_phase` is 1 for the phase that a rollout is in and 0 for all others, so that `== 1` finds it and
+`max by (rollout)` alerts on it. Durations are of whole rollouts, to promotion or abort. The time in the current
+step or phase follows from `meshwright_rollout_since_timestamp_seconds`, which survives a restart of the process; an
+alert's own `for` would restart.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass, field
+import time
 from typing import TYPE_CHECKING
 
-from meshwright.rollout.vocabulary import MetricKind
+from prometheus_client import Counter, Gauge, Histogram
+
+from meshwright.rollout.api.vocabulary import Phase, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable
 
-    from meshwright.rollout.observed import Demand
+    from prometheus_client import CollectorRegistry
 
-CALLS = "grpc_requests_total"
-BUCKETS = "grpc_request_duration_seconds_bucket"
-HTTP_CALLS = "http_requests_total"
-STARTED = "process_start_time_seconds"
-NO_CALLS = ("grpc.health.", "grpc.reflection.", "grpc.channelz.", "grpc.admin.", "envoy.")
-"""What the methods begin with that are not the service's own."""
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.api.status import RolloutStatus
 
-_LINE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([^ ]+)")
-_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
-
-Series = tuple[str, tuple[tuple[str, str], ...]]
-"""A metric's name and its labels, sorted."""
+_NAMES = ("namespace", "rollout")
+_Key = tuple[str, str]
+BUCKETS = (5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One instance's counters at one moment."""
+class RolloutMetrics:
+    """The series of all rollouts of one process."""
 
-    at: float
-    counters: Mapping[Series, float] = field(default_factory=dict)
-    started: float | None = None
-    """When the process began, if it says so."""
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float] = time.time) -> None:
+        self._phase = Gauge(
+            "meshwright_rollout_phase", "1 for the phase that a rollout is in.", (*_NAMES, "phase"), registry=registry
+        )
+        self._weight = Gauge(
+            "meshwright_rollout_weight",
+            "The desired share of calls of a version, in per cent.",
+            (*_NAMES, "version"),
+            registry=registry,
+        )
+        self._duration = Histogram(
+            "meshwright_rollout_duration_seconds",
+            "Time from the start of a rollout to its end.",
+            (*_NAMES, "outcome"),
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._verdicts = Counter(
+            "meshwright_rollout_analysis_verdicts",
+            "Analyses that came to a verdict.",
+            (*_NAMES, "analysis", "verdict"),
+            registry=registry,
+        )
+        self._failures = Counter(
+            "meshwright_rollout_failures",
+            "Passes with a failure: an unreachable side, or a failed action.",
+            _NAMES,
+            registry=registry,
+        )
+        self._present = _Present(registry, clock)
+        self._versions: dict[_Key, frozenset[str]] = {}
+
+    def record(self, rollout: Rollout, before: RolloutStatus, after: RolloutStatus) -> None:
+        """Updates the metrics after a pass."""
+        names = (rollout.namespace, rollout.name)
+        self._enter(names, after)
+        self._present.describe(names, rollout.service, after)
+        weights = dict(after.routing.weights) if after.routing else {}
+        for version in self._versions.get(names, frozenset()) - weights.keys():
+            self._weight.remove(*names, version)
+        for version, weight in weights.items():
+            self._weight.labels(*names, version).set(weight)
+        self._versions[names] = frozenset(weights)
+        if after.outcome and not before.outcome and after.duration is not None:
+            self._duration.labels(*names, after.outcome).observe(after.duration)
+        known = {(run.name, run.started_at): run.verdict for run in before.analyses}
+        for run in after.analyses:
+            if run.verdict is not Verdict.RUNNING and known.get((run.name, run.started_at)) is not run.verdict:
+                self._verdicts.labels(*names, run.name, run.verdict.value).inc()
+
+    def record_invalid(self, namespace: str, name: str, status: RolloutStatus) -> None:
+        """Updates the metrics of an invalid resource from its status."""
+        self._versions.setdefault((namespace, name), frozenset())
+        self._enter((namespace, name), status)
+        self._present.describe((namespace, name), None, status)
+
+    def _enter(self, names: _Key, status: RolloutStatus) -> None:
+        for phase in Phase:
+            self._phase.labels(*names, phase.value).set(phase is status.phase)
+
+    def record_failure(self, rollout: Rollout) -> None:
+        """Counts a pass with failures."""
+        self._failures.labels(rollout.namespace, rollout.name).inc()
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Removes the gauges of a deleted rollout; its counters stay. Does nothing for an unknown one."""
+        versions = self._versions.pop((namespace, name), None)
+        if versions is None:
+            return
+        for phase in Phase:
+            self._phase.remove(namespace, name, phase.value)
+        for version in versions:
+            self._weight.remove(namespace, name, version)
+        self._present.forget((namespace, name))
 
 
-@dataclass(slots=True)
-class Window:
-    """Calls of one version within a window."""
+class _Present:
+    """The series of each rollout's current state and its time."""
 
-    by_status: dict[str, float] = field(default_factory=dict)
-    buckets: dict[float, float] = field(default_factory=dict)
-    """Cumulative, by upper bound in seconds."""
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._info = Gauge(
+            "meshwright_rollout_info",
+            "1, with a rollout's service, stable version, requested version, and reason of its phase.",
+            (*_NAMES, "service", "stable", "target", "reason"),
+            registry=registry,
+        )
+        self._since = Gauge(
+            "meshwright_rollout_since_timestamp_seconds",
+            "When the present step began, or the rollout was paused, or it ended.",
+            _NAMES,
+            registry=registry,
+        )
+        self._passed = Gauge(
+            "meshwright_rollout_last_pass_timestamp_seconds",
+            "The end of the last pass whose status was stored.",
+            _NAMES,
+            registry=registry,
+        )
+        self._described: dict[_Key, tuple[str, ...]] = {}
+        self._entered: dict[_Key, tuple[Phase, float]] = {}
 
-    def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        """Take in one series' increase."""
-        if name == CALLS:
-            status = labels.get("status", "")
-            self.by_status[status] = self.by_status.get(status, 0.0) + value
-        elif name == BUCKETS:
-            bound = _bound(labels.get("le", ""))
-            self.buckets[bound] = self.buckets.get(bound, 0.0) + value
+    def describe(self, names: _Key, service: str | None, status: RolloutStatus) -> None:
+        """Shows the state after a pass; without `service`, keeps the previous one."""
+        before = self._described.get(names)
+        if service is None:
+            service = before[0] if before else ""
+        described = (service, status.stable, status.target, status.reason)
+        if before is not None and before != described:
+            self._info.remove(*names, *before)
+        self._described[names] = described
+        self._info.labels(*names, *described).set(1)
+        now = self._clock()
+        if self._entered.get(names, (None,))[0] is not status.phase:
+            self._entered[names] = (status.phase, now)
+        self._since.labels(*names).set(since(status) or self._entered[names][1])
+        self._passed.labels(*names).set(now)
 
-    @property
-    def calls(self) -> float:
-        return sum(self.by_status.values())
+    def forget(self, names: _Key) -> None:
+        self._info.remove(*names, *self._described.pop(names))
+        del self._entered[names]
+        for gauge in (self._since, self._passed):
+            gauge.remove(*names)
 
-    def success_rate(self, failure_codes: Iterable[str]) -> float | None:
-        """The share of calls that did not fail; None without calls."""
-        calls = self.calls
-        failures = sum(self.by_status.get(code, 0.0) for code in failure_codes)
-        return None if calls <= 0 else 1.0 - failures / calls
 
-    def quantile(self, share: float) -> float | None:
-        """As PromQL's histogram_quantile; None without calls."""
-        bounds = sorted(self.buckets)
-        total = self.buckets[bounds[-1]] if bounds else 0.0
-        if total <= 0:
+def since(status: RolloutStatus) -> float | None:
+    """When the rollout entered its current phase or step, from its status; None where the status has no time."""
+    match status.phase:
+        case Phase.PAUSED:
+            return status.paused_at
+        case Phase.PROGRESSING | Phase.INITIALIZING:
+            return status.step_started_at or status.started_at
+        case Phase.ABORTED | Phase.HEALTHY:
+            return status.finished_at
+        case _:
             return None
-        rank = share * total
-        below, lower = 0.0, 0.0
-        for bound in bounds:
-            count = self.buckets[bound]
-            if count >= rank:
-                if math.isinf(bound):
-                    return lower
-                inside = count - below
-                return bound if inside <= 0 else lower + (bound - lower) * (rank - below) / inside
-            below, lower = count, bound
-        return lower
-
-
-def parse_page(text: str, at: float) -> Page:
-    """The counters of calls on a /metrics page; whatever else is there is passed over."""
-    counters: dict[Series, float] = {}
-    started = None
-    for line in text.splitlines():
-        match = _LINE.match(line)
-        if match is None:
-            continue
-        name, labels, value = match.groups()
-        if name == STARTED:
-            started = _number(value)
-        elif name in (CALLS, BUCKETS, HTTP_CALLS):
-            number = _number(value)
-            if number is not None:
-                counters[name, _labels(labels or "")] = number
-    return Page(at, counters, started)
-
-
-def _labels(text: str) -> tuple[tuple[str, str], ...]:
-    found = ((name, _ESCAPED.sub(_unescaped, value)) for name, value in _LABEL.findall(text))
-    return tuple(sorted(found))
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return "\n" if match.group(1) == "n" else match.group(1)
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def increase(before: Page | None, after: Page, since: float) -> dict[Series, float]:
-    """What was counted between two pages of an instance, or since `since` where there is no earlier page."""
-    if before is None:
-        began_within = after.started is not None and after.started >= since
-        return dict(after.counters) if began_within else {}
-    restarted = before.started is not None and after.started is not None and after.started > before.started
-    found = {}
-    for series, value in after.counters.items():
-        base = 0.0 if restarted else before.counters.get(series, 0.0)
-        found[series] = value - base if value >= base else value
-    return found
-
-
-def _bound(text: str) -> float:
-    return math.inf if text in ("+Inf", "Inf", "") else float(text)
-
-
-def is_no_call(method: str) -> bool:
-    """Whether calls of a method are not the service's own: health checks and the like."""
-    return method.removeprefix("/").startswith(NO_CALLS)
-
-
-def called_services(page: Page) -> set[str]:
-    """The services that the process of this page has called."""
-    labels = (dict(pairs) for (name, pairs) in page.counters if name == CALLS)
-    return {one["service"] for one in labels if one.get("side") == "client" and "service" in one}
-
-
-def used_apis(counted: Mapping[Series, float], service: str, apis: Iterable[str]) -> dict[str, float]:
-    """Calls to each API of a service that one instance has made, or (REST) the service's own HTTP side has taken."""
-    found: dict[str, float] = {}
-    asked = tuple(apis)
-    for (name, pairs), value in counted.items():
-        labels = dict(pairs)
-        if value <= 0 or labels.get("service") != service:
-            continue
-        for api in asked:
-            if _uses(name, labels, api):
-                found[api] = found.get(api, 0.0) + value
-    return found
-
-
-def _uses(name: str, labels: Mapping[str, str], api: str) -> bool:
-    if api.startswith("/"):
-        route = labels.get("route", "")
-        return name == HTTP_CALLS and (route == api or route.startswith(api.rstrip("/") + "/"))
-    called = labels.get("method", "").removeprefix("/").startswith(f"{api}.")
-    return name == CALLS and labels.get("side") == "client" and called
-
-
-def value(demand: Demand, seen: Window) -> float | None:
-    """What a window says to a demand."""
-    if demand.metric.kind is MetricKind.SUCCESS_RATE:
-        return seen.success_rate(demand.metric.failure_codes)
-    return seen.quantile(demand.metric.quantile)
-
-
-def query(demand: Demand, service: str) -> str:
-    """A person's own query, filled in."""
-    facts = {"service": service, "version": demand.version, "window": _span(demand.seconds)}
-    return re.sub(r"\{\{\s*(\w+)\s*\}\}", lambda match: facts.get(match[1], match[0]), demand.metric.query)
-
-
-def queries(service: str, seconds: float) -> dict[str, str]:
-    """PromQL for what both sides counted of a service: by metric, in the labels that a page has."""
-    no_calls = "|".join(prefix.replace(".", "[.]") for prefix in NO_CALLS)
-    labels = f'service="{service}",method!~"/?({no_calls}).*"'
-    return {
-        CALLS: f"sum by (side, version, status) (increase({CALLS}{{{labels}}}[{_span(seconds)}]))",
-        BUCKETS: f"sum by (side, version, le) (increase({BUCKETS}{{{labels}}}[{_span(seconds)}]))",
-    }
-
-
-def _span(seconds: float) -> str:
-    return f"{max(1, round(seconds))}s"

@@ -1,10 +1,10 @@
-"""What the engine needs of the world: four small ports that a shell fills.
+"""The engine's four ports.
 
-`meshwright.rollout.adapters` fills two of them for every shell, because Consul is the same everywhere: `ConsulTraffic`
-(Traffic) and `ConsulMeasurements` (Measurements, scraping what Consul lists, or asking Prometheus). Workloads and
-Announcer are the shell's own: Deployments and Kubernetes Events, or processes and lines on the terminal.
+`meshwright.rollout.adapters` implements two of them for operator and laptop: `ConsulTraffic`
+(Traffic) and `ConsulMetricSource` (Measurements, scraping what Consul lists, or asking Prometheus). Workloads and
+EventRecorder differ: Deployments and Kubernetes Events, or processes and lines on the terminal.
 
-Every method is idempotent and may be called again after a crash. One that cannot reach its side raises
+Every method is idempotent and may be called again after a crash. An unreachable side raises
 `meshwright.errors.UnreachableError`; another `MeshwrightError` counts as a failed action. Both are tried again in the
 next pass.
 """
@@ -16,73 +16,83 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meshwright.rollout.decision import Event, FinishedSpan
-    from meshwright.rollout.observed import ApiUse, Demand, Explanation, Measurement, TrafficState, Trouble, Workload
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.observed import (
+        ApiUse,
+        Explanation,
+        Measurement,
+        MetricQuery,
+        TrafficState,
+        Trouble,
+        Workload,
+    )
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
+    from meshwright.rollout.reconcile.decision import Event, FinishedSpan
 
 
 class Workloads(Protocol):
-    """The versions' processes or Deployments."""
+    """The Deployments or processes of the versions."""
 
     async def observe(self, rollout: Rollout) -> Mapping[str, Workload]:
-        """Every version that this rollout has, by version, scaled-down ones included."""
+        """The rollout's workloads by version, including those scaled to 0."""
 
     async def version(self, rollout: Rollout) -> str:
-        """The version that the referenced workload says, where the rollout names none; empty where there is no such
-        workload. Raises `BadInputError` where it says none that can be used."""
+        """The version of the referenced workload, where the rollout has none; empty without such a workload.
+
+        Raises `BadInputError` where the workload has no valid version.
+        """
 
     async def template(self, rollout: Rollout) -> str:
-        """A digest of the template that the rollout asks for; empty where there is none, or it cannot be found."""
+        """A digest of the rollout's template; empty without a template, or where it is not found."""
 
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
-        """Make the version exist with so many instances, as it was last told to be: what others changed is put back.
+        """Creates or updates the version with this number of instances; corrects drift.
 
-        Its template is the rollout's where `version` is the one that the rollout asks for and the rollout is not
-        paused; that of another version stays. A changed template replaces instances one after another, so that never
-        fewer than `replicas` serve."""
+        The requested version gets the rollout's template unless the rollout is paused; other versions keep theirs. A
+        changed template replaces the instances one after another, so that at least `replicas` serve.
+        """
 
     async def scale(self, rollout: Rollout, version: str, replicas: int) -> None:
-        """Scale a version that exists; nothing where it does not."""
+        """Scales an existing version; does nothing without one."""
 
     async def delete(self, rollout: Rollout, version: str) -> None:
-        """Remove a version's workload; nothing where there is none."""
+        """Deletes a version's workload; does nothing without one."""
 
     async def explain(self, rollout: Rollout, versions: Sequence[str]) -> Explanation:
-        """Why these versions have fewer healthy instances than they should."""
+        """The causes of missing healthy instances of these versions."""
 
 
 class Traffic(Protocol):
-    """Consul's view of the service's instances, and the config entries that spread the calls."""
+    """Health of the service's instances in Consul, and the config entries that route calls."""
 
     async def observe(self, rollout: Rollout) -> TrafficState:
-        """What is healthy, and what the entries say now."""
+        """The healthy instances and the routing in the config entries."""
 
     async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
-        """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
+        """Why instances of the version at these addresses, ready by their own status, are not healthy in Consul."""
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
-        """Make the entries say it, keeping what others wrote in them."""
+        """Writes the routing to the config entries; keeps the parts of other writers."""
 
     async def release(self, rollout: Rollout) -> None:
-        """Take this rollout's part out of the entries."""
+        """Removes this rollout's part from the config entries."""
 
 
-class Measurements(Protocol):
-    """Figures of calls."""
+class MetricSource(Protocol):
+    """Metrics of calls."""
 
-    async def measure(self, rollout: Rollout, demands: Sequence[Demand]) -> tuple[Measurement, ...]:
-        """One answer to each demand; a source that does not answer is an answer with `error`."""
+    async def measure(self, rollout: Rollout, queries: Sequence[MetricQuery]) -> tuple[Measurement, ...]:
+        """One measurement for each query; with `error` where the source does not answer."""
 
     async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
-        """Who called these APIs of the service within the last seconds; None while that is not known yet."""
+        """The callers of these APIs of the service within the last `seconds`; None while unknown."""
 
 
-class Announcer(Protocol):
-    """Told after the status was written: events and finished spans. What it raises is logged and lost."""
+class EventRecorder(Protocol):
+    """Records events and finished spans after the status was written. Its errors are logged and dropped."""
 
     async def events(self, rollout: Rollout, events: Sequence[Event]) -> None:
         """Kubernetes Events, log lines, notifications."""
 
     async def spans(self, rollout: Rollout, spans: Sequence[FinishedSpan]) -> None:
-        """The rollout's trace; links to failing requests may be added to the spans that are not `ok`."""
+        """The rollout's trace; spans that are not `ok` may get links to failed requests."""

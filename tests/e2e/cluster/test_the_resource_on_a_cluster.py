@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.rollout.parse import parse
-from meshwright.rollout.rules import with_defaults
-from meshwright.rollout.schema import SPEC
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.schema import SPEC
+from meshwright.rollout.api.schema_rules import with_defaults
 from support.kubectl import ROOT, apply_crd, kubectl, needs_cluster
 from support.refused_rollouts import BAD
 from support.rollouts import document

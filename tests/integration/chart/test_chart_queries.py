@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright.rollout.spec import version_label
+from meshwright.rollout.api.spec import version_label
 from support.demo_up import TOPOLOGY, first_answer, starting
 from support.monitoring import MESH, of_kind, rules
 from support.operator_world import operating

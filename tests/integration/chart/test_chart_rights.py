@@ -11,11 +11,11 @@ from aiohttp import web
 from lightkube import KubeConfig
 
 from meshwright import http
-from meshwright_operator import podrequests
-from meshwright_operator.cluster import Cluster
 from meshwright_operator.handlers import Handlers
-from meshwright_operator.leaserequests import LeaseRequests
-from meshwright_operator.leases import Lease
+from meshwright_operator.kubernetes import pod_requests
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.lease.client import LeaseClient
+from meshwright_operator.lease.election import Lease
 from support.helm import CHART, helm, parsed, render
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ LEASE_CALLS: dict[str, tuple[Any, ...]] = {
 POD_CALLS: dict[str, tuple[Any, ...]] = {
     "pods": ("shop", {"a": "b"}),
     "events": ("shop", "user-1-0-0-x"),
-    "outcome": ("shop", "user-1-0-0", {"spec": {"replicas": 2}}),
+    "dry_run": ("shop", "user-1-0-0", {"spec": {"replicas": 2}}),
 }
 EVERYTHING = (*CALLS, *LEASE_CALLS, *POD_CALLS)
 REMOVING = ("rollouts", "patch_rollout", "lease", "create_lease", "patch_lease", "delete_lease", "is_terminating")
@@ -117,14 +117,14 @@ async def asked_by(names: Iterable[str]) -> set[Right]:
         http.serving(app, "127.0.0.1", 0) as address,
         Cluster(reaching(f"http://{address}")) as cluster,
     ):
-        requests = LeaseRequests(cluster.client)
+        requests = LeaseClient(cluster.client)
         for name in names:
             if name in CALLS:
                 await getattr(cluster, name)(*CALLS[name])
             elif name in LEASE_CALLS:
                 await getattr(requests, name)(*LEASE_CALLS[name])
             else:
-                await getattr(podrequests, name)(cluster, *POD_CALLS[name])
+                await getattr(pod_requests, name)(cluster, *POD_CALLS[name])
     return asked
 
 
@@ -138,8 +138,8 @@ def public(kind: type) -> set[str]:
 
 def test_every_request_of_the_operator_is_among_those_that_are_checked():
     assert public(Cluster) == CALLS.keys()
-    assert public(LeaseRequests) == LEASE_CALLS.keys()
-    functions = {name for name, _ in inspect.getmembers(podrequests, inspect.iscoroutinefunction)}
+    assert public(LeaseClient) == LEASE_CALLS.keys()
+    functions = {name for name, _ in inspect.getmembers(pod_requests, inspect.iscoroutinefunction)}
     assert functions == POD_CALLS.keys()
 
 
@@ -154,7 +154,7 @@ async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(g
 
 
 def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
-    handlers = Handlers(None, None, None, None, reach=SimpleNamespace(), finalizer=None, followers={})  # type: ignore[arg-type]
+    handlers = Handlers(None, None, None, None, watched=SimpleNamespace(), finalizer=None, reconcilers={})  # type: ignore[arg-type]
     registry = handlers.registry()
     registries = (registry._watching, registry._spawning, registry._changing)
     found = watched(handler for each in registries for handler in each.get_all_handlers())

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from meshwright_operator import setup
-from meshwright_operator.setup_cluster import SetupCluster
-from meshwright_operator.setup_plan import Plan, parse_plan
+from meshwright_operator.setup import job
+from meshwright_operator.setup.cluster import SetupCluster
+from meshwright_operator.setup.plan import Plan, parse_plan
 from support.helm import CHART, helm, parsed
 from support.setup_api import NAMESPACE, setup_api
 
@@ -53,7 +53,7 @@ def variables(documents: list[Document], name: str) -> dict[str, str]:
     return {each["name"]: each["value"] for each in entries if "value" in each}
 
 
-def job(documents: list[Document]) -> Document:
+def setup_job(documents: list[Document]) -> Document:
     (found,) = [
         each
         for each in documents
@@ -63,7 +63,7 @@ def job(documents: list[Document]) -> Document:
 
 
 def plan(documents: list[Document]) -> Plan:
-    (entry,) = job(documents)["spec"]["template"]["spec"]["containers"][0]["env"]
+    (entry,) = setup_job(documents)["spec"]["template"]["spec"]["containers"][0]["env"]
     return parse_plan(entry["value"])
 
 
@@ -247,7 +247,7 @@ def test_pods_restart_by_what_they_read_and_never_by_a_made_password():
 
 def test_the_job_has_another_name_whenever_it_is_another_job_and_fits_each_tool():
     names = {
-        job(rendered(*each))["metadata"]["name"]
+        setup_job(rendered(*each))["metadata"]["name"]
         for each in ((), ("image.tag=v2",), ("demo.existingSecret=mine",), ("consul.storage=2Gi",))
     }
     assert len(names) == 4
@@ -280,7 +280,7 @@ def test_the_plan_has_each_stateful_set_with_the_volume_that_it_gets():
         "meshwright-postgresql": ("1Gi", "fast"),
     }
     for name, (size, storage_class) in told.items():
-        found = setup.claim(one(documents, "StatefulSet", name))
+        found = job.claim(one(documents, "StatefulSet", name))
         assert found == ((size, storage_class) if size else ("", ""))
     assert all(each.size == "" for each in plan(rendered("persistence.enabled=false")).volumes)
 
@@ -310,10 +310,10 @@ async def test_the_job_may_do_what_it_does_and_nothing_else():
     wanted = plan(documents)
     async with setup_api() as (server, config), SetupCluster(config) as cluster:
         server.put("meshwright-gateway", other="b2xk")
-        await setup.make_secrets(cluster, wanted)
+        await job.make_secrets(cluster, wanted)
         server.secrets["meshwright-database"]["metadata"]["annotations"] = {}
-        await setup.make_secrets(cluster, wanted)
-        await setup.check_volumes(cluster, wanted)
+        await job.make_secrets(cluster, wanted)
+        await job.check_volumes(cluster, wanted)
         asked = {_right(*each) for each in server.asked}
     assert asked == _granted(documents)
 
@@ -357,7 +357,7 @@ def test_a_secret_or_volume_that_cannot_be_is_refused_by_its_name(setting: str, 
 
 
 def test_the_plan_is_json_that_the_chart_quotes_whole():
-    (entry,) = job(rendered())["spec"]["template"]["spec"]["containers"][0]["env"]
+    (entry,) = setup_job(rendered())["spec"]["template"]["spec"]["containers"][0]["env"]
     assert json.loads(entry["value"])["annotations"] == {
         "meta.helm.sh/release-name": "meshwright",
         "meta.helm.sh/release-namespace": "mesh",

@@ -15,7 +15,7 @@ from meshwright.controlplane import serving
 from meshwright.errors import MeshwrightError
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
-from meshwright.rollout.routing import Routing
+from meshwright.rollout.api.routing import Routing
 from support.acl import part_of, rules
 from support.consul import NO_CONSUL, find_consul, real_consul
 from support.plane import page, plane_config

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local import found
-from meshwright.local.origins import Origin
+from meshwright.local.planner import consul_probe
+from meshwright.local.planner.component_source import ComponentSource
 from support.consul import find_consul, real_consul
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ async def without_connect() -> AsyncIterator[ConsulProcess]:
 
 
 async def test_a_consul_without_connect_is_refused_in_one_line(without_connect: ConsulProcess) -> None:
-    origin = Origin(dev=False, address=str(without_connect.address), why="CONSUL_HTTP_ADDR")
+    origin = ComponentSource(dev=False, address=str(without_connect.address), why="CONSUL_HTTP_ADDR")
     with pytest.raises(BadInputError) as caught:
-        await found.check(origin, {})
+        await consul_probe.check(origin, {})
     (problem,) = caught.value.problems
     assert problem.where == "CONSUL_HTTP_ADDR"
     assert problem.what.endswith("set connect { enabled = true } on its servers")
@@ -42,8 +42,8 @@ async def test_a_consul_without_connect_is_refused_in_one_line(without_connect: 
 async def test_a_consul_that_denies_everything_to_strangers_is_found_and_used_with_a_token() -> None:
     token = str(uuid.uuid4())
     async with real_consul(token=token) as server:
-        origin = await found.find(server.address.port)
+        origin = await consul_probe.find(server.address.port)
         assert (origin.dev, origin.address) == (False, str(server.address))
         assert "not shown" in origin.why
         for environment in ({}, {"CONSUL_HTTP_TOKEN": token}):
-            await found.check(origin, environment)
+            await consul_probe.check(origin, environment)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright.local import found
-from meshwright.local.origins import Origin
+from meshwright.local.planner import consul_probe
+from meshwright.local.planner.component_source import ComponentSource
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
 from support.ports import promised_port
 from support.processes import python
@@ -226,7 +226,7 @@ async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_pa
 
 async def test_a_dev_registry_that_is_found_is_somebody_elses() -> None:
     async with dev_registry() as registry:
-        assert await found.find(port_of(registry)) == Origin(dev=True, why="no Consul is running here")
+        assert await consul_probe.find(port_of(registry)) == ComponentSource(dev=True, why="no Consul is running here")
 
 
 async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
@@ -237,8 +237,8 @@ async def test_something_that_is_no_consul_is_not_taken_for_one() -> None:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        assert (await found.find(port)).dev
-    assert (await found.find(promised_port())).dev
+        assert (await consul_probe.find(port)).dev
+    assert (await consul_probe.find(promised_port())).dev
 
 
 def port_of(server: ConsulServer) -> int:

@@ -53,7 +53,7 @@ async def test_new_instances_that_do_not_become_ready_are_given_up(tmp_path: Pat
         code, text = await up.do("scale", "price", "1", "--version", "bad")
         assert code == 1
         assert text.startswith(
-            "error: price-3 was not ready in time: it exited with code 1; it is given up. Its last lines:\n  | this ver"
+            "error: price-3 was not ready in time: it exited with code 1; it is removed. Its last lines:\n  | this ver"
         )
         assert await instances(up) == [("price-1", "0.0.0"), ("price-2", "0.0.0")]
         assert [life.instance for life in up.record.lives] == ["price-1", "price-2"]
@@ -151,7 +151,7 @@ async def test_of_several_topologies_one_has_to_be_named(tmp_path: Path) -> None
 
             await eventually(both, timeout=20)
             assert (await up.do("ps"))[1] == (
-                "error: several topologies are up here: other, shop. Say which one with --topology.\n"
+                "error: several topologies are up here: other, shop. Choose one with --topology.\n"
             )
             assert (await up.do("ps", "-t", "shop"))[0] == 0
             assert (await up.do("ps", "-t", "nope"))[1] == "error: no 'nope' is up here; there is other, shop.\n"

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import BadInputError, MeshwrightError
-from meshwright.local.calling import Caller, CallFailedError, read_json
+from meshwright.local.mesh.reflection_client import CallFailedError, ReflectionClient, read_json
 from support.ports import promised_port
 from support.ups import command
 
@@ -59,55 +59,55 @@ async def address() -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def caller(address: str) -> AsyncIterator[Caller]:
+async def caller(address: str) -> AsyncIterator[ReflectionClient]:
     async with grpc.aio.insecure_channel(address) as channel:
-        yield Caller(channel, timeout=10)
+        yield ReflectionClient(channel, timeout=10)
 
 
-async def answers(caller: Caller, method: str, *requests: Any, **metadata: str) -> list[Any]:
+async def answers(caller: ReflectionClient, method: str, *requests: Any, **metadata: str) -> list[Any]:
     found = await caller.find(method)
     return [answer async for answer in caller.call(found, requests, tuple(metadata.items()))]
 
 
 @pytest.mark.parametrize("name", ["Add", "Calculator/Add", "Calculator.Add", "demo.calculator.v1.Calculator/Add"])
-async def test_a_method_is_found_by_each_of_its_names(caller: Caller, name: str) -> None:
+async def test_a_method_is_found_by_each_of_its_names(caller: ReflectionClient, name: str) -> None:
     assert await answers(caller, name, {"a": 1, "b": 2}) == [{"value": 3.0}]
     assert caller.trailing["meshwright-instance"] == "calculator-7"
 
 
-async def test_streams_give_a_message_for_each_that_comes(caller: Caller) -> None:
+async def test_streams_give_a_message_for_each_that_comes(caller: ReflectionClient) -> None:
     assert await answers(caller, "GetPrimes", {"limit": 5}) == [{"value": 2}, {"value": 3}, {"value": 5}]
 
 
-async def test_streams_take_messages_one_by_one_or_as_a_list(caller: Caller) -> None:
+async def test_streams_take_messages_one_by_one_or_as_a_list(caller: ReflectionClient) -> None:
     assert await answers(caller, "SumNumbers", {"value": 1}, {"value": 2}) == [{"value": 3.0}]
     assert await answers(caller, "SumNumbers", [{"value": 1}, {"value": 2}, {"value": 4}]) == [{"value": 7.0}]
 
 
-async def test_an_unknown_method_is_refused_with_what_comes_near(caller: Caller) -> None:
+async def test_an_unknown_method_is_refused_with_what_comes_near(caller: ReflectionClient) -> None:
     with pytest.raises(BadInputError, match=r"Ad: no such method; did you mean Add\?"):
         await caller.find("Ad")
 
 
-async def test_a_wrong_field_is_refused_with_the_right_ones(caller: Caller) -> None:
+async def test_a_wrong_field_is_refused_with_the_right_ones(caller: ReflectionClient) -> None:
     with pytest.raises(BadInputError, match=r'has no field named "x".*Its fields: a, b'):
         await answers(caller, "Add", {"x": 1})
 
 
 @pytest.mark.parametrize("value", [[], [1], 3, None, "x"])
-async def test_a_request_that_is_no_object_is_refused(caller: Caller, value: object) -> None:
+async def test_a_request_that_is_no_object_is_refused(caller: ReflectionClient, value: object) -> None:
     method = await caller.find("Add")
     with pytest.raises(BadInputError, match=r"a message is a JSON object: \{\.\.\.\}.* Its fields: a, b"):
         _ = [answer async for answer in caller.call(method, [value])]
 
 
-async def test_one_message_is_enough_for_a_unary_method(caller: Caller) -> None:
+async def test_one_message_is_enough_for_a_unary_method(caller: ReflectionClient) -> None:
     with pytest.raises(BadInputError, match="Add: takes one message, not 2"):
         await answers(caller, "Add", {"a": 1}, {"b": 1})
     assert await answers(caller, "Add") == [{"value": 0.0}]
 
 
-async def test_a_failure_has_its_code_message_and_details(caller: Caller) -> None:
+async def test_a_failure_has_its_code_message_and_details(caller: ReflectionClient) -> None:
     with pytest.raises(CallFailedError) as caught:
         await answers(caller, "Multiply", {"a": 1})
     assert str(caught.value) == (
@@ -122,7 +122,7 @@ async def test_a_server_without_reflection_is_named_as_such() -> None:
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             with pytest.raises(MeshwrightError, match="the server has no reflection service"):
-                await Caller(channel, 10).find("Add")
+                await ReflectionClient(channel, 10).find("Add")
     finally:
         await server.stop(None)
 

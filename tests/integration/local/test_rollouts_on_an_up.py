@@ -141,7 +141,7 @@ async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None
         code, said = await laptop.up.do("rollout", "promote", "target")
         assert (code, said) == (
             1,
-            "error: rollout target: there is nothing to promote: it is Aborted; `retry` walks its steps again\n",
+            "error: rollout target: there is nothing to promote: it is Aborted; `retry` executes its steps again\n",
         )
         await laptop.do("retry", "target")
         await laptop.until_phase("Paused", weight=20)

@@ -14,13 +14,13 @@ import pytest
 
 from meshwright import ports
 from meshwright.errors import BadInputError
-from meshwright.local.logfiles import LogFile
-from meshwright.local.member import State
-from meshwright.local.origins import Choices, Origin
-from meshwright.local.plan import make
-from meshwright.local.reading import parse
-from meshwright.local.state import Folder
-from meshwright.local.supervisor import Supervisor
+from meshwright.local.planner.component_source import ComponentSource, UpOptions
+from meshwright.local.planner.plan import make
+from meshwright.local.supervisor.instances import InstanceState
+from meshwright.local.supervisor.log_files import LogFile
+from meshwright.local.supervisor.run_state import StateFolder
+from meshwright.local.supervisor.supervisor import Supervisor
+from meshwright.local.topology.parsing import parse
 from support.ups import NO_MESH, alive
 from support.waiting import eventually
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from meshwright.local.member import Status
-    from meshwright.local.plan import Seat
+    from meshwright.local.planner.plan import InstanceSpec
+    from meshwright.local.supervisor.instances import InstanceStatus
 
 
 class Hearer:
@@ -39,13 +39,13 @@ class Hearer:
         self.lines: list[str] = []
         self.fails = 0
 
-    def line(self, seat: Seat, text: str) -> None:
+    def line(self, spec: InstanceSpec, text: str) -> None:
         if self.fails:
             self.fails -= 1
             raise OSError(28, "No space left on device")
-        self.lines.append(f"{seat.instance} {text}")
+        self.lines.append(f"{spec.name} {text}")
 
-    def changed(self, status: Status) -> None:
+    def changed(self, status: InstanceStatus) -> None:
         """Of no interest."""
 
 
@@ -53,8 +53,8 @@ class Hearer:
 async def supervised(tmp_path: Path, text: str) -> AsyncIterator[tuple[Supervisor, Hearer]]:
     topology = parse(NO_MESH + text, tmp_path / "shop.toml")
     environment = {"PATH": os.environ["PATH"]}
-    plan = make(topology, Choices(environment=environment), Origin(dev=False), tmp_path, ports.find_free)
-    folder = Folder(tmp_path, "shop")
+    plan = make(topology, UpOptions(environment=environment), ComponentSource(dev=False), tmp_path, ports.find_free)
+    folder = StateFolder(tmp_path, "shop")
     folder.logs.mkdir(parents=True)
     hearer = Hearer()
     supervisor = Supervisor(plan, folder, "a-run", hearer, lambda: None)
@@ -93,9 +93,9 @@ async def test_a_seat_that_is_being_given_up_is_not_taken_by_another(tmp_path: P
         down = asyncio.create_task(supervisor.scale("cart", 1))
         await eventually(said(hearer, "cart-2 ending"))
         change = await supervisor.scale("cart", 2)
-        assert [seat.instance for seat in change.added] == ["cart-3"]
+        assert [spec.name for spec in change.added] == ["cart-3"]
         await down
-        assert list(supervisor.members) == ["cart-1", "cart-3"]
+        assert list(supervisor.instances) == ["cart-1", "cart-3"]
         pids = [life.pid for life in supervisor.lives()]
         assert len(pids) == 2
     assert not any(map(alive, pids))
@@ -106,7 +106,7 @@ async def test_a_number_of_instances_that_cannot_be_meant_is_refused(tmp_path: P
     async with supervised(tmp_path, script("cart", SLEEPY, "replicas = 2")) as (supervisor, _):
         with pytest.raises(BadInputError, match=f"expected a number from 0 to 100, not {replicas}"):
             await supervisor.scale("cart", replicas)
-        assert len(supervisor.members) == 2
+        assert len(supervisor.instances) == 2
 
 
 async def test_a_program_is_looked_for_where_it_will_run(tmp_path: Path) -> None:
@@ -125,9 +125,11 @@ async def test_a_folder_that_is_gone_fails_its_own_process_alone(tmp_path: Path)
     async with supervised(tmp_path, text) as (supervisor, _):
         (tmp_path / "app").rmdir()
         supervisor.kill("cart-1", signal.SIGKILL)
-        await eventually(lambda: supervisor.members["cart-1"].state is State.FAILED or supervisor.failure.done())
+        await eventually(
+            lambda: supervisor.instances["cart-1"].state is InstanceState.FAILED or supervisor.failure.done()
+        )
         assert not supervisor.failure.done()
-        assert supervisor.members["price-1"].state is State.READY
+        assert supervisor.instances["price-1"].state is InstanceState.READY
 
 
 async def test_a_start_that_the_machine_refuses_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,9 +179,9 @@ async def test_a_process_whose_readiness_cannot_be_asked_for_is_not_left_behind(
     )
     topology = parse(NO_MESH.replace('registry = "none"', 'registry = "127.0.0.1:1"') + text, tmp_path / "shop.toml")
     environment = {"PATH": os.environ["PATH"]}
-    registry = Origin(dev=False, address="127.0.0.1:1")
-    plan = make(topology, Choices(environment=environment), registry, tmp_path, ports.find_free)
-    folder = Folder(tmp_path, "shop")
+    registry = ComponentSource(dev=False, address="127.0.0.1:1")
+    plan = make(topology, UpOptions(environment=environment), registry, tmp_path, ports.find_free)
+    folder = StateFolder(tmp_path, "shop")
     folder.logs.mkdir(parents=True)
     supervisor = Supervisor(plan, folder, "a-run", Hearer(), lambda: None)
     with pytest.raises(Exception, match="CONSUL_HTTP_ADDR"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.local import reading
+from meshwright.local.topology import parsing
 from support.ports import promised_port
 from support.processes import python, running
 from support.ups import NO_MESH, alive, an_up, command, environment, write
@@ -202,7 +202,7 @@ async def test_a_bare_up_wants_a_meshwright_toml_of_this_folder_and_says_how_to_
     assert text.startswith(f"error: there is no meshwright.toml in {tmp_path}, so there is nothing to run. Either\n")
     assert "`meshwright up -f FILE`" in text
     assert "`meshwright up --demo`" in text
-    assert reading.parse(textwrap.dedent(text.partition("such as\n\n")[2].partition("\n\n")[0]), tmp_path / "x.toml")
+    assert parsing.parse(textwrap.dedent(text.partition("such as\n\n")[2].partition("\n\n")[0]), tmp_path / "x.toml")
 
 
 async def test_a_bare_up_runs_the_meshwright_toml_of_this_folder(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ command = ["{sys.executable}", "-m", "support.front"]
 wait_for = ["registry", "controlplane", "target"]
 ready = "http:/readyz"
 """
-PARTS = ("xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+COMPONENTS = ("xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
 ROLLOUT = {
     "apiVersion": "meshwright.dev/v1alpha1",
     "kind": "VersionedRollout",
@@ -63,7 +63,7 @@ async def shown_by_one_that_gives_up(folder: Path, *arguments: str, **environ: s
 async def test_it_starts_what_the_rules_call_or_says_that_they_lead_nowhere(tmp_path: Path) -> None:
     if find_consul() is None:
         pytest.skip("no real Consul here")
-    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
+    chosen = [option for name in COMPONENTS for option in ("--port", f"{name}={promised_port()}")]
     (tmp_path / "consul").mkdir()
     (tmp_path / "rollout.yaml").write_text(yaml.safe_dump(ROLLOUT))
     async with real_consul(tmp_path / "consul", keeps_state=True) as consul:

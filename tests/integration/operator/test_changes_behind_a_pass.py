@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from lightkube import KubeConfig
 
-from meshwright_operator.cluster import Cluster
-from meshwright_operator.deployments import Deployments
+from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.kubernetes.deployments import Deployments
 from support.kube import NAMESPACE, Kube, kube
 from support.rollouts import rollout
 

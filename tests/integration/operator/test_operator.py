@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.rollout import verbs
-from meshwright.rollout.vocabulary import Verb
+from meshwright.rollout.api import commands
+from meshwright.rollout.api.vocabulary import Verb
 from support.kube import DEPLOYMENTS, NAMESPACE, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.waiting import eventually
@@ -38,11 +38,11 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
     owner = made["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"], owner["controller"]) == ("VersionedRollout", "user", True)
 
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     assert await world.weights() == {"v1-0-0": 80, "v2-0-0": 20}
     assert world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
 
@@ -64,7 +64,7 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
 async def test_a_version_that_fails_is_aborted_by_its_figures(world: World) -> None:
     await first(world)
     world.pods.traffic["3.0.0"].failing = 1.0
-    await world.cluster.patch("user", verbs.set_version("3.0.0"))
+    await world.cluster.patch("user", commands.set_version("3.0.0"))
     status = await world.until_phase("Aborted", stable="1.0.0", refused="3.0.0")
     assert "success-rate" in status["message"]
     await world.until_weights(**{"v1-0-0": 100})
@@ -78,7 +78,7 @@ async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
     await first(world)
     assert world.operator
     await world.operator.kill()
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.start()
     await world.until_phase("Paused", weight=20)
     await world.operator.kill()
@@ -91,20 +91,20 @@ async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
     await world.until_weights(**{"v1-0-0": 80, "v2-0-0": 20})
     await world.until_replicas(user_1_0_0=2, user_2_0_0=1)
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", verbs.command(Verb.ABORT, "b"))
+    await world.cluster.patch("user", commands.command(Verb.ABORT, "b"))
     await world.until_phase("Aborted", stable="1.0.0")
     await world.until_weights(**{"v1-0-0": 100})
 
 
 async def test_an_api_server_that_is_away_is_waited_for(world: World) -> None:
     await first(world)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     world.cluster.emulator.away = True
     assert world.operator
     await eventually(lambda: "HTTP 503" in world.operator.tail(50), 40)
     world.cluster.emulator.away = False
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "c"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "c"))
     await world.until_phase("Healthy", stable="2.0.0")
     assert world.operator.running
 
@@ -171,15 +171,15 @@ async def test_an_operator_that_is_killed_in_every_phase_ends_where_one_that_liv
     await killed_in("Initializing")
     await world.until_phase("Healthy", stable="1.0.0")
     await killed_in("Healthy")
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await killed_in("Progressing")
     await killed_in("Paused")
-    await world.cluster.patch("user", verbs.command(Verb.ABORT, "a"))
+    await world.cluster.patch("user", commands.command(Verb.ABORT, "a"))
     await killed_in("Aborted")
     await world.until_weights(**{"v1-0-0": 100})
-    await world.cluster.patch("user", verbs.command(Verb.RETRY, "b"))
+    await world.cluster.patch("user", commands.command(Verb.RETRY, "b"))
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "c"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "c"))
     assert world.operator
     await world.operator.kill()
     await world.start()

@@ -10,10 +10,10 @@ import pytest
 
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
-from meshwright.rollout import verbs
-from meshwright.rollout.vocabulary import Verb
+from meshwright.rollout.api import commands
+from meshwright.rollout.api.vocabulary import Verb
 from meshwright.standins.traces import TracesConfig, serving
-from meshwright_operator.leases import LEASE
+from meshwright_operator.lease.election import LEASE
 from support.kube import LEASES, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.processes import python, running
@@ -42,16 +42,16 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def half_way(world: World) -> None:
     """Version 2.0.0 has a fifth of the calls, and waits for a person."""
     await first(world)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
 
 
 async def test_a_version_that_is_superseded_half_way_goes_and_the_next_takes_its_place(world: World) -> None:
     await half_way(world)
-    await world.cluster.patch("user", verbs.set_version("2.1.0"))
+    await world.cluster.patch("user", commands.set_version("2.1.0"))
     await world.until_weights(**{"v1-0-0": 80, "v2-1-0": 20})
     await world.until_phase("Paused", weight=20, stable="1.0.0")
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="2.1.0")
     await world.until_weights(**{"v2-1-0": 100})
     await eventually(lambda: world.replicas().get("user-2-0-0", 0) == 0)
@@ -59,7 +59,7 @@ async def test_a_version_that_is_superseded_half_way_goes_and_the_next_takes_its
 
 async def test_going_back_to_the_stable_version_half_way_takes_the_other_one_out(world: World) -> None:
     await half_way(world)
-    await world.cluster.patch("user", verbs.set_version("1.0.0"))
+    await world.cluster.patch("user", commands.set_version("1.0.0"))
     await world.until_phase("Healthy", stable="1.0.0")
     await world.until_weights(**{"v1-0-0": 100})
     await world.until_replicas(user_1_0_0=2, user_2_0_0=0)
@@ -68,11 +68,11 @@ async def test_going_back_to_the_stable_version_half_way_takes_the_other_one_out
 async def test_a_bad_version_is_followed_by_a_good_one(world: World) -> None:
     await first(world)
     world.pods.traffic["3.0.0"].failing = 1.0
-    await world.cluster.patch("user", verbs.set_version("3.0.0"))
+    await world.cluster.patch("user", commands.set_version("3.0.0"))
     await world.until_phase("Aborted", refused="3.0.0")
-    await world.cluster.patch("user", verbs.set_version("3.0.1"))
+    await world.cluster.patch("user", commands.set_version("3.0.1"))
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="3.0.1")
 
 
@@ -81,21 +81,21 @@ async def test_a_rollout_can_be_scaled_half_way(world: World) -> None:
     await world.cluster.patch("user", {"spec": {"replicas": 10}})
     await world.until_replicas(user_1_0_0=10, user_2_0_0=2)
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_replicas(user_1_0_0=0, user_2_0_0=10)
 
 
 async def test_blue_green_shows_a_preview_and_switches_at_once(world: World) -> None:
     await first(world, strategy=BLUE_GREEN)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", stable="1.0.0")
     await world.until_replicas(user_1_0_0=2, user_2_0_0=2)
     router = await world.consul.config_entry("service-router", "user")
     (route,) = (router or {})["Routes"]
     assert route["Match"]["HTTP"]["Header"] == [{"Name": "x-preview", "Exact": "yes"}]
     assert route["Destination"]["ServiceSubset"] == "v2-0-0"
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_weights(**{"v2-0-0": 100})
     await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
@@ -106,7 +106,7 @@ async def test_a_consul_without_a_leader_is_waited_for_and_nothing_is_given_up(w
     await half_way(world)
     world.proxy.leaderless = True
     arrived = len(world.proxy.arrived)
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
     # Several passes come to nothing.
     await eventually(lambda: len(world.proxy.arrived) > arrived + 12, 60)
     assert world.operator
@@ -135,12 +135,12 @@ async def test_a_version_that_takes_away_an_api_in_use_stops_and_names_the_calle
     await caller(world)
     apis = [{"name": "demo.user.v1", "servedBy": ["1.0.0"]}, {"name": "demo.user.v2", "servedBy": ["2.0.0"]}]
     await first(world, apis=apis)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     status = await world.until_phase("Paused", stable="1.0.0")
     assert "demo.user.v1" in status["message"]
     assert "gateway" in status["message"]
     assert (await world.weights()).get("v2-0-0", 0) == 0
-    await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
     await world.until_phase("Paused", weight=20)
 
 
@@ -159,7 +159,7 @@ async def test_a_rollout_is_one_trace_though_the_operator_is_killed_in_the_middl
             assert world.operator
             await world.operator.kill()
             await world.start()
-            await world.cluster.patch("user", verbs.command(Verb.PROMOTE, "a"))
+            await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
             await world.until_phase("Healthy", stable="2.0.0")
             await world.operator.terminate()
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from meshwright.rollout import verbs
-from meshwright_operator import reference
-from meshwright_operator.leases import LEASE
-from meshwright_operator.remove_finalizers import FINALIZER
+from meshwright.rollout.api import commands
+from meshwright_operator.kubernetes import reference
+from meshwright_operator.kubernetes.finalizer import FINALIZER
+from meshwright_operator.lease.election import LEASE
 from support.kube import LEASES, NAMESPACE, ROLLOUTS
 from support.operator_world import World, first, operating
 from support.ports import promised_port
@@ -107,7 +107,7 @@ async def test_a_second_installation_refuses_says_so_and_touches_nothing(world: 
         assert f"held by installation {NAMESPACE}/meshwright-operator" in said["message"]
         await eventually(lambda: "SecondOperatorRefused" in {reason for reason, _ in world.cluster.events()})
         # The holder goes on as if nothing was, and keeps what was said.
-        await world.cluster.patch("user", verbs.set_version("2.0.0"))
+        await world.cluster.patch("user", commands.set_version("2.0.0"))
         await world.until_phase("Paused", weight=20)
         assert condition()["message"] == said["message"]
         assert world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}
@@ -127,7 +127,7 @@ async def test_a_replica_stands_by_and_takes_over_at_once(world: World) -> None:
         await world.operator.terminate()
         await replica.until_state("Holding")
         assert holder(world).endswith("/operator-1")
-        await world.cluster.patch("user", verbs.set_version("2.0.0"))
+        await world.cluster.patch("user", commands.set_version("2.0.0"))
         await world.until_phase("Paused", weight=20)
 
 
@@ -138,7 +138,7 @@ async def test_an_operator_that_was_frozen_writes_nothing_when_it_wakes_up(world
         await replica.until_state("StandingBy")
         world.operator.child.send_signal(signal.SIGSTOP)
         await replica.until_state("Holding")
-        await world.cluster.patch("user", verbs.set_version("2.0.0"))
+        await world.cluster.patch("user", commands.set_version("2.0.0"))
         await world.until_phase("Paused", weight=20)
         before = writes(world)
         world.operator.child.send_signal(signal.SIGCONT)
@@ -169,7 +169,7 @@ async def test_an_outage_of_the_api_server_is_outlived_and_nothing_is_written_be
     await eventually(stopped, 30, ignore=(httpx.TransportError,))
     before = len(writes(world))
     world.cluster.emulator.away, world.cluster.emulator.delay = False, 0.0
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     assert (await own.page("/readyz"))[0] == 200
     assert world.operator.child.returncode is None
@@ -273,7 +273,7 @@ async def test_what_a_rollout_took_over_has_its_pods_back_before_the_rollout_goe
 
 async def test_a_version_that_was_tried_is_out_of_consul_before_the_rules_that_keep_calls_from_it(world: World) -> None:
     await first(world)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     world.pods.lingering.add("2.0.0")
     await world.cluster.delete("user")
@@ -287,7 +287,7 @@ async def test_a_version_that_was_tried_is_out_of_consul_before_the_rules_that_k
 
 async def test_every_write_names_its_field_manager(world: World) -> None:
     await first(world)
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     seen = []
     for one in world.cluster.emulator._requests:

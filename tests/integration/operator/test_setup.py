@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from meshwright.errors import BadInputError
-from meshwright_operator import setup
-from meshwright_operator.setup_cluster import SetupCluster
-from meshwright_operator.setup_plan import Plan, Volume, parse_plan
+from meshwright_operator.setup import job
+from meshwright_operator.setup.cluster import SetupCluster
+from meshwright_operator.setup.plan import Plan, Volume, parse_plan
 from support.setup_api import SetupApi, setup_api
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def stateful_set(size: str, storage_class: str = "") -> dict[str, Any]:
 
 async def test_what_is_missing_is_made_and_belongs_to_the_release_but_outlives_it(api) -> None:
     server, cluster = api
-    assert await setup.make_secrets(cluster, PLAN) == ["mw-database/password", "mw-gateway/operatorPassword"]
+    assert await job.make_secrets(cluster, PLAN) == ["mw-database/password", "mw-gateway/operatorPassword"]
     password = value(server.secrets["mw-database"], "password")
     assert len(password) == 32
     assert password.isalnum()
@@ -61,9 +61,9 @@ async def test_what_is_missing_is_made_and_belongs_to_the_release_but_outlives_i
 
 async def test_a_second_run_changes_nothing_and_writes_nothing(api) -> None:
     server, cluster = api
-    await setup.make_secrets(cluster, PLAN)
+    await job.make_secrets(cluster, PLAN)
     before, asked = copy.deepcopy(server.secrets), len(server.asked)
-    assert await setup.make_secrets(cluster, PLAN) == []
+    assert await job.make_secrets(cluster, PLAN) == []
     assert server.secrets == before
     assert {method for method, _ in server.asked[asked:]} == {"GET"}
 
@@ -72,7 +72,7 @@ async def test_the_secret_of_an_earlier_release_keeps_its_password_and_is_kept_f
     server, cluster = api
     server.put("mw-database", password="b2xk", url="b2xkIHVybA==")
     server.secrets["mw-database"]["metadata"]["annotations"] = dict(OWNER)
-    assert await setup.make_secrets(cluster, PLAN) == ["mw-gateway/operatorPassword"]
+    assert await job.make_secrets(cluster, PLAN) == ["mw-gateway/operatorPassword"]
     found = server.secrets["mw-database"]
     assert found["data"] == {"password": "b2xk", "url": "b2xkIHVybA=="}
     assert found["metadata"]["annotations"].items() >= {**OWNER, **KEEP}.items()
@@ -81,7 +81,7 @@ async def test_the_secret_of_an_earlier_release_keeps_its_password_and_is_kept_f
 async def test_a_key_that_is_missing_is_added_beside_the_others(api) -> None:
     server, cluster = api
     server.put("mw-database", other="b2xk")
-    assert "mw-database/password" in await setup.make_secrets(cluster, PLAN)
+    assert "mw-database/password" in await job.make_secrets(cluster, PLAN)
     assert server.secrets["mw-database"]["data"]["other"] == "b2xk"
     assert len(value(server.secrets["mw-database"], "password")) == 32
 
@@ -91,23 +91,23 @@ async def test_of_two_runs_at_once_the_first_password_stays(api) -> None:
     theirs = copy.deepcopy(server.put("mw-database", password="dGhlaXJz"))
     del server.secrets["mw-database"]
     server.quicker["mw-database"] = theirs
-    assert await setup.make_secrets(cluster, PLAN) == ["mw-gateway/operatorPassword"]
+    assert await job.make_secrets(cluster, PLAN) == ["mw-gateway/operatorPassword"]
     assert value(server.secrets["mw-database"], "password") == "theirs"
 
 
 async def test_many_runs_at_once_agree_on_one_password(api) -> None:
     server, cluster = api
-    made = await asyncio.gather(*(setup.make_secrets(cluster, PLAN) for _ in range(5)))
+    made = await asyncio.gather(*(job.make_secrets(cluster, PLAN) for _ in range(5)))
     assert sorted(name for each in made for name in each) == ["mw-database/password", "mw-gateway/operatorPassword"]
     assert len(server.secrets) == 2
 
 
 async def test_an_api_server_that_is_away_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup, "INTERVAL", 0.01)
+    monkeypatch.setattr(job, "INTERVAL", 0.01)
     async with setup_api() as (server, config):
-        monkeypatch.setattr(setup, "SetupCluster", lambda: SetupCluster(config))
+        monkeypatch.setattr(job, "SetupCluster", lambda: SetupCluster(config))
         server.away = 3
-        await setup.run(PLAN)
+        await job.run(PLAN)
         assert server.secrets.keys() == PLAN.secrets.keys()
 
 
@@ -115,7 +115,7 @@ async def test_a_cluster_without_a_default_class_is_told_before_pods_wait_for_it
     server, cluster = api
     server.default_class = ""
     with pytest.raises(BadInputError) as caught:
-        await setup.check_volumes(cluster, Plan(volumes=(SMALL,)))
+        await job.check_volumes(cluster, Plan(volumes=(SMALL,)))
     (problem,) = caught.value.problems
     assert problem.where == "consul.storage"
     for words in ("no default StorageClass", "persistence.storageClass", "persistence.enabled=false"):
@@ -130,14 +130,14 @@ async def test_a_cluster_without_a_default_class_is_told_before_pods_wait_for_it
 )
 async def test_a_volume_that_can_be_had_passes(api, volume: Volume) -> None:
     server, cluster = api
-    await setup.check_volumes(cluster, Plan(volumes=(volume,)))
+    await job.check_volumes(cluster, Plan(volumes=(volume,)))
     assert server.claims == 0, "the trial is dry"
 
 
 async def test_a_class_of_ones_own_needs_no_default(api) -> None:
     server, cluster = api
     server.default_class = ""
-    await setup.check_volumes(cluster, Plan(volumes=(Volume("mw-consul", "consul.storage", "1Gi", "fast"),)))
+    await job.check_volumes(cluster, Plan(volumes=(Volume("mw-consul", "consul.storage", "1Gi", "fast"),)))
     assert not [path for _, path in server.asked if "persistentvolumeclaims" in path]
 
 
@@ -165,7 +165,7 @@ async def test_claims_that_cannot_change_are_refused_before_the_upgrade(
     server, cluster = api
     server.stateful_sets["mw-consul"] = has
     with pytest.raises(BadInputError) as caught:
-        await setup.check_volumes(cluster, Plan(volumes=(wants,)))
+        await job.check_volumes(cluster, Plan(volumes=(wants,)))
     (problem,) = caught.value.problems
     for text in words:
         assert text in problem.what
@@ -174,7 +174,7 @@ async def test_claims_that_cannot_change_are_refused_before_the_upgrade(
 async def test_claims_that_stay_as_they_are_pass(api) -> None:
     server, cluster = api
     server.stateful_sets["mw-consul"] = stateful_set("1Gi")
-    await setup.check_volumes(cluster, Plan(volumes=(SMALL,)))
+    await job.check_volumes(cluster, Plan(volumes=(SMALL,)))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"volumes": [{}]}', '{"secrets": 3}'])
@@ -188,6 +188,6 @@ def test_the_process_ends_for_good_where_another_attempt_would_find_the_same(
 ) -> None:
     monkeypatch.setenv("MESHWRIGHT_SETUP", "{")
     with pytest.raises(SystemExit) as caught:
-        setup.main()
-    assert caught.value.code == setup.EX_CONFIG
+        job.main()
+    assert caught.value.code == job.EX_CONFIG
     assert "MESHWRIGHT_SETUP" in capsys.readouterr().err

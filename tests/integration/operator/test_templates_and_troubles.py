@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshwright.rollout import verbs
+from meshwright.rollout.api import commands
 from support.kube import NAMESPACE
 from support.operator_world import World, first, operating
 from support.waiting import eventually
@@ -209,7 +209,7 @@ async def test_a_reference_to_nothing_is_named_for_a_version_that_ran_before(wor
     at_once = {"canary": {"steps": [], "scaleDownDelay": "0s"}}
     await world.apply("1.0.0", template=None, workloadRef={"name": "web"}, strategy=at_once)
     await world.until_phase("Healthy", stable="1.0.0")
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until(lambda _: world.replicas()["user-1-0-0"] == 0)
     await world.cluster.patch("user", {"spec": {"version": "1.0.0", "workloadRef": {"name": "absent"}}})
@@ -237,7 +237,7 @@ async def test_a_pod_that_crashes_says_how_it_ended_and_its_last_words(world: Wo
     await first(world, progressDeadlineSeconds=4)
     world.pods.broken.add("2.0.0")
     await world.cluster.create_pod(crashing_pod("user-2-0-0-abc"))
-    await world.cluster.patch("user", verbs.set_version("2.0.0"))
+    await world.cluster.patch("user", commands.set_version("2.0.0"))
     status = await world.until(lambda status: "no such table" in status.get("message", ""))
     assert "Pod user-2-0-0-abc, container user" in status["message"]
     assert "exited with code 3" in status["message"]

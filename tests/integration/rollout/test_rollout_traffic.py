@@ -11,8 +11,8 @@ from meshwright.consul import Consul, Registration
 from meshwright.errors import UnreachableError
 from meshwright.model import Address, Health, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
-from meshwright.rollout.routing import HeaderMatch, HeaderRoute, Routing
-from meshwright.rollout.weights import ForeignTrafficError
+from meshwright.rollout.api.routing import HeaderMatch, HeaderRoute, Routing
+from meshwright.rollout.reconcile.config_entries import ForeignTrafficError
 from support.rollouts import rollout
 
 if TYPE_CHECKING:

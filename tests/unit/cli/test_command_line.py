@@ -85,7 +85,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["call", "x"], "Missing argument 'METHOD'"),
         (["call", "x", "Y", "{"], "error: the request is not valid:\n  line 1, column 2: is not JSON: "),
         (["call", "x", "Y", "{}", "-H", "novalue"], "--header novalue: expected NAME=VALUE"),
-        (["fault", "set", "x"], "error: the fault is not valid:\n  say --abort, --delay or both\n"),
+        (["fault", "set", "x"], "error: the fault is not valid:\n  give --abort, --delay or both\n"),
         (["xds", "dump", "x", "--address", "nowhere"], "--address nowhere: expected host:port"),
         (
             ["registry", "--port", "x"],

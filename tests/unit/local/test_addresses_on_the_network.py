@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local import lan
+from meshwright.local.planner import network_addresses
 
 INTERFACES = {
     "lo": ["127.0.0.1", "::1"],
@@ -30,28 +30,31 @@ def _interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, texts in INTERFACES.items()
     }
     stats = {name: SimpleNamespace(isup=name != "down0") for name in INTERFACES}
-    monkeypatch.setattr(lan.psutil, "net_if_addrs", lambda: entries)
-    monkeypatch.setattr(lan.psutil, "net_if_stats", lambda: stats)
-    monkeypatch.setattr(lan, "_sources", lambda: ["192.168.1.5", "2001:db8::5"])
+    monkeypatch.setattr(network_addresses.psutil, "net_if_addrs", lambda: entries)
+    monkeypatch.setattr(network_addresses.psutil, "net_if_stats", lambda: stats)
+    monkeypatch.setattr(network_addresses, "_sources", lambda: ["192.168.1.5", "2001:db8::5"])
 
 
 def test_the_network_of_the_default_route_comes_first_and_what_no_one_reaches_is_left_out() -> None:
-    assert lan.reachable("0.0.0.0") == ("192.168.1.5", "172.17.0.1", "10.0.0.5")
-    assert lan.reachable("::") == ("192.168.1.5", "2001:db8::5", "172.17.0.1", "10.0.0.5")
-    assert lan.reachable("10.0.0.5") == ("10.0.0.5",)
+    assert network_addresses.reachable("0.0.0.0") == ("192.168.1.5", "172.17.0.1", "10.0.0.5")
+    assert network_addresses.reachable("::") == ("192.168.1.5", "2001:db8::5", "172.17.0.1", "10.0.0.5")
+    assert network_addresses.reachable("10.0.0.5") == ("10.0.0.5",)
 
 
 def test_a_host_is_an_address_of_this_machine() -> None:
-    assert lan.check_host("[::]") == "::"
-    assert lan.check_host("10.0.0.5") == "10.0.0.5"
-    assert lan.check_host("127.0.0.1") == lan.check_host("::1") == ""
+    assert network_addresses.check_host("[::]") == "::"
+    assert network_addresses.check_host("10.0.0.5") == "10.0.0.5"
+    assert network_addresses.check_host("127.0.0.1") == network_addresses.check_host("::1") == ""
     with pytest.raises(BadInputError, match="--host classroom: expected an IP address of this machine, such as 0"):
-        lan.check_host("classroom")
+        network_addresses.check_host("classroom")
     with pytest.raises(
         BadInputError, match=r"--host 10\.0\.0\.6: no network interface has this address; there are 127"
     ):
-        lan.check_host("10.0.0.6")
+        network_addresses.check_host("10.0.0.6")
 
 
 def test_an_ipv6_address_has_brackets_in_a_url() -> None:
-    assert (lan.in_url("2001:db8::5"), lan.in_url("10.0.0.5")) == ("[2001:db8::5]", "10.0.0.5")
+    assert (network_addresses.in_url("2001:db8::5"), network_addresses.in_url("10.0.0.5")) == (
+        "[2001:db8::5]",
+        "10.0.0.5",
+    )

@@ -8,7 +8,7 @@ import pytest
 from meshwright.consul import Indexed, KvPair
 from meshwright.controlplane.policy import parse_policy
 from meshwright.errors import BadInputError, MeshwrightError
-from meshwright.local import faults
+from meshwright.local.mesh import faults
 from meshwright.model import ServiceName
 
 
@@ -57,7 +57,7 @@ def test_a_fault_is_what_the_control_plane_understands() -> None:
 
 
 def test_a_fault_without_abort_and_delay_is_refused() -> None:
-    with pytest.raises(BadInputError, match="say --abort, --delay or both"):
+    with pytest.raises(BadInputError, match="give --abort, --delay or both"):
         faults.fault(None, None, None, [])
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.local.logfiles import LogFile, last_lines
-from meshwright.local.loglines import parse
+from meshwright.local.log_lines import parse
+from meshwright.local.supervisor.log_files import LogFile, last_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.local.expand import UnknownNameError, expand
+from meshwright.local.topology.placeholders import UnknownNameError, expand
 
 VALUES = {"port": "80", "cart.address": "127.0.0.1:80", "empty": ""}
 ENVIRONMENT = {"HOME": "/home/ada", "port": "99", "TRICK": "${port}"}

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local.origins import Choices, Origin, choose_registry, choose_traces
-from meshwright.local.plan import Plan, Seat, launch, make, registry_port, stop_stages
-from meshwright.local.reading import parse
-from meshwright.local.seats import initial, scale
+from meshwright.local.planner.component_source import ComponentSource, UpOptions, choose_registry, choose_traces
+from meshwright.local.planner.plan import InstanceSpec, Plan, launch, make, registry_port, stop_stages
+from meshwright.local.planner.scaling import initial, scale
+from meshwright.local.topology.parsing import parse
 
 SHOP = """
 [processes.price]
@@ -29,16 +29,16 @@ wait_for = ["cart"]
 say = "look"
 run = "curl ${front.address}"
 """
-DEV = Origin(dev=True)
+DEV = ComponentSource(dev=True)
 
 
-def plan(text: str = SHOP, registry: Origin = DEV, **choices: Any) -> Plan:
+def plan(text: str = SHOP, registry: ComponentSource = DEV, **choices: Any) -> Plan:
     numbers = itertools.count(20000)
-    return make(parse(text, Path("shop.toml")), Choices(**choices), registry, Path("/state"), lambda: next(numbers))
+    return make(parse(text, Path("shop.toml")), UpOptions(**choices), registry, Path("/state"), lambda: next(numbers))
 
 
-def origin(text: str = SHOP, **choices: Any) -> Origin | None:
-    return choose_registry(parse(text, Path("shop.toml")), Choices(**choices))
+def origin(text: str = SHOP, **choices: Any) -> ComponentSource | None:
+    return choose_registry(parse(text, Path("shop.toml")), UpOptions(**choices))
 
 
 def test_the_parts_come_first_and_run_on_their_fixed_ports() -> None:
@@ -62,7 +62,7 @@ def test_the_command_line_wins_over_the_topology_and_that_over_the_defaults() ->
     assert (made.ports["registry"], made.ports["xds"], made.ports["front"]) == (8502, 18500, 8081)
     assert made.environment["CONSUL_HTTP_ADDR"] == "127.0.0.1:8502"
     assert made.hints[0].run == "curl 127.0.0.1:8081"
-    assert registry_port(made.topology, Choices(ports={"registry": 8502})) == 8502
+    assert registry_port(made.topology, UpOptions(ports={"registry": 8502})) == 8502
 
 
 def test_children_are_told_where_the_mesh_is() -> None:
@@ -98,9 +98,9 @@ def test_a_public_process_alone_is_opened(
     host: str, reachable: tuple[str, ...], bound: str, url: str, near: str
 ) -> None:
     topology = parse(PUBLIC, Path("shop.toml"))
-    choices = Choices(host=host, reachable=reachable)
-    made = make(topology, choices, Origin(dev=True), Path("/state"), lambda: 20000)
-    web, cart = (launch(made, Seat(name, 1, "0.0.0"), lambda: 20000, "run") for name in ("web", "cart"))
+    choices = UpOptions(host=host, reachable=reachable)
+    made = make(topology, choices, ComponentSource(dev=True), Path("/state"), lambda: 20000)
+    web, cart = (launch(made, InstanceSpec(name, 1, "0.0.0"), lambda: 20000, "run") for name in ("web", "cart"))
     assert web.argv == ("web", "--listen", f"{bound}:8080")
     assert (web.environment["WEB_URL"], web.environment["WEB_NEAR"], web.address) == (url, near, near)
     assert (cart.argv, cart.address) == (("cart", "127.0.0.1"), "127.0.0.1:8081")
@@ -120,7 +120,7 @@ def test_settings_for_a_real_consul_do_not_reach_the_dev_registry() -> None:
 
 def test_a_real_consul_is_used_where_one_is_told_and_none_is_started() -> None:
     told = origin(environment={"CONSUL_HTTP_ADDR": "10.0.0.1:8500"})
-    assert told == Origin(dev=False, address="10.0.0.1:8500", why="CONSUL_HTTP_ADDR")
+    assert told == ComponentSource(dev=False, address="10.0.0.1:8500", why="CONSUL_HTTP_ADDR")
     made = plan(registry=told, environment={"CONSUL_HTTP_TOKEN": "t"})
     assert "registry" not in [process.name for process in made.processes]
     assert made.environment["CONSUL_HTTP_ADDR"] == "10.0.0.1:8500"
@@ -129,26 +129,26 @@ def test_a_real_consul_is_used_where_one_is_told_and_none_is_started() -> None:
 
 
 def test_the_command_line_decides_about_consul_before_the_environment() -> None:
-    assert origin(consul="dev", environment={"CONSUL_HTTP_ADDR": "x:1"}) == Origin(dev=True, why="--consul")
-    assert origin(consul="y:2", environment={"CONSUL_HTTP_ADDR": "x:1"}) == Origin(False, "y:2", "--consul")
+    assert origin(consul="dev", environment={"CONSUL_HTTP_ADDR": "x:1"}) == ComponentSource(dev=True, why="--consul")
+    assert origin(consul="y:2", environment={"CONSUL_HTTP_ADDR": "x:1"}) == ComponentSource(False, "y:2", "--consul")
     assert origin() is None, "auto: it has to be looked for"
-    assert origin('[mesh]\nregistry = "none"\n' + SHOP) == Origin(dev=False, why="the topology")
+    assert origin('[mesh]\nregistry = "none"\n' + SHOP) == ComponentSource(dev=False, why="the topology")
 
 
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({}, Origin(dev=True, why="the topology")),
+        ({}, ComponentSource(dev=True, why="the topology")),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://j:4317"},
-            Origin(False, "http://j:4317", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            ComponentSource(False, "http://j:4317", "OTEL_EXPORTER_OTLP_ENDPOINT"),
         ),
-        ({"OTEL_SDK_DISABLED": "true"}, Origin(dev=False, why="OTEL_SDK_DISABLED")),
-        ({"OTEL_TRACES_EXPORTER": "none"}, Origin(dev=False, why="OTEL_TRACES_EXPORTER")),
+        ({"OTEL_SDK_DISABLED": "true"}, ComponentSource(dev=False, why="OTEL_SDK_DISABLED")),
+        ({"OTEL_TRACES_EXPORTER": "none"}, ComponentSource(dev=False, why="OTEL_TRACES_EXPORTER")),
     ],
 )
-def test_spans_go_where_opentelemetrys_variables_say(environment: dict[str, str], expected: Origin) -> None:
-    assert choose_traces(parse(SHOP, Path("x")), Choices(environment=environment)) == expected
+def test_spans_go_where_opentelemetrys_variables_say(environment: dict[str, str], expected: ComponentSource) -> None:
+    assert choose_traces(parse(SHOP, Path("x")), UpOptions(environment=environment)) == expected
     made = plan(environment=environment)
     assert ("traces" in [process.name for process in made.processes]) == expected.dev
     if not expected.dev and expected.address:
@@ -175,10 +175,10 @@ run = "${page.address}"
 """
 
 
-def seen(text: str = REFERS, registry: Origin = DEV, **environment: str) -> tuple[dict[str, str], Plan]:
+def seen(text: str = REFERS, registry: ComponentSource = DEV, **environment: str) -> tuple[dict[str, str], Plan]:
     """What a process finds in the variables of its topology."""
     made = plan(text, registry=registry, environment=environment)
-    return dict(launch(made, Seat("page", 1, "0"), lambda: 1, "run").environment), made
+    return dict(launch(made, InstanceSpec("page", 1, "0"), lambda: 1, "run").environment), made
 
 
 def test_placeholders_name_the_parts_that_run_here() -> None:
@@ -260,13 +260,13 @@ def test_a_page_of_traces_that_is_no_url_is_refused(url: str) -> None:
     ],
 )
 def test_placeholders_name_the_consul_that_the_environment_names(address: str, consul: str) -> None:
-    assert seen(registry=Origin(False, address, "CONSUL_HTTP_ADDR"))[0]["CONSUL"] == consul
+    assert seen(registry=ComponentSource(False, address, "CONSUL_HTTP_ADDR"))[0]["CONSUL"] == consul
 
 
 def test_placeholders_name_a_control_plane_that_runs_elsewhere_or_none() -> None:
     found, _ = seen('[mesh]\ncontrolplane = "a:18000,b:18000"\n' + REFERS)
     assert (found["XDS"], found["DEBUG"]) == ("a:18000", "unknown")
-    found, _ = seen('[mesh]\ncontrolplane = "none"\nregistry = "none"\n' + REFERS, registry=Origin(dev=False))
+    found, _ = seen('[mesh]\ncontrolplane = "none"\nregistry = "none"\n' + REFERS, registry=ComponentSource(dev=False))
     assert (found["XDS"], found["DEBUG"], found["CONSUL"]) == ("", "unknown", " ")
 
 
@@ -285,7 +285,7 @@ def test_a_nats_and_a_postgresql_of_elsewhere_take_the_place_of_the_topologys_ow
 def test_the_demo_can_be_planned_whatever_the_environment_names(environment: dict[str, str]) -> None:
     demo = Path(__file__).parents[3] / "services" / "demo.toml"
     made = plan(demo.read_text("utf-8"), environment=environment)
-    started = launch(made, Seat("gateway", 1, "1.0.0"), lambda: 1, "run")
+    started = launch(made, InstanceSpec("gateway", 1, "1.0.0"), lambda: 1, "run")
     assert started.environment["GATEWAY_TRACES_URL"] == made.traces_url
 
 
@@ -306,7 +306,7 @@ def test_without_a_control_plane_services_take_addresses_from_consul() -> None:
 
 def test_a_launch_has_identity_ports_and_expanded_strings() -> None:
     made = plan(postgres="postgresql://db", environment={"PRICES": "high"})
-    started = launch(made, Seat("cart", 1, "2.0.0"), lambda: 1, "run")
+    started = launch(made, InstanceSpec("cart", 1, "2.0.0"), lambda: 1, "run")
     assert started.argv == ("cart", "--listen", str(started.port))
     environment = started.environment
     assert environment["MESHWRIGHT_INSTANCE"] == "cart-1"
@@ -317,13 +317,13 @@ def test_a_launch_has_identity_ports_and_expanded_strings() -> None:
 
 
 def test_without_a_postgres_the_default_of_the_placeholder_counts() -> None:
-    started = launch(plan(), Seat("cart", 1, "0"), lambda: 1, "run")
+    started = launch(plan(), InstanceSpec("cart", 1, "0"), lambda: 1, "run")
     assert started.environment["DB"] == "sqlite:////state/cart.db"
 
 
 def test_a_program_that_came_with_a_package_is_found_beside_this_python() -> None:
     made = plan(SHOP.replace('"cart", "--listen"', '"${scripts}/cart", "--listen"'))
-    started = launch(made, Seat("cart", 1, "0"), lambda: 1, "run")
+    started = launch(made, InstanceSpec("cart", 1, "0"), lambda: 1, "run")
     assert Path(started.argv[0]).with_name("python3").exists()
 
 
@@ -341,18 +341,18 @@ ports = { admin = 0 }
 module = "price"
 """
     found = iter([21000, 21001, 21001, 21001, 21002, 21002, 21003])
-    made = make(parse(text, Path("shop.toml")), Choices(), DEV, Path("/state"), lambda: next(found))
+    made = make(parse(text, Path("shop.toml")), UpOptions(), DEV, Path("/state"), lambda: next(found))
     ports = {name: port for name, port in made.ports.items() if name.partition(".")[0] in {"front", "cart", "price"}}
     assert ports == {"front": 21000, "cart": 21001, "cart.admin": 21002, "price": 21003}
     again = iter([21000, 21003, 21004, 21004])
-    started = launch(made, Seat("cart", 2, "0.0.0"), lambda: next(again, 21005), "run")
+    started = launch(made, InstanceSpec("cart", 2, "0.0.0"), lambda: next(again, 21005), "run")
     assert (started.port, dict(started.ports)) == (21004, {"admin": 21005})
 
 
 def test_each_replica_has_a_free_port_of_its_own() -> None:
     made = plan()
     ports = iter([23001, 23002])
-    started = [launch(made, Seat("price", number, "0"), lambda: next(ports), "r").port for number in (1, 2)]
+    started = [launch(made, InstanceSpec("price", number, "0"), lambda: next(ports), "r").port for number in (1, 2)]
     assert started == [23001, 23002]
 
 
@@ -385,24 +385,24 @@ def test_what_others_wait_for_stops_after_them_and_the_mesh_last() -> None:
 
 
 def test_at_the_start_every_replica_has_a_seat() -> None:
-    names = [seat.instance for seat in initial(plan())]
+    names = [spec.name for spec in initial(plan())]
     assert names == ["registry", "controlplane", "traces", "price-1", "price-2", "cart-1", "front-1"]
 
 
 def test_scaling_up_takes_the_lowest_free_numbers_and_down_gives_up_the_youngest() -> None:
     made = plan()
-    seats = [Seat("price", 1, "0.0.0"), Seat("price", 3, "0.0.0")]
-    assert [seat.instance for seat in scale(made, seats, "price", 4).added] == ["price-2", "price-4"]
-    assert [seat.instance for seat in scale(made, seats, "price", 0).removed] == ["price-3", "price-1"]
-    assert scale(made, seats, "price", 2).added == ()
+    specs = [InstanceSpec("price", 1, "0.0.0"), InstanceSpec("price", 3, "0.0.0")]
+    assert [spec.name for spec in scale(made, specs, "price", 4).added] == ["price-2", "price-4"]
+    assert [spec.name for spec in scale(made, specs, "price", 0).removed] == ["price-3", "price-1"]
+    assert scale(made, specs, "price", 2).added == ()
 
 
 def test_scaling_a_version_leaves_the_others_alone() -> None:
     made = plan()
-    seats = [Seat("price", 1, "0.0.0"), Seat("price", 2, "0.0.0")]
-    change = scale(made, seats, "price", 1, "2.0.0")
-    assert change.added == (Seat("price", 3, "2.0.0"),)
-    assert scale(made, [*seats, *change.added], "price", 0, "2.0.0").removed == change.added
+    specs = [InstanceSpec("price", 1, "0.0.0"), InstanceSpec("price", 2, "0.0.0")]
+    change = scale(made, specs, "price", 1, "2.0.0")
+    assert change.added == (InstanceSpec("price", 3, "2.0.0"),)
+    assert scale(made, [*specs, *change.added], "price", 0, "2.0.0").removed == change.added
 
 
 @pytest.mark.parametrize(
@@ -426,9 +426,11 @@ def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
 def test_a_lone_instance_whose_port_nobody_asked_for_gets_company_on_other_ports() -> None:
     made = plan()
     change = scale(made, initial(made), "cart", 2)
-    assert change.added == (Seat("cart", 2, "0.0.0"),)
+    assert change.added == (InstanceSpec("cart", 2, "0.0.0"),)
     free = itertools.count(30000)
-    first, second = (launch(made, Seat("cart", number, "0.0.0"), lambda: next(free), "run") for number in (1, 2))
+    first, second = (
+        launch(made, InstanceSpec("cart", number, "0.0.0"), lambda: next(free), "run") for number in (1, 2)
+    )
     assert first.port == made.ports["cart"]
     assert second.port == 30000
     assert second.argv[-1] == "30000"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.errors import UnreachableError
-from meshwright.local import client
-from meshwright.local.client import Running
-from meshwright.local.state import Folder, Record
+from meshwright.local.control_api import client
+from meshwright.local.control_api.client import RunningUp
+from meshwright.local.supervisor.run_state import RunRecord, StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,22 +48,22 @@ class SlowHandler(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def slow(tmp_path: Path) -> Iterator[tuple[SlowUp, Running]]:
+def slow(tmp_path: Path) -> Iterator[tuple[SlowUp, RunningUp]]:
     path = str(tmp_path / "up.sock")
     with SlowUp(path) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
-        yield server, Running(Folder(tmp_path, "shop"), Record(1, 0.0, "r", "shop.toml", path))
+        yield server, RunningUp(StateFolder(tmp_path, "shop"), RunRecord(1, 0.0, "r", "shop.toml", path))
         server.go_on.set()
         server.shutdown()
         thread.join()
 
 
 def test_a_change_without_an_answer_is_not_said_to_have_failed(
-    slow: tuple[SlowUp, Running], monkeypatch: pytest.MonkeyPatch
+    slow: tuple[SlowUp, RunningUp], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, up = slow
-    monkeypatch.setattr(client, "_WRITE_PATIENCE", 0.05)
+    monkeypatch.setattr(client, "_WRITE_TIMEOUT", 0.05)
     for change in (
         lambda: up.apply_rollout({}),
         lambda: up.patch_rollout("shop", {}),
@@ -73,8 +73,8 @@ def test_a_change_without_an_answer_is_not_said_to_have_failed(
         with pytest.raises(UnreachableError) as caught:
             change()
         assert str(caught.value) == (
-            "the `up` of shop has not answered within 0.05 s: it is busy, or stopped. What was asked is done once it "
-            "goes on: look with `meshwright ps` and `meshwright rollout get` before you ask again."
+            "the `up` of shop has not answered within 0.05 s: it is busy, or stopped. The request runs once it "
+            "continues: check with `meshwright ps` and `meshwright rollout get` before a retry."
         )
     with pytest.raises(UnreachableError, match=r"within 0\.05 s: it is busy, or stopped; try again\."):
         up.rollouts()

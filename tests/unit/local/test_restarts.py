@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from meshwright.local.restarts import Restarts
+from meshwright.local.supervisor.restarts import Restarts
 
 
 def test_the_delay_doubles_up_to_ten_seconds() -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from meshwright.local import resumed
-from meshwright.local.member import Member
-from meshwright.local.plan import Seat
-from meshwright.local.reading import parse
-from meshwright.local.versions import Versions
+from meshwright.local.planner import resumed_versions
+from meshwright.local.planner.plan import InstanceSpec
+from meshwright.local.rollouts.process_workloads import ProcessWorkloads
+from meshwright.local.supervisor.instances import Instance
+from meshwright.local.topology.parsing import parse
 from support.rollouts import rollout
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright.local.supervisor import Supervisor
-    from meshwright.rollout.spec import Rollout
+    from meshwright.local.supervisor.supervisor import Supervisor
+    from meshwright.rollout.api.spec import Rollout
 
 TOPOLOGY = """
 [processes.user]
@@ -26,26 +26,26 @@ version = "1.0.0"
 """
 
 
-class Seats:
-    """A supervisor that gives seats and starts nothing."""
+class FakeSupervisor:
+    """A supervisor that adds instances and starts no process."""
 
     def __init__(self) -> None:
         (self._process,) = parse(TOPOLOGY, Path("shop.toml")).processes
-        self.members: dict[str, Member] = {}
+        self.instances: dict[str, Instance] = {}
         self._number = 0
 
     async def scale(self, service: str, replicas: int, version: str, environment: Mapping[str, str]) -> None:
-        while len(own := [name for name, one in self.members.items() if one.seat.version == version]) != replicas:
+        while len(own := [name for name, one in self.instances.items() if one.spec.version == version]) != replicas:
             if len(own) > replicas:
-                del self.members[own[-1]]
+                del self.instances[own[-1]]
                 continue
             self._number += 1
-            seat = Seat(self._process.name, self._number, version, tuple(sorted(environment.items())))
-            self.members[seat.instance] = Member(seat, self._process)
+            spec = InstanceSpec(self._process.name, self._number, version, tuple(sorted(environment.items())))
+            self.instances[spec.name] = Instance(spec, self._process)
 
     async def replace(self, instance: str, environment: Mapping[str, str]) -> None:
-        version = self.members.pop(instance).seat.version
-        present = sum(one.seat.version == version for one in self.members.values())
+        version = self.instances.pop(instance).spec.version
+        present = sum(one.spec.version == version for one in self.instances.values())
         await self.scale("user", present + 1, version, environment)
 
 
@@ -54,11 +54,11 @@ def asking(version: str, *, paused: bool = False, **variables: str) -> Rollout:
     return rollout(version, template={"spec": {"containers": [{"name": "user", "env": env}]}}, paused=paused)
 
 
-def opened(seats: Seats, folder: Path) -> Versions:
-    return Versions(cast("Supervisor", seats), folder)
+def opened(supervisor: FakeSupervisor, folder: Path) -> ProcessWorkloads:
+    return ProcessWorkloads(cast("Supervisor", supervisor), folder)
 
 
-async def revision(versions: Versions, asked: Rollout) -> int:
+async def revision(versions: ProcessWorkloads, asked: Rollout) -> int:
     """Ensure what is asked for until all of it is there, and tell its revision."""
 
     async def reached() -> int:
@@ -72,7 +72,7 @@ async def revision(versions: Versions, asked: Rollout) -> int:
 
 
 async def test_each_template_that_differs_is_another_revision_of_its_version(tmp_path: Path) -> None:
-    versions = opened(Seats(), tmp_path)
+    versions = opened(FakeSupervisor(), tmp_path)
     assert await revision(versions, asking("1.0.0", COLOUR="blue")) == 1
     assert await revision(versions, asking("1.0.0", COLOUR="blue")) == 1
     assert await revision(versions, asking("1.0.0", COLOUR="red")) == 2
@@ -82,20 +82,20 @@ async def test_each_template_that_differs_is_another_revision_of_its_version(tmp
 
 
 async def test_a_version_that_ran_before_its_rollout_has_the_topologys_template_as_the_first(tmp_path: Path) -> None:
-    seats = Seats()
-    await seats.scale("user", 2, "1.0.0", {})
-    versions = opened(seats, tmp_path)
+    supervisor = FakeSupervisor()
+    await supervisor.scale("user", 2, "1.0.0", {})
+    versions = opened(supervisor, tmp_path)
     assert await revision(versions, asking("1.0.0")) == 1
     assert await revision(versions, asking("1.0.0", COLOUR="blue")) == 2
 
 
 async def test_revisions_outlive_an_up_and_end_with_their_version_or_rollout(tmp_path: Path) -> None:
-    seats = Seats()
+    supervisor = FakeSupervisor()
     blue = asking("1.0.0", COLOUR="blue")
-    versions = opened(seats, tmp_path)
+    versions = opened(supervisor, tmp_path)
     await revision(versions, asking("1.0.0"))
     assert await revision(versions, blue) == 2
-    again = opened(seats, tmp_path)
+    again = opened(supervisor, tmp_path)
     assert await revision(again, blue) == 2
     await again.delete(blue, "1.0.0")
 
@@ -105,11 +105,11 @@ async def test_revisions_outlive_an_up_and_end_with_their_version_or_rollout(tmp
     await eventually(is_gone)
     assert await revision(again, blue) == 1
     again.forget("user")
-    assert resumed.templates(tmp_path / "user.json") == {}
+    assert resumed_versions.templates(tmp_path / "user.json") == {}
 
 
 async def test_a_paused_rollout_keeps_the_revision(tmp_path: Path) -> None:
-    versions = opened(Seats(), tmp_path)
+    versions = opened(FakeSupervisor(), tmp_path)
     assert await revision(versions, asking("1.0.0", COLOUR="blue")) == 1
     assert await revision(versions, asking("1.0.0", COLOUR="red", paused=True)) == 1
     assert await revision(versions, asking("1.0.0", COLOUR="red")) == 2

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from meshwright.errors import BadInputError
-from meshwright.local.reading import load, parse
-from meshwright.local.topology import Hint
+from meshwright.local.topology.parsing import load, parse
+from meshwright.local.topology.spec import Hint
 
 HERE = Path("shop.toml")
 
@@ -95,7 +95,7 @@ def test_malformed_toml_is_refused_with_line_and_column() -> None:
         ('[processes.a]\nmodule = "a"\ncommand = ["a"]', "line 1, processes.a: has both module and command"),
         (
             '[processes.registry]\nmodule = "a"',
-            "line 1, processes.registry: registry is the name of a part of the mesh; choose another",
+            "line 1, processes.registry: registry is the name of a component of the mesh; choose another",
         ),
         (
             '[processes.a]\nmodule = "a"\nport = 80\nreplicas = 2',

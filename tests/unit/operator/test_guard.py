@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.errors import UnreachableError
-from meshwright_operator import guard as guarding
-from meshwright_operator.guard import Guard, LeaseLostError, NotHeldError, State
-from meshwright_operator.leases import Identity, Lease, Timing, read
+from meshwright_operator.lease import guard as guarding
+from meshwright_operator.lease.election import Identity, Lease, Timing, read
+from meshwright_operator.lease.guard import Guard, LeaseLostError, LeaseState, NotHeldError
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Store:
 
 
 @dataclass
-class Keeper:
+class LeaseCallbacks:
     told: list[str] = field(default_factory=list)
     failing: int = 0
 
@@ -109,14 +109,14 @@ class Running:
     """A guard at work."""
 
     def __init__(self, store: Store, me: Identity, **options: Any) -> None:
-        self.keeper = Keeper()
+        self.callbacks = LeaseCallbacks()
         self.guard = Guard(store, me, TIMING, **options)
-        self.guard.want({"shop"})
-        self.task = asyncio.create_task(self.guard.run(self.keeper))
+        self.guard.set_namespaces({"shop"})
+        self.task = asyncio.create_task(self.guard.run(self.callbacks))
 
-    async def until(self, state: State, timeout: float = 10) -> None:
+    async def until(self, state: LeaseState, timeout: float = 10) -> None:
         async with asyncio.timeout(timeout):
-            while self.guard.places.get("shop", guarding.Place()).state is not state:
+            while self.guard.leases.get("shop", guarding.NamespaceLease()).state is not state:
                 if self.task.done():
                     self.task.result()
                 await asyncio.sleep(0.01)
@@ -148,56 +148,56 @@ async def may_write(guard: Guard) -> bool:
 async def test_the_first_holds_and_its_replica_stands_by_until_it_ends():
     store = Store()
     async with working(store, ONE) as one, working(store, TWO) as two:
-        await one.until(State.HOLDING)
-        await two.until(State.STANDING_BY)
+        await one.until(LeaseState.HOLDING)
+        await two.until(LeaseState.STANDING_BY)
         assert (await may_write(one.guard), await may_write(two.guard)) == (True, False)
         await one.kill()
         await one.guard.close()
         assert store.holder() == ""
         assert not await may_write(one.guard)
-        await two.until(State.HOLDING, timeout=TIMING.duration)
-        assert two.keeper.told == ["held shop"]
+        await two.until(LeaseState.HOLDING, timeout=TIMING.duration)
+        assert two.callbacks.told == ["held shop"]
 
 
 async def test_a_replica_that_dies_is_followed_when_its_lease_expires():
     store = Store()
     async with working(store, ONE) as one, working(store, TWO) as two:
-        await one.until(State.HOLDING)
-        await two.until(State.STANDING_BY)
+        await one.until(LeaseState.HOLDING)
+        await two.until(LeaseState.STANDING_BY)
         await one.kill()
-        await two.until(State.HOLDING)
+        await two.until(LeaseState.HOLDING)
         assert not await may_write(one.guard)
 
 
 async def test_another_installation_refuses_and_outlasts_an_upgrade():
     store = Store()
     async with working(store, ONE) as one, working(store, STRANGER) as stranger:
-        await one.until(State.HOLDING)
-        await stranger.until(State.REFUSED)
+        await one.until(LeaseState.HOLDING)
+        await stranger.until(LeaseState.REFUSED)
         await one.kill()
         await one.guard.close()
         async with working(store, TWO) as two:
-            await two.until(State.HOLDING)
-            assert stranger.guard.places["shop"].state is State.REFUSED
-            assert set(stranger.keeper.told) == {"refused shop for a/mw"}
+            await two.until(LeaseState.HOLDING)
+            assert stranger.guard.leases["shop"].state is LeaseState.REFUSED
+            assert set(stranger.callbacks.told) == {"refused shop for a/mw"}
         # The whole installation is gone, and its Lease with it.
         del store.leases["shop"]
-        await stranger.until(State.HOLDING)
+        await stranger.until(LeaseState.HOLDING)
 
 
 async def test_a_dead_installation_is_followed_by_another_after_four_durations():
     store, began = Store(), asyncio.get_running_loop().time()
     async with working(store, ONE) as one, working(store, STRANGER) as stranger:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         await one.kill()
-        await stranger.until(State.HOLDING)
+        await stranger.until(LeaseState.HOLDING)
         assert asyncio.get_running_loop().time() - began >= 4 * TIMING.duration
 
 
 async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_begin():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         store.away = True
         with pytest.raises(LeaseLostError, match="could not be renewed within"):
             await one.task
@@ -207,31 +207,31 @@ async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_be
 async def test_a_short_outage_is_waited_out():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         writes = len(store.writes)
         store.away = True
         await asyncio.sleep(TIMING.retry)
         store.away = False
         await eventually(lambda: len(store.writes) >= writes + 3, 5)
-        assert one.keeper.told == ["held shop"]
+        assert one.callbacks.told == ["held shop"]
 
 
 async def test_a_renewal_that_gets_no_answer_is_tried_again_within_the_limit():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
-        await eventually(lambda: one.keeper.told, 5)
+        await one.until(LeaseState.HOLDING)
+        await eventually(lambda: one.callbacks.told, 5)
         writes = len(store.writes)
         store.hanging = 2  # that for the namespace, and that for the Lease, which go out together
         await eventually(lambda: len(store.writes) >= writes + 3, 5)
         assert store.hanging == 0
-        assert one.keeper.told == ["held shop"]
+        assert one.callbacks.told == ["held shop"]
 
 
 async def test_a_namespace_that_hangs_takes_no_other_down_and_its_own_lease_is_renewed():
     store = Store(slow={"shop"})
     async with working(store, ONE) as one:
-        one.guard.want({"shop", "other"})
+        one.guard.set_namespaces({"shop", "other"})
         await eventually(lambda: one.guard.held == {"shop", "other"}, 5)
         before = store.version
         await eventually(lambda: store.version >= before + 8, 10)
@@ -241,21 +241,21 @@ async def test_a_namespace_that_hangs_takes_no_other_down_and_its_own_lease_is_r
 async def test_what_is_left_of_a_term_writes_nothing_though_the_lease_is_taken_anew():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         store.away = True
         with pytest.raises(LeaseLostError):
             await one.task
         assert one.guard.is_shut
         store.away = False
         async with working(store, ONE) as anew:
-            await anew.until(State.HOLDING)
+            await anew.until(LeaseState.HOLDING)
             assert (await may_write(anew.guard), await may_write(one.guard)) == (True, False)
 
 
 async def test_a_lease_that_another_took_closes_the_gate_at_once():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         store._write("shop", {"spec": {"holderIdentity": TWO.holder}})
         with pytest.raises(LeaseLostError, match="was taken by"):
             await one.task
@@ -265,8 +265,8 @@ async def test_a_lease_that_another_took_closes_the_gate_at_once():
 async def test_a_frozen_process_wakes_up_and_writes_nothing():
     store, now = Store(), 1000.0
     guard = Guard(store, ONE, TIMING, clock=lambda: now)
-    guard.want({"shop"})
-    await guard._visit("shop", Keeper())
+    guard.set_namespaces({"shop"})
+    await guard._visit("shop", LeaseCallbacks())
     assert await may_write(guard)
     now += TIMING.duration  # as when the machine slept
     assert not await may_write(guard)
@@ -276,14 +276,14 @@ async def test_a_frozen_process_wakes_up_and_writes_nothing():
     store.leases["shop"]["spec"]["holderIdentity"] = TWO.holder
     store.leases["shop"]["metadata"]["resourceVersion"] = "99"
     with pytest.raises(LeaseLostError, match="could not be renewed"):
-        await guard._look("shop", Keeper())
+        await guard._look("shop", LeaseCallbacks())
 
 
 async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
     store = Store()
     guard = Guard(store, ONE, TIMING)
-    guard.want({"shop"})
-    await guard._visit("shop", Keeper())
+    guard.set_namespaces({"shop"})
+    await guard._visit("shop", LeaseCallbacks())
     with pytest.raises(NotHeldError, match="ran out during a write"):
         async with guard.acting("shop"):
             await asyncio.sleep(60)
@@ -292,7 +292,7 @@ async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
 async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         store._write("shop", {"metadata": {"labels": {"a": "b"}}})
         before = len(store.writes)
         await eventually(lambda: len(store.writes) >= before + 3, 5)
@@ -305,38 +305,38 @@ async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
 async def test_what_follows_from_a_lease_is_tried_until_it_works():
     store = Store()
     async with working(store, ONE) as one:
-        one.keeper.failing = 2
-        await eventually(lambda: one.keeper.told, 5)
-        assert one.keeper.told == ["held shop"]
+        one.callbacks.failing = 2
+        await eventually(lambda: one.callbacks.told, 5)
+        assert one.callbacks.told == ["held shop"]
 
 
 async def test_a_namespace_that_is_being_deleted_is_let_go_of_while_its_lease_is_held():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         store.terminating.add("shop")
-        await one.until(State.TERMINATING)
-        assert one.keeper.told == ["held shop", "terminating shop"]
+        await one.until(LeaseState.TERMINATING)
+        assert one.callbacks.told == ["held shop", "terminating shop"]
         assert not await may_write(one.guard)
         del store.leases["shop"]
         store.terminating.clear()  # and one of the same name is made
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
 
 
 async def test_a_namespace_without_work_is_left_and_its_lease_goes():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
-        one.guard.want(set())
-        await eventually(lambda: not one.guard.places, 5)
-        assert one.keeper.told == ["held shop", "left shop"]
+        await one.until(LeaseState.HOLDING)
+        one.guard.set_namespaces(set())
+        await eventually(lambda: not one.guard.leases, 5)
+        assert one.callbacks.told == ["held shop", "left shop"]
         assert not store.leases
 
 
 async def test_what_takes_finalizers_off_waits_for_its_own_and_passes_by_others():
     store = Store()
     async with working(store, ONE) as one:
-        await one.until(State.HOLDING)
+        await one.until(LeaseState.HOLDING)
         assert await guarding.acquire(store, STRANGER, "shop", TIMING, 5) is None
         waiting = asyncio.create_task(guarding.acquire(store, TWO, "shop", TIMING, 5))
         await asyncio.sleep(TIMING.retry)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshwright_operator import reference
+from meshwright_operator.kubernetes import reference
 
 Deployment = dict[str, Any]
 
@@ -25,15 +25,15 @@ def patched(given: Deployment, patch: dict[str, Any] | None) -> Deployment:
 
 def test_a_wish_is_obeyed_once_for_each_change():
     one = deployment(1, replicas="3")
-    after = patched(one, reference.obey(one))
+    after = patched(one, reference.replicas_patch(one))
     assert after["spec"]["replicas"] == 3
-    assert reference.obey(after) is None
+    assert reference.replicas_patch(after) is None
     after["spec"]["replicas"] = 7  # kubectl scale
-    assert reference.obey(after) is None
+    assert reference.replicas_patch(after) is None
     after["metadata"]["annotations"][reference.REPLICAS_ANNOTATION] = "4"
-    assert patched(after, reference.obey(after))["spec"]["replicas"] == 4
-    assert reference.obey(deployment(2)) is None
-    assert reference.obey(deployment(2, replicas="many")) is None
+    assert patched(after, reference.replicas_patch(after))["spec"]["replicas"] == 4
+    assert reference.replicas_patch(deployment(2)) is None
+    assert reference.replicas_patch(deployment(2, replicas="many")) is None
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_a_wish_is_obeyed_once_for_each_change():
     [(deployment(2), 2), (deployment(2, replicas="3"), 3), (deployment(5, replicas="0"), 0)],
 )
 def test_pods_come_back_when_the_rollout_goes(before: Deployment, after: int):
-    idled = patched(before, reference.idle(before, "user"))
+    idled = patched(before, reference.idle_patch(before, "user"))
     assert (idled["spec"]["replicas"], reference.idled_by(idled)) == (0, "user")
-    assert reference.idle(idled, "user") is None
-    assert reference.obey(idled) is None
-    restored = patched(idled, reference.restore(idled))
+    assert reference.idle_patch(idled, "user") is None
+    assert reference.replicas_patch(idled) is None
+    restored = patched(idled, reference.restore_patch(idled))
     assert (restored["spec"]["replicas"], reference.idled_by(restored)) == (after, "")
-    assert reference.obey(restored) is None
+    assert reference.replicas_patch(restored) is None
 
 
 def test_it_serves_when_all_of_its_pods_are_ready():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshwright.rollout.decide import decide
-from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
-from meshwright.rollout.observed import ApiUse, Observed
-from meshwright.rollout.routing import HeaderMatch, HeaderRoute, Routing
-from meshwright.rollout.spec import Command, WorkloadRef
-from meshwright.rollout.status import Status
-from meshwright.rollout.vocabulary import ConditionType, Phase, Reason, Verb, Verdict
+from meshwright.rollout.api.observed import ApiUse, Observed
+from meshwright.rollout.api.routing import HeaderMatch, HeaderRoute, Routing
+from meshwright.rollout.api.spec import Command, WorkloadRef
+from meshwright.rollout.api.status import RolloutStatus
+from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb, Verdict
+from meshwright.rollout.reconcile.decide import decide
+from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
 from support.rollouts import World, rollout, stable_world
 
 
@@ -511,7 +511,7 @@ def test_old_versions_are_deleted_beyond_the_history() -> None:
 
 def test_a_lost_status_adopts_the_version_that_consul_sends_all_calls_to() -> None:
     world = stable_world()
-    world.status = Status()
+    world.status = RolloutStatus()
     world.ask("2.0.0")
     world.step()
     assert (world.status.stable, world.status.target, world.status.phase) == ("1.0.0", "2.0.0", Phase.PROGRESSING)

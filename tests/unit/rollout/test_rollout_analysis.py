@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from meshwright.rollout import analysis
-from meshwright.rollout.observed import Measurement
-from meshwright.rollout.spec import AgainstStable, Analysis, Metric
-from meshwright.rollout.status import AnalysisRun
-from meshwright.rollout.vocabulary import MetricKind, Verdict
+from meshwright.rollout.analysis import evaluation
+from meshwright.rollout.api.observed import Measurement
+from meshwright.rollout.api.spec import AgainstStable, Analysis, Metric
+from meshwright.rollout.api.status import AnalysisRun
+from meshwright.rollout.api.vocabulary import MetricKind, Verdict
 
 RATE = Metric("rate", MetricKind.SUCCESS_RATE, minimum=0.95, higher_is_better=True)
 LATENCY = Metric("p99", MetricKind.LATENCY, against_stable=AgainstStable(0.5))
@@ -28,7 +28,7 @@ def after(asked: Analysis, *rounds: tuple[Measurement, ...], name: str = "step-1
     run = AnalysisRun(name, 0.0)
     for number, measurements in enumerate(rounds, 1):
         mine = tuple(replace(one, run=name) for one in measurements)
-        run = analysis.measure(asked, run, mine, VERSIONS, float(number))
+        run = evaluation.measure(asked, run, mine, VERSIONS, float(number))
     return run
 
 
@@ -114,5 +114,5 @@ def test_a_verdict_is_final() -> None:
 
 def test_a_measurement_is_due_an_interval_after_the_last() -> None:
     run = AnalysisRun("a", 10.0)
-    assert analysis.due_at(ASKED, run) == 12.0
-    assert analysis.due_at(ASKED, replace(run, measured_at=15.0)) == 17.0
+    assert evaluation.due_at(ASKED, run) == 12.0
+    assert evaluation.due_at(ASKED, replace(run, measured_at=15.0)) == 17.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from meshwright.errors import BadInputError, Problem
-from meshwright.rollout.decision import ScaleVersion
-from meshwright.rollout.following import refused
-from meshwright.rollout.spec import Command
-from meshwright.rollout.vocabulary import Phase, Reason, Verb
+from meshwright.rollout.api.spec import Command
+from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
+from meshwright.rollout.reconcile.decision import ScaleVersion
+from meshwright.rollout.reconciler import refused
 from support.rollouts import World, rollout, stable_world
 
 MATCH = [{"header": "x-tester", "exact": "yes"}]

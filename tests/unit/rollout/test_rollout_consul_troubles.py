@@ -13,7 +13,7 @@ from support.rollouts import rollout
 
 if TYPE_CHECKING:
     from meshwright.consul import Consul
-    from meshwright.rollout.observed import Trouble
+    from meshwright.rollout.api.observed import Trouble
 
 ADDRESS = Address("10.0.0.7", 8080)
 

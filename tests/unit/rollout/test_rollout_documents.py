@@ -12,11 +12,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from meshwright.errors import BadInputError
-from meshwright.rollout import rules
-from meshwright.rollout.crd import schema
-from meshwright.rollout.parse import parse, parse_on_laptop, refuse_change
-from meshwright.rollout.spec import Analysis, BlueGreen, Canary, Rollout, SetHeaderRoute, SetWeight, subset_name
-from meshwright.rollout.vocabulary import COMMAND_ANNOTATION, Verb
+from meshwright.rollout.api import schema_rules
+from meshwright.rollout.api.crd import schema
+from meshwright.rollout.api.parsing import parse, parse_on_laptop, refuse_change
+from meshwright.rollout.api.spec import Analysis, BlueGreen, Canary, Rollout, SetHeaderRoute, SetWeight, subset_name
+from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, Verb
 from support.refused_rollouts import BAD, with_blue_green
 from support.rollouts import document
 
@@ -89,7 +89,7 @@ def test_every_rule_of_the_cluster_has_its_twin() -> None:
         return own | {message for item in part.values() for message in messages(item)}
 
     found = {message for message in messages(schema()) if not message.startswith("exactly one of")}
-    assert found == set(rules.TWINS)
+    assert found == set(schema_rules.TWINS)
 
 
 def test_the_crd_is_rendered_from_the_schema() -> None:

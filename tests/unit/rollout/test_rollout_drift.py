@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshwright.rollout.decision import EnsureVersion
-from meshwright.rollout.drifting import LONGEST, QUIET
-from meshwright.rollout.vocabulary import Phase, Reason
+from meshwright.rollout.api.vocabulary import Phase, Reason
+from meshwright.rollout.reconcile.decision import EnsureVersion
+from meshwright.rollout.reconcile.drift import LONGEST, QUIET
 from support.rollouts import World, stable_world
 
 FOO = ("spec.template.spec.containers[user].env[FOO]",)

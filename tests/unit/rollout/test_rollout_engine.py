@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.errors import BadInputError, MeshwrightError, UnreachableError
-from meshwright.rollout.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
+from meshwright.rollout.api.observed import (
+    ApiUse,
+    Explanation,
+    Measurement,
+    MetricQuery,
+    TrafficState,
+    Trouble,
+    Workload,
+)
+from meshwright.rollout.api.parsing import parse
+from meshwright.rollout.api.status import RolloutStatus
+from meshwright.rollout.api.vocabulary import Phase, Reason
 from meshwright.rollout.engine import AGAIN, Engine
-from meshwright.rollout.observed import ApiUse, Demand, Explanation, Measurement, TrafficState, Trouble, Workload
-from meshwright.rollout.parse import parse
-from meshwright.rollout.status import Status
-from meshwright.rollout.vocabulary import Phase, Reason
+from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
 from support.rollouts import START, World, document, rollout, stable_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
 
 
 class Ports:
@@ -82,10 +90,10 @@ class FakeTraffic(Ports):
         self.world.act(ReleaseTraffic())
 
 
-class FakeMeasurements(Ports):
-    async def measure(self, rollout: Rollout, demands: Sequence[Demand]) -> tuple[Measurement, ...]:
+class FakeMetricSource(Ports):
+    async def measure(self, rollout: Rollout, metric_queries: Sequence[MetricQuery]) -> tuple[Measurement, ...]:
         self._may("measure")
-        return tuple(map(self.world.answer, demands))
+        return tuple(map(self.world.answer, metric_queries))
 
     async def callers(self, rollout: Rollout, apis: Sequence[str], seconds: float) -> tuple[ApiUse, ...] | None:
         self._may("callers")
@@ -93,7 +101,7 @@ class FakeMeasurements(Ports):
         return self.world.callers
 
 
-class FakeAnnouncer(Ports):
+class FakeEventRecorder(Ports):
     async def events(self, rollout: Rollout, events: Sequence[Any]) -> None:
         self._may("announce")
         self.told += events
@@ -108,13 +116,13 @@ class Shell:
     def __init__(self, world: World) -> None:
         self.world = world
         self.workloads, self.traffic = FakeWorkloads(world), FakeTraffic(world)
-        self.measurements, self.announcer = FakeMeasurements(world), FakeAnnouncer(world)
-        self.engine = Engine(self.workloads, self.traffic, self.measurements, self.announcer)
+        self.measurements, self.recorder = FakeMetricSource(world), FakeEventRecorder(world)
+        self.engine = Engine(self.workloads, self.traffic, self.measurements, self.recorder)
 
     async def one_pass(self) -> Any:
-        outcome = await self.engine.step(self.world.asked, self.world.status, self.world.now)
+        outcome = await self.engine.reconcile(self.world.asked, self.world.status, self.world.now)
         self.world.status = outcome.status
-        await self.engine.announce(self.world.asked, outcome)
+        await self.engine.publish(self.world.asked, outcome)
         self.world.now += outcome.requeue_after or 1.0
         self.world.settle_instances()
         return outcome
@@ -131,9 +139,9 @@ async def test_a_rollout_goes_from_nothing_to_promoted_over_the_ports() -> None:
     shell.world.ask("2.0.0")
     await shell.passes(30)
     assert (shell.world.status.phase, shell.world.status.stable) == (Phase.HEALTHY, "2.0.0")
-    reasons = [told.reason for told in shell.announcer.told if hasattr(told, "reason")]
+    reasons = [told.reason for told in shell.recorder.told if hasattr(told, "reason")]
     assert Reason.PROMOTED.value in reasons
-    assert any(hasattr(told, "span_id") for told in shell.announcer.told)
+    assert any(hasattr(told, "span_id") for told in shell.recorder.told)
 
 
 async def test_a_side_that_is_away_is_reported_and_nothing_is_done() -> None:
@@ -184,7 +192,7 @@ async def test_callers_are_asked_for_only_when_an_api_goes_away() -> None:
 
 async def test_a_lost_announcement_stops_nothing() -> None:
     shell = Shell(World(rollout("1.0.0")))
-    shell.announcer.broken["announce"] = MeshwrightError("no events today")
+    shell.recorder.broken["announce"] = MeshwrightError("no events today")
     await shell.passes(6)
     assert shell.world.status.phase is Phase.HEALTHY
 
@@ -192,16 +200,16 @@ async def test_a_lost_announcement_stops_nothing() -> None:
 async def test_leaving_releases_the_traffic_and_says_when_it_could_not() -> None:
     shell = Shell(stable_world())
     shell.traffic.broken["release"] = UnreachableError("away")
-    outcome = await shell.engine.leave(shell.world.asked, shell.world.status)
+    outcome = await shell.engine.finalize(shell.world.asked, shell.world.status)
     assert [failure.what for failure in outcome.failures] == ["ReleaseTraffic"]
     assert outcome.requeue_after == AGAIN
     shell.traffic.broken.clear()
-    await shell.engine.leave(shell.world.asked, shell.world.status)
+    await shell.engine.finalize(shell.world.asked, shell.world.status)
     assert shell.world.routing is None
 
 
 async def test_a_fresh_status_is_where_everything_begins() -> None:
-    shell = Shell(World(rollout("1.0.0"), status=Status(), now=START))
+    shell = Shell(World(rollout("1.0.0"), status=RolloutStatus(), now=START))
     outcome = await shell.one_pass()
     assert outcome.status.phase is Phase.INITIALIZING
     assert outcome.failures == ()
@@ -239,8 +247,10 @@ async def test_a_version_that_is_left_out_is_what_the_workload_says() -> None:
     asked = parse({**document(), "spec": spec})
     assert asked.version == ""
     shell = Shell(World(asked, said="2.0.0"))
-    assert (await shell.engine.resolve(asked, Status())).version == "2.0.0"
+    assert (await shell.engine.resolve(asked, RolloutStatus())).version == "2.0.0"
     shell.world.said = ""
-    assert (await shell.engine.resolve(asked, Status(target="1.0.0"))).version == "1.0.0", "it is gone: nothing changes"
+    assert (await shell.engine.resolve(asked, RolloutStatus(target="1.0.0"))).version == "1.0.0", (
+        "it is gone: nothing changes"
+    )
     with pytest.raises(BadInputError, match="no Deployment web in namespace shop"):
-        await shell.engine.resolve(asked, Status())
+        await shell.engine.resolve(asked, RolloutStatus())

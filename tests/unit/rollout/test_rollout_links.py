@@ -12,9 +12,9 @@ from aiohttp import web
 from meshwright import http
 from meshwright.config import ServiceConfig, load
 from meshwright.errors import UnreachableError
-from meshwright.rollout.decision import FinishedSpan
-from meshwright.rollout.failing import Search, failing_spans, failing_spans_v3, find
-from meshwright.rollout.spanexport import EVERY, PATIENCE, Traces, wait_for_links
+from meshwright.rollout.adapters.jaeger import Search, failing_spans, failing_spans_v3, find
+from meshwright.rollout.adapters.trace_exporter import LINK_INTERVAL, LINK_TIMEOUT, TraceExporter, wait_for_links
+from meshwright.rollout.reconcile.decision import FinishedSpan
 from meshwright.standins.traces import TracesConfig, TraceStore, serving
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
@@ -127,7 +127,13 @@ async def test_a_jaeger_that_is_away_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("elapsed", "links", "wait"),
-    [(0, [], EVERY), (PATIENCE - 1, [], 1), (PATIENCE, [], 0), (PATIENCE + 9, [], 0), (0, LINKS, 0)],
+    [
+        (0, [], LINK_INTERVAL),
+        (LINK_TIMEOUT - 1, [], 1),
+        (LINK_TIMEOUT, [], 0),
+        (LINK_TIMEOUT + 9, [], 0),
+        (0, LINKS, 0),
+    ],
 )
 def test_links_are_asked_for_until_some_come_or_a_minute_has_passed(elapsed: float, links: Any, wait: float) -> None:
     assert wait_for_links(100, 100 + elapsed, links) == wait
@@ -142,7 +148,9 @@ class Telling:
         self.answers = list(answers)
         self.asked: list[Search] = []
         self.now = 0.0
-        self.traces = Traces(telemetry, "http://jaeger", find=self._find, clock=lambda: self.now, sleep=self._sleep)
+        self.traces = TraceExporter(
+            telemetry, "http://jaeger", find=self._find, clock=lambda: self.now, sleep=self._sleep
+        )
 
     async def _find(self, _: str, search: Search) -> list[tuple[str, str]]:
         self.asked.append(search)
@@ -157,7 +165,7 @@ class Telling:
 
     async def abort(self) -> None:
         step = FinishedSpan("0a" * 16, "0b" * 8, "0c" * 8, "setWeight 10", 100.0, 110.0, ok=False, message="too many")
-        await self.traces.tell(rollout(version="2.0.0"), [step])
+        await self.traces.export(rollout(version="2.0.0"), [step])
 
     def links(self) -> list[list[str]]:
         """The trace ids that each span told so far links to."""
@@ -178,7 +186,7 @@ async def test_without_links_an_abort_is_told_after_a_minute(caplog: pytest.LogC
     telling = Telling([])
     await telling.abort()
     await eventually(telling.links)
-    assert (telling.links(), telling.now) == ([[]], PATIENCE)
+    assert (telling.links(), telling.now) == ([[]], LINK_TIMEOUT)
     assert not caplog.records
     away = Telling(UnreachableError("http://jaeger does not answer"))
     await away.abort()
@@ -205,5 +213,5 @@ async def test_the_end_of_the_process_tells_what_still_waits() -> None:
 async def test_what_went_well_is_told_at_once_and_without_a_jaeger_so_is_all() -> None:
     telling = Telling(LINKS)
     fine = FinishedSpan("0a" * 16, "0b" * 8, "", "rollout", 100.0, 110.0)
-    await telling.traces.tell(rollout(version="2.0.0"), [fine])
+    await telling.traces.export(rollout(version="2.0.0"), [fine])
     assert (telling.links(), telling.asked) == ([[]], [])

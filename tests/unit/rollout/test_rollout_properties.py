@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwright.errors import UnreachableError
-from meshwright.rollout import plan
-from meshwright.rollout.decision import SetTraffic
-from meshwright.rollout.observed import ApiUse
-from meshwright.rollout.routing import Routing
-from meshwright.rollout.spec import Command, SetCanaryScale, SetHeaderRoute, SetWeight
-from meshwright.rollout.turn import ACTIVE
-from meshwright.rollout.vocabulary import Phase, Verb
+from meshwright.rollout.api.observed import ApiUse
+from meshwright.rollout.api.routing import Routing
+from meshwright.rollout.api.spec import Command, SetCanaryScale, SetHeaderRoute, SetWeight
+from meshwright.rollout.api.vocabulary import Phase, Verb
+from meshwright.rollout.reconcile import plan
+from meshwright.rollout.reconcile.context import ACTIVE
+from meshwright.rollout.reconcile.decision import SetTraffic
 from support.rollouts import World, rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshwright.rollout.status import Status
+    from meshwright.rollout.api.status import RolloutStatus
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +169,7 @@ def guarded_pass(world: World, *, done: int | None = None, writes: bool = True) 
         follows_its_steps(world, after)
 
 
-def follows_its_steps(world: World, after: Status) -> None:
+def follows_its_steps(world: World, after: RolloutStatus) -> None:
     """Weight, scale and routes are what the steps of the strategy *as it is now* have come to, and nothing older."""
     if after.phase not in ACTIVE or after.skip_steps:
         return

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.rollout import metrics
-from meshwright.rollout.observed import Demand
-from meshwright.rollout.sides import answer, seen_by_callers, sides
-from meshwright.rollout.spec import Metric
-from meshwright.rollout.vocabulary import MetricKind
+from meshwright.rollout.analysis import call_metrics
+from meshwright.rollout.analysis.sides import answer, seen_by_callers, sides
+from meshwright.rollout.api.observed import MetricQuery
+from meshwright.rollout.api.spec import Metric
+from meshwright.rollout.api.vocabulary import MetricKind
 
 RATE = Metric("rate", MetricKind.SUCCESS_RATE, minimum=0.99)
 P50 = Metric("p50", MetricKind.LATENCY, quantile=0.5, maximum=1.0)
@@ -19,24 +19,24 @@ Row = tuple[str, str, str, float]
 """Side, version, status, calls."""
 
 
-def counted(*rows: Row) -> dict[metrics.Series, float]:
-    found: dict[metrics.Series, float] = {}
+def counted(*rows: Row) -> dict[call_metrics.Series, float]:
+    found: dict[call_metrics.Series, float] = {}
     for side, version, status, calls in rows:
         labels = {"service": "user", "side": side, "version": version, "status": status, "method": "demo.User/Get"}
-        found[metrics.CALLS, tuple(sorted(labels.items()))] = calls
+        found[call_metrics.CALLS, tuple(sorted(labels.items()))] = calls
     return found
 
 
-def timed(side: str, version: str, **buckets: float) -> dict[metrics.Series, float]:
+def timed(side: str, version: str, **buckets: float) -> dict[call_metrics.Series, float]:
     labels = {"service": "user", "side": side, "version": version, "method": "demo.User/Get"}
     return {
-        (metrics.BUCKETS, tuple(sorted((labels | {"le": bound}).items()))): calls
+        (call_metrics.BUCKETS, tuple(sorted((labels | {"le": bound}).items()))): calls
         for bound, calls in {"0.1": buckets["fast"], "1.0": buckets["all"], "+Inf": buckets["all"]}.items()
     }
 
 
 def rate(*rows: Row, version: str = "2", minimum: float = 0) -> tuple[float | None, float | None, str]:
-    found = answer(Demand(RATE, version, 30, minimum_calls=minimum), sides([counted(*rows)], "user"))
+    found = answer(MetricQuery(RATE, version, 30, minimum_calls=minimum), sides([counted(*rows)], "user"))
     return found.value, found.calls, found.counted_by
 
 
@@ -96,7 +96,7 @@ def test_calls_that_no_server_has_counted_belong_to_no_version() -> None:
 def test_the_slower_side_counts() -> None:
     servers, callers = timed("server", "2", fast=10, all=10), timed("client", "2", fast=0, all=10)
     calls = counted(("server", "2", "OK", 10), ("client", "2", "OK", 10))
-    found = answer(Demand(P50, "2", 30), sides([servers, callers, calls], "user"))
+    found = answer(MetricQuery(P50, "2", 30), sides([servers, callers, calls], "user"))
     assert (found.value, found.counted_by) == (pytest.approx(0.55), "its callers")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from meshwright.rollout.status import Status
-from meshwright.rollout.statusjson import read, time_text, time_value, write
-from meshwright.rollout.vocabulary import Phase
+from meshwright.rollout.api.status import RolloutStatus
+from meshwright.rollout.api.status_document import read, time_text, time_value, write
+from meshwright.rollout.api.vocabulary import Phase
 from support.rollouts import stable_world
 
 
@@ -26,8 +26,8 @@ def test_a_status_reads_as_kubernetes_does() -> None:
 
 
 def test_nothing_is_an_empty_status() -> None:
-    assert read(None) == read({}) == Status()
-    assert read(write(Status())) == Status()
+    assert read(None) == read({}) == RolloutStatus()
+    assert read(write(RolloutStatus())) == RolloutStatus()
 
 
 def test_what_another_version_wrote_is_passed_over() -> None:

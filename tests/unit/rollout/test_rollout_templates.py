@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from meshwright.rollout.decision import EnsureVersion
-from meshwright.rollout.spec import Command
-from meshwright.rollout.vocabulary import ConditionType, Phase, Reason, Verb
+from meshwright.rollout.api.spec import Command
+from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb
+from meshwright.rollout.reconcile.decision import EnsureVersion
 from support.rollouts import World, rollout
 
 HALF = [{"setWeight": 50}, {"pause": {}}]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from meshwright.rollout.decide import lacking
-from meshwright.rollout.observed import Trouble
-from meshwright.rollout.vocabulary import ConditionType, Phase
+from meshwright.rollout.api.observed import Trouble
+from meshwright.rollout.api.vocabulary import ConditionType, Phase
+from meshwright.rollout.reconcile.decide import versions_to_explain
 from support.rollouts import World, rollout, stable_world
 
 IMAGE = Trouble("Pod user-2-0-0-x, container user", "ErrImagePull", "image user:nowhere: not found")
@@ -56,16 +56,18 @@ def test_what_is_mended_leaves_no_trouble_behind() -> None:
 
 def test_only_versions_that_lack_instances_are_asked_about() -> None:
     world = stable_world(steps=[{"setWeight": 50}, {"pause": {}}], progressDeadlineSeconds=20)
-    assert lacking(world.asked, world.status, world.observe()) == ()
+    assert versions_to_explain(world.asked, world.status, world.observe()) == ()
     world.ask("2.0.0")
-    assert lacking(world.asked, world.status, world.observe()) == ("2.0.0",)
+    assert versions_to_explain(world.asked, world.status, world.observe()) == ("2.0.0",)
     world.run(10)
-    assert lacking(world.asked, world.status, world.observe()) == ()
+    assert versions_to_explain(world.asked, world.status, world.observe()) == ()
     world.healthy["1.0.0"] = 3
-    assert lacking(world.asked, world.status, world.observe()) == ("1.0.0",)
+    assert versions_to_explain(world.asked, world.status, world.observe()) == ("1.0.0",)
     world.healthy["1.0.0"] = 4
     world.ask("3.0.0")
     world.dead.add("3.0.0")
     world.run(60)
     assert world.status.phase is Phase.ABORTED
-    assert lacking(world.asked, world.status, world.observe()) == (), "nobody asks about a version that was refused"
+    assert versions_to_explain(world.asked, world.status, world.observe()) == (), (
+        "nobody asks about a version that was refused"
+    )

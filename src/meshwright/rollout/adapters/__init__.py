@@ -1,8 +1,8 @@
-"""The two ports that every shell fills alike, because Consul is the same everywhere: traffic and measurements."""
+"""Adapters to Consul, Prometheus, Jaeger and OpenTelemetry, shared by the operator and `meshwright up`."""
 
 from __future__ import annotations
 
-from meshwright.rollout.adapters.measurements import ConsulMeasurements
+from meshwright.rollout.adapters.metric_source import ConsulMetricSource
 from meshwright.rollout.adapters.traffic import ConsulTraffic
 
-__all__ = ["ConsulMeasurements", "ConsulTraffic"]
+__all__ = ["ConsulMetricSource", "ConsulTraffic"]

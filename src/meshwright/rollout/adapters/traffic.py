@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 from meshwright.consul import ConsulError
 from meshwright.errors import MeshwrightError
 from meshwright.model import Health
-from meshwright.rollout import weights
-from meshwright.rollout.observed import TrafficState, Trouble
+from meshwright.rollout.api.observed import TrafficState, Trouble
+from meshwright.rollout.reconcile import config_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from meshwright.consul import Consul
     from meshwright.model import Instance
-    from meshwright.rollout.routing import Routing
-    from meshwright.rollout.spec import Rollout
+    from meshwright.rollout.api.routing import Routing
+    from meshwright.rollout.api.spec import Rollout
 
 _MOST_SERVICES = 100
-"""How many services are looked through for an instance that is not where it should be."""
+"""The number of services searched for an instance registered under another name."""
 _ROUNDS = 8
-"""Subsets, entries, tidying: three without interference."""
+"""Rounds of writes: subsets, entries, cleanup; three without conflicts."""
 
 
 class ContestedError(MeshwrightError):
-    """Others kept changing the same entries."""
+    """Other clients kept changing the same entries."""
 
 
 class ConsulTraffic:
@@ -37,16 +37,16 @@ class ConsulTraffic:
         self._consul = consul
 
     async def observe(self, rollout: Rollout) -> TrafficState:
-        """What is healthy, and what the entries say now."""
+        """The healthy instances and the routing in the config entries."""
         instances, entries = await asyncio.gather(
             self._consul.instances(rollout.service, passing=True), self._entries(rollout)
         )
         entries.check_owner()
         healthy = Counter(instance.version for instance in instances.value)
-        return TrafficState(dict(healthy), weights.read(entries))
+        return TrafficState(dict(healthy), config_entries.read(entries))
 
     async def explain(self, rollout: Rollout, version: str, addresses: Sequence[str]) -> tuple[Trouble, ...]:
-        """Why Consul does not call instances of the version at these addresses healthy, which say that they are."""
+        """Why instances of the version at these addresses, ready by their own status, are not healthy in Consul."""
         mine = (await self._consul.instances(rollout.service)).value
         found: dict[str, Trouble] = {}
         for address in addresses:
@@ -69,20 +69,24 @@ class ConsulTraffic:
         return Trouble(f"instance at {address}", "NotRegistered", text)
 
     async def route(self, rollout: Rollout, routing: Routing) -> None:
-        """Make the entries say it, keeping what others wrote in them."""
-        await self._converge(rollout, lambda entries: weights.writes(entries, routing))
+        """Writes the routing to the config entries; keeps the parts of other writers."""
+        await self._converge(rollout, lambda entries: config_entries.writes(entries, routing))
 
     async def release(self, rollout: Rollout) -> None:
-        """Take this rollout's part out of the entries."""
-        await self._converge(rollout, weights.release)
+        """Removes this rollout's part from the config entries."""
+        await self._converge(rollout, config_entries.release)
 
-    async def _entries(self, rollout: Rollout) -> weights.Entries:
-        found = await asyncio.gather(*(self._consul.config_entry(kind, rollout.service) for kind in weights.KINDS))
+    async def _entries(self, rollout: Rollout) -> config_entries.Entries:
+        found = await asyncio.gather(
+            *(self._consul.config_entry(kind, rollout.service) for kind in config_entries.KINDS)
+        )
         owner = f"{rollout.namespace}/{rollout.name}"
-        return weights.Entries(rollout.service, owner, dict(zip(weights.KINDS, found, strict=True)))
+        return config_entries.Entries(rollout.service, owner, dict(zip(config_entries.KINDS, found, strict=True)))
 
-    async def _converge(self, rollout: Rollout, step: Callable[[weights.Entries], tuple[weights.Write, ...]]) -> None:
-        """Write what can be written and look again, until nothing is left; an entry that moved is read anew."""
+    async def _converge(
+        self, rollout: Rollout, step: Callable[[config_entries.Entries], tuple[config_entries.Write, ...]]
+    ) -> None:
+        """Writes what can be written and reads again, until nothing is left; a changed entry is read anew."""
         for _ in range(_ROUNDS):
             pending = step(await self._entries(rollout))
             if not pending:
@@ -97,7 +101,7 @@ class ConsulTraffic:
                     return
         raise ContestedError(f"the config entries of {rollout.service} keep changing under the rollout's hands")
 
-    async def _write(self, write: weights.Write) -> bool:
+    async def _write(self, write: config_entries.Write) -> bool:
         if write.entry is None:
             await self._consul.delete_config_entry(write.kind, write.name)
             return True
@@ -109,8 +113,8 @@ def _is_at(instance: Instance, address: str) -> bool:
 
 
 def _misregistered(version: str, here: Sequence[Instance]) -> Trouble | None:
-    """What is wrong with the registrations of the service at an address."""
-    # Those of this version first: at its address may be what an earlier process left.
+    """The problems of the service's registrations at an address."""
+    # This version first: its address may still have the registration of an earlier process.
     for one in sorted(here, key=lambda one: one.version != version):
         if one.version != version:
             said = f"as version {one.version}" if one.version else "without a version"

@@ -1,0 +1,1 @@
+"""Rollouts on a running `up`: the rollout engine with processes as workloads."""

@@ -1,0 +1,1 @@
+"""Topology files: their format and values (`spec`), parsing, lookup, and placeholders."""

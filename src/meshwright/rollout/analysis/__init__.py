@@ -1,0 +1,1 @@
+"""Call metrics and their evaluation against the thresholds of an analysis. Pure."""
