@@ -17,8 +17,8 @@ import mkdocs_gen_files
 import meshwright
 from meshwright.cli import cli
 from meshwright.controlplane.policy import POLICY_SCHEMA
-from meshwright.local.reading import TOPOLOGY_SCHEMA
-from meshwright.rollout.schema import SPEC
+from meshwright.local.topology.parsing import TOPOLOGY_SCHEMA
+from meshwright.rollout.api.schema import SPEC
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {
