@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from meshwright.standins.traces import TracesConfig, serving
+from meshwright.dev.traces import TracesConfig, serving
 from support.demo_up import first_answer, starting
 from support.postgres import NO_POSTGRES, cluster, find_postgres
 from support.waiting import eventually

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.async_api import Page, expect
 
+from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from meshwright.messages.otlp import Span
-from meshwright.standins.traces import TracesConfig, TraceStore, serving
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
 from support.spans import EPOCH, MS, attributes, request, span, trace_id
 from support.waiting import crowd, eventually

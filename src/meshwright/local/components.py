@@ -55,14 +55,14 @@ def configuration(name: str) -> type[Any]:
 
 def _component(name: str) -> tuple[type[Any], Callable[[Any], Coroutine[Any, Any, None]]]:
     if name == REGISTRY:
-        from meshwright.standins import registry  # noqa: PLC0415
+        from meshwright.dev import consul  # noqa: PLC0415
 
-        return registry.RegistryConfig, registry.run
+        return consul.RegistryConfig, consul.run
     if name == CONTROLPLANE:
         from meshwright import controlplane  # noqa: PLC0415
 
         return controlplane.ControlPlaneConfig, controlplane.run
-    from meshwright.standins import traces  # noqa: PLC0415
+    from meshwright.dev import traces  # noqa: PLC0415
 
     return traces.TracesConfig, traces.run
 

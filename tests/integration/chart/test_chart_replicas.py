@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from meshwright.standins.traces import TracesConfig, serving
+from meshwright.dev.traces import TracesConfig, serving
 from support.consul import find_consul
 from support.helm import CHART, ROOT, helm, parsed
 from support.ports import promised_port

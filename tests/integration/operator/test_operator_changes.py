@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from meshwright.consul import Registration
+from meshwright.dev.traces import TracesConfig, serving
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.api import commands
 from meshwright.rollout.api.vocabulary import Verb
-from meshwright.standins.traces import TracesConfig, serving
 from meshwright_operator.lease.election import LEASE
 from support.kube import LEASES, ROLLOUTS
 from support.operator_world import World, first, operating

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.standins.traces import TracesConfig, TraceStore, serving
+from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from support import installed
 from support.mesh import mesh
 from support.ports import promised_port

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from meshwright.standins.traces import TracesConfig, TraceStore, run, serving
+from meshwright.dev.traces import TracesConfig, TraceStore, run, serving
 from support.spans import EPOCH, MS, request, span
 from support.waiting import eventually
 
@@ -187,7 +187,7 @@ async def test_assets_are_sent_once(api: aiohttp.ClientSession) -> None:
 
 
 async def test_the_process_serves_until_it_is_told_to_stop(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "meshwright.standins.traces")
+    caplog.set_level("INFO", "meshwright.dev.traces")
     running = asyncio.create_task(run(CONFIG))
     await eventually(lambda: "trace store ready" in caplog.text)
     assert not running.done()

@@ -18,10 +18,10 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from meshwright.config import ServiceConfig, load
+from meshwright.dev.traces import Bound, TracesConfig, TraceStore, serving
+from meshwright.dev.traces.receivers import SERVICE
 from meshwright.errors import BadInputError
 from meshwright.messages.otlp import ExportTraceServiceResponse
-from meshwright.standins.traces import Bound, TracesConfig, TraceStore, serving
-from meshwright.standins.traces.receivers import SERVICE
 from meshwright.telemetry import Telemetry
 from support.spans import request, span, trace_id
 

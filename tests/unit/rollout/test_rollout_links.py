@@ -11,11 +11,11 @@ from aiohttp import web
 
 from meshwright import http
 from meshwright.config import ServiceConfig, load
+from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from meshwright.errors import UnreachableError
 from meshwright.rollout.adapters.jaeger import Search, failing_spans, failing_spans_v3, find
 from meshwright.rollout.adapters.trace_exporter import LINK_INTERVAL, LINK_TIMEOUT, TraceExporter, wait_for_links
 from meshwright.rollout.reconcile.decision import FinishedSpan
-from meshwright.standins.traces import TracesConfig, TraceStore, serving
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from support.rollouts import rollout
