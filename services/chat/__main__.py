@@ -17,11 +17,11 @@ from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
 from services.chat.presence import Presence
 from services.chat.server import ERRORS, PUBLIC, ChatService
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
-from services.kit.refusals import holding
-from services.kit.running import running
-from services.kit.streams import KEEPALIVE
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
+from services.common.messaging.refusals import health_listener
+from services.common.runtime.keepalive import KEEPALIVE
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from meshwright import Server
@@ -70,11 +70,11 @@ async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
     keeping = Keeping(config.max_age, config.per_room, config.in_all, config.key_window)
     archive = StreamArchive(bus, keeping, fanout)
     presence = Presence(bus, os.urandom(8).hex())
-    bus.refusals.listen(holding(server.health))
-    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
+    bus.refusals.listen(health_listener(server.health))
+    await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
     await server.enter(presence.running())
-    await server.enter(running(_drain(server, fanout), "ending visits when the server stops"))
+    await server.enter(background_task(_drain(server, fanout), "ending visits when the server stops"))
     server.warm_up(lambda: archive.tail.ready(START_SECONDS))
     chat = Chat(archive, fanout, presence, buffer=config.buffer)
     server.add(rpc.add_ChatServiceServicer_to_server, ChatService(chat, config.join_seconds))

@@ -16,20 +16,20 @@ from nats.js.errors import BadRequestError
 
 from services.chat.app import StreamLostError
 from services.chat.domain import Message, Remark, Speaker
-from services.kit.errors import BusUnavailableError
-from services.kit.messages import now_ns
-from services.kit.refusals import PROBE
-from services.kit.stored import StreamReader
-from services.kit.tail import Tail
+from services.common.messaging.message_spans import now_ns
+from services.common.messaging.ordered_consumer import OrderedConsumer
+from services.common.messaging.refusals import PROBE
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import BusUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import datetime
 
-    from services.kit.bus import Bus
-    from services.kit.fanout import Fanout
-    from services.kit.positions import Position
-    from services.kit.stored import Stored
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.fanout import Fanout
+    from services.common.messaging.stream_position import StreamPosition
+    from services.common.messaging.stream_reader import StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class StreamArchive:
     """The archive of a replica, and the tail that feeds its callers."""
 
     def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Message]) -> None:
-        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._reader = StreamReader(bus, STREAM)
         self._bus = bus
         self._keeping = keeping
@@ -93,10 +93,10 @@ class StreamArchive:
         found = await self._reader.get(sequence)
         return _decode(found) if found else None
 
-    async def knows(self, place: Position) -> bool:
+    async def knows(self, place: StreamPosition) -> bool:
         return await self._reader.knows(place, self.tail)
 
-    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, room: str, now: datetime) -> bool:
         return await self._reader.keeps(place, [_subject(room)], now)
 
     async def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
@@ -120,7 +120,7 @@ class StreamArchive:
         found = await self._reader.counts(_subject("*"))
         return {subject.removeprefix(_PREFIX): count for subject, count in found.items()}
 
-    def _take(self, message: Stored) -> None:
+    def _take(self, message: StoredMessage) -> None:
         began = now_ns()
         if (decoded := _decode(message)) and self._fanout.deliver(decoded.remark.speaker.room, decoded):
             self._bus.spans.delivered(message, "chat", began, _TEMPLATE)
@@ -141,7 +141,7 @@ def _encode(remark: Remark) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _decode(message: Stored) -> Message | None:
+def _decode(message: StoredMessage) -> Message | None:
     """The message, or None for what is none: somebody else has written it, and the rest must go on."""
     try:
         document = json.loads(message.body)
@@ -154,5 +154,5 @@ def _decode(message: Stored) -> Message | None:
     return Message(str(message.position), message.sequence, remark, message.moment)
 
 
-def _decoded(messages: Sequence[Stored]) -> Sequence[Message]:
+def _decoded(messages: Sequence[StoredMessage]) -> Sequence[Message]:
     return [decoded for message in messages if (decoded := _decode(message))]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 from services.chat import domain
 from services.chat.domain import InvalidChatError, Message, Person, Remark
 from services.chat.visit import Doors, Visit
-from services.kit.positions import NoPositionError, Position, parse_position
+from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from services.chat.presence import Presence
-    from services.kit.fanout import Fanout
+    from services.common.messaging.fanout import Fanout
 
 
 class Archive(Protocol):
@@ -29,10 +29,10 @@ class Archive(Protocol):
 
     async def get(self, sequence: int) -> Message | None: ...
 
-    async def knows(self, place: Position) -> bool:
+    async def knows(self, place: StreamPosition) -> bool:
         """Whether it is a place of what is kept now; else that was lost, and numbers have begun anew."""
 
-    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, room: str, now: datetime) -> bool:
         """Whether everything said in the room after that place is still there."""
 
     def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
@@ -112,7 +112,7 @@ class Chat:
         who = domain.speaker(room, user_id, name)
         now, era = self._now(), self._doors.fanout.era
         if not resume_after:
-            return Visit(self._doors, who, Position(self._archive.position(), now), era)
+            return Visit(self._doors, who, StreamPosition(self._archive.position(), now), era)
         place = _parsed("resume_after", resume_after)
         if not await self._archive.keeps(place, room, now):
             raise domain.MessageTooOldError
@@ -125,7 +125,7 @@ class Chat:
         # What is stored has the server's time; and may be what was said with this client_id before.
         found = await self._archive.get(sequence)
         now = self._now()
-        return found or Message(str(Position(sequence, now)), sequence, remark, now)
+        return found or Message(str(StreamPosition(sequence, now)), sequence, remark, now)
 
     async def history(self, room: str, after: str, limit: int, since: datetime | None) -> Page:
         """What was said after a message or since a time, from the oldest on; without either, the latest.
@@ -158,8 +158,8 @@ class Chat:
         return Attendees(self._presence.people(room), self._presence.count(room))
 
 
-def _parsed(field: str, text: str) -> Position:
+def _parsed(field: str, text: str) -> StreamPosition:
     try:
         return parse_position(text)
-    except NoPositionError:
+    except InvalidPositionError:
         raise InvalidChatError({field: "must be the id of a message, as it came"}) from None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem, with_line_breaks
+from services.common.runtime.text import text_problem, with_line_breaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 from nats.errors import Error as NatsError
 
 from services.chat.domain import CROWD, LISTED, Attendance, Change, Person, Roster, Speaker
-from services.kit.running import running
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from nats.aio.msg import Msg
 
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,10 @@ class Presence:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Exchange with the other replicas for as long as the context lasts; at the end they are told."""
-        async with running(self._subscribe(), "hearing presence"), running(self._run(), "telling presence"):
+        async with (
+            background_task(self._subscribe(), "hearing presence"),
+            background_task(self._run(), "telling presence"),
+        ):
             yield
         await self._send({"gone": True})
 

@@ -14,10 +14,10 @@ from demo.chat.v1 import chat_pb2 as pb
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
 from services.chat import app, domain, visit
-from services.kit.errors import BusUnavailableError
-from services.kit.fanout import Gap
-from services.kit.ownership import check_owner
-from services.kit.running import running
+from services.common.messaging.fanout import Gap
+from services.common.runtime.authorization import check_owner
+from services.common.runtime.errors import BusUnavailableError
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -53,7 +53,10 @@ class ChatService(rpc.ChatServiceServicer):
         join = await self._join(requests)
         check_owner(join.user_id)
         stay = await self._chat.visit(join.room, join.user_id, join.name, join.resume_after)
-        async with running(_listen(requests, stay), "what somebody says"), contextlib.aclosing(stay.events()) as events:
+        async with (
+            background_task(_listen(requests, stay), "what somebody says"),
+            contextlib.aclosing(stay.events()) as events,
+        ):
             async for event in events:
                 yield event_message(event)
 

@@ -1,8 +1,8 @@
 """One person's stay in one room, by one connection.
 
-What happens in the room goes into an inbox of bounded size (services.kit.fanout); whoever reads too slowly is told how
-many messages were left out. Comings and goings are kept beside it, one for each person, and cancel each other out: what
-waits is the difference between what the caller knows and what is true, and so is bounded by the people there are.
+Messages of the room go into an inbox of bounded size (`fanout`); a slow reader is told how many messages were left
+out. Comings and goings are kept beside it, one for each member, and cancel each other out: what waits is the difference
+between what the caller knows and what is true, so its size is bounded by the number of members.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from services.chat import domain
 from services.chat.domain import Attendance, Change, InvalidChatError, Message, Person
-from services.kit.errors import BusUnavailableError
-from services.kit.fanout import Gap, Inbox, approach
+from services.common.messaging.fanout import Gap, Inbox, read_backlog
+from services.common.runtime.errors import BusUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from services.chat.app import Archive
     from services.chat.domain import Speaker
     from services.chat.presence import Presence
-    from services.kit.fanout import Fanout
-    from services.kit.positions import Position
+    from services.common.messaging.fanout import Fanout
+    from services.common.messaging.stream_position import StreamPosition
 
 REFUSALS = 16
 """What was refused and not yet read; then nothing more is taken from the caller."""
@@ -67,7 +67,7 @@ class Doors:
 class Visit:
     """`events` is the stay itself; `say` and `end` are called beside it."""
 
-    def __init__(self, doors: Doors, who: Speaker, place: Position, era: int) -> None:
+    def __init__(self, doors: Doors, who: Speaker, place: StreamPosition, era: int) -> None:
         """`era`: the fan-out's, when the place was taken."""
         self.who = who
         self._doors = doors
@@ -129,7 +129,7 @@ class Visit:
         def read(after: int, until: int) -> AsyncGenerator[Message]:
             return archive.read(room, after, until)
 
-        async with contextlib.aclosing(approach(read, seen, archive.position)) as older:
+        async with contextlib.aclosing(read_backlog(read, seen, archive.position)) as older:
             async for message in older:
                 seen = message.sequence
                 yield message

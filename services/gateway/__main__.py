@@ -10,6 +10,11 @@ from dataclasses import dataclass, field, replace
 import meshwright
 from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.runtime.entry_point import run_service
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import HEALTH_CAUSE, TableRecovery
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.edge import Edge, sweeping
@@ -21,11 +26,6 @@ from services.gateway.serving import serving
 from services.gateway.shop import Shop
 from services.gateway.tables import metadata, prepare
 from services.gateway.wiring import EdgeConfig, make_edge
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import CAUSE, TableKeeper
-from services.kit.starting import start
 
 DATABASE = "GATEWAY_DATABASE_URL"
 DEFAULTS = {
@@ -134,7 +134,7 @@ async def run(config: GatewayConfig) -> None:
 async def _edge(config: GatewayConfig, server: meshwright.Server, started: asyncio.Event) -> Edge:
     """`started` is set once the database was reached."""
     given = config.database
-    own = own_database(given, config.mesh.service) if config.databases.per_service else given
+    own = service_database_url(given, config.mesh.service) if config.databases.per_service else given
     engine = open_database(DATABASE, own)
     server.on_stop(engine.dispose)
 
@@ -149,19 +149,19 @@ async def _edge(config: GatewayConfig, server: meshwright.Server, started: async
     )
 
     async def warm_up() -> None:
-        await database_ready(DATABASE, engine, make_tables, server.health)
+        await wait_for_database(DATABASE, engine, make_tables, server.health)
         started.set()
-        await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
+        await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
         await server.enter(sweeping(edge, time.time))
 
     # HTTP is served before: probes are answered, `/readyz` with why it is not.
-    server.health.hold(CAUSE, "has not looked at its tables yet")
+    server.health.hold(HEALTH_CAUSE, "has not looked at its tables yet")
     server.warm_up(warm_up)
     return edge
 
 
 def main() -> None:
-    start(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

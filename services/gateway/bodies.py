@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 from pydantic_core import PydanticCustomError
 
-from services.kit.text import is_unicode
+from services.common.runtime.text import is_unicode
 
 
 def _sendable(text: str) -> str:

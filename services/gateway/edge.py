@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import meshwright
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import background_task
 from services.gateway.callers import tenant_of
 from services.gateway.tenancy import TenantUsers, canonical
-from services.kit.errors import StoreUnavailableError
-from services.kit.running import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -96,5 +96,5 @@ async def sweeping(edge: Edge, clock: Callable[[], float], interval: float = SWE
                 await edge.idempotency.sweep(clock())
             await asyncio.sleep(interval)
 
-    async with running(sweep(), "sweeping the gateway's database"):
+    async with background_task(sweep(), "sweeping the gateway's database"):
         yield

@@ -3,7 +3,7 @@
 An answer to a request that wrote says where, in the events of which services: `Demo-Position: payment/7, user/17`. A
 read that brings the header waits until the views have seen those events, within its own deadline, and is refused with
 409 (VIEW_BEHIND) where they have not: whether such events are still to come nobody can tell. The value comes from the
-services' trailing metadata (`services.kit.written`), and clients need not understand it.
+services' trailing metadata (`consistency_token`), and clients need not understand it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import StringConstraints
 from starlette.datastructures import MutableHeaders
 
 from demo.userview.v1 import userview_pb2 as pb
-from services.kit.written import POSITION_KEY
+from services.common.storage.consistency_token import METADATA_KEY
 
 if TYPE_CHECKING:
     from grpc.aio import UnaryUnaryCall
@@ -41,7 +41,7 @@ async def noted(call: UnaryUnaryCall[Any, Answer]) -> Answer:
     places = _WRITTEN.get()
     if places is not None:
         for key, value in await call.trailing_metadata() or ():
-            if key == POSITION_KEY and (place := _PLACE.fullmatch(str(value))):
+            if key == METADATA_KEY and (place := _PLACE.fullmatch(str(value))):
                 places[place[1]] = max(places.get(place[1], 0), int(place[2]))
     return answer
 

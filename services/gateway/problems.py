@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
+from services.common.runtime.errors import StoreUnavailableError
 from services.gateway.domain import BUG, TRY_AGAIN_AFTER, Failure, FieldProblem, Problem, problem_of, title
 from services.gateway.tracing import trace_id
-from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

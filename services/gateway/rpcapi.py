@@ -11,13 +11,13 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.encoders import jsonable_encoder
 from pydantic import Field
 
+from services.common.runtime.errors import StoreUnavailableError
 from services.gateway import app, domain
 from services.gateway.armour.rates import client_of
 from services.gateway.bodies import Body, NewUser, Operands, Text
 from services.gateway.jsonrpc import SERVER_ERRORS, Dispatcher, Method, RpcError
 from services.gateway.problems import ProblemResponse, problem
 from services.gateway.routes import MAX_PAGE, Calculator, TheEdge, Users, Within, problems
-from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

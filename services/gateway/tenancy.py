@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy as sa
 
+from services.common.runtime.ids import new_id
+from services.common.storage.database import translate_store_errors
 from services.gateway.auth.domain import email_key
 from services.gateway.domain import REFUSED, Failure
 from services.gateway.tables import tenant_members
-from services.kit.database import translated
-from services.kit.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,7 +52,7 @@ class Tenancy:
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
         """The tenant of each of these users who has one."""
         query = sa.select(tenant_members).where(tenant_members.c.user_id.in_(list(user_ids)))
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return {row.user_id: row.tenant for row in await connection.execute(query)}
 
@@ -64,20 +64,20 @@ class Tenancy:
             .order_by(tenant_members.c.user_id)
             .limit(limit)
         )
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return list(await connection.scalars(query))
 
     async def add(self, user_id: str, tenant: str) -> None:
         statement = sa.insert(tenant_members).values(user_id=user_id, tenant=tenant)
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
 
     async def remove(self, user_id: str) -> None:
         """Of an id that has come to be no user's."""
         statement = sa.delete(tenant_members).where(tenant_members.c.user_id == user_id)
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
 

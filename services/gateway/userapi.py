@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 import meshwright
+from services.common.runtime.errors import StoreUnavailableError
 from services.gateway import app, domain
 from services.gateway.bodies import Body, NewMember, NewProfile, NewUser, ProfileChanges, UserChanges
 from services.gateway.callers import is_admin, required, tenant_of
 from services.gateway.domain import Failure
 from services.gateway.routes import After, IfMatch, Limit, TheEdge, UserId, Users, Within, edge_of, problems
 from services.gateway.shapes import PAGES, TENANTS, USERS, Presenter
-from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

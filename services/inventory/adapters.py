@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
+from services.common.messaging.outbox import Outbox, outbox_table
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
 from services.inventory.domain import Item, Reservation, Restock, State, Stock
-from services.kit.database import translated
-from services.kit.outbox import Outbox, outbox_table
-from services.kit.transactions import in_transaction, make_tables
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -77,13 +77,13 @@ class DatabaseStore:
         return await in_transaction(self._engine, lambda connection: work(DatabaseTransaction(connection, self.events)))
 
     async def all(self) -> Sequence[Stock]:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(sa.select(stock_table).order_by(stock_table.c.sku))
                 return [_stock(row) for row in rows]
 
     async def one(self, sku: str) -> Stock | None:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(sa.select(stock_table).where(stock_table.c.sku == sku))
                 row = found.one_or_none()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

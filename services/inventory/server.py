@@ -13,9 +13,9 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
+from services.common.runtime.authorization import check_admin
+from services.common.runtime.errors import StoreUnavailableError
 from services.inventory import domain
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_admin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

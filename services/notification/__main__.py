@@ -11,12 +11,12 @@ import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
-from services.kit.follow import follow
-from services.kit.refusals import holding
-from services.kit.running import running
-from services.kit.streams import KEEPALIVE
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.event_consumer import consume_events
+from services.common.messaging.fanout import Fanout
+from services.common.messaging.refusals import health_listener
+from services.common.runtime.keepalive import KEEPALIVE
+from services.common.runtime.tasks import background_task
 from services.notification.adapters import GROUP, PROBES, STREAM, Keeping, OrderTeller, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
@@ -59,12 +59,12 @@ async def add_notifications(server: Server, config: NotificationConfig) -> Fanou
     fanout = Fanout[Notification]()
     archive = StreamArchive(bus, Keeping(config.max_age, config.per_user, config.key_window), fanout)
     teller = OrderTeller(bus, archive, config.max_age)
-    bus.refusals.listen(holding(server.health))
-    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
+    bus.refusals.listen(health_listener(server.health))
+    await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
-    telling = follow(bus, "order", teller.place, teller.take, GROUP, anew=teller.anew)
-    await server.enter(running(telling, "telling of orders"))
-    await server.enter(running(_drain(server, fanout), "ending subscriptions when the server stops"))
+    telling = consume_events(bus, "order", teller.place, teller.take, GROUP, anew=teller.anew)
+    await server.enter(background_task(telling, "telling of orders"))
+    await server.enter(background_task(_drain(server, fanout), "ending subscriptions when the server stops"))
     server.warm_up(lambda: archive.tail.ready(START_SECONDS))
     notifications = Notifications(archive, fanout, buffer=config.buffer)
     server.add(rpc.add_NotificationServiceServicer_to_server, NotificationService(notifications))

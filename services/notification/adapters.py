@@ -6,7 +6,7 @@ the stream, which is the same for every replica.
 
 Orders are told exactly once, whatever crashes and however many replicas tell, without a record beside the stream: the
 last message under `notifications.order.*` says which event it came from, and the next is stored on the condition that
-that one still is the last (as services.kit.relay does it). Where it is gone by age, so is whatever came before it:
+that one still is the last (as `outbox_publisher` does it). Where it is gone by age, so is whatever came before it:
 events that are older than a notification may become are passed over.
 """
 
@@ -22,22 +22,22 @@ from urllib.parse import quote
 
 from nats.js.errors import BadRequestError
 
-from services.kit.errors import BusUnavailableError
-from services.kit.messages import now_ns
-from services.kit.refusals import PROBE
-from services.kit.stored import StreamReader
-from services.kit.tail import Tail
+from services.common.messaging.message_spans import now_ns
+from services.common.messaging.ordered_consumer import OrderedConsumer
+from services.common.messaging.refusals import PROBE
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import BusUnavailableError
 from services.notification.app import StreamLostError, utc_now
 from services.notification.domain import EVERYBODY, Draft, Kind, Notification, of_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from services.kit.bus import Bus
-    from services.kit.events import Event
-    from services.kit.fanout import Fanout
-    from services.kit.positions import Position
-    from services.kit.stored import Stored
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.events import Event
+    from services.common.messaging.fanout import Fanout
+    from services.common.messaging.stream_position import StreamPosition
+    from services.common.messaging.stream_reader import StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class StreamArchive:
 
     def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Notification]) -> None:
         self.reader = StreamReader(bus, STREAM)
-        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._bus = bus
         self._keeping = keeping
         self._fanout = fanout
@@ -96,7 +96,7 @@ class StreamArchive:
         except BadRequestError as error:
             raise BusUnavailableError from error
 
-    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, user_id: str, now: datetime) -> bool:
         return await self.reader.keeps(place, subjects_for(user_id), now)
 
     async def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
@@ -105,14 +105,14 @@ class StreamArchive:
             if notification is not None:
                 yield notification
 
-    def _take(self, message: Stored) -> None:
+    def _take(self, message: StoredMessage) -> None:
         began, notification = now_ns(), decode(message)
         if notification is not None and self._fanout.deliver(notification.draft.user_id, notification):
             self._bus.spans.delivered(message, GROUP, began, template_of(message.subject))
 
 
 class OrderTeller:
-    """Turns the events of orders into notifications; `place` and `take` are what services.kit.follow asks for."""
+    """Turns the events of orders into notifications; `place` and `take` are the arguments of `consume_events`."""
 
     def __init__(self, bus: Bus, archive: StreamArchive, max_age: float, now: Callable[[], datetime] = utc_now) -> None:
         self._bus = bus
@@ -171,7 +171,7 @@ class OrderTeller:
         self._place = _place_in(last) if last and last.sequence > self._void else 0
 
 
-def _place_in(told: Stored) -> int:
+def _place_in(told: StoredMessage) -> int:
     return int(json.loads(told.body)["place"])
 
 
@@ -205,7 +205,7 @@ def encode(draft: Draft, **more: int) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def decode(message: Stored) -> Notification | None:
+def decode(message: StoredMessage) -> Notification | None:
     """The notification, or None for what is none: somebody else has written it, and the rest must go on."""
     try:
         document = json.loads(message.body)

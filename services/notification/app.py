@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.fanout import Inbox, approach
-from services.kit.positions import NoPositionError, Position, parse_position
+from services.common.messaging.fanout import Inbox, read_backlog
+from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 from services.notification import domain
 from services.notification.domain import EVERYBODY, Draft, InvalidNotificationError, Notification
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection
 
-    from services.kit.fanout import Fanout
+    from services.common.messaging.fanout import Fanout
 
 
 class Archive(Protocol):
@@ -27,7 +27,7 @@ class Archive(Protocol):
     async def store(self, draft: Draft, key: str) -> None:
         """Keep it; nothing happens where one for the same user with the same key (not empty) was kept lately."""
 
-    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, user_id: str, now: datetime) -> bool:
         """Whether everything for that user after that place is still there."""
 
     def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
@@ -106,7 +106,7 @@ class Notifications:
         def read(first: int, last: int) -> AsyncGenerator[Notification]:
             return self._archive.read(user_id, first, last)
 
-        async with contextlib.aclosing(approach(read, after, self._archive.position)) as older:
+        async with contextlib.aclosing(read_backlog(read, after, self._archive.position)) as older:
             async for notification in older:
                 after = notification.sequence
                 yield Delivery(notification)
@@ -120,14 +120,14 @@ class Notifications:
                     gap, notification = taken
                     yield Delivery(notification, gap.count if gap else 0)
 
-    async def _place(self, user_id: str, resume_after: str) -> Position:
+    async def _place(self, user_id: str, resume_after: str) -> StreamPosition:
         """After what the subscriber begins: what it has seen, or what there is by now."""
         now = self._now()
         if not resume_after:
-            return Position(self._archive.position(), now)
+            return StreamPosition(self._archive.position(), now)
         try:
             place = parse_position(resume_after)
-        except NoPositionError:
+        except InvalidPositionError:
             what = "must be the id of a notification, as it came"
             raise InvalidNotificationError({"resume_after": what}) from None
         if not await self._archive.keeps(place, user_id, now):

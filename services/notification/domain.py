@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -13,8 +13,8 @@ from google.protobuf import empty_pb2, timestamp_pb2
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
-from services.kit.errors import BusUnavailableError
-from services.kit.ownership import check_admin, check_owner
+from services.common.runtime.authorization import check_admin, check_owner
+from services.common.runtime.errors import BusUnavailableError
 from services.notification import app, domain
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import TableKeeper
-from services.kit.relay import Relay
-from services.kit.running import running
-from services.kit.starting import start
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.entry_point import run_service
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
 from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
 from services.order.app import Bell, OrderBook
 from services.order.driver import Driver
@@ -82,13 +82,13 @@ async def run(config: OrderConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         orders = DatabaseOrders(DATABASE, own, engine)
         server.on_stop(orders.close)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = Relay(bus, SOURCE, OrderEvents(orders))
+        relay = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
         bell = Bell()
         inventory = inventory_rpc.InventoryServiceStub(
             await server.enter(meshwright.channel(config.inventory, config.mesh))
@@ -112,13 +112,13 @@ async def run(config: OrderConfig) -> None:
             await orders.prepare()
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
-            await server.enter(TableKeeper(engine, orders.tables(), make_tables, server.health).running())
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
+            await server.enter(TableRecovery(engine, orders.tables(), make_tables, server.health).running())
             await server.enter(relay.running())
             await server.enter(hearing_others(bus, bell.ring))
             await server.enter(driver.running())
             metrics = server.telemetry.metrics.family(SagaMetrics)
-            await server.enter(running(metrics.follow(orders), "figures of sagas"))
+            await server.enter(background_task(metrics.follow(orders), "figures of sagas"))
 
         server.warm_up(prepare)
         book = OrderBook(orders, bell, stored, entropy=os.urandom)
@@ -127,7 +127,7 @@ async def run(config: OrderConfig) -> None:
 
 
 def main() -> None:
-    start(lambda: run(load(OrderConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(OrderConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

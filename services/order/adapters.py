@@ -13,8 +13,8 @@ from nats import errors as nats_errors
 import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.payment.v1 import payment_pb2 as payment_pb
-from services.kit.events import Event, NoEventError, decode
-from services.kit.running import running
+from services.common.messaging.events import Event, InvalidEventError, decode
+from services.common.runtime.tasks import background_task
 from services.order.aggregate import name_of, plain_fields, version_of
 from services.order.facts import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
     from demo.payment.v1 import payment_pb2_grpc as payment_rpc
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
     from services.order.domain import Order
     from services.order.store import DatabaseOrders
 
@@ -175,7 +175,7 @@ def hearing_others(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncConte
 
     Nothing is made up for while NATS is away: whoever waits looks for itself now and then.
     """
-    return running(_hear(bus, heard), "news of orders")
+    return background_task(_hear(bus, heard), "news of orders")
 
 
 async def _hear(bus: Bus, heard: Callable[[str], None]) -> None:
@@ -183,7 +183,7 @@ async def _hear(bus: Bus, heard: Callable[[str], None]) -> None:
         try:
             subscription = await bus.connection.subscribe(f"events.{SOURCE}.>")
             async for message in subscription.messages:
-                with contextlib.suppress(NoEventError):
+                with contextlib.suppress(InvalidEventError):
                     heard(decode(message.data).subject)
         except (nats_errors.Error, OSError) as error:
             log.debug("news of orders: %s", error)

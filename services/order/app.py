@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.order import domain
 from services.order.domain import NoAttentionNeededError, OrderDiffersError, OrderNotFoundError, State, StepState
 from services.order.facts import AttentionResolved, OrderPlaced, Resolution

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 from services.order.facts import (
     AttentionResolved,
     CompensationCompleted,

@@ -15,9 +15,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.errors import StoreUnavailableError
-from services.kit.running import running
-from services.kit.traces import continued
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import background_task
+from services.common.runtime.trace_context import continue_trace
 from services.order import saga
 from services.order.app import OrderChangedError, Orders, utc_now
 from services.order.saga import Conclude, Do, Rest, Undo, Wait, next_step
@@ -93,7 +93,7 @@ class Driver:
     async def running(self) -> AsyncIterator[None]:
         """Drive for as long as the context lasts. What is under way when it ends is taken up by another replica."""
         try:
-            async with running(self._run(), "driver of orders"):
+            async with background_task(self._run(), "driver of orders"):
                 yield
         finally:
             while tasks := list(self._driving.values()):
@@ -110,7 +110,7 @@ class Driver:
             order = await self._orders.get(order_id)
             if order is None:
                 return None
-            with continued(order.traceparent, "saga"):
+            with continue_trace(order.traceparent, "saga"):
                 return await self._advance(order)
         except OrderChangedError:
             log.info("order %s is driven by another", order_id)

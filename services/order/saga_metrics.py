@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Gauge
 
-from services.kit.errors import StoreUnavailableError
+from services.common.runtime.errors import StoreUnavailableError
 from services.order.app import utc_now
 
 if TYPE_CHECKING:

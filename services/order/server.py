@@ -20,10 +20,10 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_admin, check_owner
-from services.kit.traces import current_traceparent
-from services.kit.written import position_trailers
+from services.common.runtime.authorization import check_admin, check_owner
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.trace_context import current_traceparent
+from services.common.storage.consistency_token import token_trailers
 from services.order import domain
 from services.order.aggregate import name_of, plain_fields
 from services.order.app import OrderChangedError
@@ -83,7 +83,7 @@ class OrderService(rpc.OrderServiceServicer):
         items = [Item(item.sku, item.quantity) for item in request.items]
         key, user_id = request.idempotency_key, request.user_id
         order = await self._book.place(key, user_id, items, current_traceparent())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return order_message(order)
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
@@ -119,7 +119,7 @@ class OrderService(rpc.OrderServiceServicer):
         if resolution is None:
             raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
         order = await self._book.resolve(request.id, resolution, request.actor, request.reason)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return order_message(order)
 
     async def _own(self, order_id: str) -> domain.Order:

@@ -18,10 +18,10 @@ from eventsourcing import persistence
 from eventsourcing.application import AggregateNotFoundError, Application
 
 from meshwright.config import environment
-from services.kit.database import SQLITE, parse_database, translated
-from services.kit.errors import StoreUnavailableError
-from services.kit.transactions import make_tables
-from services.kit.written import wrote
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import SQLITE, parse_database, translate_store_errors
+from services.common.storage.transactions import make_tables
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
 from services.order.app import KeyTakenError, OrderChangedError, Recorded
@@ -152,7 +152,7 @@ class DatabaseOrders:
     async def version(self, order_id: str) -> int:
         """How many facts the order has now; 0 where there is none."""
         query = sa.select(orders.c.version).where(orders.c.id == order_id)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return int(await connection.scalar(query) or 0)
 
@@ -171,7 +171,7 @@ class DatabaseOrders:
         """Ids of orders with something to do that nobody drives, the longest due first."""
         free = sa.and_(orders.c.due_at <= _milliseconds(now), orders.c.lease_until <= _milliseconds(now))
         query = sa.select(orders.c.id).where(free).order_by(orders.c.due_at).limit(limit)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return list(await connection.scalars(query))
 
@@ -180,7 +180,7 @@ class DatabaseOrders:
         under_way = [State.PENDING.value, State.COMPENSATING.value, State.NEEDS_ATTENTION.value]
         counting = sa.select(orders.c.state, sa.func.count()).where(orders.c.state.in_(under_way))
         first = sa.select(sa.func.min(orders.c.due_at)).where(orders.c.due_at <= _milliseconds(now))
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 found = {row.state: row[1] for row in await connection.execute(counting.group_by(orders.c.state))}
                 since = await connection.scalar(first)
@@ -199,13 +199,13 @@ class DatabaseOrders:
         await self._update(mine, {"driver": "", "lease_until": 0})
 
     async def _update(self, which: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 done = await connection.execute(sa.update(orders).where(which).values(values))
         return done.rowcount == 1
 
     async def _documents(self, query: sa.Select[Any]) -> Sequence[Order]:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 rows = await connection.execute(query)
                 return [self._decoded(row.document) for row in rows]
@@ -243,7 +243,7 @@ class DatabaseOrders:
     def _told(saved: tuple[Order, int]) -> Order:
         """The order; where it will be found is told to the call that wrote it, in its own task."""
         order, position = saved
-        wrote(SOURCE, position)
+        record_write(SOURCE, position)
         return order
 
     def _aggregate(self, order_id: str) -> OrderAggregate:

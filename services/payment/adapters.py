@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
-from services.kit.columns import Moment
-from services.kit.database import translated
-from services.kit.outbox import Outbox, outbox_table
-from services.kit.transactions import in_transaction, make_tables
-from services.kit.written import wrote
+from services.common.messaging.outbox import Outbox, outbox_table
+from services.common.storage.columns import UtcDateTime
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
 from services.payment.domain import Account, Booking, Kind, Payment, State
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ bookings = sa.Table(
     sa.Column("user_id", sa.String(64), nullable=False, index=True),
     sa.Column("amount_cents", sa.BigInteger, nullable=False),
     sa.Column("balance_after_cents", sa.BigInteger, nullable=False),
-    sa.Column("booked_at", Moment, nullable=False),
+    sa.Column("booked_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("kind", "key", name="booked_once"),
 )
 outbox = outbox_table(metadata)
@@ -79,19 +79,19 @@ class DatabaseStore:
             return await work(transaction), transaction.position
 
         answer, position = await in_transaction(self._engine, attempt)
-        wrote(SOURCE, position)
+        record_write(SOURCE, position)
         return answer
 
     async def account(self, user_id: str) -> Account | None:
         query = sa.select(accounts).where(accounts.c.user_id == user_id)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         return None if row is None else Account(row.user_id, row.balance_cents)
 
     async def bookings(self, user_id: str, limit: int) -> Sequence[Booking]:
         query = sa.select(bookings).where(bookings.c.user_id == user_id).order_by(bookings.c.id.desc()).limit(limit)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return [_booking(row) for row in await connection.execute(query)]
 

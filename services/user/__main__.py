@@ -13,14 +13,14 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.keeping import TableKeeper
-from services.kit.relay import Relay
-from services.kit.running import running
-from services.kit.starting import start
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.entry_point import run_service
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 from services.user.following import follow_payments
@@ -60,24 +60,24 @@ async def run(config: UserConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         users = DatabaseUsers(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = Relay(bus, SOURCE, users.log)
+        relay = OutboxPublisher(bus, SOURCE, users.log)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
             await prepare_database(engine)
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
             tables = (*metadata.tables, VERSION_TABLE)
-            await server.enter(TableKeeper(engine, tables, make_tables, server.health).running())
+            await server.enter(TableRecovery(engine, tables, make_tables, server.health).running())
             await server.enter(relay.running())
-            await server.enter(running(follow_payments(bus, users, relay.wake), "following payment"))
-            await server.enter(running(_reconciling(users, relay.wake), "reconciling users"))
+            await server.enter(background_task(follow_payments(bus, users, relay.wake), "following payment"))
+            await server.enter(background_task(_reconciling(users, relay.wake), "reconciling users"))
 
         server.warm_up(prepare)
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
@@ -106,7 +106,7 @@ async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
 
 
 def main() -> None:
-    start(lambda: run(load(UserConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(UserConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

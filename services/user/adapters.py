@@ -17,10 +17,10 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
-from services.kit.database import POSTGRESQL, translated
-from services.kit.outbox import Outbox
-from services.kit.transactions import in_transaction
-from services.kit.written import wrote
+from services.common.messaging.outbox import Outbox
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import POSTGRESQL, translate_store_errors
+from services.common.storage.transactions import in_transaction
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
 from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between, type_of
@@ -51,7 +51,7 @@ PAYMENT = "payment"
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Turn what a driver raises into what the application knows."""
-    with translated():
+    with translate_store_errors():
         try:
             yield
         except exc.IntegrityError as error:
@@ -69,7 +69,7 @@ async def prepare_database(engine: AsyncEngine) -> None:
 class DatabaseUsers:
     """Users in the table `users`, each change with the facts that account for it.
 
-    What was written last is told by `services.kit.written`, for callers that want to read it elsewhere.
+    Each write sets the call's consistency token, with which callers read their own writes elsewhere.
     """
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
@@ -85,7 +85,7 @@ class DatabaseUsers:
                 await connection.execute(sa.insert(users).values(_row(user)))
                 happened = [Happened(0, fact, user.created_at, actor) for fact in facts_between(None, user)]
                 sequence = await append(connection, self.log, user.id, happened)
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
 
     async def get(self, user_id: str) -> User | None:
         with _translated():
@@ -101,7 +101,7 @@ class DatabaseUsers:
                 await connection.execute(sa.update(users).where(users.c.id == before.id).values(_row(after)))
                 happened = [Happened(0, fact, after.updated_at, actor) for fact in facts_between(before, after)]
                 sequence = await append(connection, self.log, after.id, [*missing, *happened])
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
         return True
 
     async def remove(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> bool:
@@ -113,7 +113,7 @@ class DatabaseUsers:
                 await connection.execute(sa.delete(users).where(users.c.id == user_id))
                 gone = Happened(0, UserDeleted(), self._now(), actor)
                 sequence = await append(connection, self.log, user_id, [*missing, gone])
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
         return True
 
     async def page(self, after: str, limit: int) -> Sequence[User]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.user import domain
 from services.user.domain import InvalidUserError, User, UserChangedError, UserNotFoundError, Validation
 

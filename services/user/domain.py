@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

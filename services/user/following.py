@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from services.kit.follow import follow
+from services.common.messaging.event_consumer import consume_events
 from services.user.adapters import PAYMENT
 from services.user.facts import BalanceUpdated
 from services.user.recording import SOURCE
@@ -13,8 +13,8 @@ from services.user.recording import SOURCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.kit.bus import Bus
-    from services.kit.events import Event
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.events import Event
     from services.user.adapters import DatabaseUsers
 
 log = logging.getLogger(__name__)
@@ -51,4 +51,4 @@ async def follow_payments(bus: Bus, users: DatabaseUsers, told: Callable[[], Non
     async def anew(at: int, _: int) -> None:
         await users.follow_anew(PAYMENT, at)
 
-    await follow(bus, PAYMENT, place, take, SOURCE, anew=anew)
+    await consume_events(bus, PAYMENT, place, take, SOURCE, anew=anew)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from services.kit.outbox import Outbox
+    from services.common.messaging.outbox import Outbox
 
 SOURCE = "user"
 UNKNOWN_ACTOR = "unknown"

@@ -29,9 +29,9 @@ from meshwright.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_owner
-from services.kit.written import position_trailers
+from services.common.runtime.authorization import check_owner
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.consistency_token import token_trailers
 from services.user import app, domain
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class UserService(rpc.UserServiceServicer):
             _with_avatars(self._release)
         written = (request.name, request.email, request.phone)
         user = await self._book.create(*written, actor(), avatar=request.avatar, user_id=request.id)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return self._message(user)
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
@@ -126,14 +126,14 @@ class UserService(rpc.UserServiceServicer):
         )
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
         user = await self._book.update(request.id, changes, seen, actor())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return self._message(user)
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
         _maybe_fail(self._release)
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
         await self._book.delete(request.id, actor(), seen)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return empty_pb2.Empty()
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> AsyncIterator[pb.User]:
@@ -177,7 +177,7 @@ class UserProfileService(rpc2.UserServiceServicer):
         check_owner(request.id)
         changes = domain.Changes(avatar=request.avatar)
         user = await self._book.update(request.id, changes, None, actor())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return profile_message(user)
 
     async def GetUserAt(self, request: pb2.GetUserAtRequest, context: Context) -> pb2.UserState:

@@ -10,12 +10,12 @@ from prometheus_client import Gauge
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import TableKeeper
-from services.kit.running import running
-from services.kit.starting import start
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.runtime.entry_point import run_service
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
 from services.userview.adapters import DatabaseViews, StreamSources
 from services.userview.app import ReadSide, Signal
 from services.userview.following import Followers
@@ -42,7 +42,7 @@ async def run(config: UserViewConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, NAME) if config.databases.per_service else config.database
+        own = service_database_url(config.database, NAME) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         views = DatabaseViews(engine)
@@ -61,9 +61,9 @@ async def run(config: UserViewConfig) -> None:
             await views.prepare()
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
-            await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
-            await server.enter(running(followers.run(), "filling the views"))
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
+            await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
+            await server.enter(background_task(followers.run(), "filling the views"))
 
         server.warm_up(prepare)
         side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
@@ -72,7 +72,7 @@ async def run(config: UserViewConfig) -> None:
 
 
 def main() -> None:
-    start(lambda: run(load(UserViewConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(UserViewConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from nats.js import errors as js_errors
 from sqlalchemy import exc
 
-from services.kit.bus import unavailable
-from services.kit.database import translated
-from services.kit.errors import StoreUnavailableError
-from services.kit.events import NoEventError, decode, stream_of
-from services.kit.stored import StreamReader
-from services.kit.transactions import in_transaction, make_tables
+from services.common.messaging.bus import translate_bus_errors
+from services.common.messaging.events import InvalidEventError, decode, stream_of
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
 from services.userview.app import Head, Progress
 from services.userview.domain import (
     DELETED,
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.kit.bus import Bus
-    from services.kit.events import Event
-    from services.kit.follow import Batch
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.event_consumer import EventBatch
+    from services.common.messaging.events import Event
 
 SWEEP = 1000
 """Rows of a generation that is past, taken out at a time: who writes meanwhile waits for no more than these."""
@@ -75,7 +75,7 @@ class DatabaseViews:
 
     async def get(self, user_id: str) -> UserView | None:
         query = sa.select(views).where(views.c.generation == _CURRENT, views.c.id == user_id)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         return None if row is None else _view(row)
@@ -88,13 +88,13 @@ class DatabaseViews:
         return await self._many(sa.select(views).where(*_SHOWN, views.c.id > after).order_by(views.c.id).limit(limit))
 
     async def _many(self, query: sa.Select[Any]) -> Sequence[UserView]:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return [_view(row) for row in await connection.execute(query)]
 
     async def progress(self) -> Progress:
         query = sa.select(generations.c.state, places).join(places, places.c.generation == generations.c.number)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         current = [row for row in rows if row.state == CURRENT]
@@ -110,19 +110,19 @@ class DatabaseViews:
     async def generations(self) -> dict[int, str]:
         """The state of each generation."""
         query = sa.select(generations)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return {row.number: row.state for row in await connection.execute(query)}
 
     async def place(self, generation: int, source: str) -> int | None:
         """How far that generation is; None: it is gone."""
         query = sa.select(places.c.place).where(places.c.generation == generation, places.c.source == source)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return await connection.scalar(query)
 
     async def apply(
-        self, generation: int, source: str, batch: Batch, counted: Callable[[Batch], None] = lambda _: None
+        self, generation: int, source: str, batch: EventBatch, counted: Callable[[EventBatch], None] = lambda _: None
     ) -> bool:
         """Let the generation see the events of the batch that it has not seen; False: it is gone. `counted` gets those
         that it has seen by this call: the rest was another replica's work."""
@@ -139,7 +139,7 @@ class DatabaseViews:
                 counted(rest)
                 return True
 
-    async def _apply(self, generation: int, source: str, place: int, batch: Batch) -> bool:
+    async def _apply(self, generation: int, source: str, place: int, batch: EventBatch) -> bool:
         """False where another replica has moved the place meanwhile."""
         happenings = [happening_of(event) for _, event in batch.events]
 
@@ -157,7 +157,7 @@ class DatabaseViews:
     async def begin_rebuild(self) -> None:
         newest = sa.select(sa.func.max(generations.c.number))
         try:
-            with translated():
+            with translate_store_errors():
                 async with self._writing.begin() as connection:
                     await _begin(connection, (await connection.scalar(newest) or 0) + 1, BUILDING)
         except exc.IntegrityError as error:
@@ -216,7 +216,7 @@ class DatabaseViews:
 
     async def _deleted(self, statement: sa.Delete) -> int:
         """How many rows it took out."""
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 return (await connection.execute(statement)).rowcount
 
@@ -231,7 +231,7 @@ class StreamSources:
         reader = StreamReader(self._bus, stream_of(source))
         subject = f"events.{source}.>"
         try:
-            with unavailable():
+            with translate_bus_errors():
                 await self._bus.ensure_stream(stream_of(source), subject)
             last = await reader.last(subject)
             following = await reader.next(subject, place + 1) if last and last.sequence > place else None
@@ -239,7 +239,7 @@ class StreamSources:
             return Head(0, None)
         try:
             position = decode(last.body).sequence if last else 0
-        except NoEventError:
+        except InvalidEventError:
             position = 0
         return Head(position, following.moment if following else None)
 

@@ -12,10 +12,10 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from services.kit.errors import StoreUnavailableError
-from services.kit.follow import Batch, follow_batches
-from services.kit.messages import now_ns
-from services.kit.running import cancelled
+from services.common.messaging.event_consumer import EventBatch, consume_batches
+from services.common.messaging.message_spans import now_ns
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import cancel_and_wait
 from services.userview.adapters import happening_of
 from services.userview.domain import SOURCES
 from services.userview.tables import BUILDING, RETIRED
@@ -23,7 +23,7 @@ from services.userview.tables import BUILDING, RETIRED
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
     from services.userview.adapters import DatabaseViews
     from services.userview.app import Signal
 
@@ -66,7 +66,7 @@ class Followers:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._woken.wait()
         finally:
-            await cancelled(*self._tasks.values())
+            await cancel_and_wait(*self._tasks.values())
 
     async def _look(self) -> None:
         states = await self._views.generations()
@@ -76,7 +76,7 @@ class Followers:
             states = await self._views.generations()
         filled = [generation for generation, state in states.items() if state != RETIRED]
         wanted = {(generation, source) for generation in filled for source in SOURCES}
-        await cancelled(*(self._tasks.pop(key) for key in self._tasks.keys() - wanted))
+        await cancel_and_wait(*(self._tasks.pop(key) for key in self._tasks.keys() - wanted))
         for key in wanted - self._tasks.keys():
             name = f"generation {key[0]} follows {key[1]}"
             self._tasks[key] = asyncio.create_task(self._follow(*key), name=name)
@@ -87,8 +87,8 @@ class Followers:
         async def place() -> int:
             return await self._views.place(generation, source) or 0
 
-        async def take(batch: Batch) -> None:
-            began, seen = now_ns(), list[Batch]()
+        async def take(batch: EventBatch) -> None:
+            began, seen = now_ns(), list[EventBatch]()
             # Looked up before: what a generation sees while it is made anew is no news, also where that ends it.
             building = (await self._views.generations()).get(generation) == BUILDING
             if not await self._views.apply(generation, source, batch, seen.append):
@@ -105,9 +105,9 @@ class Followers:
             await self._views.begin_anew(generation, source, place, end)
             self.wake()
 
-        await follow_batches(self._bus, source, place, take, anew)
+        await consume_batches(self._bus, source, place, take, anew)
 
-    def _trace(self, seen: Sequence[Batch], began: int) -> None:
+    def _trace(self, seen: Sequence[EventBatch], began: int) -> None:
         """Spans of the events that have changed a view; a generation that is made anew joins no traces."""
         for batch in seen:
             concerned = {at for at, event in batch.events if at in batch.traced and happening_of(event).user_id}

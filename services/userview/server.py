@@ -14,8 +14,8 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
-from services.kit.errors import BusUnavailableError, StoreUnavailableError
-from services.kit.ownership import check_admin
+from services.common.runtime.authorization import check_admin
+from services.common.runtime.errors import BusUnavailableError, StoreUnavailableError
 from services.userview import app, domain
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder, resolving
 from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.storage.database import open_database
 from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
 from services.gateway.app import Readiness
 from services.gateway.realtime.backends import NARROW
@@ -29,8 +31,6 @@ from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.serving import PING_SECONDS, serving
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_edge
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
 from services.user import server as user_server
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook

@@ -19,10 +19,10 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.testing import Served, resolving, served
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
-from services.kit.database import open_database
 from services.order import server as order_server
 from services.order.adapters import MeshParticipants, OrderEvents
 from services.order.app import Bell, OrderBook
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from services.kit.events import Event
-    from services.kit.relay import EventLog
+    from services.common.messaging.events import Event
+    from services.common.messaging.outbox_publisher import EventLog
 
 ADA = "01890000-0000-7000-8000-000000000001"
 TEA, MUG = "TEA", "MUG"

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import sqlalchemy as sa
 
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import domain as inventory_domain
 from services.inventory.app import Warehouse
 from services.inventory.server import InventoryService
-from services.kit.database import open_database
 from services.order.adapters import MeshParticipants
 from services.order.app import Bell, OrderBook
 from services.order.domain import Order, State

@@ -22,11 +22,11 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from starlette.datastructures import Headers, MutableHeaders
 
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.database import translate_store_errors
 from services.gateway.armour.rates import client_of
 from services.gateway.problems import ProblemResponse, problem
 from services.gateway.tables import idempotency_keys as table
-from services.kit.database import translated
-from services.kit.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class IdempotencyStore:
             table.c.begun_at <= now - KEPT_SECONDS,
             sa.and_(table.c.status == 0, table.c.begun_at <= now - PENDING_SECONDS),
         )
-        with translated():
+        with translate_store_errors():
             try:
                 async with self._writing.begin() as connection:
                     await connection.execute(sa.delete(table).where(same, gone))
@@ -92,18 +92,18 @@ class IdempotencyStore:
     async def finish(self, client: str, key: str, answer: Stored) -> None:
         """Keep the answer of the request that took the key at `begun_at`, unless the key is another's by now."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.update(table).where(_taken(client, key, answer.begun_at)).values(values))
 
     async def give_up(self, client: str, key: str, begun_at: float) -> None:
         """Free the key: the request that took it at `begun_at` came to nothing."""
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.delete(table).where(_taken(client, key, begun_at)))
 
     async def sweep(self, now: float) -> None:
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.delete(table).where(table.c.begun_at <= now - KEPT_SECONDS))
 

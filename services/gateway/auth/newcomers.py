@@ -12,9 +12,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from services.common.runtime.ids import new_id
 from services.gateway.auth.domain import email_key
 from services.gateway.domain import REFUSED, Changes, Failure
-from services.kit.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from services.common.storage.database import translate_store_errors
 from services.gateway.auth.domain import Account, LinkedIdentity, SigningKey
 from services.gateway.tables import (
     accounts,
@@ -19,7 +20,6 @@ from services.gateway.tables import (
     tenant_members,
     tenants,
 )
-from services.kit.database import translated
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -48,7 +48,7 @@ class AuthStore:
         self._writing = engine.execution_options(writes=True)
 
     async def keys(self) -> list[SigningKey]:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 rows = await connection.execute(sa.select(signing_keys).order_by(signing_keys.c.serial))
                 return [SigningKey(row.serial, row.kid, row.pem, row.active_from) for row in rows]
@@ -56,7 +56,7 @@ class AuthStore:
     async def add_key(self, key: SigningKey) -> None:
         """Keep the key, unless another replica has made the one of that serial."""
         values = {"serial": key.serial, "kid": key.kid, "pem": key.pem, "active_from": key.active_from}
-        with translated():
+        with translate_store_errors():
             try:
                 async with self._writing.begin() as connection:
                     await connection.execute(sa.insert(signing_keys).values(values))
@@ -79,7 +79,7 @@ class AuthStore:
             "roles": " ".join(account.roles),
             "created_at": now,
         }
-        with translated():
+        with translate_store_errors():
             try:
                 async with self._writing.begin() as connection:
                     if new_tenant:
@@ -98,7 +98,7 @@ class AuthStore:
             await self._write(sa.insert(sign_ups).values(email_key=email_key, subject=subject))
         except exc.IntegrityError:
             chosen = sa.select(sign_ups.c.subject).where(sign_ups.c.email_key == email_key)
-            with translated():
+            with translate_store_errors():
                 async with self._reading.connect() as connection:
                     return str(await connection.scalar(chosen) or subject)
         return subject
@@ -107,7 +107,7 @@ class AuthStore:
         await self._write(_sign_up_done(email_key))
 
     async def tenant_exists(self, name: str) -> bool:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(tenants.c.name).where(tenants.c.name == name)) is not None
 
@@ -120,7 +120,7 @@ class AuthStore:
     async def _account(self, condition: sa.ColumnElement[bool]) -> Account | None:
         member = sa.outerjoin(accounts, tenant_members, accounts.c.subject == tenant_members.c.user_id)
         query = sa.select(accounts, tenant_members.c.tenant).select_from(member).where(condition)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         if row is None:
@@ -130,7 +130,7 @@ class AuthStore:
     async def tenant_of(self, subject: str) -> str:
         """Empty: of none."""
         query = sa.select(tenant_members.c.tenant).where(tenant_members.c.user_id == subject)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(query) or ""
 
@@ -140,13 +140,13 @@ class AuthStore:
     async def has_login(self, subject: str) -> bool:
         """Whether the user can sign in, with a password or elsewhere."""
         ways = [sa.select(table.c.subject).where(table.c.subject == subject) for table in (accounts, identities)]
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.union_all(*ways).limit(1)) is not None
 
     async def set_email(self, subject: str, email_key: str) -> None:
         """The user, who may have no account, has this address now."""
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(_without_address(email_key, subject))
                 mine = sa.update(accounts).where(accounts.c.subject == subject)
@@ -154,7 +154,7 @@ class AuthStore:
 
     async def forget(self, subject: str) -> None:
         """The user is gone: nobody signs in as it, and its address and its logins elsewhere are free."""
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 for table in (accounts, refresh_tokens, identities):
                     await connection.execute(sa.delete(table).where(table.c.subject == subject))
@@ -168,7 +168,7 @@ class AuthStore:
 
         One that was spent before has been stolen, from us or from the thief: its whole family ends (RFC 9700, 4.14).
         """
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 query = sa.select(refresh_tokens).where(refresh_tokens.c.digest == digest)
                 row = (await connection.execute(query)).one_or_none()
@@ -184,7 +184,7 @@ class AuthStore:
 
     async def end_session(self, digest: str) -> None:
         """End the family of this refresh token."""
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 query = sa.select(refresh_tokens.c.family).where(refresh_tokens.c.digest == digest)
                 family = await connection.scalar(query)
@@ -194,7 +194,7 @@ class AuthStore:
     async def subject_of(self, issuer: str, external_subject: str) -> str | None:
         """Our user whom that issuer knows under that subject."""
         same = sa.and_(identities.c.issuer == issuer, identities.c.external_subject == external_subject)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(identities.c.subject).where(same))
 
@@ -216,7 +216,7 @@ class AuthStore:
         """The identities of each of these users who has any, oldest first."""
         query = sa.select(identities).where(identities.c.subject.in_(subjects)).order_by(identities.c.linked_at)
         found: dict[str, list[LinkedIdentity]] = {}
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 for row in await connection.execute(query):
                     linked = LinkedIdentity(row.provider, row.issuer, row.external_subject, row.linked_at)
@@ -238,7 +238,7 @@ class AuthStore:
     async def end_login(self, state_digest: str, now: float) -> SocialLogin | None:
         """The login that was begun with that state, which serves once."""
         same = social_logins.c.state_digest == state_digest
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 row = (await connection.execute(sa.select(social_logins).where(same))).one_or_none()
                 gone = await connection.execute(sa.delete(social_logins).where(same))
@@ -252,7 +252,7 @@ class AuthStore:
         await self._write(sa.delete(social_logins).where(social_logins.c.expires_at <= now))
 
     async def _write(self, statement: Any) -> None:
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
 

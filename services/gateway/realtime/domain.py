@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from services.common.runtime.text import is_unicode
 from services.gateway.domain import Failure
-from services.kit.text import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

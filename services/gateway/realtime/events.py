@@ -16,20 +16,20 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from services.common.messaging.events import InvalidEventError, decode, stream_of
+from services.common.messaging.fanout import Fanout, Inbox
+from services.common.messaging.message_spans import now_ns
+from services.common.messaging.ordered_consumer import OrderedConsumer
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import BusUnavailableError
+from services.common.runtime.tasks import background_task
 from services.gateway.domain import Failure
-from services.kit.errors import BusUnavailableError
-from services.kit.events import NoEventError, decode, stream_of
-from services.kit.fanout import Fanout, Inbox
-from services.kit.messages import now_ns
-from services.kit.running import running
-from services.kit.stored import StreamReader
-from services.kit.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
-    from services.kit.bus import Bus
-    from services.kit.stored import Stored
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.stream_reader import StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -89,11 +89,11 @@ class Second:
         return f"id: {self.number}\nevent: second\ndata: {json.dumps({'at': at} | figures)}\n\n"
 
 
-def told_of(message: Stored) -> Told | None:
+def told_of(message: StoredMessage) -> Told | None:
     """None: the message says nothing that everybody may see."""
     try:
         event = decode(message.body)
-    except NoEventError:
+    except InvalidEventError:
         return None
     state = STATES.get(event.name)
     if state is None:
@@ -109,7 +109,7 @@ class LiveEvents:
         self._bus = bus
         self._clock = clock
         self._reader = StreamReader(bus, stream_of(SOURCE))
-        self._tail = Tail(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
+        self._tail = OrderedConsumer(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
         self._fanout = Fanout[Told]()
         self._seconds: dict[int, Second] = {}
         self._last_second = 0
@@ -121,7 +121,7 @@ class LiveEvents:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Listen for as long as the context lasts."""
-        async with self._tail.running(), running(self._tick(), "seconds of the live chart"):
+        async with self._tail.running(), background_task(self._tick(), "seconds of the live chart"):
             yield
 
     async def feed(self, after: int | None) -> AsyncGenerator[str]:
@@ -179,7 +179,7 @@ class LiveEvents:
     async def _prepare(self) -> None:
         await self._bus.ensure_stream(stream_of(SOURCE), f"events.{SOURCE}.>")
 
-    def _take(self, message: Stored) -> None:
+    def _take(self, message: StoredMessage) -> None:
         if self._first_taken is None:
             self._first_taken = message.sequence
         began = now_ns()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Query, WebSocket
 
+from services.common.messaging.stream_position import InvalidPositionError, parse_position
 from services.gateway.callers import required, token_of
 from services.gateway.domain import Failure, problem_of
 from services.gateway.problems import ProblemResponse
@@ -16,7 +17,6 @@ from services.gateway.realtime import frames
 from services.gateway.realtime.backends import Who
 from services.gateway.realtime.socket import Socket
 from services.gateway.routes import problems
-from services.kit.positions import NoPositionError, parse_position
 
 if TYPE_CHECKING:
     from services.gateway.realtime.hub import Hub
@@ -74,7 +74,7 @@ def seconds(since: str) -> float | None:
     """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises Failure."""
     if _NUMBER.fullmatch(since) and 0 <= (found := float(since)) <= LAST_SECOND:
         return found
-    with contextlib.suppress(NoPositionError):
+    with contextlib.suppress(InvalidPositionError):
         if since:
             parse_position(since)
         return None

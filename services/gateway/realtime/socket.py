@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth.identity import calling
+from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.armour.rates import Rates
 from services.gateway.domain import Failure
 from services.gateway.realtime import domain, frames
 from services.gateway.realtime.backends import Who
 from services.gateway.realtime.domain import RefusedError
 from services.gateway.realtime.stays import Stay, Subscription
-from services.kit.running import cancelled
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
@@ -265,4 +265,4 @@ def expiry(identity: Identity) -> float:
 async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancel them, and wait for their end; what went wrong in them is of no interest any more."""
     with contextlib.suppress(Exception):
-        await cancelled(*tasks)
+        await cancel_and_wait(*tasks)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
+from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.domain import Failure, problem_of
 from services.gateway.routes import Seen, problems
 from services.gateway.tracing import trace_id
-from services.kit.running import cancelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -86,5 +86,5 @@ async def _lasting(hub: Hub, frames: AsyncGenerator[str], path: str) -> AsyncIte
 async def _closed(coming: asyncio.Future[str | None], frames: AsyncGenerator[str]) -> None:
     """First what reads the frames ends, then they: a generator that is being read cannot be closed."""
     with contextlib.suppress(Failure):
-        await cancelled(coming)
+        await cancel_and_wait(coming)
     await frames.aclose()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import grpc
     from fastapi import APIRouter
 
+    from services.common.messaging.bus import Bus
     from services.gateway.edge import Edge
-    from services.kit.bus import Bus
 
 MAX_MESSAGE = 65536
 """Bytes of a message that a client sends."""

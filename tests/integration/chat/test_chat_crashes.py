@@ -14,8 +14,8 @@ from services.chat.adapters import Keeping, StreamArchive
 from services.chat.app import Chat, StreamLostError
 from services.chat.domain import Message
 from services.chat.presence import Presence
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
 from support.chats import ChatReplica
 from support.realtime import process
 from support.waiting import eventually

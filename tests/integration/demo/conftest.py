@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user.adapters import DatabaseUsers, prepare_database
 from support.demo import Demo, demo
 from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres

@@ -16,13 +16,13 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.testing import served
-from services.kit import follow
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
-from services.kit.events import Event, encode, subject_of
-from services.kit.follow import events_after
-from services.kit.relay import Relay
-from services.kit.running import running
+from services.common.messaging import event_consumer
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.event_consumer import events_after
+from services.common.messaging.events import Event, encode, subject_of
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import open_database
 from services.user import domain, recording
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from services.kit.event_metrics import EventLog
+    from services.common.messaging.event_metrics import EventLog
     from services.user.facts import Happened
 
 
@@ -157,9 +157,9 @@ async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_an
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The library makes its consumer anew long before the follower looks, and takes the old stream's numbers for it.
-    monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 2.0)
-    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    monkeypatch.setattr(event_consumer, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 2.0)
+    monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)
     engine = open_database("X", database)
     await prepare_database(engine)
     users = DatabaseUsers(engine)
@@ -187,7 +187,7 @@ async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_an
 
             await eventually(there, 15)
 
-        async with running(follow_payments(bus, users, lambda: None), "following"):
+        async with background_task(follow_payments(bus, users, lambda: None), "following"):
             old = [deposit(number, number) for number in range(1, 6)]
             await tell(*old, deposit(1, 6))
             await until_balance(600)
@@ -209,8 +209,8 @@ async def test_two_replicas_tell_each_fact_once_and_in_the_order_of_each_user(da
         nats_server(tmp_path / "nats") as server,
         open_bus(BusConfig((server.url,)), "one") as one,
         open_bus(BusConfig((server.url,)), "two") as two,
-        Relay(one, "user", stores[0].log).running(),
-        Relay(two, "user", stores[1].log).running(),
+        OutboxPublisher(one, "user", stores[0].log).running(),
+        OutboxPublisher(two, "user", stores[1].log).running(),
     ):
 
         async def life(number: int) -> None:
@@ -251,9 +251,9 @@ async def test_balances_follow_the_payment_service(users: DatabaseUsers, tmp_pat
     async with (
         nats_server(tmp_path / "nats") as server,
         open_bus(BusConfig((server.url,)), "user") as bus,
-        running(follow_payments(bus, users, lambda: None), "following"),
+        background_task(follow_payments(bus, users, lambda: None), "following"),
     ):
-        await Relay(bus, "payment", log).publish_all()
+        await OutboxPublisher(bus, "payment", log).publish_all()
 
         async def followed() -> bool:
             return await users.place("payment") == 3

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user import domain
 from services.user.adapters import DatabaseUsers
 from services.user.facts import BalanceUpdated, folded

@@ -16,6 +16,8 @@ from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
 from meshwright.errors import BadInputError
 from meshwright.testing import Issuer
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.database import open_database
 from services.gateway.adapters import MeshUsers
 from services.gateway.auth import passwords
 from services.gateway.auth.domain import Rotation
@@ -23,8 +25,6 @@ from services.gateway.auth.keyring import KeyRing
 from services.gateway.auth.store import AuthStore
 from services.gateway.domain import Failure
 from services.gateway.tables import prepare
-from services.kit.database import open_database
-from services.kit.errors import StoreUnavailableError
 from support.demo import demo
 from support.people import PASSWORD, address, reason, sign_up
 

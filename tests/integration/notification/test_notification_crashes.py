@@ -12,8 +12,8 @@ import pytest
 import meshwright
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
 from services.notification.__main__ import NotificationConfig, add_notifications
 from services.notification.adapters import Keeping, StreamArchive
 from services.notification.app import Notifications, StreamLostError

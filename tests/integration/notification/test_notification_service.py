@@ -10,7 +10,7 @@ import pytest
 import meshwright
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from services.kit.bus import BusConfig, open_bus
+from services.common.messaging.bus import BusConfig, open_bus
 from support.notifications import titles
 from support.realtime import narrow
 from support.waiting import eventually

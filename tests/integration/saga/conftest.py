@@ -10,10 +10,10 @@ import pytest
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.testing import served
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
-from services.kit.database import open_database
 from services.payment import adapters as payment_adapters
 from services.payment import app as payment_app
 from services.payment import server as payment_server

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import grpc
 
 from demo.order.v1 import order_pb2 as pb
-from services.kit.bus import BusConfig, open_bus
-from services.kit.events import Event, encode, subject_of
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.events import Event, encode, subject_of
 from services.order.adapters import hearing_others
 from support.nats import NatsServer, nats_server
 from support.saga import order_request, refusal, shop

@@ -12,9 +12,9 @@ import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
 from prometheus_client import CollectorRegistry
 
-from services.kit.database import open_database, parse_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.ids import new_id
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.ids import new_id
+from services.common.storage.database import open_database, parse_database
 from services.order import domain, saga
 from services.order.adapters import OrderEvents
 from services.order.app import KeyTakenError, OrderChangedError

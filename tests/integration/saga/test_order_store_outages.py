@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from eventsourcing import persistence
 
-from services.kit.database import open_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.ids import new_id
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.ids import new_id
+from services.common.storage.database import open_database
 from services.order.facts import Item, OrderPlaced, StepName, StepStarted
 from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
 from support.processes import frozen

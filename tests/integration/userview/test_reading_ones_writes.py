@@ -12,10 +12,10 @@ from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from demo.userview.v1 import userview_pb2 as pb
 from meshwright.testing import served
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
-from services.kit.relay import Relay
-from services.kit.running import running
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import open_database
 from services.payment.adapters import DatabaseStore
 from services.payment.app import Cashier
 from services.payment.server import PaymentService
@@ -47,10 +47,10 @@ async def writers(
         await prepare_database(engines[0])
         users, store = DatabaseUsers(engines[0]), DatabaseStore(engines[1])
         await store.prepare()
-        relays = Relay(bus, "user", users.log), Relay(bus, "payment", store.events)
+        relays = OutboxPublisher(bus, "user", users.log), OutboxPublisher(bus, "payment", store.events)
         for relay in relays:
             await stack.enter_async_context(relay.running())
-        await stack.enter_async_context(running(follow_payments(bus, users, relays[0].wake), "following"))
+        await stack.enter_async_context(background_task(follow_payments(bus, users, relays[0].wake), "following"))
         book = UserBook(users, None, entropy=os.urandom, told=relays[0].wake)  # type: ignore[arg-type]
         cashier = Cashier(store, told=relays[1].wake)
         user = await stack.enter_async_context(served(user_rpc.add_UserServiceServicer_to_server, UserService(book)))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.kit.events import Event
-from services.kit.ids import new_id
+from services.common.messaging.events import Event
+from services.common.runtime.ids import new_id
 from services.user import domain
 from services.user.facts import (
     KINDS,

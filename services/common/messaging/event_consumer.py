@@ -1,0 +1,252 @@
+"""Following the events of a service, in order, from a place that the follower keeps itself.
+
+The place belongs into the transaction that stores what the events led to: then each event counts once, whatever
+crashes. So no durable consumer of NATS is used, which would keep a second truth; every replica follows with an ordered
+consumer (push, no acknowledgements, made anew from the last message after a gap), and the follower's database decides
+whose step counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nats import errors as nats_errors
+from nats.js import api
+from nats.js import errors as js_errors
+
+from services.common.messaging.bus import translate_bus_errors
+from services.common.messaging.events import SEQUENCE_HEADER, InvalidEventError, decode, stream_of
+from services.common.messaging.message_spans import ConsumedMessage, carrier_of
+from services.common.runtime.errors import BusUnavailableError, StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+
+    from nats.aio.msg import Msg
+    from nats.js import JetStreamContext
+
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.events import Event
+
+    Anew = Callable[[int, int], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 0.5
+MOST = 500
+"""Events in a batch at most."""
+QUIET_SECONDS = 5.0
+"""After so long without a message the consumer is asked for: a server that lost it says nothing."""
+HEARTBEAT_SECONDS = 1.0
+SETTLED_SECONDS = 2.0
+"""A stream that is told again grows; one that is as long as so long before is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events of one source that came close together, in their order, each with its place in the stream."""
+
+    events: Sequence[tuple[int, Event]]
+    """Never empty."""
+    pending: int
+    """How many more the stream held when the last of these was sent."""
+    traced: Mapping[int, ConsumedMessage] = field(default_factory=dict)
+    """Those that were published in a trace, by their places."""
+    start: int = 0
+    """The place after which the batch begins. A follower that has not come as far lost its own: it begins there."""
+
+    @property
+    def place(self) -> int:
+        """The place of the last one."""
+        return self.events[-1][0]
+
+    def after(self, place: int) -> EventBatch | None:
+        """Those after that place; None where there are none."""
+        rest = [(at, event) for at, event in self.events if at > place]
+        return EventBatch(rest, self.pending, self.traced, place) if rest else None
+
+    def consumed(self, at: int, event: Event) -> ConsumedMessage:
+        """One of the events, for its span."""
+        return self.traced.get(at) or ConsumedMessage("", {}, event.time)
+
+
+async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> AsyncGenerator[EventBatch]:
+    """The events of `source` after the stream's message `place` (0: from the first), for ever, as they come: at least
+    one, and as many of those that have arrived as `most` allows.
+
+    Raises BusUnavailableError where the server goes away; the caller comes back with its last place.
+    """
+    stream = stream_of(source)
+    await bus.ensure_stream(stream, f"events.{source}.>")
+    with translate_bus_errors():
+        created = (await bus.streams.stream_info(stream)).created
+        subscription = await bus.streams.subscribe(
+            f"events.{source}.>",
+            stream=stream,
+            ordered_consumer=True,
+            idle_heartbeat=HEARTBEAT_SECONDS,
+            config=api.ConsumerConfig(
+                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE if place else api.DeliverPolicy.ALL,
+                opt_start_seq=place + 1 if place else None,
+            ),
+        )
+    start, consumer = place, ""
+
+    async def same_stream() -> None:
+        await _is_still_there(bus, subscription, stream, created, start)
+
+    try:
+        while True:
+            found = [await _next(subscription, same_stream)]
+            while len(found) < most and subscription.pending_msgs:
+                found.append(await _next(subscription, same_stream))
+            if found[-1].metadata.consumer != consumer:
+                # The library has made another one, and may have found another stream.
+                await same_stream()
+                consumer = found[-1].metadata.consumer
+            read = [(message.metadata.sequence.stream, _event(message)) for message in found]
+            events = [(at, event) for at, event in read if event is not None]
+            bus.metrics.dead_letters.labels(source).inc(len(read) - len(events))
+            bus.metrics.pending.labels(source).set(found[-1].metadata.num_pending)
+            if events:
+                traced = {at: consumed for at, consumed in map(_traced, found) if consumed is not None}
+                yield EventBatch(events, found[-1].metadata.num_pending, traced, start)
+                start = events[-1][0]
+    finally:
+        with contextlib.suppress(Exception):
+            await subscription.unsubscribe()
+
+
+async def _end_before(bus: Bus, source: str, place: int) -> int:
+    """Where the stream ends, if that is before `place` and stays there; 0 once it has come as far.
+
+    A stream that was lost is told again, and is as long as before: unless its log was lost earlier, and what the stream
+    held of that went with it.
+    """
+    stream, before = stream_of(source), -1
+    await bus.ensure_stream(stream, f"events.{source}.>")
+    while True:
+        with translate_bus_errors():
+            end = (await bus.streams.stream_info(stream)).state.last_seq
+        if end >= place:
+            return 0
+        if before < 0:
+            log.warning("%s ends at %d, and was followed up to %d: it was lost, and is told again", stream, end, place)
+        if end and end == before:
+            return end
+        before = end
+        await asyncio.sleep(SETTLED_SECONDS)
+
+
+async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
+    """The same one by one."""
+    async with contextlib.aclosing(batches_after(bus, source, place)) as batches:
+        async for batch in batches:
+            for at, event in batch.events:
+                yield at, event
+
+
+async def _next(subscription: JetStreamContext.PushSubscription, same_stream: Callable[[], Awaitable[None]]) -> Msg:
+    while True:
+        try:
+            return await subscription.next_msg(QUIET_SECONDS)
+        except (nats_errors.TimeoutError, TimeoutError):
+            await same_stream()
+        except (nats_errors.Error, js_errors.Error) as error:
+            raise BusUnavailableError from error
+
+
+def _event(message: Msg) -> Event | None:
+    try:
+        return decode(message.data)
+    except InvalidEventError as error:
+        sequence = message.metadata.sequence.stream
+        log.error("message %d of %s is passed over: %s", sequence, message.metadata.stream, error)
+        return None
+
+
+def _traced(message: Msg) -> tuple[int, ConsumedMessage | None]:
+    carrier = carrier_of(message.headers)
+    place = message.metadata.sequence.stream
+    if not carrier:
+        return place, None
+    event_id = (message.headers or {}).get(SEQUENCE_HEADER, "")
+    source = message.subject.split(".")[1]
+    return place, ConsumedMessage(message.subject, carrier, message.metadata.timestamp, f"{source}/{event_id}")
+
+
+async def _is_still_there(
+    bus: Bus, subscription: JetStreamContext.PushSubscription, stream: str, created: object, start: int
+) -> None:
+    """Raises BusUnavailableError where the consumer is gone, or the stream is another one than when it was made: the
+    library makes the consumer anew by itself, with the numbers of the old stream."""
+    if not bus.connected:
+        raise BusUnavailableError
+    with translate_bus_errors():
+        try:
+            await subscription.consumer_info()
+            now = await bus.streams.stream_info(stream)
+        except js_errors.NotFoundError as error:
+            raise BusUnavailableError("the server no longer knows the consumer") from error
+    if now.created != created or now.state.last_seq < start:
+        raise BusUnavailableError(f"{stream} is another stream than before")
+
+
+async def consume_events(
+    bus: Bus,
+    source: str,
+    place: Callable[[], Awaitable[int]],
+    take: Callable[[int, Event], Awaitable[bool]],
+    group: str = "",
+    *,
+    anew: Anew | None = None,
+) -> None:
+    """Hand every event of `source` to `take`, from where `place` says, for ever; run it as a task.
+
+    `take` stores the event's place in the same transaction as what it leads to, and does nothing for a place that is
+    stored already; it returns whether the event has led to something here. Where it raises, the event is handed to it
+    again after a while. `group`: the name of the service that follows, for spans. `anew`: see `consume_batches`.
+    """
+
+    async def take_each(batch: EventBatch) -> None:
+        for at, event in batch.events:
+            with bus.spans.processing(batch.consumed(at, event), group) as processing:
+                processing.counted = await take(at, event)
+
+    await consume_batches(bus, source, place, take_each, anew)
+
+
+async def consume_batches(
+    bus: Bus,
+    source: str,
+    place: Callable[[], Awaitable[int]],
+    take: Callable[[EventBatch], Awaitable[None]],
+    anew: Anew | None = None,
+) -> None:
+    """The same for those who store many at once: the transaction stores the place of the batch's last event.
+
+    `anew(place, end)` is called where the stream was told again after its log was lost, and ends at `end`, before the
+    stored place: that is of another stream, and nothing would come until this one is as long. It stores another place.
+    """
+    bus.metrics.follows(source)
+    while True:
+        try:
+            at = await place()
+            if anew is not None and (end := await _end_before(bus, source, at)):
+                log.error("events of %s are others than were followed: they are followed anew", source)
+                await anew(at, end)
+                at = await place()
+            async with contextlib.aclosing(batches_after(bus, source, at)) as batches:
+                async for batch in batches:
+                    await take(batch)
+                    bus.metrics.consumed.labels(source).inc(len(batch.events))
+        except (BusUnavailableError, StoreUnavailableError) as error:
+            log.debug("events of %s are waited for: %s", source, error)
+        except Exception:
+            bus.metrics.failures.labels(source).inc()
+            log.exception("an event of %s could not be taken; it is tried again", source)
+        await asyncio.sleep(AGAIN_SECONDS)

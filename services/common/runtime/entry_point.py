@@ -1,0 +1,23 @@
+"""How a service's process begins, and how it ends where it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from meshwright.errors import BadInputError
+from services.common.runtime.errors import StoreUnavailableError, with_cause
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+def run_service(service: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run the service to its end. What keeps it from starting is told in words, without a traceback."""
+    try:
+        asyncio.run(service())
+    except BadInputError as error:
+        sys.exit(str(error))
+    except StoreUnavailableError as error:
+        sys.exit(with_cause(error))
