@@ -15,17 +15,19 @@ from services.common.runtime.entry_point import run_service
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import HEALTH_CAUSE, TableRecovery
-from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
+from services.gateway.adapters import MeshUpstream
+from services.gateway.api.calculator.client import CalculatorClient
+from services.gateway.api.dependencies import GatewayDependencies, sweeping
+from services.gateway.api.orders.client import ShopClient
+from services.gateway.api.parameters import Backends, Budgets
+from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
-from services.gateway.edge import Edge, sweeping
-from services.gateway.realtime.backends import NARROW
+from services.gateway.http.http_server import serving
+from services.gateway.realtime.clients import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
-from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, UNTRACED, make_app
-from services.gateway.serving import serving
-from services.gateway.shop import Shop
 from services.gateway.tables import metadata, prepare
-from services.gateway.wiring import EdgeConfig, make_edge
+from services.gateway.wiring import EdgeConfig, make_dependencies
 
 DATABASE = "GATEWAY_DATABASE_URL"
 DEFAULTS = {
@@ -86,20 +88,20 @@ async def run(config: GatewayConfig) -> None:
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
         upstreams = [MeshUpstream(config.user, user), MeshUpstream(config.calculator, calculator)]
         backends = Backends(
-            MeshUsers(user),
-            MeshCalculator(calculator),
+            UserClient(user),
+            CalculatorClient(calculator),
             Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
             Budgets(config.times.answer, config.times.stream, config.times.most),
         )
         started = asyncio.Event()
-        edge = await _edge(config, server, started)
+        dependencies = await _dependencies(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
         chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
         notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
         routers = await server.enter(
             realtime(
                 config.realtime,
-                edge,
+                dependencies,
                 bus,
                 chat=chat,
                 notification=notification,
@@ -110,7 +112,7 @@ async def run(config: GatewayConfig) -> None:
         mesh = config.mesh
         app = make_app(
             backends,
-            edge,
+            dependencies,
             version=mesh.version,
             routers=routers,
             carried=mesh.carried_headers,
@@ -131,7 +133,9 @@ async def run(config: GatewayConfig) -> None:
         await server.run()
 
 
-async def _edge(config: GatewayConfig, server: meshwright.Server, started: asyncio.Event) -> Edge:
+async def _dependencies(
+    config: GatewayConfig, server: meshwright.Server, started: asyncio.Event
+) -> GatewayDependencies:
     """`started` is set once the database was reached."""
     given = config.database
     own = service_database_url(given, config.mesh.service) if config.databases.per_service else given
@@ -144,20 +148,20 @@ async def _edge(config: GatewayConfig, server: meshwright.Server, started: async
 
     names = (config.order, config.inventory, config.payment, config.userview)
     channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
-    edge = make_edge(
-        config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=Shop(*channels)
+    dependencies = make_dependencies(
+        config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=ShopClient(*channels)
     )
 
     async def warm_up() -> None:
         await wait_for_database(DATABASE, engine, make_tables, server.health)
         started.set()
         await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
-        await server.enter(sweeping(edge, time.time))
+        await server.enter(sweeping(dependencies, time.time))
 
     # HTTP is served before: probes are answered, `/readyz` with why it is not.
     server.health.hold(HEALTH_CAUSE, "has not looked at its tables yet")
     server.warm_up(warm_up)
-    return edge
+    return dependencies
 
 
 def main() -> None:

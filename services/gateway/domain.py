@@ -95,7 +95,7 @@ class Failure(Exception):  # noqa: N818 - it is the outcome of a call, whoever i
 
 
 @dataclass(frozen=True, slots=True)
-class FieldProblem:
+class FieldError:
     """A field of the body, a parameter or a header that is wrong."""
 
     field: str
@@ -103,7 +103,7 @@ class FieldProblem:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ProblemDetails:
     """RFC 9457's problem details. `code`, `reason`, `errors` and `trace_id` are extensions of ours."""
 
     title: str
@@ -115,7 +115,7 @@ class Problem:
     """gRPC's name of the status, where a service has answered."""
     reason: str = ""
     """A constant for programs, such as EMAIL_TAKEN."""
-    errors: tuple[FieldProblem, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     trace_id: str = ""
     """What to look for in the traces."""
 
@@ -140,16 +140,16 @@ def title(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def problem_of(failure: Failure, instance: str, trace_id: str) -> Problem:
+def problem_of(failure: Failure, instance: str, trace_id: str) -> ProblemDetails:
     """What a caller is told of a failure."""
-    return Problem(
+    return ProblemDetails(
         title(failure.status),
         failure.status,
         failure.detail,
         instance,
         code=failure.code,
         reason="" if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR else failure.reason,
-        errors=tuple(FieldProblem(name, what) for name, what in failure.fields.items()),
+        errors=tuple(FieldError(name, what) for name, what in failure.fields.items()),
         trace_id=trace_id,
     )
 

@@ -22,15 +22,17 @@ from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.storage.database import open_database
-from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
+from services.gateway.adapters import MeshUpstream
+from services.gateway.api.calculator.client import CalculatorClient
+from services.gateway.api.parameters import Backends, Budgets
+from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
-from services.gateway.realtime.backends import NARROW
+from services.gateway.http.http_server import PING_SECONDS, serving
+from services.gateway.realtime.clients import NARROW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
-from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, UNTRACED, make_app
-from services.gateway.serving import PING_SECONDS, serving
 from services.gateway.tables import prepare
-from services.gateway.wiring import EdgeConfig, make_edge
+from services.gateway.wiring import EdgeConfig, make_dependencies
 from services.user import server as user_server
 from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
 from services.user.app import UserBook
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 
     from meshwright.model import Address
     from services.calculator.app import Pace
-    from services.gateway.shop import Shop
+    from services.gateway.api.orders.client import ShopClient
 
 VERSION = "1.2.3"
 MAX_BODY = 2000
@@ -79,7 +81,7 @@ class Demo:
     """The gateway's."""
     database: str = ""
     """The gateway's; empty: a new SQLite file."""
-    shop: Shop | None = None
+    shop: ShopClient | None = None
     ping_seconds: float = PING_SECONDS
     port: int = 0
     """The gateway's; 0: a free one."""
@@ -131,12 +133,12 @@ class Demo:
         calculator = await self.channel("calculator", self.calculator, telemetry)
         upstreams = [MeshUpstream("user", user), MeshUpstream("calculator", calculator)]
         readiness = Readiness(upstreams, draining=lambda: self.draining)
-        backends = Backends(MeshUsers(user), MeshCalculator(calculator), readiness, self.budgets)
+        backends = Backends(UserClient(user), CalculatorClient(calculator), readiness, self.budgets)
         engine = open_database("X", self.database or f"sqlite:///{self.folder}/gateway.db")
         await prepare(engine)
         self.stack.push_async_callback(engine.dispose)
         config = load(EdgeConfig, {"GATEWAY_MAX_BODY": str(MAX_BODY), "GATEWAY_RATE": "0", **self.settings})
-        self.edge = make_edge(
+        self.edge = make_dependencies(
             config, engine, clock=self.clock, monotonic=time.monotonic, entropy=os.urandom, shop=self.shop
         )
         self.gateway = contextlib.AsyncExitStack()

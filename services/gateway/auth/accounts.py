@@ -1,7 +1,7 @@
 """Signing up, in, on and out.
 
 The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
-At sign-up the user comes first, since only the user service can say whether the address is free (`newcomers`); where
+At sign-up the user comes first, since only the user service can say whether the address is free (`signup`); where
 the name of the tenant is then taken, the user is removed again.
 
 The operator is nobody's user: an account of the configuration alone, which signs in as `operator` (no address, so that
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from services.gateway.auth import domain
 from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
-from services.gateway.auth.newcomers import Newcomers
+from services.gateway.auth.signup import SignUpService
 from services.gateway.auth.store import TakenError
 from services.gateway.domain import Failure
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.gateway.app import Users
-    from services.gateway.auth.keyring import KeyRing
     from services.gateway.auth.passwords import Passwords
+    from services.gateway.auth.signing_keys import SigningKeys
     from services.gateway.auth.store import AuthStore
     from services.gateway.domain import User
 
 
 @dataclass(frozen=True, slots=True)
-class Issuing:
+class TokenSettings:
     """What the tokens say of themselves. Times are in seconds."""
 
     issuer: str
@@ -61,9 +61,9 @@ class Accounts:
     def __init__(
         self,
         store: AuthStore,
-        keys: KeyRing,
+        keys: SigningKeys,
         passwords: Passwords,
-        issuing: Issuing,
+        settings: TokenSettings,
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -74,8 +74,8 @@ class Accounts:
         self._clock = clock
         self._entropy = entropy
         self._operators_hash = ""
-        self.newcomers = Newcomers(store, clock=clock, entropy=entropy)
-        self.issuing = issuing
+        self.sign_ups = SignUpService(store, clock=clock, entropy=entropy)
+        self.settings = settings
 
     def check_password(self, password: str, tenant: str = "") -> None:
         """Raises Failure for what no sign-up may have."""
@@ -90,14 +90,14 @@ class Accounts:
         if new.tenant and await self._store.tenant_exists(new.tenant):
             raise _tenant_taken()
         hashed = await self._passwords.hash(new.password)
-        user = await self.newcomers.user(users, new.name, new.email, new.phone, timeout)
+        user = await self.sign_ups.user(users, new.name, new.email, new.phone, timeout)
         roles = (ADMIN,) if new.tenant else ()
         account = Account(user.id, domain.email_key(user.email), hashed, roles, new.tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=bool(new.tenant))
         except TakenError as error:
             with contextlib.suppress(Failure):
-                await self.newcomers.abandon(users, user, timeout)
+                await self.sign_ups.abandon(users, user, timeout)
             raise (_tenant_taken() if new.tenant else _email_taken()) from error
         return user, await self.tokens(account)
 
@@ -124,7 +124,7 @@ class Accounts:
     async def refresh(self, token: str) -> Tokens:
         """New tokens for a refresh token, which serves once. Raises Failure."""
         successor, now = self._secret(), self._clock()
-        expires = now + self.issuing.refresh_seconds
+        expires = now + self.settings.refresh_seconds
         subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
         if subject is None or subject == OPERATOR:
             message = "the refresh token is not good, or not any more: sign in again"
@@ -138,7 +138,7 @@ class Accounts:
     async def tokens(self, account: Account) -> Tokens:
         """The tokens of a new session."""
         secret = self._secret()
-        expires = self._clock() + self.issuing.refresh_seconds
+        expires = self._clock() + self.settings.refresh_seconds
         await self._store.add_refresh(domain.digest(secret), self._secret(), account.subject, expires)
         return await self._issue(account, secret)
 
@@ -148,25 +148,25 @@ class Accounts:
         return found or replace(Account(subject, "", ""), tenant=await self._store.tenant_of(subject))
 
     async def _operator(self) -> Account | None:
-        if not self.issuing.operator_password:
+        if not self.settings.operator_password:
             return None
         if not self._operators_hash:
-            self._operators_hash = await self._passwords.hash(self.issuing.operator_password)
+            self._operators_hash = await self._passwords.hash(self.settings.operator_password)
         return Account(OPERATOR, OPERATOR, self._operators_hash, (ADMIN,))
 
     async def _issue(self, account: Account, refresh_token: str) -> Tokens:
-        issuing = self.issuing
-        if account.subject in issuing.operators and not account.tenant:
+        settings = self.settings
+        if account.subject in settings.operators and not account.tenant:
             account = replace(account, roles=(ADMIN,))
         claims = domain.access_claims(
             account,
-            issuer=issuing.issuer,
-            audience=issuing.audience,
+            issuer=settings.issuer,
+            audience=settings.audience,
             now=self._clock(),
-            lifetime=issuing.access_seconds,
+            lifetime=settings.access_seconds,
         )
         access = await self._keys.sign({**claims, "jti": self._secret()}, "at+jwt")
-        return Tokens(access, refresh_token, int(issuing.access_seconds), account.subject)
+        return Tokens(access, refresh_token, int(settings.access_seconds), account.subject)
 
     def _secret(self) -> str:
         return self._entropy(32).hex()

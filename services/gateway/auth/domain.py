@@ -67,7 +67,7 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class KeyRotation:
     """Seconds: how long a key signs, how long before that it is published, how long after it is still published."""
 
     lifetime: float = 7 * 86400.0
@@ -80,14 +80,14 @@ def signing(keys: Sequence[SigningKey], now: float) -> SigningKey | None:
     return max((key for key in keys if key.active_from <= now), key=lambda key: key.serial, default=None)
 
 
-def published(keys: Sequence[SigningKey], now: float, rotation: Rotation) -> list[SigningKey]:
+def published(keys: Sequence[SigningKey], now: float, rotation: KeyRotation) -> list[SigningKey]:
     """The keys that tokens may be signed with, the coming one included, oldest first."""
     ordered = sorted(keys, key=lambda key: key.serial)
     ends = [later.active_from for later in ordered[1:]] + [float("inf")]
     return [key for key, end in zip(ordered, ends, strict=True) if end + rotation.keep > now]
 
 
-def next_active_from(keys: Sequence[SigningKey], now: float, rotation: Rotation) -> float | None:
+def next_active_from(keys: Sequence[SigningKey], now: float, rotation: KeyRotation) -> float | None:
     """When a key that is to be made now would begin to sign; None where none is due."""
     if not keys:
         return now

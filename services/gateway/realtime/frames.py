@@ -11,7 +11,7 @@ from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.realtime.domain import KINDS
+from services.gateway.realtime.commands import KINDS
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp

@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Header, Query, WebSocket
 
 from services.common.messaging.stream_position import InvalidPositionError, parse_position
-from services.gateway.callers import required, token_of
+from services.gateway.auth.callers import require_identity, token_of
 from services.gateway.domain import Failure, problem_of
-from services.gateway.problems import ProblemResponse
+from services.gateway.http.openapi import problems
+from services.gateway.http.problems import ProblemResponse
 from services.gateway.realtime import frames
-from services.gateway.realtime.backends import Who
+from services.gateway.realtime.clients import UserCredentials
 from services.gateway.realtime.socket import Socket
-from services.gateway.routes import problems
 
 if TYPE_CHECKING:
-    from services.gateway.realtime.hub import Hub
+    from services.gateway.realtime.connections import ConnectionManager
 
 SUBPROTOCOL = "meshwright.v1"
 _BEARER = "bearer."
@@ -30,24 +30,24 @@ FIRST_ROOM = "hall"
 """Where one is who names none, as the lecture's slide does."""
 
 
-def socket_router(hub: Hub) -> APIRouter:
+def socket_router(connections: ConnectionManager) -> APIRouter:
     """`/ws` and `/api/v3/messages`."""
     router = APIRouter()
 
     @router.websocket("/ws")
     async def socket(websocket: WebSocket) -> None:
         try:
-            hub.check_room()
-            _check_origin(websocket, hub.limits.origins)
+            connections.check_room()
+            _check_origin(websocket, connections.limits.origins)
             token = _token(websocket)
-            hub.check_rate(websocket.scope, await hub.callers.of_token(token) if token else None)
+            connections.check_rate(websocket.scope, await connections.callers.of_token(token) if token else None)
         except Failure as failure:
             await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
             return
         offered = websocket.scope.get("subprotocols", [])
-        with hub.counted():
+        with connections.counted():
             await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            await Socket(websocket, hub, token).serve()
+            await Socket(websocket, connections, token).serve()
 
     @router.get("/api/v3/messages", tags=["real time"], responses=problems(400, 401, 422, 503))
     async def poll_messages(
@@ -59,9 +59,9 @@ def socket_router(hub: Hub) -> APIRouter:
         authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> dict[str, Any]:
         """What was said in a room since then, at once: the baseline that the lecture compares with."""
-        who = Who(required().subject, token_of(authorization))
+        who = UserCredentials(require_identity().subject, token_of(authorization))
         moment = seconds(since)
-        page = await hub.talk.history(who, room, "" if moment is not None else since, limit, moment)
+        page = await connections.chat.history(who, room, "" if moment is not None else since, limit, moment)
         messages = [frames.document(message) for message in page.messages]
         after = messages[-1]["id"] if messages else (since if moment is None else "")
         # Where nothing was ever said the next poll asks for all since the beginning of time, not for the latest.

@@ -20,18 +20,18 @@ from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth.identity import calling
 from services.common.runtime.tasks import cancel_and_wait
-from services.gateway.armour.rates import Rates
 from services.gateway.domain import Failure
-from services.gateway.realtime import domain, frames
-from services.gateway.realtime.backends import Who
-from services.gateway.realtime.domain import RefusedError
-from services.gateway.realtime.stays import Stay, Subscription
+from services.gateway.http.middleware.rate_limit import RateLimiter
+from services.gateway.realtime import commands, frames
+from services.gateway.realtime.clients import UserCredentials
+from services.gateway.realtime.commands import InvalidCommandError
+from services.gateway.realtime.subscriptions import NotificationSubscription, RoomSubscription
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from meshwright import Identity
-    from services.gateway.realtime.hub import Hub
+    from services.gateway.realtime.connections import ConnectionManager
 
 POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401
 FAREWELL_SECONDS = 2.0
@@ -50,18 +50,20 @@ class EndedError(Exception):
 class Socket:
     """Serves one accepted WebSocket until it ends. `token`: a good one, of the handshake; empty: none came."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, token: str) -> None:
+    def __init__(self, websocket: WebSocket, connections: ConnectionManager, token: str) -> None:
         self._websocket = websocket
-        self._hub = hub
+        self._connections = connections
         self._token = token
-        self._rates = Rates(hub.limits.rate, hub.limits.burst, asyncio.get_running_loop().time)
+        self._rate_limiter = RateLimiter(
+            connections.limits.rate, connections.limits.burst, asyncio.get_running_loop().time
+        )
         self._refusals = 0
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue(hub.limits.queue)
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue(connections.limits.queue)
         """None: the last one."""
         self._writing: asyncio.Task[None] | None = None
-        self._rooms: dict[str, tuple[domain.Join, asyncio.Task[None]]] = {}
+        self._rooms: dict[str, tuple[commands.Join, asyncio.Task[None]]] = {}
         self._notes: asyncio.Task[None] | None = None
-        self._who: Who
+        self._who: UserCredentials
         self._expires_at = 0.0
         self._renewed = asyncio.Event()
 
@@ -70,10 +72,10 @@ class Socket:
         try:
             self._token = self._token or await self._first_token()
             identity = await self._identified(self._token)
-            with self._hub.present(identity.subject) as welcome, calling(identity):
+            with self._connections.present(identity.subject) as welcome, calling(identity):
                 if not welcome:
                     raise EndedError(POLICY, "TOO_MANY_SOCKETS")
-                self._who = Who(identity.subject, self._token)
+                self._who = UserCredentials(identity.subject, self._token)
                 self._expires_at = expiry(identity)
                 await self._send(self._greeting("welcome"))
                 await self._go_on()
@@ -87,19 +89,19 @@ class Socket:
     async def _first_token(self) -> str:
         """What the first message brings."""
         try:
-            async with asyncio.timeout(self._hub.limits.authenticate_seconds):
-                command = domain.parse(await self._text(counted=False))
+            async with asyncio.timeout(self._connections.limits.authenticate_seconds):
+                command = commands.parse(await self._text(counted=False))
         except TimeoutError:
             raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING") from None
-        except RefusedError as refused:
+        except InvalidCommandError as refused:
             raise EndedError(UNAUTHENTICATED, refused.failure.reason) from None
-        if not isinstance(command, domain.Authenticate):
+        if not isinstance(command, commands.Authenticate):
             raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING")
         return command.token
 
     async def _identified(self, token: str) -> Identity:
         try:
-            return await self._hub.callers.of_token(token)
+            return await self._connections.callers.of_token(token)
         except Failure as failure:
             # Where the issuer's keys cannot be had nobody knows whether the token is good.
             code = UNAUTHENTICATED if failure.code == "UNAUTHENTICATED" else TRY_LATER
@@ -122,7 +124,7 @@ class Socket:
             await _ended([*others, *stays])
 
     async def _watch_token(self) -> None:
-        while (left := self._expires_at - self._hub.clock()) > 0:
+        while (left := self._expires_at - self._connections.clock()) > 0:
             self._renewed.clear()
             # Not wait_for: on Python 3.11 it takes a cancellation that arrives together with the event for nothing.
             with contextlib.suppress(TimeoutError):
@@ -131,7 +133,7 @@ class Socket:
         raise EndedError(UNAUTHENTICATED, "TOKEN_EXPIRED")
 
     async def _watch_instance(self) -> None:
-        await self._hub.draining.wait()
+        await self._connections.draining.wait()
         raise EndedError(RESTART, "STOPPING")
 
     async def _write(self) -> None:
@@ -151,7 +153,7 @@ class Socket:
                 await self._websocket.close(ended.code, ended.reason)
 
     async def _text(self, *, counted: bool = True) -> str:
-        """The next frame. Raises WebSocketDisconnect, RefusedError, EndedError."""
+        """The next frame. Raises WebSocketDisconnect, InvalidCommandError, EndedError."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
@@ -159,7 +161,7 @@ class Socket:
             self._take_turn()
         text = message.get("text")
         if text is None:
-            raise RefusedError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
+            raise InvalidCommandError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
         return str(text)
 
     async def _read(self) -> None:
@@ -167,84 +169,84 @@ class Socket:
             ref = ""
             about: dict[str, str] = {}
             try:
-                command = domain.parse(await self._text())
+                command = commands.parse(await self._text())
                 ref = command.ref
                 about = {name: getattr(command, name) for name in ("room", "client_id") if hasattr(command, name)}
                 await self._do(command)
-            except RefusedError as refused:
+            except InvalidCommandError as refused:
                 await self._send(frames.error(refused.failure, ref=refused.ref or ref, **about))
             except Failure as failure:
                 await self._send(frames.error(failure, ref=ref, **about))
 
     def _take_turn(self) -> None:
-        if self._rates.turn("").passed:
+        if self._rate_limiter.check("").allowed:
             self._refusals = 0
             return
         self._refusals += 1
-        if self._refusals > self._hub.limits.refusals:
+        if self._refusals > self._connections.limits.refusals:
             raise EndedError(POLICY, "RATE_LIMITED")
-        raise RefusedError(Failure("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
+        raise InvalidCommandError(Failure("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
 
-    async def _do(self, command: domain.Command) -> None:
+    async def _do(self, command: commands.Command) -> None:
         match command:
-            case domain.Say():
+            case commands.Say():
                 await self._say(command)
-            case domain.Join():
+            case commands.Join():
                 self._join(command)
-            case domain.Leave():
+            case commands.Leave():
                 await self._leave(command)
-            case domain.Subscribe():
+            case commands.Subscribe():
                 self._subscribe(command)
-            case domain.Unsubscribe():
+            case commands.Unsubscribe():
                 if self._notes:
                     await _ended([self._notes])
                     self._notes = None
                 await self._send(frames.frame("unsubscribed", ref=command.ref))
-            case domain.Authenticate():
+            case commands.Authenticate():
                 await self._renew(command)
-            case domain.Ping():
+            case commands.Ping():
                 await self._send(frames.frame("pong", ref=command.ref))
 
-    async def _say(self, command: domain.Say) -> None:
+    async def _say(self, command: commands.Say) -> None:
         known = self._rooms.get(command.room)
         if known is None:
             raise Failure("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
         join, _ = known
         mark = command.client_id or uuid.uuid4().hex
-        said = await self._hub.talk.say(self._who, command.room, join.name, command.text, mark)
+        said = await self._connections.chat.say(self._who, command.room, join.name, command.text, mark)
         await self._send(frames.frame("said", room=said.room, id=said.id, client_id=mark, ref=command.ref))
 
-    def _join(self, command: domain.Join) -> None:
+    def _join(self, command: commands.Join) -> None:
         if command.room in self._rooms:
             raise Failure("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
-        if len(self._rooms) >= self._hub.limits.rooms:
-            most = f"a socket may be in {self._hub.limits.rooms} rooms"
+        if len(self._rooms) >= self._connections.limits.rooms:
+            most = f"a socket may be in {self._connections.limits.rooms} rooms"
             raise Failure("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
-        stay = Stay(self._hub.talk, self._send, self._who, command)
+        stay = RoomSubscription(self._connections.chat, self._send, self._who, command)
         task = asyncio.create_task(stay.run(), name="a stay in a room")
         self._rooms[command.room] = (command, task)
         task.add_done_callback(lambda _: self._forget(command))
 
-    def _forget(self, join: domain.Join) -> None:
+    def _forget(self, join: commands.Join) -> None:
         known = self._rooms.get(join.room)
         if known and known[0] is join:
             del self._rooms[join.room]
 
-    async def _leave(self, command: domain.Leave) -> None:
+    async def _leave(self, command: commands.Leave) -> None:
         known = self._rooms.pop(command.room, None)
         if known is None:
             raise Failure("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
         await _ended([known[1]])
         await self._send(frames.frame("left", room=command.room, ref=command.ref))
 
-    def _subscribe(self, command: domain.Subscribe) -> None:
+    def _subscribe(self, command: commands.Subscribe) -> None:
         if self._notes and not self._notes.done():
             raise Failure("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
-        subscription = Subscription(self._hub.talk, self._send, self._who, command)
+        subscription = NotificationSubscription(self._connections.chat, self._send, self._who, command)
         self._notes = asyncio.create_task(subscription.run(), name="a subscription")
 
-    async def _renew(self, command: domain.Authenticate) -> None:
-        identity = await self._hub.callers.of_token(command.token)
+    async def _renew(self, command: commands.Authenticate) -> None:
+        identity = await self._connections.callers.of_token(command.token)
         if identity.subject != self._who.user_id:
             raise Failure("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
         self._who.token = command.token

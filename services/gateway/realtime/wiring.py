@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from meshwright.config import setting
 from meshwright.errors import BadInputError, Problem
-from services.gateway.realtime.backends import Talk
-from services.gateway.realtime.events import LiveEvents
-from services.gateway.realtime.hub import Hub, SocketLimits
+from services.gateway.realtime.clients import ChatClient
+from services.gateway.realtime.connections import ConnectionManager, SocketLimits
+from services.gateway.realtime.event_streams import event_router
+from services.gateway.realtime.live_events import LiveEvents
 from services.gateway.realtime.routes import socket_router
-from services.gateway.realtime.streams import event_router
 
 if TYPE_CHECKING:
     import asyncio
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter
 
     from services.common.messaging.bus import Bus
-    from services.gateway.edge import Edge
+    from services.gateway.api.dependencies import GatewayDependencies
 
 MAX_MESSAGE = 65536
 """Bytes of a message that a client sends."""
@@ -50,7 +50,7 @@ class RealtimeConfig:
 @contextlib.asynccontextmanager
 async def realtime(
     config: RealtimeConfig,
-    edge: Edge,
+    dependencies: GatewayDependencies,
     bus: Bus,
     *,
     chat: grpc.aio.Channel,
@@ -64,17 +64,17 @@ async def realtime(
         sockets_per_user=config.per_user,
         rate=config.rate,
         burst=max(1, int(config.rate * 2)),
-        origins=edge.limits.origins,
+        origins=dependencies.limits.origins,
     )
-    hub = Hub(
-        edge.callers,
-        Talk(chat, notification),
+    connections = ConnectionManager(
+        dependencies.callers,
+        ChatClient(chat, notification),
         limits,
         draining,
         clock,
-        rates=edge.rates,
-        proxies=edge.limits.proxies,
+        rate_limiter=dependencies.rate_limiter,
+        proxies=dependencies.limits.proxies,
     )
     live = LiveEvents(bus, clock)
     async with live.running():
-        yield [socket_router(hub), event_router(hub, live)]
+        yield [socket_router(connections), event_router(connections, live)]

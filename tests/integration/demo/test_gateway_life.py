@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from services.gateway.routes import Budgets
-from services.gateway.serving import serving
+from services.gateway.api.parameters import Budgets
+from services.gateway.http.http_server import serving
 from support.demo import Demo, demo
 from support.waiting import eventually
 

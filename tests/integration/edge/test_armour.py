@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from services.gateway.armour.idempotency import Stored
-from services.gateway.armour.rates import MOST_CLIENTS, Rates, address_of
+from services.gateway.http.middleware.idempotency import StoredResponse
+from services.gateway.http.middleware.rate_limit import MOST_CLIENTS, RateLimiter, address_of
 from support.demo import Demo, demo
 from support.people import address, reason, sign_up
 
@@ -72,10 +72,10 @@ async def test_without_a_proxy_of_ours_the_header_means_nothing(tmp_path: Path):
 
 
 def test_clients_are_forgotten_before_they_are_too_many():
-    rates = Rates(1, 2, time.monotonic)
+    limiter = RateLimiter(1, 2, time.monotonic)
     for number in range(MOST_CLIENTS + 100):
-        rates.turn(str(number))
-    assert len(rates._buckets) == MOST_CLIENTS
+        limiter.check(str(number))
+    assert len(limiter._buckets) == MOST_CLIENTS
 
 
 async def _raw(served: Demo, *parts: bytes, pause: float = 0.0) -> bytes:
@@ -190,7 +190,7 @@ async def test_a_bug_is_answered_with_the_same_headers(tmp_path: Path, monkeypat
     async def broken(*_arguments: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("services.gateway.adapters.MeshUsers.list", broken)
+    monkeypatch.setattr("services.gateway.api.users.client.UserClient.list", broken)
     async with demo(tmp_path, settings={"GATEWAY_CORS_ORIGINS": SITE}) as served:
         answer = await served.http.get("/api/v1/users", headers={"Origin": SITE, "X-Request-Id": "mine"})
         assert (reason(answer)[0], answer.headers["X-Request-Id"]) == (500, "mine")
@@ -281,7 +281,7 @@ async def test_a_key_is_free_again_when_its_replica_died_and_the_dead_one_change
     assert (await ask()).json() == {"value": 3.0}
     # The first was only slow, not dead: the key is not its own any more.
     await store.give_up(mine, "k", begun)
-    await store.finish(mine, "k", Stored("", begun, 200, (), b"wrong"))
+    await store.finish(mine, "k", StoredResponse("", begun, 200, (), b"wrong"))
     again = await ask()
     assert (again.json(), again.headers["Idempotency-Replayed"]) == ({"value": 3.0}, "true")
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from services.gateway.auth.tenancy import TenantUsers
 from services.gateway.domain import Failure
-from services.gateway.tenancy import TenantUsers
 from support.demo import Demo, demo
 from support.people import PASSWORD, Person, address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.gateway.tenancy import Tenancy
+    from services.gateway.auth.tenancy import Tenancy
 
 PICTURE = "https://example.org/ada.png"
 

@@ -17,7 +17,7 @@ from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, stream_of, subject_of
 from services.common.messaging.ordered_consumer import ConsumerSession
 from services.common.runtime.tasks import background_task
-from services.gateway.realtime.events import BUFFER, LiveEvents
+from services.gateway.realtime.live_events import BUFFER, LiveEvents
 from support.people import reason, sign_up
 from support.sockets import line
 from support.waiting import eventually

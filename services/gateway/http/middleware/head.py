@@ -1,0 +1,44 @@
+"""HEAD wherever there is GET (RFC 9110, 9.3.2): the same work and the same headers, and no body.
+
+A stream is not read for the length of its body, which it does not have: it ends with its head.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class _HeadSentError(Exception):
+    """Ends a stream of which nobody reads more."""
+
+
+class HeadMiddleware:
+    """ASGI middleware: routes see a GET."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def beheading(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if message.get("more_body", False):
+                raise _HeadSentError
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, beheading)
+        except _HeadSentError:
+            pass
+        finally:
+            if "route" in asked:  # what traces and counts go by
+                scope["route"] = asked["route"]

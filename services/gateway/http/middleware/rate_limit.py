@@ -1,0 +1,131 @@
+"""How often a client may ask: a token bucket for each, as in draft-ietf-httpapi-ratelimit-headers.
+
+A client is the subject of its token, or else its address (an IPv6 client has a whole /64). Buckets are this replica's
+own: with N replicas a client may ask up to N times as often, and no request waits for a shared counter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+import meshwright
+from services.gateway.http.problems import ProblemResponse, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from meshwright import Identity
+
+MOST_CLIENTS = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitResult:
+    """Whether a request may pass, how many more may follow at once, and the seconds until one (or all) may."""
+
+    allowed: bool
+    remaining: int
+    retry_after: float
+    reset_after: float
+
+
+class RateLimiter:
+    """`rate` requests a second for each client, `burst` at once. `clock` is monotonic."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self.rate = rate
+        self.burst = burst
+        self._clock = clock
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def check(self, client: str, requests: int = 1) -> RateLimitResult:
+        """`requests`: how many come at once, all or none of which may pass; a full bucket lets any number."""
+        wanted = min(requests, self.burst)
+        now = self._clock()
+        bucket = self._buckets.pop(client, None) or _Bucket(self.burst, now)
+        self._buckets[client] = bucket
+        if len(self._buckets) > MOST_CLIENTS:
+            # The one that asked longest ago: its bucket is the fullest there is.
+            self._buckets.popitem(last=False)
+        bucket.tokens = min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
+        bucket.at = now
+        allowed = bucket.tokens >= wanted
+        if allowed:
+            bucket.tokens -= wanted
+        wait = max(0.0, ((1 if allowed else wanted) - bucket.tokens) / self.rate)
+        return RateLimitResult(allowed, int(bucket.tokens), wait, (self.burst - bucket.tokens) / self.rate)
+
+
+def address_of(scope: Scope, proxies: int) -> str:
+    """The client's address: the peer's, or what the outermost of our `proxies` has written down as its peer."""
+    client = scope.get("client")
+    address = client[0] if client else "unknown"
+    if proxies:
+        # A proxy may add a header of its own to the client's: together they are one list (RFC 9110, 5.3).
+        lines = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
+        chain = [part.strip() for part in lines.split(",") if part.strip()]
+        if chain:
+            address = chain[-min(proxies, len(chain))]
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:  # as a socket that listens on both kinds has it
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def client_of(scope: Scope, proxies: int, identity: Identity | None = None) -> str:
+    """Who asks, as far as limits and keys are concerned; `identity`: where that is not the caller of now."""
+    identity = identity or meshwright.caller()
+    return f"subject:{identity.subject}" if identity else f"address:{address_of(scope, proxies)}"
+
+
+class RateLimitMiddleware:
+    """ASGI middleware: 429 with Retry-After for clients that ask too often. `quiet`: addresses that are free."""
+
+    def __init__(self, app: ASGIApp, rate_limiter: RateLimiter, proxies: int, quiet: Collection[str]) -> None:
+        self._app = app
+        self._limiter = rate_limiter
+        self._proxies = proxies
+        self._quiet = frozenset(quiet)
+        window = math.ceil(rate_limiter.burst / rate_limiter.rate)
+        self._policy = f'"client";q={rate_limiter.burst};w={window}'
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in self._quiet:
+            await self._app(scope, receive, send)
+            return
+        result = self._limiter.check(client_of(scope, self._proxies))
+        told = {
+            "RateLimit-Policy": self._policy,
+            "RateLimit": f'"client";r={result.remaining};t={math.ceil(result.reset_after)}',
+        }
+        if not result.allowed:
+            told["Retry-After"] = str(math.ceil(result.retry_after))
+            detail = f"more than {self._limiter.rate:g} requests a second"
+            await ProblemResponse(problem(429, detail, scope["path"]), told)(scope, receive, send)
+            return
+
+        async def telling(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(told)
+            await send(message)
+
+        await self._app(scope, receive, telling)

@@ -1,0 +1,38 @@
+"""Converts unhandled exceptions to 500 problem documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from starlette.requests import Request
+
+from services.gateway.http.problems import unhandled
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class UnhandledErrorMiddleware:
+    """ASGI middleware that answers what nobody meant. The framework's own stands outside of all others, and its answers
+    would lack their headers; a bug in those is still its to answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            trace.get_current_span().record_exception(error)
+            response = await unhandled(Request(scope), error)
+            await response(scope, receive, send)
