@@ -12,7 +12,7 @@ import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.chat.adapters import PROBES, STREAM, Keeping, StreamArchive
+from services.chat.adapters import PROBES, STREAM, Retention, StreamArchive
 from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
 from services.chat.presence import Presence
@@ -67,7 +67,7 @@ async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
     """Wire the service into a server that has not started yet; the callers of this replica are returned."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Message]()
-    keeping = Keeping(config.max_age, config.per_room, config.in_all, config.key_window)
+    keeping = Retention(config.max_age, config.per_room, config.in_all, config.key_window)
     archive = StreamArchive(bus, keeping, fanout)
     presence = Presence(bus, os.urandom(8).hex())
     bus.refusals.listen(health_listener(server.health))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from nats.js.errors import BadRequestError
 
 from services.chat.app import StreamLostError
-from services.chat.domain import Message, Remark, Speaker
+from services.chat.domain import Member, Message, NewMessage
 from services.common.messaging.message_spans import now_ns
 from services.common.messaging.ordered_consumer import OrderedConsumer
 from services.common.messaging.refusals import PROBE
@@ -40,7 +40,7 @@ _TEMPLATE = f"{_PREFIX}{{room}}"
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class Retention:
     """How long, and how many."""
 
     max_age: float
@@ -56,7 +56,7 @@ class Keeping:
 class StreamArchive:
     """The archive of a replica, and the tail that feeds its callers."""
 
-    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Message]) -> None:
+    def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Message]) -> None:
         self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._reader = StreamReader(bus, STREAM)
         self._bus = bus
@@ -78,9 +78,9 @@ class StreamArchive:
     def position(self) -> int:
         return self.tail.position
 
-    async def store(self, remark: Remark) -> int:
+    async def store(self, remark: NewMessage) -> int:
         headers = {"Nats-Msg-Id": _key(remark)} if remark.client_id else None
-        subject, message_id = _subject(remark.speaker.room), headers["Nats-Msg-Id"] if headers else ""
+        subject, message_id = _subject(remark.member.room), headers["Nats-Msg-Id"] if headers else ""
         try:
             told = await self._bus.publish(
                 STREAM, subject, _encode(remark), headers, message_id=message_id, template=_TEMPLATE
@@ -122,7 +122,7 @@ class StreamArchive:
 
     def _take(self, message: StoredMessage) -> None:
         began = now_ns()
-        if (decoded := _decode(message)) and self._fanout.deliver(decoded.remark.speaker.room, decoded):
+        if (decoded := _decode(message)) and self._fanout.deliver(decoded.content.member.room, decoded):
             self._bus.spans.delivered(message, "chat", began, _TEMPLATE)
 
 
@@ -130,13 +130,13 @@ def _subject(room: str) -> str:
     return f"{_PREFIX}{room}"
 
 
-def _key(remark: Remark) -> str:
-    who = remark.speaker
+def _key(remark: NewMessage) -> str:
+    who = remark.member
     return hashlib.sha256(f"{who.room}\0{who.user_id}\0{remark.client_id}".encode()).hexdigest()
 
 
-def _encode(remark: Remark) -> bytes:
-    who = remark.speaker
+def _encode(remark: NewMessage) -> bytes:
+    who = remark.member
     document = {"user_id": who.user_id, "name": who.name, "text": remark.text, "client_id": remark.client_id}
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -146,10 +146,10 @@ def _decode(message: StoredMessage) -> Message | None:
     try:
         document = json.loads(message.body)
         room = message.subject.removeprefix(_PREFIX)
-        who = Speaker(room, str(document["user_id"]), str(document["name"]))
-        remark = Remark(who, str(document["text"]), str(document["client_id"]))
+        who = Member(room, str(document["user_id"]), str(document["name"]))
+        remark = NewMessage(who, str(document["text"]), str(document["client_id"]))
     except (ValueError, KeyError, TypeError) as error:
-        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        log.error("message %d of %s is skipped: %r", message.sequence, STREAM, error)
         return None
     return Message(str(message.position), message.sequence, remark, message.moment)
 

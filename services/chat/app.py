@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from services.chat import domain
-from services.chat.domain import InvalidChatError, Message, Person, Remark
-from services.chat.visit import Doors, Visit
+from services.chat.domain import InvalidChatError, Message, NewMessage, Person
+from services.chat.room_session import RoomDependencies, RoomSession
 from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Archive(Protocol):
     def position(self) -> int:
         """The number of the last message that this replica has handed to its callers."""
 
-    async def store(self, remark: Remark) -> int:
+    async def store(self, remark: NewMessage) -> int:
         """Keep it; its number. One with the same room, person and client_id that was kept lately counts as this one."""
 
     async def get(self, sequence: int) -> Message | None: ...
@@ -63,13 +63,13 @@ class StreamLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MessagePage:
     messages: Sequence[Message]
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Attendees:
+class RoomMembers:
     """Who is in a room: `people` at most `domain.LISTED` of them, `total` all."""
 
     people: Sequence[Person]
@@ -77,7 +77,7 @@ class Attendees:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class RoomSummary:
     name: str
     messages: int
     people: int
@@ -101,33 +101,33 @@ class Chat:
     ) -> None:
         self._archive = archive
         self._presence = presence
-        self._doors = Doors(archive, fanout, presence, buffer, now)
+        self._dependencies = RoomDependencies(archive, fanout, presence, buffer, now)
         self._now = now
 
-    async def visit(self, room: str, user_id: str, name: str, resume_after: str) -> Visit:
+    async def join(self, room: str, user_id: str, name: str, resume_after: str) -> RoomSession:
         """Somebody at the door of a room, who is in it once the visit's events are read.
 
         Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
         """
-        who = domain.speaker(room, user_id, name)
-        now, era = self._now(), self._doors.fanout.era
+        who = domain.member(room, user_id, name)
+        now, era = self._now(), self._dependencies.fanout.era
         if not resume_after:
-            return Visit(self._doors, who, StreamPosition(self._archive.position(), now), era)
+            return RoomSession(self._dependencies, who, StreamPosition(self._archive.position(), now), era)
         place = _parsed("resume_after", resume_after)
         if not await self._archive.keeps(place, room, now):
             raise domain.MessageTooOldError
-        return Visit(self._doors, who, place, era)
+        return RoomSession(self._dependencies, who, place, era)
 
     async def post(self, room: str, user_id: str, name: str, text: str, client_id: str) -> Message:
         """Returns when it is kept. Raises InvalidChatError, BusUnavailableError."""
-        remark = domain.remark(domain.speaker(room, user_id, name), text, client_id)
+        remark = domain.new_message(domain.member(room, user_id, name), text, client_id)
         sequence = await self._archive.store(remark)
         # What is stored has the server's time; and may be what was said with this client_id before.
         found = await self._archive.get(sequence)
         now = self._now()
         return found or Message(str(StreamPosition(sequence, now)), sequence, remark, now)
 
-    async def history(self, room: str, after: str, limit: int, since: datetime | None) -> Page:
+    async def history(self, room: str, after: str, limit: int, since: datetime | None) -> MessagePage:
         """What was said after a message or since a time, from the oldest on; without either, the latest.
 
         Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
@@ -137,10 +137,10 @@ class Chat:
         place = await self._known(after) if after else 0
         if not after and since is None:
             latest = await self._archive.latest(room, size)
-            return Page(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
+            return MessagePage(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
         found = await self._archive.page(room, place, since, size + 1)
         fitting = min(size, domain.fitting(found))
-        return Page(found[:fitting], more=len(found) > fitting)
+        return MessagePage(found[:fitting], more=len(found) > fitting)
 
     async def _known(self, after: str) -> int:
         place = _parsed("after", after)
@@ -148,14 +148,14 @@ class Chat:
             raise domain.MessageTooOldError
         return place.sequence
 
-    async def rooms(self) -> Sequence[Room]:
+    async def rooms(self) -> Sequence[RoomSummary]:
         """Rooms in which something was said or somebody is, by name."""
         messages, people = await self._archive.counts(), self._presence.rooms()
-        return [Room(name, messages.get(name, 0), people.get(name, 0)) for name in sorted({*messages, *people})]
+        return [RoomSummary(name, messages.get(name, 0), people.get(name, 0)) for name in sorted({*messages, *people})]
 
-    async def attendees(self, room: str) -> Attendees:
+    async def attendees(self, room: str) -> RoomMembers:
         domain.check_room(room)
-        return Attendees(self._presence.people(room), self._presence.count(room))
+        return RoomMembers(self._presence.people(room), self._presence.count(room))
 
 
 def _parsed(field: str, text: str) -> StreamPosition:

@@ -49,7 +49,7 @@ class MessageTooOldError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class Member:
     """Somebody in a room."""
 
     room: str
@@ -58,10 +58,10 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class NewMessage:
     """What somebody says."""
 
-    speaker: Speaker
+    member: Member
     text: str
     client_id: str = ""
     """The caller's own mark; empty: none."""
@@ -74,19 +74,19 @@ class Message:
     id: str
     sequence: int
     """Its number among the messages of all rooms."""
-    remark: Remark
+    content: NewMessage
     sent_at: datetime
 
 
-def speaker(room: str, user_id: str, name: str) -> Speaker:
+def member(room: str, user_id: str, name: str) -> Member:
     """Raises InvalidChatError, which names all that is wrong."""
     wrong = _wrong_room(room) | _wrong_user(user_id) | _wrong_line("name", name, MAX_NAME)
     if wrong:
         raise InvalidChatError(wrong)
-    return Speaker(room, user_id, name.strip() or user_id)
+    return Member(room, user_id, name.strip() or user_id)
 
 
-def remark(who: Speaker, text: str, client_id: str) -> Remark:
+def new_message(who: Member, text: str, client_id: str) -> NewMessage:
     """Raises InvalidChatError, which names all that is wrong. Lines end with `\\n` from here on, however they came."""
     said = with_line_breaks(text)
     found = {
@@ -96,7 +96,7 @@ def remark(who: Speaker, text: str, client_id: str) -> Remark:
     wrong = {field: what for field, what in found.items() if what}
     if wrong:
         raise InvalidChatError(wrong)
-    return Remark(who, said, client_id)
+    return NewMessage(who, said, client_id)
 
 
 def check_room(room: str) -> None:
@@ -117,7 +117,7 @@ def fitting(messages: Iterable[Message]) -> int:
     """How many of the messages, from the first on, fit into a page; at least one."""
     left, count = PAGE_BYTES, 0
     for message in messages:
-        left -= len(message.remark.text.encode())
+        left -= len(message.content.text.encode())
         if left < 0 and count:
             break
         count += 1
@@ -142,10 +142,10 @@ def _wrong_line(name: str, text: str, longest: int) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
+class Connection:
     """One connection of somebody to a room."""
 
-    speaker: Speaker
+    member: Member
     since: datetime
 
 
@@ -160,7 +160,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PresenceChange:
     """Somebody has come (the first connection) or gone (the last)."""
 
     room: str
@@ -172,28 +172,28 @@ class Roster:
     """Who is where, by replica and connection."""
 
     def __init__(self) -> None:
-        self._replicas: dict[str, dict[str, Attendance]] = {}
-        self._rooms: dict[str, dict[str, dict[tuple[str, str], Attendance]]] = {}
+        self._replicas: dict[str, dict[str, Connection]] = {}
+        self._rooms: dict[str, dict[str, dict[tuple[str, str], Connection]]] = {}
 
-    def add(self, replica: str, connection: str, attendance: Attendance) -> Sequence[Change]:
+    def add(self, replica: str, connection: str, attendance: Connection) -> Sequence[PresenceChange]:
         """A connection has come; whoever comes with it."""
         if self._replicas.get(replica, {}).get(connection) == attendance:
             return ()
         changes = list(self.remove(replica, connection))
         self._replicas.setdefault(replica, {})[connection] = attendance
-        who = attendance.speaker
+        who = attendance.member
         connections = self._rooms.setdefault(who.room, {}).setdefault(who.user_id, {})
         connections[replica, connection] = attendance
         if len(connections) == 1:
-            changes.append(Change(who.room, _person(connections), present=True))
+            changes.append(PresenceChange(who.room, _person(connections), present=True))
         return changes
 
-    def remove(self, replica: str, connection: str) -> Sequence[Change]:
+    def remove(self, replica: str, connection: str) -> Sequence[PresenceChange]:
         """A connection has gone; whoever goes with it."""
         attendance = self._replicas.get(replica, {}).pop(connection, None)
         if attendance is None:
             return ()
-        who = attendance.speaker
+        who = attendance.member
         people = self._rooms[who.room]
         before = _person(people[who.user_id])
         del people[who.user_id][replica, connection]
@@ -202,11 +202,11 @@ class Roster:
         del people[who.user_id]
         if not people:
             del self._rooms[who.room]
-        return (Change(who.room, before, present=False),)
+        return (PresenceChange(who.room, before, present=False),)
 
-    def replace(self, replica: str, connections: Mapping[str, Attendance]) -> Sequence[Change]:
+    def replace(self, replica: str, connections: Mapping[str, Connection]) -> Sequence[PresenceChange]:
         """All connections of a replica; none: it is gone."""
-        changes: list[Change] = []
+        changes: list[PresenceChange] = []
         known = self._replicas.get(replica, {})
         for connection, attendance in connections.items():
             if known.get(connection) != attendance:
@@ -217,7 +217,7 @@ class Roster:
             self._replicas.pop(replica, None)
         return changes
 
-    def of(self, replica: str) -> Mapping[str, Attendance]:
+    def of(self, replica: str) -> Mapping[str, Connection]:
         """The connections of a replica."""
         return self._replicas.get(replica, {})
 
@@ -234,7 +234,7 @@ class Roster:
         return {room: len(people) for room, people in self._rooms.items()}
 
 
-def _person(connections: Mapping[tuple[str, str], Attendance]) -> Person:
+def _person(connections: Mapping[tuple[str, str], Connection]) -> Person:
     attendances = list(connections.values())
-    newest = max(attendances, key=lambda attendance: attendance.since).speaker
+    newest = max(attendances, key=lambda attendance: attendance.since).member
     return Person(newest.user_id, newest.name, len(attendances), min(each.since for each in attendances))

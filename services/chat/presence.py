@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from nats.errors import Error as NatsError
 
-from services.chat.domain import CROWD, LISTED, Attendance, Change, Person, Roster, Speaker
+from services.chat.domain import CROWD, LISTED, Connection, Member, Person, PresenceChange, Roster
 from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Peer:
 
     heard: float
     version: int = -1
-    parts: dict[int, Mapping[str, Attendance]] = field(default_factory=dict)
+    parts: dict[int, Mapping[str, Connection]] = field(default_factory=dict)
     asked: float = float("-inf")
 
 
@@ -62,8 +62,8 @@ class Presence:
         self._version = 0
         self._peers: dict[str, _Peer] = {}
         self._numbers = itertools.count(1)
-        self._listeners: dict[str, dict[str, Callable[[Change], None]]] = {}
-        self._news: list[tuple[str, Attendance | None]] = []
+        self._listeners: dict[str, dict[str, Callable[[PresenceChange], None]]] = {}
+        self._news: list[tuple[str, Connection | None]] = []
         self._wanted = False
         self._something = asyncio.Event()
         self._looked = clock()
@@ -78,9 +78,9 @@ class Presence:
         return self._roster.rooms()
 
     @contextlib.contextmanager
-    def entered(self, attendance: Attendance, notice: Callable[[Change], None]) -> Iterator[None]:
+    def entered(self, attendance: Connection, notice: Callable[[PresenceChange], None]) -> Iterator[None]:
         """Be in the room for as long as the context lasts; `notice` hears of others."""
-        connection, room = str(next(self._numbers)), attendance.speaker.room
+        connection, room = str(next(self._numbers)), attendance.member.room
         self._tell(self._roster.add(self._me, connection, attendance))
         self._listeners.setdefault(room, {})[connection] = notice
         self._publish_soon(connection, attendance)
@@ -207,26 +207,26 @@ class Presence:
                 del self._peers[name]
                 self._tell(self._roster.replace(name, {}))
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _tell(self, changes: Sequence[PresenceChange]) -> None:
         for change in changes:
             if self._roster.count(change.room) <= CROWD:
                 for notice in self._listeners.get(change.room, {}).values():
                     notice(change)
 
-    def _publish_soon(self, connection: str, attendance: Attendance | None) -> None:
+    def _publish_soon(self, connection: str, attendance: Connection | None) -> None:
         self._news.append((connection, attendance))
         self._something.set()
 
 
-def _change(connection: str, attendance: Attendance | None) -> list[str]:
+def _change(connection: str, attendance: Connection | None) -> list[str]:
     if attendance is None:
         return [connection]
-    who = attendance.speaker
+    who = attendance.member
     return [connection, who.room, who.user_id, who.name, attendance.since.isoformat()]
 
 
-def _changed(row: Sequence[str]) -> tuple[str, Attendance | None]:
+def _changed(row: Sequence[str]) -> tuple[str, Connection | None]:
     if len(row) == 1:
         return row[0], None
     connection, room, user_id, name, since = row
-    return connection, Attendance(Speaker(room, user_id, name), datetime.fromisoformat(since))
+    return connection, Connection(Member(room, user_id, name), datetime.fromisoformat(since))

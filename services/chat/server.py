@@ -13,7 +13,7 @@ from google.protobuf import timestamp_pb2
 from demo.chat.v1 import chat_pb2 as pb
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
-from services.chat import app, domain, visit
+from services.chat import app, domain, room_session
 from services.common.messaging.fanout import Gap
 from services.common.runtime.authorization import check_owner
 from services.common.runtime.errors import BusUnavailableError
@@ -52,10 +52,10 @@ class ChatService(rpc.ChatServiceServicer):
         requests = aiter(request_iterator)
         join = await self._join(requests)
         check_owner(join.user_id)
-        stay = await self._chat.visit(join.room, join.user_id, join.name, join.resume_after)
+        session = await self._chat.join(join.room, join.user_id, join.name, join.resume_after)
         async with (
-            background_task(_listen(requests, stay), "what somebody says"),
-            contextlib.aclosing(stay.events()) as events,
+            background_task(_listen(requests, session), "what somebody says"),
+            contextlib.aclosing(session.events()) as events,
         ):
             async for event in events:
                 yield event_message(event)
@@ -91,14 +91,16 @@ class ChatService(rpc.ChatServiceServicer):
         return first.join
 
 
-async def _listen(requests: AsyncIterator[pb.ChatRequest], stay: visit.Visit) -> None:
+async def _listen(requests: AsyncIterator[pb.ChatRequest], session: room_session.RoomSession) -> None:
     """Take what the caller says, one after the other, until it has no more to say."""
     async for request in requests:
         if request.WhichOneof("kind") == "say":
-            await stay.say(request.say.text, request.say.client_id)
+            await session.say(request.say.text, request.say.client_id)
         else:
-            await stay.refuse(visit.Refused("", "INVALID_ARGUMENT", "after the join only messages are taken"))
-    stay.end()
+            await session.refuse(
+                room_session.MessageRefused("", "INVALID_ARGUMENT", "after the join only messages are taken")
+            )
+    session.end()
 
 
 @singledispatch
@@ -107,7 +109,7 @@ def event_message(event: object) -> pb.ChatEvent:
 
 
 @event_message.register
-def _(event: visit.Joined) -> pb.ChatEvent:
+def _(event: room_session.RoomJoined) -> pb.ChatEvent:
     people = map(person_message, event.people)
     return pb.ChatEvent(joined=pb.Presence(room=event.room, people=people, total=event.total))
 
@@ -119,13 +121,13 @@ def _(event: domain.Message) -> pb.ChatEvent:
 
 
 @event_message.register
-def _(event: domain.Change) -> pb.ChatEvent:
+def _(event: domain.PresenceChange) -> pb.ChatEvent:
     change = pb.PresenceChange(room=event.room, person=person_message(event.person), present=event.present)
     return pb.ChatEvent(presence=change)
 
 
 @event_message.register
-def _(event: visit.Refused) -> pb.ChatEvent:
+def _(event: room_session.MessageRefused) -> pb.ChatEvent:
     return pb.ChatEvent(refused=pb.Refusal(client_id=event.client_id, reason=event.reason, code=event.code))
 
 
@@ -135,7 +137,7 @@ def _(event: Gap) -> pb.ChatEvent:  # type: ignore[type-arg] # singledispatch ta
 
 
 def chat_message(message: domain.Message) -> pb.ChatMessage:
-    said, who = message.remark, message.remark.speaker
+    said, who = message.content, message.content.member
     return pb.ChatMessage(
         id=message.id,
         room=who.room,

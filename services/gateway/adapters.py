@@ -9,7 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import meshwright
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def translate_grpc_errors() -> Iterator[None]:
         yield
     except grpc.aio.AioRpcError as error:
         details = meshwright.details(error)
-        raise Failure(details.code, details.message, reason=details.reason, fields=details.fields) from error
+        raise ApiError(details.code, details.message, reason=details.reason, fields=details.fields) from error
 
 
 class MeshUpstream:

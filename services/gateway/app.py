@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
-from services.gateway.domain import Changes, Failure, Page, Summary, User, Validation
+from services.gateway.domain import ApiError, Changes, Page, Summary, User, Validation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Users(Protocol):
-    """The user service. Every method may raise Failure; `timeout` is in seconds."""
+    """The user service. Every method may raise ApiError; `timeout` is in seconds."""
 
     async def create(
         self, name: str, email: str, phone: str, timeout: float, *, avatar: str = "", user_id: str = ""
@@ -31,7 +31,7 @@ class Users(Protocol):
 
 
 class Calculator(Protocol):
-    """The calculator. Every method may raise Failure; `timeout` is in seconds."""
+    """The calculator. Every method may raise ApiError; `timeout` is in seconds."""
 
     async def add(self, a: float, b: float, timeout: float) -> float: ...
     async def multiply(self, a: float, b: float, timeout: float) -> float: ...
@@ -94,7 +94,7 @@ async def delete(users: Users, user_id: str, seen: datetime | None, timeout: flo
 def _precondition(seen: datetime | None) -> Iterator[None]:
     try:
         yield
-    except Failure as failure:
+    except ApiError as failure:
         if failure.code == "ABORTED" and seen is not None:
             failure.status = 412
         raise

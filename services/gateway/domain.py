@@ -65,7 +65,7 @@ TRY_AGAIN_AFTER: Mapping[int, int] = {429: 1, 503: 1}
 """Seconds, for the header Retry-After."""
 
 
-class Failure(Exception):  # noqa: N818 - it is the outcome of a call, whoever is to blame
+class ApiError(Exception):
     """A call or a request that did not succeed. `fields` maps each wrong field to what is wrong with it."""
 
     def __init__(
@@ -140,7 +140,7 @@ def title(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def problem_of(failure: Failure, instance: str, trace_id: str) -> ProblemDetails:
+def problem_of(failure: ApiError, instance: str, trace_id: str) -> ProblemDetails:
     """What a caller is told of a failure."""
     return ProblemDetails(
         title(failure.status),
@@ -164,7 +164,7 @@ def seconds_to_answer(header: str | None, default: float, most: float) -> float:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         message = "X-Request-Timeout must be a number of seconds above 0"
-        raise Failure("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
+        raise ApiError("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
     return min(seconds, most)
 
 
@@ -232,7 +232,7 @@ def seen(if_match: str | None) -> datetime | None:
         return None
     found = [version for item in if_match.split(",") if (version := _version(item.strip())) is not None]
     if not found:
-        raise Failure(
+        raise ApiError(
             "FAILED_PRECONDITION",
             "If-Match is not an ETag of this user",
             fields={"If-Match": "is no ETag of ours"},

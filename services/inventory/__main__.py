@@ -44,8 +44,8 @@ async def run(config: InventoryConfig) -> None:
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = OutboxPublisher(bus, SOURCE, store.events)
-        warehouse = Warehouse(store, told=relay.wake)
+        publisher = OutboxPublisher(bus, SOURCE, store.events)
+        warehouse = Warehouse(store, on_change=publisher.wake)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -56,7 +56,7 @@ async def run(config: InventoryConfig) -> None:
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
-            await server.enter(relay.running())
+            await server.enter(publisher.running())
 
         server.warm_up(prepare)
         server.add(rpc.add_InventoryServiceServicer_to_server, InventoryService(warehouse))

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from services.common.messaging.outbox import Outbox, outbox_table
 from services.common.storage.database import translate_store_errors
 from services.common.storage.transactions import in_transaction, make_tables
-from services.inventory.domain import Item, Reservation, Restock, State, Stock
+from services.inventory.domain import Item, Reservation, ReservationState, Restock, Stock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.inventory.app import Transaction
-    from services.inventory.domain import Change
+    from services.inventory.app import InventoryTransaction
+    from services.inventory.domain import ReservationChange
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ outbox = outbox_table(metadata)
 
 
 class DatabaseStore:
-    """`events` is what a relay publishes."""
+    """`events`: the log for the outbox publisher."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -73,7 +73,7 @@ class DatabaseStore:
         """Make the tables that are missing."""
         await make_tables(self._engine, metadata)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
         return await in_transaction(self._engine, lambda connection: work(DatabaseTransaction(connection, self.events)))
 
     async def all(self) -> Sequence[Stock]:
@@ -106,7 +106,9 @@ class DatabaseTransaction:
         if row is None:
             return None
         self._reservations.add(key)
-        return Reservation(row.key, State(row.state), _items(row.items), _items(row.missing), row.total_cents)
+        return Reservation(
+            row.key, ReservationState(row.state), _items(row.items), _items(row.missing), row.total_cents
+        )
 
     async def stock(self, skus: Iterable[str]) -> Mapping[str, Stock]:
         chosen = stock_table.c.sku.in_(sorted(skus))
@@ -119,7 +121,7 @@ class DatabaseTransaction:
         row = (await self._connection.execute(sa.select(restocks).where(restocks.c.key == key))).one_or_none()
         return None if row is None else Restock(row.key, row.sku, row.quantity, row.title, row.price_cents)
 
-    async def save(self, change: Change, at: datetime) -> None:
+    async def save(self, change: ReservationChange, at: datetime) -> None:
         reservation = change.reservation
         row = {
             "key": reservation.key,

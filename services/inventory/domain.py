@@ -65,7 +65,7 @@ class ReservationNotHeldError(Exception):
         super().__init__(f"the reservation is not held: it is {state}")
 
 
-class State(Enum):
+class ReservationState(Enum):
     """What has become of a reservation."""
 
     HELD = "HELD"
@@ -82,7 +82,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Of one item: what can be reserved, what is set aside, what has left the house."""
+    """Quantities of one item: available, reserved, shipped."""
 
     sku: str
     title: str
@@ -95,7 +95,7 @@ class Stock:
 @dataclass(frozen=True, slots=True)
 class Reservation:
     key: str
-    state: State
+    state: ReservationState
     items: tuple[Item, ...] = ()
     """In the order of their skus; empty where it was released before it was made."""
     missing: tuple[Item, ...] = ()
@@ -114,7 +114,7 @@ class Restock:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReservationChange:
     """What is to be stored; `event`, where not empty, is what others are told."""
 
     reservation: Reservation
@@ -124,14 +124,16 @@ class Change:
     """Whether anything is to be stored at all."""
 
 
-def reserve(known: Reservation | None, key: str, items: Sequence[Item], stock: Mapping[str, Stock]) -> Change:
+def reserve(
+    known: Reservation | None, key: str, items: Sequence[Item], stock: Mapping[str, Stock]
+) -> ReservationChange:
     """Set aside all of the items or none; raises InvalidRequestError for an item that there is not, and
     ReservationDiffersError."""
     wanted = tuple(sorted(items, key=lambda item: item.sku))
     if known is not None:
         if known.items and known.items != wanted:
             raise ReservationDiffersError
-        return Change(known)
+        return ReservationChange(known)
     _must_be_known(items, stock)
     missing = tuple(
         Item(item.sku, item.quantity - stock[item.sku].available)
@@ -139,32 +141,32 @@ def reserve(known: Reservation | None, key: str, items: Sequence[Item], stock: M
         if item.quantity > stock[item.sku].available
     )
     if missing:
-        return Change(Reservation(key, State.OUT_OF_STOCK, wanted, missing), new=True)
+        return ReservationChange(Reservation(key, ReservationState.OUT_OF_STOCK, wanted, missing), new=True)
     total = sum(item.quantity * stock[item.sku].price_cents for item in wanted)
-    held = Reservation(key, State.HELD, wanted, total_cents=total)
-    return Change(held, _moved(held, stock, available=-1, reserved=1), "Reserved.v1", new=True)
+    held = Reservation(key, ReservationState.HELD, wanted, total_cents=total)
+    return ReservationChange(held, _moved(held, stock, available=-1, reserved=1), "Reserved.v1", new=True)
 
 
-def release(known: Reservation | None, key: str, stock: Mapping[str, Stock]) -> Change:
-    """Give back what is held. What has left the house stays SHIPPED: the answer says so."""
+def release(known: Reservation | None, key: str, stock: Mapping[str, Stock]) -> ReservationChange:
+    """Releases a held reservation. A shipped one stays SHIPPED, as the result says."""
     if known is None:
-        return Change(Reservation(key, State.RELEASED), new=True)
-    if known.state is not State.HELD:
-        return Change(known)
-    after = replace(known, state=State.RELEASED)
-    return Change(after, _moved(known, stock, available=1, reserved=-1), "Released.v1", new=True)
+        return ReservationChange(Reservation(key, ReservationState.RELEASED), new=True)
+    if known.state is not ReservationState.HELD:
+        return ReservationChange(known)
+    after = replace(known, state=ReservationState.RELEASED)
+    return ReservationChange(after, _moved(known, stock, available=1, reserved=-1), "Released.v1", new=True)
 
 
-def ship(known: Reservation | None, stock: Mapping[str, Stock]) -> Change:
+def ship(known: Reservation | None, stock: Mapping[str, Stock]) -> ReservationChange:
     """Send what is held; raises ReservationNotHeldError."""
     if known is None:
         raise ReservationNotHeldError("unknown")
-    if known.state is State.SHIPPED:
-        return Change(known)
-    if known.state is not State.HELD:
+    if known.state is ReservationState.SHIPPED:
+        return ReservationChange(known)
+    if known.state is not ReservationState.HELD:
         raise ReservationNotHeldError(known.state.value)
-    after = replace(known, state=State.SHIPPED)
-    return Change(after, _moved(known, stock, reserved=-1, shipped=1), "Shipped.v1", new=True)
+    after = replace(known, state=ReservationState.SHIPPED)
+    return ReservationChange(after, _moved(known, stock, reserved=-1, shipped=1), "Shipped.v1", new=True)
 
 
 def restock(wanted: Restock, stock: Stock | None) -> Stock:

@@ -49,10 +49,10 @@ PUBLIC = frozenset(
 its buyer is long gone, and has no token to show: its calls are let in (docs/decisions/0083)."""
 
 STATES = {
-    domain.State.HELD: pb.HELD,
-    domain.State.RELEASED: pb.RELEASED,
-    domain.State.SHIPPED: pb.SHIPPED,
-    domain.State.OUT_OF_STOCK: pb.OUT_OF_STOCK,
+    domain.ReservationState.HELD: pb.HELD,
+    domain.ReservationState.RELEASED: pb.RELEASED,
+    domain.ReservationState.SHIPPED: pb.SHIPPED,
+    domain.ReservationState.OUT_OF_STOCK: pb.OUT_OF_STOCK,
 }
 
 

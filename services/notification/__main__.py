@@ -17,7 +17,7 @@ from services.common.messaging.fanout import Fanout
 from services.common.messaging.refusals import health_listener
 from services.common.runtime.keepalive import KEEPALIVE
 from services.common.runtime.tasks import background_task
-from services.notification.adapters import GROUP, PROBES, STREAM, Keeping, OrderTeller, StreamArchive
+from services.notification.adapters import GROUP, PROBES, STREAM, OrderNotifier, Retention, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
 from services.notification.server import ERRORS, PUBLIC, NotificationService
@@ -57,8 +57,8 @@ async def add_notifications(server: Server, config: NotificationConfig) -> Fanou
     """Wire the service into a server that has not started yet; the subscribers of this replica are returned."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Notification]()
-    archive = StreamArchive(bus, Keeping(config.max_age, config.per_user, config.key_window), fanout)
-    teller = OrderTeller(bus, archive, config.max_age)
+    archive = StreamArchive(bus, Retention(config.max_age, config.per_user, config.key_window), fanout)
+    teller = OrderNotifier(bus, archive, config.max_age)
     bus.refusals.listen(health_listener(server.health))
     await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())

@@ -28,7 +28,7 @@ from services.common.messaging.refusals import PROBE
 from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import BusUnavailableError
 from services.notification.app import StreamLostError, utc_now
-from services.notification.domain import EVERYBODY, Draft, Kind, Notification, of_order
+from services.notification.domain import EVERYBODY, Draft, Notification, NotificationKind, of_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -51,7 +51,7 @@ _OVERTAKEN = 10071
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
+class Retention:
     """How long, and how many."""
 
     max_age: float
@@ -65,7 +65,7 @@ class Keeping:
 class StreamArchive:
     """The archive of a replica, and the tail that feeds its subscribers."""
 
-    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Notification]) -> None:
+    def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Notification]) -> None:
         self.reader = StreamReader(bus, STREAM)
         self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._bus = bus
@@ -111,7 +111,7 @@ class StreamArchive:
             self._bus.spans.delivered(message, GROUP, began, template_of(message.subject))
 
 
-class OrderTeller:
+class OrderNotifier:
     """Turns the events of orders into notifications; `place` and `take` are the arguments of `consume_events`."""
 
     def __init__(self, bus: Bus, archive: StreamArchive, max_age: float, now: Callable[[], datetime] = utc_now) -> None:
@@ -211,12 +211,12 @@ def decode(message: StoredMessage) -> Notification | None:
         document = json.loads(message.body)
         draft = Draft(
             str(document["user_id"]),
-            Kind(document["type"]),
+            NotificationKind(document["type"]),
             str(document["title"]),
             str(document["message"]),
             {str(key): str(value) for key, value in dict(document["data"]).items()},
         )
     except (ValueError, KeyError, TypeError) as error:
-        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        log.error("message %d of %s is skipped: %r", message.sequence, STREAM, error)
         return None
     return Notification(str(message.position), message.sequence, draft, message.moment)

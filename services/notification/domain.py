@@ -26,7 +26,7 @@ MAX_DATA_KEY = 64
 MAX_DATA_VALUE = 500
 
 
-class Kind(IntEnum):
+class NotificationKind(IntEnum):
     """The numbers are the contract's."""
 
     INFO = 0
@@ -57,7 +57,7 @@ class Draft:
     """What somebody wants to be told."""
 
     user_id: str
-    kind: Kind
+    kind: NotificationKind
     title: str
     message: str
     data: Mapping[str, str] = field(default_factory=dict)
@@ -98,19 +98,19 @@ def check_user(user_id: str) -> None:
         raise InvalidNotificationError(wrong)
 
 
-def kinds_of(numbers: Collection[int], name: str = "types[{}]") -> frozenset[Kind]:
+def kinds_of(numbers: Collection[int], name: str = "types[{}]") -> frozenset[NotificationKind]:
     """The kinds with those numbers; raises InvalidNotificationError that names each place."""
-    known = {int(kind) for kind in Kind}
+    known = {int(kind) for kind in NotificationKind}
     wrong = {name.format(index): _UNKNOWN for index, number in enumerate(numbers) if number not in known}
     if wrong:
         raise InvalidNotificationError(wrong)
-    return frozenset(Kind(number) for number in numbers)
+    return frozenset(NotificationKind(number) for number in numbers)
 
 
-_UNKNOWN = f"must be one of {', '.join(f'{kind.value} ({kind.name})' for kind in Kind)}"
+_UNKNOWN = f"must be one of {', '.join(f'{kind.value} ({kind.name})' for kind in NotificationKind)}"
 
 
-def wanted(kinds: frozenset[Kind], after: int) -> Callable[[Notification], bool]:
+def wanted(kinds: frozenset[NotificationKind], after: int) -> Callable[[Notification], bool]:
     """Whether a subscriber to these kinds (none: all) that has seen everything up to `after` wants it."""
     if not kinds:
         return lambda notification: notification.sequence > after
@@ -118,7 +118,7 @@ def wanted(kinds: frozenset[Kind], after: int) -> Callable[[Notification], bool]
 
 
 def welcome(user_id: str) -> Draft:
-    return Draft(user_id, Kind.INFO, "Connected", "You are now connected to notifications")
+    return Draft(user_id, NotificationKind.INFO, "Connected", "You are now connected to notifications")
 
 
 _OF_ORDERS = {
@@ -143,7 +143,7 @@ def of_order(event: str, order_id: str, about: Mapping[str, Any]) -> Draft | Non
         message = f"{message}: {reason}"[:MAX_MESSAGE]
     if isinstance(total, int):
         data["total_cents"] = str(total)
-    return Draft(user_id, Kind.ORDER_UPDATE, title, message, data)
+    return Draft(user_id, NotificationKind.ORDER_UPDATE, title, message, data)
 
 
 def _wrong_user(user_id: str) -> Mapping[str, str]:

@@ -19,10 +19,10 @@ from services.common.runtime.tasks import background_task
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import TableRecovery
-from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
-from services.order.app import Bell, OrderBook
+from services.order.adapters import MeshParticipants, OrderEvents, order_changes
+from services.order.app import ChangeNotifier, OrderBook
 from services.order.driver import Driver
-from services.order.saga import Policy
+from services.order.saga import RetryPolicy
 from services.order.saga_metrics import SagaMetrics
 from services.order.server import ERRORS, PUBLIC, OrderService
 from services.order.store import SOURCE, DatabaseOrders
@@ -67,8 +67,8 @@ class OrderConfig:
             raise BadInputError("the environment", problems)
 
     @property
-    def policy(self) -> Policy:
-        return Policy(
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(
             timeout=self.timeout,
             attempts=self.attempts,
             undo_attempts=self.undo_attempts,
@@ -88,23 +88,23 @@ async def run(config: OrderConfig) -> None:
         orders = DatabaseOrders(DATABASE, own, engine)
         server.on_stop(orders.close)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
-        bell = Bell()
+        publisher = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
+        notifier = ChangeNotifier()
         inventory = inventory_rpc.InventoryServiceStub(
             await server.enter(meshwright.channel(config.inventory, config.mesh))
         )
         payment = payment_rpc.PaymentServiceStub(await server.enter(meshwright.channel(config.payment, config.mesh)))
         participants = MeshParticipants(inventory, payment, config.timeout)
 
-        def told(order_id: str) -> None:
-            bell.ring(order_id)
-            relay.wake()
+        def on_change(order_id: str) -> None:
+            notifier.notify(order_id)
+            publisher.wake()
 
         name = f"{server.identity.instance}/{os.urandom(4).hex()}"
-        driver = Driver(name, orders, participants, config.policy, told=told, jitter=random.random)
+        driver = Driver(name, orders, participants, config.policy, on_change=on_change, jitter=random.random)
 
-        def stored(order_id: str) -> None:
-            told(order_id)
+        def on_stored(order_id: str) -> None:
+            on_change(order_id)
             driver.wake()
 
         async def make_tables() -> None:
@@ -114,14 +114,14 @@ async def run(config: OrderConfig) -> None:
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             await server.enter(TableRecovery(engine, orders.tables(), make_tables, server.health).running())
-            await server.enter(relay.running())
-            await server.enter(hearing_others(bus, bell.ring))
+            await server.enter(publisher.running())
+            await server.enter(order_changes(bus, notifier.notify))
             await server.enter(driver.running())
             metrics = server.telemetry.metrics.family(SagaMetrics)
             await server.enter(background_task(metrics.follow(orders), "figures of sagas"))
 
         server.warm_up(prepare)
-        book = OrderBook(orders, bell, stored, entropy=os.urandom)
+        book = OrderBook(orders, notifier, on_stored, entropy=os.urandom)
         server.add(rpc.add_OrderServiceServicer_to_server, OrderService(book, server.stopping))
         await server.run()
 

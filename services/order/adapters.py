@@ -16,7 +16,7 @@ from demo.payment.v1 import payment_pb2 as payment_pb
 from services.common.messaging.events import Event, InvalidEventError, decode
 from services.common.runtime.tasks import background_task
 from services.order.aggregate import name_of, plain_fields, version_of
-from services.order.facts import StepName
+from services.order.events import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
 from services.order.store import SOURCE
 
@@ -147,7 +147,7 @@ def _unknown(state: object) -> NoAnswer:
 
 
 class OrderEvents:
-    """The event store's notification log, as a relay reads it.
+    """The event store's notification log as an EventLog.
 
     The library gives out positions in the order of commits: on PostgreSQL it locks the table against other writers, on
     SQLite there is one writer at a time. So what is read is never overtaken.
@@ -158,19 +158,19 @@ class OrderEvents:
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         found = await self._orders.notifications(sequence, limit)
-        traces = await self._orders.traceparents({str(fact.originator_id) for _, fact in found})
-        return [_event(position, fact, traces.get(str(fact.originator_id), "")) for position, fact in found]
+        traces = await self._orders.traceparents({str(event.originator_id) for _, event in found})
+        return [_event(position, event, traces.get(str(event.originator_id), "")) for position, event in found]
 
 
-def _event(position: int, fact: Any, trace: str) -> Event:
+def _event(position: int, event: Any, trace: str) -> Event:
     """`trace`: that of the request which placed the order; all that happens to the order is of that trace."""
-    data = plain_fields(fact)
+    data = plain_fields(event)
     data.pop("traceparent", None)
-    kind = f"demo.{SOURCE}.{name_of(fact)}.v{version_of(fact)}"
-    return Event(SOURCE, position, kind, str(fact.originator_id), fact.timestamp, data, trace)
+    kind = f"demo.{SOURCE}.{name_of(event)}.v{version_of(event)}"
+    return Event(SOURCE, position, kind, str(event.originator_id), event.timestamp, data, trace)
 
 
-def hearing_others(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+def order_changes(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
     """Call `heard` with the id of each order that any replica has told something of, as long as the context lasts.
 
     Nothing is made up for while NATS is away: whoever waits looks for itself now and then.

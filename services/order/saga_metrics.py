@@ -27,7 +27,7 @@ EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
+class SagaOverview:
     """The sagas at one moment."""
 
     counts: Mapping[str, int]
@@ -39,7 +39,7 @@ class Overview:
 class Sagas(Protocol):
     """The stored orders."""
 
-    async def overview(self, now: datetime) -> Overview:
+    async def overview(self, now: datetime) -> SagaOverview:
         """Raises StoreUnavailableError."""
 
 
@@ -56,7 +56,7 @@ class SagaMetrics:
             registry=registry,
         )
 
-    def show(self, overview: Overview) -> None:
+    def show(self, overview: SagaOverview) -> None:
         for state, count in overview.counts.items():
             self._orders.labels(state).set(count)
         self._overdue.set(overview.overdue)

@@ -27,7 +27,7 @@ from services.common.storage.consistency_token import token_trailers
 from services.order import domain
 from services.order.aggregate import name_of, plain_fields
 from services.order.app import OrderChangedError
-from services.order.facts import Item, Resolution
+from services.order.events import Item, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.order.app import OrderBook, Recorded
+    from services.order.app import OrderBook, StoredEvent
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,12 +52,12 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
 PUBLIC = frozenset[str]()
 """Methods that need no token where tokens are asked for. Orders are somebody's."""
 
-STATES: Mapping[domain.State, pb.OrderState] = {
-    domain.State.PENDING: pb.PENDING,
-    domain.State.COMPLETED: pb.COMPLETED,
-    domain.State.REJECTED: pb.REJECTED,
-    domain.State.COMPENSATING: pb.COMPENSATING,
-    domain.State.NEEDS_ATTENTION: pb.NEEDS_ATTENTION,
+STATES: Mapping[domain.OrderState, pb.OrderState] = {
+    domain.OrderState.PENDING: pb.PENDING,
+    domain.OrderState.COMPLETED: pb.COMPLETED,
+    domain.OrderState.REJECTED: pb.REJECTED,
+    domain.OrderState.COMPENSATING: pb.COMPENSATING,
+    domain.OrderState.NEEDS_ATTENTION: pb.NEEDS_ATTENTION,
 }
 STEP_STATES: Mapping[domain.StepState, pb.SagaStepState] = {
     domain.StepState.WAITING: pb.STEP_WAITING,
@@ -164,12 +164,12 @@ def order_message(order: domain.Order) -> pb.Order:
     )
 
 
-def event_message(recorded: Recorded) -> pb.OrderEvent:
+def event_message(recorded: StoredEvent) -> pb.OrderEvent:
     return pb.OrderEvent(
         version=recorded.version,
-        type=name_of(recorded.fact),
+        type=name_of(recorded.event),
         occurred_at=_timestamp(recorded.at),
-        data=json.dumps(plain_fields(recorded.fact)),
+        data=json.dumps(plain_fields(recorded.event)),
     )
 
 
@@ -180,7 +180,7 @@ def _step_message(step: domain.Step) -> pb.SagaStep:
     return message
 
 
-def _states(wanted: Sequence[int]) -> list[domain.State]:
+def _states(wanted: Sequence[int]) -> list[domain.OrderState]:
     known = {number: state for state, number in STATES.items()}
     domain.refuse({f"states[{n}]": "" if state in known else "is not known" for n, state in enumerate(wanted)})
     return [known[state] for state in wanted]  # type: ignore[index]

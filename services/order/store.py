@@ -1,7 +1,7 @@
 """Orders in the event store: the library's application, and its use from asyncio.
 
 The library is synchronous: its calls run in threads. Which driver asks is told apart by nothing but the version that
-it has seen: of two that store a fact as the same version of an order one is refused (OrderChangedError).
+it has seen: of two that store an event as the same version of an order one is refused (OrderChangedError).
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from services.common.storage.database import SQLITE, parse_database, translate_s
 from services.common.storage.transactions import make_tables
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
-from services.order.app import KeyTakenError, OrderChangedError, Recorded
-from services.order.domain import State
+from services.order.app import KeyTakenError, OrderChangedError, StoredEvent
+from services.order.domain import OrderState
 from services.order.recorders import SSLMODE, metadata, orders
-from services.order.saga_metrics import Overview
+from services.order.saga_metrics import SagaOverview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.order.domain import Order
-    from services.order.facts import Fact, OrderPlaced
+    from services.order.events import Event, OrderPlaced
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ class OrdersApplication(Application[UUID]):
 
 
 class DatabaseOrders:
-    """Orders, their facts, and who drives them. Opened by `prepare`."""
+    """Orders, their events, and who drives them. Opened by `prepare`."""
 
     def __init__(self, variable: str, url: str, engine: AsyncEngine) -> None:
         self._url = parse_database(variable, url)
@@ -108,34 +108,34 @@ class DatabaseOrders:
         if self._application is not None:
             await asyncio.to_thread(self._application.close)
 
-    async def add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+    async def add(self, order_id: str, event: OrderPlaced, at: datetime) -> Order:
         """Raises KeyTakenError."""
         try:
-            return self._told(await self._in_thread(lambda: self._add(order_id, fact, at)))
+            return self._with_token(await self._in_thread(lambda: self._add(order_id, event, at)))
         except persistence.IntegrityError as error:
             raise KeyTakenError from error
 
-    async def append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
+    async def append(self, order: Order, events: Sequence[Event], at: datetime) -> Order:
         """Raises OrderChangedError where the order is not what the caller has seen."""
         try:
-            return self._told(await self._in_thread(lambda: self._append(order, facts, at)))
+            return self._with_token(await self._in_thread(lambda: self._append(order, events, at)))
         except persistence.IntegrityError as error:
             raise OrderChangedError from error
 
     async def get(self, order_id: str) -> Order | None:
-        """The sum of the order's facts."""
+        """The sum of the order's events."""
         try:
             found: OrderAggregate = await self._in_thread(lambda: self._aggregate(order_id))
         except AggregateNotFoundError:
             return None
         return found.order
 
-    async def history(self, order_id: str, after: int = 0) -> Sequence[Recorded]:
-        """The facts after that version, in their order."""
+    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent]:
+        """The events after that version, in their order."""
         return await self._in_thread(lambda: self._history(order_id, after))
 
     async def notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
-        """At most `limit` facts of all orders after that position, each with its own, ascending."""
+        """At most `limit` events of all orders after that position, each with its own, ascending."""
         return await self._in_thread(lambda: self._notifications(after, limit))
 
     async def with_key(self, key: str) -> Order | None:
@@ -150,13 +150,13 @@ class DatabaseOrders:
         return {order.id: order.traceparent for order in found}
 
     async def version(self, order_id: str) -> int:
-        """How many facts the order has now; 0 where there is none."""
+        """How many events the order has now; 0 where there is none."""
         query = sa.select(orders.c.version).where(orders.c.id == order_id)
         with translate_store_errors():
             async with self._reading.connect() as connection:
                 return int(await connection.scalar(query) or 0)
 
-    async def page(self, user_id: str, states: Sequence[State], before: str, limit: int) -> Sequence[Order]:
+    async def page(self, user_id: str, states: Sequence[OrderState], before: str, limit: int) -> Sequence[Order]:
         """The newest first; empty arguments are no conditions."""
         query = sa.select(orders).order_by(orders.c.id.desc()).limit(limit)
         if user_id:
@@ -175,9 +175,9 @@ class DatabaseOrders:
             async with self._reading.connect() as connection:
                 return list(await connection.scalars(query))
 
-    async def overview(self, now: datetime) -> Overview:
+    async def overview(self, now: datetime) -> SagaOverview:
         """What is under way, and how long the longest due has been waited for."""
-        under_way = [State.PENDING.value, State.COMPENSATING.value, State.NEEDS_ATTENTION.value]
+        under_way = [OrderState.PENDING.value, OrderState.COMPENSATING.value, OrderState.NEEDS_ATTENTION.value]
         counting = sa.select(orders.c.state, sa.func.count()).where(orders.c.state.in_(under_way))
         first = sa.select(sa.func.min(orders.c.due_at)).where(orders.c.due_at <= _milliseconds(now))
         with translate_store_errors():
@@ -185,7 +185,7 @@ class DatabaseOrders:
                 found = {row.state: row[1] for row in await connection.execute(counting.group_by(orders.c.state))}
                 since = await connection.scalar(first)
         counts = {state: found.get(state, 0) for state in under_way}
-        return Overview(counts, 0.0 if since is None else (_milliseconds(now) - since) / 1000)
+        return SagaOverview(counts, 0.0 if since is None else (_milliseconds(now) - since) / 1000)
 
     async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
         """Take the order, or keep it; whether it is the driver's until then."""
@@ -210,21 +210,21 @@ class DatabaseOrders:
                 rows = await connection.execute(query)
                 return [self._decoded(row.document) for row in rows]
 
-    def _add(self, order_id: str, fact: OrderPlaced, at: datetime) -> tuple[Order, int]:
-        kind = EVENTS[type(fact)]
-        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(fact))  # type: ignore[arg-type]  # noqa: SLF001
+    def _add(self, order_id: str, event: OrderPlaced, at: datetime) -> tuple[Order, int]:
+        kind = EVENTS[type(event)]
+        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(event))  # type: ignore[arg-type]  # noqa: SLF001
         return self._saved(made)
 
-    def _append(self, order: Order, facts: Sequence[Fact], at: datetime) -> tuple[Order, int]:
+    def _append(self, order: Order, events: Sequence[Event], at: datetime) -> tuple[Order, int]:
         found = self._aggregate(order.id)
         if found.version != order.version:
             raise OrderChangedError
-        for fact in facts:
-            found.trigger_event(EVENTS[type(fact)], timestamp=at, **fields_of(fact))
+        for event in events:
+            found.trigger_event(EVENTS[type(event)], timestamp=at, **fields_of(event))
         return self._saved(found)
 
     def _saved(self, changed: OrderAggregate) -> tuple[Order, int]:
-        """The order, and the position of its last fact in the log of all."""
+        """The order, and the position of its last event in the log of all."""
         order = changed.order
         due = saga.due(order)
         row = {
@@ -240,7 +240,7 @@ class DatabaseOrders:
         return order, recorded[-1].notification.id if recorded else 0
 
     @staticmethod
-    def _told(saved: tuple[Order, int]) -> Order:
+    def _with_token(saved: tuple[Order, int]) -> Order:
         """The order; where it will be found is told to the call that wrote it, in its own task."""
         order, position = saved
         record_write(SOURCE, position)
@@ -249,9 +249,9 @@ class DatabaseOrders:
     def _aggregate(self, order_id: str) -> OrderAggregate:
         return self.application.repository.get(UUID(order_id))
 
-    def _history(self, order_id: str, after: int) -> Sequence[Recorded]:
+    def _history(self, order_id: str, after: int) -> Sequence[StoredEvent]:
         stored = self.application.events.get(UUID(order_id), gt=after or None)
-        return [Recorded(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
+        return [StoredEvent(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
 
     def _notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
         found = self.application.recorder.select_notifications(after, limit, inclusive_of_start=False)

@@ -41,8 +41,8 @@ async def run(config: PaymentConfig) -> None:
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = OutboxPublisher(bus, SOURCE, store.events)
-        cashier = Cashier(store, told=relay.wake)
+        publisher = OutboxPublisher(bus, SOURCE, store.events)
+        cashier = Cashier(store, on_change=publisher.wake)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -51,7 +51,7 @@ async def run(config: PaymentConfig) -> None:
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
-            await server.enter(relay.running())
+            await server.enter(publisher.running())
 
         server.warm_up(prepare)
         server.add(rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))

@@ -16,19 +16,19 @@ from services.common.storage.columns import UtcDateTime
 from services.common.storage.consistency_token import record_write
 from services.common.storage.database import translate_store_errors
 from services.common.storage.transactions import in_transaction, make_tables
-from services.payment.domain import Account, Booking, Kind, Payment, State
+from services.payment.domain import Account, Booking, BookingKind, Payment, PaymentState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.payment.app import Transaction
+    from services.payment.app import PaymentTransaction
 
 T = TypeVar("T")
 
 SOURCE = "payment"
-EVENTS = {Kind.DEPOSIT: "Deposited.v1", Kind.CHARGE: "Charged.v1", Kind.REFUND: "Refunded.v1"}
+EVENTS = {BookingKind.DEPOSIT: "Deposited.v1", BookingKind.CHARGE: "Charged.v1", BookingKind.REFUND: "Refunded.v1"}
 
 metadata = sa.MetaData()
 payments = sa.Table(
@@ -63,7 +63,7 @@ outbox = outbox_table(metadata)
 
 
 class DatabaseStore:
-    """`events` is what a relay publishes."""
+    """`events`: the log for the outbox publisher."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -73,7 +73,7 @@ class DatabaseStore:
         """Make the tables that are missing."""
         await make_tables(self._engine, metadata)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
         async def attempt(connection: AsyncConnection) -> tuple[T, int]:
             transaction = DatabaseTransaction(connection, self.events)
             return await work(transaction), transaction.position
@@ -114,7 +114,7 @@ class DatabaseTransaction:
         if row is None:
             return None
         self._payments.add(key)
-        return Payment(row.key, State(row.state), row.user_id, row.amount_cents, row.reason)
+        return Payment(row.key, PaymentState(row.state), row.user_id, row.amount_cents, row.reason)
 
     async def account(self, user_id: str) -> Account | None:
         query = sa.select(accounts).where(accounts.c.user_id == user_id).with_for_update()
@@ -124,7 +124,7 @@ class DatabaseTransaction:
         self._accounts.add(user_id)
         return Account(row.user_id, row.balance_cents)
 
-    async def booking(self, kind: Kind, key: str) -> Booking | None:
+    async def booking(self, kind: BookingKind, key: str) -> Booking | None:
         query = sa.select(bookings).where(bookings.c.kind == kind.value, bookings.c.key == key)
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _booking(row)
@@ -173,4 +173,6 @@ class DatabaseTransaction:
 
 
 def _booking(row: sa.Row[Any]) -> Booking:
-    return Booking(row.key, Kind(row.kind), row.user_id, row.amount_cents, row.balance_after_cents, row.booked_at)
+    return Booking(
+        row.key, BookingKind(row.kind), row.user_id, row.amount_cents, row.balance_after_cents, row.booked_at
+    )

@@ -59,7 +59,7 @@ class DepositDiffersError(Exception):
         super().__init__("this key was used to deposit another amount, or for another user")
 
 
-class State(Enum):
+class PaymentState(Enum):
     """What has become of a payment."""
 
     CHARGED = "CHARGED"
@@ -67,7 +67,7 @@ class State(Enum):
     DECLINED = "DECLINED"
 
 
-class Kind(Enum):
+class BookingKind(Enum):
     """What a booking is; with its key, no booking is made twice."""
 
     DEPOSIT = "deposit"
@@ -78,7 +78,7 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Payment:
     key: str
-    state: State
+    state: PaymentState
     user_id: str = ""
     """Empty, with no amount, where it was refunded before it was charged."""
     amount_cents: int = 0
@@ -94,7 +94,7 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Booking:
     key: str
-    kind: Kind
+    kind: BookingKind
     user_id: str
     amount_cents: int
     """What it adds to the account."""
@@ -103,7 +103,7 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PaymentChange:
     """What is to be stored: nothing where not `new`, and no booking where no money moves."""
 
     payment: Payment
@@ -113,29 +113,29 @@ class Change:
 
 def charge(
     known: Payment | None, key: str, user_id: str, amount_cents: int, account: Account | None, *, now: datetime
-) -> Change:
+) -> PaymentChange:
     """Take the money, or decline; raises ChargeDiffersError."""
     if known is not None:
         if known.user_id and (known.user_id, known.amount_cents) != (user_id, amount_cents):
             raise ChargeDiffersError
-        return Change(known)
+        return PaymentChange(known)
     balance = account.balance_cents if account else 0
     if balance < amount_cents:
         reason = f"the account holds {balance} cents" if account else "there is no account"
-        return Change(Payment(key, State.DECLINED, user_id, amount_cents, reason), new=True)
-    booking = Booking(key, Kind.CHARGE, user_id, -amount_cents, balance - amount_cents, now)
-    return Change(Payment(key, State.CHARGED, user_id, amount_cents), booking, new=True)
+        return PaymentChange(Payment(key, PaymentState.DECLINED, user_id, amount_cents, reason), new=True)
+    booking = Booking(key, BookingKind.CHARGE, user_id, -amount_cents, balance - amount_cents, now)
+    return PaymentChange(Payment(key, PaymentState.CHARGED, user_id, amount_cents), booking, new=True)
 
 
-def refund(known: Payment | None, key: str, account: Account | None, *, now: datetime) -> Change:
+def refund(known: Payment | None, key: str, account: Account | None, *, now: datetime) -> PaymentChange:
     """Give back what was charged; what was declined stays so."""
     if known is None:
-        return Change(Payment(key, State.REFUNDED), new=True)
-    if known.state is not State.CHARGED:
-        return Change(known)
+        return PaymentChange(Payment(key, PaymentState.REFUNDED), new=True)
+    if known.state is not PaymentState.CHARGED:
+        return PaymentChange(known)
     balance = account.balance_cents if account else 0
-    booking = Booking(key, Kind.REFUND, known.user_id, known.amount_cents, balance + known.amount_cents, now)
-    return Change(replace(known, state=State.REFUNDED), booking, new=True)
+    booking = Booking(key, BookingKind.REFUND, known.user_id, known.amount_cents, balance + known.amount_cents, now)
+    return PaymentChange(replace(known, state=PaymentState.REFUNDED), booking, new=True)
 
 
 def deposit(
@@ -149,7 +149,7 @@ def deposit(
     after = (account.balance_cents if account else 0) + amount_cents
     if after > MAX_BALANCE:
         raise InvalidRequestError({"amount_cents": f"would make a balance of more than {MAX_BALANCE}"})
-    return Booking(key, Kind.DEPOSIT, user_id, amount_cents, after, now)
+    return Booking(key, BookingKind.DEPOSIT, user_id, amount_cents, after, now)
 
 
 def check_key(key: str) -> None:

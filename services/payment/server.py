@@ -37,9 +37,9 @@ PUBLIC = frozenset({"/demo.payment.v1.PaymentService/Charge", "/demo.payment.v1.
 token to show (docs/decisions/0083)."""
 
 STATES = {
-    domain.State.CHARGED: pb.CHARGED,
-    domain.State.REFUNDED: pb.REFUNDED,
-    domain.State.DECLINED: pb.DECLINED,
+    domain.PaymentState.CHARGED: pb.CHARGED,
+    domain.PaymentState.REFUNDED: pb.REFUNDED,
+    domain.PaymentState.DECLINED: pb.DECLINED,
 }
 
 

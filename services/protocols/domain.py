@@ -23,7 +23,7 @@ REQUESTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LectureClaim:
     """A sentence of the lecture, as a number."""
 
     slide: str
@@ -31,11 +31,15 @@ class Claim:
 
 
 CLAIMS = {
-    "bytes-http": Claim("HTTP vs gRPC: size comparison", "a request over HTTP/JSON takes ~650 bytes: 650 KB for 1,000"),
-    "bytes-grpc": Claim("HTTP vs gRPC: size comparison", "over gRPC ~85 bytes: 85 KB for 1,000, 87 % less"),
-    "bytes-websocket": Claim("Performance comparison", "over WebSocket ~50 KB for 1,000, after the connection"),
-    "speed": Claim("Internal vs External API", "gRPC is 7x faster than JSON"),
-    "polling": Claim("HTTP Polling", "empty responses waste bandwidth; 200+ bytes of headers each; 2 s of delay"),
+    "bytes-http": LectureClaim(
+        "HTTP vs gRPC: size comparison", "a request over HTTP/JSON takes ~650 bytes: 650 KB for 1,000"
+    ),
+    "bytes-grpc": LectureClaim("HTTP vs gRPC: size comparison", "over gRPC ~85 bytes: 85 KB for 1,000, 87 % less"),
+    "bytes-websocket": LectureClaim("Performance comparison", "over WebSocket ~50 KB for 1,000, after the connection"),
+    "speed": LectureClaim("Internal vs External API", "gRPC is 7x faster than JSON"),
+    "polling": LectureClaim(
+        "HTTP Polling", "empty responses waste bandwidth; 200+ bytes of headers each; 2 s of delay"
+    ),
 }
 
 
@@ -60,7 +64,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Timing:
     """How fast, and at what cost."""
 
     latencies: tuple[float, ...]
@@ -78,17 +82,17 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Measurement:
     """One protocol doing one kind of work, `count` times."""
 
-    lane: str
+    transport: str
     work: str
     count: int
     opening: Traffic
     """Before the first operation: connections and handshakes."""
     traffic: Traffic
     """Of all operations."""
-    pace: Pace
+    timing: Timing
 
     @property
     def each(self) -> float:
@@ -100,17 +104,17 @@ class Figures:
 class Report:
     """A whole run."""
 
-    figures: tuple[Figures, ...]
+    measurements: tuple[Measurement, ...]
     empty_poll: Traffic
     """One poll that finds nothing."""
     codec: dict[str, float] = field(default_factory=dict)
     """Seconds to encode and decode the user once, by format; and its bytes, as `<format> bytes`."""
 
-    def of(self, lane: str, work: str) -> Figures:
-        return next(one for one in self.figures if (one.lane, one.work) == (lane, work))
+    def of(self, transport: str, work: str) -> Measurement:
+        return next(one for one in self.measurements if (one.transport, one.work) == (transport, work))
 
 
-def verdicts(report: Report) -> list[tuple[Claim, str]]:
+def verdicts(report: Report) -> list[tuple[LectureClaim, str]]:
     """What was measured, beside what was claimed."""
     return [
         (CLAIMS["bytes-http"], _http(report)),
@@ -121,9 +125,9 @@ def verdicts(report: Report) -> list[tuple[Claim, str]]:
     ]
 
 
-def _up(report: Report, lane: str) -> float:
+def _up(report: Report, transport: str) -> float:
     """Bytes of one createUser request."""
-    one = report.of(lane, "createUser")
+    one = report.of(transport, "createUser")
     return one.traffic.up / one.count
 
 
@@ -131,7 +135,7 @@ def _http(report: Report) -> str:
     one = report.of("HTTP/1.1 JSON", "createUser")
     down, both = one.traffic.down / one.count, one.each * REQUESTS / 1000
     return (
-        f"true of requests: {_up(report, one.lane):.0f} bytes; the response is {down:.0f} more, "
+        f"true of requests: {_up(report, one.transport):.0f} bytes; the response is {down:.0f} more, "
         f"which the slide leaves out: {both:.0f} KB for 1,000"
     )
 
@@ -162,8 +166,8 @@ def _websocket(report: Report) -> str:
 def _speed(report: Report) -> str:
     http, grpc = report.of("HTTP/1.1 JSON", "createUser"), report.of("gRPC", "createUser")
     codec = report.codec["json"] / report.codec["protobuf"]
-    throughput = grpc.pace.per_second / http.pace.per_second
-    latency = grpc.pace.quantile(0.5) / http.pace.quantile(0.5)
+    throughput = grpc.timing.per_second / http.timing.per_second
+    latency = grpc.timing.quantile(0.5) / http.timing.quantile(0.5)
     return (
         f"of encoding and decoding alone: {codec:.1f}x; a whole call makes {throughput:.1f}x the requests per second, "
         f"and takes {latency:.1f}x the time where one follows another (Python on both sides)"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from services.tour.guide import Guide, Stop
+    from services.tour.guide import Guide, TourStop
 
 COLOURS = {"  > ": "cyan", "  $ ": "cyan", "  ! ": "yellow"}
 """By how a line begins: what is asked, and what is said of the slide."""
@@ -47,14 +47,14 @@ def tour(*, gateway: str, traces: str, topology: str, only: Sequence[str], listi
         sys.exit(1)
 
 
-def all_stops() -> list[Stop]:
+def all_stops() -> list[TourStop]:
     """Every stop, in the order of the visit."""
-    from services.tour.slides import STOPS  # noqa: PLC0415 - `meshwright --help` does without
+    from services.tour.stops import STOPS  # noqa: PLC0415 - `meshwright --help` does without
 
     return list(STOPS)
 
 
-def chosen(only: Sequence[str]) -> list[Stop]:
+def chosen(only: Sequence[str]) -> list[TourStop]:
     """Those named, or all; raises `click.BadParameter` for a name that there is not."""
     stops = all_stops()
     unknown = sorted(set(only) - {stop.name for stop in stops})
@@ -64,7 +64,7 @@ def chosen(only: Sequence[str]) -> list[Stop]:
     return [stop for stop in stops if not only or stop.name in only]
 
 
-async def _visit(guide: Guide, stops: Sequence[Stop]) -> list[str]:
+async def _visit(guide: Guide, stops: Sequence[TourStop]) -> list[str]:
     import httpx  # noqa: PLC0415 - `meshwright --help` does without
 
     try:
@@ -85,12 +85,12 @@ async def _traces_url(client: httpx.AsyncClient) -> str:
     return ""
 
 
-async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None]) -> list[str]:
+async def visit(guide: Guide, stops: Sequence[TourStop], say: Callable[[str], None]) -> list[str]:
     """Visit the stops; returns the names of those that saw something else."""
     import httpx  # noqa: PLC0415 - `meshwright --help` does without
     from websockets.exceptions import WebSocketException  # noqa: PLC0415
 
-    from services.tour.guide import OtherwiseError  # noqa: PLC0415
+    from services.tour.guide import UnexpectedResultError  # noqa: PLC0415
 
     failed = []
     began = time.monotonic()
@@ -101,7 +101,7 @@ async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None])
                 await stop.visit(guide)
             except TimeoutError:
                 wrong = f"what was waited for did not come; before it, {guide.asked or 'nothing was asked'}"
-            except (OtherwiseError, httpx.HTTPError, WebSocketException, OSError) as error:
+            except (UnexpectedResultError, httpx.HTTPError, WebSocketException, OSError) as error:
                 wrong = str(error) or type(error).__name__
             except (LookupError, TypeError, ValueError) as error:
                 wrong = f"an answer of another form ({error!r}); {guide.asked or 'nothing was asked'}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from services.tour.guide import Guide, Person
+    from services.tour.guide import Guide, TourUser
 
 ENDED = {"completed", "rejected", "needs_attention"}
 IN_THE_TRACE = {"gateway", "order", "inventory", "payment", "notification", "userview"}
@@ -17,7 +17,7 @@ MUG = "MUG-BLUE"
 SAMOVAR = "SAMOVAR"
 
 
-async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[str, Any]:
+async def _ordered(guide: Guide, who: TourUser, sku: str, quantity: int) -> dict[str, Any]:
     """Place an order, and watch it to its end."""
     body = {"items": [{"sku": sku, "quantity": quantity}]}
     placed = await guide.ask("POST", "/api/v3/orders", body, who=who)
@@ -170,7 +170,7 @@ async def cqrs(guide: Guide) -> None:
     guide.slide_says("stored with the view, and a rebuild from the first event runs beside the old view")
 
 
-async def _made_anew(guide: Guide, person: Person) -> None:
+async def _made_anew(guide: Guide, person: TourUser) -> None:
     """All views from the first event on, while the old ones answer."""
     await guide.call("userview", "Rebuild", {}, who=await guide.operator())
     answers = 0

@@ -34,12 +34,12 @@ WIDTH = 160
 TRACE = "x-trace-id"
 
 
-class OtherwiseError(Exception):
+class UnexpectedResultError(Exception):
     """The visitor saw something else than the slide says."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class TourStop:
     """One slide, or a few that belong together."""
 
     slide: str
@@ -50,7 +50,7 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class TourUser:
     """Somebody who signed up for the tour."""
 
     id: str
@@ -87,7 +87,7 @@ class Guide:
         path: str,
         body: Any = None,
         *,
-        who: Person | None = None,
+        who: TourUser | None = None,
         headers: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> httpx.Response:
@@ -97,7 +97,7 @@ class Guide:
             response = await self.http.request(method, path, json=body, headers=sent)
         except httpx.TransportError as error:
             what = str(error) or type(error).__name__
-            raise OtherwiseError(f"no answer of {self.gateway} to {method} {path}: {what}") from error
+            raise UnexpectedResultError(f"no answer of {self.gateway} to {method} {path}: {what}") from error
         self.asked = short(f"{method} {path} was answered by {response.status_code} {response.text}")
         self.trace = response.headers.get(TRACE, self.trace)
         if not quiet:
@@ -141,7 +141,7 @@ class Guide:
         rows = await self.read("ps", "--json")
         return {row["instance"]: row for row in rows if row["service"] == service and row["health"] == "passing"}
 
-    async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: Person | None = None) -> Any:
+    async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: TourUser | None = None) -> Any:
         """A gRPC call through the mesh: the last message that came."""
         header = ("-H", f"authorization=Bearer {who.token}") if who else ()
         as_whom = f" (as {who.email})" if who else ""
@@ -167,7 +167,7 @@ class Guide:
             child.kill()
             await child.wait()
             what = f"`meshwright {arguments[0]}` did not end within {COMMAND_TIMEOUT:g} s"
-            raise OtherwiseError(f"{what}: this machine may be busy; try this stop alone, with --only") from None
+            raise UnexpectedResultError(f"{what}: this machine may be busy; try this stop alone, with --only") from None
         return child.returncode or 0, out.decode(), err.decode()
 
     # What a stop says
@@ -183,7 +183,7 @@ class Guide:
     def check(self, right: bool, what: str) -> None:
         """Go on, or end the stop; `what` completes "expected"."""
         if not right:
-            raise OtherwiseError(f"expected {what}")
+            raise UnexpectedResultError(f"expected {what}")
 
     def trace_link(self) -> None:
         if self.trace and self.traces:
@@ -191,7 +191,7 @@ class Guide:
 
     # What stops need again and again
 
-    async def person(self, name: str, tenant: str = "") -> Person:
+    async def person(self, name: str, tenant: str = "") -> TourUser:
         """Somebody new, signed up and in."""
         email = f"{fresh(name.split(maxsplit=1)[0].lower())}@example.org"
         body = {"name": name, "email": email, "password": PASSWORD} | ({"tenant": tenant} if tenant else {})
@@ -201,9 +201,9 @@ class Guide:
         self.saw(
             f"{name} signs up at /auth/sign-up as {email}{f' as founder of the tenant {tenant}' if tenant else ''}"
         )
-        return Person(found["subject"], email, found["access_token"])
+        return TourUser(found["subject"], email, found["access_token"])
 
-    async def operator(self) -> Person:
+    async def operator(self) -> TourUser:
         """Who sees to the system: an account of the gateway's configuration."""
         body = {"email": "operator", "password": environment().get("GATEWAY_OPERATOR_PASSWORD") or DEMO_PASSWORD}
         response = await self.ask("POST", "/auth/sign-in", body, quiet=True)
@@ -212,7 +212,7 @@ class Guide:
         self.saw(
             "who is an admin signs in at /auth/sign-in as operator: GATEWAY_OPERATOR_PASSWORD in services/demo.toml"
         )
-        return Person(found["subject"], "operator", found["access_token"])
+        return TourUser(found["subject"], "operator", found["access_token"])
 
     async def until(self, what: str, looked: Callable[[], Awaitable[Any]]) -> Any:
         """What `looked` finds, as soon as it finds something."""

@@ -21,11 +21,11 @@ from services.common.runtime.tasks import background_task
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import TableRecovery
-from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
+from services.user.adapters import CalculatorMultiplier, DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.following import follow_payments
+from services.user.event_log import SOURCE
 from services.user.migrations import VERSION_TABLE
-from services.user.recording import SOURCE
+from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, PUBLIC, UserProfileService, UserService, release_of
 from services.user.tables import metadata
 
@@ -65,7 +65,7 @@ async def run(config: UserConfig) -> None:
         server.on_stop(engine.dispose)
         users = DatabaseUsers(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = OutboxPublisher(bus, SOURCE, users.log)
+        publisher = OutboxPublisher(bus, SOURCE, users.log)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -75,21 +75,21 @@ async def run(config: UserConfig) -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             tables = (*metadata.tables, VERSION_TABLE)
             await server.enter(TableRecovery(engine, tables, make_tables, server.health).running())
-            await server.enter(relay.running())
-            await server.enter(background_task(follow_payments(bus, users, relay.wake), "following payment"))
-            await server.enter(background_task(_reconciling(users, relay.wake), "reconciling users"))
+            await server.enter(publisher.running())
+            await server.enter(background_task(consume_payments(bus, users, publisher.wake), "following payment"))
+            await server.enter(background_task(_reconciling(users, publisher.wake), "reconciling users"))
 
         server.warm_up(prepare)
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
-        figures = CalculatorFigures(calculator_rpc.CalculatorStub(calculator))
-        book = UserBook(users, figures, entropy=os.urandom, told=relay.wake)
+        multiplier = CalculatorMultiplier(calculator_rpc.CalculatorStub(calculator))
+        book = UserBook(users, multiplier, entropy=os.urandom, on_change=publisher.wake)
         release = release_of(config.mesh.version, config.failing)
         server.add(rpc.add_UserServiceServicer_to_server, UserService(book, release))
         server.add(rpc2.add_UserServiceServicer_to_server, UserProfileService(book, release))
         await server.run()
 
 
-async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
+async def _reconciling(users: DatabaseUsers, on_change: Callable[[], None]) -> None:
     """Record, now and again, what releases that know no events have done to the table."""
     while True:
         try:
@@ -101,7 +101,7 @@ async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
         else:
             if count:
                 log.info("%d users had changed without events", count)
-                told()
+                on_change()
         await asyncio.sleep(RECONCILE_SECONDS)
 
 

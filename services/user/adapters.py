@@ -23,9 +23,7 @@ from services.common.storage.database import POSTGRESQL, translate_store_errors
 from services.common.storage.transactions import in_transaction
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
-from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between, type_of
-from services.user.migrations import migrate
-from services.user.recording import (
+from services.user.event_log import (
     SOURCE,
     append,
     history,
@@ -35,6 +33,8 @@ from services.user.recording import (
     unaccounted,
     user_of,
 )
+from services.user.events import BalanceUpdated, StoredEvent, UserDeleted, events_between, type_of
+from services.user.migrations import migrate
 from services.user.tables import events, places, users
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ async def prepare_database(engine: AsyncEngine) -> None:
 
 
 class DatabaseUsers:
-    """Users in the table `users`, each change with the facts that account for it.
+    """Users in the table `users`, each change with the events that account for it.
 
     Each write sets the call's consistency token, with which callers read their own writes elsewhere.
     """
@@ -77,13 +77,13 @@ class DatabaseUsers:
         self._writing = engine.execution_options(writes=True)
         self._now = now
         self.log = Outbox(SOURCE, events, engine)
-        """All facts in their order, for a relay."""
+        """All events in order, for the outbox publisher."""
 
     async def add(self, user: User, actor: str = ANONYMOUS) -> None:
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.insert(users).values(_row(user)))
-                happened = [Happened(0, fact, user.created_at, actor) for fact in facts_between(None, user)]
+                happened = [StoredEvent(0, event, user.created_at, actor) for event in events_between(None, user)]
                 sequence = await append(connection, self.log, user.id, happened)
         record_write(SOURCE, sequence)
 
@@ -99,7 +99,7 @@ class DatabaseUsers:
                 if found is None or found.updated_at != before.updated_at:
                     return False
                 await connection.execute(sa.update(users).where(users.c.id == before.id).values(_row(after)))
-                happened = [Happened(0, fact, after.updated_at, actor) for fact in facts_between(before, after)]
+                happened = [StoredEvent(0, event, after.updated_at, actor) for event in events_between(before, after)]
                 sequence = await append(connection, self.log, after.id, [*missing, *happened])
         record_write(SOURCE, sequence)
         return True
@@ -111,7 +111,7 @@ class DatabaseUsers:
                 if found is None or seen not in {None, found.updated_at}:
                     return False
                 await connection.execute(sa.delete(users).where(users.c.id == user_id))
-                gone = Happened(0, UserDeleted(), self._now(), actor)
+                gone = StoredEvent(0, UserDeleted(), self._now(), actor)
                 sequence = await append(connection, self.log, user_id, [*missing, gone])
         record_write(SOURCE, sequence)
         return True
@@ -127,13 +127,13 @@ class DatabaseUsers:
             async with self._reading.connect() as connection:
                 return await state(connection, user_id, moment)
 
-    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[Happened]:
+    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[StoredEvent]:
         with _translated():
             async with self._reading.connect() as connection:
                 return await history(connection, user_id, after, limit)
 
     async def reconcile(self) -> int:
-        """Record what releases without facts have done; how many users that were. Raises StoreUnavailableError."""
+        """Record what releases without events have done; how many users that were. Raises StoreUnavailableError."""
         count = 0
         while True:
             with _translated():
@@ -151,38 +151,38 @@ class DatabaseUsers:
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(places.c.place).where(places.c.source == source)) or 0
 
-    async def follow_anew(self, source: str, place: int) -> None:
+    async def restart_consumer(self, source: str, place: int) -> None:
         """Follow the events of another service from the first one, unless another replica has left `place` already."""
         change = sa.update(places).where(places.c.source == source, places.c.place == place)
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(change.values(place=0))
 
-    async def follow_payment(self, place: int, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
+    async def record_balance(self, place: int, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
         """Record a balance, and the place of the event that told it; whether both are new, and there is such a user.
 
-        After `follow_anew` events come again: those that are in the user's history are none.
+        After `restart_consumer` events come again: those that are in the user's history are none.
         """
         with _translated():
             async with self._writing.begin() as connection:
                 if not await _take_place(connection, PAYMENT, place):
                     return False
                 found, missing = await locked(connection, user_id)
-                if found is None or await _is_recorded(connection, user_id, fact, at):
+                if found is None or await _is_recorded(connection, user_id, event, at):
                     return False
                 change = sa.update(users).where(users.c.id == user_id)
                 await connection.execute(
-                    change.values(balance_cents=fact.new_balance_cents, recorded_at=found.updated_at)
+                    change.values(balance_cents=event.new_balance_cents, recorded_at=found.updated_at)
                 )
-                await append(connection, self.log, user_id, [*missing, Happened(0, fact, at, PAYMENT)])
+                await append(connection, self.log, user_id, [*missing, StoredEvent(0, event, at, PAYMENT)])
         return True
 
 
-async def _is_recorded(connection: AsyncConnection, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
-    kind = f"demo.{SOURCE}.{type_of(fact)}"
+async def _is_recorded(connection: AsyncConnection, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
+    kind = f"demo.{SOURCE}.{type_of(event)}"
     same = (events.c.subject == user_id, events.c.occurred_at == at, events.c.type == kind)
     told = await connection.scalars(sa.select(events.c.data).where(*same))
-    return any(json.loads(data)["key"] == fact.key for data in told)
+    return any(json.loads(data)["key"] == event.key for data in told)
 
 
 async def _found(connection: AsyncConnection, user_id: str) -> User | None:
@@ -217,7 +217,7 @@ def _row(user: User) -> dict[str, Any]:
     }
 
 
-class CalculatorFigures:
+class CalculatorMultiplier:
     """Figures from the calculator, over the mesh.
 
     Its errors pass: "not now" stays "not now" one hop further, and anything else is a mistake in what we asked.

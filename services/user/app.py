@@ -13,12 +13,12 @@ from services.user.domain import InvalidUserError, User, UserChangedError, UserN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.user.facts import Happened
+    from services.user.events import StoredEvent
 
 PAGE = 200
 """Users read from the store at once: a long list holds neither memory nor a transaction."""
 MAX_HISTORY = 1000
-"""Facts in one answer: it stays well below what a message may hold."""
+"""Events in one answer: it stays well below what a message may hold."""
 ANONYMOUS = "anonymous"
 """Who did it, where the caller did not say who it is."""
 ATTEMPTS = 5
@@ -40,16 +40,16 @@ class Users(Protocol):
         """Tells whether there was such a user; with `seen`, one of that `updated_at`."""
 
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
-        """The user as it was then, and how many facts it had; (None, 0) where nothing is known of it."""
+        """The user as it was then, and how many events it had; (None, 0) where nothing is known of it."""
 
-    async def history(self, user_id: str, after: int, limit: int) -> Sequence[Happened]:
-        """At most `limit` facts of the user after that version, in their order."""
+    async def history(self, user_id: str, after: int, limit: int) -> Sequence[StoredEvent]:
+        """At most `limit` events of the user after that version, in their order."""
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
         """At most `limit` users whose ids follow `after`, in the order of their ids."""
 
 
-class Figures(Protocol):
+class Multiplier(Protocol):
     """Whoever does the sums."""
 
     async def product(self, a: float, b: float) -> float: ...
@@ -72,18 +72,18 @@ class UserBook:
     def __init__(
         self,
         users: Users,
-        figures: Figures,
+        multiplier: Multiplier,
         *,
         entropy: Callable[[int], bytes],
         now: Callable[[], datetime] = utc_now,
-        told: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """`told` is called after each change."""
+        """`on_change` is called after each change."""
         self._users = users
-        self._figures = figures
+        self._multiplier = multiplier
         self._entropy = entropy
         self._now = now
-        self._told = told
+        self._on_change = on_change
 
     async def create(
         self, name: str, email: str, phone: str, actor: str = ANONYMOUS, *, avatar: str = "", user_id: str = ""
@@ -95,7 +95,7 @@ class UserBook:
             raise InvalidUserError({"id": "is, or was, another user's"})
         user = domain.new_user(name, email, phone, avatar, id=own, now=now)
         await self._users.add(user, actor)
-        self._told()
+        self._on_change()
         return user
 
     async def get(self, user_id: str) -> User:
@@ -116,7 +116,7 @@ class UserBook:
             if after is before:
                 return after
             if await self._users.replace(before, after, actor):
-                self._told()
+                self._on_change()
                 return after
         raise UserChangedError
 
@@ -129,18 +129,18 @@ class UserBook:
             if seen is not None and await self._users.get(known) is not None:
                 raise UserChangedError
             raise UserNotFoundError
-        self._told()
+        self._on_change()
 
     async def as_of(self, user_id: str, moment: datetime) -> tuple[User, int]:
-        """The user at that time, and the number of its facts until then. Raises UserNotFoundError where it was not."""
+        """The user at that time, and the number of its events until then. Raises UserNotFoundError where it was not."""
         known = domain.parse_id(user_id)
         user, version = (None, 0) if known is None else await self._users.at(known, moment)
         if user is None:
             raise UserNotFoundError
         return user, version
 
-    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[Happened]:
-        """What happened to the user after that version, deleted or not: at most `limit` facts, 0: as many as one may
+    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[StoredEvent]:
+        """What happened to the user after that version, deleted or not: at most `limit` events, 0: as many as one may
         ask for. Raises UserNotFoundError where nothing is known of it, and InvalidUserError."""
         wrong = {} if 0 <= limit <= MAX_HISTORY else {"limit": f"must be 0 to {MAX_HISTORY}"}
         if after < 0:
@@ -176,7 +176,7 @@ class UserBook:
     async def summary(self, user_id: str) -> Summary:
         user = await self.get(user_id)
         days = domain.member_days(user, self._now())
-        return Summary(user, days, await self._figures.product(days, domain.POINTS_PER_DAY))
+        return Summary(user, days, await self._multiplier.product(days, domain.POINTS_PER_DAY))
 
     async def _find(self, user_id: str) -> User | None:
         known = domain.parse_id(user_id)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.user.facts import Happened
+    from services.user.events import StoredEvent
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -231,11 +231,11 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     return message
 
 
-def event_message(one: Happened) -> pb2.UserEvent:
-    data = json.dumps(asdict(one.fact), separators=(",", ":"))
+def event_message(one: StoredEvent) -> pb2.UserEvent:
+    data = json.dumps(asdict(one.event), separators=(",", ":"))
     return pb2.UserEvent(
         version=one.version,
-        type=type(one.fact).__name__,
+        type=type(one.event).__name__,
         occurred_at=timestamp(one.at),
         actor=one.actor,
         data=data,

@@ -33,7 +33,7 @@ events = outbox_table(
     sa.UniqueConstraint("subject", "version", name="user_events_version_unique"),
     name="user_events",
 )
-"""Every fact of every user: a version for each user, an id over all of them."""
+"""Every event of every user: a version for each user, an id over all of them."""
 
 snapshots = sa.Table(
     "user_snapshots",

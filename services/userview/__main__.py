@@ -17,10 +17,10 @@ from services.common.storage.database import Databases, ensure_database, open_da
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import TableRecovery
 from services.userview.adapters import DatabaseViews, StreamSources
-from services.userview.app import ReadSide, Signal
-from services.userview.following import Followers
+from services.userview.app import ChangeNotifier, ReadSide
 from services.userview.server import ERRORS, PUBLIC, UserViewService
 from services.userview.tables import metadata
+from services.userview.view_consumers import ViewConsumers
 
 DATABASE = "USERVIEW_DATABASE_URL"
 NAME = "userview"
@@ -47,14 +47,14 @@ async def run(config: UserViewConfig) -> None:
         server.on_stop(engine.dispose)
         views = DatabaseViews(engine)
         bus = await server.enter(open_bus(config.bus, NAME, server.telemetry))
-        signal = Signal()
+        signal = ChangeNotifier()
         pending = Gauge(
             "userview_pending_events",
             "Events that the views have still to see.",
             ["source"],
             registry=server.telemetry.metrics.registry,
         )
-        followers = Followers(bus, views, signal, lambda source, count: pending.labels(source).set(count))
+        followers = ViewConsumers(bus, views, signal, lambda source, count: pending.labels(source).set(count))
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)

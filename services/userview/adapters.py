@@ -21,17 +21,17 @@ from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.database import translate_store_errors
 from services.common.storage.transactions import in_transaction, make_tables
-from services.userview.app import Head, Progress
+from services.userview.app import SourceHead, ViewProgress
 from services.userview.domain import (
     DELETED,
     PAYMENT,
     POSITIONS,
     SOURCES,
-    Happening,
     RebuildRunningError,
     UserView,
+    ViewEvent,
+    apply_event,
     payment_seen,
-    seen,
 )
 from services.userview.tables import BUILDING, CURRENT, RETIRED, generations, metadata, places, views, with_words
 
@@ -50,8 +50,8 @@ _CURRENT = sa.select(generations.c.number).where(generations.c.state == CURRENT)
 _SHOWN = (views.c.generation == _CURRENT, views.c.known, views.c.status != DELETED)
 
 
-def happening_of(event: Event) -> Happening:
-    return Happening(event.source, event.name, event.subject, event.time, event.data)
+def view_event_of(event: Event) -> ViewEvent:
+    return ViewEvent(event.source, event.name, event.subject, event.time, event.data)
 
 
 class DatabaseViews:
@@ -92,13 +92,13 @@ class DatabaseViews:
             async with self._engine.connect() as connection:
                 return [_view(row) for row in await connection.execute(query)]
 
-    async def progress(self) -> Progress:
+    async def progress(self) -> ViewProgress:
         query = sa.select(generations.c.state, places).join(places, places.c.generation == generations.c.number)
         with translate_store_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         current = [row for row in rows if row.state == CURRENT]
-        return Progress(
+        return ViewProgress(
             generation=current[0].generation,
             positions={row.source: row.position for row in current},
             places={row.source: row.place for row in current},
@@ -141,14 +141,14 @@ class DatabaseViews:
 
     async def _apply(self, generation: int, source: str, place: int, batch: EventBatch) -> bool:
         """False where another replica has moved the place meanwhile."""
-        happenings = [happening_of(event) for _, event in batch.events]
+        view_events = [view_event_of(event) for _, event in batch.events]
 
         async def work(connection: AsyncConnection) -> bool:
             new = {"place": batch.place, "position": batch.events[-1][1].sequence}
             if not await _move(connection, generation, source, new, places.c.place == place):
                 return False
-            await _let_see(connection, generation, happenings)
-            payment = max(map(payment_seen, happenings))
+            await _apply_events(connection, generation, view_events)
+            payment = max(map(payment_seen, view_events))
             await _move(connection, generation, PAYMENT, {"position": payment}, places.c.position < payment)
             return True
 
@@ -227,7 +227,7 @@ class StreamSources:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def head(self, source: str, place: int) -> Head:
+    async def head(self, source: str, place: int) -> SourceHead:
         reader = StreamReader(self._bus, stream_of(source))
         subject = f"events.{source}.>"
         try:
@@ -236,12 +236,12 @@ class StreamSources:
             last = await reader.last(subject)
             following = await reader.next(subject, place + 1) if last and last.sequence > place else None
         except js_errors.NotFoundError:
-            return Head(0, None)
+            return SourceHead(0, None)
         try:
             position = decode(last.body).sequence if last else 0
         except InvalidEventError:
             position = 0
-        return Head(position, following.moment if following else None)
+        return SourceHead(position, following.moment if following else None)
 
 
 async def _begin(connection: AsyncConnection, number: int, state: str) -> None:
@@ -272,18 +272,18 @@ async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
     return {row.source: row.place for row in await connection.execute(query)}
 
 
-async def _let_see(connection: AsyncConnection, generation: int, happenings: Sequence[Happening]) -> None:
+async def _apply_events(connection: AsyncConnection, generation: int, view_events: Sequence[ViewEvent]) -> None:
     """Change the views of that generation by the events, in their order."""
-    concerned = sorted({happening.user_id for happening in happenings if happening.user_id})
+    concerned = sorted({view_event.user_id for view_event in view_events if view_event.user_id})
     # Locked by the row, where locks are: the other source's followers change the same views.
     condition = (views.c.generation == generation, views.c.id.in_(concerned))
     query = sa.select(views).where(*condition).order_by(views.c.id).with_for_update()
     rows = {row.id: row for row in await connection.execute(query)}
     before = {user_id: _view(row) for user_id, row in rows.items()}
     after = dict(before)
-    for happening in happenings:
-        if user_id := happening.user_id:
-            after[user_id] = seen(after.get(user_id, UserView(user_id)), happening)
+    for view_event in view_events:
+        if user_id := view_event.user_id:
+            after[user_id] = apply_event(after.get(user_id, UserView(user_id)), view_event)
     # In one order, whoever adds them: of two that add the same, one waits for the other and not each for each.
     new = [{"generation": generation, **_row(after[user_id])} for user_id in concerned if user_id not in before]
     changed = [

@@ -43,7 +43,7 @@ LONGEST_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ViewProgress:
     """How far a generation of views is."""
 
     generation: int
@@ -55,7 +55,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class SourceHead:
     """What a source has told in all."""
 
     position: int
@@ -72,7 +72,7 @@ class SourceLag:
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class ViewLag:
     sources: Sequence[SourceLag]
     rebuilding: bool
     generation: int
@@ -89,7 +89,7 @@ class Views(Protocol):
     async def page(self, after: str, limit: int) -> Sequence[UserView]:
         """Those to be seen, by ascending id."""
 
-    async def progress(self) -> Progress: ...
+    async def progress(self) -> ViewProgress: ...
 
     async def begin_rebuild(self) -> None:
         """Begin a generation from nothing; raises RebuildRunningError."""
@@ -98,17 +98,17 @@ class Views(Protocol):
 class Sources(Protocol):
     """The logs that the views are made of."""
 
-    async def head(self, source: str, place: int) -> Head:
+    async def head(self, source: str, place: int) -> SourceHead:
         """Its end, and the first event after that place. Raises BusUnavailableError."""
 
 
-class Signal:
+class ChangeNotifier:
     """Wakes those who wait for the views to go on."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -126,7 +126,7 @@ class ReadSide:
         self,
         views: Views,
         sources: Sources,
-        signal: Signal,
+        signal: ChangeNotifier,
         *,
         now: Callable[[], datetime],
         rebuild_begun: Callable[[], None],
@@ -168,7 +168,7 @@ class ReadSide:
             raise InvalidRequestError({"after": "must be the id of a user"})
         return await self._views.page(after, _limit(limit, LIST, MAX_LIST))
 
-    async def lag(self) -> Lag:
+    async def lag(self) -> ViewLag:
         """Raises BusUnavailableError: without the bus nobody knows how much there is to see."""
         progress = await self._views.progress()
         heads = [(source, await self._sources.head(source, progress.places[source])) for source in domain.SOURCES]
@@ -182,9 +182,9 @@ class ReadSide:
             )
             for source, head in heads
         ]
-        return Lag(sources, progress.rebuilding, progress.generation)
+        return ViewLag(sources, progress.rebuilding, progress.generation)
 
-    async def rebuild(self) -> Lag:
+    async def rebuild(self) -> ViewLag:
         """Raises RebuildRunningError, BusUnavailableError."""
         await self._views.begin_rebuild()
         self._rebuild_begun()
@@ -192,7 +192,7 @@ class ReadSide:
 
     async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
         """What is found once the views have seen that much."""
-        end, pause = self._monotonic() + _patience(time_left), POLL_SECONDS
+        end, pause = self._monotonic() + _wait_seconds(time_left), POLL_SECONDS
         while at_least:
             positions = (await self._views.progress()).positions
             missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
@@ -206,7 +206,7 @@ class ReadSide:
         return await found()
 
 
-def _patience(time_left: float | None) -> float:
+def _wait_seconds(time_left: float | None) -> float:
     """How long to wait for a caller who has so much time left."""
     if time_left is None:
         return PATIENCE_SECONDS

@@ -94,7 +94,7 @@ class UserView:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ViewEvent:
     """An event, as far as views go."""
 
     source: str
@@ -112,32 +112,32 @@ class Happening:
         return self.data.get("user_id") if self.source == ORDER and self.name in _ORDERS else None
 
 
-def payment_seen(happening: Happening) -> int:
+def payment_seen(view_event: ViewEvent) -> int:
     """The position of the payment service's event that this one follows from; 0: none."""
-    source, _, position = str(happening.data.get("key", "")).partition("/")
-    follows = (happening.source, happening.name, source) == (USER, "BalanceUpdated", PAYMENT)
+    source, _, position = str(view_event.data.get("key", "")).partition("/")
+    follows = (view_event.source, view_event.name, source) == (USER, "BalanceUpdated", PAYMENT)
     return int(position) if follows and position.isdigit() else 0
 
 
-def seen(view: UserView, happening: Happening) -> UserView:
+def apply_event(view: UserView, view_event: ViewEvent) -> UserView:
     """The view after it. Events that are not known change nothing: newer services tell more than we show."""
-    if happening.source == ORDER:
-        return _active(replace(view, total_orders=view.total_orders + _ORDERS[happening.name]), happening.at)
-    match happening.name:
+    if view_event.source == ORDER:
+        return _active(replace(view, total_orders=view.total_orders + _ORDERS[view_event.name]), view_event.at)
+    match view_event.name:
         case "UserCreated":
-            changed = _created(view, happening.data)
+            changed = _created(view, view_event.data)
         case "UserDeleted":
             changed = replace(view, status=DELETED, name="", email="", phone="", balance_cents=0, known=True)
         case name if name in _CHANGES:
             field, key = _CHANGES[name]
-            changed = replace(view, **{field: happening.data[key]})
+            changed = replace(view, **{field: view_event.data[key]})
         case name if name in _STATES:
             changed = replace(view, status=_STATES[name])
         case name if name in _WITHOUT_EFFECT:
             changed = view
         case _:
             return view
-    return _active(changed, happening.at)
+    return _active(changed, view_event.at)
 
 
 def _created(view: UserView, data: Mapping[str, Any]) -> UserView:

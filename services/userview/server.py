@@ -92,7 +92,7 @@ def view_message(view: domain.UserView) -> pb.UserView:
     return message
 
 
-def lag_message(lag: app.Lag) -> pb.Lag:
+def lag_message(lag: app.ViewLag) -> pb.Lag:
     sources = [
         pb.SourceLag(source=one.source, position=one.position, head=one.head, seconds=one.seconds)
         for one in lag.sources

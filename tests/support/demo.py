@@ -34,7 +34,7 @@ from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.tables import prepare
 from services.gateway.wiring import EdgeConfig, make_dependencies
 from services.user import server as user_server
-from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
+from services.user.adapters import CalculatorMultiplier, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Demo:
         await prepare_database(engine)
         server.on_stop(engine.dispose)
         channel = await self.channel("calculator", self.calculator, server.telemetry)
-        figures = CalculatorFigures(calculator_rpc.CalculatorStub(channel))
+        figures = CalculatorMultiplier(calculator_rpc.CalculatorStub(channel))
         book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
         server.add(user_rpc.add_UserServiceServicer_to_server, user_server.UserService(book))
         server.add(profile_rpc.add_UserServiceServicer_to_server, user_server.UserProfileService(book))

@@ -21,9 +21,9 @@ from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
 from services.common.storage.database import open_database
 from services.userview.adapters import DatabaseViews, StreamSources
-from services.userview.app import ReadSide, Signal
-from services.userview.following import Followers
+from services.userview.app import ChangeNotifier, ReadSide
 from services.userview.server import ERRORS, UserViewService
+from services.userview.view_consumers import ViewConsumers
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -155,8 +155,8 @@ async def replica(
         bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "userview", telemetry))
         views = DatabaseViews(engine)
         await views.prepare()
-        signal = Signal()
-        followers = Followers(bus, views, signal)
+        signal = ChangeNotifier()
+        followers = ViewConsumers(bus, views, signal)
         if following:
             await stack.enter_async_context(background_task(followers.run(), "filling the views"))
         side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)

@@ -1,7 +1,7 @@
-"""NATS: the bus on which services tell each other what has happened (JetStream), and what happens now (core NATS).
+"""The connection to NATS: JetStream for events and messages, core NATS for presence.
 
-The connection is opened without waiting for the server and reconnects for ever: a service whose bus is away still
-answers what it can, and says UNAVAILABLE for the rest.
+The connection opens without waiting for the server and reconnects without limit: while NATS is unavailable a service
+answers calls that do not need it, and fails the others with UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-"""How often a stream that refuses messages, or may do so, is tried."""
+"""Interval of probes to a stream that refuses messages, or may do so."""
 ANSWER_SECONDS = 3.0
-"""How long the server may take to take a message."""
+"""Timeout of requests to the server."""
 RECONNECT_SECONDS = 0.2
 OPEN_SECONDS = 0.3
-"""How long opening waits for a server, which may well come later."""
+"""How long opening waits for the server before continuing without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusConfig:
-    """Where NATS is."""
+    """Addresses of NATS, and replicas of streams."""
 
     servers: tuple[str, ...] = setting("NATS_URL", ("nats://127.0.0.1:4222",), help="comma-separated; nats://host:port")
     replicas: int = setting("NATS_STREAM_REPLICAS", 1, help="how many servers of a NATS cluster keep each stream")
 
     @property
     def places(self) -> str:
-        """The servers for a log line, without a password that a URL may have."""
+        """The servers, without passwords, for log lines."""
         return ",".join(server.rpartition("@")[2] for server in self.servers)
 
 
 class Bus:
-    """A connection; `connection` and `streams` are the library's own objects."""
+    """A connection to NATS; `connection` and `streams` are nats-py's objects."""
 
     def __init__(
         self,
@@ -81,16 +81,16 @@ class Bus:
         return bool(self.connection.is_connected)
 
     async def ensure_stream(self, name: str, *subjects: str, **limits: Any) -> None:
-        """Make the stream, or find that it is there; with other limits it is changed. Raises BusUnavailableError.
+        """Creates the stream, or updates its limits. Raises BusUnavailableError.
 
-        `limits` are those of `nats.js.api.StreamConfig`: `max_age` in seconds, `max_msgs_per_subject`, ...
+        `limits`: fields of `nats.js.api.StreamConfig`: `max_age` in seconds, `max_msgs_per_subject`, ...
         """
         wanted = api.StreamConfig(
             name=name,
             subjects=list(subjects),
             storage=api.StorageType.FILE,
             num_replicas=self._config.replicas,
-            allow_direct=True,  # for `services.common.messaging.stream_reader`
+            allow_direct=True,  # for `StreamReader`
             **limits,
         )
         with translate_bus_errors():
@@ -111,9 +111,9 @@ class Bus:
         template: str = "",
         again: bool = False,
     ) -> api.PubAck:
-        """Publish, and wait until the stream has it; with a span (`MessageSpans.publishing` has the arguments).
+        """Publishes, and waits for the stream's acknowledgement, in a span (see `MessageSpans.publishing`).
 
-        Raises BusUnavailableError; what the stream says no to (BadRequestError) passes.
+        Raises BusUnavailableError, or BadRequestError if the stream rejects the message.
         """
         sent = dict(headers or {})
         told = self.spans.publishing(
@@ -132,7 +132,7 @@ class Bus:
         return answer
 
     async def probe(self, stream: str, subject: str) -> None:
-        """Try a stream that refuses messages, for ever; run it as a task. `subject`: one of probes."""
+        """Publishes probes to `subject` while the stream refuses messages, forever; run it as a task."""
         while True:
             await asyncio.sleep(PROBE_SECONDS)
             if self.refusals.doubtful(stream) and self.connected:
@@ -140,7 +140,7 @@ class Bus:
                     await self.publish(stream, subject, b"")
 
     async def _look_into(self, stream: str, error: Exception) -> None:
-        """Tell a stream that refuses from a server that is away."""
+        """Distinguishes a stream that refuses messages from an unavailable server."""
         try:
             await self.streams.stream_info(stream)
         except (nats_errors.Error, OSError, TimeoutError):
@@ -154,10 +154,10 @@ class Bus:
 
 @contextlib.asynccontextmanager
 async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = None) -> AsyncIterator[Bus]:
-    """A connection for as long as the context lasts. `name` is what the server's monitoring shows. Messages have spans,
-    and what happens is counted on the process's page, where there is `telemetry`.
+    """Opens a connection for as long as the context lasts. `name`: shown by the server's monitoring. `telemetry`:
+    enables message spans and event metrics.
 
-    Entering hardly waits for the server: `Bus.connected` tells, and every use may raise BusUnavailableError.
+    Entering waits at most OPEN_SECONDS: check `Bus.connected`; every method may raise BusUnavailableError.
     """
     connection = Client()
     metrics = telemetry.metrics.family(EventMetrics) if telemetry else None
@@ -166,16 +166,18 @@ async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = N
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(connecting), OPEN_SECONDS)
     if not bus.connected:
-        log.warning("waits for NATS at %s: what needs it is UNAVAILABLE until it is there", config.places)
+        log.warning(
+            "NATS at %s is unavailable; calls that need it fail with UNAVAILABLE until it is connected", config.places
+        )
     try:
         yield bus
     finally:
         await cancel_and_wait(connecting)
         bus.closing = True
-        # Not drain: it waits for the server, which may be away. What must not be lost was acknowledged.
+        # Not drain: it waits for the server, which may be unavailable. Nothing is pending: publishes are acknowledged.
         with contextlib.suppress(Exception):
             await connection.close()
-        # The library asks its reconnecting to end once, which a connection that is refused just then takes for nothing.
+        # nats-py cancels its reconnecting once; a connection refused at that moment swallows the cancellation.
         if (reconnecting := connection._reconnection_task) is not None:  # noqa: SLF001 - there is no public way
             await cancel_and_wait(reconnecting)
 
@@ -183,7 +185,7 @@ async def open_bus(config: BusConfig, name: str, telemetry: Telemetry | None = N
 async def _connect(bus: Bus, config: BusConfig, name: str) -> None:
     async def on_lost() -> None:
         if not bus.closing:
-            log.warning("NATS is away")
+            log.warning("NATS is disconnected")
 
     while True:
         try:
@@ -193,7 +195,7 @@ async def _connect(bus: Bus, config: BusConfig, name: str) -> None:
                 connect_timeout=2,
                 reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type] # a float serves
                 max_reconnect_attempts=-1,
-                # Nothing is kept for a server that is away: callers are told, and decide.
+                # Nothing is buffered for an unavailable server: calls fail, and callers decide.
                 pending_size=0,
                 error_cb=_on_error,
                 disconnected_cb=on_lost,
@@ -203,7 +205,7 @@ async def _connect(bus: Bus, config: BusConfig, name: str) -> None:
             log.warning("NATS at %s: %s", config.places, error or type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
         else:
-            log.debug("NATS is there")
+            log.debug("NATS is connected")
             return
 
 
@@ -212,14 +214,14 @@ async def _on_error(error: Exception) -> None:
 
 
 async def _on_back() -> None:
-    log.info("NATS is back")
+    log.info("NATS is reconnected")
 
 
 @contextlib.contextmanager
 def translate_bus_errors() -> Iterator[None]:
-    """Turn what the library raises for a server that is away or too slow into BusUnavailableError.
+    """Converts nats-py's errors for an unavailable or slow server to BusUnavailableError.
 
-    Answers that say no (BadRequestError, NotFoundError) pass.
+    Rejections (BadRequestError, NotFoundError) pass.
     """
     try:
         yield

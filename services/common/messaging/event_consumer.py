@@ -1,9 +1,9 @@
-"""Following the events of a service, in order, from a place that the follower keeps itself.
+"""Consuming the events of a service in order, from an offset that the consuming service stores itself.
 
-The place belongs into the transaction that stores what the events led to: then each event counts once, whatever
-crashes. So no durable consumer of NATS is used, which would keep a second truth; every replica follows with an ordered
-consumer (push, no acknowledgements, made anew from the last message after a gap), and the follower's database decides
-whose step counts.
+The offset is stored in the same transaction as the effects of the events: so each event takes effect exactly once,
+whatever crashes. A durable consumer of NATS would keep a second offset and is not used; every replica reads with an
+ordered consumer (push, no acknowledgements, recreated from the last message after a gap), and the service's database
+decides which replica's transaction counts.
 """
 
 from __future__ import annotations
@@ -38,47 +38,47 @@ log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 0.5
 MOST = 500
-"""Events in a batch at most."""
+"""Maximum events of a batch."""
 QUIET_SECONDS = 5.0
-"""After so long without a message the consumer is asked for: a server that lost it says nothing."""
+"""Silence after which the consumer's existence is checked: a server that lost it sends nothing."""
 HEARTBEAT_SECONDS = 1.0
 SETTLED_SECONDS = 2.0
-"""A stream that is told again grows; one that is as long as so long before is told."""
+"""A stream that is being republished grows; one that has not grown for this time is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """Events of one source that came close together, in their order, each with its place in the stream."""
+    """Consecutive events of one source, each with its sequence in the stream."""
 
     events: Sequence[tuple[int, Event]]
     """Never empty."""
     pending: int
-    """How many more the stream held when the last of these was sent."""
+    """Messages that remained in the stream when the last of these was sent."""
     traced: Mapping[int, ConsumedMessage] = field(default_factory=dict)
-    """Those that were published in a trace, by their places."""
+    """Those that were published in a trace, by their sequences."""
     start: int = 0
-    """The place after which the batch begins. A follower that has not come as far lost its own: it begins there."""
+    """The sequence after which the batch begins. A consumer with a lower offset has lost its own, and begins there."""
 
     @property
     def place(self) -> int:
-        """The place of the last one."""
+        """The sequence of the last event."""
         return self.events[-1][0]
 
     def after(self, place: int) -> EventBatch | None:
-        """Those after that place; None where there are none."""
+        """The events after that sequence; None if there are none."""
         rest = [(at, event) for at, event in self.events if at > place]
         return EventBatch(rest, self.pending, self.traced, place) if rest else None
 
     def consumed(self, at: int, event: Event) -> ConsumedMessage:
-        """One of the events, for its span."""
+        """The event as its span describes it."""
         return self.traced.get(at) or ConsumedMessage("", {}, event.time)
 
 
 async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> AsyncGenerator[EventBatch]:
-    """The events of `source` after the stream's message `place` (0: from the first), for ever, as they come: at least
-    one, and as many of those that have arrived as `most` allows.
+    """Yields the events of `source` after the stream's message `place` (0: from the first), forever, in batches of 1 to
+    `most` events that have arrived.
 
-    Raises BusUnavailableError where the server goes away; the caller comes back with its last place.
+    Raises BusUnavailableError when the connection is lost; the caller calls again with its last sequence.
     """
     stream = stream_of(source)
     await bus.ensure_stream(stream, f"events.{source}.>")
@@ -105,7 +105,7 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
             while len(found) < most and subscription.pending_msgs:
                 found.append(await _next(subscription, same_stream))
             if found[-1].metadata.consumer != consumer:
-                # The library has made another one, and may have found another stream.
+                # nats-py has recreated the consumer, possibly on another stream.
                 await same_stream()
                 consumer = found[-1].metadata.consumer
             read = [(message.metadata.sequence.stream, _event(message)) for message in found]
@@ -122,10 +122,9 @@ async def batches_after(bus: Bus, source: str, place: int, most: int = MOST) -> 
 
 
 async def _end_before(bus: Bus, source: str, place: int) -> int:
-    """Where the stream ends, if that is before `place` and stays there; 0 once it has come as far.
+    """Returns the last sequence if it is below `place` and stays so; 0 once the stream reaches `place`.
 
-    A stream that was lost is told again, and is as long as before: unless its log was lost earlier, and what the stream
-    held of that went with it.
+    A lost stream is republished from its log to the same length, unless part of the log was lost before.
     """
     stream, before = stream_of(source), -1
     await bus.ensure_stream(stream, f"events.{source}.>")
@@ -135,7 +134,9 @@ async def _end_before(bus: Bus, source: str, place: int) -> int:
         if end >= place:
             return 0
         if before < 0:
-            log.warning("%s ends at %d, and was followed up to %d: it was lost, and is told again", stream, end, place)
+            log.warning(
+                "%s ends at %d and was consumed up to %d: it was lost and is being republished", stream, end, place
+            )
         if end and end == before:
             return end
         before = end
@@ -143,7 +144,7 @@ async def _end_before(bus: Bus, source: str, place: int) -> int:
 
 
 async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
-    """The same one by one."""
+    """Yields the events one by one, with their sequences."""
     async with contextlib.aclosing(batches_after(bus, source, place)) as batches:
         async for batch in batches:
             for at, event in batch.events:
@@ -165,7 +166,7 @@ def _event(message: Msg) -> Event | None:
         return decode(message.data)
     except InvalidEventError as error:
         sequence = message.metadata.sequence.stream
-        log.error("message %d of %s is passed over: %s", sequence, message.metadata.stream, error)
+        log.error("message %d of %s is skipped: %s", sequence, message.metadata.stream, error)
         return None
 
 
@@ -182,8 +183,8 @@ def _traced(message: Msg) -> tuple[int, ConsumedMessage | None]:
 async def _is_still_there(
     bus: Bus, subscription: JetStreamContext.PushSubscription, stream: str, created: object, start: int
 ) -> None:
-    """Raises BusUnavailableError where the consumer is gone, or the stream is another one than when it was made: the
-    library makes the consumer anew by itself, with the numbers of the old stream."""
+    """Raises BusUnavailableError if the consumer is gone or the stream was recreated: nats-py recreates the consumer by
+    itself, with the sequences of the old stream."""
     if not bus.connected:
         raise BusUnavailableError
     with translate_bus_errors():
@@ -205,11 +206,11 @@ async def consume_events(
     *,
     anew: Anew | None = None,
 ) -> None:
-    """Hand every event of `source` to `take`, from where `place` says, for ever; run it as a task.
+    """Passes every event of `source` to `take`, from the sequence that `place` returns, forever; run it as a task.
 
-    `take` stores the event's place in the same transaction as what it leads to, and does nothing for a place that is
-    stored already; it returns whether the event has led to something here. Where it raises, the event is handed to it
-    again after a while. `group`: the name of the service that follows, for spans. `anew`: see `consume_batches`.
+    `take` stores the event's sequence in the same transaction as the event's effects, and ignores a sequence that is
+    already stored; it returns whether the event had an effect. If it raises, the event is passed again after
+    AGAIN_SECONDS. `group`: the consuming service, for spans. `anew`: see `consume_batches`.
     """
 
     async def take_each(batch: EventBatch) -> None:
@@ -227,17 +228,17 @@ async def consume_batches(
     take: Callable[[EventBatch], Awaitable[None]],
     anew: Anew | None = None,
 ) -> None:
-    """The same for those who store many at once: the transaction stores the place of the batch's last event.
+    """Passes events in batches: `take` stores the sequence of the batch's last event in its transaction.
 
-    `anew(place, end)` is called where the stream was told again after its log was lost, and ends at `end`, before the
-    stored place: that is of another stream, and nothing would come until this one is as long. It stores another place.
+    `anew(place, end)` is called if the stream was republished after its log was lost and ends at `end`, below the
+    stored sequence `place`, which belongs to another stream. It stores another sequence.
     """
     bus.metrics.follows(source)
     while True:
         try:
             at = await place()
             if anew is not None and (end := await _end_before(bus, source, at)):
-                log.error("events of %s are others than were followed: they are followed anew", source)
+                log.error("events of %s differ from those consumed before: consuming restarts", source)
                 await anew(at, end)
                 at = await place()
             async with contextlib.aclosing(batches_after(bus, source, at)) as batches:
@@ -245,8 +246,8 @@ async def consume_batches(
                     await take(batch)
                     bus.metrics.consumed.labels(source).inc(len(batch.events))
         except (BusUnavailableError, StoreUnavailableError) as error:
-            log.debug("events of %s are waited for: %s", source, error)
+            log.debug("events of %s are unavailable: %s", source, error)
         except Exception:
             bus.metrics.failures.labels(source).inc()
-            log.exception("an event of %s could not be taken; it is tried again", source)
+            log.exception("processing an event of %s failed; retrying", source)
         await asyncio.sleep(AGAIN_SECONDS)

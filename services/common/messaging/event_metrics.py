@@ -1,8 +1,8 @@
-"""What Prometheus can know of a process's part in the traffic of events: its connection, its outbox, what it follows.
+"""Prometheus metrics of events: the connection, the outbox and the consumers of a process.
 
-An outbox fails silently: requests go on being answered, and nobody hears of what they did. What tells is the age of the
-oldest event that is not known to be published; it is computed when it is scraped, so that it grows also where the relay
-itself hangs. Before the stream was seen once, nothing is known to be published: then it counts from the relay's start.
+An outbox fails silently: requests succeed while their events are not published. The age of the oldest event that is not
+known to be published shows it. The age is computed at each scrape, so that it grows even if the publisher hangs. Until
+the stream was read once, it counts from the publisher's start.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class EventLog(Protocol):
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         """At most `limit` events after that sequence, ascending. Raises StoreUnavailableError.
 
-        An event must never appear before one that has been returned: where transactions may commit out of order, the
-        log holds back what could still be overtaken.
+        An event must never appear before one that has been returned: if transactions may commit out of order, the log
+        withholds events that could still be overtaken.
         """
 
 
 class EventMetrics:
-    """The series of one process."""
+    """The metrics of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.connected = Gauge("nats_connected", "1 while the connection to NATS is open.", registry=registry)
@@ -71,13 +71,13 @@ class EventMetrics:
         )
 
     def follows(self, source: str) -> None:
-        """Show the source's counters from 0 on: an increase from nothing to 1 is none to Prometheus."""
+        """Initialises the source's counters to 0: Prometheus sees no increase when a series begins at 1."""
         for counter in (self.consumed, self.failures, self.dead_letters):
             counter.labels(source)
 
 
 class OutboxBacklog:
-    """The part of a log that is not known to be published: only since when its oldest event waits."""
+    """The part of a log that is not known to be published: the age of its oldest event."""
 
     def __init__(self, log: EventLog, clock: Callable[[], float] = time.time) -> None:
         self._log = log
@@ -88,16 +88,16 @@ class OutboxBacklog:
 
     @property
     def age(self) -> float:
-        """Seconds that the oldest event has waited."""
+        """Age of the oldest unpublished event, in seconds."""
         return 0.0 if self._since is None else max(0.0, self._clock() - self._since)
 
     def reached(self, position: int, following: Sequence[Event] = ()) -> None:
-        """The stream holds the log up to `position`; `following` is what comes next."""
+        """Records that the stream holds the log up to `position`; `following`: the next events."""
         self._position = position
         self._since = following[0].time.timestamp() if following else None
 
     async def look(self) -> None:
-        """Read since when events wait, where the stream cannot be asked. Raises StoreUnavailableError."""
+        """Reads the oldest event from the log while the stream is unavailable. Raises StoreUnavailableError."""
         waiting = await self._log.after(self._position or 0, 1)
         if not waiting:
             self._since = None

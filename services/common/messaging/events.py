@@ -1,8 +1,8 @@
-"""Events as services tell them to each other: CloudEvents 1.0, structured mode, JSON.
+"""Events between services: CloudEvents 1.0, structured mode, JSON.
 
-An event's `type` names its version (`demo.order.OrderPlaced.v1`), its `subject` the entity, and two extension
-attributes place it: `sequence` is its position in the source's own log (ascending, not without gaps), `traceparent`
-the trace in which it happened (CloudEvents' Distributed Tracing extension).
+An event's `type` includes its version (`demo.order.OrderPlaced.v1`), and its `subject` is the id of the entity. Two
+extension attributes: `sequence` is its position in the source's own log (ascending, with gaps), `traceparent` its trace
+(CloudEvents' Distributed Tracing extension).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SEQUENCE_HEADER = "Demo-Event-Sequence"
 
 
 class InvalidEventError(ValueError):
-    """The bytes are no event: says what is wrong with them."""
+    """The bytes are not a valid event; the message has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened."""
+    """An event of a service."""
 
     source: str
     """The service, as in `order`."""
@@ -77,7 +77,7 @@ def encode(event: Event) -> bytes:
 
 
 def decode(body: bytes) -> Event:
-    """The event; raises InvalidEventError."""
+    """Decodes an event; raises InvalidEventError."""
     try:
         document = json.loads(body)
         if document["specversion"] != "1.0":

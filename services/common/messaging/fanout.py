@@ -1,11 +1,11 @@
-"""From one tail to the many callers that a replica serves, and from what is stored to what comes, without a seam.
+"""Fan-out from one ordered consumer to the callers of a replica, without a gap between stored and live messages.
 
-Each caller has an inbox of bounded size; where it is full, the oldest goes, and the caller is told of the gap before
-what it gets next. Nobody waits for a slow caller: neither the tail nor the other callers.
+Each caller has an inbox of bounded size. When it is full, the oldest message is dropped, and the caller gets the gap
+before its next message. A slow caller delays neither the consumer nor other callers.
 
-A caller that goes on where it was reads what is stored up to the point that the tail has reached, for as long as it
-takes, at its own pace; close behind the tail it enters its inbox in the very step in which it notes the tail's position
-(nothing is awaited in between), reads the rest up to there, and goes on with the inbox, which begins right after.
+A caller that resumes reads stored messages at its own pace up to the consumer's position. Within NEAR messages of it,
+the caller opens its inbox in the same step in which it reads the consumer's position (nothing is awaited in between),
+reads the rest up to that position, and continues with the inbox, which begins right after.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sequenced(Protocol):
-    """What has a number in its stream."""
+    """An item with a sequence in its stream."""
 
     @property
     def sequence(self) -> int: ...
@@ -30,12 +30,12 @@ class Sequenced(Protocol):
 T = TypeVar("T", bound=Sequenced)
 
 NEAR = 200
-"""Numbers behind the tail from which a caller enters its inbox."""
+"""Distance to the consumer's position within which a caller opens its inbox."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap(Generic[T]):
-    """What was left out."""
+    """Dropped messages."""
 
     count: int
     first: T
@@ -43,7 +43,7 @@ class Gap(Generic[T]):
 
 
 class Inbox(Generic[T]):
-    """What one caller has not taken yet: at most `size` items that `wants` accepts, the newest."""
+    """The queue of one caller: at most the newest `size` items that `wants` accepts."""
 
     def __init__(self, size: int, wants: Callable[[T], bool] = lambda _: True) -> None:
         self._size = size
@@ -64,16 +64,16 @@ class Inbox(Generic[T]):
         self._something.set()
 
     def wake(self) -> None:
-        """Make `wait` return though nothing has come."""
+        """Makes `wait` return without an item."""
         self._something.set()
 
     def close(self, error: Exception) -> None:
-        """`wait` and `take` raise that error from now on, whatever is left."""
+        """Makes `wait` and `take` raise that error from now on; remaining items are dropped."""
         self._error = error
         self._something.set()
 
     async def wait(self) -> None:
-        """Return when there is something, or `wake` was called since the last time."""
+        """Returns when there is an item, or `wake` was called since the last call."""
         if not self._error and not self._items:
             await self._something.wait()
         self._something.clear()
@@ -81,7 +81,7 @@ class Inbox(Generic[T]):
             raise self._error
 
     def take(self) -> tuple[Gap[T] | None, T] | None:
-        """The oldest item, and what was left out before it; None: there is nothing."""
+        """Removes the oldest item and the gap before it; None if the inbox is empty."""
         if self._error:
             raise self._error
         if not self._items:
@@ -91,7 +91,7 @@ class Inbox(Generic[T]):
 
 
 Reader: TypeAlias = "Callable[[int, int], AsyncGenerator[T]]"
-"""Reads what is stored for a caller, in order: numbers above the first, up to and including the second."""
+"""Reads stored items of a caller in order: sequences above the first argument, up to and including the second."""
 
 
 class Fanout(Generic[T]):
@@ -105,22 +105,22 @@ class Fanout(Generic[T]):
 
     @property
     def era(self) -> int:
-        """Another one after each `end`. Places that were taken in one mean nothing in the next."""
+        """Changes with each `end`. Positions of one era are invalid in the next."""
         return self._era
 
     def count(self, key: str) -> int:
-        """How many inboxes are open under a key."""
+        """Number of open inboxes of a key."""
         return len(self._inboxes.get(key, ()))
 
     def deliver(self, key: str, item: T) -> int:
-        """How many inboxes it was put before."""
+        """Puts the item into the inboxes of a key; returns their number."""
         inboxes = self._inboxes.get(key, {})
         for inbox in inboxes:
             inbox.put(item)
         return len(inboxes)
 
     def end(self, error: Exception) -> None:
-        """Close all inboxes that are open now, and those that open later for a place of before."""
+        """Closes all open inboxes, and those that open later for a position of an earlier era."""
         self._era += 1
         self._ended = error
         for inboxes in self._inboxes.values():
@@ -128,15 +128,15 @@ class Fanout(Generic[T]):
                 inbox.close(error)
 
     def close(self, error: Exception) -> None:
-        """Close all inboxes, and each that opens later."""
+        """Closes all inboxes, now and later."""
         self._closed = error
         self.end(error)
 
     @contextlib.contextmanager
     def open(self, keys: Sequence[str], inbox: Inbox[T], era: int | None = None) -> Iterator[None]:
-        """Let `inbox` have what is delivered under those keys, for as long as the context lasts.
+        """Delivers items of those keys to `inbox` for as long as the context lasts.
 
-        `era`: the one in which the caller's place was taken, where that was before.
+        `era`: the era of the caller's position, if it was read earlier.
         """
         error = self._closed or (self._ended if era not in {None, self._era} else None)
         if error:
@@ -154,9 +154,9 @@ class Fanout(Generic[T]):
 
 
 async def read_backlog(read: Reader[T], after: int, position: Callable[[], int]) -> AsyncGenerator[T]:
-    """What is stored after `after`, until the tail (`position`) is near.
+    """Yields stored items after `after` until the consumer's `position` is within NEAR.
 
-    The caller then opens its inbox and reads the rest, from what it got last (or from `after`).
+    The caller then opens its inbox and reads the rest, from its last item (or from `after`).
     """
     place = after
     while position() - place > NEAR:

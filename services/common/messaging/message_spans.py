@@ -1,14 +1,14 @@
-"""Spans of what is published to NATS, and of what consumes it: OpenTelemetry's semantic conventions for messaging.
+"""Spans of messages published to and consumed from NATS: OpenTelemetry's semantic conventions for messaging.
 
-The trace of a request goes on in what it causes (docs/decisions/0101): what publishes a message has a PRODUCER span
-below the request's, also where a relay publishes what the request stored in an outbox; the message carries that span's
-context in its headers `traceparent` and `tracestate`; what consumes it has a CONSUMER span below the PRODUCER's.
+The trace of a request continues in its messages (docs/decisions/0101): publishing has a PRODUCER span below the
+request's span, also if the event comes from an outbox; the message carries that span's context in its headers
+`traceparent` and `tracestate`; consuming has a CONSUMER span below the PRODUCER span.
 
-Nothing begins a trace here. What is published outside of a sampled trace has no span; neither has what is consumed long
-after it was published: a view that is made anew from 100,000 events joins no trace of last month. Where many messages
-are processed at once, one span stands for the batch and links to their traces, as the conventions have it.
+No trace begins here. Messages published outside of a sampled trace have no spans; nor have messages consumed more than
+FRESH_SECONDS after publishing: a view rebuilt from 100,000 events joins no old trace. A large batch has one span with
+links to the traces, as the conventions specify.
 
-A span that is never ended is never exported: that is how a replica that loses a race for a message leaves none.
+A span that is never ended is never exported: so a replica that loses a race for a message exports none.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 FRESH_SECONDS = 60.0
-"""What was published longer ago than that joins no trace any more."""
+"""Maximum age of a message that joins its trace."""
 SPANS_IN_BATCH = 32
-"""Traced messages in a batch up to which each has a span of its own."""
+"""Maximum traced messages of a batch with a span each."""
 MOST_LINKS = 128
 _PROPAGATOR = TraceContextTextMapPropagator()
 _KEYS = ("traceparent", "tracestate")
@@ -40,7 +40,7 @@ _NOTHING: Mapping[str, str] = {}
 
 
 def carrier_of(headers: Mapping[str, str] | None) -> Mapping[str, str]:
-    """The trace context among a message's headers; empty where there is none."""
+    """The trace context in a message's headers; empty without one."""
     if not headers or _KEYS[0] not in headers:
         return _NOTHING
     return {key: headers[key] for key in _KEYS if key in headers}
@@ -56,11 +56,11 @@ class ConsumedMessage:
     """When it was published."""
     message_id: str = ""
     template: str = ""
-    """The subject with names in place of what is different in each message, as in `notifications.user.{user}`."""
+    """The subject with placeholders for variable tokens, as in `notifications.user.{user}`."""
 
 
 class DeliveredMessage(Protocol):
-    """A message of a stream, as `services.common.messaging.stream_reader` has it."""
+    """A message of a stream, such as `StoredMessage`."""
 
     @property
     def subject(self) -> str: ...
@@ -74,13 +74,13 @@ class DeliveredMessage(Protocol):
 
 @dataclass(slots=True)
 class Processing:
-    """A message that is being processed. Its span is kept where `counted` is set: another replica may be quicker."""
+    """A message in processing. Its span is exported only if `counted` is set: another replica may be first."""
 
     counted: bool = field(default=False)
 
 
 class MessageSpans:
-    """Makes spans with `tracer`; none without one. `client`: this process, as the server's monitoring names it."""
+    """Creates spans with `tracer`; none without one. `client`: this process's name in the server's monitoring."""
 
     def __init__(self, tracer: Tracer | None, client: str = "", clock: Callable[[], float] = time.time) -> None:
         self._tracer = tracer
@@ -88,7 +88,7 @@ class MessageSpans:
         self._clock = clock
 
     def fresh(self, moment: datetime) -> bool:
-        """Whether what was published then is news."""
+        """Whether a message of that time joins its trace."""
         return moment.timestamp() > self._clock() - FRESH_SECONDS
 
     @contextlib.contextmanager
@@ -103,10 +103,10 @@ class MessageSpans:
         size: int = 0,
         again: bool = False,
     ) -> Iterator[None]:
-        """The PRODUCER span of a message that is published inside; its context is added to the message's `headers`.
+        """Starts the PRODUCER span of a message that is published inside; adds its context to the message's `headers`.
 
-        `cause`: the `traceparent` of what caused it; without, the current span. `again`: whether the caller tries again
-        where it fails; then a failure leaves no span.
+        `cause`: the `traceparent` of the parent; default: the current span. `again`: the caller retries, so a failure
+        exports no span.
         """
         parent = context.get_current() if cause is None else _context({_KEYS[0]: cause})
         if self._tracer is None or not _sampled(parent):
@@ -127,7 +127,7 @@ class MessageSpans:
 
     @contextlib.contextmanager
     def processing(self, message: ConsumedMessage, group: str) -> Iterator[Processing]:
-        """The CONSUMER span of a message that is processed inside; what is called and published there belongs to it."""
+        """Starts the CONSUMER span of a message that is processed inside, and makes it current."""
         processing = Processing()
         parent = self._origin(message)
         if self._tracer is None or parent is None:
@@ -140,14 +140,14 @@ class MessageSpans:
             span.end()
 
     def processed(self, messages: Sequence[ConsumedMessage], group: str, began: int, count: int = 0) -> None:
-        """The CONSUMER spans of messages that were processed from `began` (nanoseconds since 1970) until now.
+        """Records the CONSUMER spans of messages that were processed from `began` (nanoseconds since 1970) until now.
 
-        `count`: how many messages the batch had in all, these included.
+        `count`: the size of the whole batch.
         """
         if self._tracer is None:
             return
         news = [message for message in messages if message.carrier and self.fresh(message.moment)]
-        # Of a large batch no more is looked at than can be linked to.
+        # A large batch: no more messages than a span can link to.
         some = news if len(news) <= SPANS_IN_BATCH else news[:MOST_LINKS]
         found = [(message, parent) for message in some if (parent := self._origin(message)) is not None]
         if len(found) <= SPANS_IN_BATCH:
@@ -164,7 +164,7 @@ class MessageSpans:
         ).end()
 
     def delivered(self, message: DeliveredMessage, group: str, began: int, template: str) -> None:
-        """The same for a message that was handed to callers who listen."""
+        """Records the CONSUMER span of a message that was delivered to callers."""
         if message.carrier:
             self.processed(
                 [ConsumedMessage(message.subject, message.carrier, message.moment, "", template)], group, began
@@ -179,7 +179,7 @@ class MessageSpans:
         return tracer.start_span(name, parent, SpanKind.CONSUMER, attributes, start_time=began)
 
     def _origin(self, message: ConsumedMessage) -> Context | None:
-        """What the message's consumer belongs to; None: to nothing, or it is no news."""
+        """The parent of the consumer's span; None for untraced or old messages."""
         if not message.carrier or not self.fresh(message.moment):
             return None
         parent = _context(message.carrier)
@@ -201,7 +201,7 @@ class MessageSpans:
 
 
 def now_ns() -> int:
-    """Nanoseconds since 1970, as spans count time."""
+    """Nanoseconds since 1970."""
     return time.time_ns()
 
 

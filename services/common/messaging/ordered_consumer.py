@@ -1,9 +1,8 @@
-"""The end of a stream, as one replica sees it: each message as it is stored, once, in order, for as long as it runs.
+"""An ordered consumer of new messages of a stream: each message once, in order, for as long as it runs.
 
-One consumer for the replica, however many callers it serves: it is an ephemeral one without acknowledgements, and
-nothing of it needs to survive. What makes it reliable is here, and is little: the consumer numbers what it delivers, so
-that a gap is seen at the next message or heartbeat; silence longer than heartbeats allow means that the server has
-forgotten the consumer; either way a new one starts right after the last message that was taken.
+A replica has one consumer for all its callers: ephemeral, without acknowledgements. The consumer numbers its
+deliveries, so that a gap shows at the next message or heartbeat; a missing heartbeat means that the server has lost the
+consumer. In both cases a new consumer starts right after the last message.
 """
 
 from __future__ import annotations
@@ -36,16 +35,15 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 0.5
 SILENCE_SECONDS = 1.5
-"""So long after the server has come back, at most, the tail goes on."""
+"""Maximum silence; also the maximum delay after a reconnect before the consumer continues."""
 AGAIN_SECONDS = 0.2
 
 
 class OrderedConsumer:
-    """Hands each new message of `stream` to `take`, which must not raise.
+    """Passes each new message of `stream` to `take`, which must not raise.
 
-    `prepare` makes the stream, and may raise BusUnavailableError. `lost` is called where the stream turns out to be
-    another one than before (somebody has deleted it, or the server's disk), or to have lost its end (a machine without
-    power, an older copy of the disk): numbers are given anew.
+    `prepare` creates the stream, and may raise BusUnavailableError. `lost` is called when sequences are reused: the
+    stream was recreated (it or the server's disk was deleted), or has lost its end (power loss, an old disk copy).
     """
 
     def __init__(
@@ -69,31 +67,31 @@ class OrderedConsumer:
 
     @property
     def position(self) -> int:
-        """The number of the last message that was taken. Raises BusUnavailableError until the first look."""
+        """Sequence of the last message. Raises BusUnavailableError until the stream was read once."""
         if not self._ready.is_set():
             raise BusUnavailableError
         return self._position
 
     @property
     def created(self) -> datetime | None:
-        """When the stream was made; None until the first look."""
+        """Creation time of the stream; None until it was read once."""
         return self._created
 
     @property
     def hearing(self) -> bool:
-        """Whether what is stored now would be heard."""
+        """Whether a message stored now would be delivered."""
         return self._reading is not None and self._reading.trusted
 
     async def ready(self, seconds: float) -> bool:
-        """Wait until the tail knows where the stream ends, but no longer than that; whether it does."""
+        """Waits until the stream's end is known, at most `seconds`; returns whether it is."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._ready.wait()
         return self._ready.is_set()
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Follow the stream for as long as the context lasts."""
-        return background_task(self._run(), f"tail of {self._stream}")
+        """Consumes the stream for as long as the context lasts."""
+        return background_task(self._run(), f"consumer of {self._stream}")
 
     def taken(self, message: StoredMessage) -> None:
         if message.sequence > self._position:
@@ -109,31 +107,31 @@ class OrderedConsumer:
                 self._reading = ConsumerSession(self._bus, self._stream, self._position, self.taken)
                 await self._reading.run()
             except BusUnavailableError as error:
-                log.debug("%s is waited for: %s", self._stream, error)
+                log.debug("%s is unavailable: %s", self._stream, error)
             except Exception:
-                log.exception("%s is waited for", self._stream)
+                log.exception("%s is unavailable", self._stream)
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def _look(self) -> None:
-        """Find where to go on, or that the stream is another one."""
+        """Finds the position to continue from, and detects a recreated stream."""
         with translate_bus_errors():
             info = await self._bus.streams.stream_info(self._stream)
         created, end = info.created, info.state.last_seq
         if created == self._created and end < self._position and not self._short:
-            # In a cluster a new leader may be a moment behind; what is still so at the next look is true.
+            # In a cluster a new leader may lag for a moment; the second look decides.
             self._short = True
-            raise BusUnavailableError("the stream ends before what was heard of it")
+            raise BusUnavailableError("the stream ends before the last message consumed")
         self._short = False
         if created != self._created or end < self._position:
             if self._created is not None:
-                log.warning("%s is another stream than before; it ends at %d", self._stream, end)
+                log.warning("%s was recreated; it ends at %d", self._stream, end)
                 self._lost()
             self._created, self._position = created, end
         self._ready.set()
 
 
 class ConsumerSession:
-    """One consumer, until something is wrong with it."""
+    """One consumer, until it fails."""
 
     def __init__(self, bus: Bus, stream: str, after: int, take: Callable[[StoredMessage], None]) -> None:
         self._bus = bus
@@ -149,7 +147,7 @@ class ConsumerSession:
         return not self._broken.is_set() and asyncio.get_running_loop().time() < self._heard + SILENCE_SECONDS
 
     async def run(self) -> None:
-        """Return once the consumer cannot be trusted any more. Raises BusUnavailableError."""
+        """Runs until the consumer fails. Raises BusUnavailableError."""
         loop = asyncio.get_running_loop()
         inbox = self._bus.connection.new_inbox()
         with translate_bus_errors():
@@ -162,7 +160,7 @@ class ConsumerSession:
                     async with asyncio.timeout(HEARTBEAT_SECONDS):
                         await self._broken.wait()
         finally:
-            # The server removes a consumer that nobody listens to.
+            # The server removes a consumer without subscribers.
             with contextlib.suppress(NatsError):
                 await subscription.unsubscribe()
 

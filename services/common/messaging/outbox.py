@@ -1,11 +1,11 @@
-"""A service's events in a table beside its own rows: what `services.common.messaging.outbox_publisher` publishes.
+"""The transactional outbox: a table of events beside a service's own rows, which `OutboxPublisher` publishes.
 
-An event is inserted in the transaction that makes it true. The relay reads the table by ascending id and never looks
-back, so no id may appear below one that was read. SQLite has one writer at a time. PostgreSQL hands out ids when rows
-are inserted, not when they are committed: two transactions could commit in the other order, and the relay would pass
-over one for ever. So whoever inserts holds a lock from before the id is drawn until its commit is seen. It is taken
-last in a transaction, for the time of one commit; holding back what could still be overtaken (by transaction ids)
-would spare that wait, and make every reader wait for the longest transaction of the database instead.
+An event is inserted in the transaction that changes the state. The publisher reads the table by ascending id and never
+looks back, so no id may appear below one that was read. SQLite has one writer at a time. PostgreSQL assigns ids at
+insert, not at commit: two transactions could commit in the opposite order, and the publisher would skip one event. So
+inserting takes a lock that is held from before the id is drawn until the commit. It is taken last in a transaction, for
+the time of one commit; withholding events that could still be overtaken (by transaction ids) would avoid that wait, but
+make every reader wait for the longest transaction of the database.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOCK = 0x6D77_0002
 
 
 def outbox_table(metadata: sa.MetaData, *more: sa.schema.SchemaItem, name: str = "outbox") -> sa.Table:
-    """The table, to be made with the service's own; `more` columns and constraints are the service's business."""
+    """Defines the table in `metadata`; `more`: columns and constraints of the service."""
     return sa.Table(
         name,
         metadata,
@@ -41,13 +41,13 @@ def outbox_table(metadata: sa.MetaData, *more: sa.schema.SchemaItem, name: str =
         sa.Column("traceparent", sa.String(60), nullable=False),
         sa.Column("data", sa.Text, nullable=False),
         *more,
-        # No id is drawn twice, not even where the last rows are deleted.
+        # Ids are never reused, even after the last rows are deleted.
         sqlite_autoincrement=True,
     )
 
 
 class Outbox:
-    """The events of `source`, as in `payment`; their types are `demo.payment.<name>`. It is a relay's EventLog."""
+    """The events of `source`, as in `payment`; their types are `demo.payment.<name>`. An EventLog."""
 
     def __init__(self, source: str, table: sa.Table, engine: AsyncEngine) -> None:
         self._source = source
@@ -57,9 +57,9 @@ class Outbox:
     async def add(
         self, connection: AsyncConnection, name: str, subject: str, data: Mapping[str, Any], at: datetime, **more: Any
     ) -> int:
-        """Store the event with what else the transaction writes, and return its sequence; `name` as in `Charged.v1`.
+        """Inserts the event within the transaction of `connection`; returns its sequence. `name`: as in `Charged.v1`.
 
-        The last thing to do in a transaction. `more` are values of the service's own columns.
+        Must be the last statement of the transaction. `more`: values of the service's own columns.
         """
         if connection.dialect.name == POSTGRESQL:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))

@@ -1,14 +1,14 @@
-"""From a service's own log of events to NATS: the other half of an outbox.
+"""Publishing of a service's event log to NATS.
 
-The events are stored in the transaction that makes them true, so that none is lost and none is told that did not
-happen. The relay publishes them afterwards, in order, each exactly once, whatever crashes and however many replicas
-relay at once: the stream itself remembers how far it is (the last message's sequence header), and each message is
-published on the condition that the stream still ends where we saw it end (JetStream's optimistic concurrency,
-`Nats-Expected-Last-Sequence`). Whoever loses that race looks again. No table of what was sent is needed.
+Events are stored in the transaction that changes the state, so that none is lost and none is published without its
+change. The publisher publishes them in order, each exactly once, whatever crashes and however many replicas publish:
+the stream's last message has its event's sequence in a header, and each message is published on the condition that the
+stream has not grown (JetStream's optimistic concurrency, `Nats-Expected-Last-Sequence`). A publisher that loses that
+race reads the stream's end again. No table of sent events is needed.
 
-Before it goes on, the relay compares the stream's last event with the log's of the same number. Where they differ the
-log is another one (its database was lost and made again) or an older copy: the relay goes on after the last event that
-both have, so that nothing of the new log is taken for told because its numbers were given before.
+Before it continues, the publisher compares the stream's last event with the log's event of the same sequence. If they
+differ, the log was recreated or restored from an older copy: the publisher continues after the last event that log and
+stream have in common, so that new events with reused sequences are published.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 IDLE_SECONDS = 1.0
-"""How long the relay rests where nobody wakes it: another replica's events are published by that replica."""
+"""Interval of passes without `wake`: each replica wakes its own publisher."""
 AGAIN_SECONDS = 0.5
 _WRONG_LAST_SEQUENCE = 10071
-"""JetStream's error code where the stream does not end where the publisher said."""
+"""JetStream's error code for a wrong expected last sequence."""
 
 
 class OutboxPublisher:
-    """Publishes a log; `wake` it when something was stored."""
+    """Publishes an event log; call `wake` after storing events."""
 
     def __init__(self, bus: Bus, source: str, events: EventLog) -> None:
         self._bus = bus
@@ -63,7 +63,7 @@ class OutboxPublisher:
         self._events = events
         self._woken = asyncio.Event()
         self._parted: tuple[int, int] | None = None
-        """Where the stream ended when the log was found to be another, and the last event that both have."""
+        """The stream's end when the log was found to differ, and the last common event."""
         self.backlog = OutboxBacklog(events)
         bus.metrics.oldest.labels(source).set_function(lambda: self.backlog.age)
         self._published = bus.metrics.published.labels(source)
@@ -72,12 +72,11 @@ class OutboxPublisher:
         self._woken.set()
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Relay for as long as the context lasts."""
-        return background_task(self._run(), f"relay of {self._source}")
+        """Publishes for as long as the context lasts."""
+        return background_task(self._run(), f"outbox publisher of {self._source}")
 
     async def publish_all(self) -> int:
-        """Publish what is not published yet; how many events that were. Raises BusUnavailableError and
-        StoreUnavailableError."""
+        """Publishes all unpublished events; returns their number. Raises BusUnavailableError, StoreUnavailableError."""
         await self._bus.ensure_stream(self._stream, f"events.{self._source}.>")
         count = 0
         while True:
@@ -93,10 +92,10 @@ class OutboxPublisher:
                     count += 1
 
     async def _end(self) -> tuple[int, Event | None]:
-        """Where the stream ends: its last message, and the last event in it."""
+        """The sequence of the stream's last message, and the last event in it."""
         with translate_bus_errors():
             state = (await self._bus.streams.stream_info(self._stream)).state
-            # What has no position was published by somebody else, and says nothing of how far we are.
+            # Messages without a sequence header are foreign, and are skipped.
             for sequence in range(state.last_seq, max(state.first_seq, 1) - 1, -1):
                 event = await self._event(sequence)
                 if event:
@@ -106,7 +105,7 @@ class OutboxPublisher:
         return state.last_seq, None
 
     async def _event(self, sequence: int) -> Event | None:
-        """The event that is the stream's message of that number; None where that is none of ours, or is gone."""
+        """The event in the stream's message of that sequence; None for a foreign or missing message."""
         try:
             message = await self._bus.streams.get_msg(self._stream, sequence)
             ours = (message.headers or {}).get(SEQUENCE_HEADER, "").isdecimal()
@@ -115,7 +114,7 @@ class OutboxPublisher:
             return None
 
     async def _following(self, last: int, told: Event | None) -> Sequence[Event]:
-        """The log's next events. The last one that was told is read with them, to see that it still is in the log."""
+        """The log's next events, read together with the last published one to verify that it is still in the log."""
         if told is None:
             return await self._from(0)
         batch = await self._events.after(told.sequence - 1, BATCH + 1)
@@ -124,9 +123,7 @@ class OutboxPublisher:
             return batch[1:]
         if self._parted is None or self._parted[0] != last:
             self._parted = (last, await self._common(last))
-            what = (
-                "the log of %s is not the one that %s was told of (lost, or an older copy): it is told from event %d on"
-            )
+            what = "the log of %s differs from %s (recreated, or an older copy): publishing continues from event %d"
             log.error(what, self._source, self._stream, self._parted[1] + 1)
         return await self._from(self._parted[1])
 
@@ -136,7 +133,7 @@ class OutboxPublisher:
         return batch
 
     async def _common(self, last: int) -> int:
-        """Up to which event log and stream are the same. Reads both: once, after a disaster."""
+        """The sequence of the last common event of log and stream. Reads both completely, once after a loss."""
         told: dict[int, tuple[object, ...]] = {}
         reader = StreamReader(self._bus, self._stream)
         async with contextlib.aclosing(reader.between(f"events.{self._source}.>", 0, last)) as messages:
@@ -158,7 +155,7 @@ class OutboxPublisher:
             SEQUENCE_HEADER: str(event.sequence),
             "Nats-Expected-Last-Sequence": str(last),
         }
-        # Old events are published again after a loss: their traces are long over.
+        # Old events are republished after a loss: they join no trace.
         cause = event.traceparent if self._bus.spans.fresh(event.time) else ""
         subject, body = subject_of(event), encode(event)
         try:
@@ -181,7 +178,7 @@ class OutboxPublisher:
                 log.debug("events of %s wait: %s", self._source, error)
                 rest = await self._failed()
             except StreamEmptiedError as error:
-                log.error("events of %s wait for a person: %s", self._source, error)
+                log.error("events of %s need an operator: %s", self._source, error)
                 await self._failed()
             except Exception:
                 log.exception("events of %s wait", self._source)
@@ -191,30 +188,30 @@ class OutboxPublisher:
                     await self._woken.wait()
 
     async def _failed(self) -> float:
-        """A pass was broken off; returns the rest until the next."""
+        """Updates the backlog after a failed pass; returns the pause in seconds."""
         try:
             await self.backlog.look()
         except StoreUnavailableError:
-            log.debug("whether events of %s wait is not known", self._source)
+            log.debug("the backlog of %s is unknown", self._source)
         except Exception:
-            log.exception("whether events of %s wait is not known", self._source)
+            log.exception("the backlog of %s is unknown", self._source)
         return AGAIN_SECONDS
 
 
 def _identity(event: Event) -> tuple[object, ...]:
-    """What makes an event the same one: its fields may be brought up to a newer version."""
+    """Identifies an event; its data may be upcast to a newer version."""
     return event.sequence, event.subject, event.time
 
 
 class StreamEmptiedError(Exception):
-    """Somebody has removed the messages that said how far the stream was."""
+    """The messages with the stream's last sequence were removed."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(
-            f"the stream {stream} was emptied, and no longer tells which events it held; "
-            "where it is deleted, all are published again with the numbers that they had"
+            f"the stream {stream} was emptied, and its last published event is unknown; "
+            "delete the stream to republish all events with their sequences"
         )
 
 
 class _OvertakenError(Exception):
-    """Another replica has published in between."""
+    """Another replica has published meanwhile."""

@@ -1,13 +1,13 @@
-"""Streams that take no messages though their server answers: what a disk that was full leaves behind.
+"""Streams that refuse messages while their server answers: after a full disk.
 
-A JetStream server whose disk was full at some write never takes a message for that stream again, also where there is
-space by now: publishes are not answered, while everything else works (nats-server 2.15: "critical write error"). Only a
-restart of the server mends it. One whose storage limit is reached says so at once, and takes messages again when some
-are removed. A publisher cannot distinguish either from a server that is away: so it is asked for the stream. Where it
-answers that, it is the stream that refuses, and this says so: in the log, and to its listener (a server's health).
+After a failed write to a full disk, a JetStream server never accepts another message for that stream, even with free
+space: publishes get no answer, while everything else works (nats-server 2.15: "critical write error"). Only a restart
+of the server helps. A stream at its storage limit answers with an error, and accepts messages again after removals. To
+distinguish both from an unavailable server, the publisher requests the stream's info: if the server answers, the stream
+refuses messages. That is logged and reported to listeners (a server's health).
 
-While a stream refuses, a probe is published to it now and again, where it has a subject for that. The first that is
-taken ends the incident, so that no more than one for each incident and replica is ever stored.
+While a stream refuses messages, probes are published to it, if it has a subject for probes. The first accepted probe
+ends the incident: at most one probe per incident and replica is stored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE = "probe"
-"""The last token of subjects of probes: readers of a stream skip them."""
+"""The last token of probe subjects: readers skip probes."""
 WHAT_TO_DO = "free space on its disk, then restart it"
 
 
@@ -32,7 +32,7 @@ def is_probe(subject: str) -> bool:
 
 
 def health_listener(health: ServerHealth) -> Callable[[Mapping[str, str]], None]:
-    """A listener that takes a server out for as long as a stream refuses: one that can do nothing without NATS."""
+    """A listener that holds a server NOT_SERVING while a stream refuses messages; for services that require NATS."""
 
     def changed(reasons: Mapping[str, str]) -> None:
         if reasons:
@@ -44,7 +44,7 @@ def health_listener(health: ServerHealth) -> Callable[[Mapping[str, str]], None]
 
 
 class StreamRefusals:
-    """What is known of the streams that a process publishes to."""
+    """Refusals of the streams that a process publishes to."""
 
     def __init__(self) -> None:
         self._reasons: dict[str, str] = {}
@@ -56,25 +56,25 @@ class StreamRefusals:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why each stream that refuses does, as a sentence."""
+        """The reason of each refusing stream, as a sentence."""
         return dict(self._reasons)
 
     def listen(self, changed: Callable[[Mapping[str, str]], None]) -> None:
-        """`changed` gets the reasons whenever they change."""
+        """Calls `changed` with the reasons whenever they change."""
         self._listeners.append(changed)
 
     def doubtful(self, stream: str) -> bool:
-        """Whether the stream refuses, or has left its last message unanswered."""
+        """Whether the stream refuses messages, or did not answer the last one."""
         return stream in self._reasons or stream in self._suspected
 
     def unanswered(self, stream: str) -> None:
-        """A message was not answered, while the server answers: once it may be slow, twice it is the stream."""
+        """Records an unanswered message while the server answers: the second in a row counts as a refusal."""
         if stream in self._suspected:
             self.refused(stream, "answers no publish, though the server answers")
         self._suspected.add(stream)
 
     def refused(self, stream: str, why: str) -> None:
-        """The server says that the stream takes no message, or it is to be assumed."""
+        """Records that the stream refuses messages."""
         if stream in self._reasons:
             return
         reason = f"NATS refuses messages: the stream {stream} {why}; {WHAT_TO_DO}"
@@ -83,7 +83,7 @@ class StreamRefusals:
         self._tell()
 
     def taken(self, stream: str) -> None:
-        """A message was taken."""
+        """Records an accepted message."""
         self._suspected.discard(stream)
         if self._reasons and self._reasons.pop(stream, None) is not None:
             log.warning("NATS takes messages for the stream %s again", stream)

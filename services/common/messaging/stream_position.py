@@ -1,9 +1,8 @@
-"""Ids of stored messages, as callers see them and hand them back to go on where they were.
+"""Ids of stored messages, which callers send back to resume.
 
-A stream's number alone does not tell whether something after it has been removed since: streams drop what is too old,
-and the oldest where a subject, or all of them together, hold too much. With the time beside the number both can be
-told (`StreamReader.keeps`) without a record of our own. The text form has a fixed width, so that ids ascend as strings,
-too.
+A sequence alone does not show whether later messages have been removed: streams drop messages by age and by size. With
+the time beside the sequence, `StreamReader.keeps` detects both without another record. The text form has a fixed width,
+so that ids also sort as strings.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ _FORM = re.compile(r"([0-9]{15})-([0-9]{13})")
 
 
 class InvalidPositionError(ValueError):
-    """The text is no id that we gave to anybody."""
+    """The text is not a valid position."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class StreamPosition:
-    """A place in a stream: right after its message `sequence`, which was there at `moment`."""
+    """A position in a stream: right after the message `sequence`, which existed at `moment`."""
 
     sequence: int
     moment: datetime
-    """With a zone; to the millisecond, cut off."""
+    """Aware; truncated to milliseconds in the text form."""
 
     def __str__(self) -> str:
         return f"{self.sequence:015d}-{(self.moment - _EPOCH) // _MILLISECOND:013d}"
 
 
 def parse_position(text: str) -> StreamPosition:
-    """The position that `str` gave that text; raises InvalidPositionError."""
+    """Parses the text form of a position; raises InvalidPositionError."""
     found = _FORM.fullmatch(text)
     if found is None:
         raise InvalidPositionError

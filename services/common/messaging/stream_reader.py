@@ -1,8 +1,8 @@
-"""Reading back what a stream holds, without a consumer: consumers cost the server memory and the reader three calls.
+"""Reads stored messages of a stream without a consumer: a consumer costs server memory and three calls.
 
-Batches come by the server's direct access, which in a cluster any server that holds the stream may answer, also one
-that is a moment behind. A reader that must not lose anything (`between`) therefore has the stream's leader confirm
-where a batch ends. What is behind is never wrong, only short: all servers hold the same messages in the same order.
+Batches use direct access, which any server with a replica of the stream may answer, also one that lags. A reader that
+must not miss messages (`between`) asks the stream's leader to confirm the end of a batch. A lagging replica is never
+wrong, only short: all replicas hold the same messages in the same order.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 BATCH = 100
 CLOCKS = timedelta(seconds=0.5)
-"""What the clocks of a caller's replica and of the server may differ by."""
+"""Tolerated clock difference between a replica and the NATS server."""
 RENUMBERED = timedelta(seconds=5)
-"""Where a message is so much younger than a place with its number, the number was given anew."""
+"""A message this much younger than a position with its sequence: the sequence was reused."""
 _END_OF_BATCH = "204"
 _NOT_FOUND = "404"
 _NO_MESSAGE = 10037
-"""JetStream's error code for a message that is not there."""
+"""JetStream's error code for a missing message."""
 _SHORT, _TIME = 9, 7
 """$JS.ACK.<stream>.<consumer>.<delivered>.<number>.<number>.<time>.<pending>; the long form has two more in front."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(2262, 1, 1, tzinfo=UTC)
-"""The server counts nanoseconds since 1970 in 64 bits: for a time past that it answers everything."""
+"""The server counts nanoseconds since 1970 in 64 bits: for a later time it answers with all messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class StoredMessage:
     """When the server stored it."""
     body: bytes
     later: int = 0
-    """How many messages of its subject come after it; only where it was read in a batch."""
+    """Number of later messages of its subject; only if it was read in a batch."""
     carrier: Mapping[str, str] = field(default_factory=dict)
-    """The trace context that it was published with; only where a consumer delivered it."""
+    """Its trace context; only if a consumer delivered it."""
 
     @property
     def position(self) -> StreamPosition:
@@ -66,9 +66,9 @@ class StoredMessage:
 
 
 def stored_message(message: Msg) -> StoredMessage:
-    """What a consumer delivers.
+    """Converts a message that a consumer delivered.
 
-    The time is taken from the reply subject, as the server's other answers have it: the library's is rounded.
+    The time comes from the reply subject, as exact as the server's other answers: nats-py rounds its own.
     """
     parts = message.reply.split(".")
     nanoseconds = int(parts[_TIME if len(parts) == _SHORT else _TIME + 2])
@@ -78,14 +78,14 @@ def stored_message(message: Msg) -> StoredMessage:
 
 
 class StreamReader:
-    """Reads one stream. Its subjects are exact ones. Every method may raise BusUnavailableError."""
+    """Reads one stream. Subjects have no wildcards. Every method may raise BusUnavailableError."""
 
     def __init__(self, bus: Bus, stream: str) -> None:
         self._bus = bus
         self._stream = stream
 
     async def batch(self, subject: str, start: int | datetime, limit: int) -> Sequence[StoredMessage]:
-        """At most `limit` messages, ascending, from the number or time `start` on. May be a moment behind."""
+        """At most `limit` messages, ascending, from the sequence or time `start` on. May lag."""
         wanted: dict[str, Any] = {"next_by_subj": subject, "batch": limit}
         if isinstance(start, datetime):
             if start >= _NEVER:
@@ -108,19 +108,19 @@ class StreamReader:
         return found
 
     async def next(self, subject: str, start: int) -> StoredMessage | None:
-        """The first message from the number `start` on: the leader's word."""
+        """The first message from the sequence `start` on, read from the leader."""
         return await self._ask({"next_by_subj": subject, "seq": max(start, 1)})
 
     async def last(self, subject: str) -> StoredMessage | None:
-        """The last message of the subject, which may have wildcards: the leader's word."""
+        """The last message of the subject, which may have wildcards, read from the leader."""
         return await self._ask({"last_by_subj": subject})
 
     async def get(self, sequence: int) -> StoredMessage | None:
-        """The message with that number: the leader's word."""
+        """The message with that sequence, read from the leader."""
         return await self._ask({"seq": sequence})
 
     async def between(self, subject: str, after: int, until: int) -> AsyncGenerator[StoredMessage]:
-        """All messages with numbers above `after`, up to and including `until`, ascending."""
+        """All messages with sequences above `after`, up to and including `until`, ascending."""
         place = after
         while place < until:
             found = await self.batch(subject, place + 1, BATCH)
@@ -136,7 +136,7 @@ class StreamReader:
             place = found[-1].sequence
 
     async def merged(self, subjects: Sequence[str], after: int, until: int) -> AsyncGenerator[StoredMessage]:
-        """The same for several subjects: one sequence, ascending."""
+        """Like `between`, for several subjects, merged in ascending order."""
         async with contextlib.AsyncExitStack() as stack:
             readings = [
                 await stack.enter_async_context(contextlib.aclosing(self.between(subject, after, until)))
@@ -151,7 +151,7 @@ class StreamReader:
                     heads.append((head, reading))
 
     async def latest(self, subject: str, limit: int) -> Sequence[StoredMessage]:
-        """The last `limit` messages, ascending. Found by halving: the server tells how many follow a number."""
+        """The last `limit` messages, ascending. Bisects: the server returns how many messages follow a sequence."""
         last = await self.last(subject)
         if last and limit == 1:
             return (last,)
@@ -170,14 +170,14 @@ class StreamReader:
         return (await self.batch(subject, low, limit + 1))[-limit:]
 
     async def keeps(self, place: StreamPosition, subjects: Sequence[str], now: datetime) -> bool:
-        """Whether everything of those subjects that came after `place` is still there.
+        """Whether all messages of those subjects after `place` are still stored.
 
-        False also where it cannot be told: subject or stream holds as much as it may, and all of that is newer.
+        False also if unknown: subject or stream is at its limit, and all its messages are newer.
         """
         with translate_bus_errors():
             info = await self._bus.streams.stream_info(self._stream)
         created = info.created or _EPOCH
-        # A stream that was made after the place was given is another one.
+        # The stream was created after the position: it is another stream.
         if place.sequence > info.state.last_seq or place.moment < created - CLOCKS:
             return False
         there = await self.get(place.sequence) if place.sequence else None
@@ -194,19 +194,19 @@ class StreamReader:
                 return False
         return True
 
-    async def knows(self, place: StreamPosition, tail: OrderedConsumer) -> bool:
-        """Whether the place is one of the stream that there is now: a quick look, where `keeps` takes several."""
-        if tail.created and place.moment < tail.created - CLOCKS:
+    async def knows(self, place: StreamPosition, consumer: OrderedConsumer) -> bool:
+        """Whether the position belongs to the present stream; cheaper than `keeps`."""
+        if consumer.created and place.moment < consumer.created - CLOCKS:
             return False
-        return place.sequence <= tail.position or place.sequence <= await self.end()
+        return place.sequence <= consumer.position or place.sequence <= await self.end()
 
     async def end(self) -> int:
-        """The number of the last message: the leader's word."""
+        """The sequence of the last message, read from the leader."""
         with translate_bus_errors():
             return int((await self._bus.streams.stream_info(self._stream)).state.last_seq)
 
     async def counts(self, subject: str) -> Mapping[str, int]:
-        """How many messages each subject holds, of those that match."""
+        """The number of messages of each matching subject."""
         with translate_bus_errors():
             info = await self._bus.streams.stream_info(self._stream, subjects_filter=subject)
         return Counter(info.state.subjects or {})
@@ -227,7 +227,7 @@ class StreamReader:
 
 
 def _direct(message: Msg) -> StoredMessage | None:
-    """One answer of a batch; None: it ends here."""
+    """Converts one answer of a batch; None at the end."""
     headers = message.headers or {}
     status = headers.get("Status")
     if status in {_END_OF_BATCH, _NOT_FOUND}:

@@ -1,4 +1,4 @@
-"""How a service's process begins, and how it ends where it cannot."""
+"""Running a service's process, and its exit on startup errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def run_service(service: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run the service to its end. What keeps it from starting is told in words, without a traceback."""
+    """Runs the service to its end. Startup errors exit with a message and no traceback."""
     try:
         asyncio.run(service())
     except BadInputError as error:

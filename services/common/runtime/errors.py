@@ -1,4 +1,4 @@
-"""What applications know of the trouble that their adapters may have."""
+"""Errors of adapters that applications handle."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class StoreUnavailableError(Exception):
 
 
 def with_cause(error: Exception) -> str:
-    """For whoever runs the service: what happened, and why. Callers are not told: the cause is ours alone."""
+    """The error and its cause, for the operator's log. Never sent to callers."""
     return str(error) if error.__cause__ is None else f"{error}: {reason_of(error)}"
 
 
 def reason_of(error: BaseException) -> str:
-    """What it all began with, in a line: the innermost cause that says something."""
+    """The message of the innermost cause that has one, on one line."""
     chain = list(causes(error))
     for each in reversed(chain[1:]):
         if said := " ".join(str(each).split()):
@@ -32,7 +32,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it was raised from, and so on. What was merely being handled meanwhile is no cause of it."""
+    """The error and its chain of `__cause__`. `__context__` is ignored."""
     while error is not None:
         yield error
         error = error.__cause__

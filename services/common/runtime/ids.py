@@ -1,4 +1,4 @@
-"""Ids that whoever makes a thing gives it."""
+"""Ids of new entities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def new_id(now: datetime, entropy: Callable[[int], bytes]) -> str:
-    """A UUID of version 7 (RFC 9562, 5.7): milliseconds first, so that ids sort by the time of creation."""
+    """Creates a UUID of version 7 (RFC 9562, 5.7): milliseconds first, so that ids sort by creation time."""
     milliseconds = (now - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
     number = (milliseconds << 80) | int.from_bytes(entropy(10))
     number = number & ~(0xF << 76) | (0x7 << 76)

@@ -1,9 +1,8 @@
-"""A task beside the server's own, and its end.
+"""Background tasks and their cancellation.
 
-One `cancel` is not enough on Python 3.11: `asyncio.wait_for`, which the library of NATS uses for each request, takes a
-cancellation that arrives together with the answer for nothing at all, and the task goes on. So it is asked again,
-though not at once: a task that is about to end may have work to take back, and a second cancellation would cut into
-that.
+One `cancel` is not enough on Python 3.11: `asyncio.wait_for`, which nats-py uses for each request, swallows a
+cancellation that arrives together with the result, and the task continues. So `cancel` is repeated after
+AGAIN_SECONDS, not at once: a second cancellation would interrupt the task's cleanup.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ AGAIN_SECONDS = 1.0
 
 @contextlib.asynccontextmanager
 async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[None]:
-    """Run `work` for as long as the context lasts, or until it is done. What it raised is raised at the end."""
+    """Runs `work` as a task for as long as the context lasts. Its exception is raised at the end."""
     task = asyncio.create_task(work, name=name)
     try:
         yield
@@ -29,9 +28,9 @@ async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncIt
 
 
 async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
-    """Cancel the tasks, and return when all have ended; raises what one of them had raised before.
+    """Cancels the tasks and waits until all have ended. Raises the first exception that one of them raised.
 
-    Who waits here may be cancelled itself, and is when they have ended, not before: none is left behind.
+    If the caller is cancelled meanwhile, CancelledError is raised after all tasks have ended.
     """
     clock = asyncio.get_running_loop().time
     ask_at, interrupted = clock(), False

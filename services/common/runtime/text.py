@@ -1,10 +1,9 @@
-"""What text is, for all services: everything but control characters and halves of surrogate pairs.
+"""Validation of text for all services: control characters and lone surrogates are invalid.
 
-`str.isprintable` is no measure for what people write: it refuses the joiners that hold an emoji of a family together
-and that Persian and Hindi need inside of words, the spaces of French and Japanese typography, and every character that
-is newer than Python's tables. Control characters (Unicode's category Cc) are refused, since they mean something to
-terminals, logs and databases and nothing to a reader; halves of surrogate pairs (Cs) are, since they cannot be encoded.
-Lengths count code points, as PostgreSQL's `char_length` and Python's `len` do; a family of four is seven.
+`str.isprintable` is too strict: it rejects the joiners inside emoji sequences and Persian and Hindi words, the spaces
+of French and Japanese typography, and characters newer than Python's tables. Control characters (Unicode category Cc)
+are rejected because terminals, logs and databases interpret them; lone surrogates (Cs) because they cannot be encoded.
+Lengths count code points, as PostgreSQL's `char_length` and Python's `len` do; the emoji of a family of four has seven.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import re
 import unicodedata
 
 LINES = frozenset("\n\t")
-"""Control characters that texts of several lines may have."""
+"""Control characters that multi-line texts may contain."""
 _LINE_END = re.compile(r"\r\n?")
 _CONTROLS = "Cc"
 
 
 def is_unicode(text: str) -> bool:
-    """Whether it can be encoded: JSON may name code points (`\\ud800`) that are half of a pair, and no characters."""
+    """Whether the text can be encoded: JSON can contain lone surrogates (`\\ud800`)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -28,8 +27,8 @@ def is_unicode(text: str) -> bool:
 
 
 def text_problem(text: str, longest: int, *, required: bool = False, lines: bool = False) -> str:
-    """What is wrong with the text; empty if nothing is. `longest` is in code points; spaces alone are no text where one
-    is `required`; `lines`: whether it may have several, and tabs."""
+    """Returns the problem with the text; empty if it is valid. `longest`: in code points. `required`: rejects blank
+    text. `lines`: allows line breaks and tabs."""
     if required and not text.strip():
         return "is required"
     if len(text) > longest:
@@ -43,5 +42,5 @@ def text_problem(text: str, longest: int, *, required: bool = False, lines: bool
 
 
 def with_line_breaks(text: str) -> str:
-    """The text with each end of a line as `\\n`: some systems write `\\r\\n`."""
+    """Normalises `\\r\\n` and `\\r` to `\\n`."""
     return _LINE_END.sub("\n", text)

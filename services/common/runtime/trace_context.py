@@ -1,4 +1,4 @@
-"""The trace in which something happens, as text that can be stored: work that goes on later goes on in that trace."""
+"""W3C trace context as text, stored with work that continues later in the same trace."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = "traceparent"
 
 
 def current_traceparent() -> str:
-    """W3C's `traceparent` of the current span; empty where there is none."""
+    """The `traceparent` of the current span; empty without one."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
     return carrier.get(_KEY, "")
@@ -24,7 +24,7 @@ def current_traceparent() -> str:
 
 @contextlib.contextmanager
 def continue_trace(traceparent: str, name: str) -> Iterator[None]:
-    """A span in the trace that `traceparent` names, or in a new one; calls made inside belong to it."""
+    """Starts a span in the trace of `traceparent`, or in a new trace, and makes it current."""
     parent = _PROPAGATOR.extract({_KEY: traceparent}, context.Context()) if traceparent else context.Context()
     with trace.get_tracer(__name__).start_as_current_span(name, parent):
         yield

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A point in time, to the microsecond, with a zone on every database: SQLite has none and would forget it."""
+    """A UTC time to the microsecond, aware on every database: SQLite stores no zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True

@@ -1,7 +1,7 @@
-"""Where what was written last will be found: the token for reading one's own writes elsewhere.
+"""The consistency token of a call: the position of its last write, for reading one's own writes from another service.
 
-A store tells it where it commits, and the server that answers the same call sends it along in the trailing metadata
-`demo-position`, as `user/17`. It travels in a context variable: each call of gRPC runs in a task of its own.
+A store records it at commit. The server sends it in the trailing metadata `demo-position`, as `user/17`. It is kept in
+a context variable: each gRPC call runs in a task of its own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _POSITION: ContextVar[str] = ContextVar("demo_position", default="")
 
 
 def record_write(source: str, sequence: int) -> None:
-    """The call's last event has that sequence in the log of `source`; 0: it had none."""
+    """Records the sequence of the call's last event in the log of `source`; 0: no event."""
     if sequence:
         _POSITION.set(f"{source}/{sequence}")
 
 
 def token_trailers() -> tuple[tuple[str, str], ...]:
-    """Trailing metadata of the call; empty where it wrote nothing."""
+    """Trailing metadata of the call; empty if the call wrote nothing."""
     position = _POSITION.get()
     return ((METADATA_KEY, position),) if position else ()

@@ -1,7 +1,7 @@
 """One SQLAlchemy layer over SQLite and PostgreSQL.
 
-Each service has a database of its own. Where all are given one PostgreSQL (`DEMO_DATABASE_PER_SERVICE`), the service
-takes the database `<given>_<service>` beside the given one, and makes it where it is missing.
+Each service has a database of its own. With one PostgreSQL for all services (`DEMO_DATABASE_PER_SERVICE`), a service
+uses the database `<given>_<service>` on the same server, and creates it if it is missing.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _DRIVERS = {
 }
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 STATEMENT_SECONDS = 5.0
-"""How long a statement may take on PostgreSQL."""
+"""Timeout of a statement on PostgreSQL."""
 CONNECT_SECONDS = 3.0
 MAX_PORT = 65535
 POOL_SECONDS = 3.0
 _LOST = frozenset({"42P01", "3D000", "3F000"})
-"""PostgreSQL's codes for a table, a database and a schema that is not there."""
+"""PostgreSQL's codes for a missing table, database and schema."""
 _LOST_ON_SQLITE = "no such table"
 _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupportedError)
-"""Errors of the statement. All others that a driver reports are of the database's state, or of the way to it."""
+"""Errors of the statement. All others that a driver reports concern the database's state or the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """How databases are shared out."""
+    """How services share a database server."""
 
     per_service: bool = setting(
         "DEMO_DATABASE_PER_SERVICE",
@@ -57,7 +57,7 @@ class Databases:
 
 
 def parse_database(variable: str, text: str) -> sa.URL:
-    """The URL that `variable` holds, with our driver; raises BadInputError, which never shows the URL's password."""
+    """Parses the URL that `variable` holds, and sets the driver. Raises BadInputError, without the password."""
     try:
         url = sa.make_url(text)
         url = url.set(drivername=_DRIVERS[url.drivername.partition("+")[0]])
@@ -74,7 +74,7 @@ def parse_database(variable: str, text: str) -> sa.URL:
 
 
 def _check_server(variable: str, url: sa.URL) -> None:
-    """Refuse what no server can have. None of it is shown: it may be a part of the password."""
+    """Rejects invalid hosts and ports. Messages show none of it: it may be part of the password."""
     problems = []
     if url.port is not None and not 0 < url.port <= MAX_PORT:
         problems.append(Problem(variable, f"must have a port from 1 to {MAX_PORT}"))
@@ -89,7 +89,7 @@ def _check_server(variable: str, url: sa.URL) -> None:
 
 
 def _with_tls(variable: str, url: sa.URL) -> sa.URL:
-    """libpq's `sslmode`, as URLs have it, in the words of our driver; all else that a URL may ask for is not ours."""
+    """Translates libpq's `sslmode` to the driver's `ssl`; rejects every other parameter."""
     asked = dict(url.query)
     mode = asked.pop("sslmode", None) or asked.pop("ssl", None)
     if asked or mode not in {None, *TLS_MODES}:
@@ -99,13 +99,13 @@ def _with_tls(variable: str, url: sa.URL) -> sa.URL:
 
 
 def open_database(variable: str, text: str) -> AsyncEngine:
-    """An engine for the URL that `variable` holds; raises BadInputError, which never shows the URL's password."""
+    """Creates an engine for the URL that `variable` holds. Raises BadInputError, which never shows the password."""
     url = parse_database(variable, text)
     return _sqlite(variable, url) if url.get_backend_name() == SQLITE else _postgresql(url)
 
 
 def service_database_url(text: str, service: str) -> str:
-    """The URL of the service's own database beside the given one; an SQLite file already is one."""
+    """The URL of the service's own database on the given server; an SQLite URL is returned unchanged."""
     url = sa.make_url(text)
     if url.get_backend_name() == SQLITE:
         return text
@@ -113,7 +113,7 @@ def service_database_url(text: str, service: str) -> str:
 
 
 async def ensure_database(given: str, own: str) -> None:
-    """Make the PostgreSQL database `own`, by way of the one at `given`, unless it is there. Raises
+    """Creates the PostgreSQL database `own` over a connection to `given`, if it is missing. Raises
     StoreUnavailableError."""
     if given == own:
         return
@@ -129,7 +129,7 @@ async def ensure_database(given: str, own: str) -> None:
                     try:
                         await connection.execute(sa.text(f"CREATE DATABASE {quoted}"))
                     except (exc.ProgrammingError, exc.IntegrityError):
-                        # Another replica may have been quicker: both errors say so.
+                        # Another replica may have created it meanwhile: both errors say so.
                         if await connection.scalar(known, {"name": name}) is None:
                             raise
     finally:
@@ -158,7 +158,7 @@ def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
 
 
 def is_missing(error: BaseException | None) -> bool:
-    """Whether a table, or the database itself, is not there: it was when the service started."""
+    """Whether the error is a missing table or database, which existed when the service started."""
     while error is not None:
         original = getattr(error, "orig", None) or error
         if getattr(original, "sqlstate", None) in _LOST or _LOST_ON_SQLITE in str(original):
@@ -169,9 +169,9 @@ def is_missing(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def translate_store_errors() -> Iterator[None]:
-    """Turn what a driver raises for the database's state, or the way to it, into StoreUnavailableError.
+    """Converts driver errors that concern the database's state or the connection to StoreUnavailableError.
 
-    Errors of the statement itself (IntegrityError among them) pass; that a table is not there is none of them.
+    Errors of the statement (IntegrityError among them) pass; a missing table counts as a state of the database.
     """
     try:
         yield

@@ -1,17 +1,17 @@
-"""A database that is not there yet when a service starts: on a cluster, all of a release start at once.
+"""Waiting at start for a database that is unavailable: on a cluster, all parts of a release start at once.
 
-The service waits, as long as it takes: its port is bound and its health is NOT_SERVING with the reason, so that a
-liveness probe is content, nobody calls it, and it is not in Consul. A process that ended instead would be started again
-by its supervisor after ever longer pauses, and would come minutes after its database.
+The service waits without limit. Its port is bound and its health is NOT_SERVING with the reason, so that liveness
+probes pass while the service gets no calls and is not registered in Consul. If the process ended instead, its
+supervisor would restart it after growing pauses, minutes after the database is available.
 
-It waits for what may come by itself: a server that refuses connections, does not answer or is still starting, has no
-connection left, or has a host name that is not known (a Service that is made later, or has no pod yet). A wrong
-password, a database that is not made by the service, a right that is missing and TLS that does not fit stay as they are
-until somebody changes something: the process ends at once and says so. So it does for a file of SQLite, unless another
-process only holds its lock. All else is a fault of the code, and is raised as what it is: a wait would hide it.
+Errors are transient, permanent or bugs. Transient: the server refuses connections, does not answer, is starting, has no
+connection left, or its host name does not resolve (a Service that is created later, or has no pod yet). Permanent: a
+wrong password, a missing database that the service does not create, a missing privilege, TLS settings that do not
+match, an SQLite file that cannot be opened (a locked one is transient). A permanent error ends the process at once with
+a message. Bugs are raised unchanged: waiting would hide them.
 
-Which of the three an error is, its innermost cause with a code decides: PostgreSQL's SQLSTATE (appendix A of its
-manual), SQLite's result code, or the operating system's kind of exception.
+The innermost cause with a code decides: PostgreSQL's SQLSTATE (appendix A of its manual), SQLite's result code, or the
+type of the operating system's exception.
 """
 
 from __future__ import annotations
@@ -44,27 +44,27 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 5.0
 REPEAT_SECONDS = 30.0
-"""How often the log says what is waited for while it stays the same."""
+"""Interval between log lines while the reason stays the same."""
 
 
 class ErrorKind(enum.Enum):
-    """What becomes of an error if nobody does anything."""
+    """Whether waiting helps against an error."""
 
-    PASSES = enum.auto()
-    STAYS = enum.auto()
-    FAULT = enum.auto()
-    """Of the code: it stays, and no setting mends it."""
+    TRANSIENT = enum.auto()
+    PERMANENT = enum.auto()
+    """Until the configuration or the database changes."""
+    BUG = enum.auto()
 
 
-_OF_STATES = {
+_BY_SQLSTATE = {
     # Lost connections, resources, shutdown and start, disks; transactions in each other's way; the database that all
     # new ones are copied from is in use; a standby that becomes the primary.
-    **dict.fromkeys(("08", "53", "57", "58", "40", "55P03", "55006", "25006"), ErrorKind.PASSES),
-    # Who may log in; databases and schemas that are not there; rights; a database that takes no connections.
-    **dict.fromkeys(("28", "3D", "3F", "42501", "55000"), ErrorKind.STAYS),
+    **dict.fromkeys(("08", "53", "57", "58", "40", "55P03", "55006", "25006"), ErrorKind.TRANSIENT),
+    # Authentication; missing databases and schemas; privileges; a database that accepts no connections.
+    **dict.fromkeys(("28", "3D", "3F", "42501", "55000"), ErrorKind.PERMANENT),
 }
-"""By the beginning of a SQLSTATE; others are faults of the code."""
-_FAULTS_ON_SQLITE = frozenset(
+"""By the beginning of a SQLSTATE; others are bugs."""
+_SQLITE_BUGS = frozenset(
     {
         sqlite3.SQLITE_ERROR,
         sqlite3.SQLITE_CONSTRAINT,
@@ -73,7 +73,7 @@ _FAULTS_ON_SQLITE = frozenset(
         sqlite3.SQLITE_RANGE,
     }
 )
-_BUSY_ON_SQLITE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY_CODE = 0xFF
 """The part of SQLite's extended result codes that is the plain one."""
 _NO_TLS = "rejected SSL upgrade"
@@ -83,9 +83,9 @@ _INTERRUPTED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 async def wait_for_database(
     variable: str, engine: AsyncEngine, prepare: Callable[[], Awaitable[object]], health: ServerHealth
 ) -> None:
-    """Run `prepare`, again for as long as the database is not there. `variable` holds the database's URL.
+    """Runs `prepare` until it succeeds, retrying while the database is unavailable. `variable` holds its URL.
 
-    Raises StoreUnavailableError, with a sentence for whoever runs the service, where waiting would not help.
+    Raises StoreUnavailableError, with a message for the operator, for permanent errors.
     """
     place, notice = f"{_place(engine.url)} ({variable})", LogThrottle()
     began, pause = time.monotonic(), FIRST_PAUSE_SECONDS
@@ -97,73 +97,73 @@ async def wait_for_database(
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
     health.release(HEALTH_CAUSE)
     if notice.reason:
-        log.info("the database is there, after %.1f s", time.monotonic() - began)
+        log.info("the database is available after %.1f s", time.monotonic() - began)
 
 
 async def _reason_to_wait(prepare: Callable[[], Awaitable[object]], place: str) -> str | None:
-    """Run `prepare` once; None: it is done."""
+    """Runs `prepare` once. Returns None on success."""
     try:
         await prepare()
     except (StoreUnavailableError, sa.exc.ProgrammingError) as error:
-        outlook = classify_error(error)
-        if outlook is ErrorKind.PASSES:
+        kind = classify_error(error)
+        if kind is ErrorKind.TRANSIENT:
             return f"waits for the database {place}: {reason_of(error)}"
-        if outlook is ErrorKind.STAYS:
+        if kind is ErrorKind.PERMANENT:
             what = f"the database {place} cannot be used, and waiting for it would not help"
             raise StoreUnavailableError(what) from error
         if error.__cause__ is not None and isinstance(error, StoreUnavailableError):
-            raise error.__cause__ from None  # not as what it was taken for: nothing is away
+            raise error.__cause__ from None  # as itself: the database is available
         raise
     return None
 
 
 def classify_error(error: BaseException) -> ErrorKind:
-    """What becomes of an error that a driver has raised, or that was raised from one."""
+    """Classifies an error that a driver has raised, or that was raised from one."""
     chain = list(causes(error))
     found = (_classify(each) for each in reversed(chain))
-    return next((outlook for outlook in found if outlook), ErrorKind.PASSES if len(chain) == 1 else ErrorKind.FAULT)
+    return next((kind for kind in found if kind), ErrorKind.TRANSIENT if len(chain) == 1 else ErrorKind.BUG)
 
 
 def _classify(error: BaseException) -> ErrorKind | None:
-    """The same for one of its causes; None where that says nothing."""
+    """Classifies one cause; None if it is unspecific."""
     if state := getattr(error, "sqlstate", None):
-        return next((each for begin, each in _OF_STATES.items() if str(state).startswith(begin)), ErrorKind.FAULT)
+        return next((each for begin, each in _BY_SQLSTATE.items() if str(state).startswith(begin)), ErrorKind.BUG)
     if code := getattr(error, "sqlite_errorcode", None):
         return _classify_on_sqlite(int(code) & _PRIMARY_CODE)
     if isinstance(error, ClientConfigurationError) or _NO_TLS in str(error):
-        return ErrorKind.STAYS
+        return ErrorKind.PERMANENT
     if isinstance(error, ssl.SSLError) and not isinstance(error, _INTERRUPTED):
-        return ErrorKind.STAYS
+        return ErrorKind.PERMANENT
     lost = getattr(error, "connection_invalidated", False)
-    # PEP 249's OperationalError: a driver's, of a connection that has come to nothing and so has no code.
+    # PEP 249's OperationalError of a failed connection has no code.
     if lost or isinstance(error, (OSError, sa.exc.TimeoutError)) or type(error).__name__ == "OperationalError":
-        return ErrorKind.PASSES
+        return ErrorKind.TRANSIENT
     return None
 
 
 def _classify_on_sqlite(code: int) -> ErrorKind:
-    if code in _FAULTS_ON_SQLITE:
-        return ErrorKind.FAULT
-    return ErrorKind.PASSES if code in _BUSY_ON_SQLITE else ErrorKind.STAYS
+    if code in _SQLITE_BUGS:
+        return ErrorKind.BUG
+    return ErrorKind.TRANSIENT if code in _SQLITE_BUSY else ErrorKind.PERMANENT
 
 
 @dataclass(slots=True)
 class LogThrottle:
-    """When the log is told what is waited for: at once, when it changes, and now and again. Times are in seconds."""
+    """Decides when to log the reason for waiting: at once, on change, and every REPEAT_SECONDS. Times in seconds."""
 
     reason: str = ""
-    told_at: float = 0.0
+    logged_at: float = 0.0
 
     def is_due(self, reason: str, now: float) -> bool:
-        """Whether to tell it now; then it counts as told."""
-        if reason == self.reason and now < self.told_at + REPEAT_SECONDS:
+        """Returns whether to log the reason now, and records it as logged."""
+        if reason == self.reason and now < self.logged_at + REPEAT_SECONDS:
             return False
-        self.reason, self.told_at = reason, now
+        self.reason, self.logged_at = reason, now
         return True
 
 
 def _place(url: sa.URL) -> str:
-    """Where the database is, without who asks."""
+    """The database's location, without user and password."""
     if url.get_backend_name() == SQLITE:
         return str(url.database)
     return f"{url.database} at {url.host or 'localhost'}:{url.port or 5432}"

@@ -1,8 +1,8 @@
 """SQLite files, which several processes may share: how a connection is opened, begins a transaction, and is closed.
 
-Transactions are begun by us (the driver's own BEGIN comes late), those that write as IMMEDIATE ones, so that a writer
-never holds a stale snapshot, which is the one kind of "database is locked" that waiting does not cure. WAL lets readers
-go on beside the writer.
+Transactions begin explicitly (the driver's own BEGIN comes late); those that write are IMMEDIATE, so that a writer
+never holds a stale snapshot, the one kind of "database is locked" that waiting does not resolve. WAL lets readers
+continue beside the writer.
 """
 
 from __future__ import annotations

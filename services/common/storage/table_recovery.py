@@ -1,12 +1,11 @@
-"""A database that comes back without its tables: a lost disk, a database that was dropped, a restore that went wrong.
+"""Recovery of lost tables: a lost disk, a dropped database, a failed restore.
 
-A service makes its tables when it starts. Where they are gone later every call would fail until a restart, while the
-process says that it is well. So each replica looks for its tables now and again, and at once when a statement misses
-one; where some are missing it takes itself out (NOT_SERVING, with the reason in the log), makes them again as at its
-start, and serves on. What was in them is gone, and the log says so. Where they cannot be made the replica stays out,
-and tries again.
+A service creates its tables at start. If they are lost later, every call fails until a restart while health stays
+SERVING. So each replica checks for its tables every LOOK_SECONDS, and at once when a statement reports a missing table.
+If tables are missing, the replica becomes NOT_SERVING (the log has the reason), creates them as at start, and serves
+again. Their contents are lost, and the log says so. If creating them fails, the replica stays NOT_SERVING and retries.
 
-A database that is merely away is another matter: callers are told UNAVAILABLE, and nothing else helps.
+An unavailable database is a different case: calls fail with UNAVAILABLE.
 """
 
 from __future__ import annotations
@@ -39,8 +38,7 @@ HEALTH_CAUSE = "database"
 
 
 class TableRecovery:
-    """Looks for `tables` in the database of `engine`; `prepare` makes them (and the database itself) where they are
-    missing."""
+    """Checks for `tables` in the database of `engine`; `prepare` creates missing tables and the database itself."""
 
     def __init__(
         self,
@@ -60,11 +58,11 @@ class TableRecovery:
         sa.event.listen(engine.sync_engine, "handle_error", self._on_error)
 
     def running(self) -> AbstractAsyncContextManager[None]:
-        """Look for as long as the context lasts."""
+        """Checks for as long as the context lasts."""
         return background_task(self._run(), "looking for lost tables")
 
     async def look(self) -> None:
-        """Look once."""
+        """Checks once."""
         try:
             await self._follow_file()
             missing = await self._missing()

@@ -1,4 +1,4 @@
-"""Transactions whose keys are won or lost, and tables that several replicas make at once."""
+"""Transactions with competing inserts, and tables that several replicas create at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""Times that a transaction is tried where others insert the same keys. The second try finds what the winner wrote."""
+"""Attempts of a transaction whose keys are inserted concurrently. The second attempt reads the winner's rows."""
 SCHEMA_LOCK = 0x6D77_0001
 
 
 async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """What `work` returns, its writes committed; where another was first to insert one of its keys, `work` runs again.
+    """Runs `work` in a transaction, commits, and returns its result. Runs `work` again after a conflicting insert.
 
     Raises StoreUnavailableError.
     """
@@ -39,7 +39,7 @@ async def in_transaction(engine: AsyncEngine, work: Callable[[AsyncConnection], 
 
 
 async def make_tables(engine: AsyncEngine, metadata: sa.MetaData) -> None:
-    """Make the tables that are missing; of replicas that start at once, one does. Raises StoreUnavailableError."""
+    """Creates missing tables; an advisory lock serialises replicas. Raises StoreUnavailableError."""
     with translate_store_errors():
         async with engine.execution_options(writes=True).begin() as connection:
             if connection.dialect.name == POSTGRESQL:

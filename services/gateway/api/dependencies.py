@@ -73,7 +73,7 @@ class GatewayDependencies:
     """Where people look at traces; empty: nowhere."""
 
     async def check_owner(self, users: TenantUsers, user_id: str, version: int) -> None:
-        """Refuse a change of somebody else. Raises Failure, StoreUnavailableError."""
+        """Refuse a change of somebody else. Raises ApiError, StoreUnavailableError."""
         if version == 1:
             await users.admit(user_id)
             if not await self.store.has_login(canonical(user_id) or ""):

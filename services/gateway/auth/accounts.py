@@ -18,7 +18,7 @@ from services.gateway.auth import domain
 from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
 from services.gateway.auth.signup import SignUpService
 from services.gateway.auth.store import TakenError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,14 +78,14 @@ class Accounts:
         self.settings = settings
 
     def check_password(self, password: str, tenant: str = "") -> None:
-        """Raises Failure for what no sign-up may have."""
+        """Raises ApiError for what no sign-up may have."""
         wrong = domain.sign_up_problems(password, tenant)
         if wrong:
             detail = "; ".join(f"{name} {what}" for name, what in wrong.items())
-            raise Failure("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
+            raise ApiError("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
 
     async def sign_up(self, users: Users, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
-        """Make user and account, and the tenant where one is named: its founder is its admin. Raises Failure."""
+        """Make user and account, and the tenant where one is named: its founder is its admin. Raises ApiError."""
         self.check_password(new.password, new.tenant)
         if new.tenant and await self._store.tenant_exists(new.tenant):
             raise _tenant_taken()
@@ -96,13 +96,13 @@ class Accounts:
         try:
             await self._store.add_account(account, self._clock(), new_tenant=bool(new.tenant))
         except TakenError as error:
-            with contextlib.suppress(Failure):
+            with contextlib.suppress(ApiError):
                 await self.sign_ups.abandon(users, user, timeout)
             raise (_tenant_taken() if new.tenant else _email_taken()) from error
         return user, await self.tokens(account)
 
     async def add_member(self, user: User, password: str, tenant: str) -> None:
-        """An account for a user whom a tenant's admin has made. Raises Failure."""
+        """An account for a user whom a tenant's admin has made. Raises ApiError."""
         account = Account(user.id, domain.email_key(user.email), await self._passwords.hash(password), (), tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=False)
@@ -110,25 +110,25 @@ class Accounts:
             raise _email_taken() from error
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Raises Failure; it does not tell which of the two was wrong."""
+        """Raises ApiError; it does not tell which of the two was wrong."""
         key = domain.email_key(email)
         account = await (self._operator() if key == OPERATOR else self._store.account_of_email(key))
         verdict = await self._passwords.verify(None if account is None else account.password_hash, password)
         if account is None or not verdict.right:
             message = "the e-mail address or the password is wrong"
-            raise Failure("UNAUTHENTICATED", message, reason="WRONG_CREDENTIALS")
+            raise ApiError("UNAUTHENTICATED", message, reason="WRONG_CREDENTIALS")
         if verdict.rehashed is not None:
             await self._store.set_password(account.subject, verdict.rehashed)
         return await self.tokens(account)
 
     async def refresh(self, token: str) -> Tokens:
-        """New tokens for a refresh token, which serves once. Raises Failure."""
+        """New tokens for a refresh token, which serves once. Raises ApiError."""
         successor, now = self._secret(), self._clock()
         expires = now + self.settings.refresh_seconds
         subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
         if subject is None or subject == OPERATOR:
             message = "the refresh token is not good, or not any more: sign in again"
-            raise Failure("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
+            raise ApiError("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
         return await self._issue(await self.account(subject), successor)
 
     async def sign_out(self, token: str) -> None:
@@ -172,9 +172,9 @@ class Accounts:
         return self._entropy(32).hex()
 
 
-def _email_taken() -> Failure:
-    return Failure("ALREADY_EXISTS", "another user has this e-mail address", reason="EMAIL_TAKEN")
+def _email_taken() -> ApiError:
+    return ApiError("ALREADY_EXISTS", "another user has this e-mail address", reason="EMAIL_TAKEN")
 
 
-def _tenant_taken() -> Failure:
-    return Failure("ALREADY_EXISTS", "there is a tenant of this name", reason="TENANT_TAKEN")
+def _tenant_taken() -> ApiError:
+    return ApiError("ALREADY_EXISTS", "there is a tenant of this name", reason="TENANT_TAKEN")

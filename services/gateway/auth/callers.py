@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import meshwright
 from meshwright.auth.guard import bearer
 from meshwright.errors import ServiceError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from meshwright import Identity, JwtVerifier
@@ -39,45 +39,45 @@ class Callers:
         self.mode = mode
 
     async def of_token(self, token: str) -> Identity:
-        """Raises Failure (401 with TOKEN_EXPIRED, TOKEN_INVALID...; 503 with KEYS_UNAVAILABLE)."""
+        """Raises ApiError (401 with TOKEN_EXPIRED, TOKEN_INVALID...; 503 with KEYS_UNAVAILABLE)."""
         try:
             return self.verifier.known(token) or await self.verifier.verify(token)
         except ServiceError as error:
-            raise Failure(error.code, error.message, reason=error.reason) from error
+            raise ApiError(error.code, error.message, reason=error.reason) from error
 
     async def of_header(self, authorization: str | None) -> Identity | None:
-        """None without a header. Raises Failure."""
+        """None without a header. Raises ApiError."""
         return None if authorization is None else await self.of_token(token_of(authorization))
 
     def check(self, method: str, version: int) -> None:
-        """Refuse a request without a token where one is needed. Raises Failure."""
+        """Refuse a request without a token where one is needed. Raises ApiError."""
         reads = method in _READS
         needed = version > 1 and (self.mode is AuthMode.ALL or (self.mode is AuthMode.WRITES and not reads))
         if needed:
             require_identity()
 
     def check_owner(self, user_id: str) -> None:
-        """Refuse a change of somebody else. Raises Failure."""
+        """Refuse a change of somebody else. Raises ApiError."""
         if self.mode is AuthMode.OPEN:
             return
         identity = require_identity()
         if identity.subject != user_id.lower() and not is_admin(identity):
-            raise Failure("PERMISSION_DENIED", "this is another user's to change", reason="NOT_ALLOWED")
+            raise ApiError("PERMISSION_DENIED", "this is another user's to change", reason="NOT_ALLOWED")
 
 
 def token_of(authorization: str) -> str:
-    """The token of such a header. Raises Failure."""
+    """The token of such a header. Raises ApiError."""
     try:
         return bearer(authorization)
     except ServiceError as error:
-        raise Failure(error.code, error.message, reason=error.reason) from error
+        raise ApiError(error.code, error.message, reason=error.reason) from error
 
 
 def require_identity() -> Identity:
-    """Who asks; raises Failure where nobody said."""
+    """Who asks; raises ApiError where nobody said."""
     identity = meshwright.caller()
     if identity is None:
-        raise Failure("UNAUTHENTICATED", "a token is needed: Authorization: Bearer <token>", reason="TOKEN_MISSING")
+        raise ApiError("UNAUTHENTICATED", "a token is needed: Authorization: Bearer <token>", reason="TOKEN_MISSING")
     return identity
 
 

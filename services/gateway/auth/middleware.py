@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 
 import meshwright
 from meshwright.auth.identity import calling
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id
 
@@ -41,7 +41,7 @@ class AuthenticationMiddleware:
             return
         try:
             identity = await self._callers.of_header(_authorization(Headers(scope=scope)))
-        except Failure as failure:
+        except ApiError as failure:
             if not _needless(scope):
                 scope[_REFUSAL] = failure
             # What is no token here is none for the services behind: they never see it.
@@ -67,10 +67,10 @@ class RejectInvalidToken:
 
 
 def _authorization(headers: Headers) -> str | None:
-    """The header; raises Failure where there are several, of which others might believe another one."""
+    """The header; raises ApiError where there are several, of which others might believe another one."""
     found = headers.getlist("authorization")
     if len(found) > 1:
-        raise Failure("UNAUTHENTICATED", "there is more than one Authorization", reason="TOKEN_INVALID")
+        raise ApiError("UNAUTHENTICATED", "there is more than one Authorization", reason="TOKEN_INVALID")
     return found[0] if found else None
 
 

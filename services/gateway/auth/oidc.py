@@ -17,7 +17,7 @@ import aiohttp
 
 import meshwright
 from meshwright.errors import ServiceError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class OidcClient:
         self._discovered: Discovered | None = None
 
     async def authorization_url(self, state: str, nonce: str, verifier: str) -> str:
-        """Where to send the browser. Raises Failure."""
+        """Where to send the browser. Raises ApiError."""
         found = await self._discover()
         query = {
             "response_type": "code",
@@ -77,7 +77,7 @@ class OidcClient:
         return f"{found.authorization_endpoint}{glue}{urlencode(query)}"
 
     async def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
-        """The verified claims of the ID token that the code stands for. Raises Failure."""
+        """The verified claims of the ID token that the code stands for. Raises ApiError."""
         found = await self._discover()
         form = {
             "grant_type": "authorization_code",
@@ -134,11 +134,11 @@ class OidcClient:
             raise self._unavailable(f"{url} answered {failed}, {said}: {document.get('error_description')}")
         return document
 
-    def _unavailable(self, why: str) -> Failure:
+    def _unavailable(self, why: str) -> ApiError:
         """What the client is told; what the operator must know is logged."""
         log.warning("the issuer %s cannot be used: %s", self.provider.issuer, why)
         message = f"{self.provider.name} cannot be reached now"
-        return Failure("UNAVAILABLE", message, reason="PROVIDER_UNAVAILABLE")
+        return ApiError("UNAVAILABLE", message, reason="PROVIDER_UNAVAILABLE")
 
 
 def challenge(verifier: str) -> str:
@@ -146,5 +146,5 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _refused(message: str) -> Failure:
-    return Failure("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")
+def _refused(message: str) -> ApiError:
+    return ApiError("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")

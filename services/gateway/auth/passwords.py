@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ class Passwords:
         self._nobodys = self._hasher.hash("")
 
     async def hash(self, password: str) -> str:
-        """Raises Failure (503, BUSY), as does `verify`."""
+        """Raises ApiError (503, BUSY), as does `verify`."""
         async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
@@ -55,7 +55,7 @@ class Passwords:
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._waiting >= MOST_WAITING:
-            raise Failure("UNAVAILABLE", "too many people sign in just now: try again soon", reason="BUSY")
+            raise ApiError("UNAVAILABLE", "too many people sign in just now: try again soon", reason="BUSY")
         self._waiting += 1
         try:
             async with self._turns:

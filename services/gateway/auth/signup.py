@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from services.common.runtime.ids import new_id
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import REFUSED, Changes, Failure
+from services.gateway.domain import REFUSED, ApiError, Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,12 +33,12 @@ class SignUpService:
         self._entropy = entropy
 
     async def user(self, users: Users, name: str, email: str, phone: str, timeout: float) -> User:
-        """A user who has no way to sign in yet: new, or left by a sign-up that was cut off. Raises Failure."""
+        """A user who has no way to sign in yet: new, or left by a sign-up that was cut off. Raises ApiError."""
         key, now = email_key(email), datetime.fromtimestamp(self._clock(), UTC)
         own = await self._store.begin_sign_up(key, new_id(now, self._entropy))
         try:
             return await users.create(name, email, phone, timeout, user_id=own)
-        except Failure as failure:
+        except ApiError as failure:
             if failure.code not in REFUSED:
                 raise
             left = await self._left(users, own, key, timeout)
@@ -52,7 +52,7 @@ class SignUpService:
         return left
 
     async def abandon(self, users: Users, user: User, timeout: float) -> None:
-        """Remove the user again, unless somebody can sign in as it by now. Raises Failure, StoreUnavailableError."""
+        """Remove the user again, unless somebody can sign in as it by now. Raises ApiError, StoreUnavailableError."""
         if not await self._store.has_login(user.id):
             await users.delete(user.id, timeout)
             await self._store.end_sign_up(email_key(user.email))
@@ -60,7 +60,7 @@ class SignUpService:
     async def _left(self, users: Users, own: str, key: str, timeout: float) -> User | None:
         try:
             found = await users.get(own, timeout)
-        except Failure as failure:
+        except ApiError as failure:
             if failure.code == "NOT_FOUND":
                 return None
             raise

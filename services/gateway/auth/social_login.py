@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from services.gateway.auth import domain
 from services.gateway.auth.domain import LinkedIdentity, Tokens
 from services.gateway.auth.store import SocialLogin, TakenError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ class SocialLogins:
 
     async def begin(self, link_to: str) -> tuple[str, str]:
         """Where to send the browser, and the state that it must bring back. `link_to`: the user who is signed in, or
-        empty. Raises Failure."""
+        empty. Raises ApiError."""
         state, nonce, verifier = (self._entropy(32).hex() for _ in range(3))
         url = await self._client.authorization_url(state, nonce, verifier)
         login = SocialLogin(self._client.provider.name, nonce, verifier, link_to, self._clock() + LOGIN_SECONDS)
@@ -54,11 +54,11 @@ class SocialLogins:
         return url, state
 
     async def finish(self, users: Users, state: str, code: str, timeout: float) -> Tokens:
-        """The browser is back. Raises Failure."""
+        """The browser is back. Raises ApiError."""
         now = self._clock()
         login = await self._store.end_login(domain.digest(state), now)
         if login is None or login.provider != self._client.provider.name:
-            raise Failure("INVALID_ARGUMENT", "this login was never begun, or is over", reason="LOGIN_UNKNOWN")
+            raise ApiError("INVALID_ARGUMENT", "this login was never begun, or is over", reason="LOGIN_UNKNOWN")
         claims = await self._client.claims(code, login.nonce, login.verifier)
         subject = await self._subject(users, claims, login.link_to, now, timeout)
         return await self._accounts.tokens(await self._accounts.account(subject))
@@ -68,7 +68,7 @@ class SocialLogins:
         identity = LinkedIdentity(provider.name, provider.issuer, str(claims["sub"]), now)
         known = await self._store.subject_of(provider.issuer, identity.external_subject)
         if known is not None and link_to not in {"", known}:
-            raise Failure("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN")
+            raise ApiError("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN")
         if known is not None:
             return known
         new = None if link_to else await self._new_user(users, claims, timeout)
@@ -81,7 +81,7 @@ class SocialLogins:
             if new is not None:
                 await self._accounts.sign_ups.abandon(users, new, timeout)
             if again is None or link_to not in {"", again}:
-                raise Failure("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN") from None
+                raise ApiError("ALREADY_EXISTS", "another user has this login", reason="IDENTITY_TAKEN") from None
             return again
         return subject
 
@@ -89,7 +89,7 @@ class SocialLogins:
         email = claims.get("email")
         if not isinstance(email, str) or claims.get("email_verified") is not True:
             message = f"{self._client.provider.name} tells no e-mail address that it has verified"
-            raise Failure("FAILED_PRECONDITION", message, reason="EMAIL_NOT_VERIFIED")
+            raise ApiError("FAILED_PRECONDITION", message, reason="EMAIL_NOT_VERIFIED")
         name = claims.get("name")
         known = name if isinstance(name, str) and name else email
         return await self._accounts.sign_ups.user(users, known, email, "", timeout)

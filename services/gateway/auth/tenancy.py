@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from services.common.runtime.ids import new_id
 from services.common.storage.database import translate_store_errors
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import REFUSED, Failure
+from services.gateway.domain import REFUSED, ApiError
 from services.gateway.tables import tenant_members
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class TenantUsers:
         await self._tenancy.add(own, self._tenant)
         try:
             return await self._users.create(name, email, phone, timeout, avatar=avatar, user_id=own)
-        except Failure as failure:
+        except ApiError as failure:
             if failure.code in REFUSED:
                 await self._tenancy.remove(own)
             raise
@@ -129,7 +129,7 @@ class TenantUsers:
         known = canonical(user_id)
         try:
             await self._users.delete(user_id, timeout, seen)
-        except Failure as failure:
+        except ApiError as failure:
             # Asked again after the user was gone and its account was not.
             if failure.code == "NOT_FOUND" and known is not None:
                 await self._accounts.forget(known)
@@ -163,14 +163,14 @@ class TenantUsers:
         return not await self.visible([known])
 
     async def admit(self, user_id: str) -> None:
-        """Raises Failure for a user of whom the caller must not know."""
+        """Raises ApiError for a user of whom the caller must not know."""
         if await self._hidden(user_id):
-            raise Failure("NOT_FOUND", UNKNOWN, reason="USER_NOT_FOUND")
+            raise ApiError("NOT_FOUND", UNKNOWN, reason="USER_NOT_FOUND")
 
     async def _members(self, limit: int, after: str, timeout: float) -> Listed:
         place = canonical(after) if after else ""
         if place is None:
-            raise Failure(
+            raise ApiError(
                 "INVALID_ARGUMENT", "after must be the id of a user", fields={"after": "must be the id of a user"}
             )
         found: Listed = []
@@ -189,7 +189,7 @@ class TenantUsers:
             async with turns:
                 try:
                     return await self._users.get(user_id, timeout)
-                except Failure as failure:
+                except ApiError as failure:
                     if failure.code == "NOT_FOUND":
                         return None
                     raise

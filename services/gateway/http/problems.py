@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from services.common.runtime.errors import StoreUnavailableError
-from services.gateway.domain import BUG, TRY_AGAIN_AFTER, Failure, FieldError, ProblemDetails, problem_of, title
+from services.gateway.domain import BUG, TRY_AGAIN_AFTER, ApiError, FieldError, ProblemDetails, problem_of, title
 from services.gateway.http.tracing import trace_id
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def problem(status: int, detail: str, instance: str, errors: Sequence[FieldError
 
 def install(app: FastAPI) -> None:
     """Answer with problems whatever goes wrong in `app`."""
-    app.add_exception_handler(Failure, _failure)
+    app.add_exception_handler(ApiError, _failure)
     app.add_exception_handler(StoreUnavailableError, _store)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
@@ -78,12 +78,12 @@ def install(app: FastAPI) -> None:
 
 
 async def _failure(request: Request, error: Exception) -> ProblemResponse:
-    failure = cast("Failure", error)
+    failure = cast("ApiError", error)
     return ProblemResponse(problem_of(failure, request.url.path, trace_id()))
 
 
 async def _store(request: Request, error: Exception) -> ProblemResponse:
-    return await _failure(request, Failure("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE"))
+    return await _failure(request, ApiError("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE"))
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Chat and notifications behind the gateway, over the mesh. Every method may raise Failure."""
+"""Chat and notifications behind the gateway, over the mesh. Every method may raise ApiError."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ChatClient:
         self._notes = note_rpc.NotificationServiceStub(notification)
 
     async def stay(self, who: UserCredentials, room: str, name: str, after: str) -> AsyncGenerator[chat_pb.ChatEvent]:
-        """Be in a room, for as long as the generator is read. Ends by Failure alone."""
+        """Be in a room, for as long as the generator is read. Ends by ApiError alone."""
         call = self._chat.Connect(metadata=who.metadata)
         try:
             with translate_grpc_errors():
@@ -77,7 +77,7 @@ class ChatClient:
     async def notifications(
         self, who: UserCredentials, types: Sequence[int], after: str
     ) -> AsyncGenerator[note_pb.Notification]:
-        """The welcome, and what comes. Ends by Failure alone."""
+        """The welcome, and what comes. Ends by ApiError alone."""
         kinds: Any = types
         request = note_pb.SubscribeRequest(user_id=who.user_id, types=kinds, resume_after=after)
         call = self._notes.Subscribe(request, metadata=who.metadata)

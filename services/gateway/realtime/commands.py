@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.common.runtime.text import is_unicode
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -70,7 +70,7 @@ Command = Authenticate | Join | Leave | Say | Subscribe | Unsubscribe | Ping
 class InvalidCommandError(Exception):
     """A message that cannot be taken, and the `ref` by which the client knows it."""
 
-    def __init__(self, failure: Failure, ref: str = "") -> None:
+    def __init__(self, failure: ApiError, ref: str = "") -> None:
         super().__init__(failure.detail)
         self.failure = failure
         self.ref = ref
@@ -90,7 +90,7 @@ def parse(text: str) -> Command:
     kind = document.get("type")
     if kind == "signal":
         raise InvalidCommandError(
-            Failure("UNIMPLEMENTED", "signalling is not there yet", reason="SIGNAL_UNIMPLEMENTED"), ref
+            ApiError("UNIMPLEMENTED", "signalling is not there yet", reason="SIGNAL_UNIMPLEMENTED"), ref
         )
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
@@ -168,4 +168,4 @@ _READERS: Mapping[str, Callable[[_Fields, str], Command]] = {
 
 def _refused(detail: str, reason: str, ref: str = "", fields: Mapping[str, str] | None = None) -> InvalidCommandError:
     reason = reason or "INVALID_MESSAGE"
-    return InvalidCommandError(Failure("INVALID_ARGUMENT", detail, reason=reason, fields=fields), ref)
+    return InvalidCommandError(ApiError("INVALID_ARGUMENT", detail, reason=reason, fields=fields), ref)

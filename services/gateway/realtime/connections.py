@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.middleware.rate_limit import client_of
 
 if TYPE_CHECKING:
@@ -59,21 +59,21 @@ class ConnectionManager:
     _beside: set[asyncio.Task[None]] = field(default_factory=set)
 
     def check_rate(self, scope: Scope, identity: Identity | None) -> None:
-        """Refuse a handshake of a client that asks too often. `identity`: of its token. Raises Failure."""
+        """Refuse a handshake of a client that asks too often. `identity`: of its token. Raises ApiError."""
         if self.rate_limiter and not self.rate_limiter.check(client_of(scope, self.proxies, identity)).allowed:
-            raise Failure(
+            raise ApiError(
                 "RESOURCE_EXHAUSTED", f"more than {self.rate_limiter.rate:g} requests a second", reason="RATE_LIMITED"
             )
 
     def check_room(self, *, viewer: bool = False) -> None:
-        """Refuse a socket that there is no room for. Raises Failure.
+        """Refuse a socket that there is no room for. Raises ApiError.
 
         Viewers get half of the room at most: whoever has no token must not keep out those who have one.
         """
         if self.draining.is_set():
-            raise Failure("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
+            raise ApiError("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
         if self.open >= self.limits.sockets or (viewer and self.viewers * 2 >= self.limits.sockets):
-            raise Failure("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
+            raise ApiError("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
 
     def beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that nobody waits for."""

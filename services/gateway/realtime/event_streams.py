@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.api.parameters import Seen  # noqa: TC001 - FastAPI reads the annotations
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.openapi import problems
 from services.gateway.http.tracing import trace_id
 
@@ -75,7 +75,7 @@ async def _lasting(connections: ConnectionManager, frames: AsyncGenerator[str], 
                     return
                 yield frame
                 coming = asyncio.ensure_future(anext(frames, None))
-    except Failure as failure:
+    except ApiError as failure:
         document = problem_of(failure, path, trace_id()).document()
         yield f"event: problem\ndata: {json.dumps(document)}\n\n"
     finally:
@@ -86,6 +86,6 @@ async def _lasting(connections: ConnectionManager, frames: AsyncGenerator[str], 
 
 async def _closed(coming: asyncio.Future[str | None], frames: AsyncGenerator[str]) -> None:
     """First what reads the frames ends, then they: a generator that is being read cannot be closed."""
-    with contextlib.suppress(Failure):
+    with contextlib.suppress(ApiError):
         await cancel_and_wait(coming)
     await frames.aclose()

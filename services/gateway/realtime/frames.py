@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from demo.chat.v1 import chat_pb2 as chat_pb
     from demo.notification.v1 import notification_pb2 as note_pb
-    from services.gateway.domain import Failure
+    from services.gateway.domain import ApiError
 
 
 def frame(kind: str, /, **fields: Any) -> str:
@@ -27,7 +27,7 @@ def frame(kind: str, /, **fields: Any) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
-def error(failure: Failure, **about: str) -> str:
+def error(failure: ApiError, **about: str) -> str:
     return frame(
         "error",
         code=failure.code,

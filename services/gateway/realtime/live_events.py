@@ -23,7 +23,7 @@ from services.common.messaging.ordered_consumer import OrderedConsumer
 from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -125,7 +125,7 @@ class LiveEvents:
             yield
 
     async def feed(self, after: int | None) -> AsyncGenerator[str]:
-        """Each order's fate after the event with that number; None: the last few first. Raises Failure."""
+        """Each order's fate after the event with that number; None: the last few first. Raises ApiError."""
         try:
             # Another replica may be ahead of this one. A number beyond the end is of a stream that is no more.
             ahead = after is not None and after > self._tail.position and after <= await self._reader.end()
@@ -198,7 +198,7 @@ class LiveEvents:
     async def _tick(self) -> None:
         while True:
             now = int(self._clock())
-            with contextlib.suppress(BusUnavailableError, Failure):
+            with contextlib.suppress(BusUnavailableError, ApiError):
                 await self._fill(now)
             # What is not heard now is heard later: nobody is told a figure that would still change.
             if self._tail.hearing and now - SETTLED_SECONDS > self._last_second:
@@ -221,5 +221,5 @@ class LiveEvents:
                 self._count(told)
 
 
-def _away() -> Failure:
-    return Failure("UNAVAILABLE", "the live events cannot be had now", reason="BUS_UNAVAILABLE")
+def _away() -> ApiError:
+    return ApiError("UNAVAILABLE", "the live events cannot be had now", reason="BUS_UNAVAILABLE")

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, WebSocket
 
 from services.common.messaging.stream_position import InvalidPositionError, parse_position
 from services.gateway.auth.callers import require_identity, token_of
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.openapi import problems
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.realtime import frames
@@ -41,7 +41,7 @@ def socket_router(connections: ConnectionManager) -> APIRouter:
             _check_origin(websocket, connections.limits.origins)
             token = _token(websocket)
             connections.check_rate(websocket.scope, await connections.callers.of_token(token) if token else None)
-        except Failure as failure:
+        except ApiError as failure:
             await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
             return
         offered = websocket.scope.get("subprotocols", [])
@@ -71,7 +71,7 @@ def socket_router(connections: ConnectionManager) -> APIRouter:
 
 
 def seconds(since: str) -> float | None:
-    """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises Failure."""
+    """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises ApiError."""
     if _NUMBER.fullmatch(since) and 0 <= (found := float(since)) <= LAST_SECOND:
         return found
     with contextlib.suppress(InvalidPositionError):
@@ -81,11 +81,11 @@ def seconds(since: str) -> float | None:
     what = (
         f"must be `next` of the last poll, or seconds since 1970 (not milliseconds): a number from 0 to {LAST_SECOND}"
     )
-    raise Failure("INVALID_ARGUMENT", f"since {what}", reason="INVALID_SINCE", fields={"since": what})
+    raise ApiError("INVALID_ARGUMENT", f"since {what}", reason="INVALID_SINCE", fields={"since": what})
 
 
 def _token(websocket: WebSocket) -> str:
-    """What the handshake brings; empty: nothing. Raises Failure."""
+    """What the handshake brings; empty: nothing. Raises ApiError."""
     header = websocket.headers.get("authorization")
     if header is not None:
         return token_of(header)
@@ -96,7 +96,7 @@ def _token(websocket: WebSocket) -> str:
 
 
 def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
-    """A browser sends the origin of its page, which may be anybody's. Raises Failure."""
+    """A browser sends the origin of its page, which may be anybody's. Raises ApiError."""
     origin = websocket.headers.get("origin")
     if origin is None or origin in allowed:
         return
@@ -105,4 +105,4 @@ def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
     except ValueError:
         host = ""
     if not host or host != websocket.headers.get("host", ""):
-        raise Failure("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")
+        raise ApiError("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth.identity import calling
 from services.common.runtime.tasks import cancel_and_wait
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.middleware.rate_limit import RateLimiter
 from services.gateway.realtime import commands, frames
 from services.gateway.realtime.clients import UserCredentials
@@ -102,7 +102,7 @@ class Socket:
     async def _identified(self, token: str) -> Identity:
         try:
             return await self._connections.callers.of_token(token)
-        except Failure as failure:
+        except ApiError as failure:
             # Where the issuer's keys cannot be had nobody knows whether the token is good.
             code = UNAUTHENTICATED if failure.code == "UNAUTHENTICATED" else TRY_LATER
             raise EndedError(code, failure.reason or failure.code) from None
@@ -161,7 +161,7 @@ class Socket:
             self._take_turn()
         text = message.get("text")
         if text is None:
-            raise InvalidCommandError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
+            raise InvalidCommandError(ApiError("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
         return str(text)
 
     async def _read(self) -> None:
@@ -175,7 +175,7 @@ class Socket:
                 await self._do(command)
             except InvalidCommandError as refused:
                 await self._send(frames.error(refused.failure, ref=refused.ref or ref, **about))
-            except Failure as failure:
+            except ApiError as failure:
                 await self._send(frames.error(failure, ref=ref, **about))
 
     def _take_turn(self) -> None:
@@ -185,7 +185,7 @@ class Socket:
         self._refusals += 1
         if self._refusals > self._connections.limits.refusals:
             raise EndedError(POLICY, "RATE_LIMITED")
-        raise InvalidCommandError(Failure("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
+        raise InvalidCommandError(ApiError("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
 
     async def _do(self, command: commands.Command) -> None:
         match command:
@@ -210,7 +210,7 @@ class Socket:
     async def _say(self, command: commands.Say) -> None:
         known = self._rooms.get(command.room)
         if known is None:
-            raise Failure("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
+            raise ApiError("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
         join, _ = known
         mark = command.client_id or uuid.uuid4().hex
         said = await self._connections.chat.say(self._who, command.room, join.name, command.text, mark)
@@ -218,10 +218,10 @@ class Socket:
 
     def _join(self, command: commands.Join) -> None:
         if command.room in self._rooms:
-            raise Failure("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
+            raise ApiError("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
         if len(self._rooms) >= self._connections.limits.rooms:
             most = f"a socket may be in {self._connections.limits.rooms} rooms"
-            raise Failure("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
+            raise ApiError("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
         stay = RoomSubscription(self._connections.chat, self._send, self._who, command)
         task = asyncio.create_task(stay.run(), name="a stay in a room")
         self._rooms[command.room] = (command, task)
@@ -235,20 +235,20 @@ class Socket:
     async def _leave(self, command: commands.Leave) -> None:
         known = self._rooms.pop(command.room, None)
         if known is None:
-            raise Failure("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
+            raise ApiError("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
         await _ended([known[1]])
         await self._send(frames.frame("left", room=command.room, ref=command.ref))
 
     def _subscribe(self, command: commands.Subscribe) -> None:
         if self._notes and not self._notes.done():
-            raise Failure("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
+            raise ApiError("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
         subscription = NotificationSubscription(self._connections.chat, self._send, self._who, command)
         self._notes = asyncio.create_task(subscription.run(), name="a subscription")
 
     async def _renew(self, command: commands.Authenticate) -> None:
         identity = await self._connections.callers.of_token(command.token)
         if identity.subject != self._who.user_id:
-            raise Failure("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
+            raise ApiError("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
         self._who.token = command.token
         self._expires_at = expiry(identity)
         self._renewed.set()

@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.realtime import frames
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ _PASSING = {"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDE
 """Statuses after which a stream is opened again. The rest are the client's to know."""
 
 
-async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callable[[], Awaitable[None]]) -> Failure:
+async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callable[[], Awaitable[None]]) -> ApiError:
     """Run `once` again and again; returns the failure that trying again does not cure."""
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()
         try:
             await once()
-        except Failure as failure:
+        except ApiError as failure:
             if failure.code not in _PASSING:
                 return failure
         if time.monotonic() - began > CALM_SECONDS:

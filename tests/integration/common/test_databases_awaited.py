@@ -122,7 +122,7 @@ async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_ther
             await asyncio.to_thread(postgres.start)
             await eventually(registered, 60)
             assert await check(port) == (HEALTH.SERVING, "")
-            assert "the database is there, after" in process.log.read_text()
+            assert "the database is available after" in process.log.read_text()
             assert await process.terminate() == 0
 
 

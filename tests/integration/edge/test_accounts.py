@@ -23,7 +23,7 @@ from services.gateway.auth import passwords
 from services.gateway.auth.domain import KeyRotation
 from services.gateway.auth.signing_keys import SigningKeys
 from services.gateway.auth.store import AuthStore
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.tables import prepare
 from support.demo import demo
 from support.people import PASSWORD, address, reason, sign_up
@@ -247,7 +247,7 @@ async def test_a_sign_up_that_was_cut_off_is_made_again_with_the_user_that_it_le
 
                 async def unheard(*args: Any, **more: Any) -> None:
                     await create(*args, **more)
-                    raise Failure("DEADLINE_EXCEEDED")
+                    raise ApiError("DEADLINE_EXCEEDED")
 
                 patch.setattr(UserClient, "create", unheard)
             cut = await running.http.post("/auth/sign-up", json=body)

@@ -13,7 +13,7 @@ from eventsourcing import persistence
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.runtime.ids import new_id
 from services.common.storage.database import open_database
-from services.order.facts import Item, OrderPlaced, StepName, StepStarted
+from services.order.events import Item, OrderPlaced, StepName, StepStarted
 from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
 from support.processes import frozen
 from support.waiting import eventually

@@ -21,7 +21,7 @@ from services.payment.app import Cashier
 from services.payment.server import PaymentService
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.following import follow_payments
+from services.user.payment_consumer import consume_payments
 from services.user.server import UserService
 from support.views import replica
 
@@ -50,9 +50,9 @@ async def writers(
         relays = OutboxPublisher(bus, "user", users.log), OutboxPublisher(bus, "payment", store.events)
         for relay in relays:
             await stack.enter_async_context(relay.running())
-        await stack.enter_async_context(background_task(follow_payments(bus, users, relays[0].wake), "following"))
-        book = UserBook(users, None, entropy=os.urandom, told=relays[0].wake)  # type: ignore[arg-type]
-        cashier = Cashier(store, told=relays[1].wake)
+        await stack.enter_async_context(background_task(consume_payments(bus, users, relays[0].wake), "following"))
+        book = UserBook(users, None, entropy=os.urandom, on_change=relays[0].wake)  # type: ignore[arg-type]
+        cashier = Cashier(store, on_change=relays[1].wake)
         user = await stack.enter_async_context(served(user_rpc.add_UserServiceServicer_to_server, UserService(book)))
         payment = await stack.enter_async_context(
             served(payment_rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))

@@ -30,9 +30,9 @@ ORDINARY = {
     "a character that this Python does not know": "\U0001fbff",
 }
 TAKERS = {
-    "what is said in a chat": lambda text: chat.remark(chat.Speaker("r", "u", "n"), text, "").text == text,
-    "a name in a chat": lambda text: chat.speaker("r", "u", text).name == text,
-    "a client's own mark": lambda text: chat.remark(chat.Speaker("r", "u", "n"), "t", text).client_id == text,
+    "what is said in a chat": lambda text: chat.new_message(chat.Member("r", "u", "n"), text, "").text == text,
+    "a name in a chat": lambda text: chat.member("r", "u", text).name == text,
+    "a client's own mark": lambda text: chat.new_message(chat.Member("r", "u", "n"), "t", text).client_id == text,
     "a reason": lambda text: order.check_resolution("ada", text) is None,
     "a title": lambda text: inventory.check_restock(inventory.Restock("k", "S", 1, text, 1)) is None,
     "a notification": lambda text: _sent(title=text, message=text, data={text: text}),
@@ -45,7 +45,7 @@ def _named(name):
 
 
 def _sent(**what):
-    draft = notification.Draft("ada", notification.Kind.INFO, **what)
+    draft = notification.Draft("ada", notification.NotificationKind.INFO, **what)
     return notification.checked(draft, what["title"], for_everybody=False) is draft
 
 
@@ -92,4 +92,4 @@ def test_spaces_alone_are_no_text_where_one_is_needed():
 
 def test_lines_end_in_one_way():
     assert with_line_breaks("a\r\nb\rc\n\r\nd") == "a\nb\nc\n\nd"
-    assert chat.remark(chat.Speaker("r", "u", "n"), "a\r\n\tb", "").text == "a\n\tb"
+    assert chat.new_message(chat.Member("r", "u", "n"), "a\r\n\tb", "").text == "a\n\tb"

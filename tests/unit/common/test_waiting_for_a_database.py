@@ -84,37 +84,37 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "outlook"),
+    ("error", "kind"),
     [
-        (away(ConnectionRefusedError(111, "no")), ErrorKind.PASSES),
-        (away(TimeoutError()), ErrorKind.PASSES),
-        (away(asyncio.CancelledError(), TimeoutError()), ErrorKind.PASSES),
-        (away(ssl.SSLEOFError()), ErrorKind.PASSES),
-        (away(sa.exc.TimeoutError()), ErrorKind.PASSES),
-        (away(), ErrorKind.PASSES),
+        (away(ConnectionRefusedError(111, "no")), ErrorKind.TRANSIENT),
+        (away(TimeoutError()), ErrorKind.TRANSIENT),
+        (away(asyncio.CancelledError(), TimeoutError()), ErrorKind.TRANSIENT),
+        (away(ssl.SSLEOFError()), ErrorKind.TRANSIENT),
+        (away(sa.exc.TimeoutError()), ErrorKind.TRANSIENT),
+        (away(), ErrorKind.TRANSIENT),
         *(
-            (away(PostgresLikeError(code)), ErrorKind.PASSES)
+            (away(PostgresLikeError(code)), ErrorKind.TRANSIENT)
             for code in ("57P03", "53300", "08006", "25006", "55006", "40P01")
         ),
         # Of a lost connection the driver says what the server had said last.
-        (away(PostgresLikeError("57P01"), PostgresLikeError("08003")), ErrorKind.PASSES),
+        (away(PostgresLikeError("57P01"), PostgresLikeError("08003")), ErrorKind.TRANSIENT),
         *(
-            (away(PostgresLikeError(code)), ErrorKind.STAYS)
+            (away(PostgresLikeError(code)), ErrorKind.PERMANENT)
             for code in ("28P01", "28000", "3D000", "3F000", "42501", "55000")
         ),
-        (away(ssl.SSLCertVerificationError()), ErrorKind.STAYS),
-        (away(ssl.SSLError("tlsv13 alert certificate required")), ErrorKind.STAYS),
-        (away(ConnectionError('PostgreSQL server at "db" rejected SSL upgrade')), ErrorKind.STAYS),
-        *((away(PostgresLikeError(code)), ErrorKind.FAULT) for code in ("42P01", "42601", "22012", "25P02", "0A000")),
-        (away(TypeError("no integer"), PostgresLikeError("22000")), ErrorKind.FAULT),
-        (away(ValueError("something new")), ErrorKind.FAULT),
-        (away(sqlite_error("FOO")), ErrorKind.FAULT),
-        (away(sqlite_error("SELECT * FROM nothing")), ErrorKind.FAULT),
-        (away(sqlite_error("ATTACH '/proc/none/none' AS x")), ErrorKind.STAYS),
+        (away(ssl.SSLCertVerificationError()), ErrorKind.PERMANENT),
+        (away(ssl.SSLError("tlsv13 alert certificate required")), ErrorKind.PERMANENT),
+        (away(ConnectionError('PostgreSQL server at "db" rejected SSL upgrade')), ErrorKind.PERMANENT),
+        *((away(PostgresLikeError(code)), ErrorKind.BUG) for code in ("42P01", "42601", "22012", "25P02", "0A000")),
+        (away(TypeError("no integer"), PostgresLikeError("22000")), ErrorKind.BUG),
+        (away(ValueError("something new")), ErrorKind.BUG),
+        (away(sqlite_error("FOO")), ErrorKind.BUG),
+        (away(sqlite_error("SELECT * FROM nothing")), ErrorKind.BUG),
+        (away(sqlite_error("ATTACH '/proc/none/none' AS x")), ErrorKind.PERMANENT),
     ],
 )
-def test_an_error_passes_or_stays_or_is_a_fault_of_the_code(error: StoreUnavailableError, outlook: ErrorKind) -> None:
-    assert classify_error(error) is outlook
+def test_an_error_is_transient_or_permanent_or_a_bug(error: StoreUnavailableError, kind: ErrorKind) -> None:
+    assert classify_error(error) is kind
 
 
 def test_a_lock_that_another_process_holds_on_a_file_passes(tmp_path) -> None:
@@ -125,7 +125,7 @@ def test_a_lock_that_another_process_holds_on_a_file_passes(tmp_path) -> None:
         other.execute("BEGIN IMMEDIATE")
     first.close()
     other.close()
-    assert classify_error(away(caught.value)) is ErrorKind.PASSES
+    assert classify_error(away(caught.value)) is ErrorKind.TRANSIENT
 
 
 def test_what_was_being_handled_is_no_cause() -> None:
@@ -133,7 +133,7 @@ def test_what_was_being_handled_is_no_cause() -> None:
     lost = ConnectionRefusedError(111, "no")
     lost.__context__ = PostgresLikeError("28P01")
     error = away(lost)
-    assert classify_error(error) is ErrorKind.PASSES
+    assert classify_error(error) is ErrorKind.TRANSIENT
     assert with_cause(error).endswith(": [Errno 111] no")
 
 
@@ -161,7 +161,7 @@ async def test_the_health_has_the_reason_of_now_until_the_database_is_there(capl
     assert not health.reasons
     *warnings, last = caplog.messages
     assert warnings == [waits + each for each in said]
-    assert last.startswith("the database is there, after ")
+    assert last.startswith("the database is available after ")
     assert "secret" not in caplog.text
 
 

@@ -20,7 +20,7 @@ from services.gateway.auth.accounts import NewAccount
 from services.gateway.auth.domain import MAX_PASSWORD, MIN_PASSWORD, Tokens
 from services.gateway.auth.signing_keys import ALGORITHM
 from services.gateway.auth.social_login import LOGIN_SECONDS, SocialLogins
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.openapi import problems
 
 COOKIE = "login_state"
@@ -58,7 +58,7 @@ class Login(RequestModel):
 
 def _issuer(dependencies: Annotated[GatewayDependencies, Depends(dependencies_of)]) -> TokenIssuer:
     if dependencies.issuer is None:
-        raise Failure("NOT_FOUND", "accounts are kept elsewhere: this gateway takes another issuer's tokens")
+        raise ApiError("NOT_FOUND", "accounts are kept elsewhere: this gateway takes another issuer's tokens")
     return dependencies.issuer
 
 
@@ -71,7 +71,7 @@ def _login(provider: str, issuer: Annotated[TokenIssuer, Depends(_issuer)]) -> S
     found = issuer.social.get(provider)
     if found is None:
         known = ", ".join(sorted(issuer.social)) or "none"
-        raise Failure("NOT_FOUND", f"there is no such issuer to sign in at; known: {known}")
+        raise ApiError("NOT_FOUND", f"there is no such issuer to sign in at; known: {known}")
     return found
 
 
@@ -158,10 +158,10 @@ async def finish_social_login(
         return RedirectResponse(f"../../../?{urlencode(query)}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     began = request.cookies.get(COOKIE, "")
     if not state or not hmac.compare_digest(began.encode(), state.encode()):
-        raise Failure("INVALID_ARGUMENT", "this browser has not begun this login", reason="LOGIN_UNKNOWN")
+        raise ApiError("INVALID_ARGUMENT", "this browser has not begun this login", reason="LOGIN_UNKNOWN")
     response.delete_cookie(COOKIE, path="/auth/social")
     if error or not code:
-        raise Failure("UNAUTHENTICATED", "the other issuer did not sign anybody in", reason="SOCIAL_LOGIN_REFUSED")
+        raise ApiError("UNAUTHENTICATED", "the other issuer did not sign anybody in", reason="SOCIAL_LOGIN_REFUSED")
     return await login.finish(users, state, code, within)
 
 

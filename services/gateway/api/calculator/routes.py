@@ -71,7 +71,7 @@ async def _lines(first: int | None, rest: AsyncGenerator[int], path: str) -> Asy
                 yield _line({"value": first})
             async for value in rest:
                 yield _line({"value": value})
-        except domain.Failure as failure:
+        except domain.ApiError as failure:
             yield _line({"problem": domain.problem_of(failure, path, trace_id()).document()})
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -122,7 +122,7 @@ class Dispatcher:
         read = _params(method.params, params)
         try:
             return await method.call(read)
-        except Failure as failure:
+        except ApiError as failure:
             raise _error_of(failure) from failure
         except RpcError:
             raise
@@ -172,7 +172,7 @@ def _is_id(value: Any) -> bool:
     return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
-def _error_of(failure: Failure) -> RpcError:
+def _error_of(failure: ApiError) -> RpcError:
     """What the caller is told of a call that came to nothing."""
     if failure.code == "INVALID_ARGUMENT":
         errors = [{"field": name, "detail": what} for name, what in failure.fields.items()]

@@ -99,7 +99,7 @@ def _method(params: type[RequestModel], call: Callable[[Any], Awaitable[Any]]) -
         try:
             return jsonable_encoder(await call(given))
         except StoreUnavailableError as error:
-            raise domain.Failure("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE") from error
+            raise domain.ApiError("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE") from error
 
     return Method(params, encoded)
 

@@ -24,7 +24,7 @@ from services.gateway.api.orders.response_models import (
     Stock,
     UserView,
 )
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.middleware.consistency import call_noting_writes
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class ShopClient:
-    """Every method may raise Failure; `timeout` is in seconds."""
+    """Every method may raise ApiError; `timeout` is in seconds."""
 
     def __init__(
         self, order: grpc.aio.Channel, inventory: grpc.aio.Channel, payment: grpc.aio.Channel, view: grpc.aio.Channel
@@ -59,7 +59,7 @@ class ShopClient:
         with translate_grpc_errors():
             found = _order(await self._orders.GetOrder(order_pb.GetOrderRequest(id=order_id), timeout=timeout))
         if found.user_id != user_id:
-            raise Failure("NOT_FOUND", "there is no such order", reason="ORDER_NOT_FOUND")
+            raise ApiError("NOT_FOUND", "there is no such order", reason="ORDER_NOT_FOUND")
         return found
 
     async def orders(self, user_id: str, limit: int, before: str, timeout: float) -> list[Order]:

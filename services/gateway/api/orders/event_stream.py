@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from services.gateway.api.orders.response_models import RESTING, Order
 from services.gateway.api.orders.routes import BASE, Me, OrderId, TheShop
 from services.gateway.api.parameters import Seen, StreamWithin  # noqa: TC001 - FastAPI reads the annotations
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.openapi import problems
 from services.gateway.http.tracing import trace_id
 
@@ -72,7 +72,7 @@ async def _events(changes: AsyncGenerator[Order], seen: int, path: str) -> Async
                     yield ": still here\n\n"
                 elif order.version > seen:
                     yield f"id: {order.version}\nevent: order\ndata: {_ORDER.dump_json(order).decode()}\n\n"
-        except Failure as failure:
+        except ApiError as failure:
             document = problem_of(failure, path, trace_id()).document()
             yield f"event: problem\ndata: {json.dumps(document)}\n\n"
 
@@ -88,7 +88,7 @@ async def _with_pauses(changes: AsyncGenerator[Order]) -> AsyncGenerator[Order |
                 order = coming.result()
             finally:
                 coming.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Failure):
+                with contextlib.suppress(asyncio.CancelledError, ApiError):
                     await coming
             if order is None:
                 return

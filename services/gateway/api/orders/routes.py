@@ -17,7 +17,7 @@ from services.gateway.api.orders.request_models import Deposit, NewOrder  # noqa
 from services.gateway.api.orders.response_models import Balance, Booking, Item, Order, OrderEvent, Stock, UserView
 from services.gateway.api.parameters import MAX_PAGE, Dependencies, UserId, Users, Within, backends_of, dependencies_of
 from services.gateway.auth.callers import require_identity
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.middleware.consistency import at_least
 from services.gateway.http.openapi import problems
 
@@ -30,7 +30,7 @@ MAX_FOUND = 100
 def _shop(request: Request) -> ShopClient:
     shop = dependencies_of(request).shop
     if shop is None:
-        raise Failure("UNIMPLEMENTED", "this gateway has no shop behind it", reason="NO_SHOP")
+        raise ApiError("UNIMPLEMENTED", "this gateway has no shop behind it", reason="NO_SHOP")
     return shop
 
 
@@ -111,7 +111,7 @@ async def get_account(me: Me, shop: TheShop, within: Within) -> Balance:
     """One's own money. Who never had any has none."""
     try:
         return await shop.balance(me, within)
-    except Failure as failure:
+    except ApiError as failure:
         if failure.code == "NOT_FOUND":
             return Balance(me, 0)
         raise

@@ -14,7 +14,7 @@ from services.gateway.api.parameters import After, Dependencies, IfMatch, Limit,
 from services.gateway.api.users.request_models import NewMember, NewProfile, NewUser, ProfileChanges, UserChanges
 from services.gateway.api.users.response_models import PAGES, TENANTS, USERS, UserPresenter
 from services.gateway.auth.callers import is_admin, require_identity, tenant_of
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.http.openapi import problems
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _creating(kind: type[NewUser]) -> Callable[..., Any]:
     ) -> Any:
         """Create a user. The answer's `Location` is where it is from now on."""
         if show.version.number >= TENANTS and not is_admin(require_identity()):
-            raise Failure("PERMISSION_DENIED", "only a tenant's admin makes its users", reason="NOT_ALLOWED")
+            raise ApiError("PERMISSION_DENIED", "only a tenant's admin makes its users", reason="NOT_ALLOWED")
         user = await _create(body, service, dependencies, within)
         shown, response.headers["ETag"] = await show.one(user)
         response.headers["Location"] = f"{show.version.prefix}/users/{user.id}"
@@ -140,7 +140,7 @@ class _Permission:
     def __call__(self, request: Request) -> None:
         dependencies_of(request).callers.check(self._method or request.method, self.version.number)
         if self.version.number >= TENANTS and not tenant_of(require_identity()):
-            raise Failure("PERMISSION_DENIED", "the token is of no tenant", reason="NO_TENANT")
+            raise ApiError("PERMISSION_DENIED", "the token is of no tenant", reason="NO_TENANT")
 
 
 async def _create(body: NewUser, service: TenantUsers, dependencies: GatewayDependencies, within: float) -> domain.User:
@@ -152,9 +152,9 @@ async def _create(body: NewUser, service: TenantUsers, dependencies: GatewayDepe
     if password and dependencies.issuer is not None:
         try:
             await dependencies.issuer.accounts.add_member(user, password, tenant_of(meshwright.caller()))
-        except (Failure, StoreUnavailableError):
+        except (ApiError, StoreUnavailableError):
             # All or nothing: the caller is told of a failure, and is to find nothing made.
-            with contextlib.suppress(Failure, StoreUnavailableError):
+            with contextlib.suppress(ApiError, StoreUnavailableError):
                 await service.delete(user.id, within)
             raise
     return user

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers, MutableHeaders
 
 from meshwright.interceptors import carried
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id
 
@@ -35,7 +35,7 @@ class CarriedHeadersMiddleware:
         wrong = problems_of(Headers(scope=scope), self._names)
         if wrong:
             said = "; ".join(f"{name} {what}" for name, what in wrong.items())
-            failure = Failure("INVALID_ARGUMENT", said, reason="HEADER_NOT_USABLE", fields=wrong)
+            failure = ApiError("INVALID_ARGUMENT", said, reason="HEADER_NOT_USABLE", fields=wrong)
             await ProblemResponse(problem_of(failure, scope["path"], trace_id()))(scope, receive, send)
             return
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.interceptors.asgi import path_matcher
-from services.gateway.domain import Failure, problem_of
+from services.gateway.domain import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id
 
@@ -37,5 +37,5 @@ class StartupMiddleware:
         if scope["type"] == "lifespan" or self._is_started() or self._is_exempt(scope["path"]):
             await self._app(scope, receive, send)
             return
-        problem = problem_of(Failure("UNAVAILABLE", MESSAGE, reason=REASON), scope["path"], trace_id())
+        problem = problem_of(ApiError("UNAVAILABLE", MESSAGE, reason=REASON), scope["path"], trace_id())
         await ProblemResponse(problem)(scope, receive, send)

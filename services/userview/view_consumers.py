@@ -16,7 +16,7 @@ from services.common.messaging.event_consumer import EventBatch, consume_batches
 from services.common.messaging.message_spans import now_ns
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.runtime.tasks import cancel_and_wait
-from services.userview.adapters import happening_of
+from services.userview.adapters import view_event_of
 from services.userview.domain import SOURCES
 from services.userview.tables import BUILDING, RETIRED
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from services.common.messaging.bus import Bus
     from services.userview.adapters import DatabaseViews
-    from services.userview.app import Signal
+    from services.userview.app import ChangeNotifier
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +34,15 @@ LOOK_SECONDS = 1.0
 """How often generations are looked up; a rebuild that was begun here is seen at once."""
 
 
-class Followers:
+class ViewConsumers:
     """`pending` is told, for each source, how many events the current generation has still to see."""
 
     def __init__(
-        self, bus: Bus, views: DatabaseViews, signal: Signal, pending: Callable[[str, int], None] = lambda *_: None
+        self,
+        bus: Bus,
+        views: DatabaseViews,
+        signal: ChangeNotifier,
+        pending: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         self._bus = bus
         self._views = views
@@ -72,7 +76,7 @@ class Followers:
         states = await self._views.generations()
         if BUILDING in states.values() and await self._views.switch():
             log.info("the views were made anew")
-            self._signal.ring()
+            self._signal.notify()
             states = await self._views.generations()
         filled = [generation for generation, state in states.items() if state != RETIRED]
         wanted = {(generation, source) for generation in filled for source in SOURCES}
@@ -94,7 +98,7 @@ class Followers:
             if not await self._views.apply(generation, source, batch, seen.append):
                 self.wake()
                 return
-            self._signal.ring()
+            self._signal.notify()
             if not building:
                 self._pending(source, batch.pending)
                 self._trace(seen, began)
@@ -110,7 +114,7 @@ class Followers:
     def _trace(self, seen: Sequence[EventBatch], began: int) -> None:
         """Spans of the events that have changed a view; a generation that is made anew joins no traces."""
         for batch in seen:
-            concerned = {at for at, event in batch.events if at in batch.traced and happening_of(event).user_id}
+            concerned = {at for at, event in batch.events if at in batch.traced and view_event_of(event).user_id}
             consumed = [batch.traced[at] for at in sorted(concerned)]
             if consumed:
                 self._bus.spans.processed(consumed, GROUP, began, len(batch.events))

@@ -1,8 +1,8 @@
 """What can happen to a user, and what a user is after it: the events of which a user's history is made.
 
-The state of a user is the sum of its facts (`evolve`), today's and that of any day before. Use cases think in states;
-the facts of a change are what lies between the state before and the one after (`facts_between`), so that no change of
-a state can be stored that its facts do not account for.
+The state of a user is the sum of its events (`evolve`), today's and that of any day before. Use cases think in states;
+the events of a change are what lies between the state before and the one after (`events_between`), so that no change of
+a state can be stored that its events do not account for.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class UserDeleted:
     pass
 
 
-Fact = (
+Event = (
     UserCreated
     | NameChanged
     | EmailChanged
@@ -98,61 +98,61 @@ KINDS: Mapping[str, type[Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
-    """A fact in its place."""
+class StoredEvent:
+    """An event in its place."""
 
     version: int
-    """Counts the facts of one user, from 1."""
-    fact: Fact
+    """Counts the events of one user, from 1."""
+    event: Event
     at: datetime
     actor: str
     """Who did it: the subject of the caller's token, `anonymous`, or the name of a service."""
 
 
-def evolve(user: User | None, fact: Fact, at: datetime, user_id: str) -> User | None:
-    """The user after the fact; None where it is gone."""
-    if isinstance(fact, UserCreated):
-        changed = datetime.fromisoformat(fact.updated_at) if fact.updated_at else at
-        return User(user_id, fact.name, fact.email, fact.phone, fact.active, at, changed, fact.avatar)
-    if user is None or isinstance(fact, UserDeleted):
+def evolve(user: User | None, event: Event, at: datetime, user_id: str) -> User | None:
+    """The user after the event; None where it is gone."""
+    if isinstance(event, UserCreated):
+        changed = datetime.fromisoformat(event.updated_at) if event.updated_at else at
+        return User(user_id, event.name, event.email, event.phone, event.active, at, changed, event.avatar)
+    if user is None or isinstance(event, UserDeleted):
         return None
-    if isinstance(fact, BalanceUpdated):
+    if isinstance(event, BalanceUpdated):
         # Not the user's doing: it is no new version of what the user says of itself.
-        return replace(user, balance_cents=fact.new_balance_cents)
-    return replace(user, **_written(fact), updated_at=at)
+        return replace(user, balance_cents=event.new_balance_cents)
+    return replace(user, **_written(event), updated_at=at)
 
 
-def _written(fact: Fact) -> dict[str, Any]:
-    """The fields that the fact writes."""
-    match fact:
+def _written(event: Event) -> dict[str, Any]:
+    """The fields that the event writes."""
+    match event:
         case NameChanged():
-            return {"name": fact.new}
+            return {"name": event.new}
         case EmailChanged():
-            return {"email": fact.new_email}
+            return {"email": event.new_email}
         case PhoneChanged():
-            return {"phone": fact.new}
+            return {"phone": event.new}
         case AvatarChanged():
-            return {"avatar": fact.new}
+            return {"avatar": event.new}
         case _:
-            return {"active": isinstance(fact, UserReactivated)}
+            return {"active": isinstance(event, UserReactivated)}
 
 
-def folded(history: Iterable[Happened], user_id: str, start: User | None = None) -> User | None:
+def folded(history: Iterable[StoredEvent], user_id: str, start: User | None = None) -> User | None:
     """The user after all of them."""
     user = start
     for one in history:
-        user = evolve(user, one.fact, one.at, user_id)
+        user = evolve(user, one.event, one.at, user_id)
     return user
 
 
-def facts_between(before: User | None, after: User | None) -> list[Fact]:
-    """What happened from one state to the other; the balance is not looked at, since it has facts of its own."""
+def events_between(before: User | None, after: User | None) -> list[Event]:
+    """What happened from one state to the other; the balance is not looked at, since it has events of its own."""
     if after is None:
         return [] if before is None else [UserDeleted()]
     if before is None:
         changed = "" if after.updated_at == after.created_at else after.updated_at.isoformat()
         return [UserCreated(after.name, after.email, after.phone, after.avatar, after.active, changed)]
-    found: list[Fact] = []
+    found: list[Event] = []
     if after.name != before.name:
         found.append(NameChanged(before.name, after.name))
     if after.email != before.email:
@@ -166,19 +166,19 @@ def facts_between(before: User | None, after: User | None) -> list[Fact]:
     return found
 
 
-def type_of(fact: Fact) -> str:
+def type_of(event: Event) -> str:
     """As in `EmailChanged.v1`."""
-    return f"{type(fact).__name__}.v1"
+    return f"{type(event).__name__}.v1"
 
 
-def data_of(fact: Fact, actor: str) -> dict[str, Any]:
-    """The fact's fields and its actor, for JSON."""
-    return {**asdict(fact), "actor": actor}
+def data_of(event: Event, actor: str) -> dict[str, Any]:
+    """The event's fields and its actor, for JSON."""
+    return {**asdict(event), "actor": actor}
 
 
-def fact_of(kind: str, data: Mapping[str, Any]) -> Fact:
-    """The fact of a stored type such as `demo.user.EmailChanged.v1`; fields that it does not know are left out."""
+def event_of(kind: str, data: Mapping[str, Any]) -> Event:
+    """The event of a stored type such as `demo.user.EmailChanged.v1`; fields that it does not know are left out."""
     made = KINDS[kind.split(".")[-2]]
     known = {one.name for one in fields(made)}
-    fact: Fact = made(**{name: value for name, value in data.items() if name in known})
-    return fact
+    event: Event = made(**{name: value for name, value in data.items() if name in known})
+    return event

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
-from services.tour.guide import PATIENCE, OtherwiseError, short
+from services.tour.guide import PATIENCE, UnexpectedResultError, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from websockets.asyncio.client import ClientConnection
 
-    from services.tour.guide import Guide, Person
+    from services.tour.guide import Guide, TourUser
 
 ROOM = "tour"
 
 
-class Line:
+class TourSocket:
     """A socket of somebody's."""
 
     def __init__(self, guide: Guide, who: str, connection: ClientConnection) -> None:
@@ -47,14 +47,14 @@ class Line:
                         return frame
         except TimeoutError as error:
             what = short(f"expected `{kind}` at {self._who}'s within {PATIENCE:.0f} s; the last that came: {text!s}")
-            raise OtherwiseError(what) from error
+            raise UnexpectedResultError(what) from error
 
 
 @contextlib.asynccontextmanager
-async def line(guide: Guide, person: Person, name: str) -> AsyncIterator[Line]:
+async def tour_socket(guide: Guide, person: TourUser, name: str) -> AsyncIterator[TourSocket]:
     address = guide.gateway.replace("http", "ws", 1) + "/ws"
     async with connect(address, additional_headers=person.headers, compression=None, proxy=None) as connection:
-        opened = Line(guide, name, connection)
+        opened = TourSocket(guide, name, connection)
         await opened.until("welcome")
         yield opened
 
@@ -74,7 +74,7 @@ async def polling(guide: Guide) -> None:
 async def chat(guide: Guide) -> None:
     """WebSocket (efficient); message broadcasting."""
     john, jane = await guide.person("John Doe"), await guide.person("Jane Doe")
-    async with line(guide, john, "John") as one, line(guide, jane, "Jane") as two:
+    async with tour_socket(guide, john, "John") as one, tour_socket(guide, jane, "Jane") as two:
         await one.send(type="join", room=ROOM, name="John")
         await one.until("joined")
         await two.send(type="join", room=ROOM, name="Jane")
@@ -91,7 +91,7 @@ async def chat(guide: Guide) -> None:
         guide.check((await one.until("message"))["text"] == "Hello!", "his own words first")
         seen = await one.until("message")
         guide.check(seen["text"] == "Hi there!", "Jane's words at John's")
-    async with line(guide, jane, "Jane") as two:
+    async with tour_socket(guide, jane, "Jane") as two:
         await two.send(type="join", room=ROOM, resume_after=heard["id"])
         missed = await two.until("message")
         guide.check(missed["text"] == "Hi there!", "what came after the last message seen, once")
@@ -128,7 +128,7 @@ async def events(guide: Guide) -> None:
 async def notifications(guide: Guide) -> None:
     """Notification service with streaming: an order tells its buyer what becomes of it."""
     person = await guide.person("Rosa Parks")
-    async with line(guide, person, "Rosa") as one:
+    async with tour_socket(guide, person, "Rosa") as one:
         await one.send(type="subscribe", types=["ORDER_UPDATE"])
         await one.until("subscribed")
         await guide.ask("POST", "/api/v3/account/deposits", {"amount_cents": 2000}, who=person, quiet=True)
@@ -137,11 +137,11 @@ async def notifications(guide: Guide) -> None:
         ended = await one.until("notification")
         states = placed["data"]["status"], ended["data"]["status"]
         guide.check(states == ("placed", "completed"), f"placed and completed, not {states}")
-    async with line(guide, person, "Rosa") as again:
+    async with tour_socket(guide, person, "Rosa") as again:
         await again.send(type="subscribe", resume_after=placed["id"])
         once = await again.until("notification")
         guide.check(once["id"] == ended["id"], "what came after the last id, once")
-    async with line(guide, person, "Rosa") as one:
+    async with tour_socket(guide, person, "Rosa") as one:
         await one.send(type="subscribe", types=["INFO", "WARNING"])
         await one.until("subscribed")
         told = {"user_id": person.id, "type": "INFO", "title": "To you", "message": "Tea is ready"}

@@ -1,4 +1,4 @@
-"""`python -m services.protocols.serving`: one process that does the same work over every protocol.
+"""`python -m services.protocols.benchmark_server`: one process that does the same work over every protocol.
 
 It prints its ports as a line of JSON and serves until its standard input ends, so that it cannot outlive whoever
 measures it. One handler function stands behind all protocols; what differs is the way there and back.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 
 
-class Work:
+class Backend:
     """Users are made, and what is said is heard."""
 
     def __init__(self) -> None:
@@ -76,10 +76,10 @@ class Work:
                     await self._more.wait()
 
 
-class Http:
+class HttpRoutes:
     """HTTP, JSON-RPC, SSE and polling."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Backend) -> None:
         self._work = work
 
     async def users(self, request: Request) -> Response:
@@ -122,9 +122,9 @@ class Http:
         return StreamingResponse(lines(), media_type="text/event-stream")
 
 
-def application(work: Work) -> Starlette:
+def application(work: Backend) -> Starlette:
     """Everything but gRPC."""
-    http = Http(work)
+    http = HttpRoutes(work)
     return Starlette(
         routes=[
             Route("/api/v1/users", http.users, methods=["POST"]),
@@ -139,7 +139,7 @@ def application(work: Work) -> Starlette:
     )
 
 
-def _socket(work: Work) -> Any:
+def _socket(work: Backend) -> Any:
     async def chat(socket: WebSocket) -> None:
         await socket.accept()
 
@@ -164,10 +164,10 @@ def _socket(work: Work) -> Any:
     return chat
 
 
-class Calls(rpc.ProtocolServiceServicer):
+class GrpcService(rpc.ProtocolServiceServicer):
     """gRPC."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Backend) -> None:
         self._work = work
 
     async def CreateUser(self, request: pb.CreateUserRequest, _context: Any) -> pb.CreatedUser:
@@ -214,9 +214,9 @@ def _listener() -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def _grpc(work: Work, compression: grpc.Compression) -> AsyncIterator[int]:
+async def _grpc(work: Backend, compression: grpc.Compression) -> AsyncIterator[int]:
     server = grpc.aio.server(compression=compression)
-    rpc.add_ProtocolServiceServicer_to_server(Calls(work), server)
+    rpc.add_ProtocolServiceServicer_to_server(GrpcService(work), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -227,7 +227,7 @@ async def _grpc(work: Work, compression: grpc.Compression) -> AsyncIterator[int]
 
 async def serve() -> None:
     """Serve until standard input ends."""
-    work, over = Work(), asyncio.Event()
+    work, over = Backend(), asyncio.Event()
     app = application(work)
     http1, http2 = _listener(), _listener()
     first = uvicorn.Server(uvicorn.Config(app, http="h11", ws="websockets-sansio", log_config=None, lifespan="off"))

@@ -1,6 +1,6 @@
-"""What may happen to an order: the facts that are stored, and that others are told.
+"""The events of an order, as they are stored and published.
 
-A fact is never changed. Where one must say more than it did, `aggregate` raises the version and brings the old ones up.
+A stored event never changes. For an event with new fields, `aggregate` raises its version and upcasts stored ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StepName(StrEnum):
-    """The steps, in their order. What is undone is undone in the opposite order."""
+    """The steps in their order. Compensation runs in the reverse order."""
 
     RESERVE = "reserve_inventory"
     CHARGE = "charge_payment"
@@ -23,7 +23,7 @@ class StepName(StrEnum):
 
 
 class Resolution(StrEnum):
-    """What a person decides about a step that cannot be undone."""
+    """An operator's decision about a step that cannot be undone."""
 
     RETRY = "RETRY"
     GIVE_UP = "GIVE_UP"
@@ -45,7 +45,7 @@ class OrderPlaced:
 
 @dataclass(frozen=True)
 class StepStarted:
-    """It is about to be tried, and may have had an effect from here on."""
+    """The step is about to be tried; from here on it may have had an effect."""
 
     step: StepName
     attempt: int
@@ -53,7 +53,7 @@ class StepStarted:
 
 @dataclass(frozen=True)
 class StepFailed:
-    """There was no answer; whether it was done is not known."""
+    """The participant did not answer; the effect is unknown."""
 
     step: StepName
     error: str
@@ -64,12 +64,12 @@ class StepFailed:
 class StepCompleted:
     step: StepName
     total_cents: int = 0
-    """What the reserved items cost; of other steps 0."""
+    """Price of the reserved items; 0 for other steps."""
 
 
 @dataclass(frozen=True)
 class StepRefused:
-    """It came to an answer that ends the order, and has had no effect where that is `certain`."""
+    """The participant refused, which ends the order. `certain`: the step has had no effect."""
 
     step: StepName
     reason: str
@@ -78,7 +78,7 @@ class StepRefused:
 
 @dataclass(frozen=True)
 class StepAbandoned:
-    """It was tried often enough without an answer; whether it was done is not known."""
+    """All attempts got no answer; the effect is unknown."""
 
     step: StepName
     reason: str
@@ -113,7 +113,7 @@ class OrderNeedsAttention:
 
 @dataclass(frozen=True)
 class AttentionResolved:
-    """A person has decided."""
+    """An operator has decided."""
 
     step: StepName
     resolution: Resolution
@@ -133,7 +133,7 @@ class OrderRejected:
     reason: str
 
 
-Fact = (
+Event = (
     OrderPlaced
     | StepStarted
     | StepFailed

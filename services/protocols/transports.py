@@ -1,7 +1,7 @@
-"""The client's side: each protocol as a lane on which a user is made, and a message goes from one person to another.
+"""The client's side: each transport creates users, and sends a message from one user to another.
 
-Each lane uses the client that a Python team would take for it (aiohttp, httpx for HTTP/2, websockets, grpcio), and one
-connection for each person. What a client library costs is part of what is measured, and said in the report.
+Each transport uses a common Python client for its protocol (aiohttp, httpx for HTTP/2, websockets, grpcio), and one
+connection for each user. The client library's cost is part of the measurement, and named in the report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Operation: TypeAlias = "Callable[[], Awaitable[None]]"
 Opened: TypeAlias = "contextlib.AbstractAsyncContextManager[Operation]"
 
 
-class Lane(Protocol):
+class Transport(Protocol):
     """A protocol. `creating` and `chatting` open what they need and yield an operation that can be repeated.
 
     `creating`'s operation may run several times at once; it ends when the answer is there. `chatting`'s runs one at a
@@ -358,7 +358,7 @@ class Grpc:
                 listener.cancel()
 
 
-def lanes() -> list[Lane]:
+def all_transports() -> list[Transport]:
     """All of them, in the order of the report."""
-    with_token: list[Lane] = [Http1(), Http2(), JsonRpc(), Polling(), Sse(), WebSocket(), Grpc(), Grpc(gzip=True)]
+    with_token: list[Transport] = [Http1(), Http2(), JsonRpc(), Polling(), Sse(), WebSocket(), Grpc(), Grpc(gzip=True)]
     return [*with_token, Http1(token=False), Grpc(token=False)]

@@ -1,7 +1,7 @@
-"""A run: each lane does each kind of work twice, once through a meter for its bytes, once straight for its pace.
+"""Measures each transport with each kind of work twice: through a counting proxy for bytes, and directly for timing.
 
-The meter would cost the fast lanes more than the slow ones, so nothing is timed through it. The server is a process of
-its own, so that the two sides' processor time can be told apart.
+The proxy slows fast transports more than slow ones, so nothing is timed through it. The server is a process of its own,
+so that the processor times of client and server are separate.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from demo.protocols.v1 import protocols_pb2 as pb
-from services.protocols.domain import USER, Figures, Pace, Report, Traffic
-from services.protocols.lanes import Http1, Lane, lanes, session
-from services.protocols.wire import metering
+from services.protocols.byte_counter import counting_proxy
+from services.protocols.domain import USER, Measurement, Report, Timing, Traffic
+from services.protocols.transports import Http1, Transport, all_transports, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from services.protocols.lanes import Operation
+    from services.protocols.transports import Operation
 
 AT_ONCE = 16
 WARM_UP = 50
@@ -34,7 +34,7 @@ _WORKS = ("createUser", "chat")
 @contextlib.asynccontextmanager
 async def _server() -> AsyncIterator[tuple[dict[str, int], psutil.Process]]:
     child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.protocols.serving"),
+        *(sys.executable, "-m", "services.protocols.benchmark_server"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
@@ -55,40 +55,40 @@ async def _server() -> AsyncIterator[tuple[dict[str, int], psutil.Process]]:
 
 
 async def measure(count: int, said: Callable[[str], None] = lambda _: None) -> Report:
-    """All lanes, `count` operations of each kind; `said` hears what is being measured."""
-    figures = []
+    """Measures all transports, `count` operations of each kind. `said` is called with each measurement's name."""
+    measurements = []
     async with _server() as (ports, process):
-        for lane in lanes():
+        for transport in all_transports():
             for work in _WORKS:
-                said(f"{lane.name}: {work}")
-                opening, traffic = await _traffic(lane, work, ports[lane.port], count)
-                pace = await _pace(lane, work, ports[lane.port], count, process)
-                figures.append(Figures(lane.name, work, count, opening, traffic, pace))
+                said(f"{transport.name}: {work}")
+                opening, traffic = await _traffic(transport, work, ports[transport.port], count)
+                timing = await _timing(transport, work, ports[transport.port], count, process)
+                measurements.append(Measurement(transport.name, work, count, opening, traffic, timing))
         empty = await _empty_poll(ports[Http1.port])
-    return Report(tuple(figures), empty, codec())
+    return Report(tuple(measurements), empty, codec())
 
 
-def _open(lane: Lane, work: str, port: int) -> Any:
-    return lane.creating(port) if work == "createUser" else lane.chatting(port)
+def _open(transport: Transport, work: str, port: int) -> Any:
+    return transport.creating(port) if work == "createUser" else transport.chatting(port)
 
 
-async def _traffic(lane: Lane, work: str, port: int, count: int) -> tuple[Traffic, Traffic]:
+async def _traffic(transport: Transport, work: str, port: int, count: int) -> tuple[Traffic, Traffic]:
     """Bytes up to and with the first operation, and of `count` operations after it.
 
     The first fills the header tables of HTTP/2; what it takes more than the others is the connection's.
     """
-    async with metering(port) as meter, _open(lane, work, meter.port) as operation:
+    async with counting_proxy(port) as proxy, _open(transport, work, proxy.port) as operation:
         await operation()
-        opened = await meter.settled()
+        opened = await proxy.settled()
         for _ in range(count):
             await operation()
-        traffic = await meter.settled() - opened
+        traffic = await proxy.settled() - opened
     each = Traffic(traffic.up // count, traffic.down // count)
     return Traffic(max(0, opened.up - each.up), max(0, opened.down - each.down)), traffic
 
 
-async def _pace(lane: Lane, work: str, port: int, count: int, server: psutil.Process) -> Pace:
-    async with _open(lane, work, port) as operation:
+async def _timing(transport: Transport, work: str, port: int, count: int, server: psutil.Process) -> Timing:
+    async with _open(transport, work, port) as operation:
         for _ in range(WARM_UP):
             await operation()
         gc.collect()
@@ -100,7 +100,7 @@ async def _pace(lane: Lane, work: str, port: int, count: int, server: psutil.Pro
             latencies.append(time.perf_counter() - start)
         client, served = (time.process_time() - mine) / count, (_seconds(server) - before) / count
         per_second = await _throughput(operation, count) if work == "createUser" else count / sum(latencies)
-    return Pace(tuple(latencies), per_second, client, served)
+    return Timing(tuple(latencies), per_second, client, served)
 
 
 async def _throughput(operation: Operation, count: int) -> float:
@@ -123,24 +123,24 @@ def _seconds(process: psutil.Process) -> float:
 
 
 async def _empty_poll(port: int) -> Traffic:
-    """What asking costs when there is nothing to hear."""
+    """The bytes of a poll without new messages."""
     rounds = 20
-    async with metering(port) as meter, session(meter.port) as client:
+    async with counting_proxy(port) as proxy, session(proxy.port) as client:
 
         async def poll() -> None:
             async with client.get("/api/messages", params={"since": "999999999"}) as answer:
                 assert not (await answer.json())["has_new"]
 
         await poll()
-        before = await meter.settled()
+        before = await proxy.settled()
         for _ in range(rounds):
             await poll()
-        spent = await meter.settled() - before
+        spent = await proxy.settled() - before
     return Traffic(spent.up // rounds, spent.down // rounds)
 
 
 def codec(rounds: int = 2_000, turns: int = 20) -> dict[str, float]:
-    """Encoding and decoding alone, without a network; the best of some turns, which other programs disturb least."""
+    """Times encoding and decoding alone; the best of `turns`, the least disturbed by other programs."""
     message = pb.CreateUserRequest(**USER)
 
     def as_json() -> None:

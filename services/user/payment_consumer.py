@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from services.common.messaging.event_consumer import consume_events
 from services.user.adapters import PAYMENT
-from services.user.facts import BalanceUpdated
-from services.user.recording import SOURCE
+from services.user.event_log import SOURCE
+from services.user.events import BalanceUpdated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,23 +32,23 @@ def balance_of(event: Event) -> BalanceUpdated | None:
     return BalanceUpdated(old, new, reason, event.id)
 
 
-async def follow_payments(bus: Bus, users: DatabaseUsers, told: Callable[[], None]) -> None:
-    """Follow for ever; `told` is called when something was recorded."""
+async def consume_payments(bus: Bus, users: DatabaseUsers, on_change: Callable[[], None]) -> None:
+    """Follow for ever; calls `on_change` after recording an event."""
 
     async def place() -> int:
         return await users.place(PAYMENT)
 
     async def take(at: int, event: Event) -> bool:
-        fact = balance_of(event)
-        if fact is None:
+        update = balance_of(event)
+        if update is None:
             log.debug("event %s says nothing of a balance", event.id)
             return False
-        followed = await users.follow_payment(at, event.subject, fact, event.time)
+        followed = await users.record_balance(at, event.subject, update, event.time)
         if followed:
-            told()
+            on_change()
         return followed
 
     async def anew(at: int, _: int) -> None:
-        await users.follow_anew(PAYMENT, at)
+        await users.restart_consumer(PAYMENT, at)
 
     await consume_events(bus, PAYMENT, place, take, SOURCE, anew=anew)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from services.chat import domain
-from services.chat.domain import Attendance, Change, InvalidChatError, Message, Person
+from services.chat.domain import Connection, InvalidChatError, Message, Person, PresenceChange
 from services.common.messaging.fanout import Gap, Inbox, read_backlog
 from services.common.runtime.errors import BusUnavailableError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.chat.app import Archive
-    from services.chat.domain import Speaker
+    from services.chat.domain import Member
     from services.chat.presence import Presence
     from services.common.messaging.fanout import Fanout
     from services.common.messaging.stream_position import StreamPosition
@@ -33,7 +33,7 @@ REFUSALS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class RoomJoined:
     """The join is in force. `people` are at most `domain.CROWD`, `total` is how many there are."""
 
     room: str
@@ -42,7 +42,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class MessageRefused:
     """What was said could not be taken. `code` is the name of a gRPC status."""
 
     client_id: str
@@ -50,11 +50,11 @@ class Refused:
     reason: str
 
 
-Event: TypeAlias = "Joined | Message | Change | Refused | Gap[Message]"
+RoomEvent: TypeAlias = "RoomJoined | Message | PresenceChange | MessageRefused | Gap[Message]"
 
 
 @dataclass(frozen=True, slots=True)
-class Doors:
+class RoomDependencies:
     """What all visits of a replica share."""
 
     archive: Archive
@@ -64,23 +64,23 @@ class Doors:
     now: Callable[[], datetime]
 
 
-class Visit:
+class RoomSession:
     """`events` is the stay itself; `say` and `end` are called beside it."""
 
-    def __init__(self, doors: Doors, who: Speaker, place: StreamPosition, era: int) -> None:
+    def __init__(self, dependencies: RoomDependencies, who: Member, place: StreamPosition, era: int) -> None:
         """`era`: the fan-out's, when the place was taken."""
         self.who = who
-        self._doors = doors
+        self._dependencies = dependencies
         self._era = era
         self._place = place.sequence
-        self._inbox = Inbox[Message](doors.buffer, lambda message: message.sequence > place.sequence)
-        self._changes: dict[str, Change] = {}
-        self._refused: deque[Refused] = deque()
+        self._inbox = Inbox[Message](dependencies.buffer, lambda message: message.sequence > place.sequence)
+        self._changes: dict[str, PresenceChange] = {}
+        self._refused: deque[MessageRefused] = deque()
         self._room_for_refusals = asyncio.Event()
         self._ended = False
         self._last_said = 0
 
-    def notice(self, change: Change) -> None:
+    def notice(self, change: PresenceChange) -> None:
         """Somebody came or went."""
         before = self._changes.pop(change.person.user_id, None)
         if before is None or before.present == change.present:
@@ -90,13 +90,13 @@ class Visit:
     async def say(self, text: str, client_id: str) -> None:
         """Keep it; it comes back as an event. What cannot be taken comes back as Refused."""
         try:
-            self._last_said = await self._doors.archive.store(domain.remark(self.who, text, client_id))
+            self._last_said = await self._dependencies.archive.store(domain.new_message(self.who, text, client_id))
         except InvalidChatError as error:
-            await self.refuse(Refused(client_id, "INVALID_ARGUMENT", str(error)))
+            await self.refuse(MessageRefused(client_id, "INVALID_ARGUMENT", str(error)))
         except BusUnavailableError as error:
-            await self.refuse(Refused(client_id, "UNAVAILABLE", str(error)))
+            await self.refuse(MessageRefused(client_id, "UNAVAILABLE", str(error)))
 
-    async def refuse(self, refused: Refused) -> None:
+    async def refuse(self, refused: MessageRefused) -> None:
         while len(self._refused) >= REFUSALS:
             self._room_for_refusals.clear()
             await self._room_for_refusals.wait()
@@ -108,23 +108,23 @@ class Visit:
         self._ended = True
         self._inbox.wake()
 
-    async def events(self) -> AsyncGenerator[Event]:
+    async def events(self) -> AsyncGenerator[RoomEvent]:
         """The stay. Raises BusUnavailableError, StoppingError, StreamLostError."""
         with self._present():
-            room, presence = self.who.room, self._doors.presence
-            yield Joined(room, presence.people(room, domain.CROWD), presence.count(room))
+            room, presence = self.who.room, self._dependencies.presence
+            yield RoomJoined(room, presence.people(room, domain.CROWD), presence.count(room))
             async with contextlib.aclosing(self._heard()) as events:
                 async for event in events:
                     yield event
 
     @contextlib.contextmanager
     def _present(self) -> Iterator[None]:
-        attendance = Attendance(self.who, self._doors.now())
-        with self._doors.presence.entered(attendance, self.notice):
+        attendance = Connection(self.who, self._dependencies.now())
+        with self._dependencies.presence.entered(attendance, self.notice):
             yield
 
-    async def _heard(self) -> AsyncGenerator[Event]:
-        archive, room, seen = self._doors.archive, self.who.room, self._place
+    async def _heard(self) -> AsyncGenerator[RoomEvent]:
+        archive, room, seen = self._dependencies.archive, self.who.room, self._place
 
         def read(after: int, until: int) -> AsyncGenerator[Message]:
             return archive.read(room, after, until)
@@ -133,7 +133,7 @@ class Visit:
             async for message in older:
                 seen = message.sequence
                 yield message
-        with self._doors.fanout.open((room,), self._inbox, self._era):
+        with self._dependencies.fanout.open((room,), self._inbox, self._era):
             until = archive.position()
             async with contextlib.aclosing(read(seen, until)) as rest:
                 async for message in rest:
@@ -146,7 +146,7 @@ class Visit:
                     if isinstance(event, Message):
                         seen = event.sequence
 
-    def _waiting(self) -> Iterator[Event]:
+    def _waiting(self) -> Iterator[RoomEvent]:
         """What is there now."""
         while self._refused:
             yield self._refused.popleft()

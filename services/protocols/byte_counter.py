@@ -1,4 +1,4 @@
-"""A TCP proxy that counts: what the two programs give to their sockets, frames and headers and trailers included."""
+"""A TCP proxy that counts payload bytes in both directions, frames, headers and trailers included."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _CHUNK = 2**16
 
 
-class Meter:
-    """Counts all connections through it; `port` leads to the server."""
+class CountingProxy:
+    """Counts the bytes of all connections through it; `port`: the proxy's own."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -27,7 +27,7 @@ class Meter:
         return Traffic(self._up, self._down)
 
     async def settled(self) -> Traffic:
-        """The count when nothing has moved for a while: acknowledgements and window updates trail behind."""
+        """Waits until no bytes move for 50 ms (acknowledgements and window updates trail); returns the count."""
         before = -1
         while before != self._moved:
             before = self._moved
@@ -44,9 +44,9 @@ class Meter:
 
 
 @contextlib.asynccontextmanager
-async def metering(target: int) -> AsyncIterator[Meter]:
-    """A meter in front of the port `target` of this machine, for as long as the context lasts."""
-    meter = Meter()
+async def counting_proxy(target: int) -> AsyncIterator[CountingProxy]:
+    """Runs a proxy to the local port `target`, for as long as the context lasts."""
+    proxy = CountingProxy()
     pipes: set[asyncio.Task[None]] = set()
     ends: list[asyncio.StreamWriter] = []
 
@@ -54,16 +54,16 @@ async def metering(target: int) -> AsyncIterator[Meter]:
         there, back = await asyncio.open_connection("127.0.0.1", target)
         ends.extend((writer, back))
         for task in (
-            asyncio.create_task(_pipe(reader, back, meter.add_up)),
-            asyncio.create_task(_pipe(there, writer, meter.add_down)),
+            asyncio.create_task(_pipe(reader, back, proxy.add_up)),
+            asyncio.create_task(_pipe(there, writer, proxy.add_down)),
         ):
             pipes.add(task)
             task.add_done_callback(pipes.discard)
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    meter.port = server.sockets[0].getsockname()[1]
+    proxy.port = server.sockets[0].getsockname()[1]
     try:
-        yield meter
+        yield proxy
     finally:
         server.close()
         for task in tuple(pipes):

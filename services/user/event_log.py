@@ -1,11 +1,11 @@
-"""The history of users in the database: facts appended, states of the past read.
+"""The history of users in the database: events appended, states of the past read.
 
-Facts are written in the transaction that changes the user's row. The row is what lists, lookups and the unique e-mail
-address need: today's state, never behind. `recorded_at` says up to which change the facts account for it. A release
-that knows no facts leaves it behind, when it is rolled out, or back, beside this one; then what it changed is found by
-comparing the row with the sum of the facts, and recorded as done by `unknown`.
+Events are written in the transaction that changes the user's row. The row is what lists, lookups and the unique e-mail
+address need: today's state, never behind. `recorded_at` says up to which change the events account for it. A release
+that knows no events leaves it behind, when it is rolled out, or back, beside this one; then what it changed is found by
+comparing the row with the sum of the events, and recorded as done by `unknown`.
 
-A snapshot every hundred facts bounds what has to be read for a state.
+A snapshot every hundred events bounds what has to be read for a state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from services.user.domain import User
-from services.user.facts import Happened, UserDeleted, data_of, fact_of, facts_between, folded, type_of
+from services.user.events import StoredEvent, UserDeleted, data_of, event_of, events_between, folded, type_of
 from services.user.tables import events, snapshots, users
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ BATCH = 20
 _ENDED = f"demo.{SOURCE}.{type_of(UserDeleted())}"
 
 
-async def append(connection: AsyncConnection, log: Outbox, user_id: str, happened: Sequence[Happened]) -> int:
-    """Append facts to the user's history, which gives them their versions; the last one's sequence over all users.
+async def append(connection: AsyncConnection, log: Outbox, user_id: str, happened: Sequence[StoredEvent]) -> int:
+    """Append events to the user's history, which gives them their versions; the last one's sequence over all users.
 
     The last thing in a transaction.
     """
@@ -45,8 +45,8 @@ async def append(connection: AsyncConnection, log: Outbox, user_id: str, happene
     sequence = 0
     for one in happened:
         version += 1
-        data = data_of(one.fact, one.actor)
-        sequence = await log.add(connection, type_of(one.fact), user_id, data, one.at, version=version)
+        data = data_of(one.event, one.actor)
+        sequence = await log.add(connection, type_of(one.event), user_id, data, one.at, version=version)
     if happened and version // SNAPSHOT_EVERY > (version - len(happened)) // SNAPSHOT_EVERY:
         await _take_snapshot(connection, user_id, version)
     return sequence
@@ -54,14 +54,14 @@ async def append(connection: AsyncConnection, log: Outbox, user_id: str, happene
 
 async def history(
     connection: AsyncConnection, user_id: str, after: int = 0, limit: int | None = None
-) -> list[Happened]:
-    """The facts of a user after that version, in their order; at most `limit`."""
+) -> list[StoredEvent]:
+    """The events of a user after that version, in their order; at most `limit`."""
     query = sa.select(events).where(events.c.subject == user_id, events.c.version > after)
-    return [_happened(row) for row in await connection.execute(query.order_by(events.c.version).limit(limit))]
+    return [_stored_event(row) for row in await connection.execute(query.order_by(events.c.version).limit(limit))]
 
 
 async def state(connection: AsyncConnection, user_id: str, until: datetime | None = None) -> tuple[User | None, int]:
-    """The user at that time, or now; and the version of the last fact until then (0: there was none)."""
+    """The user at that time, or now; and the version of the last event until then (0: there was none)."""
     query = sa.select(snapshots).where(snapshots.c.user_id == user_id).order_by(snapshots.c.version.desc()).limit(1)
     if until is not None:
         query = query.where(snapshots.c.at <= until)
@@ -70,7 +70,7 @@ async def state(connection: AsyncConnection, user_id: str, until: datetime | Non
     if until is None:
         later = await history(connection, user_id, version)
     else:
-        # Up to the next snapshot there is a fact that is too late, or it would have been the one to begin with.
+        # Up to the next snapshot there is an event that is too late, or it would have been the one to begin with.
         following = sa.select(sa.func.min(snapshots.c.version)).where(snapshots.c.user_id == user_id)
         end = await connection.scalar(following.where(snapshots.c.version > version))
         later = await history(connection, user_id, version, None if end is None else end - version)
@@ -80,7 +80,7 @@ async def state(connection: AsyncConnection, user_id: str, until: datetime | Non
 
 
 async def unaccounted(connection: AsyncConnection, limit: int = BATCH) -> list[str]:
-    """Ids of users whose rows were changed, made or deleted without facts."""
+    """Ids of users whose rows were changed, made or deleted without events."""
     stale = sa.or_(users.c.recorded_at.is_(None), users.c.recorded_at != users.c.updated_at)
     found = list(await connection.scalars(sa.select(users.c.id).where(stale).limit(limit)))
     alive = sa.select(events.c.subject).group_by(events.c.subject)
@@ -89,7 +89,7 @@ async def unaccounted(connection: AsyncConnection, limit: int = BATCH) -> list[s
     return found + list(await connection.scalars(gone))
 
 
-async def locked(connection: AsyncConnection, user_id: str) -> tuple[User | None, list[Happened]]:
+async def locked(connection: AsyncConnection, user_id: str) -> tuple[User | None, list[StoredEvent]]:
     """The user as the row has it, which nobody else changes until the transaction ends; and what must have happened
     for the row to be what it is, beside what is recorded."""
     query = sa.select(users).where(users.c.id == user_id).with_for_update()
@@ -111,23 +111,23 @@ async def make_up(connection: AsyncConnection, log: Outbox, user_ids: Sequence[s
         await connection.execute(mark.values(recorded_at=row.updated_at))
     ended = sa.select(events.c.subject).where(events.c.type == _ENDED, events.c.subject.in_(user_ids))
     gone = set(user_ids) - rows.keys() - set(await connection.scalars(ended))
-    lacking |= {user_id: [Happened(0, UserDeleted(), now, UNKNOWN_ACTOR)] for user_id in sorted(gone)}
+    lacking |= {user_id: [StoredEvent(0, UserDeleted(), now, UNKNOWN_ACTOR)] for user_id in sorted(gone)}
     for user_id, missing in lacking.items():
         await append(connection, log, user_id, missing)
     return len(lacking)
 
 
-async def _missing(connection: AsyncConnection, row: sa.Row[Any]) -> list[Happened]:
+async def _missing(connection: AsyncConnection, row: sa.Row[Any]) -> list[StoredEvent]:
     if row.recorded_at == row.updated_at:
         return []
     before, version = await state(connection, row.id)
     at = row.created_at if before is None else row.updated_at
-    facts = facts_between(before, user_of(row))
-    return [Happened(version + number, fact, at, UNKNOWN_ACTOR) for number, fact in enumerate(facts, 1)]
+    missing = events_between(before, user_of(row))
+    return [StoredEvent(version + number, event, at, UNKNOWN_ACTOR) for number, event in enumerate(missing, 1)]
 
 
 async def _take_snapshot(connection: AsyncConnection, user_id: str, version: int) -> None:
-    """Its time is that of the latest fact, which need not be the last one: what others tell may come late."""
+    """Its time is that of the latest event, which need not be the last one: what others tell may come late."""
     user, _ = await state(connection, user_id)
     if user is not None:
         at = await connection.scalar(sa.select(sa.func.max(events.c.occurred_at)).where(events.c.subject == user_id))
@@ -159,6 +159,6 @@ def user_of(row: sa.Row[Any]) -> User:
     )
 
 
-def _happened(row: sa.Row[Any]) -> Happened:
+def _stored_event(row: sa.Row[Any]) -> StoredEvent:
     data = json.loads(row.data)
-    return Happened(row.version, fact_of(row.type, data), row.occurred_at, data.get("actor", UNKNOWN_ACTOR))
+    return StoredEvent(row.version, event_of(row.type, data), row.occurred_at, data.get("actor", UNKNOWN_ACTOR))

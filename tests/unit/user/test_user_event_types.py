@@ -13,21 +13,21 @@ from hypothesis import strategies as st
 from services.common.messaging.events import Event
 from services.common.runtime.ids import new_id
 from services.user import domain
-from services.user.facts import (
+from services.user.events import (
     KINDS,
     BalanceUpdated,
     EmailChanged,
-    Happened,
+    StoredEvent,
     UserCreated,
     UserDeleted,
     data_of,
+    event_of,
+    events_between,
     evolve,
-    fact_of,
-    facts_between,
     folded,
     type_of,
 )
-from services.user.following import balance_of
+from services.user.payment_consumer import balance_of
 
 if TYPE_CHECKING:
     from services.user.domain import User
@@ -45,27 +45,32 @@ STATES = st.builds(
 
 @given(st.lists(STATES, min_size=1, max_size=6))
 def test_the_facts_between_states_add_up_to_the_last_of_them(states: list[User]) -> None:
-    happened: list[Happened] = []
+    happened: list[StoredEvent] = []
     before: User | None = None
     for number, state in enumerate(states):
         at = NOW + timedelta(seconds=number)
         after = replace(state, updated_at=before.updated_at if before else NOW)
-        facts = facts_between(before, after)
+        facts = events_between(before, after)
         after = replace(after, updated_at=at) if before and facts else after
-        happened += [Happened(len(happened) + 1, fact, at, "ada") for fact in facts]
+        happened += [StoredEvent(len(happened) + 1, fact, at, "ada") for fact in facts]
         assert folded(happened, ADA.id) == after
         before = after
 
 
 def test_nothing_happened_between_equal_states() -> None:
-    assert facts_between(ADA, ADA) == []
-    assert facts_between(None, None) == []
+    assert events_between(ADA, ADA) == []
+    assert events_between(None, None) == []
 
 
 @given(STATES, STATES)
 def test_stored_facts_come_back_as_they_were(before: User, after: User) -> None:
-    facts = [*facts_between(None, before), *facts_between(before, after), UserDeleted(), BalanceUpdated(1, 2, "x", "k")]
-    assert [fact_of(f"demo.user.{type_of(fact)}", data_of(fact, "ada")) for fact in facts] == facts
+    facts = [
+        *events_between(None, before),
+        *events_between(before, after),
+        UserDeleted(),
+        BalanceUpdated(1, 2, "x", "k"),
+    ]
+    assert [event_of(f"demo.user.{type_of(fact)}", data_of(fact, "ada")) for fact in facts] == facts
 
 
 def test_every_kind_of_fact_can_be_applied() -> None:
@@ -84,7 +89,7 @@ def test_a_balance_is_no_new_version_of_the_user() -> None:
 
 def test_a_field_that_a_later_version_added_is_left_out() -> None:
     data = {"old_email": "a", "new_email": "b", "actor": "ada", "verified": True}
-    assert fact_of("demo.user.EmailChanged.v1", data) == EmailChanged("a", "b")
+    assert event_of("demo.user.EmailChanged.v1", data) == EmailChanged("a", "b")
 
 
 @pytest.mark.parametrize(("name", "old"), [("Deposited", 200), ("Refunded", 200), ("Charged", 400)])
