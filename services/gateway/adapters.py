@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from meshwright.client import MeshChannel
 
 PROBE_SECONDS = 1.0
-"""How long a service has to say that it is well."""
+"""Timeout of a health check."""
 
 
 @contextlib.contextmanager
 def translate_grpc_errors() -> Iterator[None]:
-    """Turn gRPC's error into what the application knows."""
+    """Converts gRPC errors to ApiError."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
@@ -31,9 +31,9 @@ def translate_grpc_errors() -> Iterator[None]:
 
 
 class MeshUpstream:
-    """A service as far as readiness needs it: asked for its health over the mesh, past every route and policy.
+    """Checks a service's health over the mesh, without routes and policies.
 
-    The question goes over the bare connection: a probe each second is worth neither a trace nor a count.
+    Uses the bare connection: a probe each second needs neither traces nor metrics.
     """
 
     def __init__(self, name: str, channel: MeshChannel) -> None:

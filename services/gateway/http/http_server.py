@@ -39,7 +39,7 @@ _ALWAYS: dict[str, Any] = {
     "server_header": False,
     "timeout_keep_alive": KEEP_ALIVE_SECONDS,
 }
-"""uvicorn's settings that are no matter of configuration."""
+"""Fixed settings of uvicorn."""
 
 
 @contextlib.asynccontextmanager
@@ -106,14 +106,12 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 async def _ended(tasks: set[asyncio.Task[None]]) -> None:
-    """Wait for requests that were cut off: what they use is closed next."""
+    """Waits for cancelled requests before closing what they use."""
     if tasks:
         await asyncio.wait(tasks)
 
 
 def _not_said_already(record: logging.LogRecord) -> bool:
-    """A bug is logged with its trace id where it is answered (problems.py); uvicorn would repeat it without one.
-
-    And what a peer sends that is no UTF-8 is its mistake, of which it is told (1007): no traceback is owed to it.
-    """
+    """Filters log records of uvicorn: unhandled exceptions are logged with their trace ids in problems.py, and invalid
+    UTF-8 is the peer's error (answered with 1007), without a traceback."""
     return not record.getMessage().startswith(("Exception in ASGI application", "Invalid UTF-8 sequence"))

@@ -1,10 +1,9 @@
-"""How long the head of a request may take, and the reading of an answer: uvicorn waits for both for ever, which
-slow-loris attacks live on.
+"""Timeouts for request heads and for unread responses: uvicorn has neither, which slow-loris attacks exploit.
 
-A connection that trickles a header every few seconds costs its owner nothing, and us a file descriptor and a buffer.
-uvicorn's protocol is told when bytes arrive and when a request has been read; in between, and from when a connection is
-made, a timer runs here. Its end is 408, in words, and the end of the connection. The time for bodies is `BodyLimit`'s.
-Another timer runs while a client leaves so much unread that no more can be sent; its end is the connection's.
+A connection that sends a header every few seconds holds a file descriptor and a buffer. A timer runs from the start of
+a connection or of a request's head until the head is complete; when it expires, the answer is 408, and the connection
+closes. `BodyLimitMiddleware` limits the time for bodies. Another timer runs while the send buffer is full; when it
+expires, the connection is aborted.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ SEND_SECONDS = 30.0
 
 
 class TimeoutHttpProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with `header_seconds` for the head of each request, and `send_seconds` for what waits to be
-    sent."""
+    """uvicorn's HTTP/1.1 protocol with timeouts: `header_seconds` for the head of a request, `send_seconds` for a full
+    send buffer."""
 
     header_seconds = HEADER_SECONDS
     send_seconds = SEND_SECONDS
@@ -60,7 +59,7 @@ class TimeoutHttpProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # Between requests uvicorn's own keep-alive timer runs, unless a part of the next head is here already.
+        # Between requests uvicorn's keep-alive timer runs, unless a part of the next head has arrived.
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
             self._await_head()
 
@@ -90,6 +89,6 @@ class TimeoutHttpProtocol(H11Protocol):
 
 
 def http_protocol(header_seconds: float, send_seconds: float) -> type[TimeoutHttpProtocol]:
-    """The protocol with that many seconds."""
+    """The protocol class with these timeouts."""
     times = {"header_seconds": header_seconds, "send_seconds": send_seconds}
     return type("TimeoutHttpProtocol", (TimeoutHttpProtocol,), times)

@@ -1,4 +1,4 @@
-"""Every error that leaves the gateway is a problem document (RFC 9457): the one place where that is made true."""
+"""Converts every error to a problem document (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _WORDS: Mapping[str, str] = {
     "model_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
 }
-"""Pydantic's kinds of errors, in words that fit every client and repeat nothing of the input."""
+"""Messages for Pydantic's error types, without the input."""
 
 
 class ProblemResponse(JSONResponse):
-    """A problem on its way out."""
+    """A response with a problem document."""
 
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: ProblemDetails, headers: Mapping[str, str] | None = None) -> None:
         again = TRY_AGAIN_AFTER.get(problem.status)
-        # Without a word, caches keep 404, 405, 410 and others (RFC 9110, 15.1).
+        # By default, caches store 404, 405, 410 and others (RFC 9110, 15.1).
         extra = {"Cache-Control": "no-store"} | ({"Retry-After": str(again)} if again else {})
         if problem.status == HTTPStatus.UNAUTHORIZED:
             extra["WWW-Authenticate"] = _challenge(problem.reason)
@@ -59,17 +59,17 @@ class ProblemResponse(JSONResponse):
 
 
 def _challenge(reason: str) -> str:
-    """What a client must bring (RFC 6750, 3)."""
+    """The `WWW-Authenticate` challenge (RFC 6750, 3)."""
     return "Bearer" if not reason.startswith("TOKEN_") or reason == "TOKEN_MISSING" else 'Bearer error="invalid_token"'
 
 
 def problem(status: int, detail: str, instance: str, errors: Sequence[FieldError] = ()) -> ProblemDetails:
-    """A problem that the gateway itself has with a request."""
+    """Creates the problem of a request that the gateway itself rejects."""
     return ProblemDetails(title(status), status, detail, instance, errors=tuple(errors), trace_id=trace_id())
 
 
 def install(app: FastAPI) -> None:
-    """Answer with problems whatever goes wrong in `app`."""
+    """Registers exception handlers that answer with problem documents."""
     app.add_exception_handler(ApiError, _failure)
     app.add_exception_handler(StoreUnavailableError, _store)
     app.add_exception_handler(HTTPException, _http)
@@ -87,7 +87,7 @@ async def _store(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """The framework's own: no such route, method not allowed, a body that breaks the parser."""
+    """Errors of the framework: unknown route, method not allowed, a malformed body."""
     told = cast("HTTPException", error)
     headers = dict(told.headers or {})
     if told.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -105,7 +105,7 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 def _allowed(request: Request) -> str:
-    """Every method that is possible at the address: the framework names those of the first route that it finds."""
+    """All methods of the path: the framework lists only those of the first matching route."""
     asked = {"type": "http", "path": request.scope["path"], "root_path": "", "headers": []}
 
     def possible(method: str) -> bool:
@@ -128,7 +128,7 @@ async def _validation(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def unhandled(request: Request, error: Exception) -> ProblemResponse:
-    log.error("a bug ended %s %s", request.method, request.url.path, exc_info=error)
+    log.error("unhandled exception in %s %s", request.method, request.url.path, exc_info=error)
     return ProblemResponse(problem(500, BUG, request.url.path))
 
 

@@ -1,4 +1,4 @@
-"""The id of the trace, handed to whoever asked: with it, a person finds the request again in the traces."""
+"""The trace id of a request, returned to the client for looking up the trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def trace_id() -> str:
 
 
 class TraceHeaderMiddleware:
-    """ASGI middleware that names the trace in each response."""
+    """ASGI middleware: adds the trace id to each response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

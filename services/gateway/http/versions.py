@@ -1,8 +1,8 @@
-"""The versions of the API: one declaration, from which headers, bodies, refusals, the matrix and the docs are made.
+"""The versions of the API: one declaration for headers, models, errors, the support matrix and the documentation.
 
-Versions only ever add. One that is to go is deprecated first (RFC 9745: since when), then has a day on which it ends
-(RFC 8594), and after that answers 410, each time with the address of its successor. The slides' `Deprecation:
-version=v1` and `Sunset: 2024-12-31` are of no form that a client would understand; these are.
+Versions only add. A version that will be removed is first deprecated (RFC 9745), then has a sunset date (RFC 8594), and
+afterwards answers 410; each response names the successor's address. The slides' `Deprecation: version=v1` and `Sunset:
+2024-12-31` are in no standard format.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 class VersionStatus(Enum):
     DEPRECATED = "deprecated"
-    """Answers, and should be left."""
+    """Works; clients should migrate."""
     SUPPORTED = "supported"
     CURRENT = "current"
-    """What a request without a version gets."""
+    """The default for requests without a version."""
     BETA = "beta"
-    """May change; only for requests that say `API-Beta`."""
+    """May change; only with `API-Beta`."""
     SUNSET = "sunset"
     """Answers 410."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiVersion:
-    """One version. `features`: what it adds to the one before."""
+    """One version. `features`: its additions to the previous one."""
 
     number: int
     status: VersionStatus
@@ -64,7 +64,7 @@ VERSIONS: tuple[ApiVersion, ...] = (
 
 
 class VersionMatrix:
-    """The versions, and what time it is. `now` yields aware datetimes; `sunsets` overrides days, by name."""
+    """The versions and their status at `now` (aware). `sunsets`: overrides sunset dates, by name."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class VersionMatrix:
         raise KeyError(number)
 
     def find(self, text: str) -> ApiVersion | None:
-        """What `API-Version: v2`, `2` or `2.0` means."""
+        """Finds a version by `v2`, `2` or `2.0`."""
         plain = text.strip().lower().removeprefix("v").removesuffix(".0")
         return next((item for item in self.versions if str(item.number) == plain), None)
 
     def successor(self, version: ApiVersion) -> ApiVersion | None:
-        """The next version that is more than a beta and has not ended."""
+        """The next version that is neither beta nor ended."""
         now = self._now()
         later = (item for item in self.versions if item.number > version.number)
         return next((item for item in later if item.status is not VersionStatus.BETA and not item.ended(now)), None)
@@ -110,12 +110,12 @@ class VersionMatrix:
         return version.deprecated_at is not None and version.deprecated_at <= self._now()
 
     def new_address(self, version: ApiVersion, path: str) -> str | None:
-        """Where `/api/v1/...` is in the version that follows; None where none does."""
+        """The path in the successor of the version; None without one."""
         successor = self.successor(version)
         return None if successor is None else path.replace(version.prefix, successor.prefix, 1)
 
     def headers(self, version: ApiVersion, path: str) -> dict[str, str]:
-        """What each answer of the version to a request for `path` says of it."""
+        """The version headers of a response for `path`."""
         found = {"API-Version": version.name}
         if version.deprecated_at is not None:
             found["Deprecation"] = f"@{int(version.deprecated_at.timestamp())}"

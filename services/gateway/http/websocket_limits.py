@@ -1,9 +1,9 @@
-"""What the peer of a WebSocket may ask of the protocol itself, below the messages that the application counts.
+"""Limits of the WebSocket protocol below the application's messages.
 
-uvicorn answers each ping at once, keeps each piece of a message until the last has come, and closes a connection only
-after the peer has taken all that waits for it. A peer that sends pings and reads nothing would so fill the memory, one
-that sends empty pieces without end as well, and one that has gone while much was on its way would stay for as long as
-the system tries to reach it. Here such frames are counted, and a connection that is to end does so.
+uvicorn answers each ping at once, buffers the fragments of a message, and closes a connection only after the peer has
+read all pending data. A peer that sends pings and reads nothing, or sends fragments without end, would exhaust memory;
+a vanished peer with pending data would stay until the system gives up. Here control frames and fragments are rate
+limited, and a closing connection is aborted after LINGER_SECONDS.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from websockets.frames import Frame
 
 FRAMES_RATE, FRAMES_BURST = 100.0, 1000
-"""Pings, pongs and pieces of messages that one peer may send: each second, and at once."""
+"""Pings, pongs and fragments allowed per peer: per second, and at once."""
 LINGER_SECONDS = 12.0
-"""How long what was sent last may take to be read, from when a connection is to end: longer than the ten seconds that
-uvicorn waits for the answer to a close."""
+"""Time for a closing connection to send pending data: longer than the ten seconds that uvicorn waits for the answer to
+a close."""
 POLICY = 1008
 
 
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSockets, with bounds for what uvicorn leaves without."""
+    """uvicorn's WebSocket protocol with limits."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -39,7 +39,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         await super().send(message)
         if self.initial_response and self.close_sent:
-            # A handshake that was answered with a problem is complete; uvicorn would log an error for each.
+            # A handshake rejected with a problem is complete; uvicorn would log an error.
             self.handshake_complete = True
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -77,11 +77,11 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         if self.read_paused and self.writable.is_set():
-            # It is we who do not read, until what was said before is done: the answer may be here already.
+            # Reading is paused, so the pong may have arrived unread.
             self.pong_timer = self.loop.call_later(self.ping_timeout or 0.0, self.keepalive_timeout)
             return
         super().keepalive_timeout()
-        # Nobody is there to read what waits: it would hold up the end.
+        # Pending data would delay closing a dead connection.
         self.transport.abort()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
@@ -89,7 +89,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._end_soon()
 
     def _may(self) -> bool:
-        """Whether the frame counts; with one too many the connection ends."""
+        """Whether the frame is allowed; closes the connection above the limit."""
         if self.close_sent:
             return False
         if self._allowed.check("").allowed:

@@ -21,12 +21,12 @@ from services.common.storage.database_wait import wait_for_database
 from services.common.storage.transactions import SCHEMA_LOCK, make_tables
 from support.consul import dev_registry
 from support.ports import promised_port
-from support.postgres import NO_POSTGRES, OWNER, Cluster, cluster, find_postgres
+from support.postgres import OWNER, Cluster
 from support.processes import Process, frozen, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
 HEALTH = health_pb2.HealthCheckResponse
@@ -45,19 +45,8 @@ class Health:
         self.reasons.pop(cause, None)
 
 
-@pytest.fixture
-def postgres() -> Iterator[Cluster]:
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
-        with contextlib.suppress(RuntimeError):
-            made.start()  # where a test that failed has left it stopped
-
-
-def shared(postgres: Cluster, password: str = "any") -> str:
-    return f"postgresql://{OWNER}:{password}@127.0.0.1:{postgres.port}/postgres"
+def shared(own_postgres: Cluster, password: str = "any") -> str:
+    return f"postgresql://{OWNER}:{password}@127.0.0.1:{own_postgres.port}/postgres"
 
 
 @contextlib.asynccontextmanager
@@ -97,29 +86,31 @@ async def check(port: int) -> tuple[int, str]:
 
 @pytest.mark.parametrize("name", ["payment", "order", "user"])
 async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_there(
-    name: str, postgres: Cluster, tmp_path: Path
+    name: str, own_postgres: Cluster, tmp_path: Path
 ) -> None:
     """Meanwhile its port is bound (as a liveness probe asks), it says what it waits for, and nobody finds it."""
-    await asyncio.to_thread(postgres.stop)
+    await asyncio.to_thread(own_postgres.stop)
     async with dev_registry() as registry:
         consul = str(registry.address)
         told = {"MESHWRIGHT_DISCOVERY": "consul", "CONSUL_HTTP_ADDR": consul, "MESHWRIGHT_REGISTER": "true"}
         async with (
-            service(name, tmp_path, shared(postgres, "hush-hush"), told) as (process, port),
+            service(name, tmp_path, shared(own_postgres, "hush-hush"), told) as (process, port),
             httpx.AsyncClient(base_url=f"http://{consul}") as client,
         ):
 
             async def registered() -> bool:
                 return bool((await client.get(f"/v1/health/service/{name}")).raise_for_status().json())
 
-            place = f"waits for the database postgres_{name} at 127.0.0.1:{postgres.port} ({name.upper()}_DATABASE_URL)"
+            place = (
+                f"waits for the database postgres_{name} at 127.0.0.1:{own_postgres.port} ({name.upper()}_DATABASE_URL)"
+            )
             await says(process, place)
             status, reason = await check(port)
             assert (status, reason.partition(": ")[0]) == (HEALTH.NOT_SERVING, place)
             assert "Connect call failed" in reason
             assert not await registered()
             assert "hush-hush" not in process.log.read_text()
-            await asyncio.to_thread(postgres.start)
+            await asyncio.to_thread(own_postgres.start)
             await eventually(registered, 60)
             assert await check(port) == (HEALTH.SERVING, "")
             assert "the database is available after" in process.log.read_text()
@@ -133,10 +124,10 @@ async def _refused_socket(port: int) -> None:
     assert b"STARTING" in refused.value.response.body
 
 
-async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(postgres: Cluster, tmp_path: Path) -> None:
-    await asyncio.to_thread(postgres.stop)
+async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(own_postgres: Cluster, tmp_path: Path) -> None:
+    await asyncio.to_thread(own_postgres.stop)
     async with (
-        service("gateway", tmp_path, shared(postgres), {}) as (process, port),
+        service("gateway", tmp_path, shared(own_postgres), {}) as (process, port),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         await says(process, "waits for the database postgres_gateway")
@@ -157,7 +148,7 @@ async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(postgres
         assert (await client.get("/.well-known/jwks.json")).json()["reason"] == "STARTING"
         assert (await client.get("/")).status_code == 200
         await _refused_socket(port)
-        await asyncio.to_thread(postgres.start)
+        await asyncio.to_thread(own_postgres.start)
 
         async def made() -> bool:
             return "gateway" not in (await client.get("/readyz")).json().get("detail", "")
@@ -169,10 +160,10 @@ async def test_the_gateway_answers_only_probes_and_pages_while_it_waits(postgres
 
 @pytest.mark.parametrize("name", ["payment", "gateway"])
 async def test_a_service_that_waits_ends_in_order_when_it_is_told_to(
-    name: str, postgres: Cluster, tmp_path: Path
+    name: str, own_postgres: Cluster, tmp_path: Path
 ) -> None:
-    await asyncio.to_thread(postgres.stop)
-    async with service(name, tmp_path, shared(postgres), {}) as (process, _):
+    await asyncio.to_thread(own_postgres.stop)
+    async with service(name, tmp_path, shared(own_postgres), {}) as (process, _):
         await says(process, "waits for the database")
         assert await process.terminate() == 0
         said = process.log.read_text()
@@ -182,12 +173,12 @@ async def test_a_service_that_waits_ends_in_order_when_it_is_told_to(
 
 @pytest.mark.parametrize("name", ["order", "user"])
 async def test_a_database_that_does_not_answer_is_waited_for_and_holds_up_no_end(
-    name: str, postgres: Cluster, tmp_path: Path
+    name: str, own_postgres: Cluster, tmp_path: Path
 ) -> None:
     """As one that a broken network hides: connections are accepted, by the kernel."""
-    silent = f"waits for the database postgres_{name} at 127.0.0.1:{postgres.port} ({name.upper()}_DATABASE_URL): "
-    with frozen(*postgres.processes()):
-        async with service(name, tmp_path, shared(postgres), {}) as (process, port):
+    silent = f"waits for the database postgres_{name} at 127.0.0.1:{own_postgres.port} ({name.upper()}_DATABASE_URL): "
+    with frozen(*own_postgres.processes()):
+        async with service(name, tmp_path, shared(own_postgres), {}) as (process, port):
             await says(process, f"{silent}no answer in time")
             assert await check(port) == (HEALTH.NOT_SERVING, f"{silent}no answer in time")
             assert await process.terminate() == 0
@@ -195,10 +186,10 @@ async def test_a_database_that_does_not_answer_is_waited_for_and_holds_up_no_end
 
 
 async def test_a_database_that_falls_silent_while_tables_are_made_holds_up_no_end(
-    postgres: Cluster, tmp_path: Path
+    own_postgres: Cluster, tmp_path: Path
 ) -> None:
-    own = f"{shared(postgres)}_payment"
-    await ensure_database(shared(postgres), own)
+    own = f"{shared(own_postgres)}_payment"
+    await ensure_database(shared(own_postgres), own)
     engine = open_database("X", own)
     async with engine.connect() as connection:
         await connection.execute(sa.select(sa.func.pg_advisory_lock(SCHEMA_LOCK)))
@@ -206,17 +197,17 @@ async def test_a_database_that_falls_silent_while_tables_are_made_holds_up_no_en
         async def awaited() -> bool:
             return bool(await connection.scalar(sa.text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
-        async with service("payment", tmp_path, shared(postgres), {}) as (process, _):
+        async with service("payment", tmp_path, shared(own_postgres), {}) as (process, _):
             await eventually(awaited, 60)
-            with frozen(*postgres.processes()):
+            with frozen(*own_postgres.processes()):
                 assert await process.terminate() == 0
     await engine.dispose()
     assert "Traceback" not in process.log.read_text()
 
 
 @pytest.mark.parametrize("name", ["payment", "gateway"])
-async def test_a_wrong_password_ends_the_service_at_once(name: str, postgres: Cluster, tmp_path: Path) -> None:
-    url = postgres.new_guarded_database("right").replace("@", ":wrong@", 1)
+async def test_a_wrong_password_ends_the_service_at_once(name: str, own_postgres: Cluster, tmp_path: Path) -> None:
+    url = own_postgres.new_guarded_database("right").replace("@", ":wrong@", 1)
     async with service(name, tmp_path, url, {}) as (process, _):
         assert await asyncio.wait_for(process.child.wait(), 90) == 1
         said = process.log.read_text().splitlines()[-1]
@@ -240,9 +231,9 @@ async def ready(url: str, given: str = "") -> str:
     return with_cause(caught.value)
 
 
-async def test_what_stays_as_it_is_is_not_waited_for(postgres: Cluster, tmp_path: Path) -> None:
-    url = shared(postgres)
-    poor = postgres.new_guarded_database("right").replace("@", ":right@", 1)
+async def test_what_stays_as_it_is_is_not_waited_for(own_postgres: Cluster, tmp_path: Path) -> None:
+    url = shared(own_postgres)
+    poor = own_postgres.new_guarded_database("right").replace("@", ":right@", 1)
     file = tmp_path / "shop.db"
     file.write_text("this is no database, and long enough for SQLite to notice" * 20)
     assert 'database "nothing" does not exist' in await ready(url.replace("/postgres", "/nothing"))
@@ -254,18 +245,18 @@ async def test_what_stays_as_it_is_is_not_waited_for(postgres: Cluster, tmp_path
 
 
 async def test_a_host_that_is_not_known_yet_and_a_server_without_a_connection_left_are_waited_for(
-    postgres: Cluster, monkeypatch: pytest.MonkeyPatch
+    own_postgres: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a Service of Kubernetes that is made later; and a server that others hold."""
     monkeypatch.setattr("services.common.storage.database_wait.FIRST_PAUSE_SECONDS", 0.01)
     health, reasons = Health(), []
-    engine = open_database("X", shared(postgres))
+    engine = open_database("X", shared(own_postgres))
     strange = open_database("X", f"postgresql://{OWNER}@nowhere.invalid:5432/shop")
-    name = str(sa.make_url(postgres.new_database()).database)
-    postgres.run("psql", *_to_all(postgres), "-qc", f"ALTER DATABASE {name} CONNECTION LIMIT 0")
-    full = postgres.new_guarded_database("right")
+    name = str(sa.make_url(own_postgres.new_database()).database)
+    own_postgres.run("psql", *_to_all(own_postgres), "-qc", f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    full = own_postgres.new_guarded_database("right")
     role = str(sa.make_url(full).username)
-    postgres.run("psql", *_to_all(postgres), "-qc", f"ALTER ROLE {role} CONNECTION LIMIT 0")
+    own_postgres.run("psql", *_to_all(own_postgres), "-qc", f"ALTER ROLE {role} CONNECTION LIMIT 0")
     crowded = open_database("X", full.replace("@", ":right@", 1))
     tries = iter([strange, crowded, engine])
 
@@ -282,5 +273,5 @@ async def test_a_host_that_is_not_known_yet_and_a_server_without_a_connection_le
         await each.dispose()
 
 
-def _to_all(postgres: Cluster) -> tuple[str, ...]:
-    return ("-h", "127.0.0.1", "-p", str(postgres.port), "-U", OWNER, "-d", "postgres")
+def _to_all(own_postgres: Cluster) -> tuple[str, ...]:
+    return ("-h", "127.0.0.1", "-p", str(own_postgres.port), "-U", OWNER, "-d", "postgres")

@@ -16,11 +16,11 @@ from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.database import ensure_database, open_database, service_database_url
 from services.common.storage.table_recovery import TableRecovery
 from services.common.storage.transactions import in_transaction, make_tables
-from support.postgres import NO_POSTGRES, OWNER, Cluster, cluster, find_postgres
+from support.postgres import OWNER, Cluster
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -46,9 +46,9 @@ class Health:
 class Store:
     """A service's database, and what keeps its tables."""
 
-    def __init__(self, postgres: Cluster) -> None:
-        self.postgres = postgres
-        self.given = postgres.new_database()
+    def __init__(self, own_postgres: Cluster) -> None:
+        self.postgres = own_postgres
+        self.given = own_postgres.new_database()
         self.url = service_database_url(self.given, "shop")
         self.engine: AsyncEngine = open_database("X", self.url)
         self.health = Health()
@@ -72,18 +72,9 @@ class Store:
         self.postgres.run(program, "-h", "127.0.0.1", "-p", str(self.postgres.port), "-U", OWNER, *arguments)
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Cluster]:
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
-
-
 @pytest.fixture
-async def store(postgres: Cluster) -> AsyncIterator[Store]:
-    made = Store(postgres)
+async def store(own_postgres: Cluster) -> AsyncIterator[Store]:
+    made = Store(own_postgres)
     await made.make()
     try:
         yield made

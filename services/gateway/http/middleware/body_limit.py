@@ -1,8 +1,7 @@
-"""What a request may cost: the size of its body, and the time that it takes to come, before anything reads it.
+"""Limits the size of request bodies, and the time to receive them.
 
-A body that is compressed is not taken: what it would grow to is not known before it has grown. One with two lengths
-(Content-Length beside Transfer-Encoding) is how requests are smuggled past a proxy that believes the other one (RFC
-9112, 6.1). Both are refused unread.
+Compressed bodies are rejected unread: their decompressed size is unknown. Bodies with both Content-Length and
+Transfer-Encoding are rejected as request smuggling (RFC 9112, 6.1).
 """
 
 from __future__ import annotations
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware that reads the body up to a limit, and answers 413 beyond it, and 408 where it does
-    not come within `seconds`.
+    """ASGI middleware: reads the body; answers 413 above `most` bytes, 408 if it does not arrive within `seconds`.
 
-    Bodies here are small documents that are needed whole, so they are read here and handed on in one piece. Where the
-    length is announced nothing is read of one that is too long; where it is not (chunked), reading stops at the limit.
+    Bodies are small documents that routes need whole, so they are passed on as one message. A body with a too large
+    Content-Length is not read; a chunked body is read up to the limit.
     """
 
     def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
@@ -52,14 +50,14 @@ class BodyLimitMiddleware:
             return
         if body is None:
             detail = f"the body is larger than {self._most} bytes"
-            # What is left of the body is not worth reading: the connection ends with this answer.
+            # The rest of the body is not read: the connection closes after this response.
             response = ProblemResponse(problem(413, detail, scope["path"]), {"Connection": "close"})
             await response(scope, receive, send)
             return
         await self._app(scope, _replayed(body, receive), send)
 
     async def _read(self, receive: Receive) -> Message | None:
-        """The body as one message, or the message that the client has gone; None where it is too long."""
+        """The body as one message, or the disconnect message; None if it is too large."""
         chunks = []
         size = 0
         while True:
@@ -75,7 +73,7 @@ class BodyLimitMiddleware:
 
 
 def _refused(headers: Headers) -> tuple[int, str, dict[str, str]] | None:
-    """Status, detail and headers of the answer to a body that is not even looked at."""
+    """Status, detail and headers for a body that is rejected unread."""
     if "content-length" in headers and "transfer-encoding" in headers:
         return 400, "Content-Length and Transfer-Encoding contradict each other", {}
     encoding = headers.get("content-encoding", "").strip().lower()

@@ -1,7 +1,7 @@
-"""Headers that go on with all calls of a request (`MESHWRIGHT_CARRIED_HEADERS`): refused here where they could not.
+"""Validates headers that are propagated to all calls of a request (`MESHWRIGHT_CARRIED_HEADERS`).
 
-The mesh leaves out what it cannot carry, and the request would be answered by another version than its client asked
-for. What a version answers is not another's: caches are told.
+The mesh drops values that it cannot propagate, and another version than requested would answer. So invalid values are
+rejected here. Responses name the headers in `Vary`, since versions may answer differently.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CarriedHeadersMiddleware:
 
 
 def problems_of(headers: Headers, names: Sequence[str]) -> dict[str, str]:
-    """What keeps each header from being carried, by its name."""
+    """The problem of each invalid header, by name."""
     found = carried.picked(headers.items(), names)
     wrong = {name: what for name, value in found.items() if (what := carried.problem(value))}
     if not wrong:

@@ -1,7 +1,7 @@
-"""Reading again what has not changed costs no body: If-None-Match (RFC 9110, 13.1.2).
+"""Answers GET requests with a matching `If-None-Match` with 304 (RFC 9110, 13.1.2).
 
-A route that knows the version of what it shows says so in `ETag`; for all other JSON the tag is a digest of the body,
-and weak. The work of making the body is done either way: it is the network that is spared, and the client's parsing.
+Routes that know the version of their resource set `ETag`; for all other JSON the tag is a weak digest of the body. The
+body is produced in any case: 304 saves bandwidth and parsing.
 """
 
 from __future__ import annotations

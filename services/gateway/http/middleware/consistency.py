@@ -1,9 +1,8 @@
-"""Reading one's own writes at the read side, over HTTP: the header `Demo-Position`.
+"""Read-your-writes consistency over HTTP: the header `Demo-Position`.
 
-An answer to a request that wrote says where, in the events of which services: `Demo-Position: payment/7, user/17`. A
-read that brings the header waits until the views have seen those events, within its own deadline, and is refused with
-409 (VIEW_BEHIND) where they have not: whether such events are still to come nobody can tell. The value comes from the
-services' trailing metadata (`consistency_token`), and clients need not understand it.
+The response to a write names the positions of its events by service: `Demo-Position: payment/7, user/17`. A read with
+that header waits, within its deadline, until the views include those events, and fails with 409 (VIEW_BEHIND)
+otherwise. The value comes from the services' trailing metadata (`consistency_token`), and is opaque to clients.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 HEADER = "Demo-Position"
 LONGEST, MOST = 500, 20
-"""Characters of a value, and values."""
+"""Maximum characters of a value, and maximum values."""
 _PLACE = re.compile(r"([a-z]{1,20})/([0-9]{1,18})")
 _Value = Annotated[
     str, StringConstraints(max_length=LONGEST, pattern=rf"^(\s*{_PLACE.pattern}(\s*,\s*{_PLACE.pattern})*)?\s*$")
@@ -36,7 +35,7 @@ Answer = TypeVar("Answer")
 
 
 async def call_noting_writes(call: UnaryUnaryCall[Any, Answer]) -> Answer:
-    """What the service answers; where it has written is told to the client."""
+    """Awaits the call, and collects its consistency token for the response."""
     answer = await call
     places = _WRITTEN.get()
     if places is not None:
@@ -47,7 +46,7 @@ async def call_noting_writes(call: UnaryUnaryCall[Any, Answer]) -> Answer:
 
 
 class ConsistencyTokenMiddleware:
-    """ASGI middleware that says where the request has written."""
+    """ASGI middleware: adds the consistency tokens of the request's writes to the response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -82,6 +81,6 @@ def at_least(
         ),
     ],
 ) -> list[pb.Position]:
-    """What a route that reads depends on."""
+    """FastAPI dependency of reads: the positions in the header."""
     places = _PLACE.findall(",".join(values))
     return [pb.Position(source=source, position=int(place)) for source, place in places]

@@ -1,6 +1,6 @@
-"""HEAD wherever there is GET (RFC 9110, 9.3.2): the same work and the same headers, and no body.
+"""Answers HEAD requests by the GET route, without the body (RFC 9110, 9.3.2).
 
-A stream is not read for the length of its body, which it does not have: it ends with its head.
+A streamed response ends after its headers: it has no length, and is not read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class _HeadSentError(Exception):
-    """Ends a stream of which nobody reads more."""
+    """Ends a stream after its headers."""
 
 
 class HeadMiddleware:
@@ -26,7 +26,7 @@ class HeadMiddleware:
             await self._app(scope, receive, send)
             return
 
-        async def beheading(message: Message) -> None:
+        async def without_body(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send(message)
                 return
@@ -36,7 +36,7 @@ class HeadMiddleware:
 
         asked = {**scope, "method": "GET"}
         try:
-            await self._app(asked, receive, beheading)
+            await self._app(asked, receive, without_body)
         except _HeadSentError:
             pass
         finally:

@@ -1,11 +1,10 @@
-"""Asking twice does it once: `Idempotency-Key` on POST (draft-ietf-httpapi-idempotency-key-header).
+"""Makes POST idempotent by `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
 
-The key, with a digest of the request, is stored before the request is answered, and the answer with it before it is
-sent, for 24 hours and for all replicas: who has heard an answer hears it again. The same request with the same key gets
-the stored answer; another request with the key is refused (422), and one whose first is still being answered too (409).
-Answers that say "not now" are not stored: the client is to try again. Where a replica dies in the middle, the key is
-free again after `PENDING_SECONDS`; whether the first attempt did its work is then for the service behind to know, which
-gets the key where it takes one (orders do).
+The key and a digest of the request are stored before the request is processed, and the response before it is sent, for
+24 hours and all replicas. The same request with the same key gets the stored response; a different request with the key
+is rejected (422), as is a request while the first is in progress (409). Temporary errors are not stored: the client
+retries. If a replica crashes, the key is free again after `PENDING_SECONDS`; services behind that accept a key (orders)
+detect a first attempt that took effect.
 """
 
 from __future__ import annotations
@@ -84,20 +83,20 @@ class IdempotencyStore:
                 return None
             async with self._writing.begin() as connection:
                 found = (await connection.execute(sa.select(table).where(same))).one_or_none()
-        if found is None:  # given up by its first request in this very moment
+        if found is None:  # released by its first request meanwhile
             return StoredResponse(fingerprint, now)
         headers = tuple((name, value) for name, value in json.loads(found.headers))
         return StoredResponse(found.fingerprint, found.begun_at, found.status, headers, found.body)
 
     async def finish(self, client: str, key: str, answer: StoredResponse) -> None:
-        """Keep the answer of the request that took the key at `begun_at`, unless the key is another's by now."""
+        """Stores the response of the request that took the key at `begun_at`, unless another request has it by now."""
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.update(table).where(_taken(client, key, answer.begun_at)).values(values))
 
     async def give_up(self, client: str, key: str, begun_at: float) -> None:
-        """Free the key: the request that took it at `begun_at` came to nothing."""
+        """Releases the key of a failed request that took it at `begun_at`."""
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.delete(table).where(_taken(client, key, begun_at)))
@@ -113,12 +112,12 @@ def _same(client: str, key: str) -> sa.ColumnElement[bool]:
 
 
 def _taken(client: str, key: str, begun_at: float) -> sa.ColumnElement[bool]:
-    """The key as long as it is the request's that took it then: one that hung too long has lost it."""
+    """Matches the key while the request that took it at `begun_at` holds it; PENDING_SECONDS later it may not."""
     return sa.and_(_same(client, key), table.c.status == 0, table.c.begun_at == begun_at)
 
 
 class _BufferedResponse:
-    """What a route sends, held back until it is stored; one that is too large to be kept goes through."""
+    """A response, buffered until it is stored; one above MOST_BODY is passed through."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -136,7 +135,7 @@ class _BufferedResponse:
         return self._size <= MOST_BODY
 
     def stored(self, begun_at: float) -> StoredResponse | None:
-        """What there is to keep; None for an answer that is not to be given again."""
+        """The response to store; None if it must not be replayed."""
         if not self.fits or not self._messages:
             return None
         start, *parts = self._messages
@@ -154,7 +153,7 @@ class _BufferedResponse:
 
 
 class IdempotencyMiddleware:
-    """ASGI middleware. It stands inside of `BodyLimit`, so that a body is one message. `clock`: since 1970."""
+    """ASGI middleware, inside of `BodyLimitMiddleware`, so that a body is one message. `clock`: seconds since 1970."""
 
     def __init__(self, app: ASGIApp, store: IdempotencyStore, proxies: int, clock: Callable[[], float]) -> None:
         self._app = app
@@ -202,8 +201,8 @@ class IdempotencyMiddleware:
             else:
                 await self._store.finish(client, key, answer)
         except StoreUnavailableError as error:
-            # What was asked for is done: the client is told, though asking again will not tell it the same.
-            log.warning("the answer to an Idempotency-Key is not kept: %s", error)
+            # The request took effect: its response is sent, though a retry will not replay it.
+            log.warning("the response to an Idempotency-Key was not stored: %s", error)
 
 
 def usable(key: str) -> bool:

@@ -1,7 +1,7 @@
-"""How often a client may ask: a token bucket for each, as in draft-ietf-httpapi-ratelimit-headers.
+"""Rate limiting: a token bucket for each client, reported as in draft-ietf-httpapi-ratelimit-headers.
 
-A client is the subject of its token, or else its address (an IPv6 client has a whole /64). Buckets are this replica's
-own: with N replicas a client may ask up to N times as often, and no request waits for a shared counter.
+A client is identified by its token's subject, or else by its address (IPv6: by /64). Buckets are local to a replica: N
+replicas allow up to N times the rate, and no request waits for a shared counter.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Bucket:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitResult:
-    """Whether a request may pass, how many more may follow at once, and the seconds until one (or all) may."""
+    """Whether a request is allowed, the remaining burst, and the seconds until the next request and a full bucket."""
 
     allowed: bool
     remaining: int
@@ -44,7 +44,7 @@ class RateLimitResult:
 
 
 class RateLimiter:
-    """`rate` requests a second for each client, `burst` at once. `clock` is monotonic."""
+    """Allows each client `rate` requests a second, and `burst` at once. `clock` is monotonic."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         self.rate = rate
@@ -53,13 +53,13 @@ class RateLimiter:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def check(self, client: str, requests: int = 1) -> RateLimitResult:
-        """`requests`: how many come at once, all or none of which may pass; a full bucket lets any number."""
+        """Takes `requests` tokens, all or none; a full bucket allows any number."""
         wanted = min(requests, self.burst)
         now = self._clock()
         bucket = self._buckets.pop(client, None) or _Bucket(self.burst, now)
         self._buckets[client] = bucket
         if len(self._buckets) > MOST_CLIENTS:
-            # The one that asked longest ago: its bucket is the fullest there is.
+            # The least recently used bucket, which is the fullest.
             self._buckets.popitem(last=False)
         bucket.tokens = min(self.burst, bucket.tokens + (now - bucket.at) * self.rate)
         bucket.at = now
@@ -71,11 +71,11 @@ class RateLimiter:
 
 
 def address_of(scope: Scope, proxies: int) -> str:
-    """The client's address: the peer's, or what the outermost of our `proxies` has written down as its peer."""
+    """The client's address: the peer's, or the one that the outermost of `proxies` proxies has recorded."""
     client = scope.get("client")
     address = client[0] if client else "unknown"
     if proxies:
-        # A proxy may add a header of its own to the client's: together they are one list (RFC 9110, 5.3).
+        # Repeated headers are one list (RFC 9110, 5.3).
         lines = ",".join(Headers(scope=scope).getlist("x-forwarded-for"))
         chain = [part.strip() for part in lines.split(",") if part.strip()]
         if chain:
@@ -85,20 +85,20 @@ def address_of(scope: Scope, proxies: int) -> str:
     except ValueError:
         return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:  # as a socket that listens on both kinds has it
+        if parsed.ipv4_mapped is not None:  # on a dual-stack socket
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return str(parsed)
 
 
 def client_of(scope: Scope, proxies: int, identity: Identity | None = None) -> str:
-    """Who asks, as far as limits and keys are concerned; `identity`: where that is not the caller of now."""
+    """Identifies a client for limits and keys. `identity`: default: the current caller."""
     identity = identity or meshwright.caller()
     return f"subject:{identity.subject}" if identity else f"address:{address_of(scope, proxies)}"
 
 
 class RateLimitMiddleware:
-    """ASGI middleware: 429 with Retry-After for clients that ask too often. `quiet`: addresses that are free."""
+    """ASGI middleware: rejects requests above the rate with 429 and Retry-After. `quiet`: exempt paths."""
 
     def __init__(self, app: ASGIApp, rate_limiter: RateLimiter, proxies: int, quiet: Collection[str]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Headers that each answer carries: what browsers may do with it, and the id by which the request is known."""
+"""Headers of every response: security headers, and the request's id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HSTS = "max-age=31536000; includeSubDomains"
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware. What a route says itself stands: pages have a policy of their own. `https`: also HSTS."""
+    """ASGI middleware. Headers that a route sets take precedence: pages have their own policy. `https`: adds HSTS."""
 
     def __init__(self, app: ASGIApp, *, https: bool) -> None:
         self._app = app
@@ -46,9 +46,9 @@ class SecurityHeadersMiddleware:
 
 
 class RequestIdMiddleware:
-    """ASGI middleware: `X-Request-Id` as it came, or a new one, in the answer and on the request's span.
+    """ASGI middleware: sets `X-Request-Id`, the request's or a new one, on the response and the span.
 
-    An id that could break a log line or a header is replaced.
+    Ids with characters unsafe in logs or headers are replaced.
     """
 
     def __init__(self, app: ASGIApp) -> None:

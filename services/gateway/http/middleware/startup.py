@@ -1,7 +1,6 @@
-"""Refuses API requests until the gateway's database was reached for the first time after the start.
+"""Rejects API requests with 503 until the gateway's database was reached once.
 
-Some routes need no table of the gateway's own and would succeed while others fail, so that one success would say
-nothing of the next request. Pages and probes are served from the first moment.
+Some routes need no table of the gateway and would succeed while others fail. Pages and probes are served at once.
 """
 
 from __future__ import annotations

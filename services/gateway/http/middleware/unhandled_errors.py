@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class UnhandledErrorMiddleware:
-    """ASGI middleware that answers what nobody meant. The framework's own stands outside of all others, and its answers
-    would lack their headers; a bug in those is still its to answer."""
+    """ASGI middleware. The framework's own handler is outside of all middleware, and its responses would lack their
+    headers; it still handles errors in outer middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Which version a request is for, told by its address or by a header, and what its answer says about the version."""
+"""Selects the API version of a request by path or header, and adds version headers to the response."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ VERSION, BETA = "api-version", "api-beta"
 class VersioningMiddleware:
     """ASGI middleware.
 
-    `/api/v2/users` is version 2; `/api/users` is what `API-Version` says, or the current one, and is answered as if it
-    had been asked for by its address. An address and a header that contradict each other are refused.
+    `/api/v2/users` is version 2; `/api/users` is the version in `API-Version`, or the current one, and is rewritten to
+    its versioned path. A path and a header that contradict each other are rejected.
     """
 
     def __init__(self, app: ASGIApp, matrix: VersionMatrix) -> None:
@@ -66,7 +66,7 @@ class VersioningMiddleware:
         try:
             await self._answer(version, inner, receive, send, varies=address is None)
         finally:
-            if "route" in inner:  # what traces and counts go by
+            if "route" in inner:  # for traces and metrics
                 scope["route"] = inner["route"]
 
     async def _answer(self, version: ApiVersion, scope: Scope, receive: Receive, send: Send, *, varies: bool) -> None:
@@ -85,7 +85,7 @@ class VersioningMiddleware:
             detail = f"{version.name} has ended" + (f"; go on at {successor}" if successor else "")
             await _refuse(scope, receive, telling, 410, detail)
         elif version.status is VersionStatus.BETA and (opted := Headers(scope=scope).get(BETA)) != version.name:
-            # Without the header there is no such version; with another one there is a mistake to be told.
+            # Without the header the version does not exist; another value is an error.
             status = 404 if opted is None else 400
             await _refuse(scope, receive, send, status, f"{version.name} is beta: send API-Beta: {version.name}")
         else:
