@@ -19,11 +19,11 @@ from services.gateway.adapters import MeshUpstream
 from services.gateway.api.calculator.client import CalculatorClient
 from services.gateway.api.dependencies import GatewayDependencies, sweeping
 from services.gateway.api.orders.client import ShopClient
-from services.gateway.api.parameters import Backends, Budgets
+from services.gateway.api.parameters import Backends, RequestTimeouts
 from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
 from services.gateway.http.http_server import serving
-from services.gateway.realtime.clients import NARROW
+from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.tables import metadata, prepare
@@ -34,14 +34,14 @@ DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
     "MESHWRIGHT_VERSION": "1.0.0",
     "MESHWRIGHT_PORT": "8080",
-    # Nobody calls the gateway by gRPC; docs/decisions/0047.
+    # The gateway serves no gRPC calls; docs/decisions/0047.
     "MESHWRIGHT_REGISTER": "false",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TimeConfig:
-    """How long requests may take, in seconds."""
+    """Timeouts of requests, in seconds."""
 
     answer: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
     stream: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
@@ -60,7 +60,7 @@ class TimeConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """`mesh` is what every service has, its port being the one of HTTP; the rest is the gateway's own."""
+    """`mesh`: the configuration of every service; its port is the HTTP port."""
 
     host: str = setting("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
     admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
@@ -82,7 +82,7 @@ class GatewayConfig:
 
 
 async def run(config: GatewayConfig) -> None:
-    """Resources are closed in the reverse order: requests end first, then the channels that they use."""
+    """Runs the gateway. Resources close in reverse order: requests end first, then the channels that they use."""
     async with meshwright.Server(replace(config.mesh, port=config.admin_port)) as server:
         user = await server.enter(meshwright.channel(config.user, config.mesh))
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
@@ -91,13 +91,13 @@ async def run(config: GatewayConfig) -> None:
             UserClient(user),
             CalculatorClient(calculator),
             Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
-            Budgets(config.times.answer, config.times.stream, config.times.most),
+            RequestTimeouts(config.times.answer, config.times.stream, config.times.most),
         )
         started = asyncio.Event()
         dependencies = await _dependencies(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
-        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
-        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
+        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=SMALL_WINDOW))
+        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=SMALL_WINDOW))
         routers = await server.enter(
             realtime(
                 config.realtime,
@@ -136,7 +136,7 @@ async def run(config: GatewayConfig) -> None:
 async def _dependencies(
     config: GatewayConfig, server: meshwright.Server, started: asyncio.Event
 ) -> GatewayDependencies:
-    """`started` is set once the database was reached."""
+    """Builds the dependencies; `started` is set once the database was reached."""
     given = config.database
     own = service_database_url(given, config.mesh.service) if config.databases.per_service else given
     engine = open_database(DATABASE, own)
@@ -158,8 +158,8 @@ async def _dependencies(
         await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
         await server.enter(sweeping(dependencies, time.time))
 
-    # HTTP is served before: probes are answered, `/readyz` with why it is not.
-    server.health.hold(HEALTH_CAUSE, "has not looked at its tables yet")
+    # HTTP is served before the database is ready: `/readyz` answers with the reason.
+    server.health.hold(HEALTH_CAUSE, "has not checked its tables yet")
     server.warm_up(warm_up)
     return dependencies
 

@@ -1,4 +1,4 @@
-"""The gateway on the wire: one ASGI application."""
+"""The gateway's ASGI application."""
 
 from __future__ import annotations
 
@@ -79,10 +79,9 @@ EXPOSED_HEADERS = (
 )
 
 QUIET = ("/healthz", "/readyz")
-"""Paths that are asked each second, and worth neither a trace nor a count."""
+"""Paths of probes, without traces and metrics."""
 UNTRACED = (*pages.PATHS, "/favicon.ico", "/apple-touch-icon*", "/robots.txt", "/.well-known/*")
-"""Paths that are counted and not traced: files, and what clients read again and again by themselves. A page load asks
-for thirty of them."""
+"""Paths with metrics and without traces: static files and automatic requests of browsers, thirty per page load."""
 
 
 def make_app(
@@ -95,20 +94,20 @@ def make_app(
     carried: Sequence[str] = (),
     is_started: Callable[[], bool] = lambda: True,
 ) -> FastAPI:
-    """The application. `clock`: seconds since 1970. `routers`: more of them, such as those of the real-time edge.
-    `carried`: headers that go on with all calls of a request. `is_started`: whether the database was reached since the
-    start."""
+    """Creates the application. `clock`: seconds since 1970. `routers`: further ones, such as those of the real-time
+    API. `carried`: headers to propagate to all calls of a request. `is_started`: whether the database was reached
+    once."""
     more = tuple(routers)
     app = FastAPI(
         title="Meshwright's gateway",
         version=version,
         description=f"{DESCRIPTION} {_versions(dependencies)}",
-        # An address with a slash too many would be redirected to whatever Host says.
+        # A redirect of a trailing slash would use the Host header.
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_name,
-        # The mesh traces and counts requests, in AsgiMiddleware: once is enough.
+        # AsgiMiddleware traces and counts requests.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.backends = backends
@@ -125,7 +124,7 @@ def make_app(
     _add_matrix(app, dependencies)
     pages.install(
         app,
-        pages.Settings(
+        pages.PageSettings(
             traces_url=dependencies.traces_url,
             logins=sorted(dependencies.issuer.social) if dependencies.issuer else [],
             realtime=any(getattr(route, "path", "") == pages.SOCKET for router in more for route in router.routes),
@@ -142,7 +141,7 @@ def _add_middleware(
     carried: Sequence[str],
     is_started: Callable[[], bool],
 ) -> None:
-    """From the inside out: the last one added is the first to see a request."""
+    """Adds middleware from the inside out: the last one added is the first to see a request."""
     limits = dependencies.limits
     app.add_middleware(ConditionalRequestMiddleware)
     app.add_middleware(HeadMiddleware)
@@ -183,7 +182,7 @@ def _versions(dependencies: GatewayDependencies) -> str:
 
 
 def _name(route: APIRoute) -> str:
-    """Version 1 has the plain names; later ones say which they are of."""
+    """Operation ids: version 1 has plain names, later versions a suffix."""
     address = BY_ADDRESS.fullmatch(route.path)
     return route.name if address is None or address[1] == "1" else f"{route.name}_v{address[1]}"
 
@@ -191,12 +190,12 @@ def _name(route: APIRoute) -> str:
 def _add_health(app: FastAPI) -> None:
     @app.get("/healthz", tags=["operation"])
     async def alive() -> dict[str, str]:
-        """Whether the process lives: nothing else is asked, so that a restart is tried only where it may help."""
+        """Liveness of the process, without its dependencies."""
         return {"status": "alive"}
 
     @app.get("/readyz", tags=["operation"], response_model=None, responses=openapi.problems(503))
     async def ready(request: Request) -> Response:
-        """Whether requests would be answered now: each service behind the gateway is asked over the mesh."""
+        """Readiness: checks the required services over the mesh."""
         missing = await backends_of(request).readiness.missing()
         if not missing:
             return JSONResponse({"status": "ready"})
@@ -208,12 +207,12 @@ def _add_health(app: FastAPI) -> None:
 def _add_matrix(app: FastAPI, dependencies: GatewayDependencies) -> None:
     @app.get("/api/versions", tags=["operation"], responses=openapi.problems())
     async def versions() -> dict[str, Any]:
-        """Which versions of the API there are, what each has, and until when it is there."""
+        """The versions of the API, their features and sunset dates."""
         return dependencies.matrix.document()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with the problem that its routes refer to."""
+    """FastAPI's OpenAPI document, with the problem schema."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document.setdefault("components", {}).setdefault("schemas", {})

@@ -1,4 +1,4 @@
-"""The edge from its configuration: what `__main__` and tests build in the same way."""
+"""Builds the gateway's dependencies from its configuration, for `__main__` and tests."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from services.gateway.api.orders.client import ShopClient
 
 KEYS_READ_AGAIN = 30.0
-"""Seconds: how old the gateway's view of its own keys may be when it verifies."""
+"""Maximum age in seconds of the gateway's cached keys when it verifies tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
-    """What the public meets."""
+    """Configuration of the public API."""
 
     public_url: str = setting("GATEWAY_PUBLIC_URL", "http://localhost:8080", help="where clients reach the gateway")
     mode: AuthMode = setting(
@@ -93,7 +93,7 @@ class EdgeConfig:
 
     @property
     def own_issuer(self) -> bool:
-        """Whether tokens are the gateway's own: unless MESHWRIGHT_AUTH_ISSUER names another issuer."""
+        """Whether the gateway issues the tokens: MESHWRIGHT_AUTH_ISSUER names no other issuer."""
         return self.tokens.issuer in {"", self.public_url}
 
 
@@ -106,7 +106,7 @@ def make_dependencies(
     entropy: Callable[[int], bytes],
     shop: ShopClient | None = None,
 ) -> GatewayDependencies:
-    """`engine`: of a database that `tables.prepare` has made ready. `clock`: seconds since 1970."""
+    """`engine`: of a database prepared by `tables.prepare`. `clock`: seconds since 1970."""
     store = AuthStore(engine)
     issuer = _issuer(config, store, clock, entropy) if config.own_issuer else None
     return GatewayDependencies(
@@ -133,7 +133,7 @@ def make_dependencies(
 def _issuer(
     config: EdgeConfig, store: AuthStore, clock: Callable[[], float], entropy: Callable[[int], bytes]
 ) -> TokenIssuer:
-    # A key is announced well before it signs, and stays for as long as what it has signed.
+    # A key is published before it signs, and until its last token expires.
     announce = min(600.0, config.key_seconds / 4)
     rotation = KeyRotation(config.key_seconds, announce, config.access_seconds + announce)
     keys = SigningKeys(store, rotation, clock=clock, entropy=entropy, passphrase=config.key_passphrase)
@@ -165,7 +165,7 @@ def _verifier(config: EdgeConfig, issuer: TokenIssuer | None, clock: Callable[[]
 
 
 def parse_sunsets(items: tuple[str, ...]) -> dict[str, datetime]:
-    """`v1=2028-01-01` as a day; raises BadInputError."""
+    """Parses sunset dates such as `v1=2028-01-01`; raises BadInputError."""
     known = {version.name for version in VERSIONS}
     found = {}
     for item in items:

@@ -24,11 +24,11 @@ from services.common.messaging.bus import BusConfig, open_bus
 from services.common.storage.database import open_database
 from services.gateway.adapters import MeshUpstream
 from services.gateway.api.calculator.client import CalculatorClient
-from services.gateway.api.parameters import Backends, Budgets
+from services.gateway.api.parameters import Backends, RequestTimeouts
 from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
 from services.gateway.http.http_server import PING_SECONDS, serving
-from services.gateway.realtime.clients import NARROW
+from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.server import QUIET, UNTRACED, make_app
 from services.gateway.tables import prepare
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 VERSION = "1.2.3"
 MAX_BODY = 2000
-PATIENT = Budgets(answer=60.0)
+PATIENT = RequestTimeouts(answer=60.0)
 """What tests give that are about something other than time: their machine may be busy."""
 
 
@@ -71,7 +71,7 @@ class Demo:
 
     stack: contextlib.AsyncExitStack
     folder: Path
-    budgets: Budgets
+    timeouts: RequestTimeouts
     pace: Pace
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     draining: bool = False
@@ -133,7 +133,7 @@ class Demo:
         calculator = await self.channel("calculator", self.calculator, telemetry)
         upstreams = [MeshUpstream("user", user), MeshUpstream("calculator", calculator)]
         readiness = Readiness(upstreams, draining=lambda: self.draining)
-        backends = Backends(UserClient(user), CalculatorClient(calculator), readiness, self.budgets)
+        backends = Backends(UserClient(user), CalculatorClient(calculator), readiness, self.timeouts)
         engine = open_database("X", self.database or f"sqlite:///{self.folder}/gateway.db")
         await prepare(engine)
         self.stack.push_async_callback(engine.dispose)
@@ -168,8 +168,8 @@ class Demo:
         enter = self.gateway.enter_async_context
         self.stopping = asyncio.Event()
         with resolving({"chat": self.live.chat, "notification": self.live.notification}):
-            chat = await enter(meshwright.channel("chat", options=NARROW, telemetry=telemetry))
-            notification = await enter(meshwright.channel("notification", options=NARROW, telemetry=telemetry))
+            chat = await enter(meshwright.channel("chat", options=SMALL_WINDOW, telemetry=telemetry))
+            notification = await enter(meshwright.channel("notification", options=SMALL_WINDOW, telemetry=telemetry))
         return await enter(
             realtime(
                 load(RealtimeConfig, self.live.settings),
@@ -218,13 +218,13 @@ class _Gateways:
 
 @contextlib.asynccontextmanager
 async def demo(
-    folder: Path, *, budgets: Budgets | None = None, pace: Pace | None = None, **more: Any
+    folder: Path, *, timeouts: RequestTimeouts | None = None, pace: Pace | None = None, **more: Any
 ) -> AsyncIterator[Demo]:
     """Everything, for as long as the context lasts; primes come without a pause unless `pace` says otherwise.
 
     `more`: fields of `Demo` from `settings` on.
     """
     async with contextlib.AsyncExitStack() as stack:
-        running = Demo(stack, folder, budgets or PATIENT, pace or Interval(0), **more)
+        running = Demo(stack, folder, timeouts or PATIENT, pace or Interval(0), **more)
         await running.start()
         yield running

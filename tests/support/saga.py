@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from services.common.messaging.event_metrics import EventLog
     from services.common.messaging.events import Event
-    from services.common.messaging.outbox_publisher import EventLog
 
 ADA = "01890000-0000-7000-8000-000000000001"
 TEA, MUG = "TEA", "MUG"

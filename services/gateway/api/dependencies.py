@@ -1,4 +1,4 @@
-"""What the edge is made of, besides the services behind it: who asks, which versions there are, what is kept."""
+"""The gateway's dependencies besides its upstream services: versions, authentication, stores, limits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SWEEP_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a client may cost. `body` is in bytes, times in seconds; `proxies`: how many of ours are before us."""
+    """Limits of requests. `body`: bytes; times in seconds; `proxies`: number of trusted proxies in front."""
 
     body: int = 65536
     body_seconds: float = 10.0
@@ -58,7 +58,7 @@ class TokenIssuer:
 
 @dataclass(frozen=True, slots=True)
 class GatewayDependencies:
-    """`issuer` is None where tokens are another's; `rates` where nobody is limited."""
+    """`issuer`: None with an external issuer. `rate_limiter`: None without a limit."""
 
     matrix: VersionMatrix
     callers: Callers
@@ -70,10 +70,10 @@ class GatewayDependencies:
     rate_limiter: RateLimiter | None = None
     limits: RequestLimits = field(default_factory=RequestLimits)
     traces_url: str = ""
-    """Where people look at traces; empty: nowhere."""
+    """URL of the trace UI; empty: none."""
 
     async def check_owner(self, users: TenantUsers, user_id: str, version: int) -> None:
-        """Refuse a change of somebody else. Raises ApiError, StoreUnavailableError."""
+        """Checks that the caller may change the user. Raises ApiError, StoreUnavailableError."""
         if version == 1:
             await users.admit(user_id)
             if not await self.store.has_login(canonical(user_id) or ""):
@@ -81,7 +81,7 @@ class GatewayDependencies:
         self.callers.check_owner(user_id)
 
     def users(self, users: Users) -> TenantUsers:
-        """The users whom the caller of now may know of."""
+        """The users that are visible to the current caller."""
         return TenantUsers(users, self.tenancy, self.store, tenant_of(meshwright.caller()))
 
 
@@ -89,7 +89,7 @@ class GatewayDependencies:
 async def sweeping(
     dependencies: GatewayDependencies, clock: Callable[[], float], interval: float = SWEEP_SECONDS
 ) -> AsyncIterator[None]:
-    """Remove what has expired, now and then, for as long as the context lasts."""
+    """Deletes expired rows every `interval` seconds for as long as the context lasts."""
 
     async def sweep() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What the routes of the REST API have in common, and the calculator."""
+"""Parameters and dependencies that routes share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
-    """How long requests may take, in seconds: where they do not say so, and at most."""
+class RequestTimeouts:
+    """Timeouts of requests in seconds: defaults for unary and streaming requests, and the maximum."""
 
     answer: float = 5.0
     stream: float = 60.0
@@ -26,12 +26,12 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What the routes work with."""
+    """The services behind the routes."""
 
     users: app.Users
     calculator: app.Calculator
     readiness: app.Readiness
-    budgets: Budgets
+    timeouts: RequestTimeouts
 
 
 def backends_of(request: Request) -> Backends:
@@ -50,13 +50,13 @@ Timeout = Annotated[
 
 
 def answer_within(request: Request, header: Timeout = None) -> float:
-    budgets = backends_of(request).budgets
-    return domain.seconds_to_answer(header, budgets.answer, budgets.most)
+    timeouts = backends_of(request).timeouts
+    return domain.seconds_to_answer(header, timeouts.answer, timeouts.most)
 
 
 def stream_within(request: Request, header: Timeout = None) -> float:
-    budgets = backends_of(request).budgets
-    return domain.seconds_to_answer(header, budgets.stream, budgets.most)
+    timeouts = backends_of(request).timeouts
+    return domain.seconds_to_answer(header, timeouts.stream, timeouts.most)
 
 
 def dependencies_of(request: Request) -> GatewayDependencies:
@@ -83,7 +83,7 @@ After = Annotated[str, Query(description="only users that come after the one wit
 IfMatch = Annotated[str | None, Header(description="the ETag of the state to change; 412 where there is a newer one")]
 Seen = Annotated[
     Annotated[int, Field(ge=0, le=2**63 - 1)] | None,
-    # Clients that have seen nothing may say so by an empty one.
+    # Clients without a last event may send an empty value.
     BeforeValidator(lambda value: None if isinstance(value, str) and not value.strip() else value),
     Header(alias="Last-Event-ID", description="the id of the last event: only later ones come"),
 ]

@@ -1,11 +1,11 @@
-"""Signing up, in, on and out.
+"""Accounts: sign-up, sign-in, refresh and sign-out.
 
-The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
-At sign-up the user comes first, since only the user service can say whether the address is free (`signup`); where
-the name of the tenant is then taken, the user is removed again.
+The user service owns users, the gateway their accounts: an account's subject is the user's id. Sign-up creates the user
+first, since only the user service knows whether the address is free (`signup`); if the tenant's name is then taken, the
+user is deleted again.
 
-The operator is nobody's user: an account of the configuration alone, which signs in as `operator` (no address, so that
-nobody can sign up with it) and as often as its five minutes end: no session outlives a change of its password.
+The operator has no user: its account exists only in the configuration. It signs in as `operator`, which is not an
+address, so that sign-up cannot take it. Its tokens cannot be refreshed: no session outlives a change of its password.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """What the tokens say of themselves. Times are in seconds."""
+    """Settings of issued tokens. Times are in seconds."""
 
     issuer: str
     audience: str
     access_seconds: float = 300.0
     refresh_seconds: float = 30 * 86400.0
     operators: frozenset[str] = frozenset()
-    """Subjects who are admins of everything, unless they have a tenant."""
+    """Subjects with the admin role, unless they have a tenant."""
     operator_password: str = ""
-    """Of the account OPERATOR; empty: there is none."""
+    """Password of the account OPERATOR; empty: no such account."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What somebody signs up with. `tenant`: the name of one that is to be founded; empty: none."""
+    """A sign-up. `tenant`: the name of a tenant to create; empty: none."""
 
     name: str
     email: str
@@ -78,14 +78,14 @@ class Accounts:
         self.settings = settings
 
     def check_password(self, password: str, tenant: str = "") -> None:
-        """Raises ApiError for what no sign-up may have."""
+        """Raises ApiError for an invalid password or tenant name."""
         wrong = domain.sign_up_problems(password, tenant)
         if wrong:
             detail = "; ".join(f"{name} {what}" for name, what in wrong.items())
             raise ApiError("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
 
     async def sign_up(self, users: Users, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
-        """Make user and account, and the tenant where one is named: its founder is its admin. Raises ApiError."""
+        """Creates user and account, and the tenant if named, with the user as its admin. Raises ApiError."""
         self.check_password(new.password, new.tenant)
         if new.tenant and await self._store.tenant_exists(new.tenant):
             raise _tenant_taken()
@@ -102,7 +102,7 @@ class Accounts:
         return user, await self.tokens(account)
 
     async def add_member(self, user: User, password: str, tenant: str) -> None:
-        """An account for a user whom a tenant's admin has made. Raises ApiError."""
+        """Creates an account for a user that a tenant's admin has created. Raises ApiError."""
         account = Account(user.id, domain.email_key(user.email), await self._passwords.hash(password), (), tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=False)
@@ -110,7 +110,7 @@ class Accounts:
             raise _email_taken() from error
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Raises ApiError; it does not tell which of the two was wrong."""
+        """Signs in. Raises ApiError, without disclosing whether the address or the password is wrong."""
         key = domain.email_key(email)
         account = await (self._operator() if key == OPERATOR else self._store.account_of_email(key))
         verdict = await self._passwords.verify(None if account is None else account.password_hash, password)
@@ -122,28 +122,28 @@ class Accounts:
         return await self.tokens(account)
 
     async def refresh(self, token: str) -> Tokens:
-        """New tokens for a refresh token, which serves once. Raises ApiError."""
+        """Exchanges a refresh token, once, for new tokens. Raises ApiError."""
         successor, now = self._secret(), self._clock()
         expires = now + self.settings.refresh_seconds
         subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
         if subject is None or subject == OPERATOR:
-            message = "the refresh token is not good, or not any more: sign in again"
+            message = "the refresh token is invalid or expired: sign in again"
             raise ApiError("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
         return await self._issue(await self.account(subject), successor)
 
     async def sign_out(self, token: str) -> None:
-        """End the session of this refresh token; whether there was one is not told."""
+        """Ends the session of this refresh token, if there is one."""
         await self._store.end_session(domain.digest(token))
 
     async def tokens(self, account: Account) -> Tokens:
-        """The tokens of a new session."""
+        """Starts a session and returns its tokens."""
         secret = self._secret()
         expires = self._clock() + self.settings.refresh_seconds
         await self._store.add_refresh(domain.digest(secret), self._secret(), account.subject, expires)
         return await self._issue(account, secret)
 
     async def account(self, subject: str) -> Account:
-        """The account of a user, who may have none and come by way of another issuer only."""
+        """The account of a user; without a password for users of other issuers only."""
         found = await self._store.account_of_subject(subject)
         return found or replace(Account(subject, "", ""), tenant=await self._store.tenant_of(subject))
 

@@ -1,9 +1,8 @@
-"""Who asks, and what they may: the gateway's own rules, on top of the tokens that `meshwright.auth` verifies.
+"""The gateway's authorization rules, on top of the tokens that `meshwright.auth` verifies.
 
-Version 1 of the API and JSON-RPC stay open, as the lecture has them. From version 2 on a write needs a token by
-default (`GATEWAY_AUTH=writes`), and changes to a user need that user's own, or an admin's of the same tenant. So do
-changes by the open ones to a user who has an account here, and can be asked. Orders, the account and version 4 are
-somebody's, and need a token always.
+Version 1 of the API and JSON-RPC are open, as in the lecture. From version 2 on, writes need a token by default
+(`GATEWAY_AUTH=writes`), and changes to a user need the token of that user or of an admin of its tenant; in the open
+APIs that applies to users with an account. Orders, the account and version 4 always need a token.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class AuthMode(Enum):
-    """What needs a token, from version 2 on."""
+    """Which requests need a token, from version 2 on."""
 
     OPEN = "open"
     WRITES = "writes"
@@ -32,7 +31,7 @@ class AuthMode(Enum):
 
 
 class Callers:
-    """Whose token it is. Also for WebSockets: they bring their token in other ways than a header."""
+    """Identifies callers by token. WebSockets pass tokens in other ways than a header."""
 
     def __init__(self, verifier: JwtVerifier, mode: AuthMode) -> None:
         self.verifier = verifier
@@ -50,23 +49,23 @@ class Callers:
         return None if authorization is None else await self.of_token(token_of(authorization))
 
     def check(self, method: str, version: int) -> None:
-        """Refuse a request without a token where one is needed. Raises ApiError."""
+        """Raises ApiError for a request without a required token."""
         reads = method in _READS
         needed = version > 1 and (self.mode is AuthMode.ALL or (self.mode is AuthMode.WRITES and not reads))
         if needed:
             require_identity()
 
     def check_owner(self, user_id: str) -> None:
-        """Refuse a change of somebody else. Raises ApiError."""
+        """Raises ApiError unless the caller is the user or an admin."""
         if self.mode is AuthMode.OPEN:
             return
         identity = require_identity()
         if identity.subject != user_id.lower() and not is_admin(identity):
-            raise ApiError("PERMISSION_DENIED", "this is another user's to change", reason="NOT_ALLOWED")
+            raise ApiError("PERMISSION_DENIED", "only this user or an admin may do this", reason="NOT_ALLOWED")
 
 
 def token_of(authorization: str) -> str:
-    """The token of such a header. Raises ApiError."""
+    """Parses an Authorization header. Raises ApiError."""
     try:
         return bearer(authorization)
     except ServiceError as error:
@@ -74,7 +73,7 @@ def token_of(authorization: str) -> str:
 
 
 def require_identity() -> Identity:
-    """Who asks; raises ApiError where nobody said."""
+    """The caller's identity; raises ApiError without one."""
     identity = meshwright.caller()
     if identity is None:
         raise ApiError("UNAUTHENTICATED", "a token is needed: Authorization: Bearer <token>", reason="TOKEN_MISSING")
@@ -82,12 +81,12 @@ def require_identity() -> Identity:
 
 
 def tenant_of(identity: Identity | None) -> str:
-    """Empty: of none."""
+    """The identity's tenant; empty: none."""
     claim: Any = "" if identity is None else identity.claims.get("tenant", "")
     return claim if isinstance(claim, str) else ""
 
 
 def is_admin(identity: Identity) -> bool:
-    """Whether the caller is an admin: of its tenant, if it has one."""
+    """Whether the identity is an admin: of its tenant, if it has one."""
     roles = identity.claims.get("roles")
     return isinstance(roles, list) and ADMIN in roles

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 _WITHOUT = ("/auth/", "/.well-known/", "/healthz", "/readyz", "/docs", "/openapi.json")
-"""Addresses where a token that has ended is no reason to refuse: that is where one gets a new one."""
+"""Paths that accept requests with an invalid token: that is where clients get a new one."""
 
 
 _REFUSAL = "meshwright.refusal"
 
 
 class AuthenticationMiddleware:
-    """ASGI middleware that makes `meshwright.caller()` known.
+    """ASGI middleware that sets `meshwright.caller()`.
 
     An invalid token is rejected with 401 by `RejectInvalidToken`, which is inside of the rate limit: guesses count.
     """
@@ -44,7 +44,7 @@ class AuthenticationMiddleware:
         except ApiError as failure:
             if not _needless(scope):
                 scope[_REFUSAL] = failure
-            # What is no token here is none for the services behind: they never see it.
+            # An invalid token is not passed on to services.
             with calling(None), meshwright.detached():
                 await self._app(scope, receive, send)
             return
@@ -67,7 +67,7 @@ class RejectInvalidToken:
 
 
 def _authorization(headers: Headers) -> str | None:
-    """The header; raises ApiError where there are several, of which others might believe another one."""
+    """The header; raises ApiError if there are several, which others may read differently."""
     found = headers.getlist("authorization")
     if len(found) > 1:
         raise ApiError("UNAUTHENTICATED", "there is more than one Authorization", reason="TOKEN_INVALID")
@@ -75,6 +75,6 @@ def _authorization(headers: Headers) -> str | None:
 
 
 def _needless(scope: Scope) -> bool:
-    """Whether the request does not need its token. Who begins a login elsewhere with one wants to link the two."""
+    """Whether the request is processed without a valid token. A social login with a token links the two."""
     links = scope["method"] == "POST" and scope["path"].startswith("/auth/social/")
     return not links and bool(scope["path"].startswith(_WITHOUT))

@@ -1,4 +1,4 @@
-"""The keys that the gateway signs with: in its database, so that all replicas sign and publish the same ones."""
+"""The signing keys of the gateway, in its database: all replicas sign with and publish the same keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "ES256"
 REREAD_SECONDS = 5.0
-"""How soon a replica knows of a key that another has made: much sooner than it signs anything."""
+"""How soon a replica reads a key that another has created: much sooner than the key signs."""
 
 
 class SigningKeys:
@@ -54,7 +54,7 @@ class SigningKeys:
         """A JWT with these claims; `kind` is its `typ`. Raises StoreUnavailableError, BadInputError."""
         now = self._clock()
         key = domain.signing(await self._current(now), now)
-        assert key is not None, "the first key signs from when it is made"
+        assert key is not None, "the first key signs at once"
         return jwt.encode(dict(claims), self._open(key), ALGORITHM, headers={"kid": key.kid, "typ": kind})
 
     async def jwks(self) -> dict[str, Any]:

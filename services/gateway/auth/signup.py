@@ -1,10 +1,10 @@
-"""Making the user of somebody new, so that a sign-up which was cut off can be made again.
+"""Creation of users at sign-up, in a way that an interrupted sign-up can be repeated.
 
-The user service alone can say whether an address is free, so the user is made first, and the account after it. Where
-the gateway dies in between, or hears no answer in time, a user may be there whom nobody can sign in as, and whose
-address is taken for good. So what a sign-up is about to do is stored before it is done: the address, and the id that
-the user is to have. Who comes with the same address again makes a user of that very id, and where the user service
-refuses it, the user that is there already, under this address and with no way to sign in, is the one that was left.
+Only the user service knows whether an address is free, so the user is created first, and the account after it. If the
+gateway crashes in between, or gets no answer in time, a user may remain that has no account and blocks its address. So
+the address and the new user's id are stored before the user is created. A repeated sign-up with the same address
+creates a user with that id; if the user service rejects it, an existing user with this id and address and without a
+login is the one of the interrupted sign-up.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class SignUpService:
         self._entropy = entropy
 
     async def user(self, users: Users, name: str, email: str, phone: str, timeout: float) -> User:
-        """A user who has no way to sign in yet: new, or left by a sign-up that was cut off. Raises ApiError."""
+        """Creates a user without a login, or returns the one of an interrupted sign-up. Raises ApiError."""
         key, now = email_key(email), datetime.fromtimestamp(self._clock(), UTC)
         own = await self._store.begin_sign_up(key, new_id(now, self._entropy))
         try:
@@ -44,7 +44,7 @@ class SignUpService:
             left = await self._left(users, own, key, timeout)
             if left is None:
                 await self._store.end_sign_up(key)
-                if "id" in failure.fields:  # of one who was left, and is deleted
+                if "id" in failure.fields:  # the id of a deleted user of an interrupted sign-up
                     return await self.user(users, name, email, phone, timeout)
                 raise
         if (left.name, left.phone) != (name.strip(), phone.strip()):
@@ -52,7 +52,7 @@ class SignUpService:
         return left
 
     async def abandon(self, users: Users, user: User, timeout: float) -> None:
-        """Remove the user again, unless somebody can sign in as it by now. Raises ApiError, StoreUnavailableError."""
+        """Deletes the user again, unless it has a login by now. Raises ApiError, StoreUnavailableError."""
         if not await self._store.has_login(user.id):
             await users.delete(user.id, timeout)
             await self._store.end_sign_up(email_key(user.email))

@@ -1,7 +1,7 @@
-"""Signing in by way of another issuer, and linking it to a user who is there already.
+"""Sign-in with another OpenID Connect issuer, and linking of its identities to users.
 
-Whoever the issuer vouches for becomes a user when it comes for the first time. An address that a user has already is
-not enough to be taken for that user: whoever has it must sign in and link the two.
+The first login of an identity creates a user. An e-mail address of an existing user does not identify that user: the
+user must sign in and link the identity.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.gateway.domain import User
 
 LOGIN_SECONDS = 600.0
-"""How long a person may take at the other issuer."""
+"""Maximum duration of a login at the other issuer."""
 
 
 class SocialLogins:
@@ -45,7 +45,7 @@ class SocialLogins:
         self._entropy = entropy
 
     async def begin(self, link_to: str) -> tuple[str, str]:
-        """Where to send the browser, and the state that it must bring back. `link_to`: the user who is signed in, or
+        """Returns the issuer's URL, and the state that the browser must return. `link_to`: the signed-in user, or
         empty. Raises ApiError."""
         state, nonce, verifier = (self._entropy(32).hex() for _ in range(3))
         url = await self._client.authorization_url(state, nonce, verifier)
@@ -54,11 +54,11 @@ class SocialLogins:
         return url, state
 
     async def finish(self, users: Users, state: str, code: str, timeout: float) -> Tokens:
-        """The browser is back. Raises ApiError."""
+        """Completes the login when the browser returns. Raises ApiError."""
         now = self._clock()
         login = await self._store.end_login(domain.digest(state), now)
         if login is None or login.provider != self._client.provider.name:
-            raise ApiError("INVALID_ARGUMENT", "this login was never begun, or is over", reason="LOGIN_UNKNOWN")
+            raise ApiError("INVALID_ARGUMENT", "this login is unknown or expired", reason="LOGIN_UNKNOWN")
         claims = await self._client.claims(code, login.nonce, login.verifier)
         subject = await self._subject(users, claims, login.link_to, now, timeout)
         return await self._accounts.tokens(await self._accounts.account(subject))
@@ -76,7 +76,7 @@ class SocialLogins:
         try:
             await self._store.link(subject, identity)
         except TakenError:
-            # Linked in this very moment, by the same person in another window.
+            # Linked meanwhile, by the same user in another window.
             again = await self._store.subject_of(provider.issuer, identity.external_subject)
             if new is not None:
                 await self._accounts.sign_ups.abandon(users, new, timeout)

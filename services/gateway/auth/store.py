@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class TakenError(Exception):
-    """An account has this e-mail address, a tenant this name, or a user this identity."""
+    """The e-mail address, tenant name or identity is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocialLogin:
-    """A login that was begun. `link_to`: the user who asked for it; empty: nobody was signed in."""
+    """A login in progress. `link_to`: the signed-in user; empty: none."""
 
     provider: str
     nonce: str
@@ -41,7 +41,7 @@ class SocialLogin:
 
 
 class AuthStore:
-    """`engine`: of a database that `tables.prepare` has made ready."""
+    """`engine`: of a database prepared by `tables.prepare`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._reading = engine
@@ -54,7 +54,7 @@ class AuthStore:
                 return [SigningKey(row.serial, row.kid, row.pem, row.active_from) for row in rows]
 
     async def add_key(self, key: SigningKey) -> None:
-        """Keep the key, unless another replica has made the one of that serial."""
+        """Stores the key, unless another replica has stored one with that serial."""
         values = {"serial": key.serial, "kid": key.kid, "pem": key.pem, "active_from": key.active_from}
         with translate_store_errors():
             try:
@@ -64,7 +64,7 @@ class AuthStore:
                 return
 
     async def remove_keys(self, before: int) -> None:
-        """Forget the keys with serials below `before`."""
+        """Deletes the keys with serials below `before`."""
         await self._write(sa.delete(signing_keys).where(signing_keys.c.serial < before))
 
     async def add_account(self, account: Account, now: float, *, new_tenant: bool) -> None:
@@ -93,7 +93,7 @@ class AuthStore:
                 raise TakenError from error
 
     async def begin_sign_up(self, email_key: str, subject: str) -> str:
-        """The id that the user of this address is to have: `subject`, unless a sign-up that has not ended chose one."""
+        """The id of the new user with this address: that of an interrupted sign-up, or else `subject`."""
         try:
             await self._write(sa.insert(sign_ups).values(email_key=email_key, subject=subject))
         except exc.IntegrityError:
@@ -128,7 +128,7 @@ class AuthStore:
         return Account(row.subject, row.email_key, row.password_hash, tuple(row.roles.split()), row.tenant or "")
 
     async def tenant_of(self, subject: str) -> str:
-        """Empty: of none."""
+        """The tenant; empty: none."""
         query = sa.select(tenant_members.c.tenant).where(tenant_members.c.user_id == subject)
         with translate_store_errors():
             async with self._reading.connect() as connection:
@@ -138,14 +138,14 @@ class AuthStore:
         await self._write(sa.update(accounts).where(accounts.c.subject == subject).values(password_hash=password_hash))
 
     async def has_login(self, subject: str) -> bool:
-        """Whether the user can sign in, with a password or elsewhere."""
+        """Whether the user has a password or a linked identity."""
         ways = [sa.select(table.c.subject).where(table.c.subject == subject) for table in (accounts, identities)]
         with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.union_all(*ways).limit(1)) is not None
 
     async def set_email(self, subject: str, email_key: str) -> None:
-        """The user, who may have no account, has this address now."""
+        """Updates the address of the user's account, if there is one."""
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(_without_address(email_key, subject))
@@ -153,7 +153,7 @@ class AuthStore:
                 await connection.execute(mine.values(email_key=email_key))
 
     async def forget(self, subject: str) -> None:
-        """The user is gone: nobody signs in as it, and its address and its logins elsewhere are free."""
+        """Deletes the account and linked identities of a deleted user."""
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 for table in (accounts, refresh_tokens, identities):
@@ -183,7 +183,7 @@ class AuthStore:
                 return str(row.subject)
 
     async def end_session(self, digest: str) -> None:
-        """End the family of this refresh token."""
+        """Ends the session of this refresh token."""
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 query = sa.select(refresh_tokens.c.family).where(refresh_tokens.c.digest == digest)
@@ -192,14 +192,14 @@ class AuthStore:
                     await _end_family(connection, family)
 
     async def subject_of(self, issuer: str, external_subject: str) -> str | None:
-        """Our user whom that issuer knows under that subject."""
+        """The user linked to that issuer's subject."""
         same = sa.and_(identities.c.issuer == issuer, identities.c.external_subject == external_subject)
         with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(identities.c.subject).where(same))
 
     async def link(self, subject: str, identity: LinkedIdentity) -> None:
-        """Raises TakenError where the identity is linked already."""
+        """Links an identity; raises TakenError if it is linked already."""
         statement = sa.insert(identities).values(
             issuer=identity.issuer,
             external_subject=identity.external_subject,
@@ -213,7 +213,7 @@ class AuthStore:
             raise TakenError from error
 
     async def identities_of(self, subjects: list[str]) -> dict[str, list[LinkedIdentity]]:
-        """The identities of each of these users who has any, oldest first."""
+        """The linked identities of these users, oldest first."""
         query = sa.select(identities).where(identities.c.subject.in_(subjects)).order_by(identities.c.linked_at)
         found: dict[str, list[LinkedIdentity]] = {}
         with translate_store_errors():
@@ -236,7 +236,7 @@ class AuthStore:
         )
 
     async def end_login(self, state_digest: str, now: float) -> SocialLogin | None:
-        """The login that was begun with that state, which serves once."""
+        """Removes and returns the login with that state."""
         same = social_logins.c.state_digest == state_digest
         with translate_store_errors():
             async with self._writing.begin() as connection:
@@ -247,7 +247,7 @@ class AuthStore:
         return SocialLogin(row.provider, row.nonce, row.verifier, row.link_to, row.expires_at)
 
     async def sweep(self, now: float) -> None:
-        """Remove what has expired."""
+        """Deletes expired rows."""
         await self._write(sa.delete(refresh_tokens).where(refresh_tokens.c.expires_at <= now))
         await self._write(sa.delete(social_logins).where(social_logins.c.expires_at <= now))
 

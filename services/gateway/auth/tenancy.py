@@ -1,8 +1,7 @@
-"""Whose users a caller sees: those of its own tenant and no others, or those of no tenant.
+"""Tenants: a caller sees the users of its own tenant, or those without a tenant.
 
-The user service knows nothing of tenants. The gateway keeps which user belongs to which tenant, and puts `TenantUsers`
-between itself and the user service for every version and every protocol: a user of another tenant is not found, as if
-there were none, so that not even the existence of its id is told.
+The user service has no tenants. The gateway stores the tenant of each user, and wraps the user service in `TenantUsers`
+for every version and protocol: users of other tenants are NOT_FOUND, so that even their existence is not disclosed.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from services.gateway.domain import Changes, Summary, User, Validation
 
 AT_ONCE = 16
-"""Users of a tenant that are asked for at the same time."""
-NOBODY = "00000000-0000-0000-0000-000000000000"
+"""Concurrent requests for users of a tenant."""
+UNUSED_ID = "00000000-0000-0000-0000-000000000000"
 UNKNOWN = "there is no such user"
 
 
 class Tenancy:
-    """Which user belongs to which tenant. Every method may raise StoreUnavailableError."""
+    """The tenants of users. Every method may raise StoreUnavailableError."""
 
     def __init__(self, engine: AsyncEngine, *, clock: Callable[[], float], entropy: Callable[[int], bytes]) -> None:
         """`clock`: seconds since 1970. `entropy`: random bytes."""
@@ -46,18 +45,18 @@ class Tenancy:
         self._entropy = entropy
 
     def new_id(self) -> str:
-        """Of a user who is to be made."""
+        """Creates an id for a new user."""
         return new_id(datetime.fromtimestamp(self._clock(), UTC), self._entropy)
 
     async def tenants_of(self, user_ids: Sequence[str]) -> dict[str, str]:
-        """The tenant of each of these users who has one."""
+        """The tenants of these users; users without one are left out."""
         query = sa.select(tenant_members).where(tenant_members.c.user_id.in_(list(user_ids)))
         with translate_store_errors():
             async with self._reading.connect() as connection:
                 return {row.user_id: row.tenant for row in await connection.execute(query)}
 
     async def members(self, tenant: str, after: str, limit: int) -> list[str]:
-        """Ids of users, in the order of their creation."""
+        """Ids of the tenant's users, in order of creation."""
         query = (
             sa.select(tenant_members.c.user_id)
             .where(tenant_members.c.tenant == tenant, tenant_members.c.user_id > after)
@@ -75,7 +74,7 @@ class Tenancy:
                 await connection.execute(statement)
 
     async def remove(self, user_id: str) -> None:
-        """Of an id that has come to be no user's."""
+        """Removes the entry of a user that was not created."""
         statement = sa.delete(tenant_members).where(tenant_members.c.user_id == user_id)
         with translate_store_errors():
             async with self._writing.begin() as connection:
@@ -86,10 +85,10 @@ Listed: TypeAlias = "list[User]"
 
 
 class TenantUsers:
-    """The users of one tenant; of none where `tenant` is empty. It is itself what it wraps: `app.Users`.
+    """The users of one tenant; without a tenant if `tenant` is empty. Implements and wraps `app.Users`.
 
-    Every change that the gateway makes comes by here, so that here a user's account is made to follow the user: it is
-    known by the user's address of now, and it ends with the user. What fails halfway is made good by asking again.
+    All changes of the gateway pass through here, so that accounts follow their users: the account's address is updated,
+    and it is deleted with the user. Repeating the request completes a change that failed halfway.
     """
 
     def __init__(self, users: Users, tenancy: Tenancy, accounts: AuthStore, tenant: str) -> None:
@@ -103,7 +102,7 @@ class TenantUsers:
     ) -> User:
         if not self._tenant:
             return await self._users.create(name, email, phone, timeout, avatar=avatar, user_id=user_id)
-        # The tenant's before it is anybody's: there is no moment at which others could see it.
+        # Assign the tenant before creating the user, so that other tenants never see it.
         own = user_id or self._tenancy.new_id()
         await self._tenancy.add(own, self._tenant)
         try:
@@ -130,7 +129,7 @@ class TenantUsers:
         try:
             await self._users.delete(user_id, timeout, seen)
         except ApiError as failure:
-            # Asked again after the user was gone and its account was not.
+            # A repeated request: the user was deleted and its account was not.
             if failure.code == "NOT_FOUND" and known is not None:
                 await self._accounts.forget(known)
             raise
@@ -142,8 +141,8 @@ class TenantUsers:
 
     async def validate(self, user_id: str, timeout: float) -> Validation:
         if await self._hidden(user_id):
-            # An unknown user is an answer here: the user service gives it for an id that nobody has.
-            return await self._users.validate(NOBODY, timeout)
+            # The response for an unknown user.
+            return await self._users.validate(UNUSED_ID, timeout)
         return await self._users.validate(user_id, timeout)
 
     async def summary(self, user_id: str, timeout: float) -> Summary:
@@ -151,19 +150,19 @@ class TenantUsers:
         return await self._users.summary(user_id, timeout)
 
     async def visible(self, user_ids: Sequence[str]) -> set[str]:
-        """Those of these ids, which are in canonical form, that the caller may know of."""
+        """The ids, in canonical form, that are visible to the caller."""
         tenants = await self._tenancy.tenants_of(user_ids)
         return {item for item in user_ids if tenants.get(item, "") == self._tenant}
 
     async def _hidden(self, user_id: str) -> bool:
         known = canonical(user_id)
         if known is None:
-            # Nobody has it; the user service says so in its own words.
+            # Invalid: the user service answers with its own error.
             return self._tenant != ""
         return not await self.visible([known])
 
     async def admit(self, user_id: str) -> None:
-        """Raises ApiError for a user of whom the caller must not know."""
+        """Raises ApiError for a user that is invisible to the caller."""
         if await self._hidden(user_id):
             raise ApiError("NOT_FOUND", UNKNOWN, reason="USER_NOT_FOUND")
 
@@ -182,7 +181,7 @@ class TenantUsers:
             place = ids[-1]
 
     async def _existing(self, ids: Sequence[str], timeout: float) -> Listed:
-        """Those of these users who are still there."""
+        """The existing users among these ids."""
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(user_id: str) -> User | None:
@@ -208,7 +207,7 @@ class TenantUsers:
 
 
 def canonical(user_id: str) -> str | None:
-    """The id in the form in which it is stored, whatever lenient spelling it came in; None for what is no id."""
+    """Normalises a user id; None if it is invalid."""
     try:
         return str(uuid.UUID(user_id))
     except ValueError:

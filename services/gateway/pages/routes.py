@@ -1,9 +1,8 @@
-"""The pages of the gateway: the shop at `/`, which uses the API as anybody's page would, and the API's own at `/docs`.
+"""The pages of the gateway: the shop at `/`, an ordinary client of the API, and the API's documentation at `/docs`.
 
-Both are files as they lie in `pages/`: no build step, no library, nothing from elsewhere. The policy holds them to it:
-scripts, styles and connections are this origin's alone, and nothing is inline. What a browser may ask for is what is
-listed when the gateway starts, so that no path leads out of the folder. Browsers ask for them anew each time, since a
-page and its scripts must be of one release.
+Both are static files of this package: no build step, no library, no other origin. The content security policy enforces
+it: scripts, styles and connections only from this origin, nothing inline. The servable files are listed at start, so
+that no path leaves the folder. Browsers revalidate them each time, since a page and its scripts must match.
 """
 
 from __future__ import annotations
@@ -38,31 +37,31 @@ POLICY = "; ".join(
 )
 HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
 SOCKET = "/ws"
-"""Where a gateway with a real-time edge has it."""
+"""Path of the WebSocket, if the gateway has the real-time API."""
 PATHS = ("/", "/shop/*", "/docs", "/docs/*", "/openapi.json")
-"""What is served here, and the document that the API's page reads; `*` stands for any rest."""
+"""The paths served here, and the OpenAPI document; `*` matches any rest."""
 _SERVED = {".css", ".js", ".svg"}
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What the page has to know of the gateway that it came from."""
+class PageSettings:
+    """Settings of the gateway that the page reads."""
 
     traces_url: str = ""
-    """Where people look at traces; empty: nowhere."""
+    """URL of the trace UI; empty: none."""
     logins: Sequence[str] = ()
-    """Names of the issuers that people may sign in at."""
+    """Names of the issuers for social login."""
     realtime: bool = False
-    """Whether there are chat, notifications and live streams; the page goes without where there are none."""
+    """Whether the gateway has chat, notifications and live streams."""
 
 
-def install(app: FastAPI, settings: Settings) -> None:
-    """Serve the pages, once all else is served."""
-    told = asdict(settings) | {"traces_url": settings.traces_url.rstrip("/")}
+def install(app: FastAPI, settings: PageSettings) -> None:
+    """Adds the routes of the pages; call it after adding all other routes."""
+    document = asdict(settings) | {"traces_url": settings.traces_url.rstrip("/")}
 
     @app.get("/shop/settings.json", include_in_schema=False)
-    async def told_settings() -> JSONResponse:
-        return JSONResponse(told, headers=HEADERS)
+    async def page_settings() -> JSONResponse:
+        return JSONResponse(document, headers=HEADERS)
 
     _add(app, "/docs", PAGES / "docs")
     _add(app, "/", PAGES / "shop", "/shop")

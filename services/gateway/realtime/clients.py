@@ -1,4 +1,4 @@
-"""Chat and notifications behind the gateway, over the mesh. Every method may raise ApiError."""
+"""Clients of the chat and notification services over the mesh. Every method may raise ApiError."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import grpc
 
 ANSWER_SECONDS = 5.0
-NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536))
-"""Channel options: a stream takes 64 KiB ahead of its reader. gRPC would let it grow to megabytes, for each of
-thousands of clients that read slowly."""
+SMALL_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65536))
+"""Channel options: a stream buffers at most 64 KiB ahead of its reader. By default it grows to megabytes, for each of
+thousands of slow clients."""
 
 
 @dataclass
 class UserCredentials:
-    """On whose behalf calls are made; a new token of the same user counts from the next call on."""
+    """The user and token of calls; a renewed token applies from the next call on."""
 
     user_id: str
     token: str
@@ -38,14 +38,14 @@ class UserCredentials:
 
 
 class ChatClient:
-    """The services that a socket speaks with."""
+    """Client of the chat and notification services for sockets."""
 
     def __init__(self, chat: grpc.aio.Channel, notification: grpc.aio.Channel) -> None:
         self._chat = chat_rpc.ChatServiceStub(chat)
         self._notes = note_rpc.NotificationServiceStub(notification)
 
     async def stay(self, who: UserCredentials, room: str, name: str, after: str) -> AsyncGenerator[chat_pb.ChatEvent]:
-        """Be in a room, for as long as the generator is read. Ends by ApiError alone."""
+        """Joins a room for as long as the generator is read. Ends only by ApiError."""
         call = self._chat.Connect(metadata=who.metadata)
         try:
             with translate_grpc_errors():
@@ -77,7 +77,7 @@ class ChatClient:
     async def notifications(
         self, who: UserCredentials, types: Sequence[int], after: str
     ) -> AsyncGenerator[note_pb.Notification]:
-        """The welcome, and what comes. Ends by ApiError alone."""
+        """Yields the welcome and each notification. Ends only by ApiError."""
         kinds: Any = types
         request = note_pb.SubscribeRequest(user_id=who.user_id, types=kinds, resume_after=after)
         call = self._notes.Subscribe(request, metadata=who.metadata)

@@ -1,4 +1,4 @@
-"""What clients say on a socket, checked. The words are those of docs/realtime.md."""
+"""Parsing of the commands that clients send on a socket, as docs/realtime.md specifies them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 MAX_REF = 64
 MAX_HISTORY = 100
 KINDS = ("INFO", "WARNING", "ERROR", "SUCCESS", "ORDER_UPDATE", "USER_MESSAGE")
-"""Of notifications; their numbers are those of notification.proto."""
+"""Types of notifications; their indexes are the numbers in notification.proto."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ Command = Authenticate | Join | Leave | Say | Subscribe | Unsubscribe | Ping
 
 
 class InvalidCommandError(Exception):
-    """A message that cannot be taken, and the `ref` by which the client knows it."""
+    """An invalid command, and the client's `ref` of it."""
 
     def __init__(self, failure: ApiError, ref: str = "") -> None:
         super().__init__(failure.detail)
@@ -77,7 +77,7 @@ class InvalidCommandError(Exception):
 
 
 def parse(text: str) -> Command:
-    """What a frame says; raises InvalidCommandError."""
+    """Parses a frame; raises InvalidCommandError."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -103,7 +103,7 @@ def parse(text: str) -> Command:
 
 
 class _Fields:
-    """Takes fields out of a message, and notes all that are wrong."""
+    """Reads fields of a message, and collects all problems."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document

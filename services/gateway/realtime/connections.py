@@ -1,4 +1,4 @@
-"""What all sockets of a gateway share: how many there may be, and the moment at which all are to go."""
+"""Shared state of all sockets of a gateway: limits, counts, and draining."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SocketLimits:
-    """`rate`: messages a second from one client, `burst` at once; times in seconds."""
+    """Limits of sockets. `rate`: messages a second of one client, `burst` at once; times in seconds."""
 
     sockets: int = 10_000
     sockets_per_user: int = 20
@@ -32,17 +32,17 @@ class SocketLimits:
     rate: float = 20.0
     burst: int = 40
     refusals: int = 40
-    """Messages in a row that came too soon, after which the socket is closed."""
+    """Consecutive rejected messages after which the socket is closed."""
     queue: int = 64
-    """Frames that wait for a client that reads slowly."""
+    """Size of the send queue, in frames."""
     authenticate_seconds: float = 5.0
     origins: tuple[str, ...] = ()
-    """Of other sites' pages that may open a socket."""
+    """Allowed origins of other sites."""
 
 
 @dataclass
 class ConnectionManager:
-    """`draining` is set when this instance stops. `clock`: seconds since 1970."""
+    """Counts and limits connections. `draining` is set when this instance stops. `clock`: seconds since 1970."""
 
     callers: Callers
     chat: ChatClient
@@ -50,36 +50,36 @@ class ConnectionManager:
     draining: asyncio.Event
     clock: Callable[[], float]
     rate_limiter: RateLimiter | None = None
-    """Those of requests: a handshake is one. None: nobody is limited."""
+    """The rate limiter of requests, which handshakes count for. None: no limit."""
     proxies: int = 0
     open: int = 0
     viewers: int = 0
-    """Of the open ones those that look on without a token."""
+    """Open connections without a token."""
     _users: Counter[str] = field(default_factory=Counter)
-    _beside: set[asyncio.Task[None]] = field(default_factory=set)
+    _detached: set[asyncio.Task[None]] = field(default_factory=set)
 
     def check_rate(self, scope: Scope, identity: Identity | None) -> None:
-        """Refuse a handshake of a client that asks too often. `identity`: of its token. Raises ApiError."""
+        """Counts a handshake for the client's rate limit. `identity`: of its token. Raises ApiError."""
         if self.rate_limiter and not self.rate_limiter.check(client_of(scope, self.proxies, identity)).allowed:
             raise ApiError(
                 "RESOURCE_EXHAUSTED", f"more than {self.rate_limiter.rate:g} requests a second", reason="RATE_LIMITED"
             )
 
-    def check_room(self, *, viewer: bool = False) -> None:
-        """Refuse a socket that there is no room for. Raises ApiError.
+    def check_capacity(self, *, viewer: bool = False) -> None:
+        """Raises ApiError if the instance is stopping or has too many connections.
 
-        Viewers get half of the room at most: whoever has no token must not keep out those who have one.
+        Viewers (without a token) get at most half of the connections, so that they cannot block authenticated clients.
         """
         if self.draining.is_set():
             raise ApiError("UNAVAILABLE", "this instance is stopping; connect to another", reason="STOPPING")
         if self.open >= self.limits.sockets or (viewer and self.viewers * 2 >= self.limits.sockets):
             raise ApiError("UNAVAILABLE", "this instance holds as many sockets as it may", reason="TOO_MANY_SOCKETS")
 
-    def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that nobody waits for."""
+    def run_detached(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs `work` as a detached task."""
         task = asyncio.create_task(work, name="the end of an event stream")
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
 
     @contextlib.contextmanager
     def counted(self, *, viewer: bool = False) -> Iterator[None]:
@@ -93,7 +93,7 @@ class ConnectionManager:
 
     @contextlib.contextmanager
     def present(self, user_id: str) -> Iterator[bool]:
-        """Count a user's sockets; yields whether there may be one more."""
+        """Counts a user's sockets; yields whether the new one is within the limit."""
         self._users[user_id] += 1
         try:
             yield self._users[user_id] <= self.limits.sockets_per_user

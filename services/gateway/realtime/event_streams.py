@@ -1,4 +1,4 @@
-"""The addresses of server-sent events for everybody."""
+"""Routes of public server-sent events."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def event_router(connections: ConnectionManager, live: LiveEvents) -> APIRouter:
 
     @router.get("/feed", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
     async def live_feed(request: Request, seen: Seen = None) -> StreamingResponse:
-        """Each order that is placed, completed or rejected, without anything personal: the lecture's live feed."""
-        connections.check_room(viewer=True)
+        """Orders placed, completed or rejected, without personal data: the lecture's live feed."""
+        connections.check_capacity(viewer=True)
         return _streaming(connections, live.feed(seen), request.url.path)
 
     @router.get("/chart", response_class=StreamingResponse, responses=_EVENTS | problems(422, 503))
     async def live_chart(request: Request, seen: Seen = None) -> StreamingResponse:
         """The figures of each second, once a second."""
-        connections.check_room(viewer=True)
+        connections.check_capacity(viewer=True)
         return _streaming(connections, live.chart(seen), request.url.path)
 
     return router
@@ -52,14 +52,14 @@ def event_router(connections: ConnectionManager, live: LiveEvents) -> APIRouter:
 
 def _streaming(connections: ConnectionManager, frames: AsyncGenerator[str], path: str) -> StreamingResponse:
     return StreamingResponse(
-        _lasting(connections, frames, path),
+        _until_stopped(connections, frames, path),
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
-async def _lasting(connections: ConnectionManager, frames: AsyncGenerator[str], path: str) -> AsyncIterator[str]:
-    """The frames, with a sign of life where none come, until the instance stops."""
+async def _until_stopped(connections: ConnectionManager, frames: AsyncGenerator[str], path: str) -> AsyncIterator[str]:
+    """Yields the frames, with comments while there are none, until the instance stops."""
     stopping = asyncio.ensure_future(connections.draining.wait())
     coming = asyncio.ensure_future(anext(frames, None))
     try:
@@ -80,12 +80,12 @@ async def _lasting(connections: ConnectionManager, frames: AsyncGenerator[str], 
         yield f"event: problem\ndata: {json.dumps(document)}\n\n"
     finally:
         stopping.cancel()
-        # By a task of its own: where the client has gone this one is cancelled, and can wait for nothing any more.
-        connections.beside(_closed(coming, frames))
+        # In a task of its own: after a disconnect this task is cancelled, and cannot await.
+        connections.run_detached(_closed(coming, frames))
 
 
 async def _closed(coming: asyncio.Future[str | None], frames: AsyncGenerator[str]) -> None:
-    """First what reads the frames ends, then they: a generator that is being read cannot be closed."""
+    """Ends the pending read, then the generator: a generator that is being read cannot be closed."""
     with contextlib.suppress(ApiError):
         await cancel_and_wait(coming)
     await frames.aclose()

@@ -1,7 +1,6 @@
-"""What the gateway says on a socket: frames of JSON, as docs/realtime.md has them.
+"""The JSON frames that the gateway sends on a socket, as docs/realtime.md specifies them.
 
-What is said in a room of a thousand is put into words once: the frame of a message is kept for as long as it is likely
-to be wanted again.
+Frames of chat messages are cached: a message to a room of a thousand is encoded once.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ def _message(room: str, number: str, body: bytes) -> str:
 
 
 def document(event: chat_pb.ChatMessage) -> dict[str, Any]:
-    """The same for those who poll."""
+    """A message as polling returns it."""
     found: dict[str, Any] = json.loads(message(event))
     del found["type"]
     return found

@@ -1,8 +1,7 @@
-"""What everybody may see of the shop, live: each order's fate, and figures for each second, as server-sent events.
+"""Public live events of the shop as server-sent events: order updates, and figures per second.
 
-One tail of the orders' events for the replica, however many look on. A second's figures are counted by the time at
-which the server of the stream stored each event, and told two seconds later: so every replica tells the same, and a
-viewer that comes back to another one goes on where it was.
+A replica has one consumer of the order events for all viewers. Figures are counted by the time at which NATS stored
+each event, and sent two seconds later: so all replicas send the same, and a viewer can resume at any replica.
 """
 
 from __future__ import annotations
@@ -37,22 +36,22 @@ SOURCE = "order"
 STATES = {"OrderPlaced": "placed", "OrderCompleted": "completed", "OrderRejected": "rejected"}
 SUBJECTS = tuple(f"events.{SOURCE}.{name}" for name in STATES)
 RECENT = 20
-"""Orders that a viewer begins with."""
+"""Number of orders that a new viewer gets first."""
 MOST_AGAIN = 1000
-"""Events that a viewer who comes back is told at most; of more it gets the last ones."""
+"""Maximum events that a resuming viewer gets: the latest ones."""
 SECONDS = 60
-"""Figures that a viewer begins with."""
+"""Number of figures that a new viewer gets first."""
 KEPT_SECONDS = 300
 SETTLED_SECONDS = 2
 CLOCKS_SECONDS = 5
-"""What the clocks of two replicas may differ by."""
+"""Tolerated clock difference of replicas."""
 BUFFER = 256
 _KEY = "orders"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderUpdate:
-    """What happened to some order."""
+    """An update of an order, without personal data."""
 
     sequence: int
     at: datetime
@@ -78,9 +77,9 @@ class SecondFigures:
     rejected: int = 0
     revenue_cents: int = 0
 
-    def with_(self, told: OrderUpdate) -> SecondFigures:
-        counted = replace(self, **{told.state: getattr(self, told.state) + 1})
-        return replace(counted, revenue_cents=self.revenue_cents + told.total_cents)
+    def plus(self, update: OrderUpdate) -> SecondFigures:
+        counted = replace(self, **{update.state: getattr(self, update.state) + 1})
+        return replace(counted, revenue_cents=self.revenue_cents + update.total_cents)
 
     @property
     def frame(self) -> str:
@@ -90,7 +89,7 @@ class SecondFigures:
 
 
 def order_update_of(message: StoredMessage) -> OrderUpdate | None:
-    """None: the message says nothing that everybody may see."""
+    """Converts an event to an update; None if it has no public content."""
     try:
         event = decode(message.body)
     except InvalidEventError:
@@ -103,53 +102,53 @@ def order_update_of(message: StoredMessage) -> OrderUpdate | None:
 
 
 class LiveEvents:
-    """`clock`: seconds since 1970."""
+    """The feed and the chart. `clock`: seconds since 1970."""
 
     def __init__(self, bus: Bus, clock: Callable[[], float]) -> None:
         self._bus = bus
         self._clock = clock
         self._reader = StreamReader(bus, stream_of(SOURCE))
-        self._tail = OrderedConsumer(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
+        self._consumer = OrderedConsumer(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
         self._fanout = Fanout[OrderUpdate]()
         self._seconds: dict[int, SecondFigures] = {}
         self._last_second = 0
         self._filled = False
         self._first_taken: int | None = None
-        """The number of the first event that the tail brought."""
+        """Sequence of the first event that the consumer delivered."""
         self._ticked = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Listen for as long as the context lasts."""
-        async with self._tail.running(), background_task(self._tick(), "seconds of the live chart"):
+        """Consumes events for as long as the context lasts."""
+        async with self._consumer.running(), background_task(self._tick(), "seconds of the live chart"):
             yield
 
     async def feed(self, after: int | None) -> AsyncGenerator[str]:
-        """Each order's fate after the event with that number; None: the last few first. Raises ApiError."""
+        """Yields order updates after that sequence; None: the latest first. Raises ApiError."""
         try:
-            # Another replica may be ahead of this one. A number beyond the end is of a stream that is no more.
-            ahead = after is not None and after > self._tail.position and after <= await self._reader.end()
-            position = self._tail.position
+            # Another replica may be ahead of this one. A sequence beyond the end belongs to a lost stream.
+            ahead = after is not None and after > self._consumer.position and after <= await self._reader.end()
+            position = self._consumer.position
         except BusUnavailableError as error:
             raise _away() from error
         first = position if after is None or (after > position and not ahead) else after
-        inbox = Inbox[OrderUpdate](BUFFER, lambda told: told.sequence > first)
+        inbox = Inbox[OrderUpdate](BUFFER, lambda update: update.sequence > first)
         with self._fanout.open((_KEY,), inbox):
             seen = first
-            for told in await self._stored(after, position):
-                seen = told.sequence
-                yield told.frame
+            for update in await self._stored(after, position):
+                seen = update.sequence
+                yield update.frame
             while True:
                 await inbox.wait()
                 while taken := inbox.take():
-                    gap, told = taken
+                    gap, update = taken
                     if gap:
                         yield f"event: missed\ndata: {json.dumps({'count': gap.count})}\n\n"
-                    if told.sequence > seen:
-                        yield told.frame
+                    if update.sequence > seen:
+                        yield update.frame
 
     async def chart(self, after: int | None) -> AsyncGenerator[str]:
-        """The figures of each second after that one; None, or one that is still to come: the last minute first."""
+        """Yields the figures of each second after that one; None or a future second: the last minute first."""
         if after is not None and after > self._clock() + CLOCKS_SECONDS:
             after = None
         seen, most = after or 0, KEPT_SECONDS if after else SECONDS
@@ -163,15 +162,15 @@ class LiveEvents:
             await ticked.wait()
 
     async def _stored(self, after: int | None, until: int) -> list[OrderUpdate]:
-        """What is stored between those two; without `after` the last few before `until`."""
+        """Reads the stored updates between `after` and `until`; without `after` the latest before `until`."""
         most = RECENT if after is None else MOST_AGAIN
         found: deque[OrderUpdate] = deque(maxlen=most)
         start = max(0, until - 50 * RECENT) if after is None else min(after, until)
         try:
             async with contextlib.aclosing(self._reader.merged(SUBJECTS, start, until)) as messages:
                 async for message in messages:
-                    if told := order_update_of(message):
-                        found.append(told)
+                    if update := order_update_of(message):
+                        found.append(update)
         except BusUnavailableError as error:
             raise _away() from error
         return list(found)
@@ -183,25 +182,25 @@ class LiveEvents:
         if self._first_taken is None:
             self._first_taken = message.sequence
         began = now_ns()
-        if told := order_update_of(message):
-            self._count(told)
-            if self._fanout.deliver(_KEY, told):
+        if update := order_update_of(message):
+            self._count(update)
+            if self._fanout.deliver(_KEY, update):
                 self._bus.spans.delivered(message, "gateway", began, "")
 
     def _lost(self) -> None:
         self._fanout.end(_away())
 
-    def _count(self, told: OrderUpdate) -> None:
-        number = int(told.at.timestamp())
-        self._seconds[number] = self._seconds.get(number, SecondFigures(number)).with_(told)
+    def _count(self, update: OrderUpdate) -> None:
+        number = int(update.at.timestamp())
+        self._seconds[number] = self._seconds.get(number, SecondFigures(number)).plus(update)
 
     async def _tick(self) -> None:
         while True:
             now = int(self._clock())
             with contextlib.suppress(BusUnavailableError, ApiError):
                 await self._fill(now)
-            # What is not heard now is heard later: nobody is told a figure that would still change.
-            if self._tail.hearing and now - SETTLED_SECONDS > self._last_second:
+            # Without a connection, wait: sent figures never change.
+            if self._consumer.hearing and now - SETTLED_SECONDS > self._last_second:
                 self._last_second = now - SETTLED_SECONDS
                 for number in [number for number in self._seconds if number < now - KEPT_SECONDS]:
                     del self._seconds[number]
@@ -210,16 +209,16 @@ class LiveEvents:
             await asyncio.sleep(now + 1 - self._clock() if now + 1 > self._clock() else 0.01)
 
     async def _fill(self, now: int) -> None:
-        """Once: count what happened before this replica began to listen."""
+        """Counts, once, the events before this replica's first one."""
         if self._filled:
             return
-        until = self._tail.position if self._first_taken is None else self._first_taken - 1
+        until = self._consumer.position if self._first_taken is None else self._first_taken - 1
         older = await self._stored(max(0, until - MOST_AGAIN), until)
         self._filled = True
-        for told in older:
-            if told.at.timestamp() > now - KEPT_SECONDS:
-                self._count(told)
+        for update in older:
+            if update.at.timestamp() > now - KEPT_SECONDS:
+                self._count(update)
 
 
 def _away() -> ApiError:
-    return ApiError("UNAVAILABLE", "the live events cannot be had now", reason="BUS_UNAVAILABLE")
+    return ApiError("UNAVAILABLE", "the live events are unavailable", reason="BUS_UNAVAILABLE")

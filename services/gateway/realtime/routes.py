@@ -1,4 +1,4 @@
-"""The addresses of the real-time edge: the socket, and polling. Those of server-sent events are in `events`."""
+"""Routes of the socket and of polling. `event_streams` has those of server-sent events."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SUBPROTOCOL = "meshwright.v1"
 _BEARER = "bearer."
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 LAST_SECOND = 253_402_300_799
-"""The end of the year 9999: what a protobuf timestamp can say."""
+"""The end of the year 9999, the maximum of a protobuf timestamp."""
 FIRST_ROOM = "hall"
-"""Where one is who names none, as the lecture's slide does."""
+"""The default room, as on the lecture's slide."""
 
 
 def socket_router(connections: ConnectionManager) -> APIRouter:
@@ -37,7 +37,7 @@ def socket_router(connections: ConnectionManager) -> APIRouter:
     @router.websocket("/ws")
     async def socket(websocket: WebSocket) -> None:
         try:
-            connections.check_room()
+            connections.check_capacity()
             _check_origin(websocket, connections.limits.origins)
             token = _token(websocket)
             connections.check_rate(websocket.scope, await connections.callers.of_token(token) if token else None)
@@ -58,20 +58,20 @@ def socket_router(connections: ConnectionManager) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> dict[str, Any]:
-        """What was said in a room since then, at once: the baseline that the lecture compares with."""
+        """The messages of a room since a position or time: polling, the lecture's baseline."""
         who = UserCredentials(require_identity().subject, token_of(authorization))
         moment = seconds(since)
         page = await connections.chat.history(who, room, "" if moment is not None else since, limit, moment)
         messages = [frames.document(message) for message in page.messages]
         after = messages[-1]["id"] if messages else (since if moment is None else "")
-        # Where nothing was ever said the next poll asks for all since the beginning of time, not for the latest.
+        # In an empty room the next poll starts from 0, not from the latest.
         return {"messages": messages, "has_new": bool(messages), "next": after or since or "0", "more": page.more}
 
     return router
 
 
 def seconds(since: str) -> float | None:
-    """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises ApiError."""
+    """Parses `since` as seconds since 1970; None if it is a message id or empty. Raises ApiError."""
     if _NUMBER.fullmatch(since) and 0 <= (found := float(since)) <= LAST_SECOND:
         return found
     with contextlib.suppress(InvalidPositionError):
@@ -85,7 +85,7 @@ def seconds(since: str) -> float | None:
 
 
 def _token(websocket: WebSocket) -> str:
-    """What the handshake brings; empty: nothing. Raises ApiError."""
+    """The token of the handshake; empty: none. Raises ApiError."""
     header = websocket.headers.get("authorization")
     if header is not None:
         return token_of(header)
@@ -96,7 +96,7 @@ def _token(websocket: WebSocket) -> str:
 
 
 def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
-    """A browser sends the origin of its page, which may be anybody's. Raises ApiError."""
+    """Checks the Origin header of browsers. Raises ApiError."""
     origin = websocket.headers.get("origin")
     if origin is None or origin in allowed:
         return

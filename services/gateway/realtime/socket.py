@@ -1,11 +1,11 @@
-"""One WebSocket: who it is, what it says, what it hears, and how it ends.
+"""One WebSocket: authentication, commands, events and closing.
 
-A reader takes one message after the other, and does what it says before it takes the next; a writer sends frames from a
-queue of bounded size. Between a slow client and the services behind everything waits: the queue fills, the stays stop
-reading, and the services count what they have to leave out (docs/realtime.md).
+A reader processes one command after the other; a writer sends frames from a queue of bounded size. A slow client exerts
+back pressure: the queue fills, subscriptions stop reading, and the services count the messages that they drop
+(docs/realtime.md).
 
-What a client has is always a beginning of what there was for it: after a frame that could not be sent none is sent any
-more. Else it would go on elsewhere after the later one, and never learn of the earlier.
+A client always has a prefix of its frames: after a frame that could not be sent, no further frame is sent. Otherwise
+the client would resume after a later frame, and miss the earlier one.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from services.gateway.realtime.connections import ConnectionManager
 
 POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401
-FAREWELL_SECONDS = 2.0
-"""How long frames that wait may take to be sent before an instance that stops closes the socket."""
+CLOSE_SECONDS = 2.0
+"""Time to send queued frames before a stopping instance closes the socket."""
 
 
 class EndedError(Exception):
-    """The socket is to be closed, with this code."""
+    """Closes the socket with this code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -48,7 +48,7 @@ class EndedError(Exception):
 
 
 class Socket:
-    """Serves one accepted WebSocket until it ends. `token`: a good one, of the handshake; empty: none came."""
+    """Serves one accepted WebSocket until it ends. `token`: the valid token of the handshake; empty: none."""
 
     def __init__(self, websocket: WebSocket, connections: ConnectionManager, token: str) -> None:
         self._websocket = websocket
@@ -59,7 +59,7 @@ class Socket:
         )
         self._refusals = 0
         self._frames: asyncio.Queue[str | None] = asyncio.Queue(connections.limits.queue)
-        """None: the last one."""
+        """None: the end."""
         self._writing: asyncio.Task[None] | None = None
         self._rooms: dict[str, tuple[commands.Join, asyncio.Task[None]]] = {}
         self._notes: asyncio.Task[None] | None = None
@@ -68,26 +68,26 @@ class Socket:
         self._renewed = asyncio.Event()
 
     async def serve(self) -> None:
-        """To its end."""
+        """Serves the socket to its end."""
         try:
             self._token = self._token or await self._first_token()
             identity = await self._identified(self._token)
-            with self._connections.present(identity.subject) as welcome, calling(identity):
-                if not welcome:
+            with self._connections.present(identity.subject) as allowed, calling(identity):
+                if not allowed:
                     raise EndedError(POLICY, "TOO_MANY_SOCKETS")
                 self._who = UserCredentials(identity.subject, self._token)
                 self._expires_at = expiry(identity)
                 await self._send(self._greeting("welcome"))
                 await self._go_on()
         except EndedError as ended:
-            await self._farewell(ended)
+            await self._close(ended)
         except WebSocketDisconnect:
             pass
         finally:
             await _ended([self._writing] if self._writing else [])
 
     async def _first_token(self) -> str:
-        """What the first message brings."""
+        """Reads the token from the first message."""
         try:
             async with asyncio.timeout(self._connections.limits.authenticate_seconds):
                 command = commands.parse(await self._text(counted=False))
@@ -103,12 +103,12 @@ class Socket:
         try:
             return await self._connections.callers.of_token(token)
         except ApiError as failure:
-            # Where the issuer's keys cannot be had nobody knows whether the token is good.
+            # Without the issuer's keys the token's validity is unknown.
             code = UNAUTHENTICATED if failure.code == "UNAUTHENTICATED" else TRY_LATER
             raise EndedError(code, failure.reason or failure.code) from None
 
     async def _go_on(self) -> None:
-        """Read, write, and watch the clock and the instance, until one of these ends it."""
+        """Reads, writes, and watches the token's expiry and the instance, until one of these ends."""
         self._writing = asyncio.create_task(self._write(), name="writing to a socket")
         others = [
             asyncio.create_task(self._read(), name="reading a socket"),
@@ -120,13 +120,13 @@ class Socket:
             for task in done:
                 task.result()
         finally:
-            stays = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
-            await _ended([*others, *stays])
+            subscriptions = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
+            await _ended([*others, *subscriptions])
 
     async def _watch_token(self) -> None:
         while (left := self._expires_at - self._connections.clock()) > 0:
             self._renewed.clear()
-            # Not wait_for: on Python 3.11 it takes a cancellation that arrives together with the event for nothing.
+            # Not wait_for: on Python 3.11 it swallows a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._renewed.wait()
@@ -143,10 +143,10 @@ class Socket:
     async def _send(self, frame: str) -> None:
         await self._frames.put(frame)
 
-    async def _farewell(self, ended: EndedError) -> None:
-        """Send what waits, and close. Nothing more comes: reader and stays have ended."""
+    async def _close(self, ended: EndedError) -> None:
+        """Sends queued frames, and closes. Reader and subscriptions have ended."""
         with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 if self._writing:
                     await self._frames.put(None)
                     await asyncio.wait({self._writing})
@@ -158,7 +158,7 @@ class Socket:
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if counted:
-            self._take_turn()
+            self._check_rate()
         text = message.get("text")
         if text is None:
             raise InvalidCommandError(ApiError("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
@@ -178,7 +178,7 @@ class Socket:
             except ApiError as failure:
                 await self._send(frames.error(failure, ref=ref, **about))
 
-    def _take_turn(self) -> None:
+    def _check_rate(self) -> None:
         if self._rate_limiter.check("").allowed:
             self._refusals = 0
             return
@@ -222,8 +222,8 @@ class Socket:
         if len(self._rooms) >= self._connections.limits.rooms:
             most = f"a socket may be in {self._connections.limits.rooms} rooms"
             raise ApiError("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
-        stay = RoomSubscription(self._connections.chat, self._send, self._who, command)
-        task = asyncio.create_task(stay.run(), name="a stay in a room")
+        subscription = RoomSubscription(self._connections.chat, self._send, self._who, command)
+        task = asyncio.create_task(subscription.run(), name="a room subscription")
         self._rooms[command.room] = (command, task)
         task.add_done_callback(lambda _: self._forget(command))
 
@@ -260,11 +260,11 @@ class Socket:
 
 
 def expiry(identity: Identity) -> float:
-    """When the token ends, in seconds since 1970; the verifier has seen that it says so."""
+    """The token's expiry in seconds since 1970; the verifier requires the claim."""
     return float(identity.claims["exp"])
 
 
 async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel them, and wait for their end; what went wrong in them is of no interest any more."""
+    """Cancels tasks and waits for them, ignoring their errors."""
     with contextlib.suppress(Exception):
         await cancel_and_wait(*tasks)

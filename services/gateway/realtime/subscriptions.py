@@ -1,7 +1,7 @@
-"""A socket's stays in rooms, and its subscription: streams from the services behind that outlive those services.
+"""A socket's room and notification subscriptions: streams that survive restarts of the services.
 
-Where a stream breaks because an instance stopped, crashed or cannot be reached, it is opened again from the last id
-that the client was given, at another instance, after a growing pause. The client hears `interrupted`, and goes on.
+If a stream breaks because an instance stopped, crashed or is unreachable, it is reopened after the last id that the
+client got, at another instance, after a growing pause. The client gets `interrupted`, and continues.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 CALM_SECONDS = 5.0
-"""A stream that held for so long is opened again after the first pause."""
+"""A stream that lasted this long is reopened after the first pause."""
 MOST_HISTORY = 500
 _PASSING = {"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"}
-"""Statuses after which a stream is opened again. The rest are the client's to know."""
+"""Codes after which a stream is reopened. Others are sent to the client."""
 
 
 async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callable[[], Awaitable[None]]) -> ApiError:
-    """Run `once` again and again; returns the failure that trying again does not cure."""
+    """Runs `once` repeatedly; returns the first permanent error."""
     pause = FIRST_PAUSE
     while True:
         began = time.monotonic()
@@ -49,7 +49,7 @@ async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callab
 
 
 class RoomSubscription:
-    """One user in one room."""
+    """A user's subscription to one room."""
 
     def __init__(self, chat: ChatClient, send: Send, who: UserCredentials, join: Join) -> None:
         self._chat = chat
@@ -58,13 +58,13 @@ class RoomSubscription:
         self._join = join
         self._after = join.resume_after
         self._joined = False
-        self._told = False
-        """That the stream is broken."""
+        self._interrupted_sent = False
+        """Whether `interrupted` was sent since the stream broke."""
         self._from_nothing = False
-        """Nothing had ever been said when the stay began: all there is has come since."""
+        """The room was empty when the subscription began."""
 
     async def run(self) -> None:
-        """Return where the client was refused and told so."""
+        """Runs until a permanent error, which is sent to the client."""
         failure = await resubscribing(self._once, self._interrupted)
         await self._send(frames.error(failure, room=self._join.room, ref=self._join.ref))
 
@@ -96,15 +96,15 @@ class RoomSubscription:
             case "joined":
                 ref = "" if self._joined else self._join.ref
                 await self._send(frames.joined(event.joined, resumed=self._joined, ref=ref))
-                self._joined, self._told = True, False
+                self._joined, self._interrupted_sent = True, False
             case "presence":
                 await self._send(frames.presence(event.presence))
             case "missed":
                 await self._send(frames.missed(self._join.room, event.missed))
 
     async def _interrupted(self) -> None:
-        if not self._told:
-            self._told = True
+        if not self._interrupted_sent:
+            self._interrupted_sent = True
             await self._send(frames.frame("interrupted", room=self._join.room))
 
 
@@ -118,10 +118,10 @@ class NotificationSubscription:
         self._wanted = wanted
         self._after = wanted.resume_after
         self._subscribed = False
-        self._told = False
+        self._interrupted_sent = False
 
     async def run(self) -> None:
-        """Return where the client was refused and told so."""
+        """Runs until a permanent error, which is sent to the client."""
         failure = await resubscribing(self._once, self._interrupted)
         await self._send(frames.error(failure, ref=self._wanted.ref))
 
@@ -135,12 +135,12 @@ class NotificationSubscription:
                 elif not self._subscribed:
                     await self._send(frames.frame("subscribed", id=event.id, ref=self._wanted.ref))
                     self._subscribed = True
-                # The welcome stands after what was seen before: what comes next comes after both.
+                # The welcome's id is after `_after`: later notifications are after both.
                 if welcomed or not self._after:
                     self._after = event.id
-                welcomed, self._told = True, False
+                welcomed, self._interrupted_sent = True, False
 
     async def _interrupted(self) -> None:
-        if not self._told:
-            self._told = True
+        if not self._interrupted_sent:
+            self._interrupted_sent = True
             await self._send(frames.frame("interrupted"))

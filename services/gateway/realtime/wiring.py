@@ -1,4 +1,4 @@
-"""The real-time edge from its configuration: what `__main__` and tests build in the same way."""
+"""Builds the real-time API from its configuration, for `__main__` and tests."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from services.gateway.api.dependencies import GatewayDependencies
 
 MAX_MESSAGE = 65536
-"""Bytes of a message that a client sends."""
+"""Maximum bytes of a client's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RealtimeConfig:
-    """Limits of the real-time edge; those of a deployment's size are settings."""
+    """Limits of the real-time API that depend on a deployment's size."""
 
     sockets: int = setting("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
     per_user: int = setting("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
@@ -58,7 +58,7 @@ async def realtime(
     draining: asyncio.Event,
     clock: Callable[[], float],
 ) -> AsyncIterator[list[APIRouter]]:
-    """The routers, and what runs beside them for as long as the context lasts. `clock`: seconds since 1970."""
+    """Yields the routers, and runs their background tasks for as long as the context lasts. `clock`: since 1970."""
     limits = SocketLimits(
         sockets=config.sockets,
         sockets_per_user=config.per_user,

@@ -30,7 +30,7 @@ class CalculatorClient:
             return _value(await self._calculator.Multiply(calculator_pb.Numbers(a=a, b=b), timeout=timeout))
 
     async def primes(self, limit: int, timeout: float) -> AsyncGenerator[int]:
-        """One after the other; a consumer that stops reading ends the call."""
+        """Yields the primes; closing the generator ends the call."""
         call = self._numbers.GetPrimes(calculator_pb.PrimeRequest(limit=limit), timeout=timeout)
         try:
             with translate_grpc_errors():

@@ -55,16 +55,16 @@ async def multiply(body: Operands, service: Calculator, within: Within) -> Value
 async def primes(request: Request, limit: PrimeLimit, service: Calculator, within: StreamWithin) -> StreamingResponse:
     """The primes up to a limit, one line of JSON each, as they come.
 
-    A stream that cannot be finished ends with a line that holds a `problem` in place of a `value`.
+    A stream that fails ends with a line with a `problem` instead of a `value`.
     """
     stream = service.primes(limit, within)
-    # What is wrong from the start is a status; after the first line there is none to give.
+    # An error before the first line becomes the status.
     first = await anext(stream, None)
     return StreamingResponse(_lines(first, stream, request.url.path), media_type=NDJSON)
 
 
 async def _lines(first: int | None, rest: AsyncGenerator[int], path: str) -> AsyncIterator[str]:
-    # A client that goes away cancels us here; closing ends the call behind, which must not go on for nobody.
+    # A disconnect cancels this generator; closing it ends the upstream call.
     async with contextlib.aclosing(rest):
         try:
             if first is not None:

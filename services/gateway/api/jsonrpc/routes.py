@@ -1,4 +1,4 @@
-"""JSON-RPC's methods, and POST /rpc. They do what version 1 of the REST API does, and are as open."""
+"""POST /rpc: JSON-RPC methods with the behaviour and authorization of version 1 of the REST API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ListParams(RequestModel):
 
 
 class UpdateParams(RequestModel):
-    """What to change of whom."""
+    """Changes of a user."""
 
     id: Text
     name: Text = ""
@@ -58,7 +58,7 @@ class UpdateParams(RequestModel):
 def methods(
     dependencies: GatewayDependencies, users: TenantUsers, calculator: CalculatorPort, within: float
 ) -> Mapping[str, Method]:
-    """The methods, for one request: whose users they are, and how long it may take, is the request's."""
+    """The methods for one request, with its visible users and timeout."""
 
     async def create(params: NewUser) -> Any:
         return await users.create(params.name, params.email, params.phone, within)
@@ -105,7 +105,7 @@ def _method(params: type[RequestModel], call: Callable[[Any], Awaitable[Any]]) -
 
 
 def _bug(name: str, error: Exception) -> None:
-    log.error("a bug ended the method %s", name, exc_info=error)
+    log.error("unhandled exception in the method %s", name, exc_info=error)
 
 
 router = APIRouter(tags=["JSON-RPC"])
@@ -136,7 +136,7 @@ async def json_rpc(
     """JSON-RPC 2.0: createUser, getUser, listUsers, updateUser, deleteUser, validateUser, getUserSummary, add,
     multiply.
 
-    By name or by position, alone or in batches, whose requests count one by one for the limit of rates. Errors are
+    By name or by position, single or in batches; each request of a batch counts for the rate limit. Errors are
     JSON-RPC's own, with the HTTP status 200.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":

@@ -1,4 +1,4 @@
-"""Orders, stock, accounts and the read side, over the mesh: proto <-> what the REST API shows."""
+"""Orders, stock, accounts and the read side over the mesh: proto <-> response models."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 
 class ShopClient:
-    """Every method may raise ApiError; `timeout` is in seconds."""
+    """Client of the order, inventory, payment and userview services. Every method may raise ApiError; `timeout` is in
+    seconds."""
 
     def __init__(
         self, order: grpc.aio.Channel, inventory: grpc.aio.Channel, payment: grpc.aio.Channel, view: grpc.aio.Channel
@@ -55,7 +56,7 @@ class ShopClient:
             return _order(await call_noting_writes(self._orders.PlaceOrder(request, timeout=timeout)))
 
     async def order(self, user_id: str, order_id: str, timeout: float) -> Order:
-        """The order, if it is this user's."""
+        """The order of this user; NOT_FOUND for another user's."""
         with translate_grpc_errors():
             found = _order(await self._orders.GetOrder(order_pb.GetOrderRequest(id=order_id), timeout=timeout))
         if found.user_id != user_id:
@@ -75,7 +76,7 @@ class ShopClient:
         return [OrderEvent(item.version, item.type, moment(item.occurred_at), item.data) for item in answer.events]
 
     async def watch(self, order_id: str, timeout: float) -> AsyncGenerator[Order]:
-        """The order now, and after each step, until it rests; a consumer that stops reading ends the call."""
+        """Yields the order now and after each step, until it rests; closing the generator ends the call."""
         call = self._orders.WatchOrder(order_pb.WatchOrderRequest(id=order_id), timeout=timeout)
         try:
             with translate_grpc_errors():

@@ -1,10 +1,9 @@
-"""An order's saga as server-sent events: the order as it is, and again after each step, until it comes to rest.
+"""An order's saga as server-sent events: the order now, and after each step, until it rests.
 
-The id of an event is the order's version, so that a client that comes back with `Last-Event-ID` hears of what it has
-not seen, and of nothing twice. The order service tells states and not changes: a client that was away sees the state of
-now, which is all that there is to show. An order at rest has no more to tell: a client that knows that state already is
-answered 204, which is how `EventSource` is told to stay away (HTML, 9.2.3). A stream that cannot go on says why in a
-`problem` event, and ends: the client comes back.
+The id of an event is the order's version, so that a client that reconnects with `Last-Event-ID` gets each later state
+once. Events are states, not changes: a client that reconnects gets the current state. If the client has seen the
+resting order's state, the response is 204, which stops `EventSource` from reconnecting (HTML, 9.2.3). A stream that
+fails sends a `problem` event and ends; the client reconnects.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/event-stream"
 QUIET_SECONDS = 15.0
-"""A comment goes out after so long without an event: proxies end connections on which nothing moves."""
+"""Interval of comments without events: proxies close idle connections."""
 RETRY_MILLISECONDS = 1000
 _ORDER = TypeAdapter(Order)
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "An event for each state", "content": {MEDIA_TYPE: {"example": "id: 3\nevent: order\n"}}},
-    204: {"description": "The order rests, and the client has seen that"},
+    204: {"description": "The order rests, and the client has seen its last state"},
 }
 
 router = APIRouter(prefix=BASE)
@@ -50,10 +49,10 @@ router = APIRouter(prefix=BASE)
 async def watch_order(
     *, order_id: OrderId, me: Me, shop: TheShop, request: Request, within: StreamWithin, seen: Seen = None
 ) -> Response:
-    """One of one's own orders now, and after each step of its saga, until it comes to rest."""
+    """An order of the caller now, and after each step of its saga, until it rests."""
     order = await shop.order(me, order_id, within)
     if seen is not None and seen > order.version:
-        seen = None  # it is no event of this order: all versions come from one database
+        seen = None  # not an event of this order: versions never exceed the stored one
     if seen is not None and order.version <= seen and order.state in RESTING:
         return Response(status_code=204)
     changes = shop.watch(order_id, within)
@@ -64,7 +63,7 @@ async def watch_order(
 
 async def _events(changes: AsyncGenerator[Order], seen: int, path: str) -> AsyncIterator[str]:
     yield f"retry: {RETRY_MILLISECONDS}\n\n"
-    # A client that goes away cancels us here; closing ends the call behind, which must not go on for nobody.
+    # A disconnect cancels this generator; closing it ends the upstream call.
     async with contextlib.aclosing(_with_pauses(changes)) as coming:
         try:
             async for order in coming:
@@ -78,7 +77,7 @@ async def _events(changes: AsyncGenerator[Order], seen: int, path: str) -> Async
 
 
 async def _with_pauses(changes: AsyncGenerator[Order]) -> AsyncGenerator[Order | None]:
-    """None where nothing has come for a while."""
+    """Yields None after each QUIET_SECONDS without an order."""
     async with contextlib.aclosing(changes):
         while True:
             coming = asyncio.ensure_future(anext(changes, None))

@@ -13,19 +13,19 @@ MAX_CENTS = 100_000_000
 
 
 class OrderItem(RequestModel):
-    """How much of what."""
+    """An item and its quantity."""
 
     sku: Text = Field(min_length=1, max_length=64, examples=["tea"])
     quantity: int = Field(ge=1, le=10_000, examples=[2])
 
 
 class NewOrder(RequestModel):
-    """An order to be."""
+    """A new order."""
 
     items: list[OrderItem] = Field(min_length=1, max_length=MAX_ITEMS)
 
 
 class Deposit(RequestModel):
-    """Money, in cents."""
+    """A deposit, in cents."""
 
     amount_cents: int = Field(ge=1, le=MAX_CENTS, examples=[5000])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - FastAPI reads the annotations
 
 RESTING = frozenset({"completed", "rejected", "needs_attention"})
-"""The states of an order to which nothing happens by itself."""
+"""States in which an order changes no more without a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the order's saga. `state` as in `done`."""
+    """A step of the order's saga. `state`: as in `done`."""
 
     name: str
     state: str
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order. `state` as in `pending`; money is in cents."""
+    """An order. `state`: as in `pending`; amounts in cents."""
 
     id: str
     user_id: str
@@ -53,7 +53,7 @@ class OrderEvent:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Something that is sold."""
+    """An item in stock."""
 
     sku: str
     title: str
@@ -78,7 +78,7 @@ class Booking:
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """A user as the read side knows it. `balance_cents` and `phone` are shown to that user alone."""
+    """A user of the read side. `balance_cents` and `phone`: only for that user itself."""
 
     id: str
     name: str

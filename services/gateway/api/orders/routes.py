@@ -1,4 +1,4 @@
-"""Orders, stock, the account and search over REST, in the current version. What is somebody's needs a token."""
+"""Orders, stock, the account and search over REST, in the current version. Personal resources need a token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from services.gateway.http.openapi import problems
 
 BASE = "/api/v3"
 _SHORT = re.compile(r"[!-~]{1,100}")
-"""A key as the services take it."""
+"""A key that services accept."""
 MAX_FOUND = 100
 
 
@@ -42,11 +42,11 @@ def _key(
     me: Annotated[str, Depends(_me)],
     key: Annotated[
         str | None,
-        Header(alias="Idempotency-Key", description="asking again with the same key does it once", max_length=255),
+        Header(alias="Idempotency-Key", description="requests with the same key take effect once", max_length=255),
     ] = None,
 ) -> str:
-    """What the services behind are given: keys are each client's own, and made up where there is none. One that is
-    longer than theirs may be, or of other characters, goes as its digest."""
+    """The key for the services: the client's, prefixed with its subject, or a random one. A key that services do not
+    accept is replaced by its digest."""
     own = f"{me}/{key or uuid.uuid4()}"
     return own if _SHORT.fullmatch(own) else hashlib.sha256(own.encode()).hexdigest()
 
@@ -67,7 +67,7 @@ router = APIRouter(prefix=BASE)
 
 @router.post("/orders", status_code=HTTPStatus.CREATED, tags=["orders"], responses=problems(400, 401, 409, 422, 503))
 async def place_order(*, body: NewOrder, me: Me, key: Key, response: Response, shop: TheShop, within: Within) -> Order:
-    """Place an order. It is stored when this answers; its saga runs on, and `Location` tells how far it is."""
+    """Places an order. The order is stored; its saga continues. `Location`: the order's state."""
     items = [Item(item.sku, item.quantity) for item in body.items]
     order = await shop.place(me, key, items, within)
     response.headers["Location"] = f"{BASE}/orders/{order.id}"
@@ -76,13 +76,13 @@ async def place_order(*, body: NewOrder, me: Me, key: Key, response: Response, s
 
 @router.get("/orders", tags=["orders"], responses=problems(400, 401, 422, 503))
 async def list_orders(me: Me, shop: TheShop, within: Within, limit: Most = 50, before: str = "") -> list[Order]:
-    """One's own orders, newest first."""
+    """The caller's orders, newest first."""
     return await shop.orders(me, limit, before, within)
 
 
 @router.get("/orders/{order_id}", tags=["orders"], responses=problems(401, 404, 503))
 async def get_order(order_id: OrderId, me: Me, shop: TheShop, response: Response, within: Within) -> Order:
-    """One of one's own orders, with the steps of its saga."""
+    """An order of the caller, with the steps of its saga."""
     order = await shop.order(me, order_id, within)
     response.headers["ETag"] = f'"{order.version}"'
     return order
@@ -90,25 +90,25 @@ async def get_order(order_id: OrderId, me: Me, shop: TheShop, response: Response
 
 @router.get("/orders/{order_id}/history", tags=["orders"], responses=problems(401, 404, 503))
 async def order_history(order_id: OrderId, me: Me, shop: TheShop, within: Within) -> list[OrderEvent]:
-    """What happened to one of one's own orders."""
+    """The events of an order of the caller."""
     return await shop.history(me, order_id, within)
 
 
 @router.get("/stock", tags=["stock"], responses=problems(503), dependencies=[Depends(_may_read)])
 async def list_stock(shop: TheShop, within: Within) -> list[Stock]:
-    """What there is to buy."""
+    """The items in stock."""
     return await shop.stock(within)
 
 
 @router.get("/stock/{sku}", tags=["stock"], responses=problems(404, 503), dependencies=[Depends(_may_read)])
 async def get_stock(sku: str, shop: TheShop, within: Within) -> Stock:
-    """How much there is of something."""
+    """The stock of an item."""
     return await shop.one_stock(sku, within)
 
 
 @router.get("/account", tags=["account"], responses=problems(401, 503))
 async def get_account(me: Me, shop: TheShop, within: Within) -> Balance:
-    """One's own money. Who never had any has none."""
+    """The caller's balance; 0 without an account."""
     try:
         return await shop.balance(me, within)
     except ApiError as failure:
@@ -119,13 +119,13 @@ async def get_account(me: Me, shop: TheShop, within: Within) -> Balance:
 
 @router.post("/account/deposits", tags=["account"], status_code=201, responses=problems(400, 401, 409, 422, 503))
 async def deposit(body: Deposit, me: Me, key: Key, shop: TheShop, within: Within) -> Balance:
-    """Put money onto one's account: the demo asks for none in return."""
+    """Deposits money to the caller's account, for free in the demo."""
     return await shop.deposit(me, key, body.amount_cents, within)
 
 
 @router.get("/account/bookings", tags=["account"], responses=problems(401, 422, 503))
 async def list_bookings(me: Me, shop: TheShop, within: Within, limit: Most = 50) -> list[Booking]:
-    """What was booked on one's account, newest first."""
+    """The bookings of the caller's account, newest first."""
     return await shop.bookings(me, limit, within)
 
 
@@ -141,7 +141,7 @@ async def search_users(
     limit: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 20,
 ) -> list[UserView]:
     """Users by words, best first; of the caller's tenant, or of none."""
-    # The read side knows nothing of tenants: as many as it gives, so that others' users do not crowd out one's own.
+    # The read side has no tenants: request the maximum, and filter by tenant.
     found = await shop.search(q, MAX_FOUND, within, seen)
     visible = await dependencies.users(backends_of(request).users).visible([item.id for item in found])
     return [item for item in found if item.id in visible][:limit]
@@ -151,7 +151,7 @@ async def search_users(
     "/views/{user_id}", tags=["search"], responses=problems(400, 404, 409, 422, 503), dependencies=[Depends(_may_read)]
 )
 async def get_view(user_id: UserId, shop: TheShop, users: Users, within: Within, seen: AtLeast) -> UserView:
-    """A user as the read side shows it; the balance is for that user's own eyes."""
+    """A user of the read side; with the balance for that user itself."""
     await users.admit(user_id)
     caller = meshwright.caller()
     return await shop.view(user_id, within, seen, own=caller is not None and caller.subject == user_id.lower())

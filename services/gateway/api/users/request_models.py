@@ -13,7 +13,7 @@ from services.gateway.api.request_models import RequestModel, Text
 
 
 class NewUser(RequestModel):
-    """A user to be."""
+    """A new user."""
 
     name: Text = Field(description="1 to 100 characters", examples=["Ada Lovelace"])
     email: Text = Field(description="unique without regard to case", examples=["ada@example.org"])
@@ -21,19 +21,19 @@ class NewUser(RequestModel):
 
 
 class NewProfile(NewUser):
-    """A user to be, from version 2 on."""
+    """A new user, from version 2 on."""
 
     avatar: Text = Field("", description="an https address of a picture", examples=["https://example.org/ada.png"])
 
 
 class NewMember(NewProfile):
-    """A user to be, of the caller's tenant."""
+    """A new user of the caller's tenant."""
 
     password: Text = Field("", description="with one, the user can sign in", examples=["correct horse battery"])
 
 
 class UserChanges(RequestModel):
-    """What to change; fields that are not there stay as they are."""
+    """Changes of a user; missing fields stay unchanged."""
 
     name: Text = Field("", examples=["Ada King"])
     email: Text = Field("", examples=["ada.king@example.org"])
@@ -41,11 +41,11 @@ class UserChanges(RequestModel):
     active: bool = Field(default=True, examples=[False])
 
     def given(self) -> dict[str, Any]:
-        """The fields that the request carried."""
+        """The fields of the request."""
         return self.model_dump(include=self.model_fields_set)
 
 
 class ProfileChanges(UserChanges):
-    """What to change, from version 2 on."""
+    """Changes of a user, from version 2 on."""
 
     avatar: Text = Field("", description="empty: the derived one", examples=["https://example.org/ada.png"])

@@ -1,4 +1,4 @@
-"""What a user looks like in each version of the API. Each version has what the one before had, and more."""
+"""Users in each version of the API. Each version adds fields to the previous one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from services.gateway.http.versions import ApiVersion
 
 LOGINS, TENANTS = 3, 4
-"""The versions from which on these are there."""
+"""The first versions with these features."""
 
 
 class _Flags(BaseModel):
-    """What the lecture writes into the bodies of a version that is to go."""
+    """The lecture's body fields of a deprecated version."""
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -45,7 +45,7 @@ class UserV1(_Flags):
 
 
 class PageV1(BaseModel):
-    """Some users, and where to go on."""
+    """A page of users."""
 
     users: list[UserV1]
     next: str | None = Field(description="the value of `after` for the next page; null on the last")
@@ -65,7 +65,7 @@ class UserV2(BaseModel):
 
 
 class LinkedLogin(BaseModel):
-    """A login at another issuer."""
+    """A linked login at another issuer."""
 
     provider: str
     issuer: str
@@ -85,20 +85,20 @@ class UserV4(UserV3):
 
 
 class PageV2(BaseModel):
-    """Some users, and where to go on."""
+    """A page of users."""
 
     users: list[UserV2]
     next: str | None = Field(description="the value of `after` for the next page; null on the last")
 
 
 class PageV3(PageV2):
-    """Some users, and where to go on."""
+    """A page of users."""
 
     users: list[UserV3]  # type: ignore[assignment] # a list of more
 
 
 class PageV4(PageV2):
-    """Some users of the caller's tenant, and where to go on."""
+    """A page of the tenant's users."""
 
     users: list[UserV4]  # type: ignore[assignment]
 
@@ -109,7 +109,7 @@ PAGES: dict[int, type[BaseModel]] = {1: PageV1, 2: PageV2, 3: PageV3, 4: PageV4}
 
 @dataclass(frozen=True, slots=True)
 class PresentedUsers:
-    """Users as one version shows them, with the tag of each."""
+    """Users as one version presents them, with their entity tags."""
 
     bodies: list[Any]
     tags: list[str]
@@ -139,7 +139,7 @@ class UserPresenter:
         )
 
     def _tag(self, user: domain.User, more: str = "") -> str:
-        # One address shows a user in each version, as API-Version says: no two bodies may have one tag.
+        # One path serves every version (API-Version), so tags differ by version.
         return domain.tag(user.updated_at, self.version.name + more)
 
     async def page(self, page: domain.Page) -> Any:
@@ -183,7 +183,7 @@ def _fields(user: domain.User) -> dict[str, Any]:
 
 
 def _digest(linked: list[LinkedIdentity]) -> str:
-    """Changes with the logins, which the user's own version knows nothing of."""
+    """Changes with the linked logins, which do not change `updated_at`."""
     if not linked:
         return ""
     text = "\n".join(f"{item.issuer} {item.external_subject}" for item in linked)
