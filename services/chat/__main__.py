@@ -31,12 +31,12 @@ MAX_AGE, PER_ROOM, IN_ALL = "CHAT_MAX_AGE", "CHAT_PER_ROOM", "CHAT_IN_ALL"
 BUFFER, KEY_WINDOW = "CHAT_BUFFER", "CHAT_KEY_WINDOW"
 JOIN_SECONDS = "CHAT_JOIN_SECONDS"
 START_SECONDS = 3.0
-"""How long a start waits for NATS before it serves without."""
+"""How long the start waits for NATS before serving without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatConfig:
-    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the chat's own."""
+    """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
     max_age: float = setting(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
     per_room: int = setting(PER_ROOM, 10_000, help="messages kept in each room")
@@ -64,7 +64,7 @@ class ChatConfig:
 
 
 async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
-    """Wire the service into a server that has not started yet; the callers of this replica are returned."""
+    """Wires the service into a server before its start; returns the fan-out of this replica."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Message]()
     keeping = Retention(config.max_age, config.per_room, config.in_all, config.key_window)

@@ -1,7 +1,7 @@
-"""What was said, in a JetStream stream: one for all rooms, with a subject for each.
+"""The archive of messages in a JetStream stream: one stream for all rooms, with a subject for each.
 
-The stream's order is the order in which everybody in a room hears what is said there, on every replica; its time is
-when it was said, so that no two clocks are compared.
+The stream's order is the order of messages in a room, on every replica; the server's time is the time of a message, so
+that no clocks of replicas are compared.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ _TEMPLATE = f"{_PREFIX}{{room}}"
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long, and how many."""
+    """Retention of messages, by age and number."""
 
     max_age: float
     """Seconds until a message is removed."""
     per_room: int
-    """Messages kept in each room; the oldest goes first."""
+    """Maximum messages of a room; the oldest are dropped."""
     in_all: int
-    """Messages kept in all rooms together: anybody may open a room, so a bound for each alone bounds nothing."""
+    """Maximum messages of all rooms: the number of rooms is unlimited."""
     key_window: float
-    """Seconds in which saying something with the same client_id again counts as once."""
+    """Seconds in which messages with the same client_id are deduplicated."""
 
 
 class StreamArchive:
-    """The archive of a replica, and the tail that feeds its callers."""
+    """The archive, and the ordered consumer that feeds this replica's callers."""
 
     def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Message]) -> None:
         self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
@@ -64,7 +64,7 @@ class StreamArchive:
         self._fanout = fanout
 
     async def prepare(self) -> None:
-        """Make the stream. Raises BusUnavailableError."""
+        """Creates the stream. Raises BusUnavailableError."""
         await self._bus.ensure_stream(
             STREAM,
             f"{_PREFIX}*",
@@ -142,7 +142,7 @@ def _encode(remark: NewMessage) -> bytes:
 
 
 def _decode(message: StoredMessage) -> Message | None:
-    """The message, or None for what is none: somebody else has written it, and the rest must go on."""
+    """Decodes a message; None for a foreign one, which is skipped."""
     try:
         document = json.loads(message.body)
         room = message.subject.removeprefix(_PREFIX)

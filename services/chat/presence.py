@@ -1,9 +1,9 @@
-"""Who is there, told between replicas over NATS as it changes, and forgotten with the replica that told it.
+"""Presence: the members of rooms, exchanged between replicas over NATS.
 
-It is soft state, which nothing stores: each replica numbers its own changes and publishes them, and once a second the
-number alone. Whoever sees a number that does not follow the last asks for the whole. A replica that has not been heard
-for three seconds is gone, and so are its people: after a kill -9 nobody is left behind for longer than four seconds.
-While NATS is away nobody can be heard, and so nobody is taken for gone until it has been back for as long.
+Presence is soft state and is not stored. Each replica numbers its changes and publishes them, and once a second the
+number alone. A replica that sees a gap requests the whole state. A replica that is silent for three seconds is removed
+with its members: after a kill -9 members remain for at most four seconds. While NATS is unavailable, and for three
+seconds afterwards, no replica is removed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ EVERYONE = "*"
 BEAT_SECONDS = 1.0
 GONE_SECONDS = 3.0
 PART = 500
-"""Connections in one message."""
+"""Maximum connections in one message."""
 
 
 @dataclass
 class _Peer:
-    """What is known of another replica."""
+    """The known state of another replica."""
 
     heard: float
     version: int = -1
@@ -79,7 +79,7 @@ class Presence:
 
     @contextlib.contextmanager
     def entered(self, attendance: Connection, notice: Callable[[PresenceChange], None]) -> Iterator[None]:
-        """Be in the room for as long as the context lasts; `notice` hears of others."""
+        """Adds a connection for as long as the context lasts; `notice` is called with the room's presence changes."""
         connection, room = str(next(self._numbers)), attendance.member.room
         self._tell(self._roster.add(self._me, connection, attendance))
         self._listeners.setdefault(room, {})[connection] = notice
@@ -95,7 +95,7 @@ class Presence:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Exchange with the other replicas for as long as the context lasts; at the end they are told."""
+        """Exchanges presence for as long as the context lasts; announces the end to other replicas."""
         async with (
             background_task(self._subscribe(), "hearing presence"),
             background_task(self._run(), "telling presence"),
@@ -123,7 +123,7 @@ class Presence:
             self._forget(self._clock())
 
     async def _publish(self) -> None:
-        """What has changed, or the number alone; or everything, where somebody asked."""
+        """Publishes the changes, or the number alone; the whole state if requested."""
         news, self._news = self._news, []
         for start in range(0, len(news), PART):
             self._version += 1
@@ -195,7 +195,7 @@ class Presence:
         self._asking = asyncio.create_task(ask(), name="asking who is there")
 
     def _forget(self, now: float) -> None:
-        """Whoever has not been heard for long is gone, with everybody who was there."""
+        """Removes silent replicas and their members."""
         # Nor can anybody be heard by a process that was not running.
         deaf = not self._bus.connected or now > self._looked + 2 * BEAT_SECONDS
         self._looked = now

@@ -1,4 +1,4 @@
-"""One person's stay in one room, by one connection.
+"""The session of one connection in one room.
 
 Messages of the room go into an inbox of bounded size (`fanout`); a slow reader is told how many messages were left
 out. Comings and goings are kept beside it, one for each member, and cancel each other out: what waits is the difference
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from services.common.messaging.stream_position import StreamPosition
 
 REFUSALS = 16
-"""What was refused and not yet read; then nothing more is taken from the caller."""
+"""Maximum unread refusals, after which no more input is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoomJoined:
-    """The join is in force. `people` are at most `domain.CROWD`, `total` is how many there are."""
+    """The session has begun. `people`: at most `domain.CROWD` members, `total`: their number."""
 
     room: str
     people: Sequence[Person]
@@ -43,7 +43,7 @@ class RoomJoined:
 
 @dataclass(frozen=True, slots=True)
 class MessageRefused:
-    """What was said could not be taken. `code` is the name of a gRPC status."""
+    """A message was rejected. `code`: the name of a gRPC status."""
 
     client_id: str
     code: str
@@ -55,7 +55,7 @@ RoomEvent: TypeAlias = "RoomJoined | Message | PresenceChange | MessageRefused |
 
 @dataclass(frozen=True, slots=True)
 class RoomDependencies:
-    """What all visits of a replica share."""
+    """Dependencies that all sessions of a replica share."""
 
     archive: Archive
     fanout: Fanout[Message]
@@ -65,10 +65,10 @@ class RoomDependencies:
 
 
 class RoomSession:
-    """`events` is the stay itself; `say` and `end` are called beside it."""
+    """`events` is the session itself; `say` and `end` are called concurrently."""
 
     def __init__(self, dependencies: RoomDependencies, who: Member, place: StreamPosition, era: int) -> None:
-        """`era`: the fan-out's, when the place was taken."""
+        """`era`: the fan-out's at the time of `place`."""
         self.who = who
         self._dependencies = dependencies
         self._era = era
@@ -81,14 +81,14 @@ class RoomSession:
         self._last_said = 0
 
     def notice(self, change: PresenceChange) -> None:
-        """Somebody came or went."""
+        """Records a presence change."""
         before = self._changes.pop(change.person.user_id, None)
         if before is None or before.present == change.present:
             self._changes[change.person.user_id] = change
         self._inbox.wake()
 
     async def say(self, text: str, client_id: str) -> None:
-        """Keep it; it comes back as an event. What cannot be taken comes back as Refused."""
+        """Stores a message, which is returned as an event, or as MessageRefused if it is rejected."""
         try:
             self._last_said = await self._dependencies.archive.store(domain.new_message(self.who, text, client_id))
         except InvalidChatError as error:
@@ -104,12 +104,12 @@ class RoomSession:
         self._inbox.wake()
 
     def end(self) -> None:
-        """The person leaves once it has heard what it said itself."""
+        """Ends the session after the delivery of its own messages."""
         self._ended = True
         self._inbox.wake()
 
     async def events(self) -> AsyncGenerator[RoomEvent]:
-        """The stay. Raises BusUnavailableError, StoppingError, StreamLostError."""
+        """Yields the events of the session. Raises BusUnavailableError, StoppingError, StreamLostError."""
         with self._present():
             room, presence = self.who.room, self._dependencies.presence
             yield RoomJoined(room, presence.people(room, domain.CROWD), presence.count(room))
@@ -147,7 +147,7 @@ class RoomSession:
                         seen = event.sequence
 
     def _waiting(self) -> Iterator[RoomEvent]:
-        """What is there now."""
+        """Yields the pending events."""
         while self._refused:
             yield self._refused.popleft()
             self._room_for_refusals.set()

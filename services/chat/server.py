@@ -1,4 +1,4 @@
-"""The chat on the wire: proto <-> domain."""
+"""The gRPC service of the chat: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     app.StreamLostError: UnavailableError,
     BusUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Whoever talks is somebody."""
+"""Methods without authentication: none."""
 
 
 class ChatService(rpc.ChatServiceServicer):
@@ -92,7 +92,7 @@ class ChatService(rpc.ChatServiceServicer):
 
 
 async def _listen(requests: AsyncIterator[pb.ChatRequest], session: room_session.RoomSession) -> None:
-    """Take what the caller says, one after the other, until it has no more to say."""
+    """Reads the caller's messages in order until the end of the stream."""
     async for request in requests:
         if request.WhichOneof("kind") == "say":
             await session.say(request.say.text, request.say.client_id)
@@ -115,7 +115,7 @@ def _(event: room_session.RoomJoined) -> pb.ChatEvent:
 
 
 @event_message.register
-@lru_cache(maxsize=256)  # what is said in a room of a thousand is put into words once
+@lru_cache(maxsize=256)  # a message to a room of a thousand is converted once
 def _(event: domain.Message) -> pb.ChatEvent:
     return pb.ChatEvent(message=chat_message(event))
 

@@ -1,8 +1,8 @@
 """The inventory in a database.
 
-Rows that a transaction goes by are locked as they are read: the reservation first, then the stock in the order of the
-skus, so that no two wait for each other in a circle. A reservation that does not exist yet cannot be locked: of two
-that insert one key the second finds it taken, and runs again.
+A transaction locks the rows that it reads: the reservation first, then the stock ordered by sku, so that transactions
+do not deadlock. A missing reservation cannot be locked: of two transactions that insert the same key the second fails,
+and runs again.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class DatabaseStore:
         self.events = Outbox(SOURCE, outbox, engine)
 
     async def prepare(self) -> None:
-        """Make the tables that are missing."""
+        """Creates missing tables."""
         await make_tables(self._engine, metadata)
 
     async def run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
@@ -91,7 +91,7 @@ class DatabaseStore:
 
 
 class DatabaseTransaction:
-    """An `app.Transaction`."""
+    """Implements `app.InventoryTransaction`."""
 
     def __init__(self, connection: AsyncConnection, events: Outbox) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""What the inventory does for its callers: each change in one transaction, which stores state, stock and event."""
+"""The use cases of the inventory: each change in one transaction, which stores state, stock and event."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ CATALOGUE = (
     Restock("catalogue/KETTLE-1L", "KETTLE-1L", 10, "Kettle, 1 litre", 4900),
     Restock("catalogue/SAMOVAR", "SAMOVAR", 1, "Samovar, the last one", 129_900),
 )
-"""What a shop without anything begins with."""
+"""The initial stock of an empty shop."""
 
 
 class InventoryTransaction(Protocol):
-    """What is read here is locked until the transaction ends."""
+    """Reads lock rows until the transaction ends."""
 
     async def reservation(self, key: str) -> Reservation | None: ...
 
     async def stock(self, skus: Iterable[str]) -> Mapping[str, Stock]:
-        """Those that there are."""
+        """The existing ones."""
 
     async def restocked(self, key: str) -> Restock | None: ...
 
@@ -39,13 +39,13 @@ class InventoryTransaction(Protocol):
 
 
 class InventoryStore(Protocol):
-    """Every method may raise StoreUnavailableError."""
+    """The store of stock. Every method may raise StoreUnavailableError."""
 
     async def run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
-        """What `work` returns, its writes stored all or none. `work` may run again where another came in between."""
+        """Runs `work` in a transaction and returns its result. `work` may run again after a conflict."""
 
     async def all(self) -> Sequence[Stock]:
-        """In the order of their skus."""
+        """Ordered by sku."""
 
     async def one(self, sku: str) -> Stock | None: ...
 
@@ -55,7 +55,7 @@ def utc_now() -> datetime:
 
 
 def ignore_change() -> None:
-    """Who hears of a change where nobody wants to."""
+    """The default `on_change`."""
 
 
 class Warehouse:
@@ -104,7 +104,7 @@ class Warehouse:
         return await self._run(work)
 
     async def restock(self, wanted: Restock) -> Stock:
-        """The stock as it is now; raises InvalidRequestError and RestockDiffersError."""
+        """Restocks an item; returns its stock. Raises InvalidRequestError and RestockDiffersError."""
         domain.check_restock(wanted)
 
         async def work(transaction: InventoryTransaction) -> Stock:
@@ -131,7 +131,7 @@ class Warehouse:
         return await self._store.all()
 
     async def fill(self) -> None:
-        """Put the catalogue into a shop that has nothing; each entry has its key, so that two replicas do it once."""
+        """Restocks an empty shop from the catalogue; entries have keys, so that concurrent replicas restock once."""
         if not await self._store.all():
             for entry in CATALOGUE:
                 await self.restock(entry)

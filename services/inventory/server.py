@@ -1,4 +1,4 @@
-"""The inventory on the wire: proto <-> domain."""
+"""The gRPC service of the inventory: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.ReservationNotHeldError: FailedPreconditionError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset(
     {
         "/demo.inventory.v1.InventoryService/ListStock",
@@ -45,8 +45,8 @@ PUBLIC = frozenset(
         "/demo.inventory.v1.InventoryService/Ship",
     }
 )
-"""Methods that need no token where tokens are asked for. What there is to buy is for everybody. The saga goes on when
-its buyer is long gone, and has no token to show: its calls are let in (docs/decisions/0083)."""
+"""Methods without authentication: the stock is public; the saga's calls continue after the buyer's request and have no
+token (docs/decisions/0083)."""
 
 STATES = {
     domain.ReservationState.HELD: pb.HELD,

@@ -29,12 +29,12 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "notification", "MESHWRIGHT_VERSION": "1.0.0"}
 MAX_AGE, PER_USER = "NOTIFICATION_MAX_AGE", "NOTIFICATION_PER_USER"
 BUFFER, KEY_WINDOW = "NOTIFICATION_BUFFER", "NOTIFICATION_KEY_WINDOW"
 START_SECONDS = 3.0
-"""How long a start waits for NATS before it serves without."""
+"""How long the start waits for NATS before serving without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationConfig:
-    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the notification service's own."""
+    """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
     max_age: float = setting(MAX_AGE, 7 * 86400.0, help="seconds that a notification is kept")
     per_user: int = setting(PER_USER, 1000, help="notifications kept for each user, and broadcasts in all")
@@ -54,7 +54,7 @@ class NotificationConfig:
 
 
 async def add_notifications(server: Server, config: NotificationConfig) -> Fanout[Notification]:
-    """Wire the service into a server that has not started yet; the subscribers of this replica are returned."""
+    """Wires the service into a server before its start; returns the fan-out of this replica."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Notification]()
     archive = StreamArchive(bus, Retention(config.max_age, config.per_user, config.key_window), fanout)

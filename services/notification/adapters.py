@@ -1,13 +1,13 @@
 """Notifications in a JetStream stream.
 
-One stream for all users. What is sent to a user has a subject of the user's own, what an order's events lead to has
-another, what is for everybody a third; a subscriber's notifications are those of its three subjects, in the order of
-the stream, which is the same for every replica.
+One stream for all users, with a subject for messages to a user, one for notifications of a user's orders, and one for
+broadcasts. A subscriber gets the messages of its three subjects in the order of the stream, which is the same on every
+replica.
 
-Orders are told exactly once, whatever crashes and however many replicas tell, without a record beside the stream: the
-last message under `notifications.order.*` says which event it came from, and the next is stored on the condition that
-that one still is the last (as `outbox_publisher` does it). Where it is gone by age, so is whatever came before it:
-events that are older than a notification may become are passed over.
+Notifications of orders are stored exactly once, whatever crashes and however many replicas consume, without a stored
+offset: the last message under `notifications.order.*` has the sequence of its event, and the next message is stored on
+the condition that the stream's last one has not changed (as in `outbox_publisher`). If that message has expired, so
+have all earlier ones: events older than the maximum age are skipped.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ ORDERS = "notifications.order.*"
 PROBES = f"notifications.{PROBE}"
 GROUP = "notification"
 _OVERTAKEN = 10071
-"""JetStream's error code for an expected last message that is not the last."""
+"""JetStream's error code for a wrong expected last sequence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long, and how many."""
+    """Retention of notifications, by age and number."""
 
     max_age: float
     """Seconds until a notification is removed."""
     per_user: int
-    """Notifications kept for each user (and as many broadcasts, for all together); the oldest goes first."""
+    """Maximum notifications of a user, and maximum broadcasts; the oldest are dropped."""
     key_window: float
-    """Seconds in which a second notification with the same key counts as the first."""
+    """Seconds in which notifications with the same key are deduplicated."""
 
 
 class StreamArchive:
-    """The archive of a replica, and the tail that feeds its subscribers."""
+    """The archive, and the ordered consumer that feeds this replica's subscribers."""
 
     def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Notification]) -> None:
         self.reader = StreamReader(bus, STREAM)
@@ -73,7 +73,7 @@ class StreamArchive:
         self._fanout = fanout
 
     async def prepare(self) -> None:
-        """Make the stream. Raises BusUnavailableError."""
+        """Creates the stream. Raises BusUnavailableError."""
         await self._bus.ensure_stream(
             STREAM,
             "notifications.>",
@@ -112,7 +112,7 @@ class StreamArchive:
 
 
 class OrderNotifier:
-    """Turns the events of orders into notifications; `place` and `take` are the arguments of `consume_events`."""
+    """Converts events of orders to notifications; `place` and `take` are the arguments of `consume_events`."""
 
     def __init__(self, bus: Bus, archive: StreamArchive, max_age: float, now: Callable[[], datetime] = utc_now) -> None:
         self._bus = bus
@@ -122,19 +122,19 @@ class OrderNotifier:
         self._last = 0
         self._place = 0
         self._void = 0
-        """The last message whose place is one of a stream that is gone."""
-        self._told_until = datetime.min.replace(tzinfo=UTC)
-        """What happened before that is told already."""
+        """The last message with a sequence of the previous event stream."""
+        self._processed_until = datetime.min.replace(tzinfo=UTC)
+        """Earlier events have been processed."""
 
     async def place(self) -> int:
-        """The last event that was told, as its number among the order's events."""
+        """Sequence of the last processed event."""
         await self._archive.prepare()
         await self._look()
         return self._place
 
     async def take(self, at: int, event: Event) -> bool:
         draft = of_order(event.name, event.subject, event.data)
-        if draft is None or event.time <= max(self._told_until, self._now() - self._max_age):
+        if draft is None or event.time <= max(self._processed_until, self._now() - self._max_age):
             return False
         while at > self._place:
             if await self._store(draft, at):
@@ -143,13 +143,13 @@ class OrderNotifier:
         return False
 
     async def anew(self, place: int, _: int) -> None:
-        """The events are others than those that were followed up to `place`: tell what has happened since the last."""
+        """The event stream was recreated: continues with events after the last notification's time."""
         last = await self._archive.reader.last(ORDERS)
         if last and _place_in(last) == place:
-            self._void, self._told_until = last.sequence, last.moment
+            self._void, self._processed_until = last.sequence, last.moment
 
     async def _store(self, draft: Draft, at: int) -> bool:
-        """Whether it was stored; else another replica was quicker."""
+        """Stores the notification; False if another replica was first."""
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(self._last),
             "Nats-Expected-Last-Subject-Sequence-Subject": ORDERS,
@@ -176,7 +176,7 @@ def _place_in(told: StoredMessage) -> int:
 
 
 def token(user_id: str) -> str:
-    """The user id as one token of a NATS subject."""
+    """Encodes the user id as one token of a NATS subject."""
     return quote(user_id, safe="").replace(".", "%2E")
 
 
@@ -185,7 +185,7 @@ def subject_of(user_id: str) -> str:
 
 
 def template_of(subject: str) -> str:
-    """The subject without whom it is for; empty where it is for everybody."""
+    """The subject with a placeholder for the user; empty for broadcasts."""
     return "" if subject == ALL else f"{subject.rpartition('.')[0]}.{{user}}"
 
 
@@ -206,7 +206,7 @@ def encode(draft: Draft, **more: int) -> bytes:
 
 
 def decode(message: StoredMessage) -> Notification | None:
-    """The notification, or None for what is none: somebody else has written it, and the rest must go on."""
+    """Decodes a notification; None for a foreign message, which is skipped."""
     try:
         document = json.loads(message.body)
         draft = Draft(

@@ -1,4 +1,4 @@
-"""What the notification service does for its callers: keep notifications, and tell them to whoever subscribes."""
+"""The use cases of the notification service: storing notifications, and delivering them to subscribers."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ if TYPE_CHECKING:
 
 
 class Archive(Protocol):
-    """Where notifications are kept. Every method may raise BusUnavailableError."""
+    """The store of notifications. Every method may raise BusUnavailableError."""
 
     def position(self) -> int:
-        """The number of the last notification that this replica has handed to its subscribers."""
+        """Sequence of the last notification that this replica has delivered."""
 
     async def store(self, draft: Draft, key: str) -> None:
-        """Keep it; nothing happens where one for the same user with the same key (not empty) was kept lately."""
+        """Stores a notification. Deduplicates by user and key, if the key is not empty."""
 
     async def keeps(self, place: StreamPosition, user_id: str, now: datetime) -> bool:
-        """Whether everything for that user after that place is still there."""
+        """Whether all notifications of that user after that position are still stored."""
 
     def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
-        """What is for that user, in order: numbers above `after`, up to and including `until`."""
+        """The notifications of that user in order: sequences above `after`, up to and including `until`."""
 
 
 class StoppingError(Exception):
-    """This replica stops: subscribe to another one."""
+    """This replica stops; clients subscribe to another one."""
 
     def __init__(self) -> None:
         super().__init__("this instance is stopping; subscribe again, after the last id seen")
 
 
 class StreamLostError(Exception):
-    """What was kept is gone, and numbers begin anew."""
+    """The stream was lost; sequences are reused."""
 
     def __init__(self) -> None:
         super().__init__("the notifications that were kept are gone; subscribe again")
@@ -50,7 +50,7 @@ class StreamLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a subscriber gets; `missed` are those left out before it."""
+    """A delivered notification; `missed`: number of dropped ones before it."""
 
     notification: Notification
     missed: int = 0
@@ -61,7 +61,7 @@ def utc_now() -> datetime:
 
 
 class Notifications:
-    """The use cases. `buffer` is how many notifications a slow subscriber may be behind."""
+    """The use cases. `buffer`: size of a subscriber's inbox, in notifications."""
 
     def __init__(
         self,
@@ -77,15 +77,15 @@ class Notifications:
         self._now = now
 
     async def send(self, draft: Draft, key: str) -> None:
-        """Returns when it is kept. Raises InvalidNotificationError, BusUnavailableError."""
+        """Sends a notification; returns when it is stored. Raises InvalidNotificationError, BusUnavailableError."""
         await self._archive.store(domain.checked(draft, key, for_everybody=False), key)
 
     async def broadcast(self, draft: Draft, key: str) -> None:
-        """The same for everybody."""
+        """Sends a notification to all users."""
         await self._archive.store(domain.checked(draft, key, for_everybody=True), key)
 
     async def subscribe(self, user_id: str, kinds: Collection[int], resume_after: str) -> AsyncGenerator[Delivery]:
-        """A welcome, then what is for that user and of these kinds (none: all), without end.
+        """Yields a welcome, then the user's notifications of these kinds (none: all), without end.
 
         Raises InvalidNotificationError, NotificationTooOldError, BusUnavailableError, StoppingError, StreamLostError.
         """
@@ -121,7 +121,7 @@ class Notifications:
                     yield Delivery(notification, gap.count if gap else 0)
 
     async def _place(self, user_id: str, resume_after: str) -> StreamPosition:
-        """After what the subscriber begins: what it has seen, or what there is by now."""
+        """The position to begin after: the subscriber's last notification, or the stream's end."""
         now = self._now()
         if not resume_after:
             return StreamPosition(self._archive.position(), now)

@@ -1,4 +1,4 @@
-"""What a notification is, who may be told what, and which events of an order are worth telling.
+"""Notifications, and the events of orders that lead to them.
 
 Everything here is a function of its arguments, time included.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 EVERYBODY = ""
-"""The user id of what is for all users."""
+"""The user id of broadcasts."""
 MAX_USER_ID = 128
 MAX_TITLE = 200
 MAX_MESSAGE = 2000
@@ -27,7 +27,7 @@ MAX_DATA_VALUE = 500
 
 
 class NotificationKind(IntEnum):
-    """The numbers are the contract's."""
+    """Numbers as in notification.proto."""
 
     INFO = 0
     WARNING = 1
@@ -38,7 +38,7 @@ class NotificationKind(IntEnum):
 
 
 class InvalidNotificationError(Exception):
-    """What was asked breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -46,15 +46,15 @@ class InvalidNotificationError(Exception):
 
 
 class NotificationTooOldError(Exception):
-    """Something that came after the notification that was named may be gone."""
+    """Notifications after the given one may have been dropped."""
 
     def __init__(self) -> None:
-        super().__init__("what came after this notification is no longer kept whole; subscribe without resume_after")
+        super().__init__("notifications after this one have been dropped; subscribe without resume_after")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody wants to be told."""
+    """A notification to be stored."""
 
     user_id: str
     kind: NotificationKind
@@ -65,17 +65,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is stored, and where."""
+    """A stored notification."""
 
     id: str
     sequence: int
-    """Its number among all notifications of all users."""
+    """Its sequence in the stream of all users."""
     draft: Draft
     created_at: datetime
 
 
 def checked(draft: Draft, key: str, *, for_everybody: bool) -> Draft:
-    """The draft itself; raises InvalidNotificationError that names all that is wrong, the idempotency key included."""
+    """Validates and returns the draft. Raises InvalidNotificationError with all problems, including the key's."""
     wrong: dict[str, str] = {}
     if not for_everybody:
         wrong |= _wrong_user(draft.user_id)
@@ -99,7 +99,7 @@ def check_user(user_id: str) -> None:
 
 
 def kinds_of(numbers: Collection[int], name: str = "types[{}]") -> frozenset[NotificationKind]:
-    """The kinds with those numbers; raises InvalidNotificationError that names each place."""
+    """The kinds with those numbers; raises InvalidNotificationError with each invalid index."""
     known = {int(kind) for kind in NotificationKind}
     wrong = {name.format(index): _UNKNOWN for index, number in enumerate(numbers) if number not in known}
     if wrong:
@@ -111,7 +111,7 @@ _UNKNOWN = f"must be one of {', '.join(f'{kind.value} ({kind.name})' for kind in
 
 
 def wanted(kinds: frozenset[NotificationKind], after: int) -> Callable[[Notification], bool]:
-    """Whether a subscriber to these kinds (none: all) that has seen everything up to `after` wants it."""
+    """Whether a subscriber to these kinds (none: all), with everything up to `after`, gets it."""
     if not kinds:
         return lambda notification: notification.sequence > after
     return lambda notification: notification.sequence > after and notification.draft.kind in kinds
@@ -130,7 +130,7 @@ _OF_ORDERS = {
 
 
 def of_order(event: str, order_id: str, about: Mapping[str, Any]) -> Draft | None:
-    """What the user is told of an order's event (its name, as `OrderCompleted`); None: nothing."""
+    """The notification of an order's event, by its name, as `OrderCompleted`; None: none."""
     told = _OF_ORDERS.get(event)
     user_id = about.get("user_id")
     if told is None or not isinstance(user_id, str) or _wrong_user(user_id):

@@ -1,7 +1,7 @@
-"""The notification service on the wire: proto <-> domain.
+"""The gRPC service of notifications: proto <-> domain.
 
-A subscription is an async generator: gRPC takes one notification, sends it, and only then takes the next, so that
-however many senders there are, nothing is ever written to a stream by two at once.
+A subscription is an async generator: gRPC reads one notification, sends it, and then reads the next, so that a stream
+never has two concurrent writers, however many senders there are.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     app.StreamLostError: UnavailableError,
     BusUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Notifications are somebody's."""
+"""Methods without authentication: none."""
 
 
 class NotificationService(rpc.NotificationServiceServicer):

@@ -1,8 +1,8 @@
 """Accounts in a database.
 
-Rows that a transaction goes by are locked as they are read, the payment first, then its account. What does not exist
-yet cannot be locked: of two that insert one key the second finds it taken, and runs again. That no booking is made
-twice is also the table's word.
+A transaction locks the rows that it reads: the payment first, then its account. Missing rows cannot be locked: of two
+transactions that insert the same key the second fails, and runs again. A unique constraint also prevents duplicate
+bookings.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class DatabaseStore:
         self.events = Outbox(SOURCE, outbox, engine)
 
     async def prepare(self) -> None:
-        """Make the tables that are missing."""
+        """Creates missing tables."""
         await make_tables(self._engine, metadata)
 
     async def run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
@@ -97,13 +97,13 @@ class DatabaseStore:
 
 
 class DatabaseTransaction:
-    """An `app.Transaction`."""
+    """Implements `app.PaymentTransaction`."""
 
     def __init__(self, connection: AsyncConnection, events: Outbox) -> None:
         self._connection = connection
         self._events = events
         self.position = 0
-        """That of the event that was stored; 0: none was."""
+        """Sequence of the stored event; 0: none."""
         self._payments: set[str] = set()
         self._accounts: set[str] = set()
         # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.

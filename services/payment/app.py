@@ -1,4 +1,4 @@
-"""What the payment service does for its callers: each change in one transaction, with its booking and its event."""
+"""The use cases of the payment service: each change in one transaction, with its booking and its event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class PaymentTransaction(Protocol):
-    """Payments and accounts that are read here are locked until the transaction ends."""
+    """Reads lock payments and accounts until the transaction ends."""
 
     async def payment(self, key: str) -> Payment | None: ...
 
@@ -26,19 +26,19 @@ class PaymentTransaction(Protocol):
     async def save(self, payment: Payment) -> None: ...
 
     async def book(self, booking: Booking) -> None:
-        """Store the booking, the account's new balance and the event."""
+        """Stores the booking, the account's new balance and the event."""
 
 
 class PaymentStore(Protocol):
-    """Every method may raise StoreUnavailableError."""
+    """The store of payments. Every method may raise StoreUnavailableError."""
 
     async def run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
-        """What `work` returns, its writes stored all or none. `work` may run again where another came in between."""
+        """Runs `work` in a transaction and returns its result. `work` may run again after a conflict."""
 
     async def account(self, user_id: str) -> Account | None: ...
 
     async def bookings(self, user_id: str, limit: int) -> Sequence[Booking]:
-        """The newest first."""
+        """Newest first."""
 
 
 def utc_now() -> datetime:
@@ -46,7 +46,7 @@ def utc_now() -> datetime:
 
 
 def ignore_change() -> None:
-    """Who hears of a change where nobody wants to."""
+    """The default `on_change`."""
 
 
 class Cashier:
@@ -87,7 +87,7 @@ class Cashier:
         return await self._run(work)
 
     async def deposit(self, key: str, user_id: str, amount_cents: int) -> Account:
-        """The account as it is now; raises InvalidRequestError and DepositDiffersError."""
+        """Deposits money; returns the account. Raises InvalidRequestError and DepositDiffersError."""
         domain.check_booking(key, user_id, amount_cents)
 
         async def work(transaction: PaymentTransaction) -> Account:

@@ -1,4 +1,4 @@
-"""The payment service on the wire: proto <-> domain."""
+"""The gRPC service of payments: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.DepositDiffersError: AlreadyExistsError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset({"/demo.payment.v1.PaymentService/Charge", "/demo.payment.v1.PaymentService/Refund"})
-"""Methods that need no token where tokens are asked for: the saga's. It goes on when its buyer is long gone, and has no
-token to show (docs/decisions/0083)."""
+"""Methods without authentication: the saga's, which continues after the buyer's request and has no token
+(docs/decisions/0083)."""
 
 STATES = {
     domain.PaymentState.CHARGED: pb.CHARGED,
