@@ -23,7 +23,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class InventoryConfig:
-    """`mesh` is what every service has; the rest is the inventory's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/inventory.db", help="sqlite:///<file> or postgresql://...")
     catalogue: bool = setting(

@@ -33,7 +33,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class OrderConfig:
-    """`mesh` is what every service has; the rest is the order service's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/order.db", help="sqlite:///<file> or postgresql://...")
     inventory: str = setting("ORDER_INVENTORY", "inventory", help="the name of the service that has the goods")

@@ -1,10 +1,10 @@
-"""Orders as the event-sourcing library keeps them: an aggregate, its events by name and version, and its snapshots.
+"""Orders in the event-sourcing library: the aggregate, its events by name and version, and its snapshots.
 
-The library's events are the domain's events with an order, a version and a time; applying one is `evolve`. Their topics
-are names of ours and not places in the code, so that modules may move while stored events stay.
+The library's events are the domain's events with an order, a version and a time; `evolve` applies them. Their topics
+are fixed names, not module paths, so that modules can move while stored events stay.
 
-An event whose fields change gets a new `class_version` and an upcaster from the version before. Stored ones are never
-rewritten: they are brought up when they are read, and published as what they then are.
+An event whose fields change gets a new `class_version` and an upcaster from the previous version. Stored events are
+never rewritten: they are upcast when they are read, and published in the new version.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OrderAggregate(Aggregate):
         order: domain.Order
 
     class Event(Aggregate.Event):
-        """Something that happened to an order."""
+        """An event of an order."""
 
         TOPIC = "order.Event"
 
@@ -125,14 +125,14 @@ _DOMAIN_EVENTS: Mapping[type[Any], type[Any]] = {stored: event for event, stored
 
 
 def register_topics() -> None:
-    """Tell the library what stored names mean."""
+    """Registers the stored names with the library."""
     register_topic(OrderAggregate.TOPIC, OrderAggregate)
     for kind in EVENTS.values():
         register_topic(kind.TOPIC, kind)
 
 
 def fields_of(event: Event) -> dict[str, Any]:
-    """The event's own fields, without what the library puts around them."""
+    """The event's own fields, without the library's."""
     kind = _DOMAIN_EVENTS.get(type(event), type(event))
     return {field.name: getattr(event, field.name) for field in dataclasses.fields(kind)}
 
@@ -148,7 +148,7 @@ def name_of(event: object) -> str:
 
 
 def version_of(event: object) -> int:
-    """Of the event's fields."""
+    """The version of the event's fields."""
     return int(getattr(type(event), "class_version", 1))
 
 

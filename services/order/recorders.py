@@ -1,13 +1,13 @@
 """The library's recorders, with one row for each order beside its events, written in the events' own transaction.
 
-That row is what lists, leases and the unique idempotency key need: a read model without a lag. The library hands its
-recorders whatever `save` is given by name, inside the transaction; here that is `row`.
+That row serves lists, leases and the unique idempotency key: a read model without lag. The library passes keyword
+arguments of `save` to its recorders, inside the transaction; here `row`.
 
-PostgreSQL's recorders, that of the snapshots too, try ten times where the database is away, for half a minute. Our
-callers are told at once, and decide themselves: so the methods are taken from under that decorator. It also sends its
-statements in a pipeline, in which of two that might be refused the error may be that of the wrong one: here they go one
-after the other. And its pool of connections looks for a database that is away less and less often, so that an outage
-would last twice as long for us: here it gives up soon, and whoever asks next makes it look again.
+PostgreSQL's recorders, including that of snapshots, retry ten times, for half a minute, while the database is
+unavailable. Here calls fail at once, and callers decide: the methods are unwrapped from that decorator. The library
+pipelines its statements, so that the error of two possible ones may be the wrong one: here they run one after the
+other. Its connection pool retries with growing pauses, which doubles an outage: here it gives up soon, and the next
+call retries.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from eventsourcing.utils import Environment
 
 SSLMODE = "POSTGRES_SSLMODE"
-"""Our own among the library's variables; empty: as libpq does by itself."""
+"""An additional variable; empty: libpq's default."""
 RECONNECT_SECONDS = 2.0
-"""How long the pool tries to make a connection that was not asked for anew."""
+"""How long the pool retries a connection in the background."""
 CONNECTIONS = {
     "connect_timeout": 3,
     "options": "-c statement_timeout=5000",
@@ -37,7 +37,7 @@ CONNECTIONS = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
-"""What libpq is told, beyond what the library tells it; seconds, and milliseconds where it is four digits."""
+"""libpq parameters beyond the library's; seconds, and milliseconds for four digits."""
 
 metadata = sa.MetaData()
 orders = sa.Table(
@@ -98,7 +98,7 @@ class PostgresSnapshotsRecorder(PostgresAggregateRecorder):
 
 
 class PostgresOrdersFactory(PostgresFactory):
-    """What `PERSISTENCE_MODULE` names."""
+    """The factory that `PERSISTENCE_MODULE` names."""
 
     aggregate_recorder_class = PostgresSnapshotsRecorder
     application_recorder_class = PostgresOrdersRecorder

@@ -1,4 +1,4 @@
-"""The order service on the wire: proto <-> domain."""
+"""The gRPC service of orders: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     OrderChangedError: AbortedError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Orders are somebody's."""
+"""Methods without authentication: none."""
 
 STATES: Mapping[domain.OrderState, pb.OrderState] = {
     domain.OrderState.PENDING: pb.PENDING,
@@ -72,7 +72,7 @@ RESOLUTIONS = {pb.RETRY: Resolution.RETRY, pb.GIVE_UP: Resolution.GIVE_UP}
 
 
 class OrderService(rpc.OrderServiceServicer):
-    """`stopping` ends watches, so that clients watch on at another replica."""
+    """`stopping` ends watches, so that clients continue at another replica."""
 
     def __init__(self, book: OrderBook, stopping: asyncio.Event) -> None:
         self._book = book
@@ -123,7 +123,7 @@ class OrderService(rpc.OrderServiceServicer):
         return order_message(order)
 
     async def _own(self, order_id: str) -> domain.Order:
-        """The order, if it is the caller's to see."""
+        """The order, if the caller may read it."""
         order = await self._book.get(order_id)
         check_owner(order.user_id)
         return order
@@ -144,7 +144,7 @@ class OrderService(rpc.OrderServiceServicer):
 
 
 def _decider(claimed: str) -> str:
-    """Who decides: the caller, where callers are verified, and else whoever the caller says."""
+    """The actor: the authenticated caller, or else the claimed one."""
     caller = meshwright.caller()
     return claimed if caller is None else caller.subject
 

@@ -23,7 +23,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "payment", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class PaymentConfig:
-    """`mesh` is what every service has; the rest is the payment service's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/payment.db", help="sqlite:///<file> or postgresql://...")
     databases: Databases = field(kw_only=True)

@@ -41,7 +41,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class UserConfig:
-    """`mesh` is what every service has; the rest is the user service's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/user.db", help="sqlite:///<file> or postgresql://...")
     calculator: str = setting("USER_CALCULATOR", "calculator", help="the name of the service that does the sums")
@@ -90,7 +90,7 @@ async def run(config: UserConfig) -> None:
 
 
 async def _reconciling(users: DatabaseUsers, on_change: Callable[[], None]) -> None:
-    """Record, now and again, what releases that know no events have done to the table."""
+    """Periodically records changes that releases without events have made to the table."""
     while True:
         try:
             count = await users.reconcile()

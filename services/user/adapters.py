@@ -1,8 +1,8 @@
-"""Users in a database, and figures from the calculator.
+"""Users in a database, and the client of the calculator.
 
-Every method is one transaction, which locks the user's row first: of two that change one user, one waits.
+Every method is one transaction, which locks the user's row first: concurrent changes of a user are serialised.
 
-That an e-mail address is unique is the database's word, not a look before the leap: two replicas may leap at once.
+A unique constraint, not a query, ensures unique e-mail addresses: replicas may insert concurrently.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PAYMENT = "payment"
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what a driver raises into what the application knows."""
+    """Converts driver errors to errors of the application."""
     with translate_store_errors():
         try:
             yield
@@ -61,13 +61,13 @@ def _translated() -> Iterator[None]:
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
-    """Bring the tables up to date; raises StoreUnavailableError."""
+    """Migrates the tables; raises StoreUnavailableError."""
     with _translated():
         await migrate(engine)
 
 
 class DatabaseUsers:
-    """Users in the table `users`, each change with the events that account for it.
+    """Users in the table `users`, each change with its events.
 
     Each write sets the call's consistency token, with which callers read their own writes elsewhere.
     """
@@ -133,7 +133,7 @@ class DatabaseUsers:
                 return await history(connection, user_id, after, limit)
 
     async def reconcile(self) -> int:
-        """Record what releases without events have done; how many users that were. Raises StoreUnavailableError."""
+        """Records changes of releases without events; returns the number of users. Raises StoreUnavailableError."""
         count = 0
         while True:
             with _translated():
@@ -141,27 +141,27 @@ class DatabaseUsers:
                     found = await unaccounted(connection)
                 if not found:
                     return count
-                # Where another replica records the same, the transaction runs again and finds it done.
+                # If another replica records the same, the transaction runs again and finds it recorded.
                 work = functools.partial(make_up, log=self.log, user_ids=found, now=self._now())
                 count += await in_transaction(self._reading, work)
 
     async def place(self, source: str) -> int:
-        """How far the events of another service were followed."""
+        """The sequence up to which events of another service were consumed."""
         with _translated():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(places.c.place).where(places.c.source == source)) or 0
 
     async def restart_consumer(self, source: str, place: int) -> None:
-        """Follow the events of another service from the first one, unless another replica has left `place` already."""
+        """Consumes the events of another service from the first one, unless another replica has changed `place`."""
         change = sa.update(places).where(places.c.source == source, places.c.place == place)
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(change.values(place=0))
 
     async def record_balance(self, place: int, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
-        """Record a balance, and the place of the event that told it; whether both are new, and there is such a user.
+        """Records a balance and the sequence of its event; returns whether both are new and the user exists.
 
-        After `restart_consumer` events come again: those that are in the user's history are none.
+        After `restart_consumer` events are repeated: those in the user's history are ignored.
         """
         with _translated():
             async with self._writing.begin() as connection:
@@ -191,7 +191,7 @@ async def _found(connection: AsyncConnection, user_id: str) -> User | None:
 
 
 async def _take_place(connection: AsyncConnection, source: str, place: int) -> bool:
-    """Write the place, unless another replica is there already."""
+    """Stores the sequence, unless it is not above the stored one."""
     insert = postgresql.insert if connection.dialect.name == POSTGRESQL else sqlite.insert
     statement = insert(places).values(source=source, place=place)
     taken = await connection.execute(
@@ -218,9 +218,9 @@ def _row(user: User) -> dict[str, Any]:
 
 
 class CalculatorMultiplier:
-    """Figures from the calculator, over the mesh.
+    """Multiplies with the calculator, over the mesh.
 
-    Its errors pass: "not now" stays "not now" one hop further, and anything else is a mistake in what we asked.
+    Its errors pass unchanged: UNAVAILABLE stays UNAVAILABLE, and any other error is a bug in the request.
     """
 
     def __init__(self, calculator: calculator_rpc.CalculatorStub) -> None:

@@ -1,11 +1,11 @@
-"""The history of users in the database: events appended, states of the past read.
+"""The event log of users in the database: appends events, reads past states.
 
-Events are written in the transaction that changes the user's row. The row is what lists, lookups and the unique e-mail
-address need: today's state, never behind. `recorded_at` says up to which change the events account for it. A release
-that knows no events leaves it behind, when it is rolled out, or back, beside this one; then what it changed is found by
-comparing the row with the sum of the events, and recorded as done by `unknown`.
+Events are written in the transaction that changes the user's row. The row has the current state, for lists, lookups and
+the unique e-mail address. `recorded_at` is the change up to which events are recorded. A release without events does
+not update it while it runs beside this one during a rollout; its changes are then found by comparing the row with the
+sum of the events, and recorded with the actor `unknown`.
 
-A snapshot every hundred events bounds what has to be read for a state.
+A snapshot every hundred events limits the events to read for a state.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ SOURCE = "user"
 UNKNOWN_ACTOR = "unknown"
 SNAPSHOT_EVERY = 100
 BATCH = 20
-"""Users that are made up for in one transaction: who changes one of them meanwhile waits for all of these."""
+"""Users reconciled in one transaction, which locks all of them."""
 _ENDED = f"demo.{SOURCE}.{type_of(UserDeleted())}"
 
 
 async def append(connection: AsyncConnection, log: Outbox, user_id: str, happened: Sequence[StoredEvent]) -> int:
-    """Append events to the user's history, which gives them their versions; the last one's sequence over all users.
+    """Appends events to the user's history and assigns their versions; returns the last one's sequence in the log.
 
-    The last thing in a transaction.
+    Must be the last statement of the transaction.
     """
     version = await connection.scalar(sa.select(sa.func.max(events.c.version)).where(events.c.subject == user_id)) or 0
     sequence = 0
@@ -61,7 +61,7 @@ async def history(
 
 
 async def state(connection: AsyncConnection, user_id: str, until: datetime | None = None) -> tuple[User | None, int]:
-    """The user at that time, or now; and the version of the last event until then (0: there was none)."""
+    """The user at that time, or now, and the version of its last event until then (0: none)."""
     query = sa.select(snapshots).where(snapshots.c.user_id == user_id).order_by(snapshots.c.version.desc()).limit(1)
     if until is not None:
         query = query.where(snapshots.c.at <= until)
@@ -70,17 +70,17 @@ async def state(connection: AsyncConnection, user_id: str, until: datetime | Non
     if until is None:
         later = await history(connection, user_id, version)
     else:
-        # Up to the next snapshot there is an event that is too late, or it would have been the one to begin with.
+        # The next snapshot is after `until`, so an event after `until` precedes it.
         following = sa.select(sa.func.min(snapshots.c.version)).where(snapshots.c.user_id == user_id)
         end = await connection.scalar(following.where(snapshots.c.version > version))
         later = await history(connection, user_id, version, None if end is None else end - version)
-        # Versions decide what came first; clocks of several replicas may differ a little.
+        # Versions decide the order: clocks of replicas differ.
         later = later[: next((number for number, one in enumerate(later) if one.at > until), len(later))]
     return folded(later, user_id, start), later[-1].version if later else version
 
 
 async def unaccounted(connection: AsyncConnection, limit: int = BATCH) -> list[str]:
-    """Ids of users whose rows were changed, made or deleted without events."""
+    """Ids of users whose rows were changed, created or deleted without events."""
     stale = sa.or_(users.c.recorded_at.is_(None), users.c.recorded_at != users.c.updated_at)
     found = list(await connection.scalars(sa.select(users.c.id).where(stale).limit(limit)))
     alive = sa.select(events.c.subject).group_by(events.c.subject)
@@ -90,17 +90,17 @@ async def unaccounted(connection: AsyncConnection, limit: int = BATCH) -> list[s
 
 
 async def locked(connection: AsyncConnection, user_id: str) -> tuple[User | None, list[StoredEvent]]:
-    """The user as the row has it, which nobody else changes until the transaction ends; and what must have happened
-    for the row to be what it is, beside what is recorded."""
+    """Locks the user's row until the transaction ends; returns the user, and the events that are missing in its
+    history."""
     query = sa.select(users).where(users.c.id == user_id).with_for_update()
     row = (await connection.execute(query)).one_or_none()
     return (None, []) if row is None else (user_of(row), await _missing(connection, row))
 
 
 async def make_up(connection: AsyncConnection, log: Outbox, user_ids: Sequence[str], now: datetime) -> int:
-    """Record what is not recorded of those users; how many it was to be done for.
+    """Records the missing events of those users; returns the number of users that had any.
 
-    Rows are locked, in their order, before anything is appended: who changes a user does it in that order too.
+    Rows are locked in order before events are appended, as by every change of a user.
     """
     query = sa.select(users).where(users.c.id.in_(user_ids)).order_by(users.c.id).with_for_update()
     rows = {row.id: row for row in await connection.execute(query)}
@@ -127,7 +127,7 @@ async def _missing(connection: AsyncConnection, row: sa.Row[Any]) -> list[Stored
 
 
 async def _take_snapshot(connection: AsyncConnection, user_id: str, version: int) -> None:
-    """Its time is that of the latest event, which need not be the last one: what others tell may come late."""
+    """Stores a snapshot with the latest event's time: events of other services may be recorded late."""
     user, _ = await state(connection, user_id)
     if user is not None:
         at = await connection.scalar(sa.select(sa.func.max(events.c.occurred_at)).where(events.c.subject == user_id))
@@ -137,7 +137,7 @@ async def _take_snapshot(connection: AsyncConnection, user_id: str, version: int
 
 
 def _restored(document: str) -> User:
-    """Fields that a later release added are left out."""
+    """Decodes a snapshot; ignores fields of later releases."""
     found: dict[str, Any] = json.loads(document)
     times = {name: datetime.fromisoformat(found[name]) for name in ("created_at", "updated_at")}
     known = {one.name for one in fields(User)}

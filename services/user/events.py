@@ -1,8 +1,7 @@
-"""What can happen to a user, and what a user is after it: the events of which a user's history is made.
+"""The events of a user's history, and how they change a user.
 
-The state of a user is the sum of its events (`evolve`), today's and that of any day before. Use cases think in states;
-the events of a change are what lies between the state before and the one after (`events_between`), so that no change of
-a state can be stored that its events do not account for.
+The state of a user is the sum of its events (`evolve`), at present and at any time before. Use cases compute states;
+the events of a change are the difference of two states (`events_between`), so that every change has its events.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class UserCreated:
     avatar: str = ""
     active: bool = True
     updated_at: str = ""
-    """Of a user who was there before there were events: when it was last changed until then (RFC 3339)."""
+    """For users older than the event log: their last change (RFC 3339)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class BalanceUpdated:
     reason: str
     """deposit, charge or refund."""
     key: str
-    """The payment event that it follows from."""
+    """Id of the payment event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +98,31 @@ KINDS: Mapping[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in its place."""
+    """An event with its version, time and actor."""
 
     version: int
-    """Counts the events of one user, from 1."""
+    """Number of the event in the user's history, from 1."""
     event: Event
     at: datetime
     actor: str
-    """Who did it: the subject of the caller's token, `anonymous`, or the name of a service."""
+    """The subject of the caller's token, `anonymous`, or the name of a service."""
 
 
 def evolve(user: User | None, event: Event, at: datetime, user_id: str) -> User | None:
-    """The user after the event; None where it is gone."""
+    """Applies an event; returns None for a deleted user."""
     if isinstance(event, UserCreated):
         changed = datetime.fromisoformat(event.updated_at) if event.updated_at else at
         return User(user_id, event.name, event.email, event.phone, event.active, at, changed, event.avatar)
     if user is None or isinstance(event, UserDeleted):
         return None
     if isinstance(event, BalanceUpdated):
-        # Not the user's doing: it is no new version of what the user says of itself.
+        # Not a change by the user: `updated_at` stays.
         return replace(user, balance_cents=event.new_balance_cents)
     return replace(user, **_written(event), updated_at=at)
 
 
 def _written(event: Event) -> dict[str, Any]:
-    """The fields that the event writes."""
+    """The fields that the event changes."""
     match event:
         case NameChanged():
             return {"name": event.new}
@@ -138,7 +137,7 @@ def _written(event: Event) -> dict[str, Any]:
 
 
 def folded(history: Iterable[StoredEvent], user_id: str, start: User | None = None) -> User | None:
-    """The user after all of them."""
+    """Applies all events."""
     user = start
     for one in history:
         user = evolve(user, one.event, one.at, user_id)
@@ -146,7 +145,7 @@ def folded(history: Iterable[StoredEvent], user_id: str, start: User | None = No
 
 
 def events_between(before: User | None, after: User | None) -> list[Event]:
-    """What happened from one state to the other; the balance is not looked at, since it has events of its own."""
+    """The events from one state to the other, except of the balance, which has its own events."""
     if after is None:
         return [] if before is None else [UserDeleted()]
     if before is None:
@@ -177,7 +176,7 @@ def data_of(event: Event, actor: str) -> dict[str, Any]:
 
 
 def event_of(kind: str, data: Mapping[str, Any]) -> Event:
-    """The event of a stored type such as `demo.user.EmailChanged.v1`; fields that it does not know are left out."""
+    """Decodes an event of a stored type such as `demo.user.EmailChanged.v1`; ignores unknown fields."""
     made = KINDS[kind.split(".")[-2]]
     known = {one.name for one in fields(made)}
     event: Event = made(**{name: value for name, value in data.items() if name in known})

@@ -1,4 +1,4 @@
-"""The payment service's events, as they matter to users: what somebody's balance is now, and why."""
+"""Consumes the payment service's events, and records users' balances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REASONS = {"Deposited": "deposit", "Charged": "charge", "Refunded": "refund"}
 
 
 def balance_of(event: Event) -> BalanceUpdated | None:
-    """What the event says of its user's balance; None where it says nothing of the kind."""
+    """The balance in the event; None if it has none."""
     reason = REASONS.get(event.name)
     if reason is None:
         return None
@@ -33,7 +33,7 @@ def balance_of(event: Event) -> BalanceUpdated | None:
 
 
 async def consume_payments(bus: Bus, users: DatabaseUsers, on_change: Callable[[], None]) -> None:
-    """Follow for ever; calls `on_change` after recording an event."""
+    """Consumes forever; calls `on_change` after recording an event."""
 
     async def place() -> int:
         return await users.place(PAYMENT)

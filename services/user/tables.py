@@ -1,4 +1,4 @@
-"""The tables, as queries see them. How a database gets them is in `migrations`."""
+"""The tables, for queries. `migrations` creates them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ events = outbox_table(
     sa.UniqueConstraint("subject", "version", name="user_events_version_unique"),
     name="user_events",
 )
-"""Every event of every user: a version for each user, an id over all of them."""
+"""The events of all users, with a version per user and an id over all."""
 
 snapshots = sa.Table(
     "user_snapshots",
@@ -50,4 +50,4 @@ places = sa.Table(
     sa.Column("source", sa.String(40), primary_key=True),
     sa.Column("place", sa.BigInteger, nullable=False),
 )
-"""How far the events of other services were followed."""
+"""The sequences up to which events of other services were consumed."""

@@ -29,7 +29,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": NAME, "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class UserViewConfig:
-    """`mesh` is what every service has; the rest is the read side's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/userview.db", help="sqlite:///<file> or postgresql://...")
     databases: Databases = field(kw_only=True)

@@ -1,10 +1,10 @@
-"""Views in a database, generation by generation, and the ends of the logs they are made of.
+"""Views in a database, by generation, and the ends of their source logs.
 
-Each batch of events is one transaction: the place in the stream moves, on the condition that it still is where the
-batch begins, and the views change. So each event counts once, however many replicas follow, and whatever crashes.
+Each batch of events is one transaction: it advances the stored sequence, on the condition that it is still where the
+batch begins, and changes the views. So each event is applied once, however many replicas consume, whatever crashes.
 
-A rebuild is a second generation that is filled from the first event while the first one answers. Readers always ask
-for the current one, within their own statement, and so never see half of one and half of another.
+A rebuild fills a second generation from the first event while the first generation serves reads. A read selects the
+current generation within its statement, and so never mixes two generations.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from services.common.messaging.events import Event
 
 SWEEP = 1000
-"""Rows of a generation that is past, taken out at a time: who writes meanwhile waits for no more than these."""
+"""Rows of a retired generation deleted per transaction, to keep locks short."""
 _CURRENT = sa.select(generations.c.number).where(generations.c.state == CURRENT).scalar_subquery()
 _SHOWN = (views.c.generation == _CURRENT, views.c.known, views.c.status != DELETED)
 
@@ -55,14 +55,14 @@ def view_event_of(event: Event) -> ViewEvent:
 
 
 class DatabaseViews:
-    """Every method may raise StoreUnavailableError."""
+    """The views. Every method may raise StoreUnavailableError."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
 
     async def prepare(self) -> None:
-        """Make the tables and the first generation, where there are none."""
+        """Creates missing tables and the first generation."""
         await make_tables(self._engine, metadata)
 
         async def first(connection: AsyncConnection) -> None:
@@ -115,7 +115,7 @@ class DatabaseViews:
                 return {row.number: row.state for row in await connection.execute(query)}
 
     async def place(self, generation: int, source: str) -> int | None:
-        """How far that generation is; None: it is gone."""
+        """The sequence up to which that generation has consumed; None: it is gone."""
         query = sa.select(places.c.place).where(places.c.generation == generation, places.c.source == source)
         with translate_store_errors():
             async with self._engine.connect() as connection:
@@ -124,8 +124,8 @@ class DatabaseViews:
     async def apply(
         self, generation: int, source: str, batch: EventBatch, counted: Callable[[EventBatch], None] = lambda _: None
     ) -> bool:
-        """Let the generation see the events of the batch that it has not seen; False: it is gone. `counted` gets those
-        that it has seen by this call: the rest was another replica's work."""
+        """Applies the batch's new events to the generation; False: it is gone. `counted` is called with the events
+        applied by this call; other replicas have applied the rest."""
         while True:
             place = await self.place(generation, source)
             if place is None:
@@ -140,7 +140,7 @@ class DatabaseViews:
                 return True
 
     async def _apply(self, generation: int, source: str, place: int, batch: EventBatch) -> bool:
-        """False where another replica has moved the place meanwhile."""
+        """False if another replica has advanced the sequence meanwhile."""
         view_events = [view_event_of(event) for _, event in batch.events]
 
         async def work(connection: AsyncConnection) -> bool:
@@ -164,9 +164,9 @@ class DatabaseViews:
             raise RebuildRunningError from error
 
     async def begin_anew(self, generation: int, source: str, place: int, end: int) -> None:
-        """Make the views anew because the stream of that source is another one, and ends at `end`, before `place`.
+        """Rebuilds the views because the stream of that source was recreated, and ends at `end`, before `place`.
 
-        The current generation answers meanwhile, and goes on at the end: the new one sees what was told before.
+        The current generation serves reads meanwhile, and continues at `end`; the new one consumes all events.
         """
 
         async def work(connection: AsyncConnection) -> None:
@@ -182,7 +182,7 @@ class DatabaseViews:
         await in_transaction(self._engine, work)
 
     async def switch(self) -> bool:
-        """Make the new generation the current one if it has seen as much; whether it did."""
+        """Makes the new generation current if it has caught up; returns whether it did."""
 
         async def work(connection: AsyncConnection) -> bool:
             old = await _places(connection, CURRENT)
@@ -198,8 +198,8 @@ class DatabaseViews:
         return await in_transaction(self._engine, work)
 
     async def sweep(self) -> None:
-        """Take generations out that are past: their places first, without which nobody adds to the views any more, and
-        themselves last, so that what another replica leaves behind is found again."""
+        """Deletes retired generations: their sequences first, which stops writes to their views, and themselves last,
+        so that an interrupted deletion is continued."""
         past = [number for number, state in (await self.generations()).items() if state == RETIRED]
         for number in past:
             # One by one: who holds some while it waits for others may be waited for by a follower, which holds those.
@@ -215,14 +215,14 @@ class DatabaseViews:
             await self._deleted(sa.delete(generations).where(generations.c.number == number, ~left))
 
     async def _deleted(self, statement: sa.Delete) -> int:
-        """How many rows it took out."""
+        """Returns the number of deleted rows."""
         with translate_store_errors():
             async with self._writing.begin() as connection:
                 return (await connection.execute(statement)).rowcount
 
 
 class StreamSources:
-    """The logs' ends, as NATS has them."""
+    """The ends of the source logs in NATS."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -258,9 +258,9 @@ async def _move(
 
 
 async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
-    """The places of the generation in that state; locked, where locks are to be had by the row.
+    """The sequences of the generation in that state, with row locks if the database has them.
 
-    Not the one of payments, which a follower moves last, and holds another of these already.
+    Without that of payments, which a consumer updates last, while it holds another of these locks.
     """
     query = (
         sa.select(places.c.source, places.c.place)
@@ -273,9 +273,9 @@ async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
 
 
 async def _apply_events(connection: AsyncConnection, generation: int, view_events: Sequence[ViewEvent]) -> None:
-    """Change the views of that generation by the events, in their order."""
+    """Applies the events to the views of that generation, in order."""
     concerned = sorted({view_event.user_id for view_event in view_events if view_event.user_id})
-    # Locked by the row, where locks are: the other source's followers change the same views.
+    # Row locks: consumers of the other source change the same views.
     condition = (views.c.generation == generation, views.c.id.in_(concerned))
     query = sa.select(views).where(*condition).order_by(views.c.id).with_for_update()
     rows = {row.id: row for row in await connection.execute(query)}
@@ -284,7 +284,7 @@ async def _apply_events(connection: AsyncConnection, generation: int, view_event
     for view_event in view_events:
         if user_id := view_event.user_id:
             after[user_id] = apply_event(after.get(user_id, UserView(user_id)), view_event)
-    # In one order, whoever adds them: of two that add the same, one waits for the other and not each for each.
+    # Insert in one order to avoid deadlocks.
     new = [{"generation": generation, **_row(after[user_id])} for user_id in concerned if user_id not in before]
     changed = [
         {"at": rows[user_id].number, **_row(view)}

@@ -1,4 +1,4 @@
-"""The read side on the wire: proto <-> domain."""
+"""The gRPC service of the read side: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     BusUnavailableError: UnavailableError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset(
     {
         "/demo.userview.v1.UserViewService/GetUserView",
@@ -44,8 +44,7 @@ PUBLIC = frozenset(
         "/demo.userview.v1.UserViewService/GetLag",
     }
 )
-"""Methods that need no token where tokens are asked for. Who may see what of a user is decided by who shows it: the
-gateway."""
+"""Methods without authentication: the gateway decides which fields a caller sees."""
 
 
 class UserViewService(rpc.UserViewServiceServicer):

@@ -1,8 +1,7 @@
-"""What fills the views: for each generation and each source one follower, in every replica.
+"""Consumers that fill the views: one for each generation and source, in every replica.
 
-Replicas do the same work side by side, and the database lets one of them store each batch. Which generations there are
-is looked up again and again, so that a rebuild that one replica began is carried on by any, also after a crash of the
-one that began it.
+Replicas consume the same events concurrently, and the database accepts each batch from one of them. Generations are
+looked up every LOOK_SECONDS, so that every replica continues a rebuild, also if the replica that began it crashes.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ log = logging.getLogger(__name__)
 
 GROUP = "userview"
 LOOK_SECONDS = 1.0
-"""How often generations are looked up; a rebuild that was begun here is seen at once."""
+"""Interval of looking up generations; `wake` looks at once."""
 
 
 class ViewConsumers:
-    """`pending` is told, for each source, how many events the current generation has still to see."""
+    """`pending` is called with each source and its number of events that the current generation has not applied."""
 
     def __init__(
         self,
@@ -52,20 +51,20 @@ class ViewConsumers:
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
 
     def wake(self) -> None:
-        """There is a generation to fill."""
+        """Looks up generations at once."""
         self._woken.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Runs forever."""
         try:
             while True:
                 self._woken.clear()
                 try:
                     await self._look()
                 except StoreUnavailableError as error:
-                    log.debug("generations are looked up later: %s", error)
+                    log.debug("looking up generations failed: %s", error)
                 except Exception:
-                    log.exception("generations are looked up later")
+                    log.exception("looking up generations failed")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._woken.wait()
@@ -93,7 +92,7 @@ class ViewConsumers:
 
         async def take(batch: EventBatch) -> None:
             began, seen = now_ns(), list[EventBatch]()
-            # Looked up before: what a generation sees while it is made anew is no news, also where that ends it.
+            # Looked up before: events of a rebuild join no traces, even if they complete it.
             building = (await self._views.generations()).get(generation) == BUILDING
             if not await self._views.apply(generation, source, batch, seen.append):
                 self.wake()
@@ -112,7 +111,7 @@ class ViewConsumers:
         await consume_batches(self._bus, source, place, take, anew)
 
     def _trace(self, seen: Sequence[EventBatch], began: int) -> None:
-        """Spans of the events that have changed a view; a generation that is made anew joins no traces."""
+        """Records spans of the events that changed a view; a rebuild joins no traces."""
         for batch in seen:
             concerned = {at for at, event in batch.events if at in batch.traced and view_event_of(event).user_id}
             consumed = [batch.traced[at] for at in sorted(concerned)]
