@@ -20,7 +20,7 @@ class Pace(Protocol):
 async def paced_primes(limit: int, pace: Pace) -> AsyncIterator[int]:
     """The primes up to `limit`, the first at once and each other one when the pace says so.
 
-    A caller that goes away, or a deadline that passes, cancels the wait: nothing is computed for nobody.
+    A disconnect or a passed deadline cancels the wait.
     """
     waiting = False
     for prime in domain.primes(limit):

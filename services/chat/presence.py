@@ -196,7 +196,7 @@ class Presence:
 
     def _forget(self, now: float) -> None:
         """Removes silent replicas and their members."""
-        # Nor can anybody be heard by a process that was not running.
+        # A paused process has not received heartbeats.
         deaf = not self._bus.connected or now > self._looked + 2 * BEAT_SECONDS
         self._looked = now
         for name, peer in list(self._peers.items()):

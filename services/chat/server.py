@@ -54,7 +54,7 @@ class ChatService(rpc.ChatServiceServicer):
         check_owner(join.user_id)
         session = await self._chat.join(join.room, join.user_id, join.name, join.resume_after)
         async with (
-            background_task(_listen(requests, session), "what somebody says"),
+            background_task(_listen(requests, session), "reading a caller's messages"),
             contextlib.aclosing(session.events()) as events,
         ):
             async for event in events:

@@ -47,7 +47,9 @@ class EdgeConfig:
     refresh_seconds: float = setting("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
     key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
     key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
-    operators: tuple[str, ...] = setting("GATEWAY_OPERATORS", (), help="ids of users who may see to everybody's orders")
+    operators: tuple[str, ...] = setting(
+        "GATEWAY_OPERATORS", (), help="ids of users with the admin role for all orders"
+    )
     operator_password: str = setting(
         "GATEWAY_OPERATOR_PASSWORD", "", help="of the account `operator`, an admin; empty: no such account"
     )

@@ -28,7 +28,7 @@ from services.common.messaging.refusals import PROBE
 from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import BusUnavailableError
 from services.notification.app import StreamLostError, utc_now
-from services.notification.domain import EVERYBODY, Draft, Notification, NotificationKind, of_order
+from services.notification.domain import ALL_USERS, Draft, Notification, NotificationKind, of_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -181,7 +181,7 @@ def token(user_id: str) -> str:
 
 
 def subject_of(user_id: str) -> str:
-    return ALL if user_id == EVERYBODY else f"notifications.user.{token(user_id)}"
+    return ALL if user_id == ALL_USERS else f"notifications.user.{token(user_id)}"
 
 
 def template_of(subject: str) -> str:

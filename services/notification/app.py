@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.common.messaging.fanout import Inbox, read_backlog
 from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 from services.notification import domain
-from services.notification.domain import EVERYBODY, Draft, InvalidNotificationError, Notification
+from services.notification.domain import ALL_USERS, Draft, InvalidNotificationError, Notification
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection
@@ -110,7 +110,7 @@ class Notifications:
             async for notification in older:
                 after = notification.sequence
                 yield Delivery(notification)
-        with self._fanout.open((user_id, EVERYBODY), inbox, era):
+        with self._fanout.open((user_id, ALL_USERS), inbox, era):
             async with contextlib.aclosing(read(after, self._archive.position())) as rest:
                 async for notification in rest:
                     yield Delivery(notification)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-EVERYBODY = ""
+ALL_USERS = ""
 """The user id of broadcasts."""
 MAX_USER_ID = 128
 MAX_TITLE = 200

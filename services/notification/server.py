@@ -53,7 +53,7 @@ class NotificationService(rpc.NotificationServiceServicer):
 
     async def Broadcast(self, request: pb.BroadcastRequest, context: Context) -> empty_pb2.Empty:
         check_admin()
-        await self._notifications.broadcast(_draft(request, domain.EVERYBODY), request.idempotency_key)
+        await self._notifications.broadcast(_draft(request, domain.ALL_USERS), request.idempotency_key)
         return empty_pb2.Empty()
 
 

@@ -57,7 +57,7 @@ orders = sa.Table(
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("orders_by_user", "user_id", "id"),
     sa.Index("orders_by_due", "due_at"),
-    # For whoever looks for the few that need a person.
+    # For listing the few that need a decision.
     sa.Index("orders_by_state", "state", "id"),
 )
 WRITTEN = ("id", "key", "user_id", "state", "version", "due_at", "document")

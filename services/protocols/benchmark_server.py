@@ -1,7 +1,7 @@
 """`python -m services.protocols.benchmark_server`: one process that does the same work over every protocol.
 
-It prints its ports as a line of JSON and serves until its standard input ends, so that it cannot outlive whoever
-measures it. One handler function stands behind all protocols; what differs is the way there and back.
+It prints its ports as a line of JSON, and serves until its standard input ends, so that it cannot outlive the
+benchmark. All protocols share one backend; only the transport differs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Message = dict[str, Any]
 
 
 class Backend:
-    """Users are made, and what is said is heard."""
+    """Creates users, and delivers messages."""
 
     def __init__(self) -> None:
         self.said: list[Message] = []
@@ -46,7 +46,7 @@ class Backend:
         self._more = asyncio.Condition()
 
     def create(self, user: Message) -> Message:
-        """The lecture's answer. Raises ValueError without a name."""
+        """Creates a user; returns the lecture's response. Raises ValueError without a name."""
         if not user.get("name"):
             raise ValueError("name is required")
         made = {"id": next(self._ids), "name": user["name"], "email": user["email"], "created_at": int(time.time())}
@@ -58,14 +58,14 @@ class Backend:
         return await self.tell(message)
 
     async def tell(self, event: Message) -> Message:
-        """Let everybody hear it."""
+        """Delivers an event to all listeners."""
         self.said.append(event)
         async with self._more:
             self._more.notify_all()
         return event
 
     async def heard(self) -> AsyncIterator[Message]:
-        """What is said from now on."""
+        """Yields the events from now on."""
         position = len(self.said)
         while True:
             while position < len(self.said):
@@ -226,7 +226,7 @@ async def _grpc(work: Backend, compression: grpc.Compression) -> AsyncIterator[i
 
 
 async def serve() -> None:
-    """Serve until standard input ends."""
+    """Serves until standard input ends."""
     work, over = Backend(), asyncio.Event()
     app = application(work)
     http1, http2 = _listener(), _listener()

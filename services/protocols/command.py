@@ -1,4 +1,4 @@
-"""`meshwright compare-protocols`: a run as table, plot or JSON, and the lecture's sentences with what was found."""
+"""`meshwright compare-protocols`: a run as table, plot or JSON, and the lecture's claims with the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _now_doing(what: str) -> None:
-    """On a terminal, in place of what was done before; a file is not to hold it."""
+    """Prints progress on a terminal, on one line; nothing to a file."""
     if sys.stderr.isatty():
         click.echo(f"\r\033[K{what}", nl=False, err=True)
 

@@ -1,4 +1,4 @@
-"""What is sent, what was claimed about it, and what a measurement is."""
+"""The messages, the lecture's claims, and the measurements."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ USER: dict[str, Any] = {
 TEXT, SPEAKER = "Hi there!", "Jane"
 """The lecture's chat message."""
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9." + 86 * "eyJ" + "x"
-"""As long as a signed token is (296 characters): with it the headers come to the slide's 480 bytes or so."""
+"""As long as a signed token (296 characters), so that the headers have about the slide's 480 bytes."""
 USER_AGENT = "MyApp/1.0"
 REQUESTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class LectureClaim:
-    """A sentence of the lecture, as a number."""
+    """A claim of the lecture, and its slide."""
 
     slide: str
     text: str
@@ -44,12 +44,12 @@ CLAIMS = {
 
 
 SLIDE_KB = {("HTTP/1.1 JSON", "createUser"): 650, ("gRPC", "createUser"): 85, ("WebSocket", "chat"): 50}
-"""What 1,000 take by the lecture, by protocol and kind of work; as bytes, what one takes."""
+"""The lecture's KB per 1,000 operations, which are bytes per operation, by protocol and kind of work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of TCP payload: everything that the programs gave to the socket, without the headers of TCP and IP."""
+    """Bytes of TCP payload, without the headers of TCP and IP."""
 
     up: int = 0
     """From the client."""
@@ -65,31 +65,31 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How fast, and at what cost."""
+    """Latencies, throughput and processor time."""
 
     latencies: tuple[float, ...]
-    """Seconds of each operation, one after the other."""
+    """Seconds of each operation, run sequentially."""
     per_second: float
-    """Operations per second, several at a time."""
+    """Operations per second, run concurrently."""
     client_cpu: float
     """Seconds of processor time for each operation, in the client's process."""
     server_cpu: float
 
     def quantile(self, q: float) -> float:
-        """The latency that a share `q` of the operations kept below."""
+        """The `q` quantile of latencies, in seconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One protocol doing one kind of work, `count` times."""
+    """One transport with one kind of work, `count` operations."""
 
     transport: str
     work: str
     count: int
     opening: Traffic
-    """Before the first operation: connections and handshakes."""
+    """Connections and handshakes."""
     traffic: Traffic
     """Of all operations."""
     timing: Timing
@@ -106,7 +106,7 @@ class Report:
 
     measurements: tuple[Measurement, ...]
     empty_poll: Traffic
-    """One poll that finds nothing."""
+    """A poll without new messages."""
     codec: dict[str, float] = field(default_factory=dict)
     """Seconds to encode and decode the user once, by format; and its bytes, as `<format> bytes`."""
 
@@ -115,7 +115,7 @@ class Report:
 
 
 def verdicts(report: Report) -> list[tuple[LectureClaim, str]]:
-    """What was measured, beside what was claimed."""
+    """The lecture's claims with the measured results."""
     return [
         (CLAIMS["bytes-http"], _http(report)),
         (CLAIMS["bytes-grpc"], _grpc(report)),

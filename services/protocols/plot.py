@@ -1,5 +1,5 @@
-"""The bytes of a run as a picture: one bar for each protocol and kind of work, requests and responses apart,
-and beside it what the lecture claims."""
+"""The bytes of a run as an SVG: a bar for each protocol and kind of work, split into requests and responses, and the
+lecture's claim."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ Opened: TypeAlias = "contextlib.AbstractAsyncContextManager[Operation]"
 
 
 class Transport(Protocol):
-    """A protocol. `creating` and `chatting` open what they need and yield an operation that can be repeated.
+    """A transport. `creating` and `chatting` open connections, and yield a repeatable operation.
 
     `creating`'s operation may run several times at once; it ends when the answer is there. `chatting`'s runs one at a
     time, and ends when the other person has heard the message.
@@ -47,7 +47,7 @@ class Transport(Protocol):
     def name(self) -> str: ...
 
     port: str
-    """Which of the server's ports it takes."""
+    """The name of the server's port."""
 
     def creating(self, port: int) -> Opened: ...
 
@@ -63,7 +63,7 @@ def session(port: int, *, token: bool = True) -> aiohttp.ClientSession:
     headers = {name: text for name, text in HEADERS.items() if token or name != "Authorization"}
     return aiohttp.ClientSession(
         f"http://127.0.0.1:{port}",
-        # Without the compression that nobody asked for on the slide.
+        # Without compression, as on the slide.
         headers={**headers, "Accept-Encoding": "identity"},
         json_serialize=_compact,
         connector=aiohttp.TCPConnector(limit=16),
@@ -71,7 +71,7 @@ def session(port: int, *, token: bool = True) -> aiohttp.ClientSession:
 
 
 class Http1:
-    """HTTP/1.1 with JSON, the connection kept; a message is heard by asking for it."""
+    """HTTP/1.1 with JSON and keep-alive; messages are polled."""
 
     port = "http1"
 
@@ -103,7 +103,7 @@ class Http1:
 
 @contextlib.asynccontextmanager
 async def _asking(port: int, *, token: bool = True) -> AsyncIterator[Operation]:
-    """A listener who hears by asking for what is new."""
+    """A listener that polls."""
     async with session(port, token=token) as listener:
         async with listener.get("/api/position") as answer:
             position = await answer.json()
@@ -119,7 +119,7 @@ async def _asking(port: int, *, token: bool = True) -> AsyncIterator[Operation]:
 
 
 class Polling:
-    """The answer is fetched by a second request, as a client that polls gets it at its best."""
+    """The response is fetched by a second request: the best case of polling."""
 
     name, port = "HTTP polling", "http1"
 
@@ -238,7 +238,7 @@ class Sse:
 
 @contextlib.asynccontextmanager
 async def _heard(port: int) -> AsyncIterator[asyncio.Queue[Any]]:
-    """The events of the stream, as they come."""
+    """Yields the events of the stream."""
     found: asyncio.Queue[Any] = asyncio.Queue()
 
     async def read(stream: aiohttp.StreamReader) -> None:
@@ -348,7 +348,7 @@ class Grpc:
                 async for _ in speaker:
                     pass
 
-            # Whoever speaks hears himself too.
+            # The sender gets its own messages, too.
             draining = asyncio.create_task(drain())
             try:
                 yield say
@@ -359,6 +359,6 @@ class Grpc:
 
 
 def all_transports() -> list[Transport]:
-    """All of them, in the order of the report."""
+    """All transports, in the order of the report."""
     with_token: list[Transport] = [Http1(), Http2(), JsonRpc(), Polling(), Sse(), WebSocket(), Grpc(), Grpc(gzip=True)]
     return [*with_token, Http1(token=False), Grpc(token=False)]

@@ -1,4 +1,4 @@
-"""The slides about calls: REST outside and gRPC inside, JSON-RPC, streams, errors, who may call."""
+"""The slides about calls: REST outside and gRPC inside, JSON-RPC, streams, errors, authentication."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from services.tour.guide import Guide
 
 FEW = 10
-"""Calls of each protocol: bytes are the same each time."""
+"""Calls of each protocol; the bytes do not vary."""
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 
 
@@ -80,7 +80,7 @@ async def streaming(guide: Guide) -> None:
 
 
 async def errors(guide: Guide) -> None:
-    """User service with gRPC: bad input, somebody who is not there, an address that is taken."""
+    """User service with gRPC: invalid input, an unknown user, a taken address."""
     person = await guide.person("Grace Hopper")
     wrong = await guide.ask("POST", "/api/v3/users", {"name": "", "email": "nobody"}, who=person)
     guide.check({item["field"] for item in wrong.json()["errors"]} == {"name", "email"}, "both fields named at once")
@@ -111,7 +111,7 @@ async def interceptors(guide: Guide) -> None:
 
 
 async def _metrics(guide: Guide) -> None:
-    """What the interceptors have counted, as Prometheus reads it."""
+    """The interceptors' metrics, as Prometheus reads them."""
     registry = {row["process"]: row["address"] for row in await guide.read("ps", "--json")}.get("registry")
     if registry is None:
         guide.saw("each instance's `metrics_port` in Consul is where its interceptors' counters are read")

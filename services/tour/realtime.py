@@ -1,4 +1,4 @@
-"""The slides about real-time communication: polling, a socket, a stream of events, and a connection that breaks."""
+"""The slides about real-time communication: polling, sockets, server-sent events, and reconnecting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from websockets.asyncio.client import connect
 
-from services.tour.guide import PATIENCE, UnexpectedResultError, short
+from services.tour.guide import WAIT_SECONDS, UnexpectedResultError, short
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ ROOM = "tour"
 
 
 class TourSocket:
-    """A socket of somebody's."""
+    """A user's WebSocket."""
 
     def __init__(self, guide: Guide, who: str, connection: ClientConnection) -> None:
         self._guide = guide
@@ -35,10 +35,10 @@ class TourSocket:
         await self._connection.send(json.dumps(message))
 
     async def until(self, kind: str) -> dict[str, Any]:
-        """The next frame of that type; others are passed over."""
+        """Returns the next frame of that type; skips others."""
         text: str | bytes = "nothing"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     text = await self._connection.recv()
                     frame: dict[str, Any] = json.loads(text)
@@ -46,7 +46,9 @@ class TourSocket:
                         self._guide.say(short(f"  {self._who} < {text!s}"))
                         return frame
         except TimeoutError as error:
-            what = short(f"expected `{kind}` at {self._who}'s within {PATIENCE:.0f} s; the last that came: {text!s}")
+            what = short(
+                f"expected `{kind}` at {self._who}'s within {WAIT_SECONDS:.0f} s; the last that came: {text!s}"
+            )
             raise UnexpectedResultError(what) from error
 
 
@@ -107,7 +109,7 @@ async def events(guide: Guide) -> None:
     for name, wanted in (("feed", 1), ("chart", 3)):
         guide.say(f"  > GET /api/live/{name}")
         count = 0
-        async with guide.http.stream("GET", f"/api/live/{name}", timeout=PATIENCE) as response:
+        async with guide.http.stream("GET", f"/api/live/{name}", timeout=WAIT_SECONDS) as response:
             async for text in response.aiter_lines():
                 if text.startswith("data: "):
                     guide.say(f"  < {text}")
@@ -126,7 +128,7 @@ async def events(guide: Guide) -> None:
 
 
 async def notifications(guide: Guide) -> None:
-    """Notification service with streaming: an order tells its buyer what becomes of it."""
+    """Notification service with streaming: an order notifies its buyer."""
     person = await guide.person("Rosa Parks")
     async with tour_socket(guide, person, "Rosa") as one:
         await one.send(type="subscribe", types=["ORDER_UPDATE"])

@@ -1,4 +1,4 @@
-"""The lecture's slides that run, in the lecture's order, each with the function that visits it."""
+"""The runnable slides in the lecture's order, each with its function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slides about API versions: by address, by header, by proto package, and how one of them ends."""
+"""The slides about API versions: by path, header and proto package, and their deprecation."""
 
 from __future__ import annotations
 

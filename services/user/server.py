@@ -53,7 +53,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
 }
 """gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset({"/demo.user.v1.UserService/*", "/demo.user.v2.UserService/GetUserProfile"})
-"""Methods without authentication: `demo.user.v1`, as on the slides, since sign-up has no token yet."""
+"""Methods without authentication: `demo.user.v1`, as on the slides, since sign-up has no token yet; and profiles."""
 
 
 @dataclass(frozen=True, slots=True)

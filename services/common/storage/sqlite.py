@@ -76,12 +76,12 @@ class DatabaseFile:
 
 
 class _Connection(aiosqlite.Connection):
-    """One that is closed when `close` returns, or raises, whoever was cancelled meanwhile.
+    """A connection that is closed when `close` returns or raises, even after cancellations.
 
-    The driver's own (0.22) waits for ever where it is closed twice at once, and that happens: a task that is cancelled
-    in a statement has its connection closed; where it is cancelled once more, SQLAlchemy stops the driver's thread
-    beside that, and nobody answers what the first was still to ask of it. One that is cancelled while it opens is left
-    open, and its thread speaks to an event loop that may be gone.
+    aiosqlite's own (0.22) waits forever if it is closed twice concurrently. That happens: SQLAlchemy closes the
+    connection of a task that is cancelled in a statement; if the task is cancelled again, SQLAlchemy also stops the
+    driver's thread, and the pending close gets no answer. A connection that is cancelled while opening stays open, and
+    its thread may use a closed event loop.
     """
 
     def __init__(self, database: str, **options: Any) -> None:
@@ -93,11 +93,11 @@ class _Connection(aiosqlite.Connection):
             return self._file
 
         super().__init__(opened, ROWS_AT_ONCE)
-        # As SQLAlchemy has it for connections that it makes itself: a process that ends waits for none.
+        # As SQLAlchemy does for its own connections: the process does not wait for the thread at exit.
         self._thread.daemon = True
 
     def stop(self) -> asyncio.Future[Any] | None:
-        """Close the file after what was asked before, and end the thread; None without an event loop."""
+        """Closes the file after pending statements, and ends the thread; None without an event loop."""
         if self._end is None:
             self._end = super().stop()
         return self._end

@@ -58,7 +58,7 @@ async def test_an_answer_of_another_form_is_said(error: Exception):
 
 
 async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.tour.guide.PATIENCE", 0.0)
+    monkeypatch.setattr("services.tour.guide.WAIT_SECONDS", 0.0)
 
     async def nothing() -> None:
         return None

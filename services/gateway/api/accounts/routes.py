@@ -1,4 +1,4 @@
-"""The issuer over HTTP: sign-up, sign-in, refresh, sign-out, keys, discovery, and logins elsewhere."""
+"""The token issuer over REST: sign-up, sign-in, refresh, sign-out, keys, discovery, and social logins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PASSWORD = Field(description=f"{MIN_PASSWORD} to {MAX_PASSWORD} characters", ex
 
 
 class SignUp(RequestModel):
-    """Somebody new."""
+    """A sign-up."""
 
     name: Text = Field(examples=["Ada Lovelace"])
     email: Text = Field(examples=["ada@example.org"])
@@ -38,20 +38,20 @@ class SignUp(RequestModel):
 
 
 class SignIn(RequestModel):
-    """Somebody known."""
+    """A sign-in."""
 
     email: Text = Field(examples=["ada@example.org"])
     password: Text = _PASSWORD
 
 
 class Session(RequestModel):
-    """What a session goes on with, once."""
+    """A refresh token, usable once."""
 
     refresh_token: Text
 
 
 class Login(RequestModel):
-    """Where a person signs in at another issuer."""
+    """The login page of another issuer."""
 
     authorization_url: str
 
@@ -63,7 +63,7 @@ def _issuer(dependencies: Annotated[GatewayDependencies, Depends(dependencies_of
 
 
 def _users(request: Request) -> application.Users:
-    # Past the tenants: a sign-up is nobody's yet.
+    # Without tenants: a sign-up has no caller.
     return backends_of(request).users
 
 
@@ -161,7 +161,7 @@ async def finish_social_login(
         raise ApiError("INVALID_ARGUMENT", "this browser has not begun this login", reason="LOGIN_UNKNOWN")
     response.delete_cookie(COOKIE, path="/auth/social")
     if error or not code:
-        raise ApiError("UNAUTHENTICATED", "the other issuer did not sign anybody in", reason="SOCIAL_LOGIN_REFUSED")
+        raise ApiError("UNAUTHENTICATED", "the login at the other issuer failed", reason="SOCIAL_LOGIN_REFUSED")
     return await login.finish(users, state, code, within)
 
 

@@ -61,7 +61,7 @@ class RpcError(Exception):
 
 
 class Dispatcher:
-    """Answers requests with `methods`. `most`: how many a batch may hold. `bug` is told of what nobody meant.
+    """Answers requests with `methods`. `most`: maximum requests of a batch. `bug` is called with unhandled exceptions.
 
     `admit` is asked whether so many requests more than the first may pass, and may raise RpcError.
     """

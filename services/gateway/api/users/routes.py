@@ -86,7 +86,7 @@ def _updating(kind: type[UserChanges]) -> Callable[..., Any]:
         within: Within,
         if_match: IfMatch = None,
     ) -> Any:
-        """Change some fields of a user; with `If-Match`, only if nobody else has changed it since."""
+        """Change some fields of a user; with `If-Match`, only if it has not changed since."""
         await dependencies.check_owner(service, user_id, show.version.number)
         user = await app.update(service, user_id, domain.Changes(**body.given()), domain.seen(if_match), within)
         shown, response.headers["ETag"] = await show.one(user)
@@ -115,7 +115,7 @@ async def get_user(user_id: UserId, response: Response, service: Users, show: Sh
 async def delete_user(
     *, user_id: UserId, service: Users, dependencies: Dependencies, show: Show, within: Within, if_match: IfMatch = None
 ) -> None:
-    """Delete a user; with `If-Match`, only if nobody has changed it since. Its account ends with it."""
+    """Delete a user; with `If-Match`, only if it has not changed since. Deletes its account, too."""
     await dependencies.check_owner(service, user_id, show.version.number)
     await app.delete(service, user_id, domain.seen(if_match), within)
 
