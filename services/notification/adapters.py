@@ -142,7 +142,7 @@ class OrderNotifier:
             await self._look()
         return False
 
-    async def anew(self, place: int, _: int) -> None:
+    async def on_reset(self, place: int, _: int) -> None:
         """The event stream was recreated: continues with events after the last notification's time."""
         last = await self._archive.reader.last(ORDERS)
         if last and _place_in(last) == place:

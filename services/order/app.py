@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Attempts to store an operator's decision while the order changes."""
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Interval of reading a watched order without a notification: NATS may be unavailable."""
 
 
@@ -167,7 +167,7 @@ class OrderBook:
             yield order
             while not order.resting:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await heard.wait()
                 heard.clear()
                 if await self._orders.version(order.id) == order.version:

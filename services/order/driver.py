@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 BATCH = 50
 AT_ONCE = 16
 """Orders that one replica drives concurrently."""
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 """Interval of looking for due orders, including those of crashed replicas."""
-AGAIN_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 GIVE_BACK_SECONDS = 2.0
 """Time for a cancelled driver to release its lease."""
 
@@ -161,16 +161,16 @@ class Driver:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            rest = LOOK_SECONDS
+            rest = POLL_SECONDS
             try:
                 for order_id in await self._orders.due(self._now(), BATCH):
                     self._start(order_id)
             except StoreUnavailableError as error:
                 log.debug("orders wait: %s", error)
-                rest = AGAIN_SECONDS
+                rest = RETRY_SECONDS
             except Exception:
                 log.exception("orders wait")
-                rest = AGAIN_SECONDS
+                rest = RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._woken.wait()

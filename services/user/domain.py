@@ -212,7 +212,7 @@ def chosen_id(text: str, now: datetime) -> str:
     """Validates a caller's id for a new user; raises InvalidUserError."""
     known = parse_id(text)
     number = uuid.UUID(known) if known else None
-    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `kit.ids`
+    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `runtime.ids`
         raise InvalidUserError({"id": "must be a UUID of version 7"})
     made = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number.int >> 80)
     if abs(made - now) > AGE_OF_ID:

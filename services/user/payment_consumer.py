@@ -48,7 +48,7 @@ async def consume_payments(bus: Bus, users: DatabaseUsers, on_change: Callable[[
             on_change()
         return followed
 
-    async def anew(at: int, _: int) -> None:
+    async def on_reset(at: int, _: int) -> None:
         await users.restart_consumer(PAYMENT, at)
 
-    await consume_events(bus, PAYMENT, place, take, SOURCE, anew=anew)
+    await consume_events(bus, PAYMENT, place, take, SOURCE, on_reset=on_reset)

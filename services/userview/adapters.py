@@ -131,7 +131,7 @@ class DatabaseViews:
             if place is None:
                 return False
             if place < batch.start:
-                raise StoreUnavailableError("the views were lost, and begin anew")
+                raise StoreUnavailableError("the views were lost; rebuilding")
             rest = batch.after(place)
             if rest is None:
                 return True

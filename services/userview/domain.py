@@ -68,7 +68,7 @@ class RebuildRunningError(Exception):
     """A rebuild is running."""
 
     def __init__(self) -> None:
-        super().__init__("the view is being made anew already")
+        super().__init__("a rebuild is already running")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Consumers that fill the views: one for each generation and source, in every replica.
 
 Replicas consume the same events concurrently, and the database accepts each batch from one of them. Generations are
-looked up every LOOK_SECONDS, so that every replica continues a rebuild, also if the replica that began it crashes.
+looked up every POLL_SECONDS, so that every replica continues a rebuild, also if the replica that began it crashes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GROUP = "userview"
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 """Interval of looking up generations; `wake` looks at once."""
 
 
@@ -66,7 +66,7 @@ class ViewConsumers:
                 except Exception:
                     log.exception("looking up generations failed")
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await self._woken.wait()
         finally:
             await cancel_and_wait(*self._tasks.values())
@@ -104,11 +104,11 @@ class ViewConsumers:
             elif batch.pending == 0:
                 self.wake()
 
-        async def anew(place: int, end: int) -> None:
+        async def on_reset(place: int, end: int) -> None:
             await self._views.begin_anew(generation, source, place, end)
             self.wake()
 
-        await consume_batches(self._bus, source, place, take, anew)
+        await consume_batches(self._bus, source, place, take, on_reset)
 
     def _trace(self, seen: Sequence[EventBatch], began: int) -> None:
         """Records spans of the events that changed a view; a rebuild joins no traces."""

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from services.common.messaging.bus import Bus
     from services.common.messaging.events import Event
 
-    Anew = Callable[[int, int], Awaitable[None]]
+    OnReset = Callable[[int, int], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 MOST = 500
 """Maximum events of a batch."""
 QUIET_SECONDS = 5.0
@@ -204,13 +204,13 @@ async def consume_events(
     take: Callable[[int, Event], Awaitable[bool]],
     group: str = "",
     *,
-    anew: Anew | None = None,
+    on_reset: OnReset | None = None,
 ) -> None:
     """Passes every event of `source` to `take`, from the sequence that `place` returns, forever; run it as a task.
 
     `take` stores the event's sequence in the same transaction as the event's effects, and ignores a sequence that is
     already stored; it returns whether the event had an effect. If it raises, the event is passed again after
-    AGAIN_SECONDS. `group`: the consuming service, for spans. `anew`: see `consume_batches`.
+    RETRY_SECONDS. `group`: the consuming service, for spans. `on_reset`: see `consume_batches`.
     """
 
     async def take_each(batch: EventBatch) -> None:
@@ -218,7 +218,7 @@ async def consume_events(
             with bus.spans.processing(batch.consumed(at, event), group) as processing:
                 processing.counted = await take(at, event)
 
-    await consume_batches(bus, source, place, take_each, anew)
+    await consume_batches(bus, source, place, take_each, on_reset)
 
 
 async def consume_batches(
@@ -226,20 +226,20 @@ async def consume_batches(
     source: str,
     place: Callable[[], Awaitable[int]],
     take: Callable[[EventBatch], Awaitable[None]],
-    anew: Anew | None = None,
+    on_reset: OnReset | None = None,
 ) -> None:
     """Passes events in batches: `take` stores the sequence of the batch's last event in its transaction.
 
-    `anew(place, end)` is called if the stream was republished after its log was lost and ends at `end`, below the
+    `on_reset(place, end)` is called if the stream was republished after its log was lost and ends at `end`, below the
     stored sequence `place`, which belongs to another stream. It stores another sequence.
     """
     bus.metrics.follows(source)
     while True:
         try:
             at = await place()
-            if anew is not None and (end := await _end_before(bus, source, at)):
+            if on_reset is not None and (end := await _end_before(bus, source, at)):
                 log.error("events of %s differ from those consumed before: consuming restarts", source)
-                await anew(at, end)
+                await on_reset(at, end)
                 at = await place()
             async with contextlib.aclosing(batches_after(bus, source, at)) as batches:
                 async for batch in batches:
@@ -250,4 +250,4 @@ async def consume_batches(
         except Exception:
             bus.metrics.failures.labels(source).inc()
             log.exception("processing an event of %s failed; retrying", source)
-        await asyncio.sleep(AGAIN_SECONDS)
+        await asyncio.sleep(RETRY_SECONDS)

@@ -96,7 +96,7 @@ class OutboxBacklog:
         self._position = position
         self._since = following[0].time.timestamp() if following else None
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Reads the oldest event from the log while the stream is unavailable. Raises StoreUnavailableError."""
         waiting = await self._log.after(self._position or 0, 1)
         if not waiting:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 0.5
 SILENCE_SECONDS = 1.5
 """Maximum silence; also the maximum delay after a reconnect before the consumer continues."""
-AGAIN_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 
 
 class OrderedConsumer:
@@ -110,7 +110,7 @@ class OrderedConsumer:
                 log.debug("%s is unavailable: %s", self._stream, error)
             except Exception:
                 log.exception("%s is unavailable", self._stream)
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _look(self) -> None:
         """Finds the position to continue from, and detects a recreated stream."""

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 BATCH = 100
 IDLE_SECONDS = 1.0
 """Interval of passes without `wake`: each replica wakes its own publisher."""
-AGAIN_SECONDS = 0.5
+RETRY_SECONDS = 0.5
 _WRONG_LAST_SEQUENCE = 10071
 """JetStream's error code for a wrong expected last sequence."""
 
@@ -190,12 +190,12 @@ class OutboxPublisher:
     async def _failed(self) -> float:
         """Updates the backlog after a failed pass; returns the pause in seconds."""
         try:
-            await self.backlog.look()
+            await self.backlog.refresh()
         except StoreUnavailableError:
             log.debug("the backlog of %s is unknown", self._source)
         except Exception:
             log.exception("the backlog of %s is unknown", self._source)
-        return AGAIN_SECONDS
+        return RETRY_SECONDS
 
 
 def _identity(event: Event) -> tuple[object, ...]:

@@ -2,7 +2,7 @@
 
 One `cancel` is not enough on Python 3.11: `asyncio.wait_for`, which nats-py uses for each request, swallows a
 cancellation that arrives together with the result, and the task continues. So `cancel` is repeated after
-AGAIN_SECONDS, not at once: a second cancellation would interrupt the task's cleanup.
+RETRY_SECONDS, not at once: a second cancellation would interrupt the task's cleanup.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
-AGAIN_SECONDS = 1.0
+RETRY_SECONDS = 1.0
 
 
 @contextlib.asynccontextmanager
@@ -38,7 +38,7 @@ async def cancel_and_wait(*tasks: asyncio.Future[Any]) -> None:
         if clock() >= ask_at:
             for task in left:
                 task.cancel()
-            ask_at = clock() + AGAIN_SECONDS
+            ask_at = clock() + RETRY_SECONDS
         try:
             await asyncio.wait(left, timeout=ask_at - clock())
         except asyncio.CancelledError:

@@ -1,7 +1,7 @@
 """Recovery of lost tables: a lost disk, a dropped database, a failed restore.
 
 A service creates its tables at start. If they are lost later, every call fails until a restart while health stays
-SERVING. So each replica checks for its tables every LOOK_SECONDS, and at once when a statement reports a missing table.
+SERVING. So each replica checks for its tables every POLL_SECONDS, and at once when a statement reports a missing table.
 If tables are missing, the replica becomes NOT_SERVING (the log has the reason), creates them as at start, and serves
 again. Their contents are lost, and the log says so. If creating them fails, the replica stays NOT_SERVING and retries.
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 HEALTH_CAUSE = "database"
 
 
@@ -61,7 +61,7 @@ class TableRecovery:
         """Checks for as long as the context lasts."""
         return background_task(self._run(), "looking for lost tables")
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Checks once."""
         try:
             await self._follow_file()
@@ -126,10 +126,10 @@ class TableRecovery:
     async def _run(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS):
                     await self._woken.wait()
             self._woken.clear()
             try:
-                await self.look()
+                await self.check()
             except Exception:
                 log.exception("the tables are looked for later")

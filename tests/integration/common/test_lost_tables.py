@@ -85,7 +85,7 @@ async def store(own_postgres: Cluster) -> AsyncIterator[Store]:
 @pytest.mark.parametrize("lost", ["table", "own database", "both databases"])
 async def test_what_is_lost_is_made_again_and_the_service_is_out_meanwhile(store: Store, lost: str) -> None:
     await store.insert()
-    await store.keeper.look()
+    await store.keeper.check()
     assert not store.health.told
     if lost == "table":
         store.run("psql", "-q", "-c", "DROP TABLE goods", str(sa.make_url(store.url).database))
@@ -95,14 +95,14 @@ async def test_what_is_lost_is_made_again_and_the_service_is_out_meanwhile(store
         store.drop(store.given)
     with pytest.raises(StoreUnavailableError):
         await store.insert()
-    await store.keeper.look()
+    await store.keeper.check()
     tables = "goods" if lost == "table" else "goods, prices"
     assert store.health.told[0] == f"the database has lost its tables ({tables})"
     if lost == "both databases":
         assert "cannot be made again" in store.health.reasons["database"]
         assert "does not exist" in store.health.reasons["database"]
         store.run("createdb", str(sa.make_url(store.given).database))
-        await store.keeper.look()
+        await store.keeper.check()
     assert not store.health.reasons
     await store.insert()
 
@@ -110,7 +110,7 @@ async def test_what_is_lost_is_made_again_and_the_service_is_out_meanwhile(store
 async def test_a_statement_that_misses_its_table_is_noticed_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.common.storage.table_recovery.LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("services.common.storage.table_recovery.POLL_SECONDS", 3600.0)
     async with store.keeper.running():
         store.drop(store.url)
         with pytest.raises(StoreUnavailableError):
@@ -130,7 +130,7 @@ async def test_a_statement_that_misses_its_table_is_noticed_at_once(
 async def test_a_database_that_is_merely_away_is_no_lost_one(store: Store) -> None:
     store.postgres.stop()
     try:
-        await store.keeper.look()
+        await store.keeper.check()
         assert not store.health.told
     finally:
         store.postgres.start()
@@ -145,14 +145,14 @@ async def test_tables_that_others_have_left_behind_are_not_made_up_for(store: St
     keeper = TableRecovery(store.engine, metadata.tables, nothing, store.health)
     store.run("psql", "-q", "-c", "DROP TABLE goods", str(sa.make_url(store.url).database))
     for _ in range(2):
-        await keeper.look()
+        await keeper.check()
     assert store.health.told == [
         "the database has lost its tables (goods)",
         "the database has lost its tables (goods), and has others than this version knows; restore it, or remove what "
         "is left of it",
     ]
     await store.make()
-    await keeper.look()
+    await keeper.check()
     assert not store.health.reasons
 
 
@@ -175,14 +175,14 @@ async def test_an_sqlite_file_that_was_deleted_under_two_replicas_is_noticed(tmp
     await make_tables(engines[0], metadata)
     for number, (engine, keeper) in enumerate(zip(engines, keepers, strict=True)):
         await insert(engine, number)
-        await keeper.look()
+        await keeper.check()
     if left == "nothing":
         shutil.rmtree(path.parent)
     else:
         path.unlink()
     if left == "another file":
         path.touch()
-    await asyncio.gather(*(keeper.look() for keeper in keepers))
+    await asyncio.gather(*(keeper.check() for keeper in keepers))
     for number, engine in enumerate(engines):
         await insert(engine, 10 + number)
     for engine, health in zip(engines, healths, strict=True):
