@@ -105,7 +105,7 @@ class Presence:
 
     async def _subscribe(self) -> None:
         while True:
-            # The library renews subscriptions when the server comes back; it must have been there once.
+            # nats-py renews subscriptions after a reconnect, but only after a first connection.
             with contextlib.suppress(NatsError, OSError):
                 await self._bus.connection.subscribe(SUBJECT, cb=self._hear)
                 await self._bus.connection.subscribe(ASK, cb=self._asked)
@@ -139,7 +139,7 @@ class Presence:
 
     async def _send(self, about: Mapping[str, Any], subject: str = SUBJECT) -> None:
         body = json.dumps({"from": self._me, "version": self._version, **about}, separators=(",", ":"))
-        # Where the server is away the others miss this number, and ask.
+        # While the server is unavailable, other replicas miss this number, and request the state.
         with contextlib.suppress(NatsError, OSError):
             await self._bus.connection.publish(subject, body.encode())
 

@@ -98,7 +98,7 @@ class DatabaseTransaction:
         self._events = events
         self._reservations: set[str] = set()
         self._skus: set[str] = set()
-        # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.
+        # Keys of rows that were read, and so are locked. Others are inserted, never updated: they may exist by now.
 
     async def reservation(self, key: str) -> Reservation | None:
         query = sa.select(reservations).where(reservations.c.key == key).with_for_update()

@@ -98,7 +98,7 @@ class Notifications:
         inbox = Inbox[Notification](self._buffer, wants)
         async with contextlib.aclosing(self._since(user_id, place.sequence, inbox, era)) as deliveries:
             async for delivery in deliveries:
-                # The inbox holds only what is wanted; what is read back is anything.
+                # Stored notifications are unfiltered; the inbox is filtered.
                 if wants(delivery.notification):
                     yield delivery
 

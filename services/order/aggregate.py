@@ -31,7 +31,7 @@ class OrderAggregate(Aggregate):
     TOPIC = "order.Order"
 
     if TYPE_CHECKING:
-        # Unseen at run time: the library would make it an argument of `__init__`.
+        # Only for type checking: at run time the library would make it an argument of `__init__`.
         order: domain.Order
 
     class Event(Aggregate.Event):

@@ -31,7 +31,7 @@ RECONNECT_SECONDS = 2.0
 CONNECTIONS = {
     "connect_timeout": 3,
     "options": "-c statement_timeout=5000",
-    # A network that swallows everything is noticed as well.
+    # Detects networks that drop packets.
     "tcp_user_timeout": 5000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -48,11 +48,11 @@ orders = sa.Table(
     sa.Column("user_id", sa.String(64), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
-    # Milliseconds since 1970: when there is something to do. None where nothing happens by itself.
+    # Time of the next action, in milliseconds since 1970; None if the order rests.
     sa.Column("due_at", sa.BigInteger, nullable=True),
-    # The order as it is, as the library's transcoder writes it.
+    # The order, encoded by the library's transcoder.
     sa.Column("document", sa.Text, nullable=False),
-    # Who drives it, and until when; not part of what events say.
+    # The lease, which is not part of the events.
     sa.Column("driver", sa.String(100), nullable=False, server_default=""),
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("orders_by_user", "user_id", "id"),

@@ -88,7 +88,7 @@ class DatabaseOrders:
             try:
                 self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
             except (StoreUnavailableError, persistence.IntegrityError):
-                # Replicas that start at once get in each other's way: the library makes its tables without a lock.
+                # Replicas that start concurrently conflict: the library creates its tables without a lock.
                 if attempt == OPEN_ATTEMPTS:
                     raise
                 await asyncio.sleep(0.1)
@@ -286,7 +286,7 @@ def environment_of(url: sa.URL) -> dict[str, str]:
         "POSTGRES_HOST": str(url.host or "127.0.0.1"),
         "POSTGRES_PORT": str(url.port or 5432),
         "POSTGRES_USER": str(url.username or "postgres"),
-        # As our own driver does; libpq does not for a password that is given and empty, as the library would give it.
+        # PGPASSWORD as asyncpg reads it: libpq ignores it for an empty password, which the library passes.
         "POSTGRES_PASSWORD": str(url.password or environment().get("PGPASSWORD", "")),
         "POSTGRES_CONNECT_TIMEOUT": "3",
         "POSTGRES_LOCK_TIMEOUT": "5",

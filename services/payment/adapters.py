@@ -106,7 +106,7 @@ class DatabaseTransaction:
         """Sequence of the stored event; 0: none."""
         self._payments: set[str] = set()
         self._accounts: set[str] = set()
-        # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.
+        # Keys of rows that were read, and so are locked. Others are inserted, never updated: they may exist by now.
 
     async def payment(self, key: str) -> Payment | None:
         query = sa.select(payments).where(payments.c.key == key).with_for_update()

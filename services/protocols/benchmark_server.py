@@ -182,7 +182,7 @@ class GrpcService(rpc.ProtocolServiceServicer):
                 await self._work.say(message.text, message.user)
 
         heard = self._work.heard()
-        # The answer's headers tell the caller that from now on everything is heard.
+        # The response headers tell the client that it gets all messages from now on.
         first = asyncio.ensure_future(anext(heard))
         await asyncio.sleep(0)
         await context.send_initial_metadata(())

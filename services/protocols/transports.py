@@ -315,7 +315,7 @@ class Grpc:
         self._metadata = METADATA if token else ()
 
     def _channel(self, port: int) -> grpc.aio.Channel:
-        # Of its own: gRPC shares connections between channels with equal arguments.
+        # Unique: gRPC shares connections between channels with equal arguments.
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.primary_user_agent", USER_AGENT)]
         return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options, compression=self._compression)
 

@@ -35,7 +35,7 @@ async def sizes(guide: Guide) -> None:
         each = ", ".join(f"{name} {(one['up'] + one['down']) / FEW:.0f}" for name, one in rows)
         guide.saw(f"{work}, bytes of {what}: {each}")
     for claim in report["claims"]:
-        if "faster" not in claim["claim"]:  # A few calls say nothing of pace.
+        if "faster" not in claim["claim"]:  # A few calls do not measure speed.
             guide.slide_says(claim["claim"])
             guide.saw(f"here: {claim['found']}")
     guide.saw("how fast each is, and what processors do for it: `meshwright compare-protocols`, half a minute or so")

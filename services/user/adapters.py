@@ -55,7 +55,7 @@ def _translated() -> Iterator[None]:
         try:
             yield
         except exc.IntegrityError as error:
-            if users.c.email_key.name in str(error.orig):  # both kinds name the constraint, or its column
+            if users.c.email_key.name in str(error.orig):  # both databases name the constraint or its column
                 raise EmailTakenError from error
             raise
 

@@ -151,7 +151,7 @@ class UserBook:
         if known is None:
             raise UserNotFoundError
         found = await self._users.history(known, after, limit or MAX_HISTORY)
-        # Nothing after a version may also mean that there is nothing yet.
+        # An empty result may also mean an unknown user.
         if not found and not (after and await self._users.history(known, 0, 1)):
             raise UserNotFoundError
         return found

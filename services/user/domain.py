@@ -128,7 +128,7 @@ def changed(user: User, changes: Changes, *, now: datetime) -> User:
     )
     if after == user:
         return user
-    # Clocks stand still and step back; versions do neither.
+    # Versions must ascend, though clocks may stand still or step back.
     later = max(now, user.updated_at + timedelta(microseconds=1))
     return _checked(replace(after, updated_at=later))
 

@@ -22,7 +22,7 @@ users = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("avatar", sa.String(500), nullable=False, server_default=""),
     sa.Column("balance_cents", sa.BigInteger, nullable=False, server_default="0"),
-    # The updated_at that the events account for; another one was written by a release that knows no events.
+    # The updated_at with recorded events; it differs after a change by a release without events.
     sa.Column("recorded_at", UtcDateTime, nullable=True),
     sa.UniqueConstraint("email_key", name="users_email_key_unique"),
 )

@@ -71,7 +71,7 @@ class DatabaseViews:
 
         await in_transaction(self._engine, first)
 
-    # For readers
+    # Reads
 
     async def get(self, user_id: str) -> UserView | None:
         query = sa.select(views).where(views.c.generation == _CURRENT, views.c.id == user_id)
@@ -105,7 +105,7 @@ class DatabaseViews:
             rebuilding=any(row.state == BUILDING for row in rows),
         )
 
-    # For those who fill them
+    # Writes
 
     async def generations(self) -> dict[int, str]:
         """The state of each generation."""
@@ -173,7 +173,7 @@ class DatabaseViews:
             still = places.c.place == place
             if not await _move(connection, generation, source, {"place": end, "position": 0}, still):
                 return
-            # What was being made has seen something of the stream that is gone, and is of no use.
+            # An unfinished generation has consumed the lost stream, and is retired.
             building = generations.c.state == BUILDING
             await connection.execute(sa.update(generations).where(building).values(state=RETIRED))
             newest = await connection.scalar(sa.select(sa.func.max(generations.c.number)))
@@ -187,7 +187,7 @@ class DatabaseViews:
         async def work(connection: AsyncConnection) -> bool:
             old = await _places(connection, CURRENT)
             new = await _places(connection, BUILDING)
-            # Where another replica was quicker, there is nothing to be switched, or no longer anything to compare with.
+            # If another replica was first, there is nothing to switch or to compare.
             if not (old and new) or any(new[source] < old[source] for source in SOURCES):
                 return False
             for before, after in ((CURRENT, RETIRED), (BUILDING, CURRENT)):
@@ -202,11 +202,11 @@ class DatabaseViews:
         so that an interrupted deletion is continued."""
         past = [number for number, state in (await self.generations()).items() if state == RETIRED]
         for number in past:
-            # One by one: who holds some while it waits for others may be waited for by a follower, which holds those.
+            # One transaction each, to avoid deadlocks with consumers.
             for source in POSITIONS:
                 await self._deleted(sa.delete(places).where(places.c.generation == number, places.c.source == source))
         some = sa.select(views.c.number).where(views.c.generation.in_(past)).limit(SWEEP)
-        # What another replica takes out at this moment is left to it.
+        # Rows locked by another replica's deletion are left to it.
         free = some.order_by(views.c.number).with_for_update(skip_locked=True)
         while await self._deleted(sa.delete(views).where(views.c.number.in_(free))):
             pass

@@ -168,12 +168,12 @@ def _id_of(request: Any) -> Any:
 
 def _is_id(value: Any) -> bool:
     if isinstance(value, float):
-        return math.isfinite(value)  # 1e999 is read as infinity, which no answer could repeat
+        return math.isfinite(value)  # 1e999 is parsed as infinity, which JSON cannot encode
     return value is None or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def _error_of(failure: ApiError) -> RpcError:
-    """What the caller is told of a call that came to nothing."""
+    """Converts an error to a JSON-RPC error."""
     if failure.code == "INVALID_ARGUMENT":
         errors = [{"field": name, "detail": what} for name, what in failure.fields.items()]
         data: Any = {"detail": failure.detail, "reason": failure.reason, "errors": errors}

@@ -153,7 +153,7 @@ async def _create(body: NewUser, service: TenantUsers, dependencies: GatewayDepe
         try:
             await dependencies.issuer.accounts.add_member(user, password, tenant_of(meshwright.caller()))
         except (ApiError, StoreUnavailableError):
-            # All or nothing: the caller is told of a failure, and is to find nothing made.
+            # All or nothing: after an error the user is deleted again.
             with contextlib.suppress(ApiError, StoreUnavailableError):
                 await service.delete(user.id, within)
             raise

@@ -40,5 +40,5 @@ class HeadMiddleware:
         except _HeadSentError:
             pass
         finally:
-            if "route" in asked:  # what traces and counts go by
+            if "route" in asked:  # for traces and metrics
                 scope["route"] = asked["route"]
