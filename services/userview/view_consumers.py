@@ -40,12 +40,12 @@ class ViewConsumers:
         self,
         bus: Bus,
         views: DatabaseViews,
-        signal: ChangeNotifier,
+        notifier: ChangeNotifier,
         pending: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         self._bus = bus
         self._views = views
-        self._signal = signal
+        self._notifier = notifier
         self._pending = pending
         self._woken = asyncio.Event()
         self._tasks: dict[tuple[int, str], asyncio.Task[None]] = {}
@@ -74,14 +74,14 @@ class ViewConsumers:
     async def _look(self) -> None:
         states = await self._views.generations()
         if BUILDING in states.values() and await self._views.switch():
-            log.info("the views were made anew")
-            self._signal.notify()
+            log.info("the views were rebuilt")
+            self._notifier.notify()
             states = await self._views.generations()
         filled = [generation for generation, state in states.items() if state != RETIRED]
         wanted = {(generation, source) for generation in filled for source in SOURCES}
         await cancel_and_wait(*(self._tasks.pop(key) for key in self._tasks.keys() - wanted))
         for key in wanted - self._tasks.keys():
-            name = f"generation {key[0]} follows {key[1]}"
+            name = f"generation {key[0]} consumes {key[1]}"
             self._tasks[key] = asyncio.create_task(self._follow(*key), name=name)
         if len(filled) < len(states):
             await self._views.sweep()
@@ -97,7 +97,7 @@ class ViewConsumers:
             if not await self._views.apply(generation, source, batch, seen.append):
                 self.wake()
                 return
-            self._signal.notify()
+            self._notifier.notify()
             if not building:
                 self._pending(source, batch.pending)
                 self._trace(seen, began)

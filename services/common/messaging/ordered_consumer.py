@@ -61,7 +61,7 @@ class OrderedConsumer:
         self._lost = lost
         self._created: datetime | None = None
         self._short = False
-        self._reading: ConsumerSession | None = None
+        self._session: ConsumerSession | None = None
         self._ready = asyncio.Event()
         self._position = 0
 
@@ -80,7 +80,7 @@ class OrderedConsumer:
     @property
     def hearing(self) -> bool:
         """Whether a message stored now would be delivered."""
-        return self._reading is not None and self._reading.trusted
+        return self._session is not None and self._session.trusted
 
     async def ready(self, seconds: float) -> bool:
         """Waits until the stream's end is known, at most `seconds`; returns whether it is."""
@@ -103,16 +103,16 @@ class OrderedConsumer:
         while True:
             try:
                 await self._prepare()
-                await self._look()
-                self._reading = ConsumerSession(self._bus, self._stream, self._position, self.taken)
-                await self._reading.run()
+                await self._locate()
+                self._session = ConsumerSession(self._bus, self._stream, self._position, self.taken)
+                await self._session.run()
             except BusUnavailableError as error:
                 log.debug("%s is unavailable: %s", self._stream, error)
             except Exception:
                 log.exception("%s is unavailable", self._stream)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _look(self) -> None:
+    async def _locate(self) -> None:
         """Finds the position to continue from, and detects a recreated stream."""
         with translate_bus_errors():
             info = await self._bus.streams.stream_info(self._stream)

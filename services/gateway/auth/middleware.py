@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 _WITHOUT = ("/auth/", "/.well-known/", "/healthz", "/readyz", "/docs", "/openapi.json")
 """Paths that accept requests with an invalid token: that is where clients get a new one."""
-
-
 _REFUSAL = "meshwright.refusal"
 
 

@@ -88,9 +88,9 @@ async def _store(request: Request, error: Exception) -> ProblemResponse:
 
 async def _http(request: Request, error: Exception) -> Response:
     """Errors of the framework: unknown route, method not allowed, a malformed body."""
-    told = cast("HTTPException", error)
-    headers = dict(told.headers or {})
-    if told.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+    http_error = cast("HTTPException", error)
+    headers = dict(http_error.headers or {})
+    if http_error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed(request)
         if request.method == "OPTIONS":
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
@@ -100,7 +100,8 @@ async def _http(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not possible here",
     }
     return ProblemResponse(
-        problem(told.status_code, details.get(told.status_code, str(told.detail)), request.url.path), headers
+        problem(http_error.status_code, details.get(http_error.status_code, str(http_error.detail)), request.url.path),
+        headers,
     )
 
 

@@ -27,9 +27,9 @@ class TraceHeaderMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         known = trace_id()
 
-        async def naming(message: Message) -> None:
+        async def with_trace_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), (HEADER, known.encode())]
             await send(message)
 
-        await self._app(scope, receive, naming if known else send)
+        await self._app(scope, receive, with_trace_id if known else send)

@@ -27,7 +27,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 CALM_SECONDS = 5.0
 """A stream that lasted this long is reopened after the first pause."""
 MOST_HISTORY = 500
-_PASSING = {"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"}
+_TRANSIENT = {"UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "ABORTED", "RESOURCE_EXHAUSTED"}
 """Codes after which a stream is reopened. Others are sent to the client."""
 
 
@@ -39,7 +39,7 @@ async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callab
         try:
             await once()
         except ApiError as failure:
-            if failure.code not in _PASSING:
+            if failure.code not in _TRANSIENT:
                 return failure
         if time.monotonic() - began > CALM_SECONDS:
             pause = FIRST_PAUSE

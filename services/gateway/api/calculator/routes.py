@@ -19,7 +19,6 @@ from services.gateway.http.tracing import trace_id
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-
 NDJSON = "application/x-ndjson"
 
 
@@ -34,8 +33,6 @@ PrimeLimit = Annotated[
 _PRIMES: dict[int | str, dict[str, Any]] = {
     200: {"description": "A line for each prime", "content": {NDJSON: {"example": '{"value":2}\n'}}}
 }
-
-
 router = APIRouter(prefix="/calculator", tags=["calculator"])
 
 

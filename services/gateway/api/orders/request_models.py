@@ -7,8 +7,6 @@ from pydantic import Field
 from services.gateway.api.request_models import RequestModel, Text
 
 MAX_ITEMS = 100
-
-
 MAX_CENTS = 100_000_000
 
 

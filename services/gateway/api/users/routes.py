@@ -42,16 +42,20 @@ def users_router(version: ApiVersion) -> APIRouter:
     """The routes of users in that version."""
     router = APIRouter(prefix=f"{version.prefix}/users", tags=[f"users, {version.name}"])
     may, read = Depends(_Permission(version)), Depends(_Permission(version, "GET"))
-    told = (400, 404, 422) if version.number == 1 else (400, 401, 403, 404, 422)
+    statuses = (400, 404, 422) if version.number == 1 else (400, 401, 403, 404, 422)
     user, page = USERS[version.number], PAGES[version.number]
-    create = router.post("", status_code=201, response_model=user, dependencies=[may], responses=problems(*told, 409))
+    create = router.post(
+        "", status_code=201, response_model=user, dependencies=[may], responses=problems(*statuses, 409)
+    )
     create(_creating(_NEW[version.number]))
-    router.get("", response_model=page, dependencies=[may], responses=problems(*told))(list_users)
-    router.get("/{user_id}", response_model=user, dependencies=[may], responses=problems(*told))(get_user)
-    update = router.patch("/{user_id}", response_model=user, dependencies=[may], responses=problems(*told, 409, 412))
+    router.get("", response_model=page, dependencies=[may], responses=problems(*statuses))(list_users)
+    router.get("/{user_id}", response_model=user, dependencies=[may], responses=problems(*statuses))(get_user)
+    update = router.patch(
+        "/{user_id}", response_model=user, dependencies=[may], responses=problems(*statuses, 409, 412)
+    )
     update(_updating(_CHANGES[version.number]))
     delete = router.delete(
-        "/{user_id}", status_code=204, response_class=Response, dependencies=[may], responses=problems(*told, 412)
+        "/{user_id}", status_code=204, response_class=Response, dependencies=[may], responses=problems(*statuses, 412)
     )
     delete(delete_user)
     router.post("/{user_id}/validate", dependencies=[read], responses=problems())(validate_user)

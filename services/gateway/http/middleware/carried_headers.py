@@ -39,14 +39,14 @@ class CarriedHeadersMiddleware:
             await ProblemResponse(problem_of(failure, scope["path"], trace_id()))(scope, receive, send)
             return
 
-        async def telling(message: Message) -> None:
+        async def with_vary(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name in self._names:
                     headers.add_vary_header(name)
             await send(message)
 
-        await self._app(scope, receive, telling)
+        await self._app(scope, receive, with_vary)
 
 
 def problems_of(headers: Headers, names: Sequence[str]) -> dict[str, str]:

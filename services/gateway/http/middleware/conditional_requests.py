@@ -31,7 +31,7 @@ class ConditionalRequestMiddleware:
         given = Headers(scope=scope).get("if-none-match")
         held: list[Message] = []
 
-        async def holding(message: Message) -> None:
+        async def buffered(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_json(message):
                 held.append(message)
             elif held:
@@ -41,7 +41,7 @@ class ConditionalRequestMiddleware:
             else:
                 await send(message)
 
-        await self._app(scope, receive, holding)
+        await self._app(scope, receive, buffered)
 
 
 def _is_json(start: Message) -> bool:

@@ -58,14 +58,14 @@ class ConsistencyTokenMiddleware:
         places: dict[str, int] = {}
         token = _WRITTEN.set(places)
 
-        async def telling(message: Message) -> None:
+        async def with_positions(message: Message) -> None:
             if message["type"] == "http.response.start" and places:
                 listed = [f"{source}/{place}" for source, place in sorted(places.items())]
                 MutableHeaders(scope=message)[HEADER] = ", ".join(listed)
             await send(message)
 
         try:
-            await self._app(scope, receive, telling)
+            await self._app(scope, receive, with_positions)
         finally:
             _WRITTEN.reset(token)
 

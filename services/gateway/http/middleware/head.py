@@ -34,11 +34,11 @@ class HeadMiddleware:
             if message.get("more_body", False):
                 raise _HeadSentError
 
-        asked = {**scope, "method": "GET"}
+        as_get = {**scope, "method": "GET"}
         try:
-            await self._app(asked, receive, without_body)
+            await self._app(as_get, receive, without_body)
         except _HeadSentError:
             pass
         finally:
-            if "route" in asked:  # for traces and metrics
-                scope["route"] = asked["route"]
+            if "route" in as_get:  # for traces and metrics
+                scope["route"] = as_get["route"]

@@ -142,8 +142,8 @@ class _BufferedResponse:
         status = start["status"]
         if not (HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES or status in _FINAL):
             return None
-        told = Headers(raw=start["headers"])
-        kept = tuple((name, told[name]) for name in _KEPT_HEADERS if name in told)
+        headers = Headers(raw=start["headers"])
+        kept = tuple((name, headers[name]) for name in _KEPT_HEADERS if name in headers)
         return StoredResponse("", begun_at, status, kept, b"".join(part.get("body", b"") for part in parts))
 
     async def release(self) -> None:

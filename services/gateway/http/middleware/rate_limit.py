@@ -113,19 +113,19 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
             return
         result = self._limiter.check(client_of(scope, self._proxies))
-        told = {
+        limit_headers = {
             "RateLimit-Policy": self._policy,
             "RateLimit": f'"client";r={result.remaining};t={math.ceil(result.reset_after)}',
         }
         if not result.allowed:
-            told["Retry-After"] = str(math.ceil(result.retry_after))
+            limit_headers["Retry-After"] = str(math.ceil(result.retry_after))
             detail = f"more than {self._limiter.rate:g} requests a second"
-            await ProblemResponse(problem(429, detail, scope["path"]), told)(scope, receive, send)
+            await ProblemResponse(problem(429, detail, scope["path"]), limit_headers)(scope, receive, send)
             return
 
-        async def telling(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(told)
+                MutableHeaders(scope=message).update(limit_headers)
             await send(message)
 
-        await self._app(scope, receive, telling)
+        await self._app(scope, receive, with_headers)

@@ -35,14 +35,14 @@ class SecurityHeadersMiddleware:
         self._headers = SECURITY | ({"Strict-Transport-Security": HSTS} if https else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarding(message: Message) -> None:
+        async def with_security_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        await self._app(scope, receive, guarding if scope["type"] == "http" else send)
+        await self._app(scope, receive, with_security_headers if scope["type"] == "http" else send)
 
 
 class RequestIdMiddleware:
@@ -62,9 +62,9 @@ class RequestIdMiddleware:
         known = given if _USABLE.fullmatch(given) else str(uuid.uuid4())
         trace.get_current_span().set_attribute("http.request.header.x-request-id", known)
 
-        async def naming(message: Message) -> None:
+        async def with_request_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Request-Id"] = known
             await send(message)
 
-        await self._app(scope, receive, naming)
+        await self._app(scope, receive, with_request_id)

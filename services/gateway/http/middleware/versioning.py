@@ -70,12 +70,12 @@ class VersioningMiddleware:
                 scope["route"] = inner["route"]
 
     async def _answer(self, version: ApiVersion, scope: Scope, receive: Receive, send: Send, *, varies: bool) -> None:
-        told = self._matrix.headers(version, quote(scope["path"]))
+        version_headers = self._matrix.headers(version, quote(scope["path"]))
 
-        async def telling(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 answer = MutableHeaders(scope=message)
-                answer.update(told)
+                answer.update(version_headers)
                 if varies:
                     answer.add_vary_header("API-Version")
             await send(message)
@@ -83,13 +83,13 @@ class VersioningMiddleware:
         if self._matrix.ended(version):
             successor = self._matrix.new_address(version, scope["path"])
             detail = f"{version.name} has ended" + (f"; go on at {successor}" if successor else "")
-            await _refuse(scope, receive, telling, 410, detail)
+            await _refuse(scope, receive, with_headers, 410, detail)
         elif version.status is VersionStatus.BETA and (opted := Headers(scope=scope).get(BETA)) != version.name:
             # Without the header the version does not exist; another value is an error.
             status = 404 if opted is None else 400
             await _refuse(scope, receive, send, status, f"{version.name} is beta: send API-Beta: {version.name}")
         else:
-            await self._app(scope, receive, telling)
+            await self._app(scope, receive, with_headers)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, detail: str) -> None:
