@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from bench.report import Section
 from demo.userview.v1 import userview_pb2 as pb
-from services.kit.bus import BusConfig, open_bus
-from services.kit.events import Event, encode, stream_of, subject_of
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.events import Event, encode, stream_of, subject_of
 from support.nats import NatsServer, nats_server
 from support.postgres import cluster, find_postgres
 from support.views import NOW, Replica, replica

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,10 @@ from hypothesis import HealthCheck, settings
 from meshwright import ports
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
 from support.pki import authority
+from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 
@@ -64,3 +66,28 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pki")
     authority(folder)
     return folder
+
+
+@contextlib.contextmanager
+def _postgres() -> Iterator[Cluster]:
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip(NO_POSTGRES)
+    with cluster(programs) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """One PostgreSQL for all tests; each gets a database of its own."""
+    with _postgres() as made:
+        yield made
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Cluster]:
+    """A PostgreSQL of the test's own, which it may stop."""
+    with _postgres() as made:
+        yield made
+        with contextlib.suppress(RuntimeError):
+            made.start()  # where a test that failed has left it stopped

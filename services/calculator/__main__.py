@@ -19,7 +19,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "calculator", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class CalculatorConfig:
-    """`mesh` is what every service has; the rest is the calculator's own."""
+    """`mesh`: the configuration of every service."""
 
     prime_interval: float = setting(INTERVAL, 0.1, help="seconds between two primes of a stream")
     mesh: ServiceConfig = field(kw_only=True)

@@ -1,4 +1,4 @@
-"""The calculator's only tie to the world: the passing of time."""
+"""The calculator's adapter: time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class Interval:
-    """A pace of one item each so many seconds."""
+    """A pace of one item per interval, in seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

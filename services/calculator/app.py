@@ -1,4 +1,4 @@
-"""What the calculator does for its callers: the use cases that take time or a stream."""
+"""The use cases of the calculator that stream."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class Pace(Protocol):
-    """How fast a stream goes on."""
+    """The pace of a stream."""
 
     async def next(self) -> None:
-        """Return when the next item is due."""
+        """Waits until the next item is due."""
 
 
 async def paced_primes(limit: int, pace: Pace) -> AsyncIterator[int]:
     """The primes up to `limit`, the first at once and each other one when the pace says so.
 
-    A caller that goes away, or a deadline that passes, cancels the wait: nothing is computed for nobody.
+    A disconnect or a passed deadline cancels the wait.
     """
     waiting = False
     for prime in domain.primes(limit):
@@ -31,7 +31,7 @@ async def paced_primes(limit: int, pace: Pace) -> AsyncIterator[int]:
 
 
 async def sum_of(numbers: AsyncIterable[float]) -> float:
-    """The sum of a stream of numbers, however long."""
+    """The sum of a stream of numbers of any length."""
     total = domain.RunningSum()
     async for number in numbers:
         total.add(number)

@@ -1,4 +1,4 @@
-"""What the calculator knows: numbers, primes, and how to answer a message."""
+"""Sums, products, primes, and answers to chat messages."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 MAX_LIMIT = 100_000
-"""The largest limit for primes: at one prime each 100 ms it already is a quarter of an hour."""
+"""The largest limit for primes: a quarter of an hour at one prime per 100 ms."""
 MAX_TEXT = 1000
 """The longest chat message, in characters."""
 
 
 class InvalidNumbersError(Exception):
-    """What was asked makes no sense, whoever asks. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -25,7 +25,7 @@ class InvalidNumbersError(Exception):
 
 
 class TooLargeError(Exception):
-    """The result lies beyond what a double can hold."""
+    """The result is out of the range of a double."""
 
     def __init__(self) -> None:
         super().__init__("the result is larger than a double can hold")
@@ -52,7 +52,7 @@ def _calculated(operation: Callable[[], float], **operands: float) -> float:
 
 
 def primes(limit: int) -> Iterator[int]:
-    """The primes up to and including `limit`, in order, each found when it is asked for."""
+    """Yields the primes up to and including `limit`, lazily."""
     if not 0 <= limit <= MAX_LIMIT:
         raise InvalidNumbersError({"limit": f"must be from 0 to {MAX_LIMIT}"})
     return _primes(limit)
@@ -78,14 +78,14 @@ def _has_no_divisor(candidate: int, smaller_primes: list[int], root: int) -> boo
 
 @dataclass
 class RunningSum:
-    """A sum that keeps what plain addition loses (Neumaier's variant of Kahan's summation), in constant memory."""
+    """A compensated sum (Neumaier's variant of Kahan's summation), in constant memory."""
 
     count: int = 0
     _sum: float = 0.0
     _lost: float = 0.0
 
     def add(self, value: float) -> None:
-        """Add one number; raises InvalidNumbersError that names its place, or TooLargeError."""
+        """Adds one number; raises InvalidNumbersError with its index, or TooLargeError."""
         if not math.isfinite(value):
             raise InvalidNumbersError({f"numbers[{self.count}].value": "must be a finite number"})
         self.count += 1
@@ -106,7 +106,7 @@ _QUESTION = re.compile(rf"\s*({_NUMBER})\s*([+*])\s*({_NUMBER})\s*")
 
 
 def answer(text: str) -> str:
-    """What the calculator says to a message: the result of "2 + 3" or "4 * 5", anything else as it came."""
+    """Answers a message: the result of "2 + 3" or "4 * 5", or else the message itself."""
     if len(text) > MAX_TEXT:
         raise InvalidNumbersError({"text": f"must be at most {MAX_TEXT} characters long"})
     question = _QUESTION.fullmatch(text)

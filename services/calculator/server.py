@@ -1,4 +1,4 @@
-"""The calculator on the wire: proto <-> domain."""
+"""The gRPC services of the calculator: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.InvalidNumbersError: InvalidArgumentError,
     domain.TooLargeError: OutOfRangeError,
 }
-"""What the domain's errors are to a caller."""
+"""gRPC statuses and reasons of the domain's errors."""
 
 NAME = "calculator"
-"""Who answers in a chat."""
+"""The name of the answering chat user."""
 
 
 PUBLIC = frozenset({"/demo.calculator.v1.Calculator/*", "/demo.calculator.v1.NumberService/*"})
-"""Methods that need no token where tokens are asked for. Sums are nobody's secret."""
+"""Methods without authentication: all."""
 
 
 class Calculator(rpc.CalculatorServicer):

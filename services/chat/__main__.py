@@ -12,16 +12,16 @@ import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.chat.adapters import PROBES, STREAM, Keeping, StreamArchive
+from services.chat.adapters import PROBES, STREAM, Retention, StreamArchive
 from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
 from services.chat.presence import Presence
 from services.chat.server import ERRORS, PUBLIC, ChatService
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
-from services.kit.refusals import holding
-from services.kit.running import running
-from services.kit.streams import KEEPALIVE
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
+from services.common.messaging.refusals import health_listener
+from services.common.runtime.keepalive import KEEPALIVE
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from meshwright import Server
@@ -31,12 +31,12 @@ MAX_AGE, PER_ROOM, IN_ALL = "CHAT_MAX_AGE", "CHAT_PER_ROOM", "CHAT_IN_ALL"
 BUFFER, KEY_WINDOW = "CHAT_BUFFER", "CHAT_KEY_WINDOW"
 JOIN_SECONDS = "CHAT_JOIN_SECONDS"
 START_SECONDS = 3.0
-"""How long a start waits for NATS before it serves without."""
+"""How long the start waits for NATS before serving without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatConfig:
-    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the chat's own."""
+    """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
     max_age: float = setting(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
     per_room: int = setting(PER_ROOM, 10_000, help="messages kept in each room")
@@ -64,17 +64,17 @@ class ChatConfig:
 
 
 async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
-    """Wire the service into a server that has not started yet; the callers of this replica are returned."""
+    """Wires the service into a server before its start; returns the fan-out of this replica."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Message]()
-    keeping = Keeping(config.max_age, config.per_room, config.in_all, config.key_window)
+    keeping = Retention(config.max_age, config.per_room, config.in_all, config.key_window)
     archive = StreamArchive(bus, keeping, fanout)
     presence = Presence(bus, os.urandom(8).hex())
-    bus.refusals.listen(holding(server.health))
-    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
+    bus.refusals.listen(health_listener(server.health))
+    await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
     await server.enter(presence.running())
-    await server.enter(running(_drain(server, fanout), "ending visits when the server stops"))
+    await server.enter(background_task(_drain(server, fanout), "ending visits when the server stops"))
     server.warm_up(lambda: archive.tail.ready(START_SECONDS))
     chat = Chat(archive, fanout, presence, buffer=config.buffer)
     server.add(rpc.add_ChatServiceServicer_to_server, ChatService(chat, config.join_seconds))

@@ -1,7 +1,7 @@
-"""What was said, in a JetStream stream: one for all rooms, with a subject for each.
+"""The archive of messages in a JetStream stream: one stream for all rooms, with a subject for each.
 
-The stream's order is the order in which everybody in a room hears what is said there, on every replica; its time is
-when it was said, so that no two clocks are compared.
+The stream's order is the order of messages in a room, on every replica; the server's time is the time of a message, so
+that no clocks of replicas are compared.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 from nats.js.errors import BadRequestError
 
 from services.chat.app import StreamLostError
-from services.chat.domain import Message, Remark, Speaker
-from services.kit.errors import BusUnavailableError
-from services.kit.messages import now_ns
-from services.kit.refusals import PROBE
-from services.kit.stored import StreamReader
-from services.kit.tail import Tail
+from services.chat.domain import Member, Message, NewMessage
+from services.common.messaging.message_spans import now_ns
+from services.common.messaging.ordered_consumer import OrderedConsumer
+from services.common.messaging.refusals import PROBE
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import BusUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
     from datetime import datetime
 
-    from services.kit.bus import Bus
-    from services.kit.fanout import Fanout
-    from services.kit.positions import Position
-    from services.kit.stored import Stored
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.fanout import Fanout
+    from services.common.messaging.stream_position import StreamPosition
+    from services.common.messaging.stream_reader import StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -40,31 +40,31 @@ _TEMPLATE = f"{_PREFIX}{{room}}"
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """How long, and how many."""
+class Retention:
+    """Retention of messages, by age and number."""
 
     max_age: float
     """Seconds until a message is removed."""
     per_room: int
-    """Messages kept in each room; the oldest goes first."""
+    """Maximum messages of a room; the oldest are dropped."""
     in_all: int
-    """Messages kept in all rooms together: anybody may open a room, so a bound for each alone bounds nothing."""
+    """Maximum messages of all rooms: the number of rooms is unlimited."""
     key_window: float
-    """Seconds in which saying something with the same client_id again counts as once."""
+    """Seconds in which messages with the same client_id are deduplicated."""
 
 
 class StreamArchive:
-    """The archive of a replica, and the tail that feeds its callers."""
+    """The archive, and the ordered consumer that feeds this replica's callers."""
 
-    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Message]) -> None:
-        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+    def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Message]) -> None:
+        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._reader = StreamReader(bus, STREAM)
         self._bus = bus
         self._keeping = keeping
         self._fanout = fanout
 
     async def prepare(self) -> None:
-        """Make the stream. Raises BusUnavailableError."""
+        """Creates the stream. Raises BusUnavailableError."""
         await self._bus.ensure_stream(
             STREAM,
             f"{_PREFIX}*",
@@ -78,9 +78,9 @@ class StreamArchive:
     def position(self) -> int:
         return self.tail.position
 
-    async def store(self, remark: Remark) -> int:
+    async def store(self, remark: NewMessage) -> int:
         headers = {"Nats-Msg-Id": _key(remark)} if remark.client_id else None
-        subject, message_id = _subject(remark.speaker.room), headers["Nats-Msg-Id"] if headers else ""
+        subject, message_id = _subject(remark.member.room), headers["Nats-Msg-Id"] if headers else ""
         try:
             told = await self._bus.publish(
                 STREAM, subject, _encode(remark), headers, message_id=message_id, template=_TEMPLATE
@@ -93,10 +93,10 @@ class StreamArchive:
         found = await self._reader.get(sequence)
         return _decode(found) if found else None
 
-    async def knows(self, place: Position) -> bool:
+    async def knows(self, place: StreamPosition) -> bool:
         return await self._reader.knows(place, self.tail)
 
-    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, room: str, now: datetime) -> bool:
         return await self._reader.keeps(place, [_subject(room)], now)
 
     async def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
@@ -120,9 +120,9 @@ class StreamArchive:
         found = await self._reader.counts(_subject("*"))
         return {subject.removeprefix(_PREFIX): count for subject, count in found.items()}
 
-    def _take(self, message: Stored) -> None:
+    def _take(self, message: StoredMessage) -> None:
         began = now_ns()
-        if (decoded := _decode(message)) and self._fanout.deliver(decoded.remark.speaker.room, decoded):
+        if (decoded := _decode(message)) and self._fanout.deliver(decoded.content.member.room, decoded):
             self._bus.spans.delivered(message, "chat", began, _TEMPLATE)
 
 
@@ -130,29 +130,29 @@ def _subject(room: str) -> str:
     return f"{_PREFIX}{room}"
 
 
-def _key(remark: Remark) -> str:
-    who = remark.speaker
+def _key(remark: NewMessage) -> str:
+    who = remark.member
     return hashlib.sha256(f"{who.room}\0{who.user_id}\0{remark.client_id}".encode()).hexdigest()
 
 
-def _encode(remark: Remark) -> bytes:
-    who = remark.speaker
+def _encode(remark: NewMessage) -> bytes:
+    who = remark.member
     document = {"user_id": who.user_id, "name": who.name, "text": remark.text, "client_id": remark.client_id}
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _decode(message: Stored) -> Message | None:
-    """The message, or None for what is none: somebody else has written it, and the rest must go on."""
+def _decode(message: StoredMessage) -> Message | None:
+    """Decodes a message; None for a foreign one, which is skipped."""
     try:
         document = json.loads(message.body)
         room = message.subject.removeprefix(_PREFIX)
-        who = Speaker(room, str(document["user_id"]), str(document["name"]))
-        remark = Remark(who, str(document["text"]), str(document["client_id"]))
+        who = Member(room, str(document["user_id"]), str(document["name"]))
+        remark = NewMessage(who, str(document["text"]), str(document["client_id"]))
     except (ValueError, KeyError, TypeError) as error:
-        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        log.error("message %d of %s is skipped: %r", message.sequence, STREAM, error)
         return None
     return Message(str(message.position), message.sequence, remark, message.moment)
 
 
-def _decoded(messages: Sequence[Stored]) -> Sequence[Message]:
+def _decoded(messages: Sequence[StoredMessage]) -> Sequence[Message]:
     return [decoded for message in messages if (decoded := _decode(message))]

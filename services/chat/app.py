@@ -1,4 +1,4 @@
-"""What the chat does for its callers: rooms that are the same whichever replica one is connected to."""
+"""The use cases of the chat: rooms that are the same on every replica."""
 
 from __future__ import annotations
 
@@ -7,77 +7,77 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from services.chat import domain
-from services.chat.domain import InvalidChatError, Message, Person, Remark
-from services.chat.visit import Doors, Visit
-from services.kit.positions import NoPositionError, Position, parse_position
+from services.chat.domain import InvalidChatError, Message, NewMessage, Person
+from services.chat.room_session import RoomDependencies, RoomSession
+from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from services.chat.presence import Presence
-    from services.kit.fanout import Fanout
+    from services.common.messaging.fanout import Fanout
 
 
 class Archive(Protocol):
-    """Where what was said is kept. Every method may raise BusUnavailableError."""
+    """The store of messages. Every method may raise BusUnavailableError."""
 
     def position(self) -> int:
-        """The number of the last message that this replica has handed to its callers."""
+        """Sequence of the last message that this replica has delivered."""
 
-    async def store(self, remark: Remark) -> int:
-        """Keep it; its number. One with the same room, person and client_id that was kept lately counts as this one."""
+    async def store(self, remark: NewMessage) -> int:
+        """Stores a message; returns its sequence. Deduplicates by room, user and client_id."""
 
     async def get(self, sequence: int) -> Message | None: ...
 
-    async def knows(self, place: Position) -> bool:
-        """Whether it is a place of what is kept now; else that was lost, and numbers have begun anew."""
+    async def knows(self, place: StreamPosition) -> bool:
+        """Whether the position belongs to the present stream, which may have been recreated."""
 
-    async def keeps(self, place: Position, room: str, now: datetime) -> bool:
-        """Whether everything said in the room after that place is still there."""
+    async def keeps(self, place: StreamPosition, room: str, now: datetime) -> bool:
+        """Whether all messages of the room after that position are still stored."""
 
     def read(self, room: str, after: int, until: int) -> AsyncGenerator[Message]:
-        """What was said in the room, in order: numbers above `after`, up to and including `until`."""
+        """The messages of the room in order: sequences above `after`, up to and including `until`."""
 
     async def page(self, room: str, after: int, since: datetime | None, limit: int) -> Sequence[Message]:
-        """At most `limit` messages from the oldest on, above that number and not before that time."""
+        """At most `limit` messages, oldest first, above that sequence and not before that time."""
 
     async def latest(self, room: str, limit: int) -> Sequence[Message]:
         """The last messages, oldest first."""
 
     async def counts(self) -> Mapping[str, int]:
-        """How many messages each room holds."""
+        """Number of messages of each room."""
 
 
 class StoppingError(Exception):
-    """This replica stops: connect to another one."""
+    """This replica stops; clients connect to another one."""
 
     def __init__(self) -> None:
         super().__init__("this instance is stopping; connect again, after the last message seen")
 
 
 class StreamLostError(Exception):
-    """What was said is gone, and numbers begin anew."""
+    """The stream was lost; sequences are reused."""
 
     def __init__(self) -> None:
-        super().__init__("what was said is gone; connect again")
+        super().__init__("the messages were lost; connect again")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class MessagePage:
     messages: Sequence[Message]
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Attendees:
-    """Who is in a room: `people` at most `domain.LISTED` of them, `total` all."""
+class RoomMembers:
+    """Members of a room: `people` has at most `domain.LISTED` of them, `total` is their number."""
 
     people: Sequence[Person]
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class RoomSummary:
     name: str
     messages: int
     people: int
@@ -88,7 +88,7 @@ def utc_now() -> datetime:
 
 
 class Chat:
-    """The use cases. `buffer` is how many messages a slow reader may be behind."""
+    """The use cases. `buffer`: size of a caller's inbox, in messages."""
 
     def __init__(
         self,
@@ -101,34 +101,34 @@ class Chat:
     ) -> None:
         self._archive = archive
         self._presence = presence
-        self._doors = Doors(archive, fanout, presence, buffer, now)
+        self._dependencies = RoomDependencies(archive, fanout, presence, buffer, now)
         self._now = now
 
-    async def visit(self, room: str, user_id: str, name: str, resume_after: str) -> Visit:
-        """Somebody at the door of a room, who is in it once the visit's events are read.
+    async def join(self, room: str, user_id: str, name: str, resume_after: str) -> RoomSession:
+        """Creates a session in a room, which begins when its events are read.
 
         Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
         """
-        who = domain.speaker(room, user_id, name)
-        now, era = self._now(), self._doors.fanout.era
+        who = domain.member(room, user_id, name)
+        now, era = self._now(), self._dependencies.fanout.era
         if not resume_after:
-            return Visit(self._doors, who, Position(self._archive.position(), now), era)
+            return RoomSession(self._dependencies, who, StreamPosition(self._archive.position(), now), era)
         place = _parsed("resume_after", resume_after)
         if not await self._archive.keeps(place, room, now):
             raise domain.MessageTooOldError
-        return Visit(self._doors, who, place, era)
+        return RoomSession(self._dependencies, who, place, era)
 
     async def post(self, room: str, user_id: str, name: str, text: str, client_id: str) -> Message:
-        """Returns when it is kept. Raises InvalidChatError, BusUnavailableError."""
-        remark = domain.remark(domain.speaker(room, user_id, name), text, client_id)
+        """Posts a message; returns it when it is stored. Raises InvalidChatError, BusUnavailableError."""
+        remark = domain.new_message(domain.member(room, user_id, name), text, client_id)
         sequence = await self._archive.store(remark)
-        # What is stored has the server's time; and may be what was said with this client_id before.
+        # The stored message has the server's time, and may be an earlier one with this client_id.
         found = await self._archive.get(sequence)
         now = self._now()
-        return found or Message(str(Position(sequence, now)), sequence, remark, now)
+        return found or Message(str(StreamPosition(sequence, now)), sequence, remark, now)
 
-    async def history(self, room: str, after: str, limit: int, since: datetime | None) -> Page:
-        """What was said after a message or since a time, from the oldest on; without either, the latest.
+    async def history(self, room: str, after: str, limit: int, since: datetime | None) -> MessagePage:
+        """Messages after a message or since a time, oldest first; without either, the latest.
 
         Raises InvalidChatError, MessageTooOldError, BusUnavailableError.
         """
@@ -137,10 +137,10 @@ class Chat:
         place = await self._known(after) if after else 0
         if not after and since is None:
             latest = await self._archive.latest(room, size)
-            return Page(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
+            return MessagePage(latest[len(latest) - domain.fitting(reversed(latest)) :], more=False)
         found = await self._archive.page(room, place, since, size + 1)
         fitting = min(size, domain.fitting(found))
-        return Page(found[:fitting], more=len(found) > fitting)
+        return MessagePage(found[:fitting], more=len(found) > fitting)
 
     async def _known(self, after: str) -> int:
         place = _parsed("after", after)
@@ -148,18 +148,18 @@ class Chat:
             raise domain.MessageTooOldError
         return place.sequence
 
-    async def rooms(self) -> Sequence[Room]:
-        """Rooms in which something was said or somebody is, by name."""
+    async def rooms(self) -> Sequence[RoomSummary]:
+        """Rooms with messages or members, by name."""
         messages, people = await self._archive.counts(), self._presence.rooms()
-        return [Room(name, messages.get(name, 0), people.get(name, 0)) for name in sorted({*messages, *people})]
+        return [RoomSummary(name, messages.get(name, 0), people.get(name, 0)) for name in sorted({*messages, *people})]
 
-    async def attendees(self, room: str) -> Attendees:
+    async def attendees(self, room: str) -> RoomMembers:
         domain.check_room(room)
-        return Attendees(self._presence.people(room), self._presence.count(room))
+        return RoomMembers(self._presence.people(room), self._presence.count(room))
 
 
-def _parsed(field: str, text: str) -> Position:
+def _parsed(field: str, text: str) -> StreamPosition:
     try:
         return parse_position(text)
-    except NoPositionError:
+    except InvalidPositionError:
         raise InvalidChatError({field: "must be the id of a message, as it came"}) from None

@@ -1,7 +1,7 @@
-"""What may be said, by whom, in which room; and who is in a room, over all replicas.
+"""Messages, rooms and their members on all replicas.
 
-Everything here is a function of its arguments, time included; `Roster` changes only by its methods, which return what
-became different.
+Everything here is a function of its arguments, time included; `Roster` changes only by its methods, which return the
+changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem, with_line_breaks
+from services.common.runtime.text import text_problem, with_line_breaks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,17 +24,17 @@ MAX_CLIENT_ID = 128
 MAX_PAGE = 500
 PAGE = 50
 PAGE_BYTES = 1_000_000
-"""What the texts of a page may come to; gRPC's clients take four times that in one answer."""
+"""Maximum bytes of the texts of a page; gRPC's default limit is four times that."""
 CROWD = 100
-"""In a room of more people than that, comings and goings are not told one by one: they would be most of the traffic."""
+"""Above this number of members, presence changes are not sent: they would be most of the traffic."""
 LISTED = 1000
-"""People that an answer lists at most."""
+"""Maximum members in a response."""
 
 _ROOM = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class InvalidChatError(Exception):
-    """What was asked breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -42,15 +42,15 @@ class InvalidChatError(Exception):
 
 
 class MessageTooOldError(Exception):
-    """Something that was said after the message that was named may be gone."""
+    """Messages after the given one may have been dropped."""
 
     def __init__(self) -> None:
-        super().__init__("what was said after this message is no longer kept whole; join without resume_after")
+        super().__init__("messages after this one have been dropped; join without resume_after")
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """Somebody in a room."""
+class Member:
+    """A user in a room."""
 
     room: str
     user_id: str
@@ -58,36 +58,36 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """What somebody says."""
+class NewMessage:
+    """A message to be stored."""
 
-    speaker: Speaker
+    member: Member
     text: str
     client_id: str = ""
-    """The caller's own mark; empty: none."""
+    """The caller's own id of the message; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What was said."""
+    """A stored message."""
 
     id: str
     sequence: int
-    """Its number among the messages of all rooms."""
-    remark: Remark
+    """Its sequence in the stream of all rooms."""
+    content: NewMessage
     sent_at: datetime
 
 
-def speaker(room: str, user_id: str, name: str) -> Speaker:
-    """Raises InvalidChatError, which names all that is wrong."""
+def member(room: str, user_id: str, name: str) -> Member:
+    """Creates a member. Raises InvalidChatError with all problems."""
     wrong = _wrong_room(room) | _wrong_user(user_id) | _wrong_line("name", name, MAX_NAME)
     if wrong:
         raise InvalidChatError(wrong)
-    return Speaker(room, user_id, name.strip() or user_id)
+    return Member(room, user_id, name.strip() or user_id)
 
 
-def remark(who: Speaker, text: str, client_id: str) -> Remark:
-    """Raises InvalidChatError, which names all that is wrong. Lines end with `\\n` from here on, however they came."""
+def new_message(who: Member, text: str, client_id: str) -> NewMessage:
+    """Creates a message, with line ends normalised to `\\n`. Raises InvalidChatError with all problems."""
     said = with_line_breaks(text)
     found = {
         "client_id": text_problem(client_id, MAX_CLIENT_ID),
@@ -96,7 +96,7 @@ def remark(who: Speaker, text: str, client_id: str) -> Remark:
     wrong = {field: what for field, what in found.items() if what}
     if wrong:
         raise InvalidChatError(wrong)
-    return Remark(who, said, client_id)
+    return NewMessage(who, said, client_id)
 
 
 def check_room(room: str) -> None:
@@ -107,17 +107,17 @@ def check_room(room: str) -> None:
 
 
 def page_size(limit: int) -> int:
-    """The messages of a page; raises InvalidChatError."""
+    """Number of messages of a page; raises InvalidChatError."""
     if not 0 <= limit <= MAX_PAGE:
         raise InvalidChatError({"limit": f"must be from 0 to {MAX_PAGE}"})
     return limit or PAGE
 
 
 def fitting(messages: Iterable[Message]) -> int:
-    """How many of the messages, from the first on, fit into a page; at least one."""
+    """Number of leading messages that fit into a page; at least one."""
     left, count = PAGE_BYTES, 0
     for message in messages:
-        left -= len(message.remark.text.encode())
+        left -= len(message.content.text.encode())
         if left < 0 and count:
             break
         count += 1
@@ -142,16 +142,16 @@ def _wrong_line(name: str, text: str, longest: int) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Attendance:
-    """One connection of somebody to a room."""
+class Connection:
+    """A connection of a user to a room."""
 
-    speaker: Speaker
+    member: Member
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is in a room by one connection or more; `since` is the oldest one's, the name the newest one's."""
+    """A user in a room with one or more connections; `since`: of the oldest one, `name`: of the newest one."""
 
     user_id: str
     name: str
@@ -160,8 +160,8 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Somebody has come (the first connection) or gone (the last)."""
+class PresenceChange:
+    """A user has joined (first connection) or left (last connection)."""
 
     room: str
     person: Person
@@ -169,31 +169,31 @@ class Change:
 
 
 class Roster:
-    """Who is where, by replica and connection."""
+    """The connections of all replicas, by room."""
 
     def __init__(self) -> None:
-        self._replicas: dict[str, dict[str, Attendance]] = {}
-        self._rooms: dict[str, dict[str, dict[tuple[str, str], Attendance]]] = {}
+        self._replicas: dict[str, dict[str, Connection]] = {}
+        self._rooms: dict[str, dict[str, dict[tuple[str, str], Connection]]] = {}
 
-    def add(self, replica: str, connection: str, attendance: Attendance) -> Sequence[Change]:
-        """A connection has come; whoever comes with it."""
+    def add(self, replica: str, connection: str, attendance: Connection) -> Sequence[PresenceChange]:
+        """Adds a connection; returns presence changes."""
         if self._replicas.get(replica, {}).get(connection) == attendance:
             return ()
         changes = list(self.remove(replica, connection))
         self._replicas.setdefault(replica, {})[connection] = attendance
-        who = attendance.speaker
+        who = attendance.member
         connections = self._rooms.setdefault(who.room, {}).setdefault(who.user_id, {})
         connections[replica, connection] = attendance
         if len(connections) == 1:
-            changes.append(Change(who.room, _person(connections), present=True))
+            changes.append(PresenceChange(who.room, _person(connections), present=True))
         return changes
 
-    def remove(self, replica: str, connection: str) -> Sequence[Change]:
-        """A connection has gone; whoever goes with it."""
+    def remove(self, replica: str, connection: str) -> Sequence[PresenceChange]:
+        """Removes a connection; returns presence changes."""
         attendance = self._replicas.get(replica, {}).pop(connection, None)
         if attendance is None:
             return ()
-        who = attendance.speaker
+        who = attendance.member
         people = self._rooms[who.room]
         before = _person(people[who.user_id])
         del people[who.user_id][replica, connection]
@@ -202,11 +202,11 @@ class Roster:
         del people[who.user_id]
         if not people:
             del self._rooms[who.room]
-        return (Change(who.room, before, present=False),)
+        return (PresenceChange(who.room, before, present=False),)
 
-    def replace(self, replica: str, connections: Mapping[str, Attendance]) -> Sequence[Change]:
-        """All connections of a replica; none: it is gone."""
-        changes: list[Change] = []
+    def replace(self, replica: str, connections: Mapping[str, Connection]) -> Sequence[PresenceChange]:
+        """Replaces all connections of a replica; empty: the replica is gone."""
+        changes: list[PresenceChange] = []
         known = self._replicas.get(replica, {})
         for connection, attendance in connections.items():
             if known.get(connection) != attendance:
@@ -217,12 +217,12 @@ class Roster:
             self._replicas.pop(replica, None)
         return changes
 
-    def of(self, replica: str) -> Mapping[str, Attendance]:
+    def of(self, replica: str) -> Mapping[str, Connection]:
         """The connections of a replica."""
         return self._replicas.get(replica, {})
 
     def people(self, room: str, limit: int = LISTED) -> Sequence[Person]:
-        """Who is in a room: those that this roster has heard of first, by the time since when they are there."""
+        """Members of a room, the first known `limit`, sorted by `since`."""
         found = islice(self._rooms.get(room, {}).values(), limit)
         return sorted(map(_person, found), key=lambda person: (person.since, person.user_id))
 
@@ -230,11 +230,11 @@ class Roster:
         return len(self._rooms.get(room, ()))
 
     def rooms(self) -> Mapping[str, int]:
-        """The rooms in which somebody is, and how many."""
+        """The number of members of each room."""
         return {room: len(people) for room, people in self._rooms.items()}
 
 
-def _person(connections: Mapping[tuple[str, str], Attendance]) -> Person:
+def _person(connections: Mapping[tuple[str, str], Connection]) -> Person:
     attendances = list(connections.values())
-    newest = max(attendances, key=lambda attendance: attendance.since).speaker
+    newest = max(attendances, key=lambda attendance: attendance.since).member
     return Person(newest.user_id, newest.name, len(attendances), min(each.since for each in attendances))

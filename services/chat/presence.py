@@ -1,9 +1,9 @@
-"""Who is there, told between replicas over NATS as it changes, and forgotten with the replica that told it.
+"""Presence: the members of rooms, exchanged between replicas over NATS.
 
-It is soft state, which nothing stores: each replica numbers its own changes and publishes them, and once a second the
-number alone. Whoever sees a number that does not follow the last asks for the whole. A replica that has not been heard
-for three seconds is gone, and so are its people: after a kill -9 nobody is left behind for longer than four seconds.
-While NATS is away nobody can be heard, and so nobody is taken for gone until it has been back for as long.
+Presence is soft state and is not stored. Each replica numbers its changes and publishes them, and once a second the
+number alone. A replica that sees a gap requests the whole state. A replica that is silent for three seconds is removed
+with its members: after a kill -9 members remain for at most four seconds. While NATS is unavailable, and for three
+seconds afterwards, no replica is removed.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 from nats.errors import Error as NatsError
 
-from services.chat.domain import CROWD, LISTED, Attendance, Change, Person, Roster, Speaker
-from services.kit.running import running
+from services.chat.domain import CROWD, LISTED, Connection, Member, Person, PresenceChange, Roster
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 
     from nats.aio.msg import Msg
 
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,16 @@ EVERYONE = "*"
 BEAT_SECONDS = 1.0
 GONE_SECONDS = 3.0
 PART = 500
-"""Connections in one message."""
+"""Maximum connections in one message."""
 
 
 @dataclass
 class _Peer:
-    """What is known of another replica."""
+    """The known state of another replica."""
 
     heard: float
     version: int = -1
-    parts: dict[int, Mapping[str, Attendance]] = field(default_factory=dict)
+    parts: dict[int, Mapping[str, Connection]] = field(default_factory=dict)
     asked: float = float("-inf")
 
 
@@ -62,8 +62,8 @@ class Presence:
         self._version = 0
         self._peers: dict[str, _Peer] = {}
         self._numbers = itertools.count(1)
-        self._listeners: dict[str, dict[str, Callable[[Change], None]]] = {}
-        self._news: list[tuple[str, Attendance | None]] = []
+        self._listeners: dict[str, dict[str, Callable[[PresenceChange], None]]] = {}
+        self._news: list[tuple[str, Connection | None]] = []
         self._wanted = False
         self._something = asyncio.Event()
         self._looked = clock()
@@ -78,9 +78,9 @@ class Presence:
         return self._roster.rooms()
 
     @contextlib.contextmanager
-    def entered(self, attendance: Attendance, notice: Callable[[Change], None]) -> Iterator[None]:
-        """Be in the room for as long as the context lasts; `notice` hears of others."""
-        connection, room = str(next(self._numbers)), attendance.speaker.room
+    def entered(self, attendance: Connection, notice: Callable[[PresenceChange], None]) -> Iterator[None]:
+        """Adds a connection for as long as the context lasts; `notice` is called with the room's presence changes."""
+        connection, room = str(next(self._numbers)), attendance.member.room
         self._tell(self._roster.add(self._me, connection, attendance))
         self._listeners.setdefault(room, {})[connection] = notice
         self._publish_soon(connection, attendance)
@@ -95,14 +95,17 @@ class Presence:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Exchange with the other replicas for as long as the context lasts; at the end they are told."""
-        async with running(self._subscribe(), "hearing presence"), running(self._run(), "telling presence"):
+        """Exchanges presence for as long as the context lasts; announces the end to other replicas."""
+        async with (
+            background_task(self._subscribe(), "hearing presence"),
+            background_task(self._run(), "telling presence"),
+        ):
             yield
         await self._send({"gone": True})
 
     async def _subscribe(self) -> None:
         while True:
-            # The library renews subscriptions when the server comes back; it must have been there once.
+            # nats-py renews subscriptions after a reconnect, but only after a first connection.
             with contextlib.suppress(NatsError, OSError):
                 await self._bus.connection.subscribe(SUBJECT, cb=self._hear)
                 await self._bus.connection.subscribe(ASK, cb=self._asked)
@@ -120,7 +123,7 @@ class Presence:
             self._forget(self._clock())
 
     async def _publish(self) -> None:
-        """What has changed, or the number alone; or everything, where somebody asked."""
+        """Publishes the changes, or the number alone; the whole state if requested."""
         news, self._news = self._news, []
         for start in range(0, len(news), PART):
             self._version += 1
@@ -136,7 +139,7 @@ class Presence:
 
     async def _send(self, about: Mapping[str, Any], subject: str = SUBJECT) -> None:
         body = json.dumps({"from": self._me, "version": self._version, **about}, separators=(",", ":"))
-        # Where the server is away the others miss this number, and ask.
+        # While the server is unavailable, other replicas miss this number, and request the state.
         with contextlib.suppress(NatsError, OSError):
             await self._bus.connection.publish(subject, body.encode())
 
@@ -192,8 +195,8 @@ class Presence:
         self._asking = asyncio.create_task(ask(), name="asking who is there")
 
     def _forget(self, now: float) -> None:
-        """Whoever has not been heard for long is gone, with everybody who was there."""
-        # Nor can anybody be heard by a process that was not running.
+        """Removes silent replicas and their members."""
+        # A paused process has not received heartbeats.
         deaf = not self._bus.connected or now > self._looked + 2 * BEAT_SECONDS
         self._looked = now
         for name, peer in list(self._peers.items()):
@@ -204,26 +207,26 @@ class Presence:
                 del self._peers[name]
                 self._tell(self._roster.replace(name, {}))
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _tell(self, changes: Sequence[PresenceChange]) -> None:
         for change in changes:
             if self._roster.count(change.room) <= CROWD:
                 for notice in self._listeners.get(change.room, {}).values():
                     notice(change)
 
-    def _publish_soon(self, connection: str, attendance: Attendance | None) -> None:
+    def _publish_soon(self, connection: str, attendance: Connection | None) -> None:
         self._news.append((connection, attendance))
         self._something.set()
 
 
-def _change(connection: str, attendance: Attendance | None) -> list[str]:
+def _change(connection: str, attendance: Connection | None) -> list[str]:
     if attendance is None:
         return [connection]
-    who = attendance.speaker
+    who = attendance.member
     return [connection, who.room, who.user_id, who.name, attendance.since.isoformat()]
 
 
-def _changed(row: Sequence[str]) -> tuple[str, Attendance | None]:
+def _changed(row: Sequence[str]) -> tuple[str, Connection | None]:
     if len(row) == 1:
         return row[0], None
     connection, room, user_id, name, since = row
-    return connection, Attendance(Speaker(room, user_id, name), datetime.fromisoformat(since))
+    return connection, Connection(Member(room, user_id, name), datetime.fromisoformat(since))

@@ -1,4 +1,4 @@
-"""The chat on the wire: proto <-> domain."""
+"""The gRPC service of the chat: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from google.protobuf import timestamp_pb2
 from demo.chat.v1 import chat_pb2 as pb
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
-from services.chat import app, domain, visit
-from services.kit.errors import BusUnavailableError
-from services.kit.fanout import Gap
-from services.kit.ownership import check_owner
-from services.kit.running import running
+from services.chat import app, domain, room_session
+from services.common.messaging.fanout import Gap
+from services.common.runtime.authorization import check_owner
+from services.common.runtime.errors import BusUnavailableError
+from services.common.runtime.tasks import background_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -36,9 +36,9 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     app.StreamLostError: UnavailableError,
     BusUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Whoever talks is somebody."""
+"""Methods without authentication: none."""
 
 
 class ChatService(rpc.ChatServiceServicer):
@@ -52,8 +52,11 @@ class ChatService(rpc.ChatServiceServicer):
         requests = aiter(request_iterator)
         join = await self._join(requests)
         check_owner(join.user_id)
-        stay = await self._chat.visit(join.room, join.user_id, join.name, join.resume_after)
-        async with running(_listen(requests, stay), "what somebody says"), contextlib.aclosing(stay.events()) as events:
+        session = await self._chat.join(join.room, join.user_id, join.name, join.resume_after)
+        async with (
+            background_task(_listen(requests, session), "reading a caller's messages"),
+            contextlib.aclosing(session.events()) as events,
+        ):
             async for event in events:
                 yield event_message(event)
 
@@ -88,14 +91,16 @@ class ChatService(rpc.ChatServiceServicer):
         return first.join
 
 
-async def _listen(requests: AsyncIterator[pb.ChatRequest], stay: visit.Visit) -> None:
-    """Take what the caller says, one after the other, until it has no more to say."""
+async def _listen(requests: AsyncIterator[pb.ChatRequest], session: room_session.RoomSession) -> None:
+    """Reads the caller's messages in order until the end of the stream."""
     async for request in requests:
         if request.WhichOneof("kind") == "say":
-            await stay.say(request.say.text, request.say.client_id)
+            await session.say(request.say.text, request.say.client_id)
         else:
-            await stay.refuse(visit.Refused("", "INVALID_ARGUMENT", "after the join only messages are taken"))
-    stay.end()
+            await session.refuse(
+                room_session.MessageRefused("", "INVALID_ARGUMENT", "after the join only messages are taken")
+            )
+    session.end()
 
 
 @singledispatch
@@ -104,25 +109,25 @@ def event_message(event: object) -> pb.ChatEvent:
 
 
 @event_message.register
-def _(event: visit.Joined) -> pb.ChatEvent:
+def _(event: room_session.RoomJoined) -> pb.ChatEvent:
     people = map(person_message, event.people)
     return pb.ChatEvent(joined=pb.Presence(room=event.room, people=people, total=event.total))
 
 
 @event_message.register
-@lru_cache(maxsize=256)  # what is said in a room of a thousand is put into words once
+@lru_cache(maxsize=256)  # a message to a room of a thousand is converted once
 def _(event: domain.Message) -> pb.ChatEvent:
     return pb.ChatEvent(message=chat_message(event))
 
 
 @event_message.register
-def _(event: domain.Change) -> pb.ChatEvent:
+def _(event: domain.PresenceChange) -> pb.ChatEvent:
     change = pb.PresenceChange(room=event.room, person=person_message(event.person), present=event.present)
     return pb.ChatEvent(presence=change)
 
 
 @event_message.register
-def _(event: visit.Refused) -> pb.ChatEvent:
+def _(event: room_session.MessageRefused) -> pb.ChatEvent:
     return pb.ChatEvent(refused=pb.Refusal(client_id=event.client_id, reason=event.reason, code=event.code))
 
 
@@ -132,7 +137,7 @@ def _(event: Gap) -> pb.ChatEvent:  # type: ignore[type-arg] # singledispatch ta
 
 
 def chat_message(message: domain.Message) -> pb.ChatMessage:
-    said, who = message.remark, message.remark.speaker
+    said, who = message.content, message.content.member
     return pb.ChatMessage(
         id=message.id,
         room=who.room,

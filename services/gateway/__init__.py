@@ -1,1 +1,1 @@
-"""The way in: REST for the services of the mesh."""
+"""The gateway: REST, JSON-RPC and WebSockets for the services of the mesh."""

@@ -10,36 +10,38 @@ from dataclasses import dataclass, field, replace
 import meshwright
 from meshwright.config import ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.runtime.entry_point import run_service
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import HEALTH_CAUSE, TableRecovery
+from services.gateway.adapters import MeshUpstream
+from services.gateway.api.calculator.client import CalculatorClient
+from services.gateway.api.dependencies import GatewayDependencies, sweeping
+from services.gateway.api.orders.client import ShopClient
+from services.gateway.api.parameters import Backends, RequestTimeouts
+from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
-from services.gateway.edge import Edge, sweeping
-from services.gateway.realtime.backends import NARROW
+from services.gateway.http.http_server import serving
+from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
-from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, UNTRACED, make_app
-from services.gateway.serving import serving
-from services.gateway.shop import Shop
 from services.gateway.tables import metadata, prepare
-from services.gateway.wiring import EdgeConfig, make_edge
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import CAUSE, TableKeeper
-from services.kit.starting import start
+from services.gateway.wiring import EdgeConfig, make_dependencies
 
 DATABASE = "GATEWAY_DATABASE_URL"
 DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
     "MESHWRIGHT_VERSION": "1.0.0",
     "MESHWRIGHT_PORT": "8080",
-    # Nobody calls the gateway by gRPC; docs/decisions/0047.
+    # The gateway serves no gRPC calls; docs/decisions/0047.
     "MESHWRIGHT_REGISTER": "false",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TimeConfig:
-    """How long requests may take, in seconds."""
+    """Timeouts of requests, in seconds."""
 
     answer: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
     stream: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
@@ -58,7 +60,7 @@ class TimeConfig:
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
-    """`mesh` is what every service has, its port being the one of HTTP; the rest is the gateway's own."""
+    """`mesh`: the configuration of every service; its port is the HTTP port."""
 
     host: str = setting("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
     admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
@@ -80,26 +82,26 @@ class GatewayConfig:
 
 
 async def run(config: GatewayConfig) -> None:
-    """Resources are closed in the reverse order: requests end first, then the channels that they use."""
+    """Runs the gateway. Resources close in reverse order: requests end first, then the channels that they use."""
     async with meshwright.Server(replace(config.mesh, port=config.admin_port)) as server:
         user = await server.enter(meshwright.channel(config.user, config.mesh))
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
         upstreams = [MeshUpstream(config.user, user), MeshUpstream(config.calculator, calculator)]
         backends = Backends(
-            MeshUsers(user),
-            MeshCalculator(calculator),
+            UserClient(user),
+            CalculatorClient(calculator),
             Readiness(upstreams, draining=server.stopping.is_set, own=lambda: server.health.reasons),
-            Budgets(config.times.answer, config.times.stream, config.times.most),
+            RequestTimeouts(config.times.answer, config.times.stream, config.times.most),
         )
         started = asyncio.Event()
-        edge = await _edge(config, server, started)
+        dependencies = await _dependencies(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
-        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=NARROW))
-        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=NARROW))
+        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=SMALL_WINDOW))
+        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=SMALL_WINDOW))
         routers = await server.enter(
             realtime(
                 config.realtime,
-                edge,
+                dependencies,
                 bus,
                 chat=chat,
                 notification=notification,
@@ -110,7 +112,7 @@ async def run(config: GatewayConfig) -> None:
         mesh = config.mesh
         app = make_app(
             backends,
-            edge,
+            dependencies,
             version=mesh.version,
             routers=routers,
             carried=mesh.carried_headers,
@@ -131,10 +133,12 @@ async def run(config: GatewayConfig) -> None:
         await server.run()
 
 
-async def _edge(config: GatewayConfig, server: meshwright.Server, started: asyncio.Event) -> Edge:
-    """`started` is set once the database was reached."""
+async def _dependencies(
+    config: GatewayConfig, server: meshwright.Server, started: asyncio.Event
+) -> GatewayDependencies:
+    """Builds the dependencies; `started` is set once the database was reached."""
     given = config.database
-    own = own_database(given, config.mesh.service) if config.databases.per_service else given
+    own = service_database_url(given, config.mesh.service) if config.databases.per_service else given
     engine = open_database(DATABASE, own)
     server.on_stop(engine.dispose)
 
@@ -144,24 +148,24 @@ async def _edge(config: GatewayConfig, server: meshwright.Server, started: async
 
     names = (config.order, config.inventory, config.payment, config.userview)
     channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
-    edge = make_edge(
-        config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=Shop(*channels)
+    dependencies = make_dependencies(
+        config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=ShopClient(*channels)
     )
 
     async def warm_up() -> None:
-        await database_ready(DATABASE, engine, make_tables, server.health)
+        await wait_for_database(DATABASE, engine, make_tables, server.health)
         started.set()
-        await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
-        await server.enter(sweeping(edge, time.time))
+        await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
+        await server.enter(sweeping(dependencies, time.time))
 
-    # HTTP is served before: probes are answered, `/readyz` with why it is not.
-    server.health.hold(CAUSE, "has not looked at its tables yet")
+    # HTTP is served before the database is ready: `/readyz` answers with the reason.
+    server.health.hold(HEALTH_CAUSE, "has not checked its tables yet")
     server.warm_up(warm_up)
-    return edge
+    return dependencies
 
 
 def main() -> None:
-    start(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

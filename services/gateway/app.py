@@ -1,4 +1,4 @@
-"""What the gateway does for its callers, and what it needs for that."""
+"""The gateway's use cases and ports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Protocol
 
-from services.gateway.domain import Changes, Failure, Page, Summary, User, Validation
+from services.gateway.domain import ApiError, Changes, Page, Summary, User, Validation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Users(Protocol):
-    """The user service. Every method may raise Failure; `timeout` is in seconds."""
+    """The user service. Every method may raise ApiError; `timeout` is in seconds."""
 
     async def create(
         self, name: str, email: str, phone: str, timeout: float, *, avatar: str = "", user_id: str = ""
     ) -> User:
-        """`user_id`: one that the caller has made, a UUID of version 7; empty: the service makes it."""
+        """`user_id`: a UUID of version 7; empty: the service creates one."""
         ...
 
     async def get(self, user_id: str, timeout: float) -> User: ...
@@ -31,7 +31,7 @@ class Users(Protocol):
 
 
 class Calculator(Protocol):
-    """The calculator. Every method may raise Failure; `timeout` is in seconds."""
+    """The calculator. Every method may raise ApiError; `timeout` is in seconds."""
 
     async def add(self, a: float, b: float, timeout: float) -> float: ...
     async def multiply(self, a: float, b: float, timeout: float) -> float: ...
@@ -39,17 +39,17 @@ class Calculator(Protocol):
 
 
 class Upstream(Protocol):
-    """A service that the gateway cannot do without."""
+    """A service that the gateway requires."""
 
     @property
     def name(self) -> str: ...
 
     async def missing(self) -> str:
-        """What keeps calls from being answered; empty if nothing does."""
+        """Why the service does not answer; empty if it does."""
 
 
 class Readiness:
-    """Whether requests would be answered now, found out by asking."""
+    """Readiness: whether requests would be answered now."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Readiness:
         draining: Callable[[], bool],
         own: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        """`own`: what keeps the gateway itself from answering, by cause, such as its database."""
+        """`own`: reasons why the gateway itself is not ready, by cause, such as its database."""
         self._upstreams = upstreams
         self._draining = draining
         self._own = own
 
     async def missing(self) -> dict[str, str]:
-        """Each part that keeps the gateway from answering, and what is the matter with it."""
+        """The reason of each part that is not ready."""
         if self._draining():
             return {"gateway": "is stopping"}
         if own := self._own():
@@ -73,19 +73,19 @@ class Readiness:
 
 
 async def page_of(users: Users, limit: int, after: str, timeout: float) -> Page:
-    """At most `limit` users, and where to go on: one more is asked for, to know whether there is more."""
+    """Reads a page of at most `limit` users; requests one more to detect a next page."""
     found = await users.list(limit + 1, after, timeout)
     return Page(found[:limit], next=found[limit - 1].id if len(found) > limit else None)
 
 
 async def update(users: Users, user_id: str, changes: Changes, seen: datetime | None, timeout: float) -> User:
-    """Change a user; a version that is no longer the current one is a failed precondition (RFC 9110, 15.5.13)."""
+    """Updates a user; an outdated `seen` is a failed precondition, 412 (RFC 9110, 15.5.13)."""
     with _precondition(seen):
         return await users.update(user_id, changes, seen, timeout)
 
 
 async def delete(users: Users, user_id: str, seen: datetime | None, timeout: float) -> None:
-    """Delete a user, in the same way."""
+    """Deletes a user, with the same precondition."""
     with _precondition(seen):
         await users.delete(user_id, timeout, seen)
 
@@ -94,7 +94,7 @@ async def delete(users: Users, user_id: str, seen: datetime | None, timeout: flo
 def _precondition(seen: datetime | None) -> Iterator[None]:
     try:
         yield
-    except Failure as failure:
+    except ApiError as failure:
         if failure.code == "ABORTED" and seen is not None:
             failure.status = 412
         raise

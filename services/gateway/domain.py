@@ -1,9 +1,8 @@
-"""What the gateway knows: the resources that it shows, and how a failure reads in HTTP.
+"""The gateway's resources, and the mapping of errors to HTTP.
 
-A failure of a call is one of gRPC's status codes. The table below is where it becomes an HTTP status (the mapping is
-that of google.rpc.Code), and an RFC 9457 problem. What a caller did wrong is told in the words of the service that
-said so; what went wrong on our side is told in ours, since messages of transports and of bugs name what is none of
-the caller's business.
+A failed call has a gRPC status code, which is mapped to an HTTP status (as google.rpc.Code documents it) and an RFC
+9457 problem document. Client errors have the message of the service; internal errors have a generic message, since
+messages of transports and bugs disclose internals.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CLIENT_CLOSED_REQUEST = 499
-"""Not in any registry; what proxies log for a caller that went away."""
+"""Unregistered; proxies log it for clients that disconnected."""
 
 STATUSES: Mapping[str, int] = {
     "CANCELLED": CLIENT_CLOSED_REQUEST,
@@ -42,14 +41,14 @@ STATUSES: Mapping[str, int] = {
 }
 """The HTTP status of each gRPC status code."""
 
-OUR_WORDS: Mapping[str, str] = {
+GENERIC_DETAILS: Mapping[str, str] = {
     "CANCELLED": "the request was cancelled",
     "DEADLINE_EXCEEDED": "there was no answer in time",
     "UNIMPLEMENTED": "the service that should answer does not know how to, in its current version",
     "UNAVAILABLE": "a service that is needed for the answer cannot be reached now",
     "RESOURCE_EXHAUSTED": "a service that is needed for the answer has too much to do now",
 }
-"""What callers are told in place of a message that no service meant for them."""
+"""Messages for errors without a message meant for the client."""
 BUG = "something went wrong here; with the trace id it can be found out what"
 
 _PHRASES: Mapping[int, str] = {
@@ -57,16 +56,16 @@ _PHRASES: Mapping[int, str] = {
     422: "Unprocessable Content",
     CLIENT_CLOSED_REQUEST: "Client Closed Request",
 }
-"""RFC 9110's phrases where Python, depending on its version, has older ones."""
+"""RFC 9110's phrases; Python's are older in some versions."""
 
 REFUSED = frozenset({"INVALID_ARGUMENT", "ALREADY_EXISTS", "UNIMPLEMENTED"})
-"""Codes after which nothing was made. After others, such as a timeout, it may have been."""
+"""Codes after which nothing was created; after others, such as a timeout, it may have been."""
 TRY_AGAIN_AFTER: Mapping[int, int] = {429: 1, 503: 1}
 """Seconds, for the header Retry-After."""
 
 
-class Failure(Exception):  # noqa: N818 - it is the outcome of a call, whoever is to blame
-    """A call or a request that did not succeed. `fields` maps each wrong field to what is wrong with it."""
+class ApiError(Exception):
+    """A failed call or request. `fields` maps each invalid field to its problem."""
 
     def __init__(
         self,
@@ -86,25 +85,25 @@ class Failure(Exception):  # noqa: N818 - it is the outcome of a call, whoever i
 
     @property
     def detail(self) -> str:
-        """What the caller is told. A reason shows that a service meant the message for its caller."""
+        """The message for the client. An error with a reason has a message meant for clients."""
         if self.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return BUG
-        if self.message and (self.reason or self.code not in OUR_WORDS):
+        if self.message and (self.reason or self.code not in GENERIC_DETAILS):
             return self.message
-        return OUR_WORDS.get(self.code, BUG)
+        return GENERIC_DETAILS.get(self.code, BUG)
 
 
 @dataclass(frozen=True, slots=True)
-class FieldProblem:
-    """A field of the body, a parameter or a header that is wrong."""
+class FieldError:
+    """An invalid field of the body, parameter or header."""
 
     field: str
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """RFC 9457's problem details. `code`, `reason`, `errors` and `trace_id` are extensions of ours."""
+class ProblemDetails:
+    """RFC 9457's problem details. `code`, `reason`, `errors` and `trace_id` are extensions."""
 
     title: str
     status: int
@@ -112,15 +111,15 @@ class Problem:
     instance: str
     type: str = "about:blank"
     code: str = ""
-    """gRPC's name of the status, where a service has answered."""
+    """gRPC's status name, if a service has answered."""
     reason: str = ""
     """A constant for programs, such as EMAIL_TAKEN."""
-    errors: tuple[FieldProblem, ...] = ()
+    errors: tuple[FieldError, ...] = ()
     trace_id: str = ""
-    """What to look for in the traces."""
+    """The request's trace."""
 
     def document(self) -> dict[str, Any]:
-        """The JSON object, without the members that say nothing."""
+        """The JSON object, without empty members."""
         body: dict[str, Any] = {
             "type": self.type,
             "title": self.title,
@@ -140,22 +139,22 @@ def title(status: int) -> str:
     return _PHRASES.get(status) or HTTPStatus(status).phrase
 
 
-def problem_of(failure: Failure, instance: str, trace_id: str) -> Problem:
-    """What a caller is told of a failure."""
-    return Problem(
+def problem_of(failure: ApiError, instance: str, trace_id: str) -> ProblemDetails:
+    """Converts an error to its problem document."""
+    return ProblemDetails(
         title(failure.status),
         failure.status,
         failure.detail,
         instance,
         code=failure.code,
         reason="" if failure.status == HTTPStatus.INTERNAL_SERVER_ERROR else failure.reason,
-        errors=tuple(FieldProblem(name, what) for name, what in failure.fields.items()),
+        errors=tuple(FieldError(name, what) for name, what in failure.fields.items()),
         trace_id=trace_id,
     )
 
 
 def seconds_to_answer(header: str | None, default: float, most: float) -> float:
-    """What X-Request-Timeout asks for, in seconds: the default without one, and `most` at most."""
+    """Parses X-Request-Timeout, in seconds: `default` without one, `most` at most."""
     if header is None:
         return default
     try:
@@ -164,7 +163,7 @@ def seconds_to_answer(header: str | None, default: float, most: float) -> float:
         seconds = math.nan
     if not 0 < seconds < math.inf:
         message = "X-Request-Timeout must be a number of seconds above 0"
-        raise Failure("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
+        raise ApiError("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
     return min(seconds, most)
 
 
@@ -180,12 +179,12 @@ class User:
     created_at: datetime
     updated_at: datetime
     avatar: str | None = None
-    """Null where the user service does not know of pictures yet."""
+    """None if the user service has no avatars yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a PATCH writes; None: leave it alone."""
+    """Fields of a PATCH; None: unchanged."""
 
     name: str | None = None
     email: str | None = None
@@ -196,7 +195,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some users, and where to go on."""
+    """A page of users."""
 
     users: list[User]
     next: str | None = field(metadata={"description": "the value of `after` for the next page; null on the last"})
@@ -204,7 +203,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Whether others may act for a user, and if not, why."""
+    """Whether a user is valid, and if not, why."""
 
     is_valid: bool
     reason: str
@@ -212,7 +211,7 @@ class Validation:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A user and a figure that the calculator has worked out for the user service."""
+    """A user with figures that the user service computes."""
 
     user: User
     member_days: int
@@ -220,19 +219,19 @@ class Summary:
 
 
 def tag(updated_at: datetime, more: str = "") -> str:
-    """The entity tag (RFC 9110, 8.8.3) of a user: its version, to the microsecond, and what else makes this body."""
+    """The entity tag (RFC 9110, 8.8.3) of a user: its update time in microseconds, and `more` that the body shows."""
     version = f"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
     return f'"{version}.{more}"' if more else f'"{version}"'
 
 
 def seen(if_match: str | None) -> datetime | None:
-    """The latest version that If-Match names: None for none and for `*`, which any existing user matches. An older one
-    in the list could only match a user that has gone back in time."""
+    """The latest update time in If-Match; None without the header or for `*`. Older entries in the list can never
+    match."""
     if if_match is None or if_match.strip() == "*":
         return None
     found = [version for item in if_match.split(",") if (version := _version(item.strip())) is not None]
     if not found:
-        raise Failure(
+        raise ApiError(
             "FAILED_PRECONDITION",
             "If-Match is not an ETag of this user",
             fields={"If-Match": "is no ETag of ours"},
@@ -242,7 +241,7 @@ def seen(if_match: str | None) -> datetime | None:
 
 
 def _version(tag: str) -> datetime | None:
-    """What `tag` has made; None for what it has not, weak tags among them: they never match here (RFC 9110, 13.1.1)."""
+    """Parses an entity tag; None for foreign and weak tags, which never match (RFC 9110, 13.1.1)."""
     try:
         return _EPOCH + timedelta(microseconds=int(tag.removeprefix('"').removesuffix('"').partition(".")[0], 16))
     except (ValueError, OverflowError):

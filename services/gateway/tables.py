@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from services.kit.database import POSTGRESQL, translated
+from services.common.storage.database import POSTGRESQL, translate_store_errors
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -98,7 +98,7 @@ _LOCK = 4_717_283_901
 
 async def prepare(engine: AsyncEngine) -> None:
     """Make the tables that are not there yet. Raises StoreUnavailableError."""
-    with translated():
+    with translate_store_errors():
         async with engine.execution_options(writes=True).begin() as connection:
             if engine.dialect.name == POSTGRESQL:
                 await connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

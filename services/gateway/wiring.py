@@ -1,4 +1,4 @@
-"""The edge from its configuration: what `__main__` and tests build in the same way."""
+"""Builds the gateway's dependencies from its configuration, for `__main__` and tests."""
 
 from __future__ import annotations
 
@@ -10,42 +10,46 @@ from meshwright import JwtVerifier
 from meshwright.auth.keys import ReadKeys
 from meshwright.config import AuthConfig, setting
 from meshwright.errors import BadInputError, Problem
-from services.gateway.armour.idempotency import IdempotencyStore
-from services.gateway.armour.rates import Rates
-from services.gateway.auth.accounts import Accounts, Issuing
-from services.gateway.auth.domain import Rotation, sign_up_problems
-from services.gateway.auth.keyring import KeyRing
+from services.gateway.api.dependencies import GatewayDependencies, RequestLimits, TokenIssuer
+from services.gateway.auth.accounts import Accounts, TokenSettings
+from services.gateway.auth.callers import AuthMode, Callers
+from services.gateway.auth.domain import KeyRotation, sign_up_problems
 from services.gateway.auth.oidc import OidcClient, Provider
 from services.gateway.auth.passwords import Passwords
-from services.gateway.auth.social import SocialLogins
+from services.gateway.auth.signing_keys import SigningKeys
+from services.gateway.auth.social_login import SocialLogins
 from services.gateway.auth.store import AuthStore
-from services.gateway.callers import Callers, Mode
-from services.gateway.edge import Edge, Issuer, Limits
-from services.gateway.tenancy import Tenancy
-from services.gateway.versions import VERSIONS, Matrix
+from services.gateway.auth.tenancy import Tenancy
+from services.gateway.http.middleware.idempotency import IdempotencyStore
+from services.gateway.http.middleware.rate_limit import RateLimiter
+from services.gateway.http.versions import VERSIONS, VersionMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from services.gateway.shop import Shop
+    from services.gateway.api.orders.client import ShopClient
 
 KEYS_READ_AGAIN = 30.0
-"""Seconds: how old the gateway's view of its own keys may be when it verifies."""
+"""Maximum age in seconds of the gateway's cached keys when it verifies tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
-    """What the public meets."""
+    """Configuration of the public API."""
 
     public_url: str = setting("GATEWAY_PUBLIC_URL", "http://localhost:8080", help="where clients reach the gateway")
-    mode: Mode = setting("GATEWAY_AUTH", Mode.WRITES, help="from v2 on a token is needed for: open, writes, all")
+    mode: AuthMode = setting(
+        "GATEWAY_AUTH", AuthMode.WRITES, help="from v2 on a token is needed for: open, writes, all"
+    )
     access_seconds: float = setting("GATEWAY_ACCESS_SECONDS", 300.0, help="seconds that an access token is good")
     refresh_seconds: float = setting("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
     key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
     key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
-    operators: tuple[str, ...] = setting("GATEWAY_OPERATORS", (), help="ids of users who may see to everybody's orders")
+    operators: tuple[str, ...] = setting(
+        "GATEWAY_OPERATORS", (), help="ids of users with the admin role for all orders"
+    )
     operator_password: str = setting(
         "GATEWAY_OPERATOR_PASSWORD", "", help="of the account `operator`, an admin; empty: no such account"
     )
@@ -91,32 +95,32 @@ class EdgeConfig:
 
     @property
     def own_issuer(self) -> bool:
-        """Whether tokens are the gateway's own: unless MESHWRIGHT_AUTH_ISSUER names another issuer."""
+        """Whether the gateway issues the tokens: MESHWRIGHT_AUTH_ISSUER names no other issuer."""
         return self.tokens.issuer in {"", self.public_url}
 
 
-def make_edge(
+def make_dependencies(
     config: EdgeConfig,
     engine: AsyncEngine,
     *,
     clock: Callable[[], float],
     monotonic: Callable[[], float],
     entropy: Callable[[int], bytes],
-    shop: Shop | None = None,
-) -> Edge:
-    """`engine`: of a database that `tables.prepare` has made ready. `clock`: seconds since 1970."""
+    shop: ShopClient | None = None,
+) -> GatewayDependencies:
+    """`engine`: of a database prepared by `tables.prepare`. `clock`: seconds since 1970."""
     store = AuthStore(engine)
     issuer = _issuer(config, store, clock, entropy) if config.own_issuer else None
-    return Edge(
-        matrix=Matrix(now=lambda: datetime.fromtimestamp(clock(), UTC), sunsets=parse_sunsets(config.sunsets)),
+    return GatewayDependencies(
+        matrix=VersionMatrix(now=lambda: datetime.fromtimestamp(clock(), UTC), sunsets=parse_sunsets(config.sunsets)),
         callers=Callers(_verifier(config, issuer, clock), config.mode),
         store=store,
         tenancy=Tenancy(engine, clock=clock, entropy=entropy),
         idempotency=IdempotencyStore(engine),
         issuer=issuer,
         shop=shop,
-        rates=Rates(config.rate, config.burst, monotonic) if config.rate > 0 else None,
-        limits=Limits(
+        rate_limiter=RateLimiter(config.rate, config.burst, monotonic) if config.rate > 0 else None,
+        limits=RequestLimits(
             body=config.max_body,
             body_seconds=config.body_seconds,
             batch=config.max_batch,
@@ -130,12 +134,12 @@ def make_edge(
 
 def _issuer(
     config: EdgeConfig, store: AuthStore, clock: Callable[[], float], entropy: Callable[[int], bytes]
-) -> Issuer:
-    # A key is announced well before it signs, and stays for as long as what it has signed.
+) -> TokenIssuer:
+    # A key is published before it signs, and until its last token expires.
     announce = min(600.0, config.key_seconds / 4)
-    rotation = Rotation(config.key_seconds, announce, config.access_seconds + announce)
-    keys = KeyRing(store, rotation, clock=clock, entropy=entropy, passphrase=config.key_passphrase)
-    issuing = Issuing(
+    rotation = KeyRotation(config.key_seconds, announce, config.access_seconds + announce)
+    keys = SigningKeys(store, rotation, clock=clock, entropy=entropy, passphrase=config.key_passphrase)
+    settings = TokenSettings(
         config.public_url,
         config.tokens.audience[0],
         config.access_seconds,
@@ -143,7 +147,7 @@ def _issuer(
         frozenset(config.operators),
         config.operator_password,
     )
-    accounts = Accounts(store, keys, Passwords(), issuing, clock=clock, entropy=entropy)
+    accounts = Accounts(store, keys, Passwords(), settings, clock=clock, entropy=entropy)
     social = {}
     if config.social_issuer:
         provider = Provider(
@@ -151,10 +155,10 @@ def _issuer(
         )
         client = OidcClient(provider, f"{config.public_url}/auth/social/{provider.name}/callback")
         social[provider.name] = SocialLogins(client, store, accounts, clock=clock, entropy=entropy)
-    return Issuer(accounts, keys, social, config.public_url)
+    return TokenIssuer(accounts, keys, social, config.public_url)
 
 
-def _verifier(config: EdgeConfig, issuer: Issuer | None, clock: Callable[[], float]) -> JwtVerifier:
+def _verifier(config: EdgeConfig, issuer: TokenIssuer | None, clock: Callable[[], float]) -> JwtVerifier:
     tokens = config.tokens
     if issuer is None:
         return JwtVerifier(tokens.jwks, issuer=tokens.issuer, audience=tokens.audience, clock=clock)
@@ -163,7 +167,7 @@ def _verifier(config: EdgeConfig, issuer: Issuer | None, clock: Callable[[], flo
 
 
 def parse_sunsets(items: tuple[str, ...]) -> dict[str, datetime]:
-    """`v1=2028-01-01` as a day; raises BadInputError."""
+    """Parses sunset dates such as `v1=2028-01-01`; raises BadInputError."""
     known = {version.name for version in VERSIONS}
     found = {}
     for item in items:

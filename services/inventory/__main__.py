@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.entry_point import run_service
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
 from services.inventory.adapters import SOURCE, DatabaseStore, metadata
 from services.inventory.app import Warehouse
 from services.inventory.server import ERRORS, PUBLIC, InventoryService
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import TableKeeper
-from services.kit.relay import Relay
-from services.kit.starting import start
 
 DATABASE = "INVENTORY_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -23,7 +23,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class InventoryConfig:
-    """`mesh` is what every service has; the rest is the inventory's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/inventory.db", help="sqlite:///<file> or postgresql://...")
     catalogue: bool = setting(
@@ -39,13 +39,13 @@ async def run(config: InventoryConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = Relay(bus, SOURCE, store.events)
-        warehouse = Warehouse(store, told=relay.wake)
+        publisher = OutboxPublisher(bus, SOURCE, store.events)
+        warehouse = Warehouse(store, on_change=publisher.wake)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -54,9 +54,9 @@ async def run(config: InventoryConfig) -> None:
                 await warehouse.fill()
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
-            await server.enter(TableKeeper(engine, metadata.tables, make_tables, server.health).running())
-            await server.enter(relay.running())
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
+            await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
+            await server.enter(publisher.running())
 
         server.warm_up(prepare)
         server.add(rpc.add_InventoryServiceServicer_to_server, InventoryService(warehouse))
@@ -64,7 +64,7 @@ async def run(config: InventoryConfig) -> None:
 
 
 def main() -> None:
-    start(lambda: run(load(InventoryConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(InventoryConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

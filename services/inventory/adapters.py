@@ -1,8 +1,8 @@
 """The inventory in a database.
 
-Rows that a transaction goes by are locked as they are read: the reservation first, then the stock in the order of the
-skus, so that no two wait for each other in a circle. A reservation that does not exist yet cannot be locked: of two
-that insert one key the second finds it taken, and runs again.
+A transaction locks the rows that it reads: the reservation first, then the stock ordered by sku, so that transactions
+do not deadlock. A missing reservation cannot be locked: of two transactions that insert the same key the second fails,
+and runs again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
-from services.inventory.domain import Item, Reservation, Restock, State, Stock
-from services.kit.database import translated
-from services.kit.outbox import Outbox, outbox_table
-from services.kit.transactions import in_transaction, make_tables
+from services.common.messaging.outbox import Outbox, outbox_table
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
+from services.inventory.domain import Item, Reservation, ReservationState, Restock, Stock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.inventory.app import Transaction
-    from services.inventory.domain import Change
+    from services.inventory.app import InventoryTransaction
+    from services.inventory.domain import ReservationChange
 
 T = TypeVar("T")
 
@@ -63,27 +63,27 @@ outbox = outbox_table(metadata)
 
 
 class DatabaseStore:
-    """`events` is what a relay publishes."""
+    """`events`: the log for the outbox publisher."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self.events = Outbox(SOURCE, outbox, engine)
 
     async def prepare(self) -> None:
-        """Make the tables that are missing."""
+        """Creates missing tables."""
         await make_tables(self._engine, metadata)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
         return await in_transaction(self._engine, lambda connection: work(DatabaseTransaction(connection, self.events)))
 
     async def all(self) -> Sequence[Stock]:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 rows = await connection.execute(sa.select(stock_table).order_by(stock_table.c.sku))
                 return [_stock(row) for row in rows]
 
     async def one(self, sku: str) -> Stock | None:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 found = await connection.execute(sa.select(stock_table).where(stock_table.c.sku == sku))
                 row = found.one_or_none()
@@ -91,14 +91,14 @@ class DatabaseStore:
 
 
 class DatabaseTransaction:
-    """An `app.Transaction`."""
+    """Implements `app.InventoryTransaction`."""
 
     def __init__(self, connection: AsyncConnection, events: Outbox) -> None:
         self._connection = connection
         self._events = events
         self._reservations: set[str] = set()
         self._skus: set[str] = set()
-        # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.
+        # Keys of rows that were read, and so are locked. Others are inserted, never updated: they may exist by now.
 
     async def reservation(self, key: str) -> Reservation | None:
         query = sa.select(reservations).where(reservations.c.key == key).with_for_update()
@@ -106,7 +106,9 @@ class DatabaseTransaction:
         if row is None:
             return None
         self._reservations.add(key)
-        return Reservation(row.key, State(row.state), _items(row.items), _items(row.missing), row.total_cents)
+        return Reservation(
+            row.key, ReservationState(row.state), _items(row.items), _items(row.missing), row.total_cents
+        )
 
     async def stock(self, skus: Iterable[str]) -> Mapping[str, Stock]:
         chosen = stock_table.c.sku.in_(sorted(skus))
@@ -119,7 +121,7 @@ class DatabaseTransaction:
         row = (await self._connection.execute(sa.select(restocks).where(restocks.c.key == key))).one_or_none()
         return None if row is None else Restock(row.key, row.sku, row.quantity, row.title, row.price_cents)
 
-    async def save(self, change: Change, at: datetime) -> None:
+    async def save(self, change: ReservationChange, at: datetime) -> None:
         reservation = change.reservation
         row = {
             "key": reservation.key,

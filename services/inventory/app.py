@@ -1,4 +1,4 @@
-"""What the inventory does for its callers: each change in one transaction, which stores state, stock and event."""
+"""The use cases of the inventory: each change in one transaction, which stores state, stock and event."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ CATALOGUE = (
     Restock("catalogue/KETTLE-1L", "KETTLE-1L", 10, "Kettle, 1 litre", 4900),
     Restock("catalogue/SAMOVAR", "SAMOVAR", 1, "Samovar, the last one", 129_900),
 )
-"""What a shop without anything begins with."""
+"""The initial stock of an empty shop."""
 
 
-class Transaction(Protocol):
-    """What is read here is locked until the transaction ends."""
+class InventoryTransaction(Protocol):
+    """Reads lock rows until the transaction ends."""
 
     async def reservation(self, key: str) -> Reservation | None: ...
 
     async def stock(self, skus: Iterable[str]) -> Mapping[str, Stock]:
-        """Those that there are."""
+        """The existing ones."""
 
     async def restocked(self, key: str) -> Restock | None: ...
 
-    async def save(self, change: domain.Change, at: datetime) -> None: ...
+    async def save(self, change: domain.ReservationChange, at: datetime) -> None: ...
 
     async def save_restock(self, restock: Restock, after: Stock, at: datetime) -> None: ...
 
 
-class Store(Protocol):
-    """Every method may raise StoreUnavailableError."""
+class InventoryStore(Protocol):
+    """The store of stock. Every method may raise StoreUnavailableError."""
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """What `work` returns, its writes stored all or none. `work` may run again where another came in between."""
+    async def run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction and returns its result. `work` may run again after a conflict."""
 
     async def all(self) -> Sequence[Stock]:
-        """In the order of their skus."""
+        """Ordered by sku."""
 
     async def one(self, sku: str) -> Stock | None: ...
 
@@ -54,25 +54,29 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def nobody() -> None:
-    """Who hears of a change where nobody wants to."""
+def ignore_change() -> None:
+    """The default `on_change`."""
 
 
 class Warehouse:
-    """The use cases. `told` is called after each change."""
+    """The use cases. `on_change` is called after each change."""
 
     def __init__(
-        self, store: Store, *, told: Callable[[], None] = nobody, now: Callable[[], datetime] = utc_now
+        self,
+        store: InventoryStore,
+        *,
+        on_change: Callable[[], None] = ignore_change,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
-        self._told = told
+        self._on_change = on_change
         self._now = now
 
     async def reserve(self, key: str, items: Sequence[Item]) -> Reservation:
         """Raises InvalidRequestError and ReservationDiffersError."""
         domain.check_reserve(key, items)
 
-        async def work(transaction: Transaction) -> Reservation:
+        async def work(transaction: InventoryTransaction) -> Reservation:
             known = await transaction.reservation(key)
             stock = {} if known else await transaction.stock(item.sku for item in items)
             return await self._saved(transaction, domain.reserve(known, key, items, stock))
@@ -83,7 +87,7 @@ class Warehouse:
         """Raises InvalidRequestError."""
         domain.check_key(key)
 
-        async def work(transaction: Transaction) -> Reservation:
+        async def work(transaction: InventoryTransaction) -> Reservation:
             known = await transaction.reservation(key)
             return await self._saved(transaction, domain.release(known, key, await _stock_of(transaction, known)))
 
@@ -93,17 +97,17 @@ class Warehouse:
         """Raises InvalidRequestError and ReservationNotHeldError."""
         domain.check_key(key)
 
-        async def work(transaction: Transaction) -> Reservation:
+        async def work(transaction: InventoryTransaction) -> Reservation:
             known = await transaction.reservation(key)
             return await self._saved(transaction, domain.ship(known, await _stock_of(transaction, known)))
 
         return await self._run(work)
 
     async def restock(self, wanted: Restock) -> Stock:
-        """The stock as it is now; raises InvalidRequestError and RestockDiffersError."""
+        """Restocks an item; returns its stock. Raises InvalidRequestError and RestockDiffersError."""
         domain.check_restock(wanted)
 
-        async def work(transaction: Transaction) -> Stock:
+        async def work(transaction: InventoryTransaction) -> Stock:
             done = await transaction.restocked(wanted.key)
             before = (await transaction.stock([wanted.sku])).get(wanted.sku)
             if done is not None:
@@ -127,21 +131,21 @@ class Warehouse:
         return await self._store.all()
 
     async def fill(self) -> None:
-        """Put the catalogue into a shop that has nothing; each entry has its key, so that two replicas do it once."""
+        """Restocks an empty shop from the catalogue; entries have keys, so that concurrent replicas restock once."""
         if not await self._store.all():
             for entry in CATALOGUE:
                 await self.restock(entry)
 
-    async def _saved(self, transaction: Transaction, change: domain.Change) -> Reservation:
+    async def _saved(self, transaction: InventoryTransaction, change: domain.ReservationChange) -> Reservation:
         if change.new:
             await transaction.save(change, self._now())
         return change.reservation
 
-    async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[InventoryTransaction], Awaitable[T]]) -> T:
         answer = await self._store.run(work)
-        self._told()
+        self._on_change()
         return answer
 
 
-async def _stock_of(transaction: Transaction, known: Reservation | None) -> Mapping[str, Stock]:
+async def _stock_of(transaction: InventoryTransaction, known: Reservation | None) -> Mapping[str, Stock]:
     return await transaction.stock(item.sku for item in known.items) if known else {}

@@ -1,9 +1,9 @@
-"""What is in stock, and what a reservation may become.
+"""Stock and reservations.
 
-A reservation is known by its key, and each key has one fate: HELD and then RELEASED or SHIPPED, or OUT_OF_STOCK, or
-RELEASED before it ever was. Every function takes what is stored under the key and says what to store next; asked again
-it finds its own answer there and changes nothing. That is what lets callers retry, and messages overtake each other:
-a Release that comes before its Reserve leaves a RELEASED reservation behind, on which the late Reserve finds no hold.
+A reservation is identified by its key, and each key has one outcome: HELD and then RELEASED or SHIPPED, OUT_OF_STOCK,
+or RELEASED before the reservation. Every function takes the reservation stored under the key and returns the change to
+store; a repeated request finds the stored outcome and changes nothing. So callers can retry, and requests can arrive in
+any order: a Release that arrives before its Reserve stores a RELEASED reservation, and the late Reserve holds nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _SKU = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
 class InvalidRequestError(Exception):
-    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -38,7 +38,7 @@ class InvalidRequestError(Exception):
 
 
 class ItemNotFoundError(Exception):
-    """There is no such item."""
+    """The item does not exist."""
 
     def __init__(self) -> None:
         super().__init__("there is no such item")
@@ -59,14 +59,14 @@ class RestockDiffersError(Exception):
 
 
 class ReservationNotHeldError(Exception):
-    """What is to be shipped is not set aside."""
+    """The reservation to ship is not held."""
 
     def __init__(self, state: str) -> None:
         super().__init__(f"the reservation is not held: it is {state}")
 
 
-class State(Enum):
-    """What has become of a reservation."""
+class ReservationState(Enum):
+    """State of a reservation."""
 
     HELD = "HELD"
     RELEASED = "RELEASED"
@@ -82,7 +82,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """Of one item: what can be reserved, what is set aside, what has left the house."""
+    """Quantities of one item: available, reserved, shipped."""
 
     sku: str
     title: str
@@ -95,9 +95,9 @@ class Stock:
 @dataclass(frozen=True, slots=True)
 class Reservation:
     key: str
-    state: State
+    state: ReservationState
     items: tuple[Item, ...] = ()
-    """In the order of their skus; empty where it was released before it was made."""
+    """Ordered by sku; empty if it was released before it was made."""
     missing: tuple[Item, ...] = ()
     total_cents: int = 0
 
@@ -108,30 +108,31 @@ class Restock:
     sku: str
     quantity: int
     title: str = ""
-    """Empty: as it was."""
+    """Empty: unchanged."""
     price_cents: int = 0
-    """0: as it was."""
+    """0: unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What is to be stored; `event`, where not empty, is what others are told."""
+class ReservationChange:
+    """The change to store; `event`: the name of the event to publish, or empty."""
 
     reservation: Reservation
     stock: tuple[Stock, ...] = ()
     event: str = ""
     new: bool = False
-    """Whether anything is to be stored at all."""
+    """Whether there is anything to store."""
 
 
-def reserve(known: Reservation | None, key: str, items: Sequence[Item], stock: Mapping[str, Stock]) -> Change:
-    """Set aside all of the items or none; raises InvalidRequestError for an item that there is not, and
-    ReservationDiffersError."""
+def reserve(
+    known: Reservation | None, key: str, items: Sequence[Item], stock: Mapping[str, Stock]
+) -> ReservationChange:
+    """Reserves all items or none; raises InvalidRequestError for an unknown item, and ReservationDiffersError."""
     wanted = tuple(sorted(items, key=lambda item: item.sku))
     if known is not None:
         if known.items and known.items != wanted:
             raise ReservationDiffersError
-        return Change(known)
+        return ReservationChange(known)
     _must_be_known(items, stock)
     missing = tuple(
         Item(item.sku, item.quantity - stock[item.sku].available)
@@ -139,36 +140,36 @@ def reserve(known: Reservation | None, key: str, items: Sequence[Item], stock: M
         if item.quantity > stock[item.sku].available
     )
     if missing:
-        return Change(Reservation(key, State.OUT_OF_STOCK, wanted, missing), new=True)
+        return ReservationChange(Reservation(key, ReservationState.OUT_OF_STOCK, wanted, missing), new=True)
     total = sum(item.quantity * stock[item.sku].price_cents for item in wanted)
-    held = Reservation(key, State.HELD, wanted, total_cents=total)
-    return Change(held, _moved(held, stock, available=-1, reserved=1), "Reserved.v1", new=True)
+    held = Reservation(key, ReservationState.HELD, wanted, total_cents=total)
+    return ReservationChange(held, _moved(held, stock, available=-1, reserved=1), "Reserved.v1", new=True)
 
 
-def release(known: Reservation | None, key: str, stock: Mapping[str, Stock]) -> Change:
-    """Give back what is held. What has left the house stays SHIPPED: the answer says so."""
+def release(known: Reservation | None, key: str, stock: Mapping[str, Stock]) -> ReservationChange:
+    """Releases a held reservation. A shipped one stays SHIPPED, as the result says."""
     if known is None:
-        return Change(Reservation(key, State.RELEASED), new=True)
-    if known.state is not State.HELD:
-        return Change(known)
-    after = replace(known, state=State.RELEASED)
-    return Change(after, _moved(known, stock, available=1, reserved=-1), "Released.v1", new=True)
+        return ReservationChange(Reservation(key, ReservationState.RELEASED), new=True)
+    if known.state is not ReservationState.HELD:
+        return ReservationChange(known)
+    after = replace(known, state=ReservationState.RELEASED)
+    return ReservationChange(after, _moved(known, stock, available=1, reserved=-1), "Released.v1", new=True)
 
 
-def ship(known: Reservation | None, stock: Mapping[str, Stock]) -> Change:
-    """Send what is held; raises ReservationNotHeldError."""
+def ship(known: Reservation | None, stock: Mapping[str, Stock]) -> ReservationChange:
+    """Ships a held reservation; raises ReservationNotHeldError."""
     if known is None:
         raise ReservationNotHeldError("unknown")
-    if known.state is State.SHIPPED:
-        return Change(known)
-    if known.state is not State.HELD:
+    if known.state is ReservationState.SHIPPED:
+        return ReservationChange(known)
+    if known.state is not ReservationState.HELD:
         raise ReservationNotHeldError(known.state.value)
-    after = replace(known, state=State.SHIPPED)
-    return Change(after, _moved(known, stock, reserved=-1, shipped=1), "Shipped.v1", new=True)
+    after = replace(known, state=ReservationState.SHIPPED)
+    return ReservationChange(after, _moved(known, stock, reserved=-1, shipped=1), "Shipped.v1", new=True)
 
 
 def restock(wanted: Restock, stock: Stock | None) -> Stock:
-    """The stock with more of the item; raises InvalidRequestError."""
+    """The stock after restocking; raises InvalidRequestError."""
     if stock is None and not wanted.price_cents:
         raise InvalidRequestError({"price_cents": "is required for an item that is new"})
     before = stock or Stock(wanted.sku, wanted.title or wanted.sku, wanted.price_cents)
@@ -203,7 +204,7 @@ def _must_be_known(items: Sequence[Item], stock: Mapping[str, Stock]) -> None:
 
 
 def check_key(key: str) -> None:
-    """Raises InvalidRequestError for what cannot be a key."""
+    """Raises InvalidRequestError for an invalid key."""
     _refuse({"key": _key_problem(key)})
 
 
@@ -232,7 +233,7 @@ def check_restock(wanted: Restock) -> None:
 
 
 def known_sku(sku: str) -> bool:
-    """Whether it could be one."""
+    """Whether the sku is valid."""
     return not _sku_problem(sku)
 
 

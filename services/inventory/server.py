@@ -1,4 +1,4 @@
-"""The inventory on the wire: proto <-> domain."""
+"""The gRPC service of the inventory: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
+from services.common.runtime.authorization import check_admin
+from services.common.runtime.errors import StoreUnavailableError
 from services.inventory import domain
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_admin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.ReservationNotHeldError: FailedPreconditionError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset(
     {
         "/demo.inventory.v1.InventoryService/ListStock",
@@ -45,14 +45,14 @@ PUBLIC = frozenset(
         "/demo.inventory.v1.InventoryService/Ship",
     }
 )
-"""Methods that need no token where tokens are asked for. What there is to buy is for everybody. The saga goes on when
-its buyer is long gone, and has no token to show: its calls are let in (docs/decisions/0083)."""
+"""Methods without authentication: the stock is public; the saga's calls continue after the buyer's request and have no
+token (docs/decisions/0083)."""
 
 STATES = {
-    domain.State.HELD: pb.HELD,
-    domain.State.RELEASED: pb.RELEASED,
-    domain.State.SHIPPED: pb.SHIPPED,
-    domain.State.OUT_OF_STOCK: pb.OUT_OF_STOCK,
+    domain.ReservationState.HELD: pb.HELD,
+    domain.ReservationState.RELEASED: pb.RELEASED,
+    domain.ReservationState.SHIPPED: pb.SHIPPED,
+    domain.ReservationState.OUT_OF_STOCK: pb.OUT_OF_STOCK,
 }
 
 

@@ -11,13 +11,13 @@ import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
-from services.kit.follow import follow
-from services.kit.refusals import holding
-from services.kit.running import running
-from services.kit.streams import KEEPALIVE
-from services.notification.adapters import GROUP, PROBES, STREAM, Keeping, OrderTeller, StreamArchive
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.event_consumer import consume_events
+from services.common.messaging.fanout import Fanout
+from services.common.messaging.refusals import health_listener
+from services.common.runtime.keepalive import KEEPALIVE
+from services.common.runtime.tasks import background_task
+from services.notification.adapters import GROUP, PROBES, STREAM, OrderNotifier, Retention, StreamArchive
 from services.notification.app import Notifications, StoppingError
 from services.notification.domain import Notification
 from services.notification.server import ERRORS, PUBLIC, NotificationService
@@ -29,12 +29,12 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "notification", "MESHWRIGHT_VERSION": "1.0.0"}
 MAX_AGE, PER_USER = "NOTIFICATION_MAX_AGE", "NOTIFICATION_PER_USER"
 BUFFER, KEY_WINDOW = "NOTIFICATION_BUFFER", "NOTIFICATION_KEY_WINDOW"
 START_SECONDS = 3.0
-"""How long a start waits for NATS before it serves without."""
+"""How long the start waits for NATS before serving without it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationConfig:
-    """`mesh` is what every service has, `bus` what those with NATS have; the rest is the notification service's own."""
+    """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
     max_age: float = setting(MAX_AGE, 7 * 86400.0, help="seconds that a notification is kept")
     per_user: int = setting(PER_USER, 1000, help="notifications kept for each user, and broadcasts in all")
@@ -54,17 +54,17 @@ class NotificationConfig:
 
 
 async def add_notifications(server: Server, config: NotificationConfig) -> Fanout[Notification]:
-    """Wire the service into a server that has not started yet; the subscribers of this replica are returned."""
+    """Wires the service into a server before its start; returns the fan-out of this replica."""
     bus = await server.enter(open_bus(config.bus, server.identity.instance, server.telemetry))
     fanout = Fanout[Notification]()
-    archive = StreamArchive(bus, Keeping(config.max_age, config.per_user, config.key_window), fanout)
-    teller = OrderTeller(bus, archive, config.max_age)
-    bus.refusals.listen(holding(server.health))
-    await server.enter(running(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
+    archive = StreamArchive(bus, Retention(config.max_age, config.per_user, config.key_window), fanout)
+    notifier = OrderNotifier(bus, archive, config.max_age)
+    bus.refusals.listen(health_listener(server.health))
+    await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
     await server.enter(archive.tail.running())
-    telling = follow(bus, "order", teller.place, teller.take, GROUP, anew=teller.anew)
-    await server.enter(running(telling, "telling of orders"))
-    await server.enter(running(_drain(server, fanout), "ending subscriptions when the server stops"))
+    telling = consume_events(bus, "order", notifier.place, notifier.take, GROUP, on_reset=notifier.on_reset)
+    await server.enter(background_task(telling, "telling of orders"))
+    await server.enter(background_task(_drain(server, fanout), "ending subscriptions when the server stops"))
     server.warm_up(lambda: archive.tail.ready(START_SECONDS))
     notifications = Notifications(archive, fanout, buffer=config.buffer)
     server.add(rpc.add_NotificationServiceServicer_to_server, NotificationService(notifications))

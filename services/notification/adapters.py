@@ -1,13 +1,13 @@
 """Notifications in a JetStream stream.
 
-One stream for all users. What is sent to a user has a subject of the user's own, what an order's events lead to has
-another, what is for everybody a third; a subscriber's notifications are those of its three subjects, in the order of
-the stream, which is the same for every replica.
+One stream for all users, with a subject for messages to a user, one for notifications of a user's orders, and one for
+broadcasts. A subscriber gets the messages of its three subjects in the order of the stream, which is the same on every
+replica.
 
-Orders are told exactly once, whatever crashes and however many replicas tell, without a record beside the stream: the
-last message under `notifications.order.*` says which event it came from, and the next is stored on the condition that
-that one still is the last (as services.kit.relay does it). Where it is gone by age, so is whatever came before it:
-events that are older than a notification may become are passed over.
+Notifications of orders are stored exactly once, whatever crashes and however many replicas consume, without a stored
+offset: the last message under `notifications.order.*` has the sequence of its event, and the next message is stored on
+the condition that the stream's last one has not changed (as in `outbox_publisher`). If that message has expired, so
+have all earlier ones: events older than the maximum age are skipped.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from urllib.parse import quote
 
 from nats.js.errors import BadRequestError
 
-from services.kit.errors import BusUnavailableError
-from services.kit.messages import now_ns
-from services.kit.refusals import PROBE
-from services.kit.stored import StreamReader
-from services.kit.tail import Tail
+from services.common.messaging.message_spans import now_ns
+from services.common.messaging.ordered_consumer import OrderedConsumer
+from services.common.messaging.refusals import PROBE
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import BusUnavailableError
 from services.notification.app import StreamLostError, utc_now
-from services.notification.domain import EVERYBODY, Draft, Kind, Notification, of_order
+from services.notification.domain import ALL_USERS, Draft, Notification, NotificationKind, of_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from services.kit.bus import Bus
-    from services.kit.events import Event
-    from services.kit.fanout import Fanout
-    from services.kit.positions import Position
-    from services.kit.stored import Stored
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.events import Event
+    from services.common.messaging.fanout import Fanout
+    from services.common.messaging.stream_position import StreamPosition
+    from services.common.messaging.stream_reader import StoredMessage
 
 log = logging.getLogger(__name__)
 
@@ -47,33 +47,33 @@ ORDERS = "notifications.order.*"
 PROBES = f"notifications.{PROBE}"
 GROUP = "notification"
 _OVERTAKEN = 10071
-"""JetStream's error code for an expected last message that is not the last."""
+"""JetStream's error code for a wrong expected last sequence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """How long, and how many."""
+class Retention:
+    """Retention of notifications, by age and number."""
 
     max_age: float
     """Seconds until a notification is removed."""
     per_user: int
-    """Notifications kept for each user (and as many broadcasts, for all together); the oldest goes first."""
+    """Maximum notifications of a user, and maximum broadcasts; the oldest are dropped."""
     key_window: float
-    """Seconds in which a second notification with the same key counts as the first."""
+    """Seconds in which notifications with the same key are deduplicated."""
 
 
 class StreamArchive:
-    """The archive of a replica, and the tail that feeds its subscribers."""
+    """The archive, and the ordered consumer that feeds this replica's subscribers."""
 
-    def __init__(self, bus: Bus, keeping: Keeping, fanout: Fanout[Notification]) -> None:
+    def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Notification]) -> None:
         self.reader = StreamReader(bus, STREAM)
-        self.tail = Tail(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._bus = bus
         self._keeping = keeping
         self._fanout = fanout
 
     async def prepare(self) -> None:
-        """Make the stream. Raises BusUnavailableError."""
+        """Creates the stream. Raises BusUnavailableError."""
         await self._bus.ensure_stream(
             STREAM,
             "notifications.>",
@@ -96,7 +96,7 @@ class StreamArchive:
         except BadRequestError as error:
             raise BusUnavailableError from error
 
-    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
+    async def keeps(self, place: StreamPosition, user_id: str, now: datetime) -> bool:
         return await self.reader.keeps(place, subjects_for(user_id), now)
 
     async def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
@@ -105,14 +105,14 @@ class StreamArchive:
             if notification is not None:
                 yield notification
 
-    def _take(self, message: Stored) -> None:
+    def _take(self, message: StoredMessage) -> None:
         began, notification = now_ns(), decode(message)
         if notification is not None and self._fanout.deliver(notification.draft.user_id, notification):
             self._bus.spans.delivered(message, GROUP, began, template_of(message.subject))
 
 
-class OrderTeller:
-    """Turns the events of orders into notifications; `place` and `take` are what services.kit.follow asks for."""
+class OrderNotifier:
+    """Converts events of orders to notifications; `place` and `take` are the arguments of `consume_events`."""
 
     def __init__(self, bus: Bus, archive: StreamArchive, max_age: float, now: Callable[[], datetime] = utc_now) -> None:
         self._bus = bus
@@ -122,19 +122,19 @@ class OrderTeller:
         self._last = 0
         self._place = 0
         self._void = 0
-        """The last message whose place is one of a stream that is gone."""
-        self._told_until = datetime.min.replace(tzinfo=UTC)
-        """What happened before that is told already."""
+        """The last message with a sequence of the previous event stream."""
+        self._processed_until = datetime.min.replace(tzinfo=UTC)
+        """Earlier events have been processed."""
 
     async def place(self) -> int:
-        """The last event that was told, as its number among the order's events."""
+        """Sequence of the last processed event."""
         await self._archive.prepare()
         await self._look()
         return self._place
 
     async def take(self, at: int, event: Event) -> bool:
         draft = of_order(event.name, event.subject, event.data)
-        if draft is None or event.time <= max(self._told_until, self._now() - self._max_age):
+        if draft is None or event.time <= max(self._processed_until, self._now() - self._max_age):
             return False
         while at > self._place:
             if await self._store(draft, at):
@@ -142,14 +142,14 @@ class OrderTeller:
             await self._look()
         return False
 
-    async def anew(self, place: int, _: int) -> None:
-        """The events are others than those that were followed up to `place`: tell what has happened since the last."""
+    async def on_reset(self, place: int, _: int) -> None:
+        """The event stream was recreated: continues with events after the last notification's time."""
         last = await self._archive.reader.last(ORDERS)
         if last and _place_in(last) == place:
-            self._void, self._told_until = last.sequence, last.moment
+            self._void, self._processed_until = last.sequence, last.moment
 
     async def _store(self, draft: Draft, at: int) -> bool:
-        """Whether it was stored; else another replica was quicker."""
+        """Stores the notification; False if another replica was first."""
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(self._last),
             "Nats-Expected-Last-Subject-Sequence-Subject": ORDERS,
@@ -171,21 +171,21 @@ class OrderTeller:
         self._place = _place_in(last) if last and last.sequence > self._void else 0
 
 
-def _place_in(told: Stored) -> int:
+def _place_in(told: StoredMessage) -> int:
     return int(json.loads(told.body)["place"])
 
 
 def token(user_id: str) -> str:
-    """The user id as one token of a NATS subject."""
+    """Encodes the user id as one token of a NATS subject."""
     return quote(user_id, safe="").replace(".", "%2E")
 
 
 def subject_of(user_id: str) -> str:
-    return ALL if user_id == EVERYBODY else f"notifications.user.{token(user_id)}"
+    return ALL if user_id == ALL_USERS else f"notifications.user.{token(user_id)}"
 
 
 def template_of(subject: str) -> str:
-    """The subject without whom it is for; empty where it is for everybody."""
+    """The subject with a placeholder for the user; empty for broadcasts."""
     return "" if subject == ALL else f"{subject.rpartition('.')[0]}.{{user}}"
 
 
@@ -205,18 +205,18 @@ def encode(draft: Draft, **more: int) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def decode(message: Stored) -> Notification | None:
-    """The notification, or None for what is none: somebody else has written it, and the rest must go on."""
+def decode(message: StoredMessage) -> Notification | None:
+    """Decodes a notification; None for a foreign message, which is skipped."""
     try:
         document = json.loads(message.body)
         draft = Draft(
             str(document["user_id"]),
-            Kind(document["type"]),
+            NotificationKind(document["type"]),
             str(document["title"]),
             str(document["message"]),
             {str(key): str(value) for key, value in dict(document["data"]).items()},
         )
     except (ValueError, KeyError, TypeError) as error:
-        log.error("message %d of %s is passed over: %r", message.sequence, STREAM, error)
+        log.error("message %d of %s is skipped: %r", message.sequence, STREAM, error)
         return None
     return Notification(str(message.position), message.sequence, draft, message.moment)

@@ -1,4 +1,4 @@
-"""What the notification service does for its callers: keep notifications, and tell them to whoever subscribes."""
+"""The use cases of the notification service: storing notifications, and delivering them to subscribers."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.fanout import Inbox, approach
-from services.kit.positions import NoPositionError, Position, parse_position
+from services.common.messaging.fanout import Inbox, read_backlog
+from services.common.messaging.stream_position import InvalidPositionError, StreamPosition, parse_position
 from services.notification import domain
-from services.notification.domain import EVERYBODY, Draft, InvalidNotificationError, Notification
+from services.notification.domain import ALL_USERS, Draft, InvalidNotificationError, Notification
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection
 
-    from services.kit.fanout import Fanout
+    from services.common.messaging.fanout import Fanout
 
 
 class Archive(Protocol):
-    """Where notifications are kept. Every method may raise BusUnavailableError."""
+    """The store of notifications. Every method may raise BusUnavailableError."""
 
     def position(self) -> int:
-        """The number of the last notification that this replica has handed to its subscribers."""
+        """Sequence of the last notification that this replica has delivered."""
 
     async def store(self, draft: Draft, key: str) -> None:
-        """Keep it; nothing happens where one for the same user with the same key (not empty) was kept lately."""
+        """Stores a notification. Deduplicates by user and key, if the key is not empty."""
 
-    async def keeps(self, place: Position, user_id: str, now: datetime) -> bool:
-        """Whether everything for that user after that place is still there."""
+    async def keeps(self, place: StreamPosition, user_id: str, now: datetime) -> bool:
+        """Whether all notifications of that user after that position are still stored."""
 
     def read(self, user_id: str, after: int, until: int) -> AsyncGenerator[Notification]:
-        """What is for that user, in order: numbers above `after`, up to and including `until`."""
+        """The notifications of that user in order: sequences above `after`, up to and including `until`."""
 
 
 class StoppingError(Exception):
-    """This replica stops: subscribe to another one."""
+    """This replica stops; clients subscribe to another one."""
 
     def __init__(self) -> None:
         super().__init__("this instance is stopping; subscribe again, after the last id seen")
 
 
 class StreamLostError(Exception):
-    """What was kept is gone, and numbers begin anew."""
+    """The stream was lost; sequences are reused."""
 
     def __init__(self) -> None:
         super().__init__("the notifications that were kept are gone; subscribe again")
@@ -50,7 +50,7 @@ class StreamLostError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a subscriber gets; `missed` are those left out before it."""
+    """A delivered notification; `missed`: number of dropped ones before it."""
 
     notification: Notification
     missed: int = 0
@@ -61,7 +61,7 @@ def utc_now() -> datetime:
 
 
 class Notifications:
-    """The use cases. `buffer` is how many notifications a slow subscriber may be behind."""
+    """The use cases. `buffer`: size of a subscriber's inbox, in notifications."""
 
     def __init__(
         self,
@@ -77,15 +77,15 @@ class Notifications:
         self._now = now
 
     async def send(self, draft: Draft, key: str) -> None:
-        """Returns when it is kept. Raises InvalidNotificationError, BusUnavailableError."""
+        """Sends a notification; returns when it is stored. Raises InvalidNotificationError, BusUnavailableError."""
         await self._archive.store(domain.checked(draft, key, for_everybody=False), key)
 
     async def broadcast(self, draft: Draft, key: str) -> None:
-        """The same for everybody."""
+        """Sends a notification to all users."""
         await self._archive.store(domain.checked(draft, key, for_everybody=True), key)
 
     async def subscribe(self, user_id: str, kinds: Collection[int], resume_after: str) -> AsyncGenerator[Delivery]:
-        """A welcome, then what is for that user and of these kinds (none: all), without end.
+        """Yields a welcome, then the user's notifications of these kinds (none: all), without end.
 
         Raises InvalidNotificationError, NotificationTooOldError, BusUnavailableError, StoppingError, StreamLostError.
         """
@@ -98,7 +98,7 @@ class Notifications:
         inbox = Inbox[Notification](self._buffer, wants)
         async with contextlib.aclosing(self._since(user_id, place.sequence, inbox, era)) as deliveries:
             async for delivery in deliveries:
-                # The inbox holds only what is wanted; what is read back is anything.
+                # Stored notifications are unfiltered; the inbox is filtered.
                 if wants(delivery.notification):
                     yield delivery
 
@@ -106,11 +106,11 @@ class Notifications:
         def read(first: int, last: int) -> AsyncGenerator[Notification]:
             return self._archive.read(user_id, first, last)
 
-        async with contextlib.aclosing(approach(read, after, self._archive.position)) as older:
+        async with contextlib.aclosing(read_backlog(read, after, self._archive.position)) as older:
             async for notification in older:
                 after = notification.sequence
                 yield Delivery(notification)
-        with self._fanout.open((user_id, EVERYBODY), inbox, era):
+        with self._fanout.open((user_id, ALL_USERS), inbox, era):
             async with contextlib.aclosing(read(after, self._archive.position())) as rest:
                 async for notification in rest:
                     yield Delivery(notification)
@@ -120,14 +120,14 @@ class Notifications:
                     gap, notification = taken
                     yield Delivery(notification, gap.count if gap else 0)
 
-    async def _place(self, user_id: str, resume_after: str) -> Position:
-        """After what the subscriber begins: what it has seen, or what there is by now."""
+    async def _place(self, user_id: str, resume_after: str) -> StreamPosition:
+        """The position to begin after: the subscriber's last notification, or the stream's end."""
         now = self._now()
         if not resume_after:
-            return Position(self._archive.position(), now)
+            return StreamPosition(self._archive.position(), now)
         try:
             place = parse_position(resume_after)
-        except NoPositionError:
+        except InvalidPositionError:
             what = "must be the id of a notification, as it came"
             raise InvalidNotificationError({"resume_after": what}) from None
         if not await self._archive.keeps(place, user_id, now):

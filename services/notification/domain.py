@@ -1,4 +1,4 @@
-"""What a notification is, who may be told what, and which events of an order are worth telling.
+"""Notifications, and the events of orders that lead to them.
 
 Everything here is a function of its arguments, time included.
 """
@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-EVERYBODY = ""
-"""The user id of what is for all users."""
+ALL_USERS = ""
+"""The user id of broadcasts."""
 MAX_USER_ID = 128
 MAX_TITLE = 200
 MAX_MESSAGE = 2000
@@ -26,8 +26,8 @@ MAX_DATA_KEY = 64
 MAX_DATA_VALUE = 500
 
 
-class Kind(IntEnum):
-    """The numbers are the contract's."""
+class NotificationKind(IntEnum):
+    """Numbers as in notification.proto."""
 
     INFO = 0
     WARNING = 1
@@ -38,7 +38,7 @@ class Kind(IntEnum):
 
 
 class InvalidNotificationError(Exception):
-    """What was asked breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -46,18 +46,18 @@ class InvalidNotificationError(Exception):
 
 
 class NotificationTooOldError(Exception):
-    """Something that came after the notification that was named may be gone."""
+    """Notifications after the given one may have been dropped."""
 
     def __init__(self) -> None:
-        super().__init__("what came after this notification is no longer kept whole; subscribe without resume_after")
+        super().__init__("notifications after this one have been dropped; subscribe without resume_after")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody wants to be told."""
+    """A notification to be stored."""
 
     user_id: str
-    kind: Kind
+    kind: NotificationKind
     title: str
     message: str
     data: Mapping[str, str] = field(default_factory=dict)
@@ -65,17 +65,17 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """What is stored, and where."""
+    """A stored notification."""
 
     id: str
     sequence: int
-    """Its number among all notifications of all users."""
+    """Its sequence in the stream of all users."""
     draft: Draft
     created_at: datetime
 
 
 def checked(draft: Draft, key: str, *, for_everybody: bool) -> Draft:
-    """The draft itself; raises InvalidNotificationError that names all that is wrong, the idempotency key included."""
+    """Validates and returns the draft. Raises InvalidNotificationError with all problems, including the key's."""
     wrong: dict[str, str] = {}
     if not for_everybody:
         wrong |= _wrong_user(draft.user_id)
@@ -98,27 +98,27 @@ def check_user(user_id: str) -> None:
         raise InvalidNotificationError(wrong)
 
 
-def kinds_of(numbers: Collection[int], name: str = "types[{}]") -> frozenset[Kind]:
-    """The kinds with those numbers; raises InvalidNotificationError that names each place."""
-    known = {int(kind) for kind in Kind}
+def kinds_of(numbers: Collection[int], name: str = "types[{}]") -> frozenset[NotificationKind]:
+    """The kinds with those numbers; raises InvalidNotificationError with each invalid index."""
+    known = {int(kind) for kind in NotificationKind}
     wrong = {name.format(index): _UNKNOWN for index, number in enumerate(numbers) if number not in known}
     if wrong:
         raise InvalidNotificationError(wrong)
-    return frozenset(Kind(number) for number in numbers)
+    return frozenset(NotificationKind(number) for number in numbers)
 
 
-_UNKNOWN = f"must be one of {', '.join(f'{kind.value} ({kind.name})' for kind in Kind)}"
+_UNKNOWN = f"must be one of {', '.join(f'{kind.value} ({kind.name})' for kind in NotificationKind)}"
 
 
-def wanted(kinds: frozenset[Kind], after: int) -> Callable[[Notification], bool]:
-    """Whether a subscriber to these kinds (none: all) that has seen everything up to `after` wants it."""
+def wanted(kinds: frozenset[NotificationKind], after: int) -> Callable[[Notification], bool]:
+    """Whether a subscriber to these kinds (none: all), with everything up to `after`, gets it."""
     if not kinds:
         return lambda notification: notification.sequence > after
     return lambda notification: notification.sequence > after and notification.draft.kind in kinds
 
 
 def welcome(user_id: str) -> Draft:
-    return Draft(user_id, Kind.INFO, "Connected", "You are now connected to notifications")
+    return Draft(user_id, NotificationKind.INFO, "Connected", "You are now connected to notifications")
 
 
 _OF_ORDERS = {
@@ -130,7 +130,7 @@ _OF_ORDERS = {
 
 
 def of_order(event: str, order_id: str, about: Mapping[str, Any]) -> Draft | None:
-    """What the user is told of an order's event (its name, as `OrderCompleted`); None: nothing."""
+    """The notification of an order's event, by its name, as `OrderCompleted`; None: none."""
     told = _OF_ORDERS.get(event)
     user_id = about.get("user_id")
     if told is None or not isinstance(user_id, str) or _wrong_user(user_id):
@@ -143,7 +143,7 @@ def of_order(event: str, order_id: str, about: Mapping[str, Any]) -> Draft | Non
         message = f"{message}: {reason}"[:MAX_MESSAGE]
     if isinstance(total, int):
         data["total_cents"] = str(total)
-    return Draft(user_id, Kind.ORDER_UPDATE, title, message, data)
+    return Draft(user_id, NotificationKind.ORDER_UPDATE, title, message, data)
 
 
 def _wrong_user(user_id: str) -> Mapping[str, str]:

@@ -1,7 +1,7 @@
-"""The notification service on the wire: proto <-> domain.
+"""The gRPC service of notifications: proto <-> domain.
 
-A subscription is an async generator: gRPC takes one notification, sends it, and only then takes the next, so that
-however many senders there are, nothing is ever written to a stream by two at once.
+A subscription is an async generator: gRPC reads one notification, sends it, and then reads the next, so that a stream
+never has two concurrent writers, however many senders there are.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from google.protobuf import empty_pb2, timestamp_pb2
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.errors import InvalidArgumentError, OutOfRangeError, UnavailableError
-from services.kit.errors import BusUnavailableError
-from services.kit.ownership import check_admin, check_owner
+from services.common.runtime.authorization import check_admin, check_owner
+from services.common.runtime.errors import BusUnavailableError
 from services.notification import app, domain
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     app.StreamLostError: UnavailableError,
     BusUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Notifications are somebody's."""
+"""Methods without authentication: none."""
 
 
 class NotificationService(rpc.NotificationServiceServicer):
@@ -53,7 +53,7 @@ class NotificationService(rpc.NotificationServiceServicer):
 
     async def Broadcast(self, request: pb.BroadcastRequest, context: Context) -> empty_pb2.Empty:
         check_admin()
-        await self._notifications.broadcast(_draft(request, domain.EVERYBODY), request.idempotency_key)
+        await self._notifications.broadcast(_draft(request, domain.ALL_USERS), request.idempotency_key)
         return empty_pb2.Empty()
 
 

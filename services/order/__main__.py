@@ -12,17 +12,17 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
 from meshwright.errors import BadInputError, Problem
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.keeping import TableKeeper
-from services.kit.relay import Relay
-from services.kit.running import running
-from services.kit.starting import start
-from services.order.adapters import MeshParticipants, OrderEvents, hearing_others
-from services.order.app import Bell, OrderBook
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.entry_point import run_service
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
+from services.order.adapters import MeshParticipants, OrderEvents, order_changes
+from services.order.app import ChangeNotifier, OrderBook
 from services.order.driver import Driver
-from services.order.saga import Policy
+from services.order.saga import RetryPolicy
 from services.order.saga_metrics import SagaMetrics
 from services.order.server import ERRORS, PUBLIC, OrderService
 from services.order.store import SOURCE, DatabaseOrders
@@ -33,7 +33,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class OrderConfig:
-    """`mesh` is what every service has; the rest is the order service's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/order.db", help="sqlite:///<file> or postgresql://...")
     inventory: str = setting("ORDER_INVENTORY", "inventory", help="the name of the service that has the goods")
@@ -67,8 +67,8 @@ class OrderConfig:
             raise BadInputError("the environment", problems)
 
     @property
-    def policy(self) -> Policy:
-        return Policy(
+    def policy(self) -> RetryPolicy:
+        return RetryPolicy(
             timeout=self.timeout,
             attempts=self.attempts,
             undo_attempts=self.undo_attempts,
@@ -82,29 +82,29 @@ async def run(config: OrderConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         orders = DatabaseOrders(DATABASE, own, engine)
         server.on_stop(orders.close)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = Relay(bus, SOURCE, OrderEvents(orders))
-        bell = Bell()
+        publisher = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
+        notifier = ChangeNotifier()
         inventory = inventory_rpc.InventoryServiceStub(
             await server.enter(meshwright.channel(config.inventory, config.mesh))
         )
         payment = payment_rpc.PaymentServiceStub(await server.enter(meshwright.channel(config.payment, config.mesh)))
         participants = MeshParticipants(inventory, payment, config.timeout)
 
-        def told(order_id: str) -> None:
-            bell.ring(order_id)
-            relay.wake()
+        def on_change(order_id: str) -> None:
+            notifier.notify(order_id)
+            publisher.wake()
 
         name = f"{server.identity.instance}/{os.urandom(4).hex()}"
-        driver = Driver(name, orders, participants, config.policy, told=told, jitter=random.random)
+        driver = Driver(name, orders, participants, config.policy, on_change=on_change, jitter=random.random)
 
-        def stored(order_id: str) -> None:
-            told(order_id)
+        def on_stored(order_id: str) -> None:
+            on_change(order_id)
             driver.wake()
 
         async def make_tables() -> None:
@@ -112,22 +112,22 @@ async def run(config: OrderConfig) -> None:
             await orders.prepare()
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
-            await server.enter(TableKeeper(engine, orders.tables(), make_tables, server.health).running())
-            await server.enter(relay.running())
-            await server.enter(hearing_others(bus, bell.ring))
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
+            await server.enter(TableRecovery(engine, orders.tables(), make_tables, server.health).running())
+            await server.enter(publisher.running())
+            await server.enter(order_changes(bus, notifier.notify))
             await server.enter(driver.running())
             metrics = server.telemetry.metrics.family(SagaMetrics)
-            await server.enter(running(metrics.follow(orders), "figures of sagas"))
+            await server.enter(background_task(metrics.follow(orders), "figures of sagas"))
 
         server.warm_up(prepare)
-        book = OrderBook(orders, bell, stored, entropy=os.urandom)
+        book = OrderBook(orders, notifier, on_stored, entropy=os.urandom)
         server.add(rpc.add_OrderServiceServicer_to_server, OrderService(book, server.stopping))
         await server.run()
 
 
 def main() -> None:
-    start(lambda: run(load(OrderConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(OrderConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

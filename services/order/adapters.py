@@ -1,4 +1,4 @@
-"""The order service's doors: its participants over the mesh, its events for the relay, and news of other replicas."""
+"""Adapters of the order service: participants over the mesh, the event log, and changes by other replicas."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from nats import errors as nats_errors
 import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.payment.v1 import payment_pb2 as payment_pb
-from services.kit.events import Event, NoEventError, decode
-from services.kit.running import running
+from services.common.messaging.events import Event, InvalidEventError, decode
+from services.common.runtime.tasks import background_task
 from services.order.aggregate import name_of, plain_fields, version_of
-from services.order.facts import StepName
+from services.order.events import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
 from services.order.store import SOURCE
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
     from demo.payment.v1 import payment_pb2_grpc as payment_rpc
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
     from services.order.domain import Order
     from services.order.store import DatabaseOrders
 
@@ -44,12 +44,12 @@ REFUSALS = frozenset(
         grpc.StatusCode.UNIMPLEMENTED,
     }
 )
-"""Statuses that the same call would end with again. All others may mean that it was done, or will be."""
+"""Permanent codes. After any other code the step may have been done, or will be."""
 MAX_ERROR = 300
 
 
 class MeshParticipants:
-    """Inventory and payment. Every call goes by the order's own key."""
+    """The participants inventory and payment. Every call has the order's key."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class MeshParticipants:
         self._timeout = timeout
 
     async def do(self, call: Do, order: Order) -> Outcome:
-        """Try the step."""
+        """Does the step."""
         match call.step:
             case StepName.RESERVE:
                 return await _outcome(self._reserve(order))
@@ -72,7 +72,7 @@ class MeshParticipants:
                 return await _outcome(self._ship(order))
 
     async def undo(self, call: Undo, order: Order) -> Outcome:
-        """Try to undo the step. What is shipped is undone by asking for the reservation back."""
+        """Undoes the step. Shipping is undone by releasing the reservation."""
         return await _outcome(self._refund(order) if call.step is StepName.CHARGE else self._release(order))
 
     async def _reserve(self, order: Order) -> Outcome:
@@ -125,7 +125,7 @@ class MeshParticipants:
 
 
 def key_of(order: Order) -> str:
-    """What participants know the order by."""
+    """The order's key for participants."""
     return f"order/{order.id}"
 
 
@@ -137,7 +137,7 @@ async def _outcome(call: Awaitable[Outcome]) -> Outcome:
         fields = ", ".join(f"{field} {what}" for field, what in found.fields.items())
         text = f"{found.reason or found.code}: {fields or found.message}"[:MAX_ERROR]
         return Refused(text) if error.code() in REFUSALS else NoAnswer(text)
-    except Exception as error:  # whatever it is, it is tried again with pauses, and in the end undone
+    except Exception as error:  # any error is retried with pauses, and finally compensated
         log.exception("a call of a participant failed in an unexpected way")
         return NoAnswer(f"{type(error).__name__}: {error}"[:MAX_ERROR])
 
@@ -147,10 +147,10 @@ def _unknown(state: object) -> NoAnswer:
 
 
 class OrderEvents:
-    """The event store's notification log, as a relay reads it.
+    """The event store's notification log as an EventLog.
 
-    The library gives out positions in the order of commits: on PostgreSQL it locks the table against other writers, on
-    SQLite there is one writer at a time. So what is read is never overtaken.
+    The library assigns positions in the order of commits: on PostgreSQL it locks the table against other writers, on
+    SQLite there is one writer at a time. So no event appears below one that was read.
     """
 
     def __init__(self, orders: DatabaseOrders) -> None:
@@ -158,24 +158,24 @@ class OrderEvents:
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         found = await self._orders.notifications(sequence, limit)
-        traces = await self._orders.traceparents({str(fact.originator_id) for _, fact in found})
-        return [_event(position, fact, traces.get(str(fact.originator_id), "")) for position, fact in found]
+        traces = await self._orders.traceparents({str(event.originator_id) for _, event in found})
+        return [_event(position, event, traces.get(str(event.originator_id), "")) for position, event in found]
 
 
-def _event(position: int, fact: Any, trace: str) -> Event:
-    """`trace`: that of the request which placed the order; all that happens to the order is of that trace."""
-    data = plain_fields(fact)
+def _event(position: int, event: Any, trace: str) -> Event:
+    """`trace`: of the request that placed the order; all its events belong to that trace."""
+    data = plain_fields(event)
     data.pop("traceparent", None)
-    kind = f"demo.{SOURCE}.{name_of(fact)}.v{version_of(fact)}"
-    return Event(SOURCE, position, kind, str(fact.originator_id), fact.timestamp, data, trace)
+    kind = f"demo.{SOURCE}.{name_of(event)}.v{version_of(event)}"
+    return Event(SOURCE, position, kind, str(event.originator_id), event.timestamp, data, trace)
 
 
-def hearing_others(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
-    """Call `heard` with the id of each order that any replica has told something of, as long as the context lasts.
+def order_changes(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+    """Calls `heard` with the id of each order that any replica changes, for as long as the context lasts.
 
-    Nothing is made up for while NATS is away: whoever waits looks for itself now and then.
+    Changes are missed while NATS is unavailable: watchers also poll.
     """
-    return running(_hear(bus, heard), "news of orders")
+    return background_task(_hear(bus, heard), "news of orders")
 
 
 async def _hear(bus: Bus, heard: Callable[[str], None]) -> None:
@@ -183,7 +183,7 @@ async def _hear(bus: Bus, heard: Callable[[str], None]) -> None:
         try:
             subscription = await bus.connection.subscribe(f"events.{SOURCE}.>")
             async for message in subscription.messages:
-                with contextlib.suppress(NoEventError):
+                with contextlib.suppress(InvalidEventError):
                     heard(decode(message.data).subject)
         except (nats_errors.Error, OSError) as error:
             log.debug("news of orders: %s", error)

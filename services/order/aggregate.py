@@ -1,10 +1,10 @@
-"""Orders as the event-sourcing library keeps them: an aggregate, its events by name and version, and its snapshots.
+"""Orders in the event-sourcing library: the aggregate, its events by name and version, and its snapshots.
 
-The library's events are the domain's facts with an order, a version and a time; applying one is `evolve`. Their topics
-are names of ours and not places in the code, so that modules may move while stored events stay.
+The library's events are the domain's events with an order, a version and a time; `evolve` applies them. Their topics
+are fixed names, not module paths, so that modules can move while stored events stay.
 
-An event whose fields change gets a new `class_version` and an upcaster from the version before. Stored ones are never
-rewritten: they are brought up when they are read, and published as what they then are.
+An event whose fields change gets a new `class_version` and an upcaster from the previous version. Stored events are
+never rewritten: they are upcast when they are read, and published in the new version.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from eventsourcing.domain import Aggregate
 from eventsourcing.persistence import Transcoding
 from eventsourcing.utils import register_topic
 
-from services.order import domain, facts
+from services.order import domain, events
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.order.facts import Fact
+    from services.order.events import Event
 
 
 class OrderAggregate(Aggregate):
@@ -31,11 +31,11 @@ class OrderAggregate(Aggregate):
     TOPIC = "order.Order"
 
     if TYPE_CHECKING:
-        # Unseen at run time: the library would make it an argument of `__init__`.
+        # Only for type checking: at run time the library would make it an argument of `__init__`.
         order: domain.Order
 
     class Event(Aggregate.Event):
-        """Something that happened to an order."""
+        """An event of an order."""
 
         TOPIC = "order.Event"
 
@@ -43,7 +43,7 @@ class OrderAggregate(Aggregate):
             aggregate.order = domain.evolve(aggregate.order, self, self.timestamp)  # type: ignore[arg-type]
 
 
-class OrderPlaced(facts.OrderPlaced, OrderAggregate.Event, Aggregate.Created):
+class OrderPlaced(events.OrderPlaced, OrderAggregate.Event, Aggregate.Created):
     """Version 1 held items as a mapping of skus to quantities, and no trace."""
 
     TOPIC = "order.OrderPlaced"
@@ -54,92 +54,92 @@ class OrderPlaced(facts.OrderPlaced, OrderAggregate.Event, Aggregate.Created):
 
     @staticmethod
     def upcast_v1_v2(state: dict[str, Any]) -> None:
-        state["items"] = [facts.Item(sku, quantity) for sku, quantity in sorted(state["items"].items())]
+        state["items"] = [events.Item(sku, quantity) for sku, quantity in sorted(state["items"].items())]
         state["traceparent"] = ""
 
 
-class StepStarted(facts.StepStarted, OrderAggregate.Event):
+class StepStarted(events.StepStarted, OrderAggregate.Event):
     TOPIC = "order.StepStarted"
 
 
-class StepFailed(facts.StepFailed, OrderAggregate.Event):
+class StepFailed(events.StepFailed, OrderAggregate.Event):
     TOPIC = "order.StepFailed"
 
 
-class StepCompleted(facts.StepCompleted, OrderAggregate.Event):
+class StepCompleted(events.StepCompleted, OrderAggregate.Event):
     TOPIC = "order.StepCompleted"
 
 
-class StepRefused(facts.StepRefused, OrderAggregate.Event):
+class StepRefused(events.StepRefused, OrderAggregate.Event):
     TOPIC = "order.StepRefused"
 
 
-class StepAbandoned(facts.StepAbandoned, OrderAggregate.Event):
+class StepAbandoned(events.StepAbandoned, OrderAggregate.Event):
     TOPIC = "order.StepAbandoned"
 
 
-class CompensationStarted(facts.CompensationStarted, OrderAggregate.Event):
+class CompensationStarted(events.CompensationStarted, OrderAggregate.Event):
     TOPIC = "order.CompensationStarted"
 
 
-class CompensationFailed(facts.CompensationFailed, OrderAggregate.Event):
+class CompensationFailed(events.CompensationFailed, OrderAggregate.Event):
     TOPIC = "order.CompensationFailed"
 
 
-class CompensationCompleted(facts.CompensationCompleted, OrderAggregate.Event):
+class CompensationCompleted(events.CompensationCompleted, OrderAggregate.Event):
     TOPIC = "order.CompensationCompleted"
 
 
-class OrderNeedsAttention(facts.OrderNeedsAttention, OrderAggregate.Event):
+class OrderNeedsAttention(events.OrderNeedsAttention, OrderAggregate.Event):
     TOPIC = "order.OrderNeedsAttention"
 
 
-class AttentionResolved(facts.AttentionResolved, OrderAggregate.Event):
+class AttentionResolved(events.AttentionResolved, OrderAggregate.Event):
     TOPIC = "order.AttentionResolved"
 
 
-class OrderCompleted(facts.OrderCompleted, OrderAggregate.Event):
+class OrderCompleted(events.OrderCompleted, OrderAggregate.Event):
     TOPIC = "order.OrderCompleted"
 
 
-class OrderRejected(facts.OrderRejected, OrderAggregate.Event):
+class OrderRejected(events.OrderRejected, OrderAggregate.Event):
     TOPIC = "order.OrderRejected"
 
 
 EVENTS: Mapping[type[Any], type[OrderAggregate.Event]] = {
-    facts.OrderPlaced: OrderPlaced,
-    facts.StepStarted: StepStarted,
-    facts.StepFailed: StepFailed,
-    facts.StepCompleted: StepCompleted,
-    facts.StepRefused: StepRefused,
-    facts.StepAbandoned: StepAbandoned,
-    facts.CompensationStarted: CompensationStarted,
-    facts.CompensationFailed: CompensationFailed,
-    facts.CompensationCompleted: CompensationCompleted,
-    facts.OrderNeedsAttention: OrderNeedsAttention,
-    facts.AttentionResolved: AttentionResolved,
-    facts.OrderCompleted: OrderCompleted,
-    facts.OrderRejected: OrderRejected,
+    events.OrderPlaced: OrderPlaced,
+    events.StepStarted: StepStarted,
+    events.StepFailed: StepFailed,
+    events.StepCompleted: StepCompleted,
+    events.StepRefused: StepRefused,
+    events.StepAbandoned: StepAbandoned,
+    events.CompensationStarted: CompensationStarted,
+    events.CompensationFailed: CompensationFailed,
+    events.CompensationCompleted: CompensationCompleted,
+    events.OrderNeedsAttention: OrderNeedsAttention,
+    events.AttentionResolved: AttentionResolved,
+    events.OrderCompleted: OrderCompleted,
+    events.OrderRejected: OrderRejected,
 }
-_FACTS: Mapping[type[Any], type[Any]] = {event: fact for fact, event in EVENTS.items()}
+_DOMAIN_EVENTS: Mapping[type[Any], type[Any]] = {stored: event for event, stored in EVENTS.items()}
 
 
 def register_topics() -> None:
-    """Tell the library what stored names mean."""
+    """Registers the stored names with the library."""
     register_topic(OrderAggregate.TOPIC, OrderAggregate)
     for kind in EVENTS.values():
         register_topic(kind.TOPIC, kind)
 
 
-def fields_of(fact: Fact) -> dict[str, Any]:
-    """The fact's own fields, without what the library puts around them."""
-    kind = _FACTS.get(type(fact), type(fact))
-    return {field.name: getattr(fact, field.name) for field in dataclasses.fields(kind)}
+def fields_of(event: Event) -> dict[str, Any]:
+    """The event's own fields, without the library's."""
+    kind = _DOMAIN_EVENTS.get(type(event), type(event))
+    return {field.name: getattr(event, field.name) for field in dataclasses.fields(kind)}
 
 
-def plain_fields(fact: Fact) -> dict[str, Any]:
-    """The fact's own fields as JSON has them."""
-    return {name: _plain(value) for name, value in fields_of(fact).items()}
+def plain_fields(event: Event) -> dict[str, Any]:
+    """The event's own fields as JSON has them."""
+    return {name: _plain(value) for name, value in fields_of(event).items()}
 
 
 def name_of(event: object) -> str:
@@ -148,27 +148,27 @@ def name_of(event: object) -> str:
 
 
 def version_of(event: object) -> int:
-    """Of the event's fields."""
+    """The version of the event's fields."""
     return int(getattr(type(event), "class_version", 1))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    if isinstance(value, facts.Item):
+    if isinstance(value, events.Item):
         return {"sku": value.sku, "quantity": value.quantity}
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 class ItemAsDict(Transcoding):
-    type = facts.Item
+    type = events.Item
     name = "item"
 
-    def encode(self, obj: facts.Item) -> dict[str, Any]:
+    def encode(self, obj: events.Item) -> dict[str, Any]:
         return dict(vars(obj))
 
-    def decode(self, data: dict[str, Any]) -> facts.Item:
-        return facts.Item(**data)
+    def decode(self, data: dict[str, Any]) -> events.Item:
+        return events.Item(**data)
 
 
 class StepAsDict(Transcoding):
@@ -179,7 +179,7 @@ class StepAsDict(Transcoding):
         return dict(vars(obj))
 
     def decode(self, data: dict[str, Any]) -> domain.Step:
-        named = {"name": facts.StepName(data["name"]), "state": domain.StepState(data["state"])}
+        named = {"name": events.StepName(data["name"]), "state": domain.StepState(data["state"])}
         return domain.Step(**data | named)
 
 
@@ -191,7 +191,11 @@ class OrderAsDict(Transcoding):
         return dict(vars(obj))
 
     def decode(self, data: dict[str, Any]) -> domain.Order:
-        typed = {"state": domain.State(data["state"]), "items": tuple(data["items"]), "steps": tuple(data["steps"])}
+        typed = {
+            "state": domain.OrderState(data["state"]),
+            "items": tuple(data["items"]),
+            "steps": tuple(data["steps"]),
+        }
         return domain.Order(**data | typed)
 
 

@@ -1,4 +1,4 @@
-"""What the order service does for its callers. What moves orders on is the `driver`."""
+"""The use cases of the order service. The `driver` advances orders."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.order import domain
-from services.order.domain import NoAttentionNeededError, OrderDiffersError, OrderNotFoundError, State, StepState
-from services.order.facts import AttentionResolved, OrderPlaced, Resolution
+from services.order.domain import NoAttentionNeededError, OrderDiffersError, OrderNotFoundError, OrderState, StepState
+from services.order.events import AttentionResolved, OrderPlaced, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from services.order.domain import Order
-    from services.order.facts import Fact, Item
+    from services.order.events import Event, Item
 
 ATTEMPTS = 5
-"""Times that a person's decision is stored where the order changes meanwhile."""
-LOOK_SECONDS = 1.0
-"""How often a watched order is looked at where nobody tells of its change: NATS may be away."""
+"""Attempts to store an operator's decision while the order changes."""
+POLL_SECONDS = 1.0
+"""Interval of reading a watched order without a notification: NATS may be unavailable."""
 
 
 class KeyTakenError(Exception):
-    """There is an order with that key."""
+    """An order with that key exists."""
 
 
 class OrderChangedError(Exception):
-    """The order is not what the caller has seen: another replica, or a person, was first."""
+    """The order has changed since it was read: another replica or an operator was first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A fact as it was stored."""
+class StoredEvent:
+    """An event with its version and time."""
 
     version: int
-    fact: Fact
+    event: Event
     at: datetime
 
 
 class Orders(Protocol):
-    """Where orders are kept. Every method may raise StoreUnavailableError."""
+    """The store of orders. Every method may raise StoreUnavailableError."""
 
-    async def add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+    async def add(self, order_id: str, event: OrderPlaced, at: datetime) -> Order:
         """Raises KeyTakenError."""
 
-    async def append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
+    async def append(self, order: Order, events: Sequence[Event], at: datetime) -> Order:
         """Raises OrderChangedError."""
 
     async def get(self, order_id: str) -> Order | None: ...
@@ -56,28 +56,28 @@ class Orders(Protocol):
     async def with_key(self, key: str) -> Order | None: ...
 
     async def version(self, order_id: str) -> int:
-        """0 where there is no such order."""
+        """0 if the order does not exist."""
 
-    async def history(self, order_id: str, after: int = 0) -> Sequence[Recorded]: ...
+    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent]: ...
 
-    async def page(self, user_id: str, states: Sequence[State], before: str, limit: int) -> Sequence[Order]:
-        """The newest first; empty arguments are no conditions."""
+    async def page(self, user_id: str, states: Sequence[OrderState], before: str, limit: int) -> Sequence[Order]:
+        """Newest first; empty arguments do not filter."""
 
 
-class Bell:
-    """Wakes those who wait for an order to change."""
+class ChangeNotifier:
+    """Notifies watchers of an order of its changes."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
-    def ring(self, order_id: str) -> None:
-        """It has changed, or may have."""
+    def notify(self, order_id: str) -> None:
+        """Wakes the watchers of an order that has changed, or may have."""
         for waiting in self._waiting.get(order_id, ()):
             waiting.set()
 
     @contextlib.contextmanager
-    def listening(self, order_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set at each ring; whoever waits clears it."""
+    def subscribe(self, order_id: str) -> Iterator[asyncio.Event]:
+        """An asyncio event that each `notify` sets; the watcher clears it."""
         heard = asyncio.Event()
         listeners = self._waiting.setdefault(order_id, set())
         listeners.add(heard)
@@ -94,36 +94,36 @@ def utc_now() -> datetime:
 
 
 class OrderBook:
-    """The use cases. `stored` is told the id of an order that there is something to do for."""
+    """The use cases. `on_stored` is called with the id of each order that needs driving."""
 
     def __init__(
         self,
         orders: Orders,
-        bell: Bell,
-        stored: Callable[[str], None],
+        notifier: ChangeNotifier,
+        on_stored: Callable[[str], None],
         *,
         entropy: Callable[[int], bytes],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._orders = orders
-        self._bell = bell
-        self._stored = stored
+        self._notifier = notifier
+        self._on_stored = on_stored
         self._entropy = entropy
         self._now = now
 
     async def place(self, key: str, user_id: str, items: Sequence[Item], traceparent: str) -> Order:
-        """One key makes one order. Raises InvalidOrderError and OrderDiffersError."""
+        """Places an order, once per key. Raises InvalidOrderError and OrderDiffersError."""
         domain.check_order(key, user_id, items)
         known = await self._orders.with_key(key)
         if known is None:
             now = self._now()
-            fact = OrderPlaced(key, user_id, tuple(items), traceparent)
+            event = OrderPlaced(key, user_id, tuple(items), traceparent)
             try:
-                order = await self._orders.add(new_id(now, self._entropy), fact, now)
+                order = await self._orders.add(new_id(now, self._entropy), event, now)
             except KeyTakenError:
                 known = await self._orders.with_key(key)
             else:
-                self._stored(order.id)
+                self._on_stored(order.id)
                 return order
         if known is None or (known.user_id, known.items) != (user_id, tuple(items)):
             raise OrderDiffersError
@@ -137,7 +137,7 @@ class OrderBook:
             raise OrderNotFoundError
         return order
 
-    async def page(self, user_id: str, states: Sequence[State], before: str, limit: int) -> Sequence[Order]:
+    async def page(self, user_id: str, states: Sequence[OrderState], before: str, limit: int) -> Sequence[Order]:
         """At most `limit` (0: a default) orders. Raises InvalidOrderError."""
         known = domain.parse_id(before) if before else ""
         domain.refuse(
@@ -149,8 +149,8 @@ class OrderBook:
         )
         return await self._orders.page(user_id, states, known or "", limit or domain.DEFAULT_LIST)
 
-    async def history(self, order_id: str) -> Sequence[Recorded]:
-        """Every fact of the order. Raises OrderNotFoundError."""
+    async def history(self, order_id: str) -> Sequence[StoredEvent]:
+        """All events of the order. Raises OrderNotFoundError."""
         known = domain.parse_id(order_id)
         found = await self._orders.history(known) if known else []
         if not found:
@@ -158,31 +158,31 @@ class OrderBook:
         return found
 
     async def watch(self, order_id: str) -> AsyncGenerator[Order]:
-        """The order now and after each fact, until it rests. Raises OrderNotFoundError.
+        """Yields the order now and after each event, until it rests. Raises OrderNotFoundError.
 
-        None is left out, however late we hear of it: what lies between two looks is read from the order's history.
+        No event is skipped, however late the notification: events between two reads come from the order's history.
         """
-        with self._bell.listening((await self.get(order_id)).id) as heard:
+        with self._notifier.subscribe((await self.get(order_id)).id) as heard:
             order = await self.get(order_id)
             yield order
             while not order.resting:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(POLL_SECONDS):
                         await heard.wait()
                 heard.clear()
                 if await self._orders.version(order.id) == order.version:
                     continue
                 for recorded in await self._orders.history(order.id, order.version):
-                    order = domain.evolve(order, recorded.fact, recorded.at)
+                    order = domain.evolve(order, recorded.event, recorded.at)
                     yield order
 
     async def resolve(self, order_id: str, resolution: Resolution, actor: str, reason: str) -> Order:
-        """What a person decides for a step that is stuck. Raises InvalidOrderError, OrderNotFoundError and
+        """Stores an operator's decision for a stuck step. Raises InvalidOrderError, OrderNotFoundError,
         NoAttentionNeededError."""
         domain.check_resolution(actor, reason)
         for attempt in range(1, ATTEMPTS + 1):
             order = await self.get(order_id)
-            if order.state is not State.NEEDS_ATTENTION:
+            if order.state is not OrderState.NEEDS_ATTENTION:
                 raise NoAttentionNeededError(order.state.value)
             stuck = next(step for step in order.steps if step.state is StepState.STUCK and not step.given_up)
             try:
@@ -192,6 +192,6 @@ class OrderBook:
                 if attempt == ATTEMPTS:
                     raise
             else:
-                self._stored(after.id)
+                self._on_stored(after.id)
                 return after
         raise AssertionError("the last attempt returns or raises")

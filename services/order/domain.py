@@ -1,7 +1,7 @@
-"""An order, what may happen to it, and what it is after that has happened.
+"""Orders: their state, and how events change it.
 
-Facts are what is stored; an order is the sum of its facts, and `evolve` is the only place where one changes. What to do
-next is `saga`'s business. Everything here is a function of its arguments, time included.
+Events are stored; an order is the sum of its events, and `evolve` is the only function that applies one. `saga` decides
+the next step. Everything here is a function of its arguments, time included.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
-from services.order.facts import (
+from services.common.runtime.text import text_problem
+from services.order.events import (
     AttentionResolved,
     CompensationCompleted,
     CompensationFailed,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from services.order.facts import Fact, Item
+    from services.order.events import Event, Item
 
 MAX_ITEMS = 100
 MAX_QUANTITY = 1_000_000
@@ -58,7 +58,7 @@ class InvalidOrderError(Exception):
 
 
 class OrderNotFoundError(Exception):
-    """There is no order with that id."""
+    """No order has that id."""
 
     def __init__(self) -> None:
         super().__init__("there is no such order")
@@ -72,14 +72,14 @@ class OrderDiffersError(Exception):
 
 
 class NoAttentionNeededError(Exception):
-    """There is nothing for a person to decide."""
+    """The order has no step that needs a decision."""
 
     def __init__(self, state: str) -> None:
-        super().__init__(f"the order needs nobody's attention: it is {state}")
+        super().__init__(f"the order needs no decision: it is {state}")
 
 
-class State(StrEnum):
-    """Where an order stands."""
+class OrderState(StrEnum):
+    """State of an order."""
 
     PENDING = "PENDING"
     COMPLETED = "COMPLETED"
@@ -89,7 +89,7 @@ class State(StrEnum):
 
 
 class StepState(StrEnum):
-    """Where a step stands."""
+    """State of a step."""
 
     WAITING = "WAITING"
     RUNNING = "RUNNING"
@@ -105,14 +105,14 @@ class Step:
     name: StepName
     state: StepState = StepState.WAITING
     attempts: int = 0
-    """Of doing it; once it is being undone, of undoing it."""
+    """Attempts to do the step; while compensating, attempts to undo it."""
     error: str = ""
     begun: bool = False
-    """Whether it may have had an effect, which undoing it must take back."""
+    """Whether it may have had an effect that compensation must undo."""
     given_up: bool = False
-    """A person has decided that it stays as it is."""
+    """An operator has decided to leave it as it is."""
     due: datetime | None = None
-    """Not to be tried again before."""
+    """Earliest time of the next attempt."""
     updated_at: datetime | None = None
 
 
@@ -122,71 +122,73 @@ class Order:
     key: str
     user_id: str
     items: tuple[Item, ...]
-    state: State
+    state: OrderState
     steps: tuple[Step, ...]
     placed_at: datetime
     updated_at: datetime
     version: int = 1
-    """How many facts it is the sum of."""
+    """Number of its events."""
     total_cents: int = 0
     reason: str = ""
-    """Why it was rejected or needs attention; for people."""
+    """Why it was rejected or needs attention, as text."""
     refusal: str = ""
-    """What made it be undone."""
+    """Why it is being compensated."""
     traceparent: str = ""
-    """The trace in which it was placed; empty where there was none."""
+    """The trace in which it was placed; empty without one."""
 
     @property
     def resting(self) -> bool:
-        """Whether nothing happens to it by itself."""
-        return self.state in {State.COMPLETED, State.REJECTED, State.NEEDS_ATTENTION}
+        """Whether it changes no more without a decision."""
+        return self.state in {OrderState.COMPLETED, OrderState.REJECTED, OrderState.NEEDS_ATTENTION}
 
     def step(self, name: StepName) -> Step:
         return next(step for step in self.steps if step.name == name)
 
 
-def placed(order_id: str, fact: OrderPlaced, at: datetime) -> Order:
-    """The order that a first fact makes."""
+def placed(order_id: str, event: OrderPlaced, at: datetime) -> Order:
+    """Creates the order from its first event."""
     steps = tuple(Step(name) for name in StepName)
-    items = tuple(fact.items)
-    return Order(order_id, fact.key, fact.user_id, items, State.PENDING, steps, at, at, traceparent=fact.traceparent)
+    items = tuple(event.items)
+    return Order(
+        order_id, event.key, event.user_id, items, OrderState.PENDING, steps, at, at, traceparent=event.traceparent
+    )
 
 
-def evolve(order: Order, fact: Fact, at: datetime) -> Order:
-    """The order after what happened at that time."""
-    return replace(_changed(order, fact, at), version=order.version + 1, updated_at=at)
+def evolve(order: Order, event: Event, at: datetime) -> Order:
+    """Applies an event that happened at `at`."""
+    return replace(_changed(order, event, at), version=order.version + 1, updated_at=at)
 
 
-def _changed(order: Order, fact: Fact, at: datetime) -> Order:  # noqa: PLR0911 - one line for each fact
-    match fact:
+def _changed(order: Order, event: Event, at: datetime) -> Order:  # noqa: PLR0911 - one line for each event
+    match event:
         case StepStarted(name, attempt):
             return _with(order, name, at, state=StepState.RUNNING, attempts=attempt, begun=True, due=None)
         case StepFailed(name, error, retry_at):
             return _with(order, name, at, state=StepState.WAITING, error=error, due=retry_at)
         case StepCompleted(name, total):
             done = _with(order, name, at, state=StepState.DONE, error="", due=None)
-            return replace(done, state=State.PENDING, reason="", total_cents=total or order.total_cents)
+            return replace(done, state=OrderState.PENDING, reason="", total_cents=total or order.total_cents)
         case StepRefused(name, reason, certain):
             refused = _with(order, name, at, state=StepState.REFUSED, error=reason, begun=not certain)
             return _undoing(refused, reason)
         case StepAbandoned(name, reason):
             return _undoing(_with(order, name, at, state=StepState.WAITING, error=reason), reason)
         case OrderCompleted():
-            return replace(order, state=State.COMPLETED)
+            return replace(order, state=OrderState.COMPLETED)
         case OrderRejected(_, reason):
-            return replace(order, state=State.REJECTED, reason=reason)
+            return replace(order, state=OrderState.REJECTED, reason=reason)
         case OrderPlaced():
             raise ValueError("an order is placed once")
         case _:
-            return _changed_undoing(order, fact, at)
+            return _changed_undoing(order, event, at)
 
 
 def _changed_undoing(
     order: Order,
-    fact: CompensationStarted | CompensationFailed | CompensationCompleted | OrderNeedsAttention | AttentionResolved,
+    event: CompensationStarted | CompensationFailed | CompensationCompleted | OrderNeedsAttention | AttentionResolved,
     at: datetime,
 ) -> Order:
-    match fact:
+    match event:
         case CompensationStarted(name, attempt):
             return _with(order, name, at, state=StepState.COMPENSATING, attempts=attempt, due=None)
         case CompensationFailed(name, error, retry_at):
@@ -195,10 +197,10 @@ def _changed_undoing(
             return _with(order, name, at, state=StepState.COMPENSATED, begun=False)
         case OrderNeedsAttention(name, _, reason):
             stuck = _with(order, name, at, state=StepState.STUCK, error=reason)
-            return replace(stuck, state=State.NEEDS_ATTENTION, reason=f"{name} cannot be undone: {reason}")
+            return replace(stuck, state=OrderState.NEEDS_ATTENTION, reason=f"{name} cannot be undone: {reason}")
         case AttentionResolved(name, Resolution.RETRY, _, _):
             again = _with(order, name, at, state=StepState.COMPENSATING, attempts=0, due=None)
-            return replace(again, state=State.COMPENSATING, reason=order.refusal)
+            return replace(again, state=OrderState.COMPENSATING, reason=order.refusal)
         case AttentionResolved(name, _, actor, reason):
             left = _with(order, name, at, given_up=True)
             return _undoing(left, f"{order.refusal}; {name} was given up by {actor}: {reason}")
@@ -213,9 +215,9 @@ def _with(order: Order, name: str, at: datetime, **changes: object) -> Order:
 
 
 def _undoing(order: Order, reason: str) -> Order:
-    """From here on each step's attempts are those of undoing it."""
+    """Begins compensation: attempts count from 0 again, now of undoing."""
     steps = tuple(replace(step, attempts=0, due=None) if step.begun else step for step in order.steps)
-    return replace(order, state=State.COMPENSATING, reason=reason, refusal=reason, steps=steps)
+    return replace(order, state=OrderState.COMPENSATING, reason=reason, refusal=reason, steps=steps)
 
 
 def check_order(key: str, user_id: str, items: Sequence[Item]) -> None:
@@ -246,14 +248,14 @@ def check_resolution(actor: str, reason: str) -> None:
 
 
 def refuse(found: Mapping[str, str]) -> None:
-    """Raise InvalidOrderError where a field has something against it."""
+    """Raises InvalidOrderError if any field has a problem."""
     wrong = {field: what for field, what in found.items() if what}
     if wrong:
         raise InvalidOrderError(wrong)
 
 
 def parse_id(text: str) -> str | None:
-    """The id in the form in which it is stored; None for what no id of an order can be."""
+    """Normalises an order id; None if it is invalid."""
     try:
         return str(uuid.UUID(text)) if len(text) <= len("urn:uuid:") + 36 else None
     except ValueError:

@@ -1,11 +1,11 @@
-"""What moves orders on: any replica may, one at a time for each order.
+"""Drives orders through their sagas: any replica may, one at a time for each order.
 
-A driver takes an order by a lease in the database, stores that a step begins, makes the call, stores the answer, and so
-on until the order rests or must wait. The lease keeps others from doing the same work; it is no lock, since a driver
-may be slow beyond its lease, or a clock be wrong. What keeps the saga right is that a fact is stored only on top of
-what its driver has seen (OrderChangedError for the second), and that participants do each step once for its key.
+A driver leases an order in the database, stores that a step begins, makes the call, stores the answer, and repeats
+until the order rests or must wait. The lease avoids duplicate work; it is not a lock, since a driver may be slow beyond
+its lease, or a clock wrong. Correctness comes from optimistic concurrency (an event is stored only on the version that
+its driver has read; OrderChangedError otherwise), and from participants that do each step once per key.
 
-A crash loses nothing: the order stays due, and whoever looks after the lease has run out goes on from what is stored.
+A crash loses nothing: the order stays due, and after the lease has expired another replica continues from its events.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.errors import StoreUnavailableError
-from services.kit.running import running
-from services.kit.traces import continued
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import background_task
+from services.common.runtime.trace_context import continue_trace
 from services.order import saga
 from services.order.app import OrderChangedError, Orders, utc_now
 from services.order.saga import Conclude, Do, Rest, Undo, Wait, next_step
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.order.domain import Order
-    from services.order.saga import Outcome, Policy
+    from services.order.saga import Outcome, RetryPolicy
 
 log = logging.getLogger(__name__)
 
 BATCH = 50
 AT_ONCE = 16
-"""Orders that one replica drives at the same time."""
-LOOK_SECONDS = 0.5
-"""How often a replica looks for orders that are due, or that a replica which is gone has left behind."""
-AGAIN_SECONDS = 0.5
+"""Orders that one replica drives concurrently."""
+POLL_SECONDS = 0.5
+"""Interval of looking for due orders, including those of crashed replicas."""
+RETRY_SECONDS = 0.5
 GIVE_BACK_SECONDS = 2.0
-"""What a driver that is stopped has to give its order back, before it is stopped again."""
+"""Time for a cancelled driver to release its lease."""
 
 
-class Leased(Orders, Protocol):
-    """Orders, and who drives them. Every method may raise StoreUnavailableError."""
+class LeasedOrders(Orders, Protocol):
+    """Orders and their leases. Every method may raise StoreUnavailableError."""
 
     async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of orders with something to do that nobody drives."""
+        """Ids of due orders without a lease."""
 
     async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
-        """Take the order, or keep it; whether it is the driver's until then."""
+        """Acquires or renews the lease until `until`; returns whether the driver holds it."""
 
     async def give_back(self, order_id: str, driver: str) -> None: ...
 
 
 class Participants(Protocol):
-    """The services that do the steps. Neither method raises: what went wrong is an outcome."""
+    """The services that do the steps. Neither method raises: an error is an outcome."""
 
     async def do(self, call: Do, order: Order) -> Outcome: ...
 
@@ -62,16 +62,16 @@ class Participants(Protocol):
 
 
 class Driver:
-    """Drives what is due. `name` is unlike any other's; `told` is called with the id of an order that has changed."""
+    """Drives due orders. `name` is unique; `on_change` is called with the id of each changed order."""
 
     def __init__(
         self,
         name: str,
-        orders: Leased,
+        orders: LeasedOrders,
         participants: Participants,
-        policy: Policy,
+        policy: RetryPolicy,
         *,
-        told: Callable[[str], None],
+        on_change: Callable[[str], None],
         jitter: Callable[[], float],
         now: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -79,21 +79,21 @@ class Driver:
         self._orders = orders
         self._participants = participants
         self._policy = policy
-        self._told = told
+        self._on_change = on_change
         self._jitter = jitter
         self._now = now
         self._woken = asyncio.Event()
         self._driving: dict[str, asyncio.Task[None]] = {}
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Looks for due orders at once."""
         self._woken.set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Drive for as long as the context lasts. What is under way when it ends is taken up by another replica."""
+        """Drives for as long as the context lasts. Other replicas continue its orders afterwards."""
         try:
-            async with running(self._run(), "driver of orders"):
+            async with background_task(self._run(), "driver of orders"):
                 yield
         finally:
             while tasks := list(self._driving.values()):
@@ -102,7 +102,7 @@ class Driver:
                 await asyncio.wait(tasks, timeout=GIVE_BACK_SECONDS)
 
     async def drive(self, order_id: str) -> datetime | None:
-        """Move the order on as far as it goes; when to come back, if it must wait. Raises StoreUnavailableError."""
+        """Advances the order as far as possible; returns when to continue. Raises StoreUnavailableError."""
         if not await self._claim(order_id):
             return None
         broken = False
@@ -110,7 +110,7 @@ class Driver:
             order = await self._orders.get(order_id)
             if order is None:
                 return None
-            with continued(order.traceparent, "saga"):
+            with continue_trace(order.traceparent, "saga"):
                 return await self._advance(order)
         except OrderChangedError:
             log.info("order %s is driven by another", order_id)
@@ -118,11 +118,11 @@ class Driver:
         except StoreUnavailableError:
             raise
         except Exception:
-            # Nobody may have better luck at once: the lease is the pause, and lets orders that are not broken go first.
+            # Keep the lease as a pause before the next attempt, so that other orders go first.
             broken = True
             raise
         finally:
-            # A driver that cannot say so is waited for until its lease has run out.
+            # If releasing fails, the lease expires.
             with contextlib.suppress(StoreUnavailableError):
                 if not broken:
                     await self._orders.give_back(order_id, self._name)
@@ -134,16 +134,16 @@ class Driver:
                     return None
                 case Wait(until):
                     return until
-                case Conclude(fact):
-                    order = await self._orders.append(order, [fact], self._now())
+                case Conclude(event):
+                    order = await self._orders.append(order, [event], self._now())
                 case Do() | Undo() as call:
                     order = await self._orders.append(order, [call.started], self._now())
-                    self._told(order.id)
+                    self._on_change(order.id)
                     # The lease covers the call that follows.
                     if not await self._claim(order.id):
                         return None
                     order = await self._answered(order, call)
-            self._told(order.id)
+            self._on_change(order.id)
 
     async def _answered(self, order: Order, call: Do | Undo) -> Order:
         if isinstance(call, Do):
@@ -151,8 +151,8 @@ class Driver:
         else:
             outcome = await self._participants.undo(call, order)
         now = self._now()
-        facts = saga.answered(order, call, outcome, now=now, policy=self._policy, jitter=self._jitter())
-        return await self._orders.append(order, facts, now)
+        events = saga.outcome_events(order, call, outcome, now=now, policy=self._policy, jitter=self._jitter())
+        return await self._orders.append(order, events, now)
 
     async def _claim(self, order_id: str) -> bool:
         now = self._now()
@@ -161,16 +161,16 @@ class Driver:
     async def _run(self) -> None:
         while True:
             self._woken.clear()
-            rest = LOOK_SECONDS
+            rest = POLL_SECONDS
             try:
                 for order_id in await self._orders.due(self._now(), BATCH):
                     self._start(order_id)
             except StoreUnavailableError as error:
                 log.debug("orders wait: %s", error)
-                rest = AGAIN_SECONDS
+                rest = RETRY_SECONDS
             except Exception:
                 log.exception("orders wait")
-                rest = AGAIN_SECONDS
+                rest = RETRY_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._woken.wait()
@@ -190,6 +190,6 @@ class Driver:
         except Exception:
             log.exception("order %s waits", order_id)
         else:
-            # One more may fit now; and this one wants to be looked at when its time has come.
+            # Look again now for another order, or when this one is due.
             delay = (until - self._now()).total_seconds() if until else 0.0
             asyncio.get_running_loop().call_later(max(delay, 0.0), self.wake)

@@ -1,13 +1,13 @@
 """The library's recorders, with one row for each order beside its events, written in the events' own transaction.
 
-That row is what lists, leases and the unique idempotency key need: a read model without a lag. The library hands its
-recorders whatever `save` is given by name, inside the transaction; here that is `row`.
+That row serves lists, leases and the unique idempotency key: a read model without lag. The library passes keyword
+arguments of `save` to its recorders, inside the transaction; here `row`.
 
-PostgreSQL's recorders, that of the snapshots too, try ten times where the database is away, for half a minute. Our
-callers are told at once, and decide themselves: so the methods are taken from under that decorator. It also sends its
-statements in a pipeline, in which of two that might be refused the error may be that of the wrong one: here they go one
-after the other. And its pool of connections looks for a database that is away less and less often, so that an outage
-would last twice as long for us: here it gives up soon, and whoever asks next makes it look again.
+PostgreSQL's recorders, including that of snapshots, retry ten times, for half a minute, while the database is
+unavailable. Here calls fail at once, and callers decide: the methods are unwrapped from that decorator. The library
+pipelines its statements, so that the error of two possible ones may be the wrong one: here they run one after the
+other. Its connection pool retries with growing pauses, which doubles an outage: here it gives up soon, and the next
+call retries.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
     from eventsourcing.utils import Environment
 
 SSLMODE = "POSTGRES_SSLMODE"
-"""Our own among the library's variables; empty: as libpq does by itself."""
+"""An additional variable; empty: libpq's default."""
 RECONNECT_SECONDS = 2.0
-"""How long the pool tries to make a connection that was not asked for anew."""
+"""How long the pool retries a connection in the background."""
 CONNECTIONS = {
     "connect_timeout": 3,
     "options": "-c statement_timeout=5000",
-    # A network that swallows everything is noticed as well.
+    # Detects networks that drop packets.
     "tcp_user_timeout": 5000,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
 }
-"""What libpq is told, beyond what the library tells it; seconds, and milliseconds where it is four digits."""
+"""libpq parameters beyond the library's; seconds, and milliseconds for four digits."""
 
 metadata = sa.MetaData()
 orders = sa.Table(
@@ -48,16 +48,16 @@ orders = sa.Table(
     sa.Column("user_id", sa.String(64), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("version", sa.BigInteger, nullable=False),
-    # Milliseconds since 1970: when there is something to do. None where nothing happens by itself.
+    # Time of the next action, in milliseconds since 1970; None if the order rests.
     sa.Column("due_at", sa.BigInteger, nullable=True),
-    # The order as it is, as the library's transcoder writes it.
+    # The order, encoded by the library's transcoder.
     sa.Column("document", sa.Text, nullable=False),
-    # Who drives it, and until when; not part of what events say.
+    # The lease, which is not part of the events.
     sa.Column("driver", sa.String(100), nullable=False, server_default=""),
     sa.Column("lease_until", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("orders_by_user", "user_id", "id"),
     sa.Index("orders_by_due", "due_at"),
-    # For whoever looks for the few that need a person.
+    # For listing the few that need a decision.
     sa.Index("orders_by_state", "state", "id"),
 )
 WRITTEN = ("id", "key", "user_id", "state", "version", "due_at", "document")
@@ -98,7 +98,7 @@ class PostgresSnapshotsRecorder(PostgresAggregateRecorder):
 
 
 class PostgresOrdersFactory(PostgresFactory):
-    """What `PERSISTENCE_MODULE` names."""
+    """The factory that `PERSISTENCE_MODULE` names."""
 
     aggregate_recorder_class = PostgresSnapshotsRecorder
     application_recorder_class = PostgresOrdersRecorder

@@ -1,15 +1,14 @@
-"""The saga: what to do next for an order, and what an answer means for it. All decisions, no input or output.
+"""The saga: decides an order's next action, and the events that an outcome leads to. No input or output.
 
-The steps are done in their order: reserve, charge, ship. A refusal, or too many tries without an answer, turns the saga
-round: every step that may have had an effect is undone, the last one first. "May have had": a call without an answer
-may have arrived, and may still arrive. That is why a step counts as begun before it is tried (StepStarted is stored
-first), why participants remember an undoing that came before its doing, and why everything goes by one key.
+The steps run in order: reserve, charge, ship. A refusal, or too many attempts without an answer, starts compensation:
+every step that may have had an effect is undone, the last one first. A call without an answer may have arrived, or may
+still arrive. So StepStarted is stored before a step is tried, participants remember a compensation that arrives before
+its step, and all calls of a step have the same key.
 
-What is shipped cannot be called back. Undoing that step is asking for the reservation back: either it was not shipped
-and never will be, or the answer is that it has left the house, and then the order is complete after all. It is undone
-first, so that nothing else has been taken back by then.
+Shipping cannot be undone. Its compensation releases the reservation: either it was not shipped and never will be, or it
+was shipped, and then the order is complete. It is compensated first, before any other effect is undone.
 
-What cannot be undone after so many tries needs a person; only that person's decision moves the order on.
+A step that cannot be undone after `undo_attempts` needs an operator's decision.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from services.order.domain import State, StepState, evolve
-from services.order.facts import (
+from services.order.domain import OrderState, StepState, evolve
+from services.order.events import (
     CompensationCompleted,
     CompensationFailed,
     CompensationStarted,
-    Fact,
+    Event,
     OrderCompleted,
     OrderNeedsAttention,
     OrderRejected,
@@ -43,20 +42,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How long and how often. Durations in seconds."""
+class RetryPolicy:
+    """Timeouts, attempts and backoff. Durations in seconds."""
 
     timeout: float = 3.0
-    """For one call."""
+    """Of one call."""
     attempts: int = 10
-    """Tries of a step without an answer before the order is undone."""
+    """Attempts of a step without an answer before compensation."""
     undo_attempts: int = 10
-    """Tries of undoing a step before a person must look."""
+    """Attempts to undo a step before an operator must decide."""
     backoff: float = 0.2
-    """Before the second try; doubled each time."""
+    """Pause before the second attempt; doubled each time."""
     backoff_max: float = 10.0
     lease: float = 10.0
-    """How long an order belongs to whoever drives it; longer than a call."""
+    """Duration of a driver's lease; longer than a call."""
 
     @property
     def lease_time(self) -> timedelta:
@@ -65,33 +64,33 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Do:
-    """Try the step."""
+    """Do the step."""
 
     step: StepName
     attempt: int
 
     @property
-    def started(self) -> Fact:
+    def started(self) -> Event:
         return StepStarted(self.step, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Try to undo the step."""
+    """Undo the step."""
 
     step: StepName
     attempt: int
 
     @property
-    def started(self) -> Fact:
+    def started(self) -> Event:
         return CompensationStarted(self.step, self.attempt)
 
 
 @dataclass(frozen=True, slots=True)
 class Conclude:
-    """All is done, or undone: this is how it ends."""
+    """All steps are done or undone; `event` ends the order."""
 
-    fact: Fact
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +100,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Nothing happens by itself any more."""
+    """Nothing to do without a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is that it is done, or undone."""
+    """The step is done, or undone."""
 
     total_cents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The answer is no. `certain`: the step has had, and will have, no effect."""
+    """The participant refused. `certain`: the step has and will have no effect."""
 
     reason: str
     certain: bool = False
@@ -121,7 +120,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TooLate:
-    """What is to be undone cannot be: it has left the house."""
+    """The step cannot be undone: the items were shipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +129,11 @@ class NoAnswer:
 
 
 Outcome = Done | Refused | TooLate | NoAnswer
-GONE = "what was reserved has left the house"
+SHIPPED = "the reserved items were shipped"
 
 
 def next_step(order: Order, now: datetime) -> Do | Undo | Conclude | Wait | Rest:
-    """What to do now. A step that is under way belonged to somebody who is gone: it is tried again at once."""
+    """Decides the next action. A step in progress was another driver's, which is gone: it is tried again at once."""
     if order.resting:
         return Rest()
     step = _next(order)
@@ -143,73 +142,73 @@ def next_step(order: Order, now: datetime) -> Do | Undo | Conclude | Wait | Rest
     if step.due is not None and step.due > now:
         return Wait(step.due)
     attempt = step.attempts + 1
-    return Do(step.name, attempt) if order.state is State.PENDING else Undo(step.name, attempt)
+    return Do(step.name, attempt) if order.state is OrderState.PENDING else Undo(step.name, attempt)
 
 
 def due(order: Order) -> datetime | None:
-    """When there is something to do; None where nothing happens by itself."""
+    """Time of the next action; None if the order rests."""
     if order.resting:
         return None
     step = _next(order)
     return order.updated_at if step is None or step.due is None else step.due
 
 
-def answered(
-    order: Order, call: Do | Undo, outcome: Outcome, *, now: datetime, policy: Policy, jitter: float
-) -> Sequence[Fact]:
-    """What has happened by that answer, the order's end included. `jitter`: 0 to 1, spreads the retries of many."""
+def outcome_events(
+    order: Order, call: Do | Undo, outcome: Outcome, *, now: datetime, policy: RetryPolicy, jitter: float
+) -> Sequence[Event]:
+    """The events of an outcome, including the order's end. `jitter`: 0 to 1, spreads retries."""
     retry_at = now + pause(call.attempt, policy, jitter)
     if isinstance(call, Do):
-        fact = _done(call, outcome, policy, retry_at)
+        event = _done(call, outcome, policy, retry_at)
     else:
-        fact = _undone(call, outcome, policy, retry_at, order.user_id)
-    after = next_step(evolve(order, fact, now), now)
-    return [fact, after.fact] if isinstance(after, Conclude) else [fact]
+        event = _undone(call, outcome, policy, retry_at, order.user_id)
+    after = next_step(evolve(order, event, now), now)
+    return [event, after.event] if isinstance(after, Conclude) else [event]
 
 
 def _next(order: Order) -> Step | None:
-    if order.state is State.PENDING:
+    if order.state is OrderState.PENDING:
         return next((step for step in order.steps if step.state is not StepState.DONE), None)
     return next((step for step in reversed(order.steps) if step.begun and not step.given_up), None)
 
 
-def _end(order: Order) -> Fact:
-    if order.state is State.PENDING:
+def _end(order: Order) -> Event:
+    if order.state is OrderState.PENDING:
         return OrderCompleted(order.user_id, order.total_cents)
     return OrderRejected(order.user_id, order.refusal)
 
 
-def _done(call: Do, outcome: Outcome, policy: Policy, retry_at: datetime) -> Fact:
+def _done(call: Do, outcome: Outcome, policy: RetryPolicy, retry_at: datetime) -> Event:
     match outcome:
         case Done(total):
             return StepCompleted(call.step, total)
         case Refused(reason, certain):
             return StepRefused(call.step, reason, certain)
         case TooLate():
-            return StepRefused(call.step, GONE, certain=False)
+            return StepRefused(call.step, SHIPPED, certain=False)
         case NoAnswer(error):
             if call.attempt >= policy.attempts:
                 return StepAbandoned(call.step, f"no answer to {call.step}, tried {call.attempt} times: {error}")
             return StepFailed(call.step, error, retry_at)
 
 
-def _undone(call: Undo, outcome: Outcome, policy: Policy, retry_at: datetime, user_id: str) -> Fact:
+def _undone(call: Undo, outcome: Outcome, policy: RetryPolicy, retry_at: datetime, user_id: str) -> Event:
     match outcome:
         case Done():
             return CompensationCompleted(call.step)
         case TooLate():
-            return StepCompleted(call.step) if call.step is StepName.SHIP else _stuck(call, GONE, user_id)
+            return StepCompleted(call.step) if call.step is StepName.SHIP else _stuck(call, SHIPPED, user_id)
         case Refused(error) | NoAnswer(error):
             if call.attempt >= policy.undo_attempts:
                 return _stuck(call, f"tried {call.attempt} times: {error}", user_id)
             return CompensationFailed(call.step, error, retry_at)
 
 
-def _stuck(call: Undo, reason: str, user_id: str) -> Fact:
+def _stuck(call: Undo, reason: str, user_id: str) -> Event:
     return OrderNeedsAttention(call.step, user_id, reason)
 
 
-def pause(attempt: int, policy: Policy, jitter: float) -> timedelta:
-    """Before the next try: doubled each time up to the limit, and then between half and all of it."""
+def pause(attempt: int, policy: RetryPolicy, jitter: float) -> timedelta:
+    """Pause before the next attempt: exponential up to `backoff_max`, times 0.5 to 1 by `jitter`."""
     full = min(policy.backoff * 2 ** min(attempt - 1, 30), policy.backoff_max)
     return timedelta(seconds=full * (0.5 + jitter / 2))

@@ -1,4 +1,4 @@
-"""What Prometheus can know of sagas: how many are under way, whether one needs a person, whether they are driven.
+"""Prometheus metrics of sagas: number in progress, number that need a decision, and delay of driving.
 
 Each replica reads the same table, so that a query takes the maximum over them, never the sum.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import Gauge
 
-from services.kit.errors import StoreUnavailableError
+from services.common.runtime.errors import StoreUnavailableError
 from services.order.app import utc_now
 
 if TYPE_CHECKING:
@@ -27,24 +27,24 @@ EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """The sagas at one moment."""
+class SagaOverview:
+    """The sagas at one time."""
 
     counts: Mapping[str, int]
-    """Those under way, by state; 0 where there is none."""
+    """Number in progress by state, including 0."""
     overdue: float
-    """Seconds since the first that is due was to be moved on."""
+    """Seconds since the longest due order was due."""
 
 
 class Sagas(Protocol):
     """The stored orders."""
 
-    async def overview(self, now: datetime) -> Overview:
+    async def overview(self, now: datetime) -> SagaOverview:
         """Raises StoreUnavailableError."""
 
 
 class SagaMetrics:
-    """The series of one process."""
+    """The metrics of one process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._orders = Gauge(
@@ -56,13 +56,14 @@ class SagaMetrics:
             registry=registry,
         )
 
-    def show(self, overview: Overview) -> None:
+    def show(self, overview: SagaOverview) -> None:
         for state, count in overview.counts.items():
             self._orders.labels(state).set(count)
         self._overdue.set(overview.overdue)
 
     async def follow(self, sagas: Sagas, every: float = EVERY_SECONDS) -> None:
-        """Look now and again, for ever; run it as a task. While the database is away the last figures stay."""
+        """Updates the metrics periodically, forever; run it as a task. Keeps the last values while the database is
+        unavailable."""
         while True:
             try:
                 self.show(await sagas.overview(utc_now()))

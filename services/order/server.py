@@ -1,4 +1,4 @@
-"""The order service on the wire: proto <-> domain."""
+"""The gRPC service of orders: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_admin, check_owner
-from services.kit.traces import current_traceparent
-from services.kit.written import position_trailers
+from services.common.runtime.authorization import check_admin, check_owner
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.trace_context import current_traceparent
+from services.common.storage.consistency_token import token_trailers
 from services.order import domain
 from services.order.aggregate import name_of, plain_fields
 from services.order.app import OrderChangedError
-from services.order.facts import Item, Resolution
+from services.order.events import Item, Resolution
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.order.app import OrderBook, Recorded
+    from services.order.app import OrderBook, StoredEvent
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -48,16 +48,16 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     OrderChangedError: AbortedError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset[str]()
-"""Methods that need no token where tokens are asked for. Orders are somebody's."""
+"""Methods without authentication: none."""
 
-STATES: Mapping[domain.State, pb.OrderState] = {
-    domain.State.PENDING: pb.PENDING,
-    domain.State.COMPLETED: pb.COMPLETED,
-    domain.State.REJECTED: pb.REJECTED,
-    domain.State.COMPENSATING: pb.COMPENSATING,
-    domain.State.NEEDS_ATTENTION: pb.NEEDS_ATTENTION,
+STATES: Mapping[domain.OrderState, pb.OrderState] = {
+    domain.OrderState.PENDING: pb.PENDING,
+    domain.OrderState.COMPLETED: pb.COMPLETED,
+    domain.OrderState.REJECTED: pb.REJECTED,
+    domain.OrderState.COMPENSATING: pb.COMPENSATING,
+    domain.OrderState.NEEDS_ATTENTION: pb.NEEDS_ATTENTION,
 }
 STEP_STATES: Mapping[domain.StepState, pb.SagaStepState] = {
     domain.StepState.WAITING: pb.STEP_WAITING,
@@ -72,7 +72,7 @@ RESOLUTIONS = {pb.RETRY: Resolution.RETRY, pb.GIVE_UP: Resolution.GIVE_UP}
 
 
 class OrderService(rpc.OrderServiceServicer):
-    """`stopping` ends watches, so that clients watch on at another replica."""
+    """`stopping` ends watches, so that clients continue at another replica."""
 
     def __init__(self, book: OrderBook, stopping: asyncio.Event) -> None:
         self._book = book
@@ -83,7 +83,7 @@ class OrderService(rpc.OrderServiceServicer):
         items = [Item(item.sku, item.quantity) for item in request.items]
         key, user_id = request.idempotency_key, request.user_id
         order = await self._book.place(key, user_id, items, current_traceparent())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return order_message(order)
 
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.Order:
@@ -119,11 +119,11 @@ class OrderService(rpc.OrderServiceServicer):
         if resolution is None:
             raise domain.InvalidOrderError({"resolution": "must be RETRY or GIVE_UP"})
         order = await self._book.resolve(request.id, resolution, request.actor, request.reason)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return order_message(order)
 
     async def _own(self, order_id: str) -> domain.Order:
-        """The order, if it is the caller's to see."""
+        """The order, if the caller may read it."""
         order = await self._book.get(order_id)
         check_owner(order.user_id)
         return order
@@ -144,7 +144,7 @@ class OrderService(rpc.OrderServiceServicer):
 
 
 def _decider(claimed: str) -> str:
-    """Who decides: the caller, where callers are verified, and else whoever the caller says."""
+    """The actor: the authenticated caller, or else the claimed one."""
     caller = meshwright.caller()
     return claimed if caller is None else caller.subject
 
@@ -164,12 +164,12 @@ def order_message(order: domain.Order) -> pb.Order:
     )
 
 
-def event_message(recorded: Recorded) -> pb.OrderEvent:
+def event_message(recorded: StoredEvent) -> pb.OrderEvent:
     return pb.OrderEvent(
         version=recorded.version,
-        type=name_of(recorded.fact),
+        type=name_of(recorded.event),
         occurred_at=_timestamp(recorded.at),
-        data=json.dumps(plain_fields(recorded.fact)),
+        data=json.dumps(plain_fields(recorded.event)),
     )
 
 
@@ -180,7 +180,7 @@ def _step_message(step: domain.Step) -> pb.SagaStep:
     return message
 
 
-def _states(wanted: Sequence[int]) -> list[domain.State]:
+def _states(wanted: Sequence[int]) -> list[domain.OrderState]:
     known = {number: state for state, number in STATES.items()}
     domain.refuse({f"states[{n}]": "" if state in known else "is not known" for n, state in enumerate(wanted)})
     return [known[state] for state in wanted]  # type: ignore[index]

@@ -1,7 +1,7 @@
 """Orders in the event store: the library's application, and its use from asyncio.
 
-The library is synchronous: its calls run in threads. Which driver asks is told apart by nothing but the version that
-it has seen: of two that store a fact as the same version of an order one is refused (OrderChangedError).
+The library is synchronous: its calls run in threads. Drivers use optimistic concurrency: of two that store an event
+as the same version of an order, one fails with OrderChangedError.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from eventsourcing import persistence
 from eventsourcing.application import AggregateNotFoundError, Application
 
 from meshwright.config import environment
-from services.kit.database import SQLITE, parse_database, translated
-from services.kit.errors import StoreUnavailableError
-from services.kit.transactions import make_tables
-from services.kit.written import wrote
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import SQLITE, parse_database, translate_store_errors
+from services.common.storage.transactions import make_tables
 from services.order import aggregate, saga
 from services.order.aggregate import EVENTS, OrderAggregate, fields_of
-from services.order.app import KeyTakenError, OrderChangedError, Recorded
-from services.order.domain import State
+from services.order.app import KeyTakenError, OrderChangedError, StoredEvent
+from services.order.domain import OrderState
 from services.order.recorders import SSLMODE, metadata, orders
-from services.order.saga_metrics import Overview
+from services.order.saga_metrics import SagaOverview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from services.order.domain import Order
-    from services.order.facts import Fact, OrderPlaced
+    from services.order.events import Event, OrderPlaced
 
 T = TypeVar("T")
 
 SOURCE = "order"
 SNAPSHOT_EVERY = 25
-"""Events. Most orders never need one; an order whose participants were away for long does."""
+"""Events between snapshots. Most orders need none; an order whose participants were unavailable for long does."""
 THREADS = 8
 ANSWER_SECONDS = 10.0
-"""How long a call of the library may take; one that hangs is left to itself."""
+"""Timeout of a library call; a hanging call is abandoned."""
 OPEN_ATTEMPTS = 50
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -63,7 +63,7 @@ class OrdersApplication(Application[UUID]):
 
 
 class DatabaseOrders:
-    """Orders, their facts, and who drives them. Opened by `prepare`."""
+    """Orders, their events and leases. Opened by `prepare`."""
 
     def __init__(self, variable: str, url: str, engine: AsyncEngine) -> None:
         self._url = parse_database(variable, url)
@@ -80,7 +80,7 @@ class DatabaseOrders:
         return self._application
 
     async def prepare(self) -> None:
-        """Make the tables that are missing, and open the event store. Raises StoreUnavailableError."""
+        """Creates missing tables, and opens the event store. Raises StoreUnavailableError."""
         await make_tables(self._reading, metadata)
         aggregate.register_topics()
         before = self._application
@@ -88,7 +88,7 @@ class DatabaseOrders:
             try:
                 self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
             except (StoreUnavailableError, persistence.IntegrityError):
-                # Replicas that start at once get in each other's way: the library makes its tables without a lock.
+                # Replicas that start concurrently conflict: the library creates its tables without a lock.
                 if attempt == OPEN_ATTEMPTS:
                     raise
                 await asyncio.sleep(0.1)
@@ -98,44 +98,44 @@ class DatabaseOrders:
             await asyncio.to_thread(before.close)
 
     def tables(self) -> Sequence[str]:
-        """The names of the tables there are to be, once prepared."""
+        """The names of the required tables, once prepared."""
         recorders: list[Any] = [self.application.recorder, self.application.snapshots.recorder]  # type: ignore[union-attr]
         return [*metadata.tables, *(recorder.events_table_name for recorder in recorders)]
 
     async def close(self) -> None:
-        """Wait for the threads, and close the library's connections."""
+        """Waits for the threads, and closes the library's connections."""
         await asyncio.to_thread(self._threads.shutdown)
         if self._application is not None:
             await asyncio.to_thread(self._application.close)
 
-    async def add(self, order_id: str, fact: OrderPlaced, at: datetime) -> Order:
+    async def add(self, order_id: str, event: OrderPlaced, at: datetime) -> Order:
         """Raises KeyTakenError."""
         try:
-            return self._told(await self._in_thread(lambda: self._add(order_id, fact, at)))
+            return self._with_token(await self._in_thread(lambda: self._add(order_id, event, at)))
         except persistence.IntegrityError as error:
             raise KeyTakenError from error
 
-    async def append(self, order: Order, facts: Sequence[Fact], at: datetime) -> Order:
-        """Raises OrderChangedError where the order is not what the caller has seen."""
+    async def append(self, order: Order, events: Sequence[Event], at: datetime) -> Order:
+        """Appends events; raises OrderChangedError if the order has changed since it was read."""
         try:
-            return self._told(await self._in_thread(lambda: self._append(order, facts, at)))
+            return self._with_token(await self._in_thread(lambda: self._append(order, events, at)))
         except persistence.IntegrityError as error:
             raise OrderChangedError from error
 
     async def get(self, order_id: str) -> Order | None:
-        """The sum of the order's facts."""
+        """The sum of the order's events."""
         try:
             found: OrderAggregate = await self._in_thread(lambda: self._aggregate(order_id))
         except AggregateNotFoundError:
             return None
         return found.order
 
-    async def history(self, order_id: str, after: int = 0) -> Sequence[Recorded]:
-        """The facts after that version, in their order."""
+    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent]:
+        """The events after that version, in their order."""
         return await self._in_thread(lambda: self._history(order_id, after))
 
     async def notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
-        """At most `limit` facts of all orders after that position, each with its own, ascending."""
+        """At most `limit` events of all orders after that position, with their positions, ascending."""
         return await self._in_thread(lambda: self._notifications(after, limit))
 
     async def with_key(self, key: str) -> Order | None:
@@ -143,21 +143,21 @@ class DatabaseOrders:
         return next(iter(await self._documents(sa.select(orders).where(orders.c.key == key))), None)
 
     async def traceparents(self, order_ids: Collection[str]) -> Mapping[str, str]:
-        """The trace in which each of these orders was placed, where there was one."""
+        """The traces in which these orders were placed, if any."""
         if not order_ids:
             return {}
         found = await self._documents(sa.select(orders).where(orders.c.id.in_(sorted(order_ids))))
         return {order.id: order.traceparent for order in found}
 
     async def version(self, order_id: str) -> int:
-        """How many facts the order has now; 0 where there is none."""
+        """Number of events of the order; 0 if it does not exist."""
         query = sa.select(orders.c.version).where(orders.c.id == order_id)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return int(await connection.scalar(query) or 0)
 
-    async def page(self, user_id: str, states: Sequence[State], before: str, limit: int) -> Sequence[Order]:
-        """The newest first; empty arguments are no conditions."""
+    async def page(self, user_id: str, states: Sequence[OrderState], before: str, limit: int) -> Sequence[Order]:
+        """Newest first; empty arguments do not filter."""
         query = sa.select(orders).order_by(orders.c.id.desc()).limit(limit)
         if user_id:
             query = query.where(orders.c.user_id == user_id)
@@ -168,63 +168,63 @@ class DatabaseOrders:
         return await self._documents(query)
 
     async def due(self, now: datetime, limit: int) -> Sequence[str]:
-        """Ids of orders with something to do that nobody drives, the longest due first."""
+        """Ids of due orders without a lease, the longest due first."""
         free = sa.and_(orders.c.due_at <= _milliseconds(now), orders.c.lease_until <= _milliseconds(now))
         query = sa.select(orders.c.id).where(free).order_by(orders.c.due_at).limit(limit)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return list(await connection.scalars(query))
 
-    async def overview(self, now: datetime) -> Overview:
-        """What is under way, and how long the longest due has been waited for."""
-        under_way = [State.PENDING.value, State.COMPENSATING.value, State.NEEDS_ATTENTION.value]
+    async def overview(self, now: datetime) -> SagaOverview:
+        """Orders in progress, and the delay of the longest due one."""
+        under_way = [OrderState.PENDING.value, OrderState.COMPENSATING.value, OrderState.NEEDS_ATTENTION.value]
         counting = sa.select(orders.c.state, sa.func.count()).where(orders.c.state.in_(under_way))
         first = sa.select(sa.func.min(orders.c.due_at)).where(orders.c.due_at <= _milliseconds(now))
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 found = {row.state: row[1] for row in await connection.execute(counting.group_by(orders.c.state))}
                 since = await connection.scalar(first)
         counts = {state: found.get(state, 0) for state in under_way}
-        return Overview(counts, 0.0 if since is None else (_milliseconds(now) - since) / 1000)
+        return SagaOverview(counts, 0.0 if since is None else (_milliseconds(now) - since) / 1000)
 
     async def claim(self, order_id: str, driver: str, now: datetime, until: datetime) -> bool:
-        """Take the order, or keep it; whether it is the driver's until then."""
+        """Acquires or renews the lease until `until`; returns whether the driver holds it."""
         mine = sa.or_(orders.c.driver == driver, orders.c.lease_until <= _milliseconds(now))
         taking = {"driver": driver, "lease_until": _milliseconds(until)}
         return await self._update(sa.and_(orders.c.id == order_id, mine), taking)
 
     async def give_back(self, order_id: str, driver: str) -> None:
-        """Whoever wants to drive the order may do so at once."""
+        """Releases the lease."""
         mine = sa.and_(orders.c.id == order_id, orders.c.driver == driver)
         await self._update(mine, {"driver": "", "lease_until": 0})
 
     async def _update(self, which: sa.ColumnElement[bool], values: dict[str, Any]) -> bool:
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 done = await connection.execute(sa.update(orders).where(which).values(values))
         return done.rowcount == 1
 
     async def _documents(self, query: sa.Select[Any]) -> Sequence[Order]:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 rows = await connection.execute(query)
                 return [self._decoded(row.document) for row in rows]
 
-    def _add(self, order_id: str, fact: OrderPlaced, at: datetime) -> tuple[Order, int]:
-        kind = EVENTS[type(fact)]
-        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(fact))  # type: ignore[arg-type]  # noqa: SLF001
+    def _add(self, order_id: str, event: OrderPlaced, at: datetime) -> tuple[Order, int]:
+        kind = EVENTS[type(event)]
+        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(event))  # type: ignore[arg-type]  # noqa: SLF001
         return self._saved(made)
 
-    def _append(self, order: Order, facts: Sequence[Fact], at: datetime) -> tuple[Order, int]:
+    def _append(self, order: Order, events: Sequence[Event], at: datetime) -> tuple[Order, int]:
         found = self._aggregate(order.id)
         if found.version != order.version:
             raise OrderChangedError
-        for fact in facts:
-            found.trigger_event(EVENTS[type(fact)], timestamp=at, **fields_of(fact))
+        for event in events:
+            found.trigger_event(EVENTS[type(event)], timestamp=at, **fields_of(event))
         return self._saved(found)
 
     def _saved(self, changed: OrderAggregate) -> tuple[Order, int]:
-        """The order, and the position of its last fact in the log of all."""
+        """Saves the order; returns it and the position of its last event in the log of all orders."""
         order = changed.order
         due = saga.due(order)
         row = {
@@ -240,18 +240,18 @@ class DatabaseOrders:
         return order, recorded[-1].notification.id if recorded else 0
 
     @staticmethod
-    def _told(saved: tuple[Order, int]) -> Order:
-        """The order; where it will be found is told to the call that wrote it, in its own task."""
+    def _with_token(saved: tuple[Order, int]) -> Order:
+        """Returns the order, and sets the consistency token of the call."""
         order, position = saved
-        wrote(SOURCE, position)
+        record_write(SOURCE, position)
         return order
 
     def _aggregate(self, order_id: str) -> OrderAggregate:
         return self.application.repository.get(UUID(order_id))
 
-    def _history(self, order_id: str, after: int) -> Sequence[Recorded]:
+    def _history(self, order_id: str, after: int) -> Sequence[StoredEvent]:
         stored = self.application.events.get(UUID(order_id), gt=after or None)
-        return [Recorded(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
+        return [StoredEvent(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
 
     def _notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
         found = self.application.recorder.select_notifications(after, limit, inclusive_of_start=False)
@@ -272,7 +272,7 @@ class DatabaseOrders:
 
 
 def environment_of(url: sa.URL) -> dict[str, str]:
-    """The library's variables for a database. Whatever the process's environment says, these win."""
+    """The library's variables for a database; they override the process's environment."""
     if url.get_backend_name() == SQLITE:
         return {
             "PERSISTENCE_MODULE": "eventsourcing.sqlite",
@@ -286,7 +286,7 @@ def environment_of(url: sa.URL) -> dict[str, str]:
         "POSTGRES_HOST": str(url.host or "127.0.0.1"),
         "POSTGRES_PORT": str(url.port or 5432),
         "POSTGRES_USER": str(url.username or "postgres"),
-        # As our own driver does; libpq does not for a password that is given and empty, as the library would give it.
+        # PGPASSWORD as asyncpg reads it: libpq ignores it for an empty password, which the library passes.
         "POSTGRES_PASSWORD": str(url.password or environment().get("PGPASSWORD", "")),
         "POSTGRES_CONNECT_TIMEOUT": "3",
         "POSTGRES_LOCK_TIMEOUT": "5",
@@ -299,9 +299,9 @@ def environment_of(url: sa.URL) -> dict[str, str]:
 
 @contextlib.contextmanager
 def unavailable() -> Iterator[None]:
-    """Turn what the library raises for the database's state, or the way to it, into StoreUnavailableError.
+    """Converts the library's errors that concern the database's state or the connection to StoreUnavailableError.
 
-    That another was first (IntegrityError) passes.
+    IntegrityError (a concurrent write) passes.
     """
     try:
         yield

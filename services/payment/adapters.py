@@ -1,8 +1,8 @@
 """Accounts in a database.
 
-Rows that a transaction goes by are locked as they are read, the payment first, then its account. What does not exist
-yet cannot be locked: of two that insert one key the second finds it taken, and runs again. That no booking is made
-twice is also the table's word.
+A transaction locks the rows that it reads: the payment first, then its account. Missing rows cannot be locked: of two
+transactions that insert the same key the second fails, and runs again. A unique constraint also prevents duplicate
+bookings.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
-from services.kit.columns import Moment
-from services.kit.database import translated
-from services.kit.outbox import Outbox, outbox_table
-from services.kit.transactions import in_transaction, make_tables
-from services.kit.written import wrote
-from services.payment.domain import Account, Booking, Kind, Payment, State
+from services.common.messaging.outbox import Outbox, outbox_table
+from services.common.storage.columns import UtcDateTime
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
+from services.payment.domain import Account, Booking, BookingKind, Payment, PaymentState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.payment.app import Transaction
+    from services.payment.app import PaymentTransaction
 
 T = TypeVar("T")
 
 SOURCE = "payment"
-EVENTS = {Kind.DEPOSIT: "Deposited.v1", Kind.CHARGE: "Charged.v1", Kind.REFUND: "Refunded.v1"}
+EVENTS = {BookingKind.DEPOSIT: "Deposited.v1", BookingKind.CHARGE: "Charged.v1", BookingKind.REFUND: "Refunded.v1"}
 
 metadata = sa.MetaData()
 payments = sa.Table(
@@ -56,57 +56,57 @@ bookings = sa.Table(
     sa.Column("user_id", sa.String(64), nullable=False, index=True),
     sa.Column("amount_cents", sa.BigInteger, nullable=False),
     sa.Column("balance_after_cents", sa.BigInteger, nullable=False),
-    sa.Column("booked_at", Moment, nullable=False),
+    sa.Column("booked_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("kind", "key", name="booked_once"),
 )
 outbox = outbox_table(metadata)
 
 
 class DatabaseStore:
-    """`events` is what a relay publishes."""
+    """`events`: the log for the outbox publisher."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self.events = Outbox(SOURCE, outbox, engine)
 
     async def prepare(self) -> None:
-        """Make the tables that are missing."""
+        """Creates missing tables."""
         await make_tables(self._engine, metadata)
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
         async def attempt(connection: AsyncConnection) -> tuple[T, int]:
             transaction = DatabaseTransaction(connection, self.events)
             return await work(transaction), transaction.position
 
         answer, position = await in_transaction(self._engine, attempt)
-        wrote(SOURCE, position)
+        record_write(SOURCE, position)
         return answer
 
     async def account(self, user_id: str) -> Account | None:
         query = sa.select(accounts).where(accounts.c.user_id == user_id)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         return None if row is None else Account(row.user_id, row.balance_cents)
 
     async def bookings(self, user_id: str, limit: int) -> Sequence[Booking]:
         query = sa.select(bookings).where(bookings.c.user_id == user_id).order_by(bookings.c.id.desc()).limit(limit)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return [_booking(row) for row in await connection.execute(query)]
 
 
 class DatabaseTransaction:
-    """An `app.Transaction`."""
+    """Implements `app.PaymentTransaction`."""
 
     def __init__(self, connection: AsyncConnection, events: Outbox) -> None:
         self._connection = connection
         self._events = events
         self.position = 0
-        """That of the event that was stored; 0: none was."""
+        """Sequence of the stored event; 0: none."""
         self._payments: set[str] = set()
         self._accounts: set[str] = set()
-        # Keys of what was found, and so is locked. All else is inserted and never written over: it may be there by now.
+        # Keys of rows that were read, and so are locked. Others are inserted, never updated: they may exist by now.
 
     async def payment(self, key: str) -> Payment | None:
         query = sa.select(payments).where(payments.c.key == key).with_for_update()
@@ -114,7 +114,7 @@ class DatabaseTransaction:
         if row is None:
             return None
         self._payments.add(key)
-        return Payment(row.key, State(row.state), row.user_id, row.amount_cents, row.reason)
+        return Payment(row.key, PaymentState(row.state), row.user_id, row.amount_cents, row.reason)
 
     async def account(self, user_id: str) -> Account | None:
         query = sa.select(accounts).where(accounts.c.user_id == user_id).with_for_update()
@@ -124,7 +124,7 @@ class DatabaseTransaction:
         self._accounts.add(user_id)
         return Account(row.user_id, row.balance_cents)
 
-    async def booking(self, kind: Kind, key: str) -> Booking | None:
+    async def booking(self, kind: BookingKind, key: str) -> Booking | None:
         query = sa.select(bookings).where(bookings.c.kind == kind.value, bookings.c.key == key)
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _booking(row)
@@ -173,4 +173,6 @@ class DatabaseTransaction:
 
 
 def _booking(row: sa.Row[Any]) -> Booking:
-    return Booking(row.key, Kind(row.kind), row.user_id, row.amount_cents, row.balance_after_cents, row.booked_at)
+    return Booking(
+        row.key, BookingKind(row.kind), row.user_id, row.amount_cents, row.balance_after_cents, row.booked_at
+    )

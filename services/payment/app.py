@@ -1,4 +1,4 @@
-"""What the payment service does for its callers: each change in one transaction, with its booking and its event."""
+"""The use cases of the payment service: each change in one transaction, with its booking and its event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from services.payment import domain
-from services.payment.domain import Account, Booking, Change, Kind, Payment
+from services.payment.domain import Account, Booking, BookingKind, Payment, PaymentChange
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -14,56 +14,60 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Transaction(Protocol):
-    """Payments and accounts that are read here are locked until the transaction ends."""
+class PaymentTransaction(Protocol):
+    """Reads lock payments and accounts until the transaction ends."""
 
     async def payment(self, key: str) -> Payment | None: ...
 
     async def account(self, user_id: str) -> Account | None: ...
 
-    async def booking(self, kind: Kind, key: str) -> Booking | None: ...
+    async def booking(self, kind: BookingKind, key: str) -> Booking | None: ...
 
     async def save(self, payment: Payment) -> None: ...
 
     async def book(self, booking: Booking) -> None:
-        """Store the booking, the account's new balance and the event."""
+        """Stores the booking, the account's new balance and the event."""
 
 
-class Store(Protocol):
-    """Every method may raise StoreUnavailableError."""
+class PaymentStore(Protocol):
+    """The store of payments. Every method may raise StoreUnavailableError."""
 
-    async def run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
-        """What `work` returns, its writes stored all or none. `work` may run again where another came in between."""
+    async def run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction and returns its result. `work` may run again after a conflict."""
 
     async def account(self, user_id: str) -> Account | None: ...
 
     async def bookings(self, user_id: str, limit: int) -> Sequence[Booking]:
-        """The newest first."""
+        """Newest first."""
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def nobody() -> None:
-    """Who hears of a change where nobody wants to."""
+def ignore_change() -> None:
+    """The default `on_change`."""
 
 
 class Cashier:
-    """The use cases. `told` is called after each change."""
+    """The use cases. `on_change` is called after each change."""
 
     def __init__(
-        self, store: Store, *, told: Callable[[], None] = nobody, now: Callable[[], datetime] = utc_now
+        self,
+        store: PaymentStore,
+        *,
+        on_change: Callable[[], None] = ignore_change,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._store = store
-        self._told = told
+        self._on_change = on_change
         self._now = now
 
     async def charge(self, key: str, user_id: str, amount_cents: int) -> Payment:
         """Raises InvalidRequestError and ChargeDiffersError."""
         domain.check_booking(key, user_id, amount_cents)
 
-        async def work(transaction: Transaction) -> Payment:
+        async def work(transaction: PaymentTransaction) -> Payment:
             known = await transaction.payment(key)
             account = None if known else await transaction.account(user_id)
             change = domain.charge(known, key, user_id, amount_cents, account, now=self._now())
@@ -75,7 +79,7 @@ class Cashier:
         """Raises InvalidRequestError."""
         domain.check_key(key)
 
-        async def work(transaction: Transaction) -> Payment:
+        async def work(transaction: PaymentTransaction) -> Payment:
             known = await transaction.payment(key)
             account = await transaction.account(known.user_id) if known else None
             return await _saved(transaction, domain.refund(known, key, account, now=self._now()))
@@ -83,12 +87,12 @@ class Cashier:
         return await self._run(work)
 
     async def deposit(self, key: str, user_id: str, amount_cents: int) -> Account:
-        """The account as it is now; raises InvalidRequestError and DepositDiffersError."""
+        """Deposits money; returns the account. Raises InvalidRequestError and DepositDiffersError."""
         domain.check_booking(key, user_id, amount_cents)
 
-        async def work(transaction: Transaction) -> Account:
+        async def work(transaction: PaymentTransaction) -> Account:
             account = await transaction.account(user_id)
-            known = await transaction.booking(Kind.DEPOSIT, key)
+            known = await transaction.booking(BookingKind.DEPOSIT, key)
             booking = domain.deposit(known, key, user_id, amount_cents, account, now=self._now())
             if booking is None:
                 return account or Account(user_id)
@@ -110,13 +114,13 @@ class Cashier:
         domain.check_user(user_id)
         return await self._store.bookings(user_id, domain.list_limit(limit))
 
-    async def _run(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[PaymentTransaction], Awaitable[T]]) -> T:
         answer = await self._store.run(work)
-        self._told()
+        self._on_change()
         return answer
 
 
-async def _saved(transaction: Transaction, change: Change) -> Payment:
+async def _saved(transaction: PaymentTransaction, change: PaymentChange) -> Payment:
     if change.new:
         await transaction.save(change.payment)
     if change.booking is not None:

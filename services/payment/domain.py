@@ -1,9 +1,9 @@
-"""Accounts, and what may be booked on them.
+"""Accounts and their bookings.
 
-A charge is known by its key, and each key has one fate: CHARGED and then perhaps REFUNDED, or DECLINED, or REFUNDED
-before it ever was. Every function takes what is stored under the key and says what to store next; asked again it finds
-its own answer there and books nothing. That is what lets callers retry, and messages overtake each other: a Refund
-that comes before its Charge leaves a REFUNDED payment behind, on which the late Charge finds no money to take.
+A charge is identified by its key, and each key has one outcome: CHARGED and possibly REFUNDED later, or DECLINED, or
+REFUNDED before the charge. Every function takes the payment stored under the key and returns the change to store; a
+repeated request finds the stored outcome and books nothing. So callers can retry, and requests can arrive in any order:
+a Refund that arrives before its Charge stores a REFUNDED payment, and the late Charge takes no money.
 
 Money is whole cents; no account goes below zero. Every change of an account is a booking, so that an account's balance
 is the sum of its bookings.
@@ -31,7 +31,7 @@ _USER = re.compile(r"[!-~]{1,64}")
 
 
 class InvalidRequestError(Exception):
-    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -39,7 +39,7 @@ class InvalidRequestError(Exception):
 
 
 class AccountNotFoundError(Exception):
-    """The user never had money here."""
+    """The user has no account."""
 
     def __init__(self) -> None:
         super().__init__("this user has no account")
@@ -59,16 +59,16 @@ class DepositDiffersError(Exception):
         super().__init__("this key was used to deposit another amount, or for another user")
 
 
-class State(Enum):
-    """What has become of a payment."""
+class PaymentState(Enum):
+    """State of a payment."""
 
     CHARGED = "CHARGED"
     REFUNDED = "REFUNDED"
     DECLINED = "DECLINED"
 
 
-class Kind(Enum):
-    """What a booking is; with its key, no booking is made twice."""
+class BookingKind(Enum):
+    """Kind of a booking; kind and key are unique."""
 
     DEPOSIT = "deposit"
     CHARGE = "charge"
@@ -78,9 +78,9 @@ class Kind(Enum):
 @dataclass(frozen=True, slots=True)
 class Payment:
     key: str
-    state: State
+    state: PaymentState
     user_id: str = ""
-    """Empty, with no amount, where it was refunded before it was charged."""
+    """Empty, without an amount, if it was refunded before it was charged."""
     amount_cents: int = 0
     reason: str = ""
 
@@ -94,17 +94,17 @@ class Account:
 @dataclass(frozen=True, slots=True)
 class Booking:
     key: str
-    kind: Kind
+    kind: BookingKind
     user_id: str
     amount_cents: int
-    """What it adds to the account."""
+    """Amount added to the account; negative for charges."""
     balance_after_cents: int
     booked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What is to be stored: nothing where not `new`, and no booking where no money moves."""
+class PaymentChange:
+    """The change to store: nothing unless `new`; no booking if no money moves."""
 
     payment: Payment
     booking: Booking | None = None
@@ -113,35 +113,35 @@ class Change:
 
 def charge(
     known: Payment | None, key: str, user_id: str, amount_cents: int, account: Account | None, *, now: datetime
-) -> Change:
-    """Take the money, or decline; raises ChargeDiffersError."""
+) -> PaymentChange:
+    """Charges the account, or declines; raises ChargeDiffersError."""
     if known is not None:
         if known.user_id and (known.user_id, known.amount_cents) != (user_id, amount_cents):
             raise ChargeDiffersError
-        return Change(known)
+        return PaymentChange(known)
     balance = account.balance_cents if account else 0
     if balance < amount_cents:
         reason = f"the account holds {balance} cents" if account else "there is no account"
-        return Change(Payment(key, State.DECLINED, user_id, amount_cents, reason), new=True)
-    booking = Booking(key, Kind.CHARGE, user_id, -amount_cents, balance - amount_cents, now)
-    return Change(Payment(key, State.CHARGED, user_id, amount_cents), booking, new=True)
+        return PaymentChange(Payment(key, PaymentState.DECLINED, user_id, amount_cents, reason), new=True)
+    booking = Booking(key, BookingKind.CHARGE, user_id, -amount_cents, balance - amount_cents, now)
+    return PaymentChange(Payment(key, PaymentState.CHARGED, user_id, amount_cents), booking, new=True)
 
 
-def refund(known: Payment | None, key: str, account: Account | None, *, now: datetime) -> Change:
-    """Give back what was charged; what was declined stays so."""
+def refund(known: Payment | None, key: str, account: Account | None, *, now: datetime) -> PaymentChange:
+    """Refunds a charge; a declined payment stays declined."""
     if known is None:
-        return Change(Payment(key, State.REFUNDED), new=True)
-    if known.state is not State.CHARGED:
-        return Change(known)
+        return PaymentChange(Payment(key, PaymentState.REFUNDED), new=True)
+    if known.state is not PaymentState.CHARGED:
+        return PaymentChange(known)
     balance = account.balance_cents if account else 0
-    booking = Booking(key, Kind.REFUND, known.user_id, known.amount_cents, balance + known.amount_cents, now)
-    return Change(replace(known, state=State.REFUNDED), booking, new=True)
+    booking = Booking(key, BookingKind.REFUND, known.user_id, known.amount_cents, balance + known.amount_cents, now)
+    return PaymentChange(replace(known, state=PaymentState.REFUNDED), booking, new=True)
 
 
 def deposit(
     known: Booking | None, key: str, user_id: str, amount_cents: int, account: Account | None, *, now: datetime
 ) -> Booking | None:
-    """The booking to make; None where it is made already. Raises DepositDiffersError and InvalidRequestError."""
+    """The booking to store; None if it is stored already. Raises DepositDiffersError and InvalidRequestError."""
     if known is not None:
         if (known.user_id, known.amount_cents) != (user_id, amount_cents):
             raise DepositDiffersError
@@ -149,16 +149,16 @@ def deposit(
     after = (account.balance_cents if account else 0) + amount_cents
     if after > MAX_BALANCE:
         raise InvalidRequestError({"amount_cents": f"would make a balance of more than {MAX_BALANCE}"})
-    return Booking(key, Kind.DEPOSIT, user_id, amount_cents, after, now)
+    return Booking(key, BookingKind.DEPOSIT, user_id, amount_cents, after, now)
 
 
 def check_key(key: str) -> None:
-    """Raises InvalidRequestError for what cannot be a key."""
+    """Raises InvalidRequestError for an invalid key."""
     _refuse({"key": _key_problem(key)})
 
 
 def check_user(user_id: str) -> None:
-    """Raises InvalidRequestError for what cannot be the id of a user."""
+    """Raises InvalidRequestError for an invalid user id."""
     _refuse({"user_id": _user_problem(user_id)})
 
 

@@ -1,4 +1,4 @@
-"""The payment service on the wire: proto <-> domain."""
+"""The gRPC service of payments: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from google.protobuf import timestamp_pb2
 from demo.payment.v1 import payment_pb2 as pb
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, UnavailableError
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_owner
-from services.kit.written import position_trailers
+from services.common.runtime.authorization import check_owner
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.consistency_token import token_trailers
 from services.payment import domain
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.DepositDiffersError: AlreadyExistsError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset({"/demo.payment.v1.PaymentService/Charge", "/demo.payment.v1.PaymentService/Refund"})
-"""Methods that need no token where tokens are asked for: the saga's. It goes on when its buyer is long gone, and has no
-token to show (docs/decisions/0083)."""
+"""Methods without authentication: the saga's, which continues after the buyer's request and has no token
+(docs/decisions/0083)."""
 
 STATES = {
-    domain.State.CHARGED: pb.CHARGED,
-    domain.State.REFUNDED: pb.REFUNDED,
-    domain.State.DECLINED: pb.DECLINED,
+    domain.PaymentState.CHARGED: pb.CHARGED,
+    domain.PaymentState.REFUNDED: pb.REFUNDED,
+    domain.PaymentState.DECLINED: pb.DECLINED,
 }
 
 
@@ -49,18 +49,18 @@ class PaymentService(rpc.PaymentServiceServicer):
 
     async def Charge(self, request: pb.ChargeRequest, context: Context) -> pb.Payment:
         payment = await self._cashier.charge(request.key, request.user_id, request.amount_cents)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return payment_message(payment)
 
     async def Refund(self, request: pb.RefundRequest, context: Context) -> pb.Payment:
         payment = await self._cashier.refund(request.key)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return payment_message(payment)
 
     async def Deposit(self, request: pb.DepositRequest, context: Context) -> pb.Account:
         check_owner(request.user_id)
         account = await self._cashier.deposit(request.key, request.user_id, request.amount_cents)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return account_message(account)
 
     async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.Account:

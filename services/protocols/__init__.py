@@ -1,1 +1,1 @@
-"""The lecture's protocols side by side: the same work over each of them, measured. No service of the system."""
+"""Comparison of the lecture's protocols: the same work over each of them, measured. Not a service."""

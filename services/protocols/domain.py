@@ -1,4 +1,4 @@
-"""What is sent, what was claimed about it, and what a measurement is."""
+"""The messages, the lecture's claims, and the measurements."""
 
 from __future__ import annotations
 
@@ -17,35 +17,39 @@ USER: dict[str, Any] = {
 TEXT, SPEAKER = "Hi there!", "Jane"
 """The lecture's chat message."""
 TOKEN = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9." + 86 * "eyJ" + "x"
-"""As long as a signed token is (296 characters): with it the headers come to the slide's 480 bytes or so."""
+"""As long as a signed token (296 characters), so that the headers have about the slide's 480 bytes."""
 USER_AGENT = "MyApp/1.0"
 REQUESTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A sentence of the lecture, as a number."""
+class LectureClaim:
+    """A claim of the lecture, and its slide."""
 
     slide: str
     text: str
 
 
 CLAIMS = {
-    "bytes-http": Claim("HTTP vs gRPC: size comparison", "a request over HTTP/JSON takes ~650 bytes: 650 KB for 1,000"),
-    "bytes-grpc": Claim("HTTP vs gRPC: size comparison", "over gRPC ~85 bytes: 85 KB for 1,000, 87 % less"),
-    "bytes-websocket": Claim("Performance comparison", "over WebSocket ~50 KB for 1,000, after the connection"),
-    "speed": Claim("Internal vs External API", "gRPC is 7x faster than JSON"),
-    "polling": Claim("HTTP Polling", "empty responses waste bandwidth; 200+ bytes of headers each; 2 s of delay"),
+    "bytes-http": LectureClaim(
+        "HTTP vs gRPC: size comparison", "a request over HTTP/JSON takes ~650 bytes: 650 KB for 1,000"
+    ),
+    "bytes-grpc": LectureClaim("HTTP vs gRPC: size comparison", "over gRPC ~85 bytes: 85 KB for 1,000, 87 % less"),
+    "bytes-websocket": LectureClaim("Performance comparison", "over WebSocket ~50 KB for 1,000, after the connection"),
+    "speed": LectureClaim("Internal vs External API", "gRPC is 7x faster than JSON"),
+    "polling": LectureClaim(
+        "HTTP Polling", "empty responses waste bandwidth; 200+ bytes of headers each; 2 s of delay"
+    ),
 }
 
 
 SLIDE_KB = {("HTTP/1.1 JSON", "createUser"): 650, ("gRPC", "createUser"): 85, ("WebSocket", "chat"): 50}
-"""What 1,000 take by the lecture, by protocol and kind of work; as bytes, what one takes."""
+"""The lecture's KB per 1,000 operations, which are bytes per operation, by protocol and kind of work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes of TCP payload: everything that the programs gave to the socket, without the headers of TCP and IP."""
+    """Bytes of TCP payload, without the headers of TCP and IP."""
 
     up: int = 0
     """From the client."""
@@ -60,35 +64,35 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast, and at what cost."""
+class Timing:
+    """Latencies, throughput and processor time."""
 
     latencies: tuple[float, ...]
-    """Seconds of each operation, one after the other."""
+    """Seconds of each operation, run sequentially."""
     per_second: float
-    """Operations per second, several at a time."""
+    """Operations per second, run concurrently."""
     client_cpu: float
     """Seconds of processor time for each operation, in the client's process."""
     server_cpu: float
 
     def quantile(self, q: float) -> float:
-        """The latency that a share `q` of the operations kept below."""
+        """The `q` quantile of latencies, in seconds."""
         ordered = sorted(self.latencies)
         return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One protocol doing one kind of work, `count` times."""
+class Measurement:
+    """One transport with one kind of work, `count` operations."""
 
-    lane: str
+    transport: str
     work: str
     count: int
     opening: Traffic
-    """Before the first operation: connections and handshakes."""
+    """Connections and handshakes."""
     traffic: Traffic
     """Of all operations."""
-    pace: Pace
+    timing: Timing
 
     @property
     def each(self) -> float:
@@ -100,18 +104,18 @@ class Figures:
 class Report:
     """A whole run."""
 
-    figures: tuple[Figures, ...]
+    measurements: tuple[Measurement, ...]
     empty_poll: Traffic
-    """One poll that finds nothing."""
+    """A poll without new messages."""
     codec: dict[str, float] = field(default_factory=dict)
     """Seconds to encode and decode the user once, by format; and its bytes, as `<format> bytes`."""
 
-    def of(self, lane: str, work: str) -> Figures:
-        return next(one for one in self.figures if (one.lane, one.work) == (lane, work))
+    def of(self, transport: str, work: str) -> Measurement:
+        return next(one for one in self.measurements if (one.transport, one.work) == (transport, work))
 
 
-def verdicts(report: Report) -> list[tuple[Claim, str]]:
-    """What was measured, beside what was claimed."""
+def verdicts(report: Report) -> list[tuple[LectureClaim, str]]:
+    """The lecture's claims with the measured results."""
     return [
         (CLAIMS["bytes-http"], _http(report)),
         (CLAIMS["bytes-grpc"], _grpc(report)),
@@ -121,9 +125,9 @@ def verdicts(report: Report) -> list[tuple[Claim, str]]:
     ]
 
 
-def _up(report: Report, lane: str) -> float:
+def _up(report: Report, transport: str) -> float:
     """Bytes of one createUser request."""
-    one = report.of(lane, "createUser")
+    one = report.of(transport, "createUser")
     return one.traffic.up / one.count
 
 
@@ -131,7 +135,7 @@ def _http(report: Report) -> str:
     one = report.of("HTTP/1.1 JSON", "createUser")
     down, both = one.traffic.down / one.count, one.each * REQUESTS / 1000
     return (
-        f"true of requests: {_up(report, one.lane):.0f} bytes; the response is {down:.0f} more, "
+        f"true of requests: {_up(report, one.transport):.0f} bytes; the response is {down:.0f} more, "
         f"which the slide leaves out: {both:.0f} KB for 1,000"
     )
 
@@ -162,8 +166,8 @@ def _websocket(report: Report) -> str:
 def _speed(report: Report) -> str:
     http, grpc = report.of("HTTP/1.1 JSON", "createUser"), report.of("gRPC", "createUser")
     codec = report.codec["json"] / report.codec["protobuf"]
-    throughput = grpc.pace.per_second / http.pace.per_second
-    latency = grpc.pace.quantile(0.5) / http.pace.quantile(0.5)
+    throughput = grpc.timing.per_second / http.timing.per_second
+    latency = grpc.timing.quantile(0.5) / http.timing.quantile(0.5)
     return (
         f"of encoding and decoding alone: {codec:.1f}x; a whole call makes {throughput:.1f}x the requests per second, "
         f"and takes {latency:.1f}x the time where one follows another (Python on both sides)"

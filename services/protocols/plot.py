@@ -1,5 +1,5 @@
-"""The bytes of a run as a picture: one bar for each protocol and kind of work, requests and responses apart,
-and beside it what the lecture claims."""
+"""The bytes of a run as an SVG: a bar for each protocol and kind of work, split into requests and responses, and the
+lecture's claim."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from services.protocols.domain import SLIDE_KB
 
 if TYPE_CHECKING:
-    from services.protocols.domain import Figures, Report
+    from services.protocols.domain import Measurement, Report
 
 WIDTH, LEFT, BAR, GAP = 860, 190, 16, 8
 UP, DOWN, SLIDE = "#0b6e99", "#9fcbdd", "#c2410c"
@@ -18,17 +18,17 @@ _TITLES = {"createUser": "createUser: bytes of one call", "chat": "a chat messag
 
 def drawn(report: Report) -> str:
     """An SVG document."""
-    works = [(work, [one for one in report.figures if one.work == work]) for work in _TITLES]
-    height = sum(70 + len(figures) * (BAR + GAP) for _, figures in works) + 30
+    works = [(work, [one for one in report.measurements if one.work == work]) for work in _TITLES]
+    height = sum(70 + len(measurements) * (BAR + GAP) for _, measurements in works) + 30
     style = "background:#fff;font:13px system-ui,sans-serif"
     root = ET.Element("svg", xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {height}", style=style)
     ET.SubElement(root, "title").text = "Bytes on the wire, by protocol"
-    most = max(one.each for one in report.figures)
+    most = max(one.each for one in report.measurements)
     y = 30
-    for work, figures in works:
+    for work, measurements in works:
         _text(root, 10, y, _TITLES[work], weight="600")
         y += 14
-        for one in figures:
+        for one in measurements:
             _bar(root, y, one, (WIDTH - LEFT - 130) / most)
             y += BAR + GAP
         y += 42
@@ -36,13 +36,13 @@ def drawn(report: Report) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _bar(root: ET.Element, y: float, one: Figures, scale: float) -> None:
+def _bar(root: ET.Element, y: float, one: Measurement, scale: float) -> None:
     up, down = one.traffic.up / one.count, one.traffic.down / one.count
-    _text(root, LEFT - 10, y + 13, one.lane, anchor="end")
+    _text(root, LEFT - 10, y + 13, one.transport, anchor="end")
     _box(root, LEFT, y, up * scale, UP)
     _box(root, LEFT + up * scale, y, down * scale, DOWN)
     _text(root, LEFT + (up + down) * scale + 8, y + 13, f"{up:.0f} + {down:.0f}")
-    if (slide := SLIDE_KB.get((one.lane, one.work))) is not None:
+    if (slide := SLIDE_KB.get((one.transport, one.work))) is not None:
         _mark(root, LEFT + slide * scale, y)
 
 

@@ -1,4 +1,4 @@
-"""The slides about calls: REST outside and gRPC inside, JSON-RPC, streams, errors, who may call."""
+"""The slides about calls: REST outside and gRPC inside, JSON-RPC, streams, errors, authentication."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from services.tour.guide import Guide
 
 FEW = 10
-"""Calls of each protocol: bytes are the same each time."""
+"""Calls of each protocol; the bytes do not vary."""
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 
 
@@ -35,7 +35,7 @@ async def sizes(guide: Guide) -> None:
         each = ", ".join(f"{name} {(one['up'] + one['down']) / FEW:.0f}" for name, one in rows)
         guide.saw(f"{work}, bytes of {what}: {each}")
     for claim in report["claims"]:
-        if "faster" not in claim["claim"]:  # A few calls say nothing of pace.
+        if "faster" not in claim["claim"]:  # A few calls do not measure speed.
             guide.slide_says(claim["claim"])
             guide.saw(f"here: {claim['found']}")
     guide.saw("how fast each is, and what processors do for it: `meshwright compare-protocols`, half a minute or so")
@@ -80,7 +80,7 @@ async def streaming(guide: Guide) -> None:
 
 
 async def errors(guide: Guide) -> None:
-    """User service with gRPC: bad input, somebody who is not there, an address that is taken."""
+    """User service with gRPC: invalid input, an unknown user, a taken address."""
     person = await guide.person("Grace Hopper")
     wrong = await guide.ask("POST", "/api/v3/users", {"name": "", "email": "nobody"}, who=person)
     guide.check({item["field"] for item in wrong.json()["errors"]} == {"name", "email"}, "both fields named at once")
@@ -111,7 +111,7 @@ async def interceptors(guide: Guide) -> None:
 
 
 async def _metrics(guide: Guide) -> None:
-    """What the interceptors have counted, as Prometheus reads it."""
+    """The interceptors' metrics, as Prometheus reads them."""
     registry = {row["process"]: row["address"] for row in await guide.read("ps", "--json")}.get("registry")
     if registry is None:
         guide.saw("each instance's `metrics_port` in Consul is where its interceptors' counters are read")

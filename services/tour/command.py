@@ -1,4 +1,4 @@
-"""`meshwright tour`: every slide of the lecture that runs, one after the other, on a system that is up."""
+"""`meshwright tour`: runs every runnable slide of the lecture on a running system."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from services.tour.guide import Guide, Stop
+    from services.tour.guide import Guide, TourStop
 
 COLOURS = {"  > ": "cyan", "  $ ": "cyan", "  ! ": "yellow"}
-"""By how a line begins: what is asked, and what is said of the slide."""
+"""Colours by the beginning of a line: requests, and remarks about the slide."""
 
 
 @click.command()
@@ -47,15 +47,15 @@ def tour(*, gateway: str, traces: str, topology: str, only: Sequence[str], listi
         sys.exit(1)
 
 
-def all_stops() -> list[Stop]:
-    """Every stop, in the order of the visit."""
-    from services.tour.slides import STOPS  # noqa: PLC0415 - `meshwright --help` does without
+def all_stops() -> list[TourStop]:
+    """All stops, in order."""
+    from services.tour.stops import STOPS  # noqa: PLC0415 - `meshwright --help` does without
 
     return list(STOPS)
 
 
-def chosen(only: Sequence[str]) -> list[Stop]:
-    """Those named, or all; raises `click.BadParameter` for a name that there is not."""
+def chosen(only: Sequence[str]) -> list[TourStop]:
+    """The named stops, or all; raises `click.BadParameter` for an unknown name."""
     stops = all_stops()
     unknown = sorted(set(only) - {stop.name for stop in stops})
     if unknown:
@@ -64,7 +64,7 @@ def chosen(only: Sequence[str]) -> list[Stop]:
     return [stop for stop in stops if not only or stop.name in only]
 
 
-async def _visit(guide: Guide, stops: Sequence[Stop]) -> list[str]:
+async def _visit(guide: Guide, stops: Sequence[TourStop]) -> list[str]:
     import httpx  # noqa: PLC0415 - `meshwright --help` does without
 
     try:
@@ -78,19 +78,19 @@ async def _visit(guide: Guide, stops: Sequence[Stop]) -> list[str]:
 
 
 async def _traces_url(client: httpx.AsyncClient) -> str:
-    """Where traces are looked at, as the gateway tells its page; empty where it does not know."""
+    """URL of the trace UI from the gateway's page settings; empty if unset."""
     answer = await client.get("/shop/settings.json")
     with contextlib.suppress(ValueError, TypeError, LookupError):
         return str(answer.json()["traces_url"])
     return ""
 
 
-async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None]) -> list[str]:
-    """Visit the stops; returns the names of those that saw something else."""
+async def visit(guide: Guide, stops: Sequence[TourStop], say: Callable[[str], None]) -> list[str]:
+    """Runs the stops; returns the names of failed ones."""
     import httpx  # noqa: PLC0415 - `meshwright --help` does without
     from websockets.exceptions import WebSocketException  # noqa: PLC0415
 
-    from services.tour.guide import OtherwiseError  # noqa: PLC0415
+    from services.tour.guide import UnexpectedResultError  # noqa: PLC0415
 
     failed = []
     began = time.monotonic()
@@ -101,7 +101,7 @@ async def visit(guide: Guide, stops: Sequence[Stop], say: Callable[[str], None])
                 await stop.visit(guide)
             except TimeoutError:
                 wrong = f"what was waited for did not come; before it, {guide.asked or 'nothing was asked'}"
-            except (OtherwiseError, httpx.HTTPError, WebSocketException, OSError) as error:
+            except (UnexpectedResultError, httpx.HTTPError, WebSocketException, OSError) as error:
                 wrong = str(error) or type(error).__name__
             except (LookupError, TypeError, ValueError) as error:
                 wrong = f"an answer of another form ({error!r}); {guide.asked or 'nothing was asked'}"
@@ -130,7 +130,7 @@ def _shown(line: str) -> None:
 
 
 def _up(topology: str) -> dict[str, str]:
-    """The addresses of an `up`, by process: as everybody learns them, from `meshwright ps`."""
+    """The addresses of an `up` by process, from `meshwright ps`."""
     where = ("--topology", topology) if topology else ()
     done = subprocess.run(
         [sys.executable, "-m", "meshwright.cli", "ps", "--json", *where], capture_output=True, text=True, check=False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 if TYPE_CHECKING:
-    from services.tour.guide import Guide, Person
+    from services.tour.guide import Guide, TourUser
 
 ENDED = {"completed", "rejected", "needs_attention"}
 IN_THE_TRACE = {"gateway", "order", "inventory", "payment", "notification", "userview"}
@@ -17,8 +17,8 @@ MUG = "MUG-BLUE"
 SAMOVAR = "SAMOVAR"
 
 
-async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[str, Any]:
-    """Place an order, and watch it to its end."""
+async def _ordered(guide: Guide, who: TourUser, sku: str, quantity: int) -> dict[str, Any]:
+    """Places an order, and watches it to its end."""
     body = {"items": [{"sku": sku, "quantity": quantity}]}
     placed = await guide.ask("POST", "/api/v3/orders", body, who=who)
     guide.check(placed.status_code == 201, "201: the order is stored, its saga runs on")
@@ -40,7 +40,7 @@ async def _ordered(guide: Guide, who: Person, sku: str, quantity: int) -> dict[s
 
 
 async def trace_goes_on(guide: Guide, trace: str) -> None:
-    """Checks that what an order causes by events is in its trace, too, where Jaeger's query API can be asked."""
+    """Checks that an order's trace includes the consumers of its events, if Jaeger's query API is available."""
     if not (trace and guide.traces):
         return
     url = f"{guide.traces}/api/traces/{trace}"
@@ -61,7 +61,7 @@ async def trace_goes_on(guide: Guide, trace: str) -> None:
 
 
 async def databases(guide: Guide) -> None:
-    """Database per service: what one would join are three answers, and a view that is behind by a moment."""
+    """Database per service: instead of a join, three responses, and a view that lags for a moment."""
     person = await guide.person("Grace Hopper")
     await guide.ask("POST", "/api/v3/account/deposits", {"amount_cents": 700}, who=person, quiet=True)
     user = await guide.get(f"/api/v3/users/{person.id}", who=person)
@@ -170,8 +170,8 @@ async def cqrs(guide: Guide) -> None:
     guide.slide_says("stored with the view, and a rebuild from the first event runs beside the old view")
 
 
-async def _made_anew(guide: Guide, person: Person) -> None:
-    """All views from the first event on, while the old ones answer."""
+async def _made_anew(guide: Guide, person: TourUser) -> None:
+    """Rebuilds all views from the first event, while the old ones serve reads."""
     await guide.call("userview", "Rebuild", {}, who=await guide.operator())
     answers = 0
 

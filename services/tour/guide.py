@@ -1,8 +1,8 @@
-"""The guide: takes a visitor from stop to stop, shows what is asked and what is answered, and says where it went wrong.
+"""The guide: runs the stops of the tour, prints requests and responses, and reports failures.
 
-A stop is a function that does what a slide is about, against a running system and with nothing but what everybody has:
-HTTP at the gateway, and the command `meshwright`. What it does is printed as a line that a person could type. What it
-claims is checked: `Guide.check` ends a stop that saw something else, and the tour with an exit code of 1.
+A stop is a function that demonstrates a slide on a running system, only with HTTP at the gateway and the command
+`meshwright`. Each action is printed as a line that can be typed. Each claim is checked: `Guide.check` fails a stop with
+an unexpected result, and the tour with exit code 1.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from meshwright.config import environment
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-PASSWORD = "correct horse battery"  # noqa: S105 - of people who exist for a minute
-DEMO_PASSWORD = "operate-the-demo"  # noqa: S105 - it stands in services/demo.toml, for everybody to read
-PATIENCE = 20.0
-"""Seconds for what takes a moment by its nature: a saga, a read side that follows."""
+PASSWORD = "correct horse battery"  # noqa: S105 - of temporary users
+DEMO_PASSWORD = "operate-the-demo"  # noqa: S105 - public, in services/demo.toml
+WAIT_SECONDS = 20.0
+"""Timeout of asynchronous results: a saga, the read side."""
 COMMAND_TIMEOUT = 120.0
-"""Seconds for one `meshwright ...`; the longest, `compare-protocols`, takes ten on a machine that is not busy."""
+"""Timeout of one `meshwright ...`; the longest, `compare-protocols`, takes ten seconds on an idle machine."""
 STEP = 0.1
 WIDTH = 160
 TRACE = "x-trace-id"
 
 
-class OtherwiseError(Exception):
-    """The visitor saw something else than the slide says."""
+class UnexpectedResultError(Exception):
+    """The result differs from the slide."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """One slide, or a few that belong together."""
+class TourStop:
+    """A stop of the tour: one or more related slides."""
 
     slide: str
-    """Its title in the lecture."""
+    """Its title."""
     name: str
     """For `--only`."""
     visit: Callable[[Guide], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who signed up for the tour."""
+class TourUser:
+    """A user that signed up for the tour."""
 
     id: str
     email: str
@@ -64,7 +64,7 @@ class Person:
 
 @dataclass
 class Guide:
-    """`say` prints a line; `gateway` and `traces` are addresses with their scheme, `traces` may be empty."""
+    """Runs requests and commands for stops. `say` prints a line; `gateway`, `traces`: URLs, `traces` may be empty."""
 
     say: Callable[[str], None]
     gateway: str
@@ -74,12 +74,12 @@ class Guide:
     trace: str = ""
     """Of the last request."""
     asked: str = ""
-    """The last request, and how it was answered."""
+    """The last request and its response."""
 
     def __post_init__(self) -> None:
-        self.http = httpx.AsyncClient(base_url=self.gateway, timeout=PATIENCE, trust_env=False)
+        self.http = httpx.AsyncClient(base_url=self.gateway, timeout=WAIT_SECONDS, trust_env=False)
 
-    # What a stop does
+    # Actions
 
     async def ask(
         self,
@@ -87,17 +87,17 @@ class Guide:
         path: str,
         body: Any = None,
         *,
-        who: Person | None = None,
+        who: TourUser | None = None,
         headers: Mapping[str, str] | None = None,
         quiet: bool = False,
     ) -> httpx.Response:
-        """A request, shown as one would type it, and its status; `quiet` ones are not shown."""
+        """Sends a request, and prints it with its response, unless `quiet`."""
         sent = {**(who.headers if who else {}), **(headers or {})}
         try:
             response = await self.http.request(method, path, json=body, headers=sent)
         except httpx.TransportError as error:
             what = str(error) or type(error).__name__
-            raise OtherwiseError(f"no answer of {self.gateway} to {method} {path}: {what}") from error
+            raise UnexpectedResultError(f"no answer of {self.gateway} to {method} {path}: {what}") from error
         self.asked = short(f"{method} {path} was answered by {response.status_code} {response.text}")
         self.trace = response.headers.get(TRACE, self.trace)
         if not quiet:
@@ -109,13 +109,13 @@ class Guide:
         return response
 
     async def get(self, path: str, **more: Any) -> Any:
-        """The JSON of an answer that must be 200."""
+        """Sends a GET request; returns the JSON of the response, which must be 200."""
         response = await self.ask("GET", path, **more)
         self.check(response.status_code == httpx.codes.OK, f"200 for {path}, not {response.status_code}")
         return response.json()
 
     async def command(self, *arguments: str, lines: int = 3, typed: str = "") -> str:
-        """`meshwright ...`, shown as one would type it, `typed` on its input; the first `lines` of what it prints."""
+        """Runs `meshwright ...` with `typed` as input; prints the command and the first `lines` of its output."""
         before = f"echo {shlex.quote(typed)} | " if typed else ""
         self.say(short(f"  $ {before}meshwright {shlex.join(arguments)}"))
         where = ("--topology", self.topology) if self.topology else ()
@@ -130,19 +130,19 @@ class Guide:
         return printed
 
     async def read(self, *arguments: str, mesh: bool = True) -> Any:
-        """The JSON that `meshwright ...` prints, which is not shown; `mesh`: it is about what is up."""
+        """Runs `meshwright ...` without printing; returns its JSON. `mesh`: passes the topology."""
         where = ("--topology", self.topology) if self.topology and mesh else ()
         code, out, err = await self._run(*arguments, *where)
         self.check(code == 0, f"`meshwright {arguments[0]}` to end with 0, not: {err.strip()}")
         return json.loads(out)
 
     async def instances(self, service: str) -> dict[str, Any]:
-        """The healthy instances of a service by name, as `meshwright ps` has them."""
+        """The healthy instances of a service by name, from `meshwright ps`."""
         rows = await self.read("ps", "--json")
         return {row["instance"]: row for row in rows if row["service"] == service and row["health"] == "passing"}
 
-    async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: Person | None = None) -> Any:
-        """A gRPC call through the mesh: the last message that came."""
+    async def call(self, service: str, method: str, request: Mapping[str, Any], *, who: TourUser | None = None) -> Any:
+        """Makes a gRPC call through the mesh; returns the last message."""
         header = ("-H", f"authorization=Bearer {who.token}") if who else ()
         as_whom = f" (as {who.email})" if who else ""
         self.say(short(f"  $ meshwright call {service} {method} {shlex.quote(json.dumps(request))}{as_whom}"))
@@ -167,32 +167,32 @@ class Guide:
             child.kill()
             await child.wait()
             what = f"`meshwright {arguments[0]}` did not end within {COMMAND_TIMEOUT:g} s"
-            raise OtherwiseError(f"{what}: this machine may be busy; try this stop alone, with --only") from None
+            raise UnexpectedResultError(f"{what}: this machine may be busy; try this stop alone, with --only") from None
         return child.returncode or 0, out.decode(), err.decode()
 
-    # What a stop says
+    # Output
 
     def saw(self, text: str) -> None:
-        """A sentence about what has been seen."""
+        """Prints a sentence about a result."""
         self.say(f"  - {text}")
 
     def slide_says(self, text: str) -> None:
-        """What the slide leaves out, or has wrong."""
+        """Prints what the slide omits or has wrong."""
         self.say(f"  ! the slide: {text}")
 
     def check(self, right: bool, what: str) -> None:
-        """Go on, or end the stop; `what` completes "expected"."""
+        """Fails the stop unless `right`; `what` completes "expected"."""
         if not right:
-            raise OtherwiseError(f"expected {what}")
+            raise UnexpectedResultError(f"expected {what}")
 
     def trace_link(self) -> None:
         if self.trace and self.traces:
             self.saw(f"its trace: {self.traces}/trace/{self.trace}")
 
-    # What stops need again and again
+    # Helpers
 
-    async def person(self, name: str, tenant: str = "") -> Person:
-        """Somebody new, signed up and in."""
+    async def person(self, name: str, tenant: str = "") -> TourUser:
+        """Signs up a new user."""
         email = f"{fresh(name.split(maxsplit=1)[0].lower())}@example.org"
         body = {"name": name, "email": email, "password": PASSWORD} | ({"tenant": tenant} if tenant else {})
         response = await self.ask("POST", "/auth/sign-up", body, quiet=True)
@@ -201,10 +201,10 @@ class Guide:
         self.saw(
             f"{name} signs up at /auth/sign-up as {email}{f' as founder of the tenant {tenant}' if tenant else ''}"
         )
-        return Person(found["subject"], email, found["access_token"])
+        return TourUser(found["subject"], email, found["access_token"])
 
-    async def operator(self) -> Person:
-        """Who sees to the system: an account of the gateway's configuration."""
+    async def operator(self) -> TourUser:
+        """Signs in as the operator, an account of the gateway's configuration."""
         body = {"email": "operator", "password": environment().get("GATEWAY_OPERATOR_PASSWORD") or DEMO_PASSWORD}
         response = await self.ask("POST", "/auth/sign-in", body, quiet=True)
         self.check(response.is_success, f"a sign-in as `operator`, not: {response.text}")
@@ -212,23 +212,23 @@ class Guide:
         self.saw(
             "who is an admin signs in at /auth/sign-in as operator: GATEWAY_OPERATOR_PASSWORD in services/demo.toml"
         )
-        return Person(found["subject"], "operator", found["access_token"])
+        return TourUser(found["subject"], "operator", found["access_token"])
 
     async def until(self, what: str, looked: Callable[[], Awaitable[Any]]) -> Any:
-        """What `looked` finds, as soon as it finds something."""
-        end = time.monotonic() + PATIENCE
+        """Polls `looked` until it returns a result."""
+        end = time.monotonic() + WAIT_SECONDS
         while not (found := await looked()):
-            self.check(time.monotonic() < end, f"{what} within {PATIENCE:.0f} s")
+            self.check(time.monotonic() < end, f"{what} within {WAIT_SECONDS:.0f} s")
             await asyncio.sleep(STEP)
         return found
 
 
 def fresh(name: str) -> str:
-    """A name that nobody has had."""
+    """A unique name."""
     return f"{name}-{os.urandom(3).hex()}"
 
 
 def short(text: str) -> str:
-    """As one line that is not too wide."""
+    """Shortens text to one line of WIDTH characters."""
     line = " ".join(text.splitlines())
     return line if len(line) <= WIDTH else line[: WIDTH - 4] + " ..."

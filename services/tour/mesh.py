@@ -1,4 +1,4 @@
-"""The slides about splitting an application: services that are found, and that live and die on their own."""
+"""The slides about splitting an application: discovery and failure isolation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def discovery(guide: Guide) -> None:
 
 
 async def isolation(guide: Guide) -> None:
-    """Why split your application? Failure isolation: an instance is killed, and nobody notices."""
+    """Why split your application? Failure isolation: an instance is killed, and no call fails."""
     await guide.command("kill", "calculator-1")
     failed = 0
     for _ in range(CALLS):

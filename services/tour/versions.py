@@ -1,4 +1,4 @@
-"""The slides about API versions: by address, by header, by proto package, and how one of them ends."""
+"""The slides about API versions: by path, header and proto package, and their deprecation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.tour.guide import fresh, short
 
 if TYPE_CHECKING:
-    from services.tour.guide import Guide, Person
+    from services.tour.guide import Guide, TourUser
 
 GONE = 410
 NEWER = "2.0.0"
@@ -75,7 +75,7 @@ async def by_package(guide: Guide) -> None:
     guide.slide_says("leaves open who keeps v1 as it was: here `buf breaking` refuses a change in `make check`")
 
 
-async def _new_method(guide: Guide, person: Person) -> None:
+async def _new_method(guide: Guide, person: TourUser) -> None:
     """GetUserProfile is in release 2.0.0 of the service: an instance of it, beside those of 1.0.0, for a moment."""
 
     async def newer() -> str:

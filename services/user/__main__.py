@@ -13,19 +13,19 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from services.kit.awaiting import database_ready
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import Databases, ensure_database, open_database, own_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.keeping import TableKeeper
-from services.kit.relay import Relay
-from services.kit.running import running
-from services.kit.starting import start
-from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.entry_point import run_service
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
+from services.common.storage.database_wait import wait_for_database
+from services.common.storage.table_recovery import TableRecovery
+from services.user.adapters import CalculatorMultiplier, DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.following import follow_payments
+from services.user.event_log import SOURCE
 from services.user.migrations import VERSION_TABLE
-from services.user.recording import SOURCE
+from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, PUBLIC, UserProfileService, UserService, release_of
 from services.user.tables import metadata
 
@@ -41,7 +41,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_VERSION": "1.0.0"}
 
 @dataclass(frozen=True, slots=True)
 class UserConfig:
-    """`mesh` is what every service has; the rest is the user service's own."""
+    """`mesh`: the configuration of every service."""
 
     database: str = setting(DATABASE, "sqlite:///.meshwright/user.db", help="sqlite:///<file> or postgresql://...")
     calculator: str = setting("USER_CALCULATOR", "calculator", help="the name of the service that does the sums")
@@ -60,37 +60,37 @@ async def run(config: UserConfig) -> None:
     async with meshwright.Server(
         config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
     ) as server:
-        own = own_database(config.database, SOURCE) if config.databases.per_service else config.database
+        own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
         users = DatabaseUsers(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        relay = Relay(bus, SOURCE, users.log)
+        publisher = OutboxPublisher(bus, SOURCE, users.log)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
             await prepare_database(engine)
 
         async def prepare() -> None:
-            await database_ready(DATABASE, engine, make_tables, server.health)
+            await wait_for_database(DATABASE, engine, make_tables, server.health)
             tables = (*metadata.tables, VERSION_TABLE)
-            await server.enter(TableKeeper(engine, tables, make_tables, server.health).running())
-            await server.enter(relay.running())
-            await server.enter(running(follow_payments(bus, users, relay.wake), "following payment"))
-            await server.enter(running(_reconciling(users, relay.wake), "reconciling users"))
+            await server.enter(TableRecovery(engine, tables, make_tables, server.health).running())
+            await server.enter(publisher.running())
+            await server.enter(background_task(consume_payments(bus, users, publisher.wake), "following payment"))
+            await server.enter(background_task(_reconciling(users, publisher.wake), "reconciling users"))
 
         server.warm_up(prepare)
         calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
-        figures = CalculatorFigures(calculator_rpc.CalculatorStub(calculator))
-        book = UserBook(users, figures, entropy=os.urandom, told=relay.wake)
+        multiplier = CalculatorMultiplier(calculator_rpc.CalculatorStub(calculator))
+        book = UserBook(users, multiplier, entropy=os.urandom, on_change=publisher.wake)
         release = release_of(config.mesh.version, config.failing)
         server.add(rpc.add_UserServiceServicer_to_server, UserService(book, release))
         server.add(rpc2.add_UserServiceServicer_to_server, UserProfileService(book, release))
         await server.run()
 
 
-async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
-    """Record, now and again, what releases that know no events have done to the table."""
+async def _reconciling(users: DatabaseUsers, on_change: Callable[[], None]) -> None:
+    """Periodically records changes that releases without events have made to the table."""
     while True:
         try:
             count = await users.reconcile()
@@ -101,12 +101,12 @@ async def _reconciling(users: DatabaseUsers, told: Callable[[], None]) -> None:
         else:
             if count:
                 log.info("%d users had changed without events", count)
-                told()
+                on_change()
         await asyncio.sleep(RECONCILE_SECONDS)
 
 
 def main() -> None:
-    start(lambda: run(load(UserConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load(UserConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Users in a database, and figures from the calculator.
+"""Users in a database, and the client of the calculator.
 
-Every method is one transaction, which locks the user's row first: of two that change one user, one waits.
+Every method is one transaction, which locks the user's row first: concurrent changes of a user are serialised.
 
-That an e-mail address is unique is the database's word, not a look before the leap: two replicas may leap at once.
+A unique constraint, not a query, ensures unique e-mail addresses: replicas may insert concurrently.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
-from services.kit.database import POSTGRESQL, translated
-from services.kit.outbox import Outbox
-from services.kit.transactions import in_transaction
-from services.kit.written import wrote
+from services.common.messaging.outbox import Outbox
+from services.common.storage.consistency_token import record_write
+from services.common.storage.database import POSTGRESQL, translate_store_errors
+from services.common.storage.transactions import in_transaction
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
-from services.user.facts import BalanceUpdated, Happened, UserDeleted, facts_between, type_of
-from services.user.migrations import migrate
-from services.user.recording import (
+from services.user.event_log import (
     SOURCE,
     append,
     history,
@@ -35,6 +33,8 @@ from services.user.recording import (
     unaccounted,
     user_of,
 )
+from services.user.events import BalanceUpdated, StoredEvent, UserDeleted, events_between, type_of
+from services.user.migrations import migrate
 from services.user.tables import events, places, users
 
 if TYPE_CHECKING:
@@ -50,26 +50,26 @@ PAYMENT = "payment"
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Turn what a driver raises into what the application knows."""
-    with translated():
+    """Converts driver errors to errors of the application."""
+    with translate_store_errors():
         try:
             yield
         except exc.IntegrityError as error:
-            if users.c.email_key.name in str(error.orig):  # both kinds name the constraint, or its column
+            if users.c.email_key.name in str(error.orig):  # both databases name the constraint or its column
                 raise EmailTakenError from error
             raise
 
 
 async def prepare_database(engine: AsyncEngine) -> None:
-    """Bring the tables up to date; raises StoreUnavailableError."""
+    """Migrates the tables; raises StoreUnavailableError."""
     with _translated():
         await migrate(engine)
 
 
 class DatabaseUsers:
-    """Users in the table `users`, each change with the facts that account for it.
+    """Users in the table `users`, each change with its events.
 
-    What was written last is told by `services.kit.written`, for callers that want to read it elsewhere.
+    Each write sets the call's consistency token, with which callers read their own writes elsewhere.
     """
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = utc_now) -> None:
@@ -77,15 +77,15 @@ class DatabaseUsers:
         self._writing = engine.execution_options(writes=True)
         self._now = now
         self.log = Outbox(SOURCE, events, engine)
-        """All facts in their order, for a relay."""
+        """All events in order, for the outbox publisher."""
 
     async def add(self, user: User, actor: str = ANONYMOUS) -> None:
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(sa.insert(users).values(_row(user)))
-                happened = [Happened(0, fact, user.created_at, actor) for fact in facts_between(None, user)]
+                happened = [StoredEvent(0, event, user.created_at, actor) for event in events_between(None, user)]
                 sequence = await append(connection, self.log, user.id, happened)
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
 
     async def get(self, user_id: str) -> User | None:
         with _translated():
@@ -99,9 +99,9 @@ class DatabaseUsers:
                 if found is None or found.updated_at != before.updated_at:
                     return False
                 await connection.execute(sa.update(users).where(users.c.id == before.id).values(_row(after)))
-                happened = [Happened(0, fact, after.updated_at, actor) for fact in facts_between(before, after)]
+                happened = [StoredEvent(0, event, after.updated_at, actor) for event in events_between(before, after)]
                 sequence = await append(connection, self.log, after.id, [*missing, *happened])
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
         return True
 
     async def remove(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> bool:
@@ -111,9 +111,9 @@ class DatabaseUsers:
                 if found is None or seen not in {None, found.updated_at}:
                     return False
                 await connection.execute(sa.delete(users).where(users.c.id == user_id))
-                gone = Happened(0, UserDeleted(), self._now(), actor)
+                gone = StoredEvent(0, UserDeleted(), self._now(), actor)
                 sequence = await append(connection, self.log, user_id, [*missing, gone])
-        wrote(SOURCE, sequence)
+        record_write(SOURCE, sequence)
         return True
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
@@ -127,13 +127,13 @@ class DatabaseUsers:
             async with self._reading.connect() as connection:
                 return await state(connection, user_id, moment)
 
-    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[Happened]:
+    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[StoredEvent]:
         with _translated():
             async with self._reading.connect() as connection:
                 return await history(connection, user_id, after, limit)
 
     async def reconcile(self) -> int:
-        """Record what releases without facts have done; how many users that were. Raises StoreUnavailableError."""
+        """Records changes of releases without events; returns the number of users. Raises StoreUnavailableError."""
         count = 0
         while True:
             with _translated():
@@ -141,48 +141,48 @@ class DatabaseUsers:
                     found = await unaccounted(connection)
                 if not found:
                     return count
-                # Where another replica records the same, the transaction runs again and finds it done.
+                # If another replica records the same, the transaction runs again and finds it recorded.
                 work = functools.partial(make_up, log=self.log, user_ids=found, now=self._now())
                 count += await in_transaction(self._reading, work)
 
     async def place(self, source: str) -> int:
-        """How far the events of another service were followed."""
+        """The sequence up to which events of another service were consumed."""
         with _translated():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(places.c.place).where(places.c.source == source)) or 0
 
-    async def follow_anew(self, source: str, place: int) -> None:
-        """Follow the events of another service from the first one, unless another replica has left `place` already."""
+    async def restart_consumer(self, source: str, place: int) -> None:
+        """Consumes the events of another service from the first one, unless another replica has changed `place`."""
         change = sa.update(places).where(places.c.source == source, places.c.place == place)
         with _translated():
             async with self._writing.begin() as connection:
                 await connection.execute(change.values(place=0))
 
-    async def follow_payment(self, place: int, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
-        """Record a balance, and the place of the event that told it; whether both are new, and there is such a user.
+    async def record_balance(self, place: int, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
+        """Records a balance and the sequence of its event; returns whether both are new and the user exists.
 
-        After `follow_anew` events come again: those that are in the user's history are none.
+        After `restart_consumer` events are repeated: those in the user's history are ignored.
         """
         with _translated():
             async with self._writing.begin() as connection:
                 if not await _take_place(connection, PAYMENT, place):
                     return False
                 found, missing = await locked(connection, user_id)
-                if found is None or await _is_recorded(connection, user_id, fact, at):
+                if found is None or await _is_recorded(connection, user_id, event, at):
                     return False
                 change = sa.update(users).where(users.c.id == user_id)
                 await connection.execute(
-                    change.values(balance_cents=fact.new_balance_cents, recorded_at=found.updated_at)
+                    change.values(balance_cents=event.new_balance_cents, recorded_at=found.updated_at)
                 )
-                await append(connection, self.log, user_id, [*missing, Happened(0, fact, at, PAYMENT)])
+                await append(connection, self.log, user_id, [*missing, StoredEvent(0, event, at, PAYMENT)])
         return True
 
 
-async def _is_recorded(connection: AsyncConnection, user_id: str, fact: BalanceUpdated, at: datetime) -> bool:
-    kind = f"demo.{SOURCE}.{type_of(fact)}"
+async def _is_recorded(connection: AsyncConnection, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
+    kind = f"demo.{SOURCE}.{type_of(event)}"
     same = (events.c.subject == user_id, events.c.occurred_at == at, events.c.type == kind)
     told = await connection.scalars(sa.select(events.c.data).where(*same))
-    return any(json.loads(data)["key"] == fact.key for data in told)
+    return any(json.loads(data)["key"] == event.key for data in told)
 
 
 async def _found(connection: AsyncConnection, user_id: str) -> User | None:
@@ -191,7 +191,7 @@ async def _found(connection: AsyncConnection, user_id: str) -> User | None:
 
 
 async def _take_place(connection: AsyncConnection, source: str, place: int) -> bool:
-    """Write the place, unless another replica is there already."""
+    """Stores the sequence, unless it is not above the stored one."""
     insert = postgresql.insert if connection.dialect.name == POSTGRESQL else sqlite.insert
     statement = insert(places).values(source=source, place=place)
     taken = await connection.execute(
@@ -217,10 +217,10 @@ def _row(user: User) -> dict[str, Any]:
     }
 
 
-class CalculatorFigures:
-    """Figures from the calculator, over the mesh.
+class CalculatorMultiplier:
+    """Multiplies with the calculator, over the mesh.
 
-    Its errors pass: "not now" stays "not now" one hop further, and anything else is a mistake in what we asked.
+    Its errors pass unchanged: UNAVAILABLE stays UNAVAILABLE, and any other error is a bug in the request.
     """
 
     def __init__(self, calculator: calculator_rpc.CalculatorStub) -> None:

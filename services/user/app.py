@@ -1,4 +1,4 @@
-"""What the user service does for its callers."""
+"""The use cases of the user service."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.user import domain
 from services.user.domain import InvalidUserError, User, UserChangedError, UserNotFoundError, Validation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.user.facts import Happened
+    from services.user.events import StoredEvent
 
 PAGE = 200
-"""Users read from the store at once: a long list holds neither memory nor a transaction."""
+"""Users per read: a long list needs neither much memory nor a long transaction."""
 MAX_HISTORY = 1000
-"""Facts in one answer: it stays well below what a message may hold."""
+"""Maximum events of a response, well below gRPC's message limit."""
 ANONYMOUS = "anonymous"
-"""Who did it, where the caller did not say who it is."""
+"""The actor of unauthenticated calls."""
 ATTEMPTS = 5
-"""Times that an update which names no version is tried when others keep changing the same user."""
+"""Attempts of an update without a version under concurrent changes."""
 
 
 class Users(Protocol):
-    """Where users are kept. Every method may raise StoreUnavailableError."""
+    """The store of users. Every method may raise StoreUnavailableError."""
 
     async def add(self, user: User, actor: str) -> None:
         """Raises EmailTakenError."""
@@ -34,23 +34,23 @@ class Users(Protocol):
     async def get(self, user_id: str) -> User | None: ...
 
     async def replace(self, before: User, after: User, actor: str) -> bool:
-        """Write `after` if `before` still is what is stored; tells whether. Raises EmailTakenError."""
+        """Stores `after` if `before` is still stored; returns whether. Raises EmailTakenError."""
 
     async def remove(self, user_id: str, actor: str, seen: datetime | None = None) -> bool:
-        """Tells whether there was such a user; with `seen`, one of that `updated_at`."""
+        """Removes the user, with `seen` only at that `updated_at`; returns whether it existed."""
 
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
-        """The user as it was then, and how many facts it had; (None, 0) where nothing is known of it."""
+        """The user at that time, and its number of events; (None, 0) for an unknown user."""
 
-    async def history(self, user_id: str, after: int, limit: int) -> Sequence[Happened]:
-        """At most `limit` facts of the user after that version, in their order."""
+    async def history(self, user_id: str, after: int, limit: int) -> Sequence[StoredEvent]:
+        """At most `limit` events of the user after that version, in their order."""
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
-        """At most `limit` users whose ids follow `after`, in the order of their ids."""
+        """At most `limit` users with ids above `after`, ordered by id."""
 
 
-class Figures(Protocol):
-    """Whoever does the sums."""
+class Multiplier(Protocol):
+    """Multiplies numbers."""
 
     async def product(self, a: float, b: float) -> float: ...
 
@@ -72,30 +72,30 @@ class UserBook:
     def __init__(
         self,
         users: Users,
-        figures: Figures,
+        multiplier: Multiplier,
         *,
         entropy: Callable[[int], bytes],
         now: Callable[[], datetime] = utc_now,
-        told: Callable[[], None] = lambda: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """`told` is called after each change."""
+        """`on_change` is called after each change."""
         self._users = users
-        self._figures = figures
+        self._multiplier = multiplier
         self._entropy = entropy
         self._now = now
-        self._told = told
+        self._on_change = on_change
 
     async def create(
         self, name: str, email: str, phone: str, actor: str = ANONYMOUS, *, avatar: str = "", user_id: str = ""
     ) -> User:
-        """`user_id`: one that the caller has made; empty: it is made here."""
+        """`user_id`: chosen by the caller; empty: a new one."""
         now = self._now()
         own = domain.chosen_id(user_id, now) if user_id else new_id(now, self._entropy)
         if user_id and await self._users.history(own, 0, 1):
             raise InvalidUserError({"id": "is, or was, another user's"})
         user = domain.new_user(name, email, phone, avatar, id=own, now=now)
         await self._users.add(user, actor)
-        self._told()
+        self._on_change()
         return user
 
     async def get(self, user_id: str) -> User:
@@ -107,7 +107,7 @@ class UserBook:
     async def update(
         self, user_id: str, changes: domain.Changes, seen: datetime | None, actor: str = ANONYMOUS
     ) -> User:
-        """Write the changes; with `seen`, only over the state of that `updated_at`. Raises UserChangedError."""
+        """Updates the user, with `seen` only at that `updated_at`. Raises UserChangedError."""
         for _ in range(1 if seen else ATTEMPTS):
             before = await self.get(user_id)
             if seen is not None and before.updated_at != seen:
@@ -116,12 +116,12 @@ class UserBook:
             if after is before:
                 return after
             if await self._users.replace(before, after, actor):
-                self._told()
+                self._on_change()
                 return after
         raise UserChangedError
 
     async def delete(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> None:
-        """With `seen`, only the state of that `updated_at`. Raises UserChangedError."""
+        """Deletes the user, with `seen` only at that `updated_at`. Raises UserChangedError."""
         known = domain.parse_id(user_id)
         if known is None:
             raise UserNotFoundError
@@ -129,19 +129,19 @@ class UserBook:
             if seen is not None and await self._users.get(known) is not None:
                 raise UserChangedError
             raise UserNotFoundError
-        self._told()
+        self._on_change()
 
     async def as_of(self, user_id: str, moment: datetime) -> tuple[User, int]:
-        """The user at that time, and the number of its facts until then. Raises UserNotFoundError where it was not."""
+        """The user at that time, and its number of events. Raises UserNotFoundError if it did not exist."""
         known = domain.parse_id(user_id)
         user, version = (None, 0) if known is None else await self._users.at(known, moment)
         if user is None:
             raise UserNotFoundError
         return user, version
 
-    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[Happened]:
-        """What happened to the user after that version, deleted or not: at most `limit` facts, 0: as many as one may
-        ask for. Raises UserNotFoundError where nothing is known of it, and InvalidUserError."""
+    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[StoredEvent]:
+        """The events of a user after that version, also of a deleted one: at most `limit`, 0: the maximum. Raises
+        UserNotFoundError for an unknown user, and InvalidUserError."""
         wrong = {} if 0 <= limit <= MAX_HISTORY else {"limit": f"must be 0 to {MAX_HISTORY}"}
         if after < 0:
             wrong["after"] = "must not be negative"
@@ -151,13 +151,13 @@ class UserBook:
         if known is None:
             raise UserNotFoundError
         found = await self._users.history(known, after, limit or MAX_HISTORY)
-        # Nothing after a version may also mean that there is nothing yet.
+        # An empty result may also mean an unknown user.
         if not found and not (after and await self._users.history(known, 0, 1)):
             raise UserNotFoundError
         return found
 
     async def list(self, limit: int, after: str) -> AsyncIterator[User]:
-        """At most `limit` users (0: all) that come after the id `after`, in the order of their creation."""
+        """Yields at most `limit` users (0: all) with ids above `after`, in order of creation."""
         position = _position(limit, after)
         left = limit or None
         while left != 0:
@@ -176,7 +176,7 @@ class UserBook:
     async def summary(self, user_id: str) -> Summary:
         user = await self.get(user_id)
         days = domain.member_days(user, self._now())
-        return Summary(user, days, await self._figures.product(days, domain.POINTS_PER_DAY))
+        return Summary(user, days, await self._multiplier.product(days, domain.POINTS_PER_DAY))
 
     async def _find(self, user_id: str) -> User | None:
         known = domain.parse_id(user_id)

@@ -1,7 +1,7 @@
-"""What a user is, and what may be said of one.
+"""Users, and the validation of their fields.
 
-Everything here is a function of its arguments, time included. A user that exists has passed the rules; `problems`
-tells which of them a stored one breaks, since rules become stricter and rows stay.
+Everything here is a function of its arguments, time included. An existing user was valid when it was stored; `problems`
+lists the rules that it violates now, since rules become stricter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from services.kit.text import text_problem
+from services.common.runtime.text import text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ MAX_EMAIL = 254
 MAX_EMAIL_LOCAL = 64
 MAX_AVATAR = 500
 AGE_OF_ID = timedelta(days=1)
-"""How far the time in an id that a caller has made may be from ours."""
+"""Tolerated difference of the time in a caller's id from the clock."""
 POINTS_PER_DAY = 10.0
 INACTIVE = "the user is not active"
 UNKNOWN = "there is no such user"
@@ -33,7 +33,7 @@ UNKNOWN = "there is no such user"
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_LABEL}")
-"""RFC 5321's Mailbox without quoted strings and address literals: what people have."""
+"""RFC 5321's Mailbox without quoted strings and address literals."""
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 """E.164: the country code first, 15 digits at most."""
 _HTTPS = re.compile(rf"https://{_LABEL}(?:\.{_LABEL})*(?::[0-9]{{1,5}})?(?:/[!-~]*)?")
@@ -41,7 +41,7 @@ _PHONE_PUNCTUATION = str.maketrans("", "", " -./()")
 
 
 class InvalidUserError(Exception):
-    """The user would break a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The user would be invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -49,7 +49,7 @@ class InvalidUserError(Exception):
 
 
 class UserNotFoundError(Exception):
-    """There is no user with that id."""
+    """No user has that id."""
 
     def __init__(self) -> None:
         super().__init__(UNKNOWN)
@@ -63,7 +63,7 @@ class EmailTakenError(Exception):
 
 
 class UserChangedError(Exception):
-    """Somebody else has changed the user since the caller read it."""
+    """The user has changed since the caller read it."""
 
     def __init__(self) -> None:
         super().__init__("the user has changed since it was read")
@@ -81,19 +81,19 @@ class User:
     created_at: datetime
     updated_at: datetime
     avatar: str = ""
-    """An https address; empty: none was chosen."""
+    """An https URL; empty: none."""
     balance_cents: int = 0
-    """What the payment service said last. Money is its business; here it is part of the user's history."""
+    """The last balance from the payment service, which owns it; here it is part of the user's history."""
 
     @property
     def email_key(self) -> str:
-        """What no two users may share."""
+        """The unique key of the address."""
         return self.email.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What an update writes; None: leave it alone."""
+    """Fields of an update; None: unchanged."""
 
     name: str | None = None
     email: str | None = None
@@ -104,20 +104,20 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """Whether others may act for a user, and if not, why."""
+    """Whether a user is valid, and if not, why."""
 
     is_valid: bool
     reason: str = ""
 
 
 def new_user(name: str, email: str, phone: str, avatar: str = "", *, id: str, now: datetime) -> User:  # noqa: A002
-    """A user who joins now; raises InvalidUserError."""
+    """Creates a user; raises InvalidUserError."""
     written = (clean_name(name), email.strip(), clean_phone(phone))
     return _checked(User(id, *written, active=True, created_at=now, updated_at=now, avatar=avatar.strip()))
 
 
 def changed(user: User, changes: Changes, *, now: datetime) -> User:
-    """The user with the changes, or the very same one if they change nothing; raises InvalidUserError."""
+    """Applies the changes; returns the same object if nothing changes. Raises InvalidUserError."""
     after = replace(
         user,
         name=user.name if changes.name is None else clean_name(changes.name),
@@ -128,13 +128,13 @@ def changed(user: User, changes: Changes, *, now: datetime) -> User:
     )
     if after == user:
         return user
-    # Clocks stand still and step back; versions do neither.
+    # Versions must ascend, though clocks may stand still or step back.
     later = max(now, user.updated_at + timedelta(microseconds=1))
     return _checked(replace(after, updated_at=later))
 
 
 def validated(user: User | None) -> Validation:
-    """Whether others may act for the user who was found, or not found."""
+    """Validates a user; None: not found."""
     if user is None:
         return Validation(is_valid=False, reason=UNKNOWN)
     if not user.active:
@@ -149,7 +149,7 @@ def member_days(user: User, now: datetime) -> int:
 
 
 def problems(user: User) -> dict[str, str]:
-    """Each field that breaks a rule, and what is wrong with it."""
+    """The problem of each invalid field."""
     found = {
         "name": _name_problem(user.name),
         "email": _email_problem(user.email),
@@ -167,12 +167,12 @@ def _checked(user: User) -> User:
 
 
 def clean_name(name: str) -> str:
-    """One form for names that look alike: composed, with single spaces."""
+    """Normalises a name: NFC, single spaces."""
     return re.sub(r" {2,}", " ", unicodedata.normalize("NFC", name).strip())
 
 
 def clean_phone(phone: str) -> str:
-    """A telephone number without the punctuation that people put into it."""
+    """Removes punctuation from a telephone number."""
     return phone.translate(_PHONE_PUNCTUATION)
 
 
@@ -203,16 +203,16 @@ def _avatar_problem(avatar: str) -> str:
 
 
 def avatar(user: User) -> str:
-    """The picture of a user: the one that was chosen, or one that is derived from the e-mail address."""
+    """The avatar URL of a user: its own, or one derived from the e-mail address."""
     digest = hashlib.sha256(user.email_key.encode()).hexdigest()[:16]
     return user.avatar or f"https://avatars.example.org/{digest}.svg"
 
 
 def chosen_id(text: str, now: datetime) -> str:
-    """An id that the caller has made for a user of now; raises InvalidUserError."""
+    """Validates a caller's id for a new user; raises InvalidUserError."""
     known = parse_id(text)
     number = uuid.UUID(known) if known else None
-    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `kit.ids`
+    if known is None or number is None or number.version != 7:  # noqa: PLR2004 - as in `runtime.ids`
         raise InvalidUserError({"id": "must be a UUID of version 7"})
     made = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=number.int >> 80)
     if abs(made - now) > AGE_OF_ID:
@@ -221,7 +221,7 @@ def chosen_id(text: str, now: datetime) -> str:
 
 
 def parse_id(text: str) -> str | None:
-    """The id in the form in which it is stored; None for what no id of a user can be."""
+    """Normalises a user id; None if it is invalid."""
     try:
         return str(uuid.UUID(text)) if len(text) <= len("urn:uuid:") + 36 else None
     except ValueError:

@@ -1,9 +1,8 @@
-"""The user service on the wire: proto <-> domain.
+"""The gRPC services of users: proto <-> domain.
 
-One code base stands for three releases, told apart by the version that a process is started with (`release_of`), so
-that rollouts between them can be watched: 1.x speaks `demo.user.v1`, and of `demo.user.v2` what has been, history and
-states of the past; 2.x has avatars, and with them profiles; 3.x is a release with a bug, which answers calls with
-INTERNAL while its health says SERVING.
+One code base has three releases, selected by the version of the process (`release_of`), for rollouts between them: 1.x
+serves `demo.user.v1`, and of `demo.user.v2` history and past states; 2.x adds avatars and profiles; 3.x has a bug, and
+answers calls with INTERNAL while its health is SERVING.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ from meshwright.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from services.kit.errors import StoreUnavailableError
-from services.kit.ownership import check_owner
-from services.kit.written import position_trailers
+from services.common.runtime.authorization import check_owner
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.consistency_token import token_trailers
 from services.user import app, domain
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.user.facts import Happened
+    from services.user.events import StoredEvent
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,24 +51,23 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     domain.UserChangedError: AbortedError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset({"/demo.user.v1.UserService/*", "/demo.user.v2.UserService/GetUserProfile"})
-"""Methods that need no token where tokens are asked for. As on the slides, `demo.user.v1` asks nobody who it is:
-whoever signs up is nobody yet."""
+"""Methods without authentication: `demo.user.v1`, as on the slides, since sign-up has no token yet; and profiles."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What a version of the service can do."""
+    """The features of a release."""
 
     avatars: bool = False
-    """Whether it knows of avatars, and with them of profiles in `demo.user.v2`."""
+    """Whether it has avatars, and profiles in `demo.user.v2`."""
     failing: float = 0.0
-    """The share of calls, 0 to 1, that its bug spoils."""
+    """The share of calls, 0 to 1, that its bug fails."""
 
 
 def release_of(version: str, failing: float | None = None) -> Release:
-    """The release that a version such as `2.0.1` belongs to; `failing` overrides the share of its bug."""
+    """The release of a version such as `2.0.1`; `failing` overrides the share of failing calls."""
     major = version.partition(".")[0]
     number = int(major) if major.isdigit() else 1
     share = (1.0 if number >= BUGGY else 0.0) if failing is None else failing
@@ -82,7 +80,7 @@ PRESENT = Release(avatars=True)
 
 
 class BugError(Exception):
-    """What release 3 raises. It stands for a mistake in the code, which nobody catches."""
+    """The bug of release 3: an unhandled exception."""
 
 
 def _maybe_fail(release: Release) -> None:
@@ -106,7 +104,7 @@ class UserService(rpc.UserServiceServicer):
             _with_avatars(self._release)
         written = (request.name, request.email, request.phone)
         user = await self._book.create(*written, actor(), avatar=request.avatar, user_id=request.id)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return self._message(user)
 
     async def GetUser(self, request: pb.GetUserRequest, context: Context) -> pb.User:
@@ -126,14 +124,14 @@ class UserService(rpc.UserServiceServicer):
         )
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
         user = await self._book.update(request.id, changes, seen, actor())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return self._message(user)
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> empty_pb2.Empty:
         _maybe_fail(self._release)
         seen = moment(request.if_updated_at) if request.HasField("if_updated_at") else None
         await self._book.delete(request.id, actor(), seen)
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return empty_pb2.Empty()
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> AsyncIterator[pb.User]:
@@ -177,7 +175,7 @@ class UserProfileService(rpc2.UserServiceServicer):
         check_owner(request.id)
         changes = domain.Changes(avatar=request.avatar)
         user = await self._book.update(request.id, changes, None, actor())
-        context.set_trailing_metadata(position_trailers())
+        context.set_trailing_metadata(token_trailers())
         return profile_message(user)
 
     async def GetUserAt(self, request: pb2.GetUserAtRequest, context: Context) -> pb2.UserState:
@@ -196,7 +194,7 @@ class UserProfileService(rpc2.UserServiceServicer):
 
 
 def actor() -> str:
-    """Who calls: the subject of the token that was verified."""
+    """The actor: the subject of the verified token."""
     identity = caller()
     return app.ANONYMOUS if identity is None else identity.subject
 
@@ -231,11 +229,11 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     return message
 
 
-def event_message(one: Happened) -> pb2.UserEvent:
-    data = json.dumps(asdict(one.fact), separators=(",", ":"))
+def event_message(one: StoredEvent) -> pb2.UserEvent:
+    data = json.dumps(asdict(one.event), separators=(",", ":"))
     return pb2.UserEvent(
         version=one.version,
-        type=type(one.fact).__name__,
+        type=type(one.event).__name__,
         occurred_at=timestamp(one.at),
         actor=one.actor,
         data=data,
@@ -243,7 +241,7 @@ def event_message(one: Happened) -> pb2.UserEvent:
 
 
 def moment(message: timestamp_pb2.Timestamp, field: str = "if_updated_at") -> datetime:
-    """The point in time; raises InvalidUserError for what no calendar has."""
+    """Converts a timestamp; raises InvalidUserError if it is out of range."""
     try:
         return message.ToDatetime(tzinfo=UTC)
     except ValueError:

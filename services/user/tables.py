@@ -1,11 +1,11 @@
-"""The tables, as queries see them. How a database gets them is in `migrations`."""
+"""The tables, for queries. `migrations` creates them."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.kit.columns import Moment
-from services.kit.outbox import outbox_table
+from services.common.messaging.outbox import outbox_table
+from services.common.storage.columns import UtcDateTime
 
 metadata = sa.MetaData()
 
@@ -18,12 +18,12 @@ users = sa.Table(
     sa.Column("email_key", sa.String(254), nullable=False),
     sa.Column("phone", sa.String(16), nullable=False),
     sa.Column("active", sa.Boolean, nullable=False),
-    sa.Column("created_at", Moment, nullable=False),
-    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("avatar", sa.String(500), nullable=False, server_default=""),
     sa.Column("balance_cents", sa.BigInteger, nullable=False, server_default="0"),
-    # The updated_at that the events account for; another one was written by a release that knows no events.
-    sa.Column("recorded_at", Moment, nullable=True),
+    # The updated_at with recorded events; it differs after a change by a release without events.
+    sa.Column("recorded_at", UtcDateTime, nullable=True),
     sa.UniqueConstraint("email_key", name="users_email_key_unique"),
 )
 
@@ -33,14 +33,14 @@ events = outbox_table(
     sa.UniqueConstraint("subject", "version", name="user_events_version_unique"),
     name="user_events",
 )
-"""Every fact of every user: a version for each user, an id over all of them."""
+"""The events of all users, with a version per user and an id over all."""
 
 snapshots = sa.Table(
     "user_snapshots",
     metadata,
     sa.Column("user_id", sa.String(36), primary_key=True),
     sa.Column("version", sa.BigInteger, primary_key=True),
-    sa.Column("at", Moment, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
 )
 
@@ -50,4 +50,4 @@ places = sa.Table(
     sa.Column("source", sa.String(40), primary_key=True),
     sa.Column("place", sa.BigInteger, nullable=False),
 )
-"""How far the events of other services were followed."""
+"""The sequences up to which events of other services were consumed."""

@@ -1,1 +1,1 @@
-"""The read side: users as pages show them, put together from the events of several services (CQRS)."""
+"""The read side (CQRS): views of users, built from the events of several services."""

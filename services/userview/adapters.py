@@ -1,10 +1,10 @@
-"""Views in a database, generation by generation, and the ends of the logs they are made of.
+"""Views in a database, by generation, and the ends of their source logs.
 
-Each batch of events is one transaction: the place in the stream moves, on the condition that it still is where the
-batch begins, and the views change. So each event counts once, however many replicas follow, and whatever crashes.
+Each batch of events is one transaction: it advances the stored sequence, on the condition that it is still where the
+batch begins, and changes the views. So each event is applied once, however many replicas consume, whatever crashes.
 
-A rebuild is a second generation that is filled from the first event while the first one answers. Readers always ask
-for the current one, within their own statement, and so never see half of one and half of another.
+A rebuild fills a second generation from the first event while the first generation serves reads. A read selects the
+current generation within its statement, and so never mixes two generations.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import sqlalchemy as sa
 from nats.js import errors as js_errors
 from sqlalchemy import exc
 
-from services.kit.bus import unavailable
-from services.kit.database import translated
-from services.kit.errors import StoreUnavailableError
-from services.kit.events import NoEventError, decode, stream_of
-from services.kit.stored import StreamReader
-from services.kit.transactions import in_transaction, make_tables
-from services.userview.app import Head, Progress
+from services.common.messaging.bus import translate_bus_errors
+from services.common.messaging.events import InvalidEventError, decode, stream_of
+from services.common.messaging.stream_reader import StreamReader
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.database import translate_store_errors
+from services.common.storage.transactions import in_transaction, make_tables
+from services.userview.app import SourceHead, ViewProgress
 from services.userview.domain import (
     DELETED,
     PAYMENT,
     POSITIONS,
     SOURCES,
-    Happening,
     RebuildRunningError,
     UserView,
+    ViewEvent,
+    apply_event,
     payment_seen,
-    seen,
 )
 from services.userview.tables import BUILDING, CURRENT, RETIRED, generations, metadata, places, views, with_words
 
@@ -40,29 +40,29 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-    from services.kit.bus import Bus
-    from services.kit.events import Event
-    from services.kit.follow import Batch
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.event_consumer import EventBatch
+    from services.common.messaging.events import Event
 
 SWEEP = 1000
-"""Rows of a generation that is past, taken out at a time: who writes meanwhile waits for no more than these."""
+"""Rows of a retired generation deleted per transaction, to keep locks short."""
 _CURRENT = sa.select(generations.c.number).where(generations.c.state == CURRENT).scalar_subquery()
 _SHOWN = (views.c.generation == _CURRENT, views.c.known, views.c.status != DELETED)
 
 
-def happening_of(event: Event) -> Happening:
-    return Happening(event.source, event.name, event.subject, event.time, event.data)
+def view_event_of(event: Event) -> ViewEvent:
+    return ViewEvent(event.source, event.name, event.subject, event.time, event.data)
 
 
 class DatabaseViews:
-    """Every method may raise StoreUnavailableError."""
+    """The views. Every method may raise StoreUnavailableError."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing = engine.execution_options(writes=True)
 
     async def prepare(self) -> None:
-        """Make the tables and the first generation, where there are none."""
+        """Creates missing tables and the first generation."""
         await make_tables(self._engine, metadata)
 
         async def first(connection: AsyncConnection) -> None:
@@ -71,11 +71,11 @@ class DatabaseViews:
 
         await in_transaction(self._engine, first)
 
-    # For readers
+    # Reads
 
     async def get(self, user_id: str) -> UserView | None:
         query = sa.select(views).where(views.c.generation == _CURRENT, views.c.id == user_id)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         return None if row is None else _view(row)
@@ -88,50 +88,50 @@ class DatabaseViews:
         return await self._many(sa.select(views).where(*_SHOWN, views.c.id > after).order_by(views.c.id).limit(limit))
 
     async def _many(self, query: sa.Select[Any]) -> Sequence[UserView]:
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return [_view(row) for row in await connection.execute(query)]
 
-    async def progress(self) -> Progress:
+    async def progress(self) -> ViewProgress:
         query = sa.select(generations.c.state, places).join(places, places.c.generation == generations.c.number)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         current = [row for row in rows if row.state == CURRENT]
-        return Progress(
+        return ViewProgress(
             generation=current[0].generation,
             positions={row.source: row.position for row in current},
             places={row.source: row.place for row in current},
             rebuilding=any(row.state == BUILDING for row in rows),
         )
 
-    # For those who fill them
+    # Writes
 
     async def generations(self) -> dict[int, str]:
         """The state of each generation."""
         query = sa.select(generations)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return {row.number: row.state for row in await connection.execute(query)}
 
     async def place(self, generation: int, source: str) -> int | None:
-        """How far that generation is; None: it is gone."""
+        """The sequence up to which that generation has consumed; None: it is gone."""
         query = sa.select(places.c.place).where(places.c.generation == generation, places.c.source == source)
-        with translated():
+        with translate_store_errors():
             async with self._engine.connect() as connection:
                 return await connection.scalar(query)
 
     async def apply(
-        self, generation: int, source: str, batch: Batch, counted: Callable[[Batch], None] = lambda _: None
+        self, generation: int, source: str, batch: EventBatch, counted: Callable[[EventBatch], None] = lambda _: None
     ) -> bool:
-        """Let the generation see the events of the batch that it has not seen; False: it is gone. `counted` gets those
-        that it has seen by this call: the rest was another replica's work."""
+        """Applies the batch's new events to the generation; False: it is gone. `counted` is called with the events
+        applied by this call; other replicas have applied the rest."""
         while True:
             place = await self.place(generation, source)
             if place is None:
                 return False
             if place < batch.start:
-                raise StoreUnavailableError("the views were lost, and begin anew")
+                raise StoreUnavailableError("the views were lost; rebuilding")
             rest = batch.after(place)
             if rest is None:
                 return True
@@ -139,16 +139,16 @@ class DatabaseViews:
                 counted(rest)
                 return True
 
-    async def _apply(self, generation: int, source: str, place: int, batch: Batch) -> bool:
-        """False where another replica has moved the place meanwhile."""
-        happenings = [happening_of(event) for _, event in batch.events]
+    async def _apply(self, generation: int, source: str, place: int, batch: EventBatch) -> bool:
+        """False if another replica has advanced the sequence meanwhile."""
+        view_events = [view_event_of(event) for _, event in batch.events]
 
         async def work(connection: AsyncConnection) -> bool:
             new = {"place": batch.place, "position": batch.events[-1][1].sequence}
             if not await _move(connection, generation, source, new, places.c.place == place):
                 return False
-            await _let_see(connection, generation, happenings)
-            payment = max(map(payment_seen, happenings))
+            await _apply_events(connection, generation, view_events)
+            payment = max(map(payment_seen, view_events))
             await _move(connection, generation, PAYMENT, {"position": payment}, places.c.position < payment)
             return True
 
@@ -157,23 +157,23 @@ class DatabaseViews:
     async def begin_rebuild(self) -> None:
         newest = sa.select(sa.func.max(generations.c.number))
         try:
-            with translated():
+            with translate_store_errors():
                 async with self._writing.begin() as connection:
                     await _begin(connection, (await connection.scalar(newest) or 0) + 1, BUILDING)
         except exc.IntegrityError as error:
             raise RebuildRunningError from error
 
     async def begin_anew(self, generation: int, source: str, place: int, end: int) -> None:
-        """Make the views anew because the stream of that source is another one, and ends at `end`, before `place`.
+        """Rebuilds the views because the stream of that source was recreated, and ends at `end`, before `place`.
 
-        The current generation answers meanwhile, and goes on at the end: the new one sees what was told before.
+        The current generation serves reads meanwhile, and continues at `end`; the new one consumes all events.
         """
 
         async def work(connection: AsyncConnection) -> None:
             still = places.c.place == place
             if not await _move(connection, generation, source, {"place": end, "position": 0}, still):
                 return
-            # What was being made has seen something of the stream that is gone, and is of no use.
+            # An unfinished generation has consumed the lost stream, and is retired.
             building = generations.c.state == BUILDING
             await connection.execute(sa.update(generations).where(building).values(state=RETIRED))
             newest = await connection.scalar(sa.select(sa.func.max(generations.c.number)))
@@ -182,12 +182,12 @@ class DatabaseViews:
         await in_transaction(self._engine, work)
 
     async def switch(self) -> bool:
-        """Make the new generation the current one if it has seen as much; whether it did."""
+        """Makes the new generation current if it has caught up; returns whether it did."""
 
         async def work(connection: AsyncConnection) -> bool:
             old = await _places(connection, CURRENT)
             new = await _places(connection, BUILDING)
-            # Where another replica was quicker, there is nothing to be switched, or no longer anything to compare with.
+            # If another replica was first, there is nothing to switch or to compare.
             if not (old and new) or any(new[source] < old[source] for source in SOURCES):
                 return False
             for before, after in ((CURRENT, RETIRED), (BUILDING, CURRENT)):
@@ -198,15 +198,15 @@ class DatabaseViews:
         return await in_transaction(self._engine, work)
 
     async def sweep(self) -> None:
-        """Take generations out that are past: their places first, without which nobody adds to the views any more, and
-        themselves last, so that what another replica leaves behind is found again."""
+        """Deletes retired generations: their sequences first, which stops writes to their views, and themselves last,
+        so that an interrupted deletion is continued."""
         past = [number for number, state in (await self.generations()).items() if state == RETIRED]
         for number in past:
-            # One by one: who holds some while it waits for others may be waited for by a follower, which holds those.
+            # One transaction each, to avoid deadlocks with consumers.
             for source in POSITIONS:
                 await self._deleted(sa.delete(places).where(places.c.generation == number, places.c.source == source))
         some = sa.select(views.c.number).where(views.c.generation.in_(past)).limit(SWEEP)
-        # What another replica takes out at this moment is left to it.
+        # Rows locked by another replica's deletion are left to it.
         free = some.order_by(views.c.number).with_for_update(skip_locked=True)
         while await self._deleted(sa.delete(views).where(views.c.number.in_(free))):
             pass
@@ -215,33 +215,33 @@ class DatabaseViews:
             await self._deleted(sa.delete(generations).where(generations.c.number == number, ~left))
 
     async def _deleted(self, statement: sa.Delete) -> int:
-        """How many rows it took out."""
-        with translated():
+        """Returns the number of deleted rows."""
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 return (await connection.execute(statement)).rowcount
 
 
 class StreamSources:
-    """The logs' ends, as NATS has them."""
+    """The ends of the source logs in NATS."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def head(self, source: str, place: int) -> Head:
+    async def head(self, source: str, place: int) -> SourceHead:
         reader = StreamReader(self._bus, stream_of(source))
         subject = f"events.{source}.>"
         try:
-            with unavailable():
+            with translate_bus_errors():
                 await self._bus.ensure_stream(stream_of(source), subject)
             last = await reader.last(subject)
             following = await reader.next(subject, place + 1) if last and last.sequence > place else None
         except js_errors.NotFoundError:
-            return Head(0, None)
+            return SourceHead(0, None)
         try:
             position = decode(last.body).sequence if last else 0
-        except NoEventError:
+        except InvalidEventError:
             position = 0
-        return Head(position, following.moment if following else None)
+        return SourceHead(position, following.moment if following else None)
 
 
 async def _begin(connection: AsyncConnection, number: int, state: str) -> None:
@@ -258,9 +258,9 @@ async def _move(
 
 
 async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
-    """The places of the generation in that state; locked, where locks are to be had by the row.
+    """The sequences of the generation in that state, with row locks if the database has them.
 
-    Not the one of payments, which a follower moves last, and holds another of these already.
+    Without that of payments, which a consumer updates last, while it holds another of these locks.
     """
     query = (
         sa.select(places.c.source, places.c.place)
@@ -272,19 +272,19 @@ async def _places(connection: AsyncConnection, state: str) -> dict[str, int]:
     return {row.source: row.place for row in await connection.execute(query)}
 
 
-async def _let_see(connection: AsyncConnection, generation: int, happenings: Sequence[Happening]) -> None:
-    """Change the views of that generation by the events, in their order."""
-    concerned = sorted({happening.user_id for happening in happenings if happening.user_id})
-    # Locked by the row, where locks are: the other source's followers change the same views.
+async def _apply_events(connection: AsyncConnection, generation: int, view_events: Sequence[ViewEvent]) -> None:
+    """Applies the events to the views of that generation, in order."""
+    concerned = sorted({view_event.user_id for view_event in view_events if view_event.user_id})
+    # Row locks: consumers of the other source change the same views.
     condition = (views.c.generation == generation, views.c.id.in_(concerned))
     query = sa.select(views).where(*condition).order_by(views.c.id).with_for_update()
     rows = {row.id: row for row in await connection.execute(query)}
     before = {user_id: _view(row) for user_id, row in rows.items()}
     after = dict(before)
-    for happening in happenings:
-        if user_id := happening.user_id:
-            after[user_id] = seen(after.get(user_id, UserView(user_id)), happening)
-    # In one order, whoever adds them: of two that add the same, one waits for the other and not each for each.
+    for view_event in view_events:
+        if user_id := view_event.user_id:
+            after[user_id] = apply_event(after.get(user_id, UserView(user_id)), view_event)
+    # Insert in one order to avoid deadlocks.
     new = [{"generation": generation, **_row(after[user_id])} for user_id in concerned if user_id not in before]
     changed = [
         {"at": rows[user_id].number, **_row(view)}

@@ -1,4 +1,4 @@
-"""What the read side does for its callers, and what it needs for that."""
+"""The use cases and ports of the read side."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Positions = Mapping[str, int]
-"""By source: the position of an event in that service's own log."""
+"""Positions of events in the services' own logs, by source."""
 
 MAX_LIST = 500
 MAX_SEARCH = 100
 LIST = 50
 SEARCH = 20
 NUL = "\0"
-"""No id has it, and PostgreSQL takes no text with it."""
+"""Invalid in ids; PostgreSQL does not store it."""
 CANDIDATES = 500
-"""How many matches of a search are put in order; of more, the database's own first ones."""
+"""Maximum matches that a search ranks; of more, the database's first ones."""
 POLL_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
-"""How soon the database is asked again while a reader waits, since another replica may have seen the event; the pause
-doubles from the one to the other, so that many who wait for what never comes do not keep others from reading."""
+"""First and longest interval of polling the database while a reader waits, since another replica may have applied the
+event. The interval doubles, so that waiting readers do not slow down others."""
 SPARE_SECONDS, SPARE_SHARE = 0.05, 0.2
-"""How long before the caller's deadline a wait ends, so that the caller hears why: so many seconds at least, and that
-share of the time."""
+"""How long before the caller's deadline a wait ends, to answer with the reason: minimum seconds, and share of the time
+left."""
 PATIENCE_SECONDS = 5.0
-"""How long a caller without a deadline waits."""
+"""Maximum wait without a deadline."""
 LONGEST_SECONDS = 30.0
-"""How long anybody waits: what a position asks for may never come."""
+"""Maximum wait: an event may never arrive."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a generation of views is."""
+class ViewProgress:
+    """Progress of a generation of views."""
 
     generation: int
     positions: Positions
-    """The last events that it has seen."""
+    """Positions of the last applied events."""
     places: Mapping[str, int]
-    """The same as numbers of the stream's messages."""
+    """The same as sequences of the streams."""
     rebuilding: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What a source has told in all."""
+class SourceHead:
+    """The end of a source's log."""
 
     position: int
     unseen_since: datetime | None
-    """When the first event after a place happened; None where there is none."""
+    """Time of the first event that is not applied; None if all are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class SourceLag:
 
 
 @dataclass(frozen=True, slots=True)
-class Lag:
+class ViewLag:
     sources: Sequence[SourceLag]
     rebuilding: bool
     generation: int
@@ -84,49 +84,49 @@ class Views(Protocol):
     async def get(self, user_id: str) -> UserView | None: ...
 
     async def matching(self, terms: Sequence[str], limit: int) -> Sequence[UserView]:
-        """Those that have, for each term, a word that begins with it."""
+        """Views that have, for each term, a word that begins with it."""
 
     async def page(self, after: str, limit: int) -> Sequence[UserView]:
-        """Those to be seen, by ascending id."""
+        """Listed views, by ascending id."""
 
-    async def progress(self) -> Progress: ...
+    async def progress(self) -> ViewProgress: ...
 
     async def begin_rebuild(self) -> None:
-        """Begin a generation from nothing; raises RebuildRunningError."""
+        """Begins an empty generation; raises RebuildRunningError."""
 
 
 class Sources(Protocol):
-    """The logs that the views are made of."""
+    """The source logs of the views."""
 
-    async def head(self, source: str, place: int) -> Head:
-        """Its end, and the first event after that place. Raises BusUnavailableError."""
+    async def head(self, source: str, place: int) -> SourceHead:
+        """The log's end, and the first event after that sequence. Raises BusUnavailableError."""
 
 
-class Signal:
-    """Wakes those who wait for the views to go on."""
+class ChangeNotifier:
+    """Notifies readers that wait for changes of the views."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def wait(self, timeout: float) -> None:
-        """Until the next ring, or for so many seconds."""
+        """Waits for the next `notify`, at most `timeout` seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._changed.wait()
 
 
 class ReadSide:
-    """The use cases. `rebuild_begun` is called when there is a generation to fill."""
+    """The use cases. `rebuild_begun` is called when a rebuild begins."""
 
     def __init__(
         self,
         views: Views,
         sources: Sources,
-        signal: Signal,
+        signal: ChangeNotifier,
         *,
         now: Callable[[], datetime],
         rebuild_begun: Callable[[], None],
@@ -168,8 +168,8 @@ class ReadSide:
             raise InvalidRequestError({"after": "must be the id of a user"})
         return await self._views.page(after, _limit(limit, LIST, MAX_LIST))
 
-    async def lag(self) -> Lag:
-        """Raises BusUnavailableError: without the bus nobody knows how much there is to see."""
+    async def lag(self) -> ViewLag:
+        """The lag of each source. Raises BusUnavailableError."""
         progress = await self._views.progress()
         heads = [(source, await self._sources.head(source, progress.places[source])) for source in domain.SOURCES]
         now = self._now()
@@ -182,17 +182,17 @@ class ReadSide:
             )
             for source, head in heads
         ]
-        return Lag(sources, progress.rebuilding, progress.generation)
+        return ViewLag(sources, progress.rebuilding, progress.generation)
 
-    async def rebuild(self) -> Lag:
+    async def rebuild(self) -> ViewLag:
         """Raises RebuildRunningError, BusUnavailableError."""
         await self._views.begin_rebuild()
         self._rebuild_begun()
         return await self.lag()
 
     async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
-        """What is found once the views have seen that much."""
-        end, pause = self._monotonic() + _patience(time_left), POLL_SECONDS
+        """Reads as soon as the views include those positions."""
+        end, pause = self._monotonic() + _wait_seconds(time_left), POLL_SECONDS
         while at_least:
             positions = (await self._views.progress()).positions
             missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
@@ -206,15 +206,15 @@ class ReadSide:
         return await found()
 
 
-def _patience(time_left: float | None) -> float:
-    """How long to wait for a caller who has so much time left."""
+def _wait_seconds(time_left: float | None) -> float:
+    """The wait in seconds for a caller with `time_left`."""
     if time_left is None:
         return PATIENCE_SECONDS
     return min(LONGEST_SECONDS, time_left - max(SPARE_SECONDS, SPARE_SHARE * time_left))
 
 
 def checked_positions(pairs: Sequence[tuple[str, int]]) -> Positions:
-    """What `at_least` means; raises InvalidRequestError."""
+    """Parses `at_least`; raises InvalidRequestError."""
     wrong = {}
     positions: dict[str, int] = {}
     for index, (source, position) in enumerate(pairs):
@@ -230,7 +230,7 @@ def checked_positions(pairs: Sequence[tuple[str, int]]) -> Positions:
 
 
 def visible(view: UserView) -> bool:
-    """Whether lists show it."""
+    """Whether lists include the view."""
     return view.known and view.status != DELETED
 
 

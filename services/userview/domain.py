@@ -1,10 +1,10 @@
-"""What a page shows of a user, and what an event does to it.
+"""Views of users, and how events change them.
 
-Views are made of two logs, users' and orders', which arrive independently of each other. So the order between the two
-must not matter: counts add up, the last activity is the latest, and whatever comes before its user was heard of waits,
-unseen, until it is. Within one log the order is the log's.
+Views are built from two logs, users' and orders', which arrive independently. So the order between the logs must not
+matter: counts add up, the last activity is the latest, and events that arrive before their user are kept in a hidden
+view. Within a log the order is the log's.
 
-A user who is gone keeps a view without anything personal in it: that there was one, and how much it ordered.
+A deleted user keeps a view without personal data: its existence and number of orders.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 USER, ORDER, PAYMENT = "user", "order", "payment"
 SOURCES = (USER, ORDER)
-"""The services whose events make the views."""
+"""The services whose events the views consume."""
 POSITIONS = (*SOURCES, PAYMENT)
-"""Those whose positions a reader may wait for: the payment service's arrive by way of the user's."""
+"""Services whose positions a reader can wait for: the payment service's arrive in the user service's events."""
 ACTIVE, INACTIVE, DELETED = "active", "inactive", "deleted"
 MAX_QUERY = 200
 MAX_TERMS = 10
@@ -33,16 +33,16 @@ _CHANGES = {
     "PhoneChanged": ("phone", "new"),
     "BalanceUpdated": ("balance_cents", "new_balance_cents"),
 }
-"""Events that change one field of the view: which, and what it is called there."""
+"""Events that change one field of the view: the field, and its key in the event."""
 _STATES = {"UserDeactivated": INACTIVE, "UserReactivated": ACTIVE}
 _WITHOUT_EFFECT = {"AvatarChanged"}
-"""Nothing that a view shows but the time."""
+"""Events that change only the last activity."""
 _ORDERS = {"OrderPlaced": 0, "OrderCompleted": 1, "OrderRejected": 0, "OrderNeedsAttention": 0}
-"""Events of orders that are their user's activity, and how many orders each adds."""
+"""Events of orders that count as activity, and the orders that each adds."""
 
 
 class InvalidRequestError(Exception):
-    """The request breaks a rule. `fields` maps each wrong field to what is wrong with it."""
+    """The request is invalid. `fields` maps each invalid field to its problem."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = dict(fields)
@@ -50,14 +50,14 @@ class InvalidRequestError(Exception):
 
 
 class UserNotFoundError(Exception):
-    """The view knows no such user."""
+    """The user is unknown."""
 
     def __init__(self) -> None:
         super().__init__("there is no such user")
 
 
 class ViewBehindError(Exception):
-    """The view has not seen what the caller wants it to have seen."""
+    """The view does not include the requested positions."""
 
     def __init__(self, missing: Mapping[str, int]) -> None:
         what = ", ".join(f"{source}/{position}" for source, position in sorted(missing.items()))
@@ -65,15 +65,15 @@ class ViewBehindError(Exception):
 
 
 class RebuildRunningError(Exception):
-    """One rebuild at a time."""
+    """A rebuild is running."""
 
     def __init__(self) -> None:
-        super().__init__("the view is being made anew already")
+        super().__init__("a rebuild is already running")
 
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """A user as pages show it."""
+    """The view of a user."""
 
     id: str
     name: str = ""
@@ -82,20 +82,20 @@ class UserView:
     balance_cents: int = 0
     last_activity: datetime | None = None
     total_orders: int = 0
-    """Completed ones."""
+    """Completed orders."""
     phone: str = ""
     known: bool = False
-    """False: nothing was heard of the user itself so far, only of its orders."""
+    """False: only events of its orders have arrived."""
 
     @property
     def words(self) -> str:
-        """What it is found by; empty where it is not to be found."""
+        """The searchable words; empty if the view is hidden."""
         return " ".join(words(f"{self.name} {self.email}")) if self.known and self.status != DELETED else ""
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """An event, as far as views go."""
+class ViewEvent:
+    """An event as views use it."""
 
     source: str
     name: str
@@ -106,38 +106,38 @@ class Happening:
 
     @property
     def user_id(self) -> str | None:
-        """Whose view it changes; None: nobody's."""
+        """The user whose view it changes; None: none."""
         if self.source == USER:
             return self.subject
         return self.data.get("user_id") if self.source == ORDER and self.name in _ORDERS else None
 
 
-def payment_seen(happening: Happening) -> int:
-    """The position of the payment service's event that this one follows from; 0: none."""
-    source, _, position = str(happening.data.get("key", "")).partition("/")
-    follows = (happening.source, happening.name, source) == (USER, "BalanceUpdated", PAYMENT)
+def payment_seen(view_event: ViewEvent) -> int:
+    """Position of the payment event behind this one; 0: none."""
+    source, _, position = str(view_event.data.get("key", "")).partition("/")
+    follows = (view_event.source, view_event.name, source) == (USER, "BalanceUpdated", PAYMENT)
     return int(position) if follows and position.isdigit() else 0
 
 
-def seen(view: UserView, happening: Happening) -> UserView:
-    """The view after it. Events that are not known change nothing: newer services tell more than we show."""
-    if happening.source == ORDER:
-        return _active(replace(view, total_orders=view.total_orders + _ORDERS[happening.name]), happening.at)
-    match happening.name:
+def apply_event(view: UserView, view_event: ViewEvent) -> UserView:
+    """Applies an event to a view; ignores unknown events of newer services."""
+    if view_event.source == ORDER:
+        return _active(replace(view, total_orders=view.total_orders + _ORDERS[view_event.name]), view_event.at)
+    match view_event.name:
         case "UserCreated":
-            changed = _created(view, happening.data)
+            changed = _created(view, view_event.data)
         case "UserDeleted":
             changed = replace(view, status=DELETED, name="", email="", phone="", balance_cents=0, known=True)
         case name if name in _CHANGES:
             field, key = _CHANGES[name]
-            changed = replace(view, **{field: happening.data[key]})
+            changed = replace(view, **{field: view_event.data[key]})
         case name if name in _STATES:
             changed = replace(view, status=_STATES[name])
         case name if name in _WITHOUT_EFFECT:
             changed = view
         case _:
             return view
-    return _active(changed, happening.at)
+    return _active(changed, view_event.at)
 
 
 def _created(view: UserView, data: Mapping[str, Any]) -> UserView:
@@ -151,8 +151,8 @@ def _active(view: UserView, at: datetime) -> UserView:
 
 
 def folded(text: str) -> str:
-    """Without marks and case, so that `Jose` finds `José` on every database alike."""
-    # Taken apart before case goes, too: what a sign such as ℡ stands for may be capitals.
+    """Removes marks and case, so that `Jose` finds `José` on every database."""
+    # Decompose before case folding, too: ℡ decomposes to capitals.
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return unicodedata.normalize("NFKC", "".join(char for char in plain if not unicodedata.combining(char)))
 
@@ -163,7 +163,7 @@ def words(text: str) -> list[str]:
 
 
 def terms(query: str) -> list[str]:
-    """What a search asks for: each must be the beginning of a word. Raises InvalidRequestError."""
+    """The search terms, each a prefix of a word. Raises InvalidRequestError."""
     if len(query) > MAX_QUERY:
         raise InvalidRequestError({"query": f"must have at most {MAX_QUERY} characters"})
     found = list(dict.fromkeys(words(query)))
@@ -175,7 +175,7 @@ def terms(query: str) -> list[str]:
 
 
 def best_first(views: Iterable[UserView], wanted: Iterable[str]) -> list[UserView]:
-    """Those who have most of the terms as whole words first, in their names rather than their addresses."""
+    """Sorts views by the number of terms that are whole words, in names before addresses."""
     asked = set(wanted)
 
     def rank(view: UserView) -> tuple[int, int, str, str]:

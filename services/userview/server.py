@@ -1,4 +1,4 @@
-"""The read side on the wire: proto <-> domain."""
+"""The gRPC service of the read side: proto <-> domain."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
-from services.kit.errors import BusUnavailableError, StoreUnavailableError
-from services.kit.ownership import check_admin
+from services.common.runtime.authorization import check_admin
+from services.common.runtime.errors import BusUnavailableError, StoreUnavailableError
 from services.userview import app, domain
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
     BusUnavailableError: UnavailableError,
     StoreUnavailableError: UnavailableError,
 }
-"""What the errors of domain and application are to a caller."""
+"""gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset(
     {
         "/demo.userview.v1.UserViewService/GetUserView",
@@ -44,8 +44,7 @@ PUBLIC = frozenset(
         "/demo.userview.v1.UserViewService/GetLag",
     }
 )
-"""Methods that need no token where tokens are asked for. Who may see what of a user is decided by who shows it: the
-gateway."""
+"""Methods without authentication: the gateway decides which fields a caller sees."""
 
 
 class UserViewService(rpc.UserViewServiceServicer):
@@ -92,7 +91,7 @@ def view_message(view: domain.UserView) -> pb.UserView:
     return message
 
 
-def lag_message(lag: app.Lag) -> pb.Lag:
+def lag_message(lag: app.ViewLag) -> pb.Lag:
     sources = [
         pb.SourceLag(source=one.source, position=one.position, head=one.head, seconds=one.seconds)
         for one in lag.sources

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.kit.columns import Moment
+from services.common.storage.columns import UtcDateTime
 
 metadata = sa.MetaData()
 
@@ -50,7 +50,7 @@ views = sa.Table(
     sa.Column("email", sa.String, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("balance_cents", sa.BigInteger, nullable=False),
-    sa.Column("last_activity", Moment),
+    sa.Column("last_activity", UtcDateTime),
     sa.Column("total_orders", sa.Integer, nullable=False),
     sa.Column("phone", sa.String, nullable=False),
     sa.Column("known", sa.Boolean, nullable=False),

@@ -11,11 +11,12 @@ import httpx
 import pytest
 
 from support.demo_up import DemoUp, first_answer, starting
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from support.postgres import Cluster
 
 MESH = {"gateway", "order", "inventory", "payment", "user", "userview", "notification", "chat"}
 
@@ -84,18 +85,11 @@ async def restarts(demo: DemoUp) -> dict[str, int]:
     return {row["instance"]: row["restarts"] for row in await demo.instances() if "nats" not in row["instance"]}
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as server:
-        yield server
-
-
 @pytest.mark.timeout(360)
-async def test_an_orders_trace_has_all_in_it_and_lost_disks_are_made_up_for(tmp_path: Path, postgres: Cluster) -> None:
-    given = f"postgresql://meshwright:not-asked-for@127.0.0.1:{postgres.port}/postgres"
+async def test_an_orders_trace_has_all_in_it_and_lost_disks_are_made_up_for(
+    tmp_path: Path, own_postgres: Cluster
+) -> None:
+    given = f"postgresql://meshwright:not-asked-for@127.0.0.1:{own_postgres.port}/postgres"
     async with (
         starting(tmp_path, "--postgres", given) as demo,
         httpx.AsyncClient(trust_env=False, timeout=20) as client,
@@ -110,7 +104,7 @@ async def test_an_orders_trace_has_all_in_it_and_lost_disks_are_made_up_for(tmp_
         await eventually(whole, 30)
         before = await restarts(demo)
 
-        postgres.lose()
+        own_postgres.lose()
         await shops_again(demo, client)
         assert await restarts(demo) == before
 

@@ -20,19 +20,21 @@ from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder, resolving
 from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
-from services.gateway.adapters import MeshCalculator, MeshUpstream, MeshUsers
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.storage.database import open_database
+from services.gateway.adapters import MeshUpstream
+from services.gateway.api.calculator.client import CalculatorClient
+from services.gateway.api.parameters import Backends, RequestTimeouts
+from services.gateway.api.users.client import UserClient
 from services.gateway.app import Readiness
-from services.gateway.realtime.backends import NARROW
+from services.gateway.http.http_server import PING_SECONDS, serving
+from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
-from services.gateway.routes import Backends, Budgets
 from services.gateway.server import QUIET, UNTRACED, make_app
-from services.gateway.serving import PING_SECONDS, serving
 from services.gateway.tables import prepare
-from services.gateway.wiring import EdgeConfig, make_edge
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
+from services.gateway.wiring import EdgeConfig, make_dependencies
 from services.user import server as user_server
-from services.user.adapters import CalculatorFigures, DatabaseUsers, prepare_database
+from services.user.adapters import CalculatorMultiplier, DatabaseUsers, prepare_database
 from services.user.app import UserBook
 
 if TYPE_CHECKING:
@@ -44,11 +46,11 @@ if TYPE_CHECKING:
 
     from meshwright.model import Address
     from services.calculator.app import Pace
-    from services.gateway.shop import Shop
+    from services.gateway.api.orders.client import ShopClient
 
 VERSION = "1.2.3"
 MAX_BODY = 2000
-PATIENT = Budgets(answer=60.0)
+PATIENT = RequestTimeouts(answer=60.0)
 """What tests give that are about something other than time: their machine may be busy."""
 
 
@@ -69,7 +71,7 @@ class Demo:
 
     stack: contextlib.AsyncExitStack
     folder: Path
-    budgets: Budgets
+    timeouts: RequestTimeouts
     pace: Pace
     spans: SpanRecorder = field(default_factory=SpanRecorder)
     draining: bool = False
@@ -79,7 +81,7 @@ class Demo:
     """The gateway's."""
     database: str = ""
     """The gateway's; empty: a new SQLite file."""
-    shop: Shop | None = None
+    shop: ShopClient | None = None
     ping_seconds: float = PING_SECONDS
     port: int = 0
     """The gateway's; 0: a free one."""
@@ -118,7 +120,7 @@ class Demo:
         await prepare_database(engine)
         server.on_stop(engine.dispose)
         channel = await self.channel("calculator", self.calculator, server.telemetry)
-        figures = CalculatorFigures(calculator_rpc.CalculatorStub(channel))
+        figures = CalculatorMultiplier(calculator_rpc.CalculatorStub(channel))
         book = UserBook(DatabaseUsers(engine), figures, entropy=os.urandom)
         server.add(user_rpc.add_UserServiceServicer_to_server, user_server.UserService(book))
         server.add(profile_rpc.add_UserServiceServicer_to_server, user_server.UserProfileService(book))
@@ -131,12 +133,12 @@ class Demo:
         calculator = await self.channel("calculator", self.calculator, telemetry)
         upstreams = [MeshUpstream("user", user), MeshUpstream("calculator", calculator)]
         readiness = Readiness(upstreams, draining=lambda: self.draining)
-        backends = Backends(MeshUsers(user), MeshCalculator(calculator), readiness, self.budgets)
+        backends = Backends(UserClient(user), CalculatorClient(calculator), readiness, self.timeouts)
         engine = open_database("X", self.database or f"sqlite:///{self.folder}/gateway.db")
         await prepare(engine)
         self.stack.push_async_callback(engine.dispose)
         config = load(EdgeConfig, {"GATEWAY_MAX_BODY": str(MAX_BODY), "GATEWAY_RATE": "0", **self.settings})
-        self.edge = make_edge(
+        self.edge = make_dependencies(
             config, engine, clock=self.clock, monotonic=time.monotonic, entropy=os.urandom, shop=self.shop
         )
         self.gateway = contextlib.AsyncExitStack()
@@ -166,8 +168,8 @@ class Demo:
         enter = self.gateway.enter_async_context
         self.stopping = asyncio.Event()
         with resolving({"chat": self.live.chat, "notification": self.live.notification}):
-            chat = await enter(meshwright.channel("chat", options=NARROW, telemetry=telemetry))
-            notification = await enter(meshwright.channel("notification", options=NARROW, telemetry=telemetry))
+            chat = await enter(meshwright.channel("chat", options=SMALL_WINDOW, telemetry=telemetry))
+            notification = await enter(meshwright.channel("notification", options=SMALL_WINDOW, telemetry=telemetry))
         return await enter(
             realtime(
                 load(RealtimeConfig, self.live.settings),
@@ -216,13 +218,13 @@ class _Gateways:
 
 @contextlib.asynccontextmanager
 async def demo(
-    folder: Path, *, budgets: Budgets | None = None, pace: Pace | None = None, **more: Any
+    folder: Path, *, timeouts: RequestTimeouts | None = None, pace: Pace | None = None, **more: Any
 ) -> AsyncIterator[Demo]:
     """Everything, for as long as the context lasts; primes come without a pause unless `pace` says otherwise.
 
     `more`: fields of `Demo` from `settings` on.
     """
     async with contextlib.AsyncExitStack() as stack:
-        running = Demo(stack, folder, budgets or PATIENT, pace or Interval(0), **more)
+        running = Demo(stack, folder, timeouts or PATIENT, pace or Interval(0), **more)
         await running.start()
         yield running

@@ -11,7 +11,7 @@ from demo.notification.v1 import notification_pb2_grpc as note_rpc
 from meshwright.model import Address
 from services.chat.__main__ import ChatConfig, add_chat
 from services.chat.server import ERRORS as CHAT_ERRORS
-from services.kit.bus import BusConfig
+from services.common.messaging.bus import BusConfig
 from services.notification.__main__ import NotificationConfig, add_notifications
 from services.notification.server import ERRORS as NOTE_ERRORS
 from support.demo import Demo, Live, demo

@@ -19,15 +19,15 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.testing import Served, resolving, served
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
-from services.kit.database import open_database
 from services.order import server as order_server
 from services.order.adapters import MeshParticipants, OrderEvents
-from services.order.app import Bell, OrderBook
+from services.order.app import ChangeNotifier, OrderBook
 from services.order.driver import Driver
-from services.order.saga import Policy
+from services.order.saga import RetryPolicy
 from services.order.store import DatabaseOrders
 from services.payment import adapters as payment_adapters
 from services.payment import app as payment_app
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from services.kit.events import Event
-    from services.kit.relay import EventLog
+    from services.common.messaging.event_metrics import EventLog
+    from services.common.messaging.events import Event
 
 ADA = "01890000-0000-7000-8000-000000000001"
 TEA, MUG = "TEA", "MUG"
 PRICES = {TEA: 250, MUG: 1200}
 RESTING = {pb.COMPLETED, pb.REJECTED, pb.NEEDS_ATTENTION}
-QUICK = Policy(timeout=2.0, attempts=4, undo_attempts=4, backoff=0.01, backoff_max=0.05, lease=5.0)
+QUICK = RetryPolicy(timeout=2.0, attempts=4, undo_attempts=4, backoff=0.01, backoff_max=0.05, lease=5.0)
 
 
 async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
@@ -94,7 +94,7 @@ class Shop:
 
     new_database: Callable[[str], str]
     stack: contextlib.AsyncExitStack
-    policy: Policy
+    policy: RetryPolicy
     orders_url: str = ""
     proxies: dict[str, Proxy] = field(default_factory=dict)
     proxied: dict[str, Served] = field(default_factory=dict)
@@ -136,15 +136,15 @@ class Shop:
         self.stack.push_async_callback(store.close)
         await store.prepare()
         self.logs["order"] = OrderEvents(store)
-        bell = Bell()
+        bell = ChangeNotifier()
         stubs = [await self._participant(service) for service in ("inventory", "payment")]
         participants = MeshParticipants(
             inventory_rpc.InventoryServiceStub(stubs[0]), payment_rpc.PaymentServiceStub(stubs[1]), self.policy.timeout
         )
-        driver = Driver(name, store, participants, self.policy, told=bell.ring, jitter=random.random)
+        driver = Driver(name, store, participants, self.policy, on_change=bell.notify, jitter=random.random)
 
         def stored(order_id: str) -> None:
-            bell.ring(order_id)
+            bell.notify(order_id)
             driver.wake()
 
         book = OrderBook(store, bell, stored, entropy=os.urandom)
@@ -192,7 +192,7 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def shop(new_database: Callable[[str], str], policy: Policy = QUICK) -> AsyncIterator[Shop]:
+async def shop(new_database: Callable[[str], str], policy: RetryPolicy = QUICK) -> AsyncIterator[Shop]:
     """Ten of each item, and 5000 cents on Ada's account."""
     async with contextlib.AsyncExitStack() as stack:
         made = Shop(new_database, stack, policy)

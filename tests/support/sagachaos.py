@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import sqlalchemy as sa
 
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import domain as inventory_domain
 from services.inventory.app import Warehouse
 from services.inventory.server import InventoryService
-from services.kit.database import open_database
 from services.order.adapters import MeshParticipants
-from services.order.app import Bell, OrderBook
-from services.order.domain import Order, State
+from services.order.app import ChangeNotifier, OrderBook
+from services.order.domain import Order, OrderState
 from services.order.driver import Driver
-from services.order.facts import Item
-from services.order.saga import Policy
+from services.order.events import Item
+from services.order.saga import RetryPolicy
 from services.order.store import DatabaseOrders
 from services.payment import adapters as payment_adapters
 from services.payment import domain as payment_domain
@@ -44,7 +44,7 @@ USER = "ada"
 MONEY = 10_000
 STOCK = {"TEA": 40, "MUG": 10}
 PRICES = {"TEA": 250, "MUG": 1200}
-POLICY = Policy(timeout=1.0, attempts=3, undo_attempts=8, backoff=0.1, backoff_max=1.0, lease=10.0)
+POLICY = RetryPolicy(timeout=1.0, attempts=3, undo_attempts=8, backoff=0.1, backoff_max=1.0, lease=10.0)
 
 
 class Fault(Enum):
@@ -208,10 +208,12 @@ class World:
         inventory = MortalStub(self, InventoryService(self.warehouse), mortal)
         payment = MortalStub(self, Payment(self, self.cashier), mortal)
         participants = MeshParticipants(inventory, payment, 1.0)
-        bell = Bell()
+        bell = ChangeNotifier()
         name = f"driver {next(self._names)}"
-        driver = Driver(name, store, participants, POLICY, told=bell.ring, jitter=lambda: 0.5, now=lambda: self.now)
-        book = OrderBook(store, bell, bell.ring, entropy=os.urandom, now=lambda: self.now)
+        driver = Driver(
+            name, store, participants, POLICY, on_change=bell.notify, jitter=lambda: 0.5, now=lambda: self.now
+        )
+        book = OrderBook(store, bell, bell.notify, entropy=os.urandom, now=lambda: self.now)
         return book, driver
 
     async def place(self, key: str, **quantities: int) -> Order:
@@ -269,8 +271,8 @@ class World:
     async def check(self, orders: list[Order]) -> None:
         """What must hold when all orders rest."""
         await self.check_sums()
-        done = [order for order in orders if order.state is State.COMPLETED]
-        assert all(order.state in {State.COMPLETED, State.REJECTED} for order in orders), orders
+        done = [order for order in orders if order.state is OrderState.COMPLETED]
+        assert all(order.state in {OrderState.COMPLETED, OrderState.REJECTED} for order in orders), orders
         paid = sum(order.total_cents for order in done)
         assert (await self.cashier.account(USER)).balance_cents == MONEY - paid
         for stock in await self.warehouse.all_stock():
@@ -279,7 +281,7 @@ class World:
         bookings = await self.cashier.bookings(USER, 500)
         for order in orders:
             booked = [booking.kind for booking in bookings if booking.key == f"order/{order.id}"]
-            charged = booked.count(payment_domain.Kind.CHARGE) - booked.count(payment_domain.Kind.REFUND)
+            charged = booked.count(payment_domain.BookingKind.CHARGE) - booked.count(payment_domain.BookingKind.REFUND)
             assert charged == (order in done)
             history = await self.orders.history(order.id)
             assert [entry.version for entry in history] == list(range(1, order.version + 1))

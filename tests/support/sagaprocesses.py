@@ -23,8 +23,8 @@ from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.model import Address
-from services.kit.bus import BusConfig, open_bus
-from services.kit.follow import events_after
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.event_consumer import events_after
 from support.consul import dev_registry
 from support.mesh import serving
 from support.nats import NatsServer, nats_server
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
-    from services.kit.events import Event
+    from services.common.messaging.events import Event
     from support.sagaproxy import Fault
 
 METHODS = {"inventory": ("Reserve", "Ship", "Release"), "payment": ("Charge", "Refund")}

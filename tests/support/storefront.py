@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import meshwright
 from meshwright.testing import resolving
-from services.gateway.shop import Shop
+from services.gateway.api.orders.client import ShopClient
 from support import saga
 from support.demo import Demo, demo
 
@@ -63,5 +63,5 @@ async def storefront(
             nobody = await stack.enter_async_context(meshwright.channel("userview"))
         participants = [made.proxied[name].channel for name in ("inventory", "payment")]
         channels = [orders.served.channel, *participants, views or nobody]
-        running = await stack.enter_async_context(demo(folder, shop=Shop(*channels), **more))
+        running = await stack.enter_async_context(demo(folder, shop=ShopClient(*channels), **more))
         yield Storefront(running, made, orders)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.user import domain
 
 if TYPE_CHECKING:

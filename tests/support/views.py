@@ -15,15 +15,15 @@ import meshwright
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.testing import served
-from services.kit.bus import Bus, BusConfig, open_bus
-from services.kit.database import open_database
-from services.kit.errors import BusUnavailableError
-from services.kit.events import Event, encode, stream_of, subject_of
-from services.kit.running import running
+from services.common.messaging.bus import Bus, BusConfig, open_bus
+from services.common.messaging.events import Event, encode, stream_of, subject_of
+from services.common.runtime.errors import BusUnavailableError
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import open_database
 from services.userview.adapters import DatabaseViews, StreamSources
-from services.userview.app import ReadSide, Signal
-from services.userview.following import Followers
+from services.userview.app import ChangeNotifier, ReadSide
 from services.userview.server import ERRORS, UserViewService
+from services.userview.view_consumers import ViewConsumers
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ async def replica(
         bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "userview", telemetry))
         views = DatabaseViews(engine)
         await views.prepare()
-        signal = Signal()
-        followers = Followers(bus, views, signal)
+        signal = ChangeNotifier()
+        followers = ViewConsumers(bus, views, signal)
         if following:
-            await stack.enter_async_context(running(followers.run(), "filling the views"))
+            await stack.enter_async_context(background_task(followers.run(), "filling the views"))
         side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
         add = rpc.add_UserViewServiceServicer_to_server
         serving = served(add, UserViewService(side), service="userview", errors=ERRORS, auth=auth)

@@ -1,1 +1,1 @@
-"""The demo's own issuer of tokens: accounts, sign-in, keys, and logins by way of other issuers."""
+"""Authentication: accounts, sign-in, tokens, signing keys, tenants, and OpenID Connect logins."""

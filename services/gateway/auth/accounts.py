@@ -1,11 +1,11 @@
-"""Signing up, in, on and out.
+"""Accounts: sign-up, sign-in, refresh and sign-out.
 
-The user service owns users, the gateway only what is needed to recognise them: an account's subject is the user's id.
-At sign-up the user comes first, since only the user service can say whether the address is free (`newcomers`); where
-the name of the tenant is then taken, the user is removed again.
+The user service owns users, the gateway their accounts: an account's subject is the user's id. Sign-up creates the user
+first, since only the user service knows whether the address is free (`signup`); if the tenant's name is then taken, the
+user is deleted again.
 
-The operator is nobody's user: an account of the configuration alone, which signs in as `operator` (no address, so that
-nobody can sign up with it) and as often as its five minutes end: no session outlives a change of its password.
+The operator has no user: its account exists only in the configuration. It signs in as `operator`, which is not an
+address, so that sign-up cannot take it. Its tokens cannot be refreshed: no session outlives a change of its password.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import TYPE_CHECKING
 
 from services.gateway.auth import domain
 from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
-from services.gateway.auth.newcomers import Newcomers
+from services.gateway.auth.signup import SignUpService
 from services.gateway.auth.store import TakenError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.gateway.app import Users
-    from services.gateway.auth.keyring import KeyRing
     from services.gateway.auth.passwords import Passwords
+    from services.gateway.auth.signing_keys import SigningKeys
     from services.gateway.auth.store import AuthStore
     from services.gateway.domain import User
 
 
 @dataclass(frozen=True, slots=True)
-class Issuing:
-    """What the tokens say of themselves. Times are in seconds."""
+class TokenSettings:
+    """Settings of issued tokens. Times are in seconds."""
 
     issuer: str
     audience: str
     access_seconds: float = 300.0
     refresh_seconds: float = 30 * 86400.0
     operators: frozenset[str] = frozenset()
-    """Subjects who are admins of everything, unless they have a tenant."""
+    """Subjects with the admin role, unless they have a tenant."""
     operator_password: str = ""
-    """Of the account OPERATOR; empty: there is none."""
+    """Password of the account OPERATOR; empty: no such account."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """What somebody signs up with. `tenant`: the name of one that is to be founded; empty: none."""
+    """A sign-up. `tenant`: the name of a tenant to create; empty: none."""
 
     name: str
     email: str
@@ -61,9 +61,9 @@ class Accounts:
     def __init__(
         self,
         store: AuthStore,
-        keys: KeyRing,
+        keys: SigningKeys,
         passwords: Passwords,
-        issuing: Issuing,
+        settings: TokenSettings,
         *,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
@@ -74,35 +74,35 @@ class Accounts:
         self._clock = clock
         self._entropy = entropy
         self._operators_hash = ""
-        self.newcomers = Newcomers(store, clock=clock, entropy=entropy)
-        self.issuing = issuing
+        self.sign_ups = SignUpService(store, clock=clock, entropy=entropy)
+        self.settings = settings
 
     def check_password(self, password: str, tenant: str = "") -> None:
-        """Raises Failure for what no sign-up may have."""
+        """Raises ApiError for an invalid password or tenant name."""
         wrong = domain.sign_up_problems(password, tenant)
         if wrong:
             detail = "; ".join(f"{name} {what}" for name, what in wrong.items())
-            raise Failure("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
+            raise ApiError("INVALID_ARGUMENT", detail, reason="INVALID_SIGN_UP", fields=wrong)
 
     async def sign_up(self, users: Users, new: NewAccount, timeout: float) -> tuple[User, Tokens]:
-        """Make user and account, and the tenant where one is named: its founder is its admin. Raises Failure."""
+        """Creates user and account, and the tenant if named, with the user as its admin. Raises ApiError."""
         self.check_password(new.password, new.tenant)
         if new.tenant and await self._store.tenant_exists(new.tenant):
             raise _tenant_taken()
         hashed = await self._passwords.hash(new.password)
-        user = await self.newcomers.user(users, new.name, new.email, new.phone, timeout)
+        user = await self.sign_ups.user(users, new.name, new.email, new.phone, timeout)
         roles = (ADMIN,) if new.tenant else ()
         account = Account(user.id, domain.email_key(user.email), hashed, roles, new.tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=bool(new.tenant))
         except TakenError as error:
-            with contextlib.suppress(Failure):
-                await self.newcomers.abandon(users, user, timeout)
+            with contextlib.suppress(ApiError):
+                await self.sign_ups.abandon(users, user, timeout)
             raise (_tenant_taken() if new.tenant else _email_taken()) from error
         return user, await self.tokens(account)
 
     async def add_member(self, user: User, password: str, tenant: str) -> None:
-        """An account for a user whom a tenant's admin has made. Raises Failure."""
+        """Creates an account for a user that a tenant's admin has created. Raises ApiError."""
         account = Account(user.id, domain.email_key(user.email), await self._passwords.hash(password), (), tenant)
         try:
             await self._store.add_account(account, self._clock(), new_tenant=False)
@@ -110,71 +110,71 @@ class Accounts:
             raise _email_taken() from error
 
     async def sign_in(self, email: str, password: str) -> Tokens:
-        """Raises Failure; it does not tell which of the two was wrong."""
+        """Signs in. Raises ApiError, without disclosing whether the address or the password is wrong."""
         key = domain.email_key(email)
         account = await (self._operator() if key == OPERATOR else self._store.account_of_email(key))
         verdict = await self._passwords.verify(None if account is None else account.password_hash, password)
         if account is None or not verdict.right:
             message = "the e-mail address or the password is wrong"
-            raise Failure("UNAUTHENTICATED", message, reason="WRONG_CREDENTIALS")
+            raise ApiError("UNAUTHENTICATED", message, reason="WRONG_CREDENTIALS")
         if verdict.rehashed is not None:
             await self._store.set_password(account.subject, verdict.rehashed)
         return await self.tokens(account)
 
     async def refresh(self, token: str) -> Tokens:
-        """New tokens for a refresh token, which serves once. Raises Failure."""
+        """Exchanges a refresh token, once, for new tokens. Raises ApiError."""
         successor, now = self._secret(), self._clock()
-        expires = now + self.issuing.refresh_seconds
+        expires = now + self.settings.refresh_seconds
         subject = await self._store.spend_refresh(domain.digest(token), domain.digest(successor), now, expires)
         if subject is None or subject == OPERATOR:
-            message = "the refresh token is not good, or not any more: sign in again"
-            raise Failure("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
+            message = "the refresh token is invalid or expired: sign in again"
+            raise ApiError("UNAUTHENTICATED", message, reason="REFRESH_TOKEN_INVALID")
         return await self._issue(await self.account(subject), successor)
 
     async def sign_out(self, token: str) -> None:
-        """End the session of this refresh token; whether there was one is not told."""
+        """Ends the session of this refresh token, if there is one."""
         await self._store.end_session(domain.digest(token))
 
     async def tokens(self, account: Account) -> Tokens:
-        """The tokens of a new session."""
+        """Starts a session and returns its tokens."""
         secret = self._secret()
-        expires = self._clock() + self.issuing.refresh_seconds
+        expires = self._clock() + self.settings.refresh_seconds
         await self._store.add_refresh(domain.digest(secret), self._secret(), account.subject, expires)
         return await self._issue(account, secret)
 
     async def account(self, subject: str) -> Account:
-        """The account of a user, who may have none and come by way of another issuer only."""
+        """The account of a user; without a password for users of other issuers only."""
         found = await self._store.account_of_subject(subject)
         return found or replace(Account(subject, "", ""), tenant=await self._store.tenant_of(subject))
 
     async def _operator(self) -> Account | None:
-        if not self.issuing.operator_password:
+        if not self.settings.operator_password:
             return None
         if not self._operators_hash:
-            self._operators_hash = await self._passwords.hash(self.issuing.operator_password)
+            self._operators_hash = await self._passwords.hash(self.settings.operator_password)
         return Account(OPERATOR, OPERATOR, self._operators_hash, (ADMIN,))
 
     async def _issue(self, account: Account, refresh_token: str) -> Tokens:
-        issuing = self.issuing
-        if account.subject in issuing.operators and not account.tenant:
+        settings = self.settings
+        if account.subject in settings.operators and not account.tenant:
             account = replace(account, roles=(ADMIN,))
         claims = domain.access_claims(
             account,
-            issuer=issuing.issuer,
-            audience=issuing.audience,
+            issuer=settings.issuer,
+            audience=settings.audience,
             now=self._clock(),
-            lifetime=issuing.access_seconds,
+            lifetime=settings.access_seconds,
         )
         access = await self._keys.sign({**claims, "jti": self._secret()}, "at+jwt")
-        return Tokens(access, refresh_token, int(issuing.access_seconds), account.subject)
+        return Tokens(access, refresh_token, int(settings.access_seconds), account.subject)
 
     def _secret(self) -> str:
         return self._entropy(32).hex()
 
 
-def _email_taken() -> Failure:
-    return Failure("ALREADY_EXISTS", "another user has this e-mail address", reason="EMAIL_TAKEN")
+def _email_taken() -> ApiError:
+    return ApiError("ALREADY_EXISTS", "another user has this e-mail address", reason="EMAIL_TAKEN")
 
 
-def _tenant_taken() -> Failure:
-    return Failure("ALREADY_EXISTS", "there is a tenant of this name", reason="TENANT_TAKEN")
+def _tenant_taken() -> ApiError:
+    return ApiError("ALREADY_EXISTS", "there is a tenant of this name", reason="TENANT_TAKEN")

@@ -1,8 +1,8 @@
-"""Accounts, tokens and signing keys, as far as they are matters of rules alone: time and chance come in as arguments.
+"""Rules of accounts, tokens and signing keys. Pure: time and randomness are arguments.
 
-A key signs from `active_from` until its successor does. The successor is made, and published, `announce` seconds before
-it signs, so that whoever has fetched the keys knows it by then; and a key stays published for as long as a token that
-it has signed may be good.
+A key signs from `active_from` until its successor does. The successor is created and published `announce` seconds
+before it signs, so that verifiers with cached keys know it by then. A key stays published until the last token that it
+has signed expires.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MIN_PASSWORD, MAX_PASSWORD = 10, 128
 _TENANT = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 ADMIN = "admin"
 OPERATOR = "operator"
-"""What the operator signs in as, and the subject of the tokens."""
+"""The operator's sign-in name, and the subject of its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can sign in. `subject` is the id of the user."""
+    """A user's account. `subject`: the user's id."""
 
     subject: str
     email_key: str
@@ -37,18 +37,18 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a sign-in yields (RFC 6749, 5.1). `expires_in` is in seconds, of the access token."""
+    """The response of a sign-in (RFC 6749, 5.1). `expires_in`: seconds, of the access token."""
 
     access_token: str
     refresh_token: str
     expires_in: int
     subject: str
-    token_type: str = "Bearer"  # noqa: S105 - a kind, no secret
+    token_type: str = "Bearer"  # noqa: S105 - a type, no secret
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedIdentity:
-    """Somebody whom another issuer vouches for, and who is one of our users."""
+    """An identity at another issuer, linked to a user."""
 
     provider: str
     issuer: str
@@ -67,8 +67,8 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
-    """Seconds: how long a key signs, how long before that it is published, how long after it is still published."""
+class KeyRotation:
+    """Seconds that a key signs, is published before it signs, and stays published afterwards."""
 
     lifetime: float = 7 * 86400.0
     announce: float = 600.0
@@ -80,15 +80,15 @@ def signing(keys: Sequence[SigningKey], now: float) -> SigningKey | None:
     return max((key for key in keys if key.active_from <= now), key=lambda key: key.serial, default=None)
 
 
-def published(keys: Sequence[SigningKey], now: float, rotation: Rotation) -> list[SigningKey]:
-    """The keys that tokens may be signed with, the coming one included, oldest first."""
+def published(keys: Sequence[SigningKey], now: float, rotation: KeyRotation) -> list[SigningKey]:
+    """The published keys, including the next one, oldest first."""
     ordered = sorted(keys, key=lambda key: key.serial)
     ends = [later.active_from for later in ordered[1:]] + [float("inf")]
     return [key for key, end in zip(ordered, ends, strict=True) if end + rotation.keep > now]
 
 
-def next_active_from(keys: Sequence[SigningKey], now: float, rotation: Rotation) -> float | None:
-    """When a key that is to be made now would begin to sign; None where none is due."""
+def next_active_from(keys: Sequence[SigningKey], now: float, rotation: KeyRotation) -> float | None:
+    """The `active_from` of a key to create now; None if none is due."""
     if not keys:
         return now
     newest = max(keys, key=lambda key: key.serial)
@@ -98,17 +98,17 @@ def next_active_from(keys: Sequence[SigningKey], now: float, rotation: Rotation)
 
 
 def email_key(email: str) -> str:
-    """What no two accounts may share: the form in which the user service compares addresses."""
+    """The unique key of an account: the address as the user service compares it."""
     return email.strip().lower()
 
 
 def digest(secret: str) -> str:
-    """The form in which a random secret is stored: it needs no salt, being random."""
+    """The stored form of a random secret; needs no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def sign_up_problems(password: str, tenant: str) -> dict[str, str]:
-    """Each field of a sign-up that the gateway itself looks at and finds wrong."""
+    """The invalid fields of a sign-up that the gateway validates."""
     found = {}
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         found["password"] = f"must be {MIN_PASSWORD} to {MAX_PASSWORD} characters long"
@@ -118,7 +118,7 @@ def sign_up_problems(password: str, tenant: str) -> dict[str, str]:
 
 
 def access_claims(account: Account, *, issuer: str, audience: str, now: float, lifetime: float) -> Mapping[str, Any]:
-    """The claims of an access token (RFC 9068), but for its id."""
+    """The claims of an access token (RFC 9068), without `jti`."""
     claims: dict[str, Any] = {
         "iss": issuer,
         "aud": audience,

@@ -1,7 +1,7 @@
-"""Another issuer, as OpenID Connect describes it: found out by discovery, spoken to with the authorization code flow.
+"""An OpenID Connect client: discovery and the authorization code flow.
 
-The flow is that of RFC 9700: PKCE (RFC 7636, S256), a state that the browser must bring back, a nonce that the ID token
-must hold. The ID token is verified like any other token, its audience being our client id.
+The flow follows RFC 9700: PKCE (RFC 7636, S256), a state that the browser returns, a nonce in the ID token. The ID
+token is verified like any other token; its audience is the client id.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import aiohttp
 
 import meshwright
 from meshwright.errors import ServiceError
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS = 5.0
-"""How long the issuer has for an answer."""
+"""Timeout of requests to the issuer."""
 INVALID_GRANT = "invalid_grant"
-"""RFC 6749, 5.2: the code is not good."""
+"""RFC 6749, 5.2: the code is invalid."""
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, TimeoutError, aiohttp.ClientError)
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An issuer at which we are registered. `name` is in the addresses of ours that have to do with it."""
+    """An issuer at which the gateway is registered. `name`: part of the gateway's login URLs."""
 
     name: str
     issuer: str
@@ -45,7 +45,7 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What the issuer says of itself."""
+    """The issuer's discovery document."""
 
     authorization_endpoint: str
     token_endpoint: str
@@ -53,7 +53,7 @@ class Discovered:
 
 
 class OidcClient:
-    """`redirect_uri`: where the issuer sends browsers back to."""
+    """Client of one issuer. `redirect_uri`: where the issuer redirects browsers to."""
 
     def __init__(self, provider: Provider, redirect_uri: str) -> None:
         self.provider = provider
@@ -61,7 +61,7 @@ class OidcClient:
         self._discovered: Discovered | None = None
 
     async def authorization_url(self, state: str, nonce: str, verifier: str) -> str:
-        """Where to send the browser. Raises Failure."""
+        """The URL of the issuer's login page. Raises ApiError."""
         found = await self._discover()
         query = {
             "response_type": "code",
@@ -77,7 +77,7 @@ class OidcClient:
         return f"{found.authorization_endpoint}{glue}{urlencode(query)}"
 
     async def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]:
-        """The verified claims of the ID token that the code stands for. Raises Failure."""
+        """Exchanges the code for an ID token, and returns its verified claims. Raises ApiError."""
         found = await self._discover()
         form = {
             "grant_type": "authorization_code",
@@ -92,9 +92,9 @@ class OidcClient:
         try:
             identity = await found.verifier.verify(str(answer["id_token"]))
         except (ServiceError, KeyError) as error:
-            raise _refused(f"{self.provider.name} gave no ID token that is good") from error
+            raise _refused(f"{self.provider.name} gave no valid ID token") from error
         if identity.claims.get("nonce") != nonce:
-            raise _refused("the ID token is of another login")
+            raise _refused("the ID token belongs to another login")
         return identity.claims
 
     async def _discover(self) -> Discovered:
@@ -134,11 +134,11 @@ class OidcClient:
             raise self._unavailable(f"{url} answered {failed}, {said}: {document.get('error_description')}")
         return document
 
-    def _unavailable(self, why: str) -> Failure:
-        """What the client is told; what the operator must know is logged."""
+    def _unavailable(self, why: str) -> ApiError:
+        """Creates the client's error, and logs the reason for the operator."""
         log.warning("the issuer %s cannot be used: %s", self.provider.issuer, why)
         message = f"{self.provider.name} cannot be reached now"
-        return Failure("UNAVAILABLE", message, reason="PROVIDER_UNAVAILABLE")
+        return ApiError("UNAVAILABLE", message, reason="PROVIDER_UNAVAILABLE")
 
 
 def challenge(verifier: str) -> str:
@@ -146,5 +146,5 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _refused(message: str) -> Failure:
-    return Failure("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")
+def _refused(message: str) -> ApiError:
+    return ApiError("UNAUTHENTICATED", message, reason="SOCIAL_LOGIN_REFUSED")

@@ -1,8 +1,7 @@
-"""Passwords as argon2id hashes (RFC 9106), with the parameters that OWASP recommends at least: 19 MiB, two passes.
+"""Password hashing with argon2id (RFC 9106) and OWASP's minimum parameters: 19 MiB, two passes.
 
-A hash takes some 20 ms of a core and its memory, on purpose: they are made in threads, and only a few at once, so that
-a flood of sign-ins waits for itself and not the other requests for it. Of those that wait there is an end, too: who
-comes later is asked to come again.
+A hash takes about 20 ms of a core and its memory, by design. Hashes run in threads, AT_ONCE at a time, so that many
+sign-ins do not delay other requests. At most MOST_WAITING wait; further ones fail with 503.
 """
 
 from __future__ import annotations
@@ -15,19 +14,19 @@ from typing import TYPE_CHECKING
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 AT_ONCE = 2
 MOST_WAITING = 200
-"""Some seconds' worth, on two cores."""
+"""A few seconds of work on two cores."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether the password was right, and a new hash to store where the old one was made more cheaply."""
+class PasswordCheck:
+    """Whether the password is right, and a new hash if the stored one has weaker parameters."""
 
     right: bool
     rehashed: str | None = None
@@ -40,22 +39,22 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory, parallelism=1)
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
-        self._nobodys = self._hasher.hash("")
+        self._dummy_hash = self._hasher.hash("")
 
     async def hash(self, password: str) -> str:
-        """Raises Failure (503, BUSY), as does `verify`."""
+        """Raises ApiError (503, BUSY), as does `verify`."""
         async with self._turn():
             return await asyncio.to_thread(self._hasher.hash, password)
 
-    async def verify(self, stored: str | None, password: str) -> Verdict:
-        """Nobody's password (None) is never right, and takes as long to be found wrong as somebody's."""
+    async def verify(self, stored: str | None, password: str) -> PasswordCheck:
+        """Verifies a password. `stored` None: always wrong, in the same time as for an existing account."""
         async with self._turn():
             return await asyncio.to_thread(self._verify, stored, password)
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         if self._waiting >= MOST_WAITING:
-            raise Failure("UNAVAILABLE", "too many people sign in just now: try again soon", reason="BUSY")
+            raise ApiError("UNAVAILABLE", "too many sign-ins at the moment: try again soon", reason="BUSY")
         self._waiting += 1
         try:
             async with self._turns:
@@ -63,12 +62,12 @@ class Passwords:
         finally:
             self._waiting -= 1
 
-    def _verify(self, stored: str | None, password: str) -> Verdict:
+    def _verify(self, stored: str | None, password: str) -> PasswordCheck:
         try:
-            self._hasher.verify(stored or self._nobodys, password)
+            self._hasher.verify(stored or self._dummy_hash, password)
         except (VerificationError, InvalidHashError):
-            return Verdict(right=False)
+            return PasswordCheck(right=False)
         if stored is None:
-            return Verdict(right=False)
+            return PasswordCheck(right=False)
         again = self._hasher.hash(password) if self._hasher.check_needs_rehash(stored) else None
-        return Verdict(right=True, rehashed=again)
+        return PasswordCheck(right=True, rehashed=again)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
+from services.common.storage.database import translate_store_errors
 from services.gateway.auth.domain import Account, LinkedIdentity, SigningKey
 from services.gateway.tables import (
     accounts,
@@ -19,19 +20,18 @@ from services.gateway.tables import (
     tenant_members,
     tenants,
 )
-from services.kit.database import translated
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 class TakenError(Exception):
-    """An account has this e-mail address, a tenant this name, or a user this identity."""
+    """The e-mail address, tenant name or identity is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class SocialLogin:
-    """A login that was begun. `link_to`: the user who asked for it; empty: nobody was signed in."""
+    """A login in progress. `link_to`: the signed-in user; empty: none."""
 
     provider: str
     nonce: str
@@ -41,22 +41,22 @@ class SocialLogin:
 
 
 class AuthStore:
-    """`engine`: of a database that `tables.prepare` has made ready."""
+    """`engine`: of a database prepared by `tables.prepare`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._reading = engine
         self._writing = engine.execution_options(writes=True)
 
     async def keys(self) -> list[SigningKey]:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 rows = await connection.execute(sa.select(signing_keys).order_by(signing_keys.c.serial))
                 return [SigningKey(row.serial, row.kid, row.pem, row.active_from) for row in rows]
 
     async def add_key(self, key: SigningKey) -> None:
-        """Keep the key, unless another replica has made the one of that serial."""
+        """Stores the key, unless another replica has stored one with that serial."""
         values = {"serial": key.serial, "kid": key.kid, "pem": key.pem, "active_from": key.active_from}
-        with translated():
+        with translate_store_errors():
             try:
                 async with self._writing.begin() as connection:
                     await connection.execute(sa.insert(signing_keys).values(values))
@@ -64,7 +64,7 @@ class AuthStore:
                 return
 
     async def remove_keys(self, before: int) -> None:
-        """Forget the keys with serials below `before`."""
+        """Deletes the keys with serials below `before`."""
         await self._write(sa.delete(signing_keys).where(signing_keys.c.serial < before))
 
     async def add_account(self, account: Account, now: float, *, new_tenant: bool) -> None:
@@ -79,7 +79,7 @@ class AuthStore:
             "roles": " ".join(account.roles),
             "created_at": now,
         }
-        with translated():
+        with translate_store_errors():
             try:
                 async with self._writing.begin() as connection:
                     if new_tenant:
@@ -93,12 +93,12 @@ class AuthStore:
                 raise TakenError from error
 
     async def begin_sign_up(self, email_key: str, subject: str) -> str:
-        """The id that the user of this address is to have: `subject`, unless a sign-up that has not ended chose one."""
+        """The id of the new user with this address: that of an interrupted sign-up, or else `subject`."""
         try:
             await self._write(sa.insert(sign_ups).values(email_key=email_key, subject=subject))
         except exc.IntegrityError:
             chosen = sa.select(sign_ups.c.subject).where(sign_ups.c.email_key == email_key)
-            with translated():
+            with translate_store_errors():
                 async with self._reading.connect() as connection:
                     return str(await connection.scalar(chosen) or subject)
         return subject
@@ -107,7 +107,7 @@ class AuthStore:
         await self._write(_sign_up_done(email_key))
 
     async def tenant_exists(self, name: str) -> bool:
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(tenants.c.name).where(tenants.c.name == name)) is not None
 
@@ -120,7 +120,7 @@ class AuthStore:
     async def _account(self, condition: sa.ColumnElement[bool]) -> Account | None:
         member = sa.outerjoin(accounts, tenant_members, accounts.c.subject == tenant_members.c.user_id)
         query = sa.select(accounts, tenant_members.c.tenant).select_from(member).where(condition)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 row = (await connection.execute(query)).one_or_none()
         if row is None:
@@ -128,9 +128,9 @@ class AuthStore:
         return Account(row.subject, row.email_key, row.password_hash, tuple(row.roles.split()), row.tenant or "")
 
     async def tenant_of(self, subject: str) -> str:
-        """Empty: of none."""
+        """The tenant; empty: none."""
         query = sa.select(tenant_members.c.tenant).where(tenant_members.c.user_id == subject)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(query) or ""
 
@@ -138,23 +138,23 @@ class AuthStore:
         await self._write(sa.update(accounts).where(accounts.c.subject == subject).values(password_hash=password_hash))
 
     async def has_login(self, subject: str) -> bool:
-        """Whether the user can sign in, with a password or elsewhere."""
+        """Whether the user has a password or a linked identity."""
         ways = [sa.select(table.c.subject).where(table.c.subject == subject) for table in (accounts, identities)]
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.union_all(*ways).limit(1)) is not None
 
     async def set_email(self, subject: str, email_key: str) -> None:
-        """The user, who may have no account, has this address now."""
-        with translated():
+        """Updates the address of the user's account, if there is one."""
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(_without_address(email_key, subject))
                 mine = sa.update(accounts).where(accounts.c.subject == subject)
                 await connection.execute(mine.values(email_key=email_key))
 
     async def forget(self, subject: str) -> None:
-        """The user is gone: nobody signs in as it, and its address and its logins elsewhere are free."""
-        with translated():
+        """Deletes the account and linked identities of a deleted user."""
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 for table in (accounts, refresh_tokens, identities):
                     await connection.execute(sa.delete(table).where(table.c.subject == subject))
@@ -168,7 +168,7 @@ class AuthStore:
 
         One that was spent before has been stolen, from us or from the thief: its whole family ends (RFC 9700, 4.14).
         """
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 query = sa.select(refresh_tokens).where(refresh_tokens.c.digest == digest)
                 row = (await connection.execute(query)).one_or_none()
@@ -183,8 +183,8 @@ class AuthStore:
                 return str(row.subject)
 
     async def end_session(self, digest: str) -> None:
-        """End the family of this refresh token."""
-        with translated():
+        """Ends the session of this refresh token."""
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 query = sa.select(refresh_tokens.c.family).where(refresh_tokens.c.digest == digest)
                 family = await connection.scalar(query)
@@ -192,14 +192,14 @@ class AuthStore:
                     await _end_family(connection, family)
 
     async def subject_of(self, issuer: str, external_subject: str) -> str | None:
-        """Our user whom that issuer knows under that subject."""
+        """The user linked to that issuer's subject."""
         same = sa.and_(identities.c.issuer == issuer, identities.c.external_subject == external_subject)
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 return await connection.scalar(sa.select(identities.c.subject).where(same))
 
     async def link(self, subject: str, identity: LinkedIdentity) -> None:
-        """Raises TakenError where the identity is linked already."""
+        """Links an identity; raises TakenError if it is linked already."""
         statement = sa.insert(identities).values(
             issuer=identity.issuer,
             external_subject=identity.external_subject,
@@ -213,10 +213,10 @@ class AuthStore:
             raise TakenError from error
 
     async def identities_of(self, subjects: list[str]) -> dict[str, list[LinkedIdentity]]:
-        """The identities of each of these users who has any, oldest first."""
+        """The linked identities of these users, oldest first."""
         query = sa.select(identities).where(identities.c.subject.in_(subjects)).order_by(identities.c.linked_at)
         found: dict[str, list[LinkedIdentity]] = {}
-        with translated():
+        with translate_store_errors():
             async with self._reading.connect() as connection:
                 for row in await connection.execute(query):
                     linked = LinkedIdentity(row.provider, row.issuer, row.external_subject, row.linked_at)
@@ -236,9 +236,9 @@ class AuthStore:
         )
 
     async def end_login(self, state_digest: str, now: float) -> SocialLogin | None:
-        """The login that was begun with that state, which serves once."""
+        """Removes and returns the login with that state."""
         same = social_logins.c.state_digest == state_digest
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 row = (await connection.execute(sa.select(social_logins).where(same))).one_or_none()
                 gone = await connection.execute(sa.delete(social_logins).where(same))
@@ -247,12 +247,12 @@ class AuthStore:
         return SocialLogin(row.provider, row.nonce, row.verifier, row.link_to, row.expires_at)
 
     async def sweep(self, now: float) -> None:
-        """Remove what has expired."""
+        """Deletes expired rows."""
         await self._write(sa.delete(refresh_tokens).where(refresh_tokens.c.expires_at <= now))
         await self._write(sa.delete(social_logins).where(social_logins.c.expires_at <= now))
 
     async def _write(self, statement: Any) -> None:
-        with translated():
+        with translate_store_errors():
             async with self._writing.begin() as connection:
                 await connection.execute(statement)
 

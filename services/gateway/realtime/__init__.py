@@ -1,1 +1,1 @@
-"""The real-time edge: a WebSocket for chat and notifications, server-sent events, polling (docs/realtime.md)."""
+"""The real-time API: a WebSocket for chat and notifications, server-sent events, polling (docs/realtime.md)."""

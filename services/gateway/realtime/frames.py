@@ -1,7 +1,6 @@
-"""What the gateway says on a socket: frames of JSON, as docs/realtime.md has them.
+"""The JSON frames that the gateway sends on a socket, as docs/realtime.md specifies them.
 
-What is said in a room of a thousand is put into words once: the frame of a message is kept for as long as it is likely
-to be wanted again.
+Frames of chat messages are cached: a message to a room of a thousand is encoded once.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from datetime import UTC
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.realtime.domain import KINDS
+from services.gateway.realtime.commands import KINDS
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from demo.chat.v1 import chat_pb2 as chat_pb
     from demo.notification.v1 import notification_pb2 as note_pb
-    from services.gateway.domain import Failure
+    from services.gateway.domain import ApiError
 
 
 def frame(kind: str, /, **fields: Any) -> str:
@@ -27,7 +26,7 @@ def frame(kind: str, /, **fields: Any) -> str:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
 
-def error(failure: Failure, **about: str) -> str:
+def error(failure: ApiError, **about: str) -> str:
     return frame(
         "error",
         code=failure.code,
@@ -65,7 +64,7 @@ def _message(room: str, number: str, body: bytes) -> str:
 
 
 def document(event: chat_pb.ChatMessage) -> dict[str, Any]:
-    """The same for those who poll."""
+    """A message as polling returns it."""
     found: dict[str, Any] = json.loads(message(event))
     del found["type"]
     return found

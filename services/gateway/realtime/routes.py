@@ -1,4 +1,4 @@
-"""The addresses of the real-time edge: the socket, and polling. Those of server-sent events are in `events`."""
+"""Routes of the socket and of polling. `event_streams` has those of server-sent events."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Query, WebSocket
 
-from services.gateway.callers import required, token_of
-from services.gateway.domain import Failure, problem_of
-from services.gateway.problems import ProblemResponse
+from services.common.messaging.stream_position import InvalidPositionError, parse_position
+from services.gateway.auth.callers import require_identity, token_of
+from services.gateway.domain import ApiError, problem_of
+from services.gateway.http.openapi import problems
+from services.gateway.http.problems import ProblemResponse
 from services.gateway.realtime import frames
-from services.gateway.realtime.backends import Who
+from services.gateway.realtime.clients import UserCredentials
 from services.gateway.realtime.socket import Socket
-from services.gateway.routes import problems
-from services.kit.positions import NoPositionError, parse_position
 
 if TYPE_CHECKING:
-    from services.gateway.realtime.hub import Hub
+    from services.gateway.realtime.connections import ConnectionManager
 
 SUBPROTOCOL = "meshwright.v1"
 _BEARER = "bearer."
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 LAST_SECOND = 253_402_300_799
-"""The end of the year 9999: what a protobuf timestamp can say."""
+"""The end of the year 9999, the maximum of a protobuf timestamp."""
 FIRST_ROOM = "hall"
-"""Where one is who names none, as the lecture's slide does."""
+"""The default room, as on the lecture's slide."""
 
 
-def socket_router(hub: Hub) -> APIRouter:
+def socket_router(connections: ConnectionManager) -> APIRouter:
     """`/ws` and `/api/v3/messages`."""
     router = APIRouter()
 
     @router.websocket("/ws")
     async def socket(websocket: WebSocket) -> None:
         try:
-            hub.check_room()
-            _check_origin(websocket, hub.limits.origins)
+            connections.check_capacity()
+            _check_origin(websocket, connections.limits.origins)
             token = _token(websocket)
-            hub.check_rate(websocket.scope, await hub.callers.of_token(token) if token else None)
-        except Failure as failure:
+            connections.check_rate(websocket.scope, await connections.callers.of_token(token) if token else None)
+        except ApiError as failure:
             await websocket.send_denial_response(ProblemResponse(problem_of(failure, "/ws", "")))
             return
         offered = websocket.scope.get("subprotocols", [])
-        with hub.counted():
+        with connections.counted():
             await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            await Socket(websocket, hub, token).serve()
+            await Socket(websocket, connections, token).serve()
 
     @router.get("/api/v3/messages", tags=["real time"], responses=problems(400, 401, 422, 503))
     async def poll_messages(
@@ -58,34 +58,34 @@ def socket_router(hub: Hub) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
         authorization: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> dict[str, Any]:
-        """What was said in a room since then, at once: the baseline that the lecture compares with."""
-        who = Who(required().subject, token_of(authorization))
+        """The messages of a room since a position or time: polling, the lecture's baseline."""
+        who = UserCredentials(require_identity().subject, token_of(authorization))
         moment = seconds(since)
-        page = await hub.talk.history(who, room, "" if moment is not None else since, limit, moment)
+        page = await connections.chat.history(who, room, "" if moment is not None else since, limit, moment)
         messages = [frames.document(message) for message in page.messages]
         after = messages[-1]["id"] if messages else (since if moment is None else "")
-        # Where nothing was ever said the next poll asks for all since the beginning of time, not for the latest.
+        # In an empty room the next poll starts from 0, not from the latest.
         return {"messages": messages, "has_new": bool(messages), "next": after or since or "0", "more": page.more}
 
     return router
 
 
 def seconds(since: str) -> float | None:
-    """The seconds since 1970 that a poll begins at; None: it is the id of a message, or empty. Raises Failure."""
+    """Parses `since` as seconds since 1970; None if it is a message id or empty. Raises ApiError."""
     if _NUMBER.fullmatch(since) and 0 <= (found := float(since)) <= LAST_SECOND:
         return found
-    with contextlib.suppress(NoPositionError):
+    with contextlib.suppress(InvalidPositionError):
         if since:
             parse_position(since)
         return None
     what = (
         f"must be `next` of the last poll, or seconds since 1970 (not milliseconds): a number from 0 to {LAST_SECOND}"
     )
-    raise Failure("INVALID_ARGUMENT", f"since {what}", reason="INVALID_SINCE", fields={"since": what})
+    raise ApiError("INVALID_ARGUMENT", f"since {what}", reason="INVALID_SINCE", fields={"since": what})
 
 
 def _token(websocket: WebSocket) -> str:
-    """What the handshake brings; empty: nothing. Raises Failure."""
+    """The token of the handshake; empty: none. Raises ApiError."""
     header = websocket.headers.get("authorization")
     if header is not None:
         return token_of(header)
@@ -96,7 +96,7 @@ def _token(websocket: WebSocket) -> str:
 
 
 def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
-    """A browser sends the origin of its page, which may be anybody's. Raises Failure."""
+    """Checks the Origin header of browsers. Raises ApiError."""
     origin = websocket.headers.get("origin")
     if origin is None or origin in allowed:
         return
@@ -105,4 +105,4 @@ def _check_origin(websocket: WebSocket, allowed: tuple[str, ...]) -> None:
     except ValueError:
         host = ""
     if not host or host != websocket.headers.get("host", ""):
-        raise Failure("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")
+        raise ApiError("PERMISSION_DENIED", "pages of this origin may not connect", reason="ORIGIN_NOT_ALLOWED")

@@ -1,11 +1,11 @@
-"""One WebSocket: who it is, what it says, what it hears, and how it ends.
+"""One WebSocket: authentication, commands, events and closing.
 
-A reader takes one message after the other, and does what it says before it takes the next; a writer sends frames from a
-queue of bounded size. Between a slow client and the services behind everything waits: the queue fills, the stays stop
-reading, and the services count what they have to leave out (docs/realtime.md).
+A reader processes one command after the other; a writer sends frames from a queue of bounded size. A slow client exerts
+back pressure: the queue fills, subscriptions stop reading, and the services count the messages that they drop
+(docs/realtime.md).
 
-What a client has is always a beginning of what there was for it: after a frame that could not be sent none is sent any
-more. Else it would go on elsewhere after the later one, and never learn of the earlier.
+A client always has a prefix of its frames: after a frame that could not be sent, no further frame is sent. Otherwise
+the client would resume after a later frame, and miss the earlier one.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth.identity import calling
-from services.gateway.armour.rates import Rates
-from services.gateway.domain import Failure
-from services.gateway.realtime import domain, frames
-from services.gateway.realtime.backends import Who
-from services.gateway.realtime.domain import RefusedError
-from services.gateway.realtime.stays import Stay, Subscription
-from services.kit.running import cancelled
+from services.common.runtime.tasks import cancel_and_wait
+from services.gateway.domain import ApiError
+from services.gateway.http.middleware.rate_limit import RateLimiter
+from services.gateway.realtime import commands, frames
+from services.gateway.realtime.clients import UserCredentials
+from services.gateway.realtime.commands import InvalidCommandError
+from services.gateway.realtime.subscriptions import NotificationSubscription, RoomSubscription
 
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
     from meshwright import Identity
-    from services.gateway.realtime.hub import Hub
+    from services.gateway.realtime.connections import ConnectionManager
 
 POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401
-FAREWELL_SECONDS = 2.0
-"""How long frames that wait may take to be sent before an instance that stops closes the socket."""
+CLOSE_SECONDS = 2.0
+"""Time to send queued frames before a stopping instance closes the socket."""
 
 
 class EndedError(Exception):
-    """The socket is to be closed, with this code."""
+    """Closes the socket with this code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -48,65 +48,67 @@ class EndedError(Exception):
 
 
 class Socket:
-    """Serves one accepted WebSocket until it ends. `token`: a good one, of the handshake; empty: none came."""
+    """Serves one accepted WebSocket until it ends. `token`: the valid token of the handshake; empty: none."""
 
-    def __init__(self, websocket: WebSocket, hub: Hub, token: str) -> None:
+    def __init__(self, websocket: WebSocket, connections: ConnectionManager, token: str) -> None:
         self._websocket = websocket
-        self._hub = hub
+        self._connections = connections
         self._token = token
-        self._rates = Rates(hub.limits.rate, hub.limits.burst, asyncio.get_running_loop().time)
+        self._rate_limiter = RateLimiter(
+            connections.limits.rate, connections.limits.burst, asyncio.get_running_loop().time
+        )
         self._refusals = 0
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue(hub.limits.queue)
-        """None: the last one."""
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue(connections.limits.queue)
+        """None: the end."""
         self._writing: asyncio.Task[None] | None = None
-        self._rooms: dict[str, tuple[domain.Join, asyncio.Task[None]]] = {}
+        self._rooms: dict[str, tuple[commands.Join, asyncio.Task[None]]] = {}
         self._notes: asyncio.Task[None] | None = None
-        self._who: Who
+        self._who: UserCredentials
         self._expires_at = 0.0
         self._renewed = asyncio.Event()
 
     async def serve(self) -> None:
-        """To its end."""
+        """Serves the socket to its end."""
         try:
             self._token = self._token or await self._first_token()
             identity = await self._identified(self._token)
-            with self._hub.present(identity.subject) as welcome, calling(identity):
-                if not welcome:
+            with self._connections.present(identity.subject) as allowed, calling(identity):
+                if not allowed:
                     raise EndedError(POLICY, "TOO_MANY_SOCKETS")
-                self._who = Who(identity.subject, self._token)
+                self._who = UserCredentials(identity.subject, self._token)
                 self._expires_at = expiry(identity)
                 await self._send(self._greeting("welcome"))
                 await self._go_on()
         except EndedError as ended:
-            await self._farewell(ended)
+            await self._close(ended)
         except WebSocketDisconnect:
             pass
         finally:
             await _ended([self._writing] if self._writing else [])
 
     async def _first_token(self) -> str:
-        """What the first message brings."""
+        """Reads the token from the first message."""
         try:
-            async with asyncio.timeout(self._hub.limits.authenticate_seconds):
-                command = domain.parse(await self._text(counted=False))
+            async with asyncio.timeout(self._connections.limits.authenticate_seconds):
+                command = commands.parse(await self._text(counted=False))
         except TimeoutError:
             raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING") from None
-        except RefusedError as refused:
+        except InvalidCommandError as refused:
             raise EndedError(UNAUTHENTICATED, refused.failure.reason) from None
-        if not isinstance(command, domain.Authenticate):
+        if not isinstance(command, commands.Authenticate):
             raise EndedError(UNAUTHENTICATED, "TOKEN_MISSING")
         return command.token
 
     async def _identified(self, token: str) -> Identity:
         try:
-            return await self._hub.callers.of_token(token)
-        except Failure as failure:
-            # Where the issuer's keys cannot be had nobody knows whether the token is good.
+            return await self._connections.callers.of_token(token)
+        except ApiError as failure:
+            # Without the issuer's keys the token's validity is unknown.
             code = UNAUTHENTICATED if failure.code == "UNAUTHENTICATED" else TRY_LATER
             raise EndedError(code, failure.reason or failure.code) from None
 
     async def _go_on(self) -> None:
-        """Read, write, and watch the clock and the instance, until one of these ends it."""
+        """Reads, writes, and watches the token's expiry and the instance, until one of these ends."""
         self._writing = asyncio.create_task(self._write(), name="writing to a socket")
         others = [
             asyncio.create_task(self._read(), name="reading a socket"),
@@ -118,20 +120,20 @@ class Socket:
             for task in done:
                 task.result()
         finally:
-            stays = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
-            await _ended([*others, *stays])
+            subscriptions = [task for _, task in self._rooms.values()] + ([self._notes] if self._notes else [])
+            await _ended([*others, *subscriptions])
 
     async def _watch_token(self) -> None:
-        while (left := self._expires_at - self._hub.clock()) > 0:
+        while (left := self._expires_at - self._connections.clock()) > 0:
             self._renewed.clear()
-            # Not wait_for: on Python 3.11 it takes a cancellation that arrives together with the event for nothing.
+            # Not wait_for: on Python 3.11 it swallows a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await self._renewed.wait()
         raise EndedError(UNAUTHENTICATED, "TOKEN_EXPIRED")
 
     async def _watch_instance(self) -> None:
-        await self._hub.draining.wait()
+        await self._connections.draining.wait()
         raise EndedError(RESTART, "STOPPING")
 
     async def _write(self) -> None:
@@ -141,25 +143,25 @@ class Socket:
     async def _send(self, frame: str) -> None:
         await self._frames.put(frame)
 
-    async def _farewell(self, ended: EndedError) -> None:
-        """Send what waits, and close. Nothing more comes: reader and stays have ended."""
+    async def _close(self, ended: EndedError) -> None:
+        """Sends queued frames, and closes. Reader and subscriptions have ended."""
         with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 if self._writing:
                     await self._frames.put(None)
                     await asyncio.wait({self._writing})
                 await self._websocket.close(ended.code, ended.reason)
 
     async def _text(self, *, counted: bool = True) -> str:
-        """The next frame. Raises WebSocketDisconnect, RefusedError, EndedError."""
+        """The next frame. Raises WebSocketDisconnect, InvalidCommandError, EndedError."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         if counted:
-            self._take_turn()
+            self._check_rate()
         text = message.get("text")
         if text is None:
-            raise RefusedError(Failure("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
+            raise InvalidCommandError(ApiError("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
         return str(text)
 
     async def _read(self) -> None:
@@ -167,86 +169,86 @@ class Socket:
             ref = ""
             about: dict[str, str] = {}
             try:
-                command = domain.parse(await self._text())
+                command = commands.parse(await self._text())
                 ref = command.ref
                 about = {name: getattr(command, name) for name in ("room", "client_id") if hasattr(command, name)}
                 await self._do(command)
-            except RefusedError as refused:
+            except InvalidCommandError as refused:
                 await self._send(frames.error(refused.failure, ref=refused.ref or ref, **about))
-            except Failure as failure:
+            except ApiError as failure:
                 await self._send(frames.error(failure, ref=ref, **about))
 
-    def _take_turn(self) -> None:
-        if self._rates.turn("").passed:
+    def _check_rate(self) -> None:
+        if self._rate_limiter.check("").allowed:
             self._refusals = 0
             return
         self._refusals += 1
-        if self._refusals > self._hub.limits.refusals:
+        if self._refusals > self._connections.limits.refusals:
             raise EndedError(POLICY, "RATE_LIMITED")
-        raise RefusedError(Failure("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
+        raise InvalidCommandError(ApiError("RESOURCE_EXHAUSTED", "too many messages", reason="RATE_LIMITED"))
 
-    async def _do(self, command: domain.Command) -> None:
+    async def _do(self, command: commands.Command) -> None:
         match command:
-            case domain.Say():
+            case commands.Say():
                 await self._say(command)
-            case domain.Join():
+            case commands.Join():
                 self._join(command)
-            case domain.Leave():
+            case commands.Leave():
                 await self._leave(command)
-            case domain.Subscribe():
+            case commands.Subscribe():
                 self._subscribe(command)
-            case domain.Unsubscribe():
+            case commands.Unsubscribe():
                 if self._notes:
                     await _ended([self._notes])
                     self._notes = None
                 await self._send(frames.frame("unsubscribed", ref=command.ref))
-            case domain.Authenticate():
+            case commands.Authenticate():
                 await self._renew(command)
-            case domain.Ping():
+            case commands.Ping():
                 await self._send(frames.frame("pong", ref=command.ref))
 
-    async def _say(self, command: domain.Say) -> None:
+    async def _say(self, command: commands.Say) -> None:
         known = self._rooms.get(command.room)
         if known is None:
-            raise Failure("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
+            raise ApiError("FAILED_PRECONDITION", "join the room first", reason="NOT_IN_ROOM")
         join, _ = known
         mark = command.client_id or uuid.uuid4().hex
-        said = await self._hub.talk.say(self._who, command.room, join.name, command.text, mark)
+        said = await self._connections.chat.say(self._who, command.room, join.name, command.text, mark)
         await self._send(frames.frame("said", room=said.room, id=said.id, client_id=mark, ref=command.ref))
 
-    def _join(self, command: domain.Join) -> None:
+    def _join(self, command: commands.Join) -> None:
         if command.room in self._rooms:
-            raise Failure("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
-        if len(self._rooms) >= self._hub.limits.rooms:
-            most = f"a socket may be in {self._hub.limits.rooms} rooms"
-            raise Failure("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
-        stay = Stay(self._hub.talk, self._send, self._who, command)
-        task = asyncio.create_task(stay.run(), name="a stay in a room")
+            raise ApiError("FAILED_PRECONDITION", "this socket is in that room", reason="ALREADY_IN_ROOM")
+        if len(self._rooms) >= self._connections.limits.rooms:
+            most = f"a socket may be in {self._connections.limits.rooms} rooms"
+            raise ApiError("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
+        subscription = RoomSubscription(self._connections.chat, self._send, self._who, command)
+        task = asyncio.create_task(subscription.run(), name="a room subscription")
         self._rooms[command.room] = (command, task)
         task.add_done_callback(lambda _: self._forget(command))
 
-    def _forget(self, join: domain.Join) -> None:
+    def _forget(self, join: commands.Join) -> None:
         known = self._rooms.get(join.room)
         if known and known[0] is join:
             del self._rooms[join.room]
 
-    async def _leave(self, command: domain.Leave) -> None:
+    async def _leave(self, command: commands.Leave) -> None:
         known = self._rooms.pop(command.room, None)
         if known is None:
-            raise Failure("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
+            raise ApiError("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
         await _ended([known[1]])
         await self._send(frames.frame("left", room=command.room, ref=command.ref))
 
-    def _subscribe(self, command: domain.Subscribe) -> None:
+    def _subscribe(self, command: commands.Subscribe) -> None:
         if self._notes and not self._notes.done():
-            raise Failure("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
-        subscription = Subscription(self._hub.talk, self._send, self._who, command)
+            raise ApiError("FAILED_PRECONDITION", "this socket is subscribed", reason="ALREADY_SUBSCRIBED")
+        subscription = NotificationSubscription(self._connections.chat, self._send, self._who, command)
         self._notes = asyncio.create_task(subscription.run(), name="a subscription")
 
-    async def _renew(self, command: domain.Authenticate) -> None:
-        identity = await self._hub.callers.of_token(command.token)
+    async def _renew(self, command: commands.Authenticate) -> None:
+        identity = await self._connections.callers.of_token(command.token)
         if identity.subject != self._who.user_id:
-            raise Failure("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
+            raise ApiError("PERMISSION_DENIED", "the token is another user's", reason="ANOTHER_USER")
         self._who.token = command.token
         self._expires_at = expiry(identity)
         self._renewed.set()
@@ -258,11 +260,11 @@ class Socket:
 
 
 def expiry(identity: Identity) -> float:
-    """When the token ends, in seconds since 1970; the verifier has seen that it says so."""
+    """The token's expiry in seconds since 1970; the verifier requires the claim."""
     return float(identity.claims["exp"])
 
 
 async def _ended(tasks: list[asyncio.Task[Any]]) -> None:
-    """Cancel them, and wait for their end; what went wrong in them is of no interest any more."""
+    """Cancels tasks and waits for them, ignoring their errors."""
     with contextlib.suppress(Exception):
-        await cancelled(*tasks)
+        await cancel_and_wait(*tasks)

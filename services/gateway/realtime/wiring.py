@@ -1,4 +1,4 @@
-"""The real-time edge from its configuration: what `__main__` and tests build in the same way."""
+"""Builds the real-time API from its configuration, for `__main__` and tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from meshwright.config import setting
 from meshwright.errors import BadInputError, Problem
-from services.gateway.realtime.backends import Talk
-from services.gateway.realtime.events import LiveEvents
-from services.gateway.realtime.hub import Hub, SocketLimits
+from services.gateway.realtime.clients import ChatClient
+from services.gateway.realtime.connections import ConnectionManager, SocketLimits
+from services.gateway.realtime.event_streams import event_router
+from services.gateway.realtime.live_events import LiveEvents
 from services.gateway.realtime.routes import socket_router
-from services.gateway.realtime.streams import event_router
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     import grpc
     from fastapi import APIRouter
 
-    from services.gateway.edge import Edge
-    from services.kit.bus import Bus
+    from services.common.messaging.bus import Bus
+    from services.gateway.api.dependencies import GatewayDependencies
 
 MAX_MESSAGE = 65536
-"""Bytes of a message that a client sends."""
+"""Maximum bytes of a client's message."""
 
 
 @dataclass(frozen=True, slots=True)
 class RealtimeConfig:
-    """Limits of the real-time edge; those of a deployment's size are settings."""
+    """Limits of the real-time API that depend on a deployment's size."""
 
     sockets: int = setting("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
     per_user: int = setting("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
@@ -50,7 +50,7 @@ class RealtimeConfig:
 @contextlib.asynccontextmanager
 async def realtime(
     config: RealtimeConfig,
-    edge: Edge,
+    dependencies: GatewayDependencies,
     bus: Bus,
     *,
     chat: grpc.aio.Channel,
@@ -58,23 +58,23 @@ async def realtime(
     draining: asyncio.Event,
     clock: Callable[[], float],
 ) -> AsyncIterator[list[APIRouter]]:
-    """The routers, and what runs beside them for as long as the context lasts. `clock`: seconds since 1970."""
+    """Yields the routers, and runs their background tasks for as long as the context lasts. `clock`: since 1970."""
     limits = SocketLimits(
         sockets=config.sockets,
         sockets_per_user=config.per_user,
         rate=config.rate,
         burst=max(1, int(config.rate * 2)),
-        origins=edge.limits.origins,
+        origins=dependencies.limits.origins,
     )
-    hub = Hub(
-        edge.callers,
-        Talk(chat, notification),
+    connections = ConnectionManager(
+        dependencies.callers,
+        ChatClient(chat, notification),
         limits,
         draining,
         clock,
-        rates=edge.rates,
-        proxies=edge.limits.proxies,
+        rate_limiter=dependencies.rate_limiter,
+        proxies=dependencies.limits.proxies,
     )
     live = LiveEvents(bus, clock)
     async with live.running():
-        yield [socket_router(hub), event_router(hub, live)]
+        yield [socket_router(connections), event_router(connections, live)]

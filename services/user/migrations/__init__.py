@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOCK = 0x6D657368_75736572
-"""The key of the advisory lock; any number that nobody else uses."""
+"""The key of the advisory lock; unique in the database."""
 VERSION_TABLE = "users_schema_version"
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Bring the database up to date, or find that it is."""
+    """Applies missing migrations."""
     async with engine.connect() as connection:
         locking = await connection.execution_options(writes=True)
         async with locking.begin():
@@ -40,7 +40,7 @@ async def migrate(engine: AsyncEngine) -> None:
 
 
 def upgrade(connection: sa.Connection) -> None:
-    """Apply what is missing, in the transaction that `connection` is in."""
+    """Applies missing migrations in the transaction of `connection`."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
     logging.getLogger("alembic").setLevel(logging.WARNING)

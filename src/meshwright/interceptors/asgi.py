@@ -51,8 +51,7 @@ class AsgiMiddleware:
         self._app = app
         self._timeout = timeout
         self._quiet = frozenset(quiet)
-        self._untraced = frozenset(untraced)
-        self._untraced_below = tuple(path[:-1] for path in untraced if path.endswith("*"))
+        self._is_untraced = path_matcher(untraced)
         self._telemetry = telemetry
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,8 +74,12 @@ class AsgiMiddleware:
         finally:
             INCOMING.reset(incoming)
 
-    def _is_untraced(self, path: str) -> bool:
-        return path in self._untraced or path.startswith(self._untraced_below)
+
+def path_matcher(patterns: Collection[str]) -> Callable[[str], bool]:
+    """Returns whether a path matches one of `patterns`: exact paths, or prefixes that end in `*`."""
+    paths = frozenset(patterns)
+    prefixes = tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*"))
+    return lambda path: path in paths or path.startswith(prefixes)
 
 
 async def _answer(app: App, scope: Scope, receive: Receive, send: Send, request: HttpRequest) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from services.chat.__main__ import ChatConfig, add_chat
 from services.chat.server import ERRORS
-from services.kit.bus import BusConfig
+from services.common.messaging.bus import BusConfig
 from support.chats import ChatReplica
 from support.nats import NatsServer, nats_server
 from support.realtime import replica

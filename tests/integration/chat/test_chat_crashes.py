@@ -10,12 +10,12 @@ import grpc
 import pytest
 
 import meshwright
-from services.chat.adapters import Keeping, StreamArchive
+from services.chat.adapters import Retention, StreamArchive
 from services.chat.app import Chat, StreamLostError
 from services.chat.domain import Message
 from services.chat.presence import Presence
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
 from support.chats import ChatReplica
 from support.realtime import process
 from support.waiting import eventually
@@ -141,13 +141,13 @@ async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_
 async def test_somebody_whose_stream_is_lost_at_the_door_is_told(nats):
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Message]()
-        archive = StreamArchive(bus, Keeping(max_age=3600, per_room=100, in_all=1000, key_window=60), fanout)
+        archive = StreamArchive(bus, Retention(max_age=3600, per_room=100, in_all=1000, key_window=60), fanout)
         async with archive.tail.running():
             assert await archive.tail.ready(10)
             talk = Chat(archive, fanout, Presence(bus, "me"), buffer=10)
             await talk.post("hall", "ada", "", "hello", "")
             await eventually(lambda: archive.position() == 1)
-            visit = await talk.visit("hall", "ada", "", "")
+            visit = await talk.join("hall", "ada", "", "")
             async with contextlib.aclosing(visit.events()) as events:
                 await anext(events)
                 await bus.streams.delete_stream("CHAT")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 from demo.chat.v1 import chat_pb2 as pb
-from services.kit.bus import BusConfig, open_bus
+from services.common.messaging.bus import BusConfig, open_bus
 from support.chats import ChatReplica
 from support.realtime import process
 from support.waiting import eventually

@@ -6,24 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user.adapters import DatabaseUsers, prepare_database
 from support.demo import Demo, demo
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """One PostgreSQL for all tests; each gets a database of its own."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
+    from support.postgres import Cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

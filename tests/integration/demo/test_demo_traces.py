@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
-from services.gateway.site import PAGES
+from services.gateway.pages.routes import PAGES
 from support.waiting import eventually
 
 if TYPE_CHECKING:

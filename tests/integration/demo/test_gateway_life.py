@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from services.gateway.routes import Budgets
-from services.gateway.serving import serving
+from services.gateway.api.parameters import RequestTimeouts
+from services.gateway.http.http_server import serving
 from support.demo import Demo, demo
 from support.waiting import eventually
 
@@ -86,13 +86,13 @@ async def test_a_request_ends_by_the_deadline_that_it_brings(tmp_path: Path):
 
 
 async def test_without_one_it_ends_by_the_gateways(tmp_path: Path):
-    async with demo(tmp_path, pace=Held(), budgets=Budgets(answer=5, stream=0.2, most=300)) as running:
+    async with demo(tmp_path, pace=Held(), timeouts=RequestTimeouts(answer=5, stream=0.2, most=300)) as running:
         response = await running.http.get(PRIMES)
         assert json.loads(response.text.splitlines()[-1])["problem"]["status"] == 504
 
 
 async def test_no_request_gets_more_than_the_most(tmp_path: Path):
-    async with demo(tmp_path, pace=Held(), budgets=Budgets(answer=0.1, stream=0.1, most=0.2)) as running:
+    async with demo(tmp_path, pace=Held(), timeouts=RequestTimeouts(answer=0.1, stream=0.1, most=0.2)) as running:
         response = await running.http.get(PRIMES, headers={"X-Request-Timeout": "3600"})
         assert json.loads(response.text.splitlines()[-1])["problem"]["status"] == 504
 

@@ -16,18 +16,18 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.testing import served
-from services.kit import follow
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
-from services.kit.events import Event, encode, subject_of
-from services.kit.follow import events_after
-from services.kit.relay import Relay
-from services.kit.running import running
-from services.user import domain, recording
+from services.common.messaging import event_consumer
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.event_consumer import events_after
+from services.common.messaging.events import Event, encode, subject_of
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import open_database
+from services.user import domain, event_log
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.facts import BalanceUpdated, UserCreated, facts_between, folded
-from services.user.following import follow_payments
+from services.user.events import BalanceUpdated, UserCreated, events_between, folded
+from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, UserProfileService, UserService, timestamp
 from services.user.tables import snapshots
 from support.nats import NatsServer, nats_server
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from services.kit.event_metrics import EventLog
-    from services.user.facts import Happened
+    from services.common.messaging.event_metrics import EventLog
+    from services.user.events import StoredEvent
 
 
 async def test_a_user_is_known_as_it_was_at_any_time(users: DatabaseUsers) -> None:
@@ -63,7 +63,7 @@ async def test_who_changed_what_and_when_outlives_the_user(users: DatabaseUsers)
     await users.add(ada, "ada")
     await changed(users, ada, 10, name="Ada King", phone="+4930123456")
     await users.remove(ada.id, "root")
-    told = [(one.version, type(one.fact).__name__, one.actor) for one in await users.history(ada.id)]
+    told = [(one.version, type(one.event).__name__, one.actor) for one in await users.history(ada.id)]
     assert told == [
         (1, "UserCreated", "ada"),
         (2, "NameChanged", "grace"),
@@ -83,9 +83,11 @@ async def test_of_changes_at_once_only_those_that_were_written_happened(users: D
 
 
 async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Happened] = []
+    read: list[StoredEvent] = []
 
-    def counted(row: sa.Row[Any], happened: Callable[[sa.Row[Any]], Happened] = recording._happened) -> Happened:
+    def counted(
+        row: sa.Row[Any], happened: Callable[[sa.Row[Any]], StoredEvent] = event_log._stored_event
+    ) -> StoredEvent:
         read.append(happened(row))
         return read[-1]
 
@@ -93,12 +95,12 @@ async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, m
     await users.add(ada)
     for number in range(230):
         fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
-        assert await users.follow_payment(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
-    monkeypatch.setattr(recording, "_happened", counted)
+        assert await users.record_balance(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
+    monkeypatch.setattr(event_log, "_stored_event", counted)
     for minute in (0, 1, 98, 99, 100, 150, 199, 230):
         read.clear()
         state, version = await users.at(ada.id, NOW + timedelta(minutes=minute, seconds=30))
-        assert len(read) <= recording.SNAPSHOT_EVERY
+        assert len(read) <= event_log.SNAPSHOT_EVERY
         assert (state, version) == (replace(ada, balance_cents=minute), minute + 1)
     assert await users.get(ada.id) == replace(ada, balance_cents=230)
 
@@ -107,10 +109,10 @@ async def test_a_payment_counts_once_however_often_it_is_told(users: DatabaseUse
     ada = user(1)
     await users.add(ada)
     fact = BalanceUpdated(0, 500, "deposit", "payment/9")
-    told = [users.follow_payment(9, ada.id, fact, NOW) for _ in range(6)]
+    told = [users.record_balance(9, ada.id, fact, NOW) for _ in range(6)]
     assert sorted(await asyncio.gather(*told)) == [False] * 5 + [True]
-    assert await users.follow_payment(8, ada.id, fact, NOW) is False
-    assert await users.follow_payment(10, user(2).id, fact, NOW) is False, "nobody has that id"
+    assert await users.record_balance(8, ada.id, fact, NOW) is False
+    assert await users.record_balance(10, user(2).id, fact, NOW) is False, "nobody has that id"
     assert await users.place("payment") == 10
     assert len(await users.history(ada.id)) == 2
 
@@ -121,7 +123,7 @@ async def test_a_payment_that_is_told_late_lets_no_snapshot_know_the_future(user
     for second in range(1, 99):
         ada = await changed(users, ada, second, name=f"Ada {second}")
     late = BalanceUpdated(0, 500, "deposit", "payment/1")
-    assert await users.follow_payment(1, ada.id, late, NOW + timedelta(seconds=20))
+    assert await users.record_balance(1, ada.id, late, NOW + timedelta(seconds=20))
     state, version = await users.at(ada.id, NOW + timedelta(seconds=30))
     assert state is not None
     assert (state.name, version) == ("Ada 30", 31)
@@ -133,7 +135,7 @@ async def test_a_snapshot_of_a_later_release_is_read_without_what_it_added(users
     await users.add(ada)
     for number in range(99):
         fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
-        assert await users.follow_payment(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
+        assert await users.record_balance(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
     engine = open_database("X", database)
     async with engine.execution_options(writes=True).begin() as connection:
         (row,) = await connection.execute(sa.select(snapshots))
@@ -157,9 +159,9 @@ async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_an
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The library makes its consumer anew long before the follower looks, and takes the old stream's numbers for it.
-    monkeypatch.setattr(follow, "HEARTBEAT_SECONDS", 0.2)
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 2.0)
-    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    monkeypatch.setattr(event_consumer, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 2.0)
+    monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)
     engine = open_database("X", database)
     await prepare_database(engine)
     users = DatabaseUsers(engine)
@@ -187,7 +189,7 @@ async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_an
 
             await eventually(there, 15)
 
-        async with running(follow_payments(bus, users, lambda: None), "following"):
+        async with background_task(consume_payments(bus, users, lambda: None), "following"):
             old = [deposit(number, number) for number in range(1, 6)]
             await tell(*old, deposit(1, 6))
             await until_balance(600)
@@ -209,8 +211,8 @@ async def test_two_replicas_tell_each_fact_once_and_in_the_order_of_each_user(da
         nats_server(tmp_path / "nats") as server,
         open_bus(BusConfig((server.url,)), "one") as one,
         open_bus(BusConfig((server.url,)), "two") as two,
-        Relay(one, "user", stores[0].log).running(),
-        Relay(two, "user", stores[1].log).running(),
+        OutboxPublisher(one, "user", stores[0].log).running(),
+        OutboxPublisher(two, "user", stores[1].log).running(),
     ):
 
         async def life(number: int) -> None:
@@ -251,15 +253,15 @@ async def test_balances_follow_the_payment_service(users: DatabaseUsers, tmp_pat
     async with (
         nats_server(tmp_path / "nats") as server,
         open_bus(BusConfig((server.url,)), "user") as bus,
-        running(follow_payments(bus, users, lambda: None), "following"),
+        background_task(consume_payments(bus, users, lambda: None), "following"),
     ):
-        await Relay(bus, "payment", log).publish_all()
+        await OutboxPublisher(bus, "payment", log).publish_all()
 
         async def followed() -> bool:
             return await users.place("payment") == 3
 
         await eventually(followed)
-    balances = [one.fact for one in await users.history(ada.id) if isinstance(one.fact, BalanceUpdated)]
+    balances = [one.event for one in await users.history(ada.id) if isinstance(one.event, BalanceUpdated)]
     assert [(fact.old_balance_cents, fact.new_balance_cents, fact.reason) for fact in balances] == [
         (0, 500, "deposit"),
         (500, 0, "charge"),
@@ -327,5 +329,5 @@ async def test_a_long_history_is_told_in_parts_and_odd_questions_are_refused(use
 
 def test_a_user_of_before_is_created_as_it_is_and_with_its_own_version() -> None:
     late = replace(user(1), updated_at=NOW + timedelta(days=1), avatar="https://example.org/a.png", active=False)
-    (fact,) = facts_between(None, late)
+    (fact,) = events_between(None, late)
     assert isinstance(fact, UserCreated)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user import migrations, tables
 from services.user.adapters import DatabaseUsers
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 START = """
 import asyncio, sys
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user.adapters import prepare_database
 
 async def main():

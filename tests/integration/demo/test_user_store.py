@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.kit.database import open_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.ids import new_id
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.ids import new_id
+from services.common.storage.database import open_database
 from services.user import domain
 from services.user.adapters import DatabaseUsers, prepare_database
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
-from services.kit.database import open_database
+from services.common.storage.database import open_database
 from services.user import domain
 from services.user.adapters import DatabaseUsers
-from services.user.facts import BalanceUpdated, folded
+from services.user.events import BalanceUpdated, folded
 from services.user.tables import users as table
 from support.users import NOW, changed, user
 
@@ -76,7 +76,7 @@ async def test_a_change_on_top_of_one_without_events_accounts_for_both(
     assert before is not None
     await changed(users, before, 7200, phone="+4930123456")
     history = await users.history(ada.id)
-    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
+    assert [type(one.event).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
     assert folded(history, ada.id) == await users.get(ada.id)
 
 
@@ -91,7 +91,7 @@ async def test_two_replicas_that_make_up_for_the_same_users_record_them_once(
     counts = await asyncio.gather(users.reconcile(), DatabaseUsers(engine).reconcile())
     assert sum(counts) == 15
     for number in range(15):
-        told = [type(one.fact).__name__ for one in await users.history(user(number).id)]
+        told = [type(one.event).__name__ for one in await users.history(user(number).id)]
         assert told == ["UserCreated", "UserDeleted"]
 
 
@@ -115,7 +115,7 @@ async def test_users_who_are_changed_while_they_are_made_up_for_keep_a_true_hist
     assert written.count(True) == len(everybody)
     for one in everybody:
         history = await users.history(one.id)
-        assert [type(each.fact).__name__ for each in history] == ["UserCreated", "NameChanged", "NameChanged"]
+        assert [type(each.event).__name__ for each in history] == ["UserCreated", "NameChanged", "NameChanged"]
         assert [each.actor for each in history[1:]] == ["unknown", "grace"]
         assert folded(history, one.id) == await users.get(one.id)
 
@@ -125,10 +125,10 @@ async def test_a_payment_of_a_user_without_events_comes_after_its_creation(
 ) -> None:
     ada, bob = user(1), user(2)
     await _without_events(engine, ada, bob)
-    assert await users.follow_payment(1, ada.id, BalanceUpdated(0, 500, "deposit", "payment/1"), NOW)
+    assert await users.record_balance(1, ada.id, BalanceUpdated(0, 500, "deposit", "payment/1"), NOW)
     assert await users.remove(bob.id)
     assert await users.reconcile() == 0
     history = await users.history(ada.id)
-    assert [type(one.fact).__name__ for one in history] == ["UserCreated", "BalanceUpdated"]
+    assert [type(one.event).__name__ for one in history] == ["UserCreated", "BalanceUpdated"]
     assert folded(history, ada.id) == await users.get(ada.id) == replace(ada, balance_cents=500)
-    assert [type(one.fact).__name__ for one in await users.history(bob.id)] == ["UserCreated", "UserDeleted"]
+    assert [type(one.event).__name__ for one in await users.history(bob.id)] == ["UserCreated", "UserDeleted"]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.demo import Demo, demo
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from support.postgres import Cluster
 
 
 class Clock:
@@ -28,16 +29,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """One PostgreSQL for all tests; each gets a database of its own."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,15 +16,15 @@ from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
 from meshwright.errors import BadInputError
 from meshwright.testing import Issuer
-from services.gateway.adapters import MeshUsers
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.database import open_database
+from services.gateway.api.users.client import UserClient
 from services.gateway.auth import passwords
-from services.gateway.auth.domain import Rotation
-from services.gateway.auth.keyring import KeyRing
+from services.gateway.auth.domain import KeyRotation
+from services.gateway.auth.signing_keys import SigningKeys
 from services.gateway.auth.store import AuthStore
-from services.gateway.domain import Failure
+from services.gateway.domain import ApiError
 from services.gateway.tables import prepare
-from services.kit.database import open_database
-from services.kit.errors import StoreUnavailableError
 from support.demo import demo
 from support.people import PASSWORD, address, reason, sign_up
 
@@ -193,15 +193,16 @@ async def test_keys_rotate_and_tokens_of_the_old_one_stay_good(database: str):
     engine = open_database("X", database)
     await prepare(engine)
     now = [1_800_000_000.0]
-    rotation = Rotation(lifetime=1000.0, announce=100.0, keep=50.0)
+    rotation = KeyRotation(lifetime=1000.0, announce=100.0, keep=50.0)
     replicas = [
-        KeyRing(AuthStore(engine), rotation, clock=lambda: now[0], entropy=os.urandom, passphrase="x") for _ in range(2)
+        SigningKeys(AuthStore(engine), rotation, clock=lambda: now[0], entropy=os.urandom, passphrase="x")
+        for _ in range(2)
     ]
 
-    async def signer(ring: KeyRing) -> str:
+    async def signer(ring: SigningKeys) -> str:
         return jwt.get_unverified_header(await ring.sign({"sub": "ada"}, "JWT"))["kid"]
 
-    async def known(ring: KeyRing) -> list[str]:
+    async def known(ring: SigningKeys) -> list[str]:
         return [key["kid"] for key in (await ring.jwks())["keys"]]
 
     try:
@@ -242,13 +243,13 @@ async def test_a_sign_up_that_was_cut_off_is_made_again_with_the_user_that_it_le
 
                 patch.setattr(AuthStore, "add_account", away)
             else:
-                create = MeshUsers.create
+                create = UserClient.create
 
                 async def unheard(*args: Any, **more: Any) -> None:
                     await create(*args, **more)
-                    raise Failure("DEADLINE_EXCEEDED")
+                    raise ApiError("DEADLINE_EXCEEDED")
 
-                patch.setattr(MeshUsers, "create", unheard)
+                patch.setattr(UserClient, "create", unheard)
             cut = await running.http.post("/auth/sign-up", json=body)
             assert cut.status_code in {503, 504}
         wanted = body | {"name": "Ada King", "email": body["email"].upper()}

@@ -105,7 +105,7 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing(served: Demo, monke
     async def broken(*_arguments: Any) -> float:
         raise ZeroDivisionError("of no concern to you")
 
-    monkeypatch.setattr("services.gateway.adapters.MeshCalculator.add", broken)
+    monkeypatch.setattr("services.gateway.api.calculator.client.CalculatorClient.add", broken)
     answer = await post(served, request("add", [1, 2], id=1))
     assert answer["error"] == {"code": -32603, "message": "Internal error"}
 

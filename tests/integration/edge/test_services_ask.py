@@ -16,10 +16,10 @@ from demo.payment.v1 import payment_pb2 as pb
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright import Auth, JwtVerifier
 from meshwright.testing import Issuer, served
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory
-from services.kit.database import open_database
 from services.payment import adapters, app
 from services.payment import server as payment
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.kit.bus import BusConfig, open_bus
+from services.common.messaging.bus import BusConfig, open_bus
 from support.nats import nats_server
 from support.people import sign_up
 from support.storefront import storefront

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.gateway.auth import social
+from services.gateway.auth import social_login
 from services.gateway.auth.oidc import challenge
 from support import oidc
 from support.demo import Demo, demo
@@ -117,7 +117,7 @@ async def test_a_login_is_for_the_browser_that_began_it_and_once(linked: Demo, p
 async def test_a_person_may_not_take_for_ever(linked: Demo, provider: Provider, ada: dict[str, Any], clock):
     begun = await linked.http.post("/auth/social/local")
     back = (await provider.consent(begun.json()["authorization_url"], "ada")).raw_path.decode()
-    clock.ahead = social.LOGIN_SECONDS + 1
+    clock.ahead = social_login.LOGIN_SECONDS + 1
     assert reason(await linked.http.get(back)) == (400, "LOGIN_UNKNOWN")
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.gateway.domain import Failure
-from services.gateway.tenancy import TenantUsers
+from services.gateway.auth.tenancy import TenantUsers
+from services.gateway.domain import ApiError
 from support.demo import Demo, demo
 from support.people import PASSWORD, Person, address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.gateway.tenancy import Tenancy
+    from services.gateway.auth.tenancy import Tenancy
 
 PICTURE = "https://example.org/ada.png"
 
@@ -259,14 +259,14 @@ class Users:
     async def create(self, *_written: Any, user_id: str, **_more: Any) -> Any:
         self.user_id = user_id
         self.seen = await self._tenancy.tenants_of([self.user_id])
-        raise Failure(self._code)
+        raise ApiError(self._code)
 
 
 @pytest.mark.parametrize(("code", "stays"), [("DEADLINE_EXCEEDED", True), ("ALREADY_EXISTS", False)])
 async def test_a_tenants_user_is_the_tenants_before_it_is_there(stored: Demo, code: str, stays: bool):
     tenancy = stored.edge.tenancy
     users = Users(tenancy, code)
-    with pytest.raises(Failure, match=code):
+    with pytest.raises(ApiError, match=code):
         await TenantUsers(users, tenancy, stored.edge.store, "acme").create("Bob", address(), "", 5.0)  # type: ignore[arg-type]
     assert users.seen == {users.user_id: "acme"}
     assert await tenancy.tenants_of([users.user_id]) == ({users.user_id: "acme"} if stays else {})

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.gateway.realtime.events import BUFFER, LiveEvents
-from services.kit.bus import BusConfig, open_bus
-from services.kit.events import Event, encode, stream_of, subject_of
-from services.kit.running import running
-from services.kit.tail import Reading
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.events import Event, encode, stream_of, subject_of
+from services.common.messaging.ordered_consumer import ConsumerSession
+from services.common.runtime.tasks import background_task
+from services.gateway.realtime.live_events import BUFFER, LiveEvents
 from support.people import reason, sign_up
 from support.sockets import line
 from support.waiting import eventually
@@ -225,16 +225,16 @@ async def test_a_gateway_that_is_behind_tells_nobody_again_what_another_one_has_
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
     behind = asyncio.Event()
-    hear = Reading._hear
+    hear = ConsumerSession._hear
 
-    async def hear_later(self: Reading, message: Msg) -> None:
+    async def hear_later(self: ConsumerSession, message: Msg) -> None:
         if message.reply:
             await behind.wait()
         await hear(self, message)
 
-    monkeypatch.setattr(Reading, "_hear", hear_later)
+    monkeypatch.setattr(ConsumerSession, "_hear", hear_later)
     async with live_events(nats, time.time) as live:
-        await eventually(lambda: live._tail.hearing)
+        await eventually(lambda: live._consumer.hearing)
         await tell(nats, ("OrderPlaced",) * 3)
         async with contextlib.aclosing(live.feed(3)) as frames:
             coming = asyncio.create_task(anext(frames))
@@ -246,13 +246,13 @@ async def test_a_gateway_that_is_behind_tells_nobody_again_what_another_one_has_
 
 async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer):
     async with live_events(nats, time.time) as live:
-        await eventually(lambda: live._tail.hearing)
+        await eventually(lambda: live._consumer.hearing)
         async with contextlib.aclosing(live.feed(None)) as frames:
             coming = asyncio.create_task(anext(frames))
             await eventually(lambda: live._fanout.count("orders"))
             await tell(nats, ("OrderPlaced",) * (BUFFER + 51))
             assert (await coming).startswith("id: 1\n")
-            await eventually(lambda: live._tail.position == BUFFER + 51)
+            await eventually(lambda: live._consumer.position == BUFFER + 51)
             assert await anext(frames) == 'event: missed\ndata: {"count": 50}\n\n'
             assert (await anext(frames)).startswith("id: 52\n")
 
@@ -271,17 +271,17 @@ async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_
             number, data = re.fullmatch(r"id: (\d+)\nevent: second\ndata: (.*)\n\n", frame).groups()
             figures.append(json.loads(data) | {"id": int(number)})
 
-    async with live_events(nats, clock) as live, running(watch(live), "watching"):
+    async with live_events(nats, clock) as live, background_task(watch(live), "watching"):
         await eventually(lambda: figures)
         await nats.kill()
-        await eventually(lambda: not live._tail.hearing)
+        await eventually(lambda: not live._consumer.hearing)
         told = live._last_second
         ahead, before = 10.0, looks
         await eventually(lambda: looks > before + 6, 15)
         ahead = 0.0
         assert live._last_second == told
         await nats.start()
-        await eventually(lambda: live._tail.hearing, 15)
+        await eventually(lambda: live._consumer.hearing, 15)
         await tell(nats)
         await eventually(lambda: sum(each["placed"] for each in figures) == 1, 15)
     ids = [each["id"] for each in figures]

@@ -14,7 +14,7 @@ import pytest
 import websockets
 
 from demo.chat.v1 import chat_pb2 as chat_pb
-from services.gateway import serving
+from services.gateway.http import http_server
 from support.edges import Edge, edge, gateway
 from support.people import reason, sign_up
 from support.sockets import NARROW, bare, line, narrowly_bound, raw_frame
@@ -65,7 +65,7 @@ async def narrow_edge(
     stack: contextlib.AsyncExitStack, nats: NatsServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Edge, Person, Person]:
     """Two gateways whose sockets hold little for who does not read, and somebody who has signed up at each."""
-    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    monkeypatch.setattr(http_server, "_bind", narrowly_bound(http_server._bind))
     running = await stack.enter_async_context(edge(nats, folder, GATEWAY_SOCKET_RATE="5000"))
     ada, bob = [await sign_up(gateway) for gateway in running.gateways]
     return running, ada, bob
@@ -176,7 +176,7 @@ async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edg
 async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
     edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(serving, "_bind", narrowly_bound(serving._bind))
+    monkeypatch.setattr(http_server, "_bind", narrowly_bound(http_server._bind))
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brisk", live, ping_seconds=1.0) as served:
         ada, bob = await sign_up(served), await sign_up(served)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.kit.bus import BusConfig
+from services.common.messaging.bus import BusConfig
 from services.notification.__main__ import NotificationConfig, add_notifications
 from services.notification.server import ERRORS
 from support.nats import NatsServer, nats_server

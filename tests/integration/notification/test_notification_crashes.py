@@ -12,12 +12,12 @@ import pytest
 import meshwright
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from services.kit.bus import BusConfig, open_bus
-from services.kit.fanout import Fanout
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.fanout import Fanout
 from services.notification.__main__ import NotificationConfig, add_notifications
-from services.notification.adapters import Keeping, StreamArchive
+from services.notification.adapters import Retention, StreamArchive
 from services.notification.app import Notifications, StreamLostError
-from services.notification.domain import Draft, Kind, Notification
+from services.notification.domain import Draft, Notification, NotificationKind
 from services.notification.server import ERRORS
 from support.nats import NatsServer
 from support.notifications import Notifier, titles
@@ -140,12 +140,12 @@ async def test_a_subscriber_whose_stream_is_lost_right_after_its_welcome_is_told
     """It must not wait for numbers that the new stream will not have for long."""
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Notification]()
-        archive = StreamArchive(bus, Keeping(max_age=3600, per_user=100, key_window=60), fanout)
+        archive = StreamArchive(bus, Retention(max_age=3600, per_user=100, key_window=60), fanout)
         async with archive.tail.running():
             assert await archive.tail.ready(10)
             notifications = Notifications(archive, fanout, buffer=10)
             for title in "abc":
-                await notifications.send(Draft("ada", Kind.INFO, title, ""), "")
+                await notifications.send(Draft("ada", NotificationKind.INFO, title, ""), "")
             await eventually(lambda: archive.position() == 3)
             async with contextlib.aclosing(notifications.subscribe("ada", [], "")) as deliveries:
                 await anext(deliveries)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.notification.v1 import notification_pb2 as pb
-from services.kit import follow
-from services.kit.bus import Bus, BusConfig, open_bus
-from services.kit.events import Event
-from services.kit.relay import Relay
+from services.common.messaging import event_consumer
+from services.common.messaging.bus import Bus, BusConfig, open_bus
+from services.common.messaging.events import Event
+from services.common.messaging.outbox_publisher import OutboxPublisher
 from support.notifications import titles
 from support.waiting import eventually
 
@@ -26,7 +26,7 @@ class Orders:
 
     def __init__(self, bus: Bus) -> None:
         self.events: list[Event] = []
-        self.relay = Relay(bus, "order", self)
+        self.relay = OutboxPublisher(bus, "order", self)
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         return [event for event in self.events if event.sequence > sequence][:limit]
@@ -79,8 +79,8 @@ async def test_each_event_is_told_once_by_any_number_of_replicas_that_come_and_g
 
 
 async def test_orders_of_a_log_that_was_lost_and_then_its_stream_are_told(notifier, orders, nats, monkeypatch):
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.5)
-    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)
     async with notifier() as a, notifier(), a.subscribed("ada") as ada:
         for _ in range(5):
             await orders.happen("OrderCompleted")

@@ -11,12 +11,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from services.protocols.benchmark import codec, measure
+from services.protocols.byte_counter import counting_proxy
 from services.protocols.command import table
 from services.protocols.domain import SLIDE_KB, Report, Traffic, verdicts
-from services.protocols.lanes import lanes
-from services.protocols.measuring import codec, measure
 from services.protocols.plot import SLIDE, drawn
-from services.protocols.wire import metering
+from services.protocols.transports import all_transports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,14 +31,14 @@ async def test_the_meter_counts_every_byte_of_both_directions() -> None:
         writer.close()
 
     server = await asyncio.start_server(echo_twice, "127.0.0.1", 0)
-    async with server, metering(server.sockets[0].getsockname()[1]) as meter:
+    async with server, counting_proxy(server.sockets[0].getsockname()[1]) as proxy:
         for size in (1, 70_000):
-            before = meter.read()
-            reader, writer = await asyncio.open_connection("127.0.0.1", meter.port)
+            before = proxy.read()
+            reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
             writer.write(b"x" * size)
             await reader.readexactly(2 * size)
             writer.close()
-            assert await meter.settled() - before == Traffic(size, 2 * size)
+            assert await proxy.settled() - before == Traffic(size, 2 * size)
 
 
 @pytest.fixture(scope="module")
@@ -47,19 +47,19 @@ def report() -> Report:
 
 
 def test_every_protocol_does_both_kinds_of_work(report: Report) -> None:
-    assert {(one.lane, one.work) for one in report.figures} == {
-        (lane.name, work) for lane in lanes() for work in ("createUser", "chat")
+    assert {(one.transport, one.work) for one in report.measurements} == {
+        (transport.name, work) for transport in all_transports() for work in ("createUser", "chat")
     }
-    assert all(one.traffic.up > 20 * COUNT and one.traffic.down > 20 * COUNT for one in report.figures)
-    assert all(len(one.pace.latencies) == COUNT and one.pace.per_second > 0 for one in report.figures)
+    assert all(one.traffic.up > 20 * COUNT and one.traffic.down > 20 * COUNT for one in report.measurements)
+    assert all(len(one.timing.latencies) == COUNT and one.timing.per_second > 0 for one in report.measurements)
 
 
 def test_the_bytes_are_in_the_order_that_their_formats_give(report: Report) -> None:
-    size = {one.lane: one.each for one in report.figures if one.work == "createUser"}
+    size = {one.transport: one.each for one in report.measurements if one.work == "createUser"}
     assert size["WebSocket"] < size["gRPC"] < size["HTTP/1.1 JSON"] < size["JSON-RPC"] < size["HTTP polling"]
     assert size["gRPC, no token"] < size["HTTP/1.1 JSON, no token"]
     assert size["gRPC"] - size["gRPC, no token"] > 300, "the token goes along with each call"
-    said = {one.lane: one.each for one in report.figures if one.work == "chat"}
+    said = {one.transport: one.each for one in report.measurements if one.work == "chat"}
     assert said["WebSocket"] < said["SSE"] < said["HTTP polling"]
     assert report.codec["protobuf bytes"] < report.codec["json bytes"]
 
@@ -74,14 +74,14 @@ def test_what_the_lecture_says_stands_beside_what_was_found(report: Report) -> N
 def test_the_picture_names_every_protocol(report: Report) -> None:
     picture = ET.fromstring(drawn(report))
     texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
-    assert all(texts.count(lane.name) == 2 for lane in lanes())
+    assert all(texts.count(transport.name) == 2 for transport in all_transports())
 
 
 def test_what_the_slide_says_is_a_mark_in_the_picture_and_a_column_of_the_table(report: Report) -> None:
     picture = ET.fromstring(drawn(report))
     marks = [element for element in picture.iter() if element.get("fill") == SLIDE]
     assert len(marks) == len(SLIDE_KB) + 1, "one for each figure, and one in the legend"
-    rows = table([one for one in report.figures if one.work == "createUser"]).splitlines()
+    rows = table([one for one in report.measurements if one.work == "createUser"]).splitlines()
     assert "slide: KB" in rows[0]
     shown = {row[:23].strip(): row[23:].split()[0] for row in rows[1:]}
     assert (shown["HTTP/1.1 JSON"], shown["gRPC"]) == (f"{650 * COUNT / 1000:.1f}", f"{85 * COUNT / 1000:.1f}")
@@ -98,7 +98,7 @@ def test_the_command_prints_json_for_programs(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "meshwright.cli", "compare-protocols", "-n", "10", "--json", "--plot", str(plot)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=100, check=True)
     document = json.loads(done.stdout)
-    assert len(document["protocols"]) == 2 * len(lanes())
+    assert len(document["protocols"]) == 2 * len(all_transports())
     assert document["empty_poll_bytes"]["up"] > 100
     assert ET.parse(plot).getroot().tag.endswith("svg")
 

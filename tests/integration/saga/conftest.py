@@ -10,40 +10,21 @@ import pytest
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.testing import served
+from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
-from services.kit.database import open_database
 from services.payment import adapters as payment_adapters
 from services.payment import app as payment_app
 from services.payment import server as payment_server
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Cluster]:
-    """One PostgreSQL for all tests; each gets a database of its own."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
-
-
-@pytest.fixture
-def own_cluster() -> Iterator[Cluster]:
-    """A PostgreSQL that may be stopped."""
-    programs = find_postgres()
-    if programs is None:
-        pytest.skip(NO_POSTGRES)
-    with cluster(programs) as made:
-        yield made
+    from support.postgres import Cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

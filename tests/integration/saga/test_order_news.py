@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import grpc
 
 from demo.order.v1 import order_pb2 as pb
-from services.kit.bus import BusConfig, open_bus
-from services.kit.events import Event, encode, subject_of
-from services.order.adapters import hearing_others
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.events import Event, encode, subject_of
+from services.order.adapters import order_changes
 from support.nats import NatsServer, nats_server
 from support.saga import order_request, refusal, shop
 from support.sagaproxy import lost_request
@@ -37,7 +37,7 @@ async def told(server: NatsServer, heard: list[str], count: int) -> None:
 
 async def test_news_of_other_replicas_are_heard_whenever_nats_is_there(tmp_path: Path):
     server, heard = NatsServer(tmp_path / "nats"), []
-    async with open_bus(BusConfig((server.url,)), "order") as bus, hearing_others(bus, heard.append):
+    async with open_bus(BusConfig((server.url,)), "order") as bus, order_changes(bus, heard.append):
         try:
             await server.start()
             await told(server, heard, 1)
@@ -53,7 +53,7 @@ async def test_news_of_other_replicas_are_heard_whenever_nats_is_there(tmp_path:
 async def test_news_end_with_those_who_listen(tmp_path: Path):
     heard: list[str] = []
     async with nats_server(tmp_path / "nats") as server, open_bus(BusConfig((server.url,)), "order") as bus:
-        async with hearing_others(bus, heard.append):
+        async with order_changes(bus, heard.append):
             await told(server, heard, 1)
         count = len(heard)
         await bus.connection.publish(subject_of(NEWS), encode(NEWS))

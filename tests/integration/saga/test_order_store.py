@@ -12,13 +12,13 @@ import pytest
 from eventsourcing.persistence import OperationalError, StoredEvent
 from prometheus_client import CollectorRegistry
 
-from services.kit.database import open_database, parse_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.ids import new_id
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.ids import new_id
+from services.common.storage.database import open_database, parse_database
 from services.order import domain, saga
 from services.order.adapters import OrderEvents
 from services.order.app import KeyTakenError, OrderChangedError
-from services.order.facts import (
+from services.order.events import (
     Item,
     OrderNeedsAttention,
     OrderPlaced,
@@ -133,7 +133,7 @@ async def test_an_order_of_before_the_change_is_understood_driven_and_told_as_it
     assert (found.items, found.traceparent, found.state) == (
         (Item("MUG", 1), Item("TEA", 2)),
         "",
-        domain.State.PENDING,
+        domain.OrderState.PENDING,
     )
     assert saga.next_step(found, NOW) == saga.Do(StepName.RESERVE, 1)
     after = await store.append(found, [StepStarted(StepName.RESERVE, 1)], NOW)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from eventsourcing import persistence
 
-from services.kit.database import open_database
-from services.kit.errors import StoreUnavailableError
-from services.kit.ids import new_id
-from services.order.facts import Item, OrderPlaced, StepName, StepStarted
+from services.common.runtime.errors import StoreUnavailableError
+from services.common.runtime.ids import new_id
+from services.common.storage.database import open_database
+from services.order.events import Item, OrderPlaced, StepName, StepStarted
 from services.order.store import ANSWER_SECONDS, THREADS, DatabaseOrders
 from support.processes import frozen
 from support.waiting import eventually
@@ -28,8 +28,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-async def store(own_cluster: Cluster) -> AsyncIterator[DatabaseOrders]:
-    url = own_cluster.new_database()
+async def store(own_postgres: Cluster) -> AsyncIterator[DatabaseOrders]:
+    url = own_postgres.new_database()
     engine = open_database("ORDER_DATABASE_URL", url)
     made = DatabaseOrders("ORDER_DATABASE_URL", url, engine)
     await made.prepare()
@@ -58,8 +58,8 @@ async def found_soon(store: DatabaseOrders, order: Order) -> None:
 
 
 @pytest.mark.slow
-async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thread_behind(store, order, own_cluster):
-    await asyncio.to_thread(own_cluster.stop)
+async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thread_behind(store, order, own_postgres):
+    await asyncio.to_thread(own_postgres.stop)
     fact = StepStarted(StepName.RESERVE, 1)
     calls = (
         lambda: store.get(order.id),
@@ -71,14 +71,14 @@ async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thre
         causes = await asyncio.gather(*(refused(call) for call in calls * (THREADS // len(calls))))
         # Not "it took too long": then the library still tries in its threads, and the next ones wait for a thread.
         assert {type(cause) for cause in causes} == {persistence.OperationalError}
-    await asyncio.to_thread(own_cluster.start)
+    await asyncio.to_thread(own_postgres.start)
     await found_soon(store, order)
 
 
 @pytest.mark.slow
-async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_cluster):
+async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_postgres):
     """As one that a broken network hides."""
-    with frozen(*own_cluster.processes()):
+    with frozen(*own_postgres.processes()):
         calls = [asyncio.create_task(refused(lambda: store.get(order.id))) for _ in range(2 * THREADS)]
         _, waiting = await asyncio.wait(calls, timeout=ANSWER_SECONDS + 5)
         assert not waiting

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from services.common.messaging.outbox import Outbox, outbox_table
+from services.common.storage.transactions import make_tables
 from services.inventory.adapters import DatabaseStore as InventoryStore
 from services.inventory.app import CATALOGUE, Warehouse
 from services.inventory.domain import Item
-from services.kit.outbox import Outbox, outbox_table
-from services.kit.transactions import make_tables
 from services.payment.adapters import DatabaseStore as PaymentStore
 from services.payment.app import Cashier
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.order.domain import State
-from services.order.facts import Resolution
+from services.order.domain import OrderState
+from services.order.events import Resolution
 from support.sagachaos import POLICY, Fault, copied, world
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def test_what_arrives_after_it_was_undone_has_no_effect(tmp_path, method):
         made.always, made.holds_late = {method: Fault.LATE}, True
         await made.place("k", tea=1)
         [order] = await made.run()
-        assert (order.state, len(made.late)) == (State.REJECTED, POLICY.attempts)
+        assert (order.state, len(made.late)) == (OrderState.REJECTED, POLICY.attempts)
         await made.check([order])
 
 
@@ -90,7 +90,7 @@ def test_whatever_goes_wrong_money_and_stock_add_up(template, tmp_path_factory, 
             for number, quantities in enumerate(wanted):
                 await made.place(f"k{number}", **quantities)
             orders = await made.run()
-            attention = [order for order in orders if order.state is State.NEEDS_ATTENTION]
+            attention = [order for order in orders if order.state is OrderState.NEEDS_ATTENTION]
             assert stuck or not attention
             made.faults, made.undo_fails = [], False
             for order in attention:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def place(tmp_path: Path, own_cluster: Cluster) -> AsyncIterator[Town]:
-    async with town(tmp_path, on_one(own_cluster.new_database())) as made:
+async def place(tmp_path: Path, own_postgres: Cluster) -> AsyncIterator[Town]:
+    async with town(tmp_path, on_one(own_postgres.new_database())) as made:
         yield made
 
 
@@ -36,7 +36,7 @@ async def outcome(call) -> meshwright.ErrorDetails:
 
 
 @pytest.mark.slow
-async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothing(place: Town, own_cluster: Cluster):
+async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothing(place: Town, own_postgres: Cluster):
     for number in range(4):
         await place.place("ab"[number % 2])
     await place.nats.kill()
@@ -47,7 +47,7 @@ async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothi
 
     for number in range(4):
         await place.place("ab"[number % 2])
-    await asyncio.to_thread(own_cluster.stop)
+    await asyncio.to_thread(own_postgres.stop)
     calls = (
         place.orders["a"].PlaceOrder(order_request("meanwhile", tea=1), timeout=20),
         place.orders["b"].GetOrder(pb.GetOrderRequest(id=order.id), timeout=20),
@@ -56,7 +56,7 @@ async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothi
     )
     for found in await asyncio.gather(*(outcome(call) for call in calls)):
         assert (found.code, found.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
-    await asyncio.to_thread(own_cluster.start)
+    await asyncio.to_thread(own_postgres.start)
     await place.nats.start()
 
     for number in range(4):

@@ -12,16 +12,16 @@ from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from demo.userview.v1 import userview_pb2 as pb
 from meshwright.testing import served
-from services.kit.bus import BusConfig, open_bus
-from services.kit.database import open_database
-from services.kit.relay import Relay
-from services.kit.running import running
+from services.common.messaging.bus import BusConfig, open_bus
+from services.common.messaging.outbox_publisher import OutboxPublisher
+from services.common.runtime.tasks import background_task
+from services.common.storage.database import open_database
 from services.payment.adapters import DatabaseStore
 from services.payment.app import Cashier
 from services.payment.server import PaymentService
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.following import follow_payments
+from services.user.payment_consumer import consume_payments
 from services.user.server import UserService
 from support.views import replica
 
@@ -47,12 +47,12 @@ async def writers(
         await prepare_database(engines[0])
         users, store = DatabaseUsers(engines[0]), DatabaseStore(engines[1])
         await store.prepare()
-        relays = Relay(bus, "user", users.log), Relay(bus, "payment", store.events)
+        relays = OutboxPublisher(bus, "user", users.log), OutboxPublisher(bus, "payment", store.events)
         for relay in relays:
             await stack.enter_async_context(relay.running())
-        await stack.enter_async_context(running(follow_payments(bus, users, relays[0].wake), "following"))
-        book = UserBook(users, None, entropy=os.urandom, told=relays[0].wake)  # type: ignore[arg-type]
-        cashier = Cashier(store, told=relays[1].wake)
+        await stack.enter_async_context(background_task(consume_payments(bus, users, relays[0].wake), "following"))
+        book = UserBook(users, None, entropy=os.urandom, on_change=relays[0].wake)  # type: ignore[arg-type]
+        cashier = Cashier(store, on_change=relays[1].wake)
         user = await stack.enter_async_context(served(user_rpc.add_UserServiceServicer_to_server, UserService(book)))
         payment = await stack.enter_async_context(
             served(payment_rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))

@@ -14,9 +14,9 @@ from meshwright import Auth
 from meshwright.config import ServiceConfig, load
 from meshwright.telemetry import Telemetry
 from meshwright.testing import Issuer, SpanRecorder
-from services.kit import follow
-from services.kit.database import open_database
-from services.kit.follow import Batch
+from services.common.messaging import event_consumer
+from services.common.messaging.event_consumer import EventBatch
+from services.common.storage.database import open_database
 from services.userview import adapters
 from services.userview.server import PUBLIC
 from services.userview.tables import CURRENT, places, views
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from services.kit.events import Event
+    from services.common.messaging.events import Event
     from support.nats import NatsServer
     from support.postgres import Cluster
 
@@ -76,8 +76,8 @@ async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, d
 async def test_views_of_a_stream_that_was_lost_with_its_log_are_made_anew(
     nats: NatsServer, database: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.5)
-    monkeypatch.setattr(follow, "SETTLED_SECONDS", 0.3)
+    monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 0.5)
+    monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)
     async with replica(nats, database) as one, replica(nats, database) as two:
         for number in range(5):
             await teller.created(f"u{number}", f"User {number}")
@@ -170,15 +170,15 @@ async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_pas
     monkeypatch.setattr(adapters, "SWEEP", 3)
     async with replica(nats, database, following=False) as one, replica(nats, database, following=False) as two:
         told = [(number + 1, await teller.created(f"u{number:02}", f"User {number}")) for number in range(60)]
-        assert await one.views.apply(1, "user", Batch(told[:40], 0))
+        assert await one.views.apply(1, "user", EventBatch(told[:40], 0))
         await one.views.begin_rebuild()
         assert not await one.views.switch()
-        assert await one.views.apply(2, "user", Batch(told[:40], 0))
+        assert await one.views.apply(2, "user", EventBatch(told[:40], 0))
         assert await two.views.switch()
 
         async def come_late(side: Replica, events: Sequence[tuple[int, Event]]) -> None:
             for event in events:
-                await side.views.apply(1, "user", Batch([event], 0))
+                await side.views.apply(1, "user", EventBatch([event], 0))
 
         # As many at a time as a replica has followers: more would wait for a connection, and at last give up.
         late = [come_late((one, two)[first % 2], told[40 + first :: 4]) for first in range(4)]

@@ -7,7 +7,7 @@ from dataclasses import replace as changed
 from typing import TYPE_CHECKING
 
 from demo.userview.v1 import userview_pb2 as pb
-from services.kit.follow import Batch
+from services.common.messaging.event_consumer import EventBatch
 from support.views import NOW, Teller, refusal, replica
 
 if TYPE_CHECKING:
@@ -173,6 +173,6 @@ async def test_events_that_come_again_with_other_data_do_not_count_twice(
         await teller.created("ada", "Ada")
         last = await teller.completed("ada")
         await side.caught_up(teller)
-        again = Batch([(1, changed(last, sequence=2))], 0)
+        again = EventBatch([(1, changed(last, sequence=2))], 0)
         assert await side.views.apply(1, "order", again)
         assert (await side.view("ada")).total_orders == 1

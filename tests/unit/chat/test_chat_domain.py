@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chat import domain
-from services.chat.domain import Attendance, InvalidChatError, Roster, Speaker
+from services.chat.domain import Connection, InvalidChatError, Member, Roster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def at(seconds: int, user_id: str = "ada", room: str = "hall", name: str = "") -> Attendance:
-    return Attendance(Speaker(room, user_id, name or user_id), NOW + timedelta(seconds=seconds))
+def at(seconds: int, user_id: str = "ada", room: str = "hall", name: str = "") -> Connection:
+    return Connection(Member(room, user_id, name or user_id), NOW + timedelta(seconds=seconds))
 
 
 def test_a_name_is_trimmed_and_may_be_left_out():
-    assert domain.speaker("r", "u", "  Ada ").name == "Ada"
-    assert domain.speaker("r", "u", " ").name == "u"
+    assert domain.member("r", "u", "  Ada ").name == "Ada"
+    assert domain.member("r", "u", " ").name == "u"
 
 
 @pytest.mark.parametrize("room", ["", "a b", "ä", "a.b", "*", ">", "r" * 65, "a\n"])
@@ -32,7 +32,7 @@ def test_what_is_no_name_of_a_room_is_refused(room):
 @pytest.mark.parametrize("text", ["", " \n", "x" * 2001, "a\x00b"])
 def test_what_cannot_be_said_is_refused(text):
     with pytest.raises(InvalidChatError, match="text"):
-        domain.remark(Speaker("r", "u", "n"), text, "")
+        domain.new_message(Member("r", "u", "n"), text, "")
 
 
 def test_the_size_of_a_page_has_bounds():
@@ -97,9 +97,9 @@ def test_what_is_told_of_comings_and_goings_always_adds_up_to_who_is_there(steps
             key = (change.room, change.person.user_id)
             assert (key not in believed) == change.present
             (believed.add if change.present else believed.remove)(key)
-        there = {(each.speaker.room, each.speaker.user_id) for each in connections.values()}
+        there = {(each.member.room, each.member.user_id) for each in connections.values()}
         assert believed == there
         for room_ in ("hall", "attic"):
             people = {person.user_id: person.connections for person in roster.people(room_)}
-            mine = [each.speaker.user_id for each in connections.values() if each.speaker.room == room_]
+            mine = [each.member.user_id for each in connections.values() if each.member.room == room_]
             assert people == {user: mine.count(user) for user in set(mine)}

@@ -33,31 +33,31 @@ def test_every_status_of_grpc_has_one_of_http():
     ],
 )
 def test_a_failure_has_the_status_of_its_code(code, status):
-    problem = domain.problem_of(domain.Failure(code, "why"), "/here", "ab12")
+    problem = domain.problem_of(domain.ApiError(code, "why"), "/here", "ab12")
     assert (problem.status, problem.code, problem.instance, problem.trace_id) == (status, code, "/here", "ab12")
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "ALREADY_EXISTS", "INVALID_ARGUMENT", "PERMISSION_DENIED", "ABORTED"])
 def test_what_the_caller_did_is_told_in_the_words_of_the_service(code):
-    assert domain.Failure(code, "in its words").detail == "in its words"
+    assert domain.ApiError(code, "in its words").detail == "in its words"
 
 
 @pytest.mark.parametrize(
     "code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "DATA_LOSS", "UNIMPLEMENTED"]
 )
 def test_what_went_wrong_on_our_side_is_told_in_ours(code):
-    document = domain.problem_of(domain.Failure(code, SECRET), "/", "").document()
+    document = domain.problem_of(domain.ApiError(code, SECRET), "/", "").document()
     assert SECRET not in str(document)
     assert document["detail"]
 
 
 def test_a_service_may_say_itself_why_it_is_not_available():
-    failure = domain.Failure("UNAVAILABLE", "the database cannot be read or written now", reason="STORE_UNAVAILABLE")
+    failure = domain.ApiError("UNAVAILABLE", "the database cannot be read or written now", reason="STORE_UNAVAILABLE")
     assert failure.detail == "the database cannot be read or written now"
 
 
 def test_a_bug_stays_anonymous_even_with_a_reason():
-    problem = domain.problem_of(domain.Failure("INTERNAL", SECRET, reason="SEGMENT_7"), "/", "ab12")
+    problem = domain.problem_of(domain.ApiError("INTERNAL", SECRET, reason="SEGMENT_7"), "/", "ab12")
     assert problem.document() == {
         "type": "about:blank",
         "title": "Internal Server Error",
@@ -70,7 +70,7 @@ def test_a_bug_stays_anonymous_even_with_a_reason():
 
 
 def test_wrong_fields_are_in_the_document():
-    failure = domain.Failure("INVALID_ARGUMENT", "name is required", fields={"name": "is required"})
+    failure = domain.ApiError("INVALID_ARGUMENT", "name is required", fields={"name": "is required"})
     assert domain.problem_of(failure, "/", "").document()["errors"] == [{"field": "name", "detail": "is required"}]
 
 
@@ -83,7 +83,7 @@ def test_a_request_gets_the_time_it_asks_for_up_to_the_most(header, seconds):
 
 @pytest.mark.parametrize("header", ["", "soon", "0", "-1", "nan", "inf", "-inf", "5s"])
 def test_a_time_that_is_none_is_refused(header):
-    with pytest.raises(domain.Failure) as caught:
+    with pytest.raises(domain.ApiError) as caught:
         domain.seconds_to_answer(header, 5, 60)
     assert caught.value.status == 400
     assert caught.value.fields == {"X-Request-Timeout": "must be a number of seconds above 0"}
@@ -103,7 +103,7 @@ def test_any_version_will_do_where_none_is_named(header):
 
 @pytest.mark.parametrize("header", ["", '"xyz"', '"' + "f" * 40 + '"', 'W/"660eec22242dc"'])
 def test_a_tag_that_is_not_ours_matches_nothing(header):
-    with pytest.raises(domain.Failure) as caught:
+    with pytest.raises(domain.ApiError) as caught:
         domain.seen(header)
     assert caught.value.status == 412
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from services.inventory import domain
-from services.inventory.domain import Item, Reservation, Restock, State, Stock
+from services.inventory.domain import Item, Reservation, ReservationState, Restock, Stock
 
 STOCK = {"TEA": Stock("TEA", "Tea", 250, available=5), "MUG": Stock("MUG", "Mug", 1200, available=1)}
 ITEMS = (Item("TEA", 2), Item("MUG", 1))
@@ -41,18 +41,18 @@ def test_whatever_the_order_no_piece_comes_or_goes_and_the_first_fate_stays(step
     assert total(stock) == total(STOCK)
     moves = [step for step in steps if step != "ship" or "reserve" in steps[: steps.index(step)]]
     if moves and moves[0] == "release":
-        assert known == Reservation("k", State.RELEASED)
+        assert known == Reservation("k", ReservationState.RELEASED)
         assert stock == STOCK
     elif known is not None:
         assert known.total_cents == 2 * 250 + 1200
         after = [step for step in steps[steps.index("reserve") :] if step != "reserve"]
-        fate = {"release": State.RELEASED, "ship": State.SHIPPED}
-        assert known.state is (fate[after[0]] if after else State.HELD)
+        fate = {"release": ReservationState.RELEASED, "ship": ReservationState.SHIPPED}
+        assert known.state is (fate[after[0]] if after else ReservationState.HELD)
 
 
 def test_what_is_missing_is_counted_for_each_item():
     change = domain.reserve(None, "k", (Item("TEA", 7), Item("MUG", 1)), STOCK)
-    assert change.reservation.state is State.OUT_OF_STOCK
+    assert change.reservation.state is ReservationState.OUT_OF_STOCK
     assert change.reservation.missing == (Item("TEA", 2),)
     assert (change.stock, change.event) == ((), "")
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from demo.notification.v1 import notification_pb2 as pb
 from services.notification import domain
 from services.notification.adapters import subject_of, token
-from services.notification.domain import Draft, InvalidNotificationError, Kind
+from services.notification.domain import Draft, InvalidNotificationError, NotificationKind
 
 
 def test_the_kinds_are_the_contracts():
-    assert {kind.name: kind.value for kind in Kind} == dict(pb.NotificationType.items())
+    assert {kind.name: kind.value for kind in NotificationKind} == dict(pb.NotificationType.items())
 
 
 def test_all_that_is_wrong_is_named_at_once():
-    draft = Draft("", Kind.INFO, "", "m" * 2001, {"k": "v" * 501})
+    draft = Draft("", NotificationKind.INFO, "", "m" * 2001, {"k": "v" * 501})
     with pytest.raises(InvalidNotificationError) as caught:
         domain.checked(draft, "k" * 129, for_everybody=False)
     assert set(caught.value.fields) == {"user_id", "title", "message", "data", "idempotency_key"}
@@ -28,8 +28,8 @@ def test_all_that_is_wrong_is_named_at_once():
 @pytest.mark.parametrize(
     "draft",
     [
-        Draft("a", Kind.INFO, "t" * 200, "m" * 2000, {str(n): "v" * 500 for n in range(20)}),
-        Draft("~" * 128, Kind.USER_MESSAGE, "t", ""),
+        Draft("a", NotificationKind.INFO, "t" * 200, "m" * 2000, {str(n): "v" * 500 for n in range(20)}),
+        Draft("~" * 128, NotificationKind.USER_MESSAGE, "t", ""),
     ],
 )
 def test_the_limits_themselves_are_allowed(draft):
@@ -38,7 +38,9 @@ def test_the_limits_themselves_are_allowed(draft):
 
 def test_more_entries_than_allowed_are_refused():
     with pytest.raises(InvalidNotificationError):
-        domain.checked(Draft("", Kind.INFO, "t", "m", {str(n): "" for n in range(21)}), "", for_everybody=True)
+        domain.checked(
+            Draft("", NotificationKind.INFO, "t", "m", {str(n): "" for n in range(21)}), "", for_everybody=True
+        )
 
 
 JSON = st.recursive(
@@ -56,7 +58,7 @@ JSON = st.recursive(
 def test_whatever_an_event_holds_what_is_told_of_it_is_valid(event, order_id, about):
     draft = domain.of_order(event, order_id, about)
     if draft is not None:
-        assert domain.checked(draft, "", for_everybody=False).kind is Kind.ORDER_UPDATE
+        assert domain.checked(draft, "", for_everybody=False).kind is NotificationKind.ORDER_UPDATE
         assert draft.user_id == about["user_id"]
 
 

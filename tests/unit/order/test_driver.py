@@ -11,8 +11,8 @@ import pytest
 from services.order.adapters import MeshParticipants
 from services.order.domain import placed
 from services.order.driver import Driver
-from services.order.facts import Item, OrderPlaced, StepName
-from services.order.saga import Do, NoAnswer, Policy
+from services.order.events import Item, OrderPlaced, StepName
+from services.order.saga import Do, NoAnswer, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,7 +57,7 @@ class One(Idle):
 
 def driver(orders: Any) -> Driver:
     participants: Any = None
-    return Driver("a", orders, participants, Policy(), told=lambda _: None, jitter=lambda: 0.5)
+    return Driver("a", orders, participants, RetryPolicy(), on_change=lambda _: None, jitter=lambda: 0.5)
 
 
 async def stopped(made: Driver, orders: Idle, *, woken: bool) -> None:

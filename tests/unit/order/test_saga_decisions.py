@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.order import domain, saga
-from services.order.domain import State, StepState
-from services.order.facts import (
+from services.order.domain import OrderState, StepState
+from services.order.events import (
     AttentionResolved,
     CompensationFailed,
     Item,
@@ -23,10 +23,10 @@ from services.order.facts import (
     StepName,
     StepRefused,
 )
-from services.order.saga import Do, Done, NoAnswer, Policy, Refused, Rest, TooLate, Undo, Wait
+from services.order.saga import Do, Done, NoAnswer, Refused, Rest, RetryPolicy, TooLate, Undo, Wait
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = Policy(attempts=3, undo_attempts=2, backoff=1.0, backoff_max=5.0)
+POLICY = RetryPolicy(attempts=3, undo_attempts=2, backoff=1.0, backoff_max=5.0)
 RESERVE, CHARGE, SHIP = StepName
 
 
@@ -45,7 +45,7 @@ def played(*outcomes, order=None) -> tuple[domain.Order, list]:
         assert isinstance(call, Do | Undo), call
         calls.append(call)
         order = domain.evolve(order, call.started, now)
-        for fact in saga.answered(order, call, outcome, now=now, policy=POLICY, jitter=1.0):
+        for fact in saga.outcome_events(order, call, outcome, now=now, policy=POLICY, jitter=1.0):
             order = domain.evolve(order, fact, now)
     return order, calls
 
@@ -53,7 +53,7 @@ def played(*outcomes, order=None) -> tuple[domain.Order, list]:
 def test_the_steps_are_done_in_their_order_and_end_the_order():
     order, calls = played(Done(500), Done(), Done())
     assert calls == [Do(RESERVE, 1), Do(CHARGE, 1), Do(SHIP, 1)]
-    assert (order.state, order.total_cents) == (State.COMPLETED, 500)
+    assert (order.state, order.total_cents) == (OrderState.COMPLETED, 500)
     assert saga.next_step(order, NOW) == Rest()
     assert saga.due(order) is None
 
@@ -61,32 +61,32 @@ def test_the_steps_are_done_in_their_order_and_end_the_order():
 def test_a_certain_refusal_undoes_what_came_before_and_not_the_step_itself():
     order, calls = played(Done(500), Refused("no money", certain=True), Done())
     assert calls[2:] == [Undo(RESERVE, 1)]
-    assert (order.state, order.reason) == (State.REJECTED, "no money")
+    assert (order.state, order.reason) == (OrderState.REJECTED, "no money")
     assert order.step(CHARGE).state is StepState.REFUSED
 
 
 def test_an_uncertain_refusal_undoes_the_step_as_well():
     order, calls = played(Done(500), Refused("what?"), Done(), Done())
     assert calls[2:] == [Undo(CHARGE, 1), Undo(RESERVE, 1)]
-    assert order.state is State.REJECTED
+    assert order.state is OrderState.REJECTED
 
 
 def test_what_was_tried_too_often_without_an_answer_is_undone_the_last_first():
     order, calls = played(Done(500), Done(), *[NoAnswer("away")] * 3, Done(), Done(), Done())
     assert calls[2:] == [Do(SHIP, 1), Do(SHIP, 2), Do(SHIP, 3), Undo(SHIP, 1), Undo(CHARGE, 1), Undo(RESERVE, 1)]
-    assert (order.state, order.reason) == (State.REJECTED, "no answer to ship_items, tried 3 times: away")
+    assert (order.state, order.reason) == (OrderState.REJECTED, "no answer to ship_items, tried 3 times: away")
 
 
 def test_what_has_left_the_house_completes_the_order_and_nothing_else_is_undone():
     order, calls = played(Done(500), Done(), *[NoAnswer("away")] * 3, TooLate())
     assert calls[-1] == Undo(SHIP, 1)
-    assert (order.state, order.reason) == (State.COMPLETED, "")
+    assert (order.state, order.reason) == (OrderState.COMPLETED, "")
 
 
 def test_a_reservation_that_has_left_the_house_against_all_plans_needs_a_person():
     order, _ = played(Done(500), Refused("no money", certain=True), TooLate())
-    assert (order.state, order.step(RESERVE).state) == (State.NEEDS_ATTENTION, StepState.STUCK)
-    assert order.reason == "reserve_inventory cannot be undone: what was reserved has left the house"
+    assert (order.state, order.step(RESERVE).state) == (OrderState.NEEDS_ATTENTION, StepState.STUCK)
+    assert order.reason == "reserve_inventory cannot be undone: the reserved items were shipped"
 
 
 def test_a_step_that_somebody_left_under_way_is_tried_again_at_once():
@@ -98,12 +98,12 @@ def test_a_step_that_somebody_left_under_way_is_tried_again_at_once():
 
 def test_a_compensation_fails_until_a_person_must_look_and_decide():
     stuck, _ = played(Done(500), Refused("no", certain=True), NoAnswer("away"), NoAnswer("away"))
-    assert stuck.state is State.NEEDS_ATTENTION
+    assert stuck.state is OrderState.NEEDS_ATTENTION
     assert saga.next_step(stuck, NOW) == Rest()
     again = domain.evolve(stuck, AttentionResolved(RESERVE, Resolution.RETRY, "grace", "back"), NOW)
     assert (again.reason, saga.next_step(again, NOW)) == ("no", Undo(RESERVE, 1))
     order, _ = played(NoAnswer("away"), Done(), order=again)
-    assert (order.state, order.reason) == (State.REJECTED, "no")
+    assert (order.state, order.reason) == (OrderState.REJECTED, "no")
     left = domain.evolve(stuck, AttentionResolved(RESERVE, Resolution.GIVE_UP, "grace", "broken"), NOW)
     reason = "no; reserve_inventory was given up by grace: broken"
     assert saga.next_step(left, NOW) == saga.Conclude(OrderRejected("ada", reason))
@@ -128,13 +128,13 @@ def test_tries_are_apart_twice_as_long_each_time_up_to_a_limit_and_spread():
 )
 def test_an_answer_becomes_facts(call, outcome, facts):
     order = domain.evolve(new(), Do(call.step, 1).started, NOW)
-    assert list(saga.answered(order, call, outcome, now=NOW, policy=POLICY, jitter=1.0)) == facts
+    assert list(saga.outcome_events(order, call, outcome, now=NOW, policy=POLICY, jitter=1.0)) == facts
 
 
 def test_the_last_answer_and_the_end_are_one_change():
     order, _ = played(Done(500), Done())
     order = domain.evolve(order, Do(SHIP, 1).started, NOW)
-    facts = saga.answered(order, Do(SHIP, 1), Done(), now=NOW, policy=POLICY, jitter=0.0)
+    facts = saga.outcome_events(order, Do(SHIP, 1), Done(), now=NOW, policy=POLICY, jitter=0.0)
     assert list(facts) == [StepCompleted(SHIP), OrderCompleted("ada", 500)]
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from services.payment import domain
-from services.payment.domain import Account, State
+from services.payment.domain import Account, PaymentState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -30,9 +30,9 @@ def test_whatever_the_order_money_is_taken_at_most_once_and_given_back_at_most_o
     assert booked == [-60, 60][: taken + (taken and "refund" in steps)]
     assert account.balance_cents == balance + sum(booked)
     if steps[0] == "charge" and balance < 60:
-        assert known.state is State.DECLINED
+        assert known.state is PaymentState.DECLINED
     else:
-        assert known.state is (State.REFUNDED if "refund" in steps else State.CHARGED)
+        assert known.state is (PaymentState.REFUNDED if "refund" in steps else PaymentState.CHARGED)
 
 
 def test_no_balance_grows_beyond_what_can_be_counted():

@@ -9,13 +9,13 @@ from click.testing import CliRunner
 
 from services.tour.command import all_stops, chosen, tour, visit
 from services.tour.consistency import trace_goes_on
-from services.tour.guide import Guide, Stop
+from services.tour.guide import Guide, TourStop
 
 
 async def tour_of(*visits) -> tuple[list[str], str]:
     """The names of stops that failed, and all that was said. Stops are called a, b, ..."""
     said: list[str] = []
-    stops = [Stop(f"Slide {name}", name, visiting) for name, visiting in zip("abcdef", visits, strict=False)]
+    stops = [TourStop(f"Slide {name}", name, visiting) for name, visiting in zip("abcdef", visits, strict=False)]
     failed = await visit(Guide(said.append, "http://127.0.0.1:9"), stops, said.append)
     return failed, click.unstyle("\n".join(said))
 
@@ -58,7 +58,7 @@ async def test_an_answer_of_another_form_is_said(error: Exception):
 
 
 async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.tour.guide.PATIENCE", 0.0)
+    monkeypatch.setattr("services.tour.guide.WAIT_SECONDS", 0.0)
 
     async def nothing() -> None:
         return None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.kit.ids import new_id
+from services.common.runtime.ids import new_id
 from services.user import domain
 from services.user.app import PAGE, UserBook
 

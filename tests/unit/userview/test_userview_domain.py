@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.userview.domain import (
-    Happening,
     InvalidRequestError,
     UserView,
+    ViewEvent,
+    apply_event,
     best_first,
     payment_seen,
-    seen,
     terms,
     words,
 )
@@ -36,7 +36,7 @@ _ORDER = st.sampled_from(["OrderPlaced", "OrderCompleted", "OrderRejected", "Ord
 def folded(happenings) -> UserView:
     view = UserView("ada")
     for one in happenings:
-        view = seen(view, one)
+        view = apply_event(view, one)
     return view
 
 
@@ -45,11 +45,11 @@ def test_the_order_between_the_logs_does_not_matter(of_user, of_order, gone, dat
     named = [("UserCreated", {"name": "Ada", "email": "a@b", "phone": ""}), *of_user]
     named += [("UserDeleted", {})] if gone else []
     users = [
-        Happening("user", name, "ada", NOW + timedelta(seconds=number), fields)
+        ViewEvent("user", name, "ada", NOW + timedelta(seconds=number), fields)
         for number, (name, fields) in enumerate(named)
     ]
     orders = [
-        Happening("order", name, f"o{number}", NOW + timedelta(seconds=number * 1.5), {"user_id": "ada"})
+        ViewEvent("order", name, f"o{number}", NOW + timedelta(seconds=number * 1.5), {"user_id": "ada"})
         for number, name in enumerate(of_order)
     ]
     expected = folded([*users, *orders])
@@ -64,9 +64,9 @@ def test_the_order_between_the_logs_does_not_matter(of_user, of_order, gone, dat
 
 
 def test_an_order_belongs_to_the_user_that_it_names_and_steps_belong_to_nobody():
-    assert Happening("order", "OrderCompleted", "o", NOW, {"user_id": "ada"}).user_id == "ada"
-    assert Happening("order", "StepStarted", "o", NOW, {"step": "x"}).user_id is None
-    assert Happening("chat", "Said", "c", NOW, {"user_id": "ada"}).user_id is None
+    assert ViewEvent("order", "OrderCompleted", "o", NOW, {"user_id": "ada"}).user_id == "ada"
+    assert ViewEvent("order", "StepStarted", "o", NOW, {"step": "x"}).user_id is None
+    assert ViewEvent("chat", "Said", "c", NOW, {"user_id": "ada"}).user_id is None
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_an_order_belongs_to_the_user_that_it_names_and_steps_belong_to_nobody()
     ],
 )
 def test_a_balance_says_which_payment_it_follows(name, data, position):
-    assert payment_seen(Happening("user", name, "ada", NOW, data)) == position
+    assert payment_seen(ViewEvent("user", name, "ada", NOW, data)) == position
 
 
 def test_words_are_runs_of_letters_and_digits_without_marks_and_case():

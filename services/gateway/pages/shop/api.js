@@ -1,4 +1,4 @@
-// Requests to the gateway. What goes wrong is a Problem: the gateway's own document (RFC 9457), or that nobody answered.
+// Requests to the gateway. Errors are Problems: the gateway's document (RFC 9457), or no response.
 //
 // A POST with a key may be sent again without being done twice; so it is, where no answer came. A token that has ended
 // is renewed once, and the request sent again with the new one.

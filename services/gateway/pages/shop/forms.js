@@ -28,7 +28,7 @@ function clear(form) {
   for (const input of form.elements) if (input.name) mark(form, input.name, "");
 }
 
-// All that is empty and must not be is named at once, and nobody is asked.
+// Lists all missing required fields at once, without a request.
 function missing(form) {
   const empty = [...form.elements].filter((input) => input.required && !input.value.trim());
   for (const input of empty) mark(form, input.name, "Is required");

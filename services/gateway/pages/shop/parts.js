@@ -1,4 +1,4 @@
-// A part of the page that shows something of the gateway's: it is being read, it is there, or it cannot be had now.
+// A part of the page that shows a resource of the gateway: loading, loaded or unavailable.
 
 import { backoff, el, pause, sentence, show } from "./dom.js";
 import { Problem } from "./api.js";
@@ -19,7 +19,7 @@ export class Part {
     this.#render = render;
   }
 
-  /** What was shown is of somebody else. */
+  /** Clears data of another user. */
   empty() {
     this.#running?.abort();
     this.#shown = false;

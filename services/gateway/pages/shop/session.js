@@ -49,7 +49,7 @@ function schedule() {
 
 const locked = (work) => (navigator.locks ? navigator.locks.request(LOCK, work) : work());
 
-/** A token in place of `spent`; null where the session has ended. Rejects with a Problem where nobody can say. */
+/** A token in place of `spent`; null if the session has ended. Rejects with a Problem if that is unknown. */
 export function renew(spent) {
   return locked(async () => {
     const stored = await read();
@@ -67,7 +67,7 @@ export function renew(spent) {
   });
 }
 
-/** The access token to use now; null for somebody who is not signed in. */
+/** The current access token; null without a signed-in user. */
 export async function token() {
   if (!current) return null;
   return Date.now() < renewalAt(current) ? current.access : renew(current.access);
@@ -98,7 +98,7 @@ export async function leaveFor(login) {
   location.assign(there);
 }
 
-/** Where the page was opened by an issuer that sends somebody back, sign them in. Rejects with a Problem. */
+/** Completes a social login if an issuer has redirected to the page. Rejects with a Problem. */
 export async function comeBack() {
   const query = new URLSearchParams(location.search);
   const login = query.get("login");
@@ -120,7 +120,7 @@ export async function signOut() {
   if (stored) await call("POST", "/auth/sign-out", { body: { refresh_token: stored.refresh }, anonymous: true }).catch(() => {});
 }
 
-/** `watcher` is told who is signed in (null: nobody), now and whenever that changes. */
+/** Calls `watcher` with the signed-in user (null: none), now and on each change. */
 export function watchSession(watcher) {
   watchers.add(watcher);
   watcher(current);

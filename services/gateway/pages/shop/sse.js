@@ -5,7 +5,7 @@ import { backoff, pause } from "./dom.js";
 
 const SILENCE = 45000;
 
-/** The events of a body: {id, type, data}, the data as text. Comments only prove that somebody is there. */
+/** The events of a body: {id, type, data}, the data as text. Comments are keep-alives. */
 export async function* eventsOf(body, heard = () => {}) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

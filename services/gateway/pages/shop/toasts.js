@@ -1,4 +1,4 @@
-// Short news in a corner: read out politely, and gone after a while unless somebody looks at them.
+// Short messages in a corner: announced politely, and hidden after a while unless focused or hovered.
 
 import { byId, el } from "./dom.js";
 

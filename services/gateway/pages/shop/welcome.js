@@ -1,4 +1,4 @@
-// What somebody sees who is not signed in: what this is, and the two ways in.
+// The page without a signed-in user: an introduction, sign-in and sign-up.
 
 import { byId, el, sentence, show } from "./dom.js";
 import { field, wire } from "./forms.js";

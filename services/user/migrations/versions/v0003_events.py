@@ -1,7 +1,7 @@
 """Users have a history: events, snapshots of states, and how far other services were followed.
 
 A process of before the change goes on beside it. What it writes has no events; they are made up for when a process that
-knows events starts, or touches the user (services.user.recording).
+knows events starts, or touches the user (services.user.event_log).
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""SQL databases: engines, transactions, waiting for a database, recovering lost tables, consistency tokens."""

@@ -1,0 +1,1 @@
+"""Sign-up, login, tokens and signing keys over REST."""

@@ -1,0 +1,1 @@
+"""Orders, stock, accounts and search over REST."""

@@ -1,1 +1,0 @@
-"""What stands between the public and the routes: limits, headers, keys against doing things twice."""

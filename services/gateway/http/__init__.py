@@ -1,0 +1,1 @@
+"""HTTP: server, timeouts, limits, API versions, problem documents and middleware."""

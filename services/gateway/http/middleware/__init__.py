@@ -1,0 +1,1 @@
+"""ASGI middleware: limits, response headers, idempotency, conditional requests, versioning, errors."""

@@ -1,0 +1,1 @@
+"""Pages and their files: the shop at `/`, the API's documentation at `/docs`."""
