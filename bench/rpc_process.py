@@ -18,7 +18,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client.bootstrap import prepare
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.process import stop_event
 from meshwright.telemetry import Identity
 
@@ -47,7 +47,7 @@ async def plain_server(port: int, add: Any, servicer: Any) -> None:
 
 
 async def mesh_server() -> None:
-    async with meshwright.Server(load(ServiceConfig)) as server:
+    async with meshwright.Server(load_config(ServiceConfig)) as server:
         server.add(rpc.add_CalculatorServicer_to_server, Calculator())
         await server.run()
 
@@ -80,7 +80,7 @@ async def client(channel: grpc.aio.Channel) -> None:
 
 
 async def main(kind: str, target: str = "") -> None:
-    config = load(ServiceConfig, service="bench")
+    config = load_config(ServiceConfig, service="bench")
     if kind == "plain-server":
         await plain_server(config.port, rpc.add_CalculatorServicer_to_server, Calculator())
     elif kind == "collector":

@@ -4,7 +4,7 @@ helm/meshwright/values.yaml says what there is: values, and a comment at each. h
 of which type a switch is, by hand. The rest of the schema comes from here: descriptions are those comments; what a
 component takes is `component` below; the shapes of probes, volumes, tolerations and the like are Kubernetes' own (as
 `kubernetes-validate` ships them), so that an unknown key is refused at any depth; and the names of variables are those
-that the code reads (`setting`), so that one with a letter wrong is refused too. The README's tables are the same
+that the code reads (`env_field`), so that one with a letter wrong is refused too. The README's tables are the same
 comments. A test holds all of it to be up to date.
 """
 
@@ -111,7 +111,7 @@ QUANTITY = {
 
 
 def variables() -> list[str]:
-    """Every variable that a process of ours reads: the first argument of `setting`, and those that commands set."""
+    """Every variable that a process of ours reads: the first argument of `env_field`, and those that commands set."""
     found: set[str] = set()
     for folder in ("src", "operator", "services"):
         for path in (ROOT / folder).rglob("*.py"):

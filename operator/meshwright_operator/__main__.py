@@ -8,7 +8,7 @@ import logging
 import sys
 
 from meshwright import http, logs
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
@@ -28,7 +28,7 @@ log = logging.getLogger("meshwright_operator")
 async def run(config: OperatorConfig) -> None:
     """Reconciles rollouts until SIGTERM or SIGINT, term after term."""
     async with contextlib.AsyncExitStack() as stack:
-        telemetry = Telemetry(load(ServiceConfig, service=NAME))
+        telemetry = Telemetry(load_config(ServiceConfig, service=NAME))
         stack.push_async_callback(telemetry.close)
         telemetry.metrics.describe_process()
         traces = await stack.enter_async_context(TraceExporter(telemetry, config.traces))
@@ -66,8 +66,8 @@ def _scope(config: OperatorConfig, namespace: str) -> str:
 def main() -> None:
     """The console script."""
     try:
-        config = load(OperatorConfig)
-        identity = load(ServiceConfig, service=NAME)
+        config = load_config(OperatorConfig)
+        identity = load_config(ServiceConfig, service=NAME)
         logs.configure(NAME, identity.version, identity.instance or "", config.log_level)
         for chatty in ("httpx2", "kopf"):  # each request of each pass, each event of each handler
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from meshwright.config import ConsulConfig, load
+from meshwright.config import ConsulConfig, load_config
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 from meshwright.rollout.api.vocabulary import API_VERSION, KIND
@@ -140,7 +140,7 @@ async def event(options: argparse.Namespace) -> str:
 async def published(http: httpx2.AsyncClient) -> float:
     """How many events the instances of `user` have published, by their pages."""
     total = 0.0
-    async with Consul(load(ConsulConfig)) as consul:
+    async with Consul(load_config(ConsulConfig)) as consul:
         found = (await consul.instances("user", passing=True)).value
     for instance in found:
         page = await http.get(f"http://{instance.address.host}:{instance.meta['metrics_port']}/metrics")
@@ -150,7 +150,7 @@ async def published(http: httpx2.AsyncClient) -> float:
 
 async def registry(options: argparse.Namespace) -> str:
     """Consul has a healthy instance of each service."""
-    async with Consul(load(ConsulConfig)) as consul:
+    async with Consul(load_config(ConsulConfig)) as consul:
 
         async def all_there() -> dict[str, int]:
             counts = {name: len((await consul.instances(name, passing=True)).value) for name in options.services}

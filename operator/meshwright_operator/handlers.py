@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import kopf
 
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.rollout.api import status_document
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, ConditionType
@@ -231,7 +231,7 @@ class Handlers:
         reconciler = self.reconcilers.get(key) or self._make_reconciler(document(body), write)
         try:
             rollout = self._read(document(body))
-        except BadInputError:
+        except ValidationError:
             rollout = None
         missing, may_go = await self._finalizer.finalize(reconciler, rollout, document(body))
         if not may_go:

@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from meshwright import logs
-from meshwright.config import load
+from meshwright.config import load_config
 from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright_operator.config import OperatorConfig
 from meshwright_operator.kubernetes.cluster import Cluster
@@ -86,7 +86,7 @@ async def _namespaces(config: OperatorConfig, cluster: Cluster) -> set[str]:
 
 def main() -> None:
     try:
-        config = load(OperatorConfig)
+        config = load_config(OperatorConfig)
         logs.configure("meshwright-remove-finalizers", "", "", config.log_level)
         asyncio.run(run(config))
     except TimeoutError:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.errors import ValidationError, Violation
 from services.calculator.adapters import Interval
 from services.calculator.server import ERRORS, PUBLIC, Calculator, NumberService
 
@@ -21,13 +21,13 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "calculator", "MESHWRIGHT_VERSION": "1.0.0"}
 class CalculatorConfig:
     """`mesh`: the configuration of every service."""
 
-    prime_interval: float = setting(INTERVAL, 0.1, help="seconds between two primes of a stream")
+    prime_interval: float = env_field(INTERVAL, 0.1, help="seconds between two primes of a stream")
     mesh: ServiceConfig = field(kw_only=True)
     auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.prime_interval < float("inf"):
-            raise BadInputError("the environment", [Problem(INTERVAL, "must be 0 or more seconds")])
+            raise ValidationError("the environment", [Violation(INTERVAL, "must be 0 or more seconds")])
 
 
 async def run(config: CalculatorConfig) -> None:
@@ -41,8 +41,8 @@ async def run(config: CalculatorConfig) -> None:
 
 def main() -> None:
     try:
-        asyncio.run(run(load(CalculatorConfig, DEFAULTS | environment())))
-    except BadInputError as error:
+        asyncio.run(run(load_config(CalculatorConfig, DEFAULTS | environment())))
+    except ValidationError as error:
         sys.exit(str(error))
 
 

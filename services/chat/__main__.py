@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.errors import ValidationError, Violation
 from services.chat.adapters import PROBES, STREAM, Retention, StreamArchive
 from services.chat.app import Chat, StoppingError
 from services.chat.domain import Message
@@ -38,12 +38,12 @@ START_SECONDS = 3.0
 class ChatConfig:
     """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
-    max_age: float = setting(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
-    per_room: int = setting(PER_ROOM, 10_000, help="messages kept in each room")
-    in_all: int = setting(IN_ALL, 500_000, help="messages kept in all rooms together; the oldest goes first")
-    buffer: int = setting(BUFFER, 256, help="messages that a slow reader may be behind before some are left out")
-    key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which saying twice with one client_id says once")
-    join_seconds: float = setting(JOIN_SECONDS, 10.0, help="seconds that a caller has to say which room it joins")
+    max_age: float = env_field(MAX_AGE, 30 * 86400.0, help="seconds that a message is kept")
+    per_room: int = env_field(PER_ROOM, 10_000, help="messages kept in each room")
+    in_all: int = env_field(IN_ALL, 500_000, help="messages kept in all rooms together; the oldest goes first")
+    buffer: int = env_field(BUFFER, 256, help="messages that a slow reader may be behind before some are left out")
+    key_window: float = env_field(KEY_WINDOW, 600.0, help="seconds in which saying twice with one client_id says once")
+    join_seconds: float = env_field(JOIN_SECONDS, 10.0, help="seconds that a caller has to say which room it joins")
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
     auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
@@ -56,11 +56,11 @@ class ChatConfig:
             BUFFER: self.buffer,
             KEY_WINDOW: self.key_window,
         }
-        problems = [Problem(name, "must be 1 or more") for name, value in values.items() if value < 1]
+        problems = [Violation(name, "must be 1 or more") for name, value in values.items() if value < 1]
         if self.join_seconds <= 0:
-            problems.append(Problem(JOIN_SECONDS, "must be more than 0 seconds"))
+            problems.append(Violation(JOIN_SECONDS, "must be more than 0 seconds"))
         if problems:
-            raise BadInputError("the environment", problems)
+            raise ValidationError("the environment", problems)
 
 
 async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
@@ -96,8 +96,8 @@ async def run(config: ChatConfig) -> None:
 
 def main() -> None:
     try:
-        asyncio.run(run(load(ChatConfig, DEFAULTS | environment())))
-    except BadInputError as error:
+        asyncio.run(run(load_config(ChatConfig, DEFAULTS | environment())))
+    except ValidationError as error:
         sys.exit(str(error))
 
 

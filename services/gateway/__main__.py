@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass, field, replace
 
 import meshwright
-from meshwright.config import ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import ServiceConfig, env_field, environment, load_config
+from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.runtime.entry_point import run_service
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
@@ -43,9 +43,9 @@ DEFAULTS = {
 class TimeConfig:
     """Timeouts of requests, in seconds."""
 
-    answer: float = setting("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
-    stream: float = setting("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
-    most: float = setting("GATEWAY_MAX_TIMEOUT", 300.0, help="seconds that a request may name at most")
+    answer: float = env_field("GATEWAY_TIMEOUT", 5.0, help="seconds for a request that names none")
+    stream: float = env_field("GATEWAY_STREAM_TIMEOUT", 60.0, help="the same for streams")
+    most: float = env_field("GATEWAY_MAX_TIMEOUT", 300.0, help="seconds that a request may name at most")
 
     def __post_init__(self) -> None:
         limits = {
@@ -55,24 +55,24 @@ class TimeConfig:
         }
         wrong = [name for name, value in limits.items() if not 0 < value < float("inf")]
         if wrong:
-            raise BadInputError("the environment", [Problem(name, "must be above 0") for name in wrong])
+            raise ValidationError("the environment", [Violation(name, "must be above 0") for name in wrong])
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """`mesh`: the configuration of every service; its port is the HTTP port."""
 
-    host: str = setting("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
-    admin_port: int = setting("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
-    database: str = setting(DATABASE, "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
-    user: str = setting("GATEWAY_USER", "user", help="the name of the user service")
-    calculator: str = setting("GATEWAY_CALCULATOR", "calculator", help="the name of the calculator")
-    order: str = setting("GATEWAY_ORDER", "order", help="the name of the order service")
-    inventory: str = setting("GATEWAY_INVENTORY", "inventory", help="the name of the inventory service")
-    payment: str = setting("GATEWAY_PAYMENT", "payment", help="the name of the payment service")
-    userview: str = setting("GATEWAY_USERVIEW", "userview", help="the name of the read side")
-    chat: str = setting("GATEWAY_CHAT", "chat", help="the name of the chat")
-    notification: str = setting("GATEWAY_NOTIFICATION", "notification", help="the name of the notification service")
+    host: str = env_field("GATEWAY_HOST", "", help="address to bind for HTTP; empty: that of MESHWRIGHT_HOST")
+    admin_port: int = env_field("GATEWAY_ADMIN_PORT", 0, help="gRPC health, channelz and CSDS; 0: a free one")
+    database: str = env_field(DATABASE, "sqlite:///.meshwright/gateway.db", help="accounts, keys, tenants")
+    user: str = env_field("GATEWAY_USER", "user", help="the name of the user service")
+    calculator: str = env_field("GATEWAY_CALCULATOR", "calculator", help="the name of the calculator")
+    order: str = env_field("GATEWAY_ORDER", "order", help="the name of the order service")
+    inventory: str = env_field("GATEWAY_INVENTORY", "inventory", help="the name of the inventory service")
+    payment: str = env_field("GATEWAY_PAYMENT", "payment", help="the name of the payment service")
+    userview: str = env_field("GATEWAY_USERVIEW", "userview", help="the name of the read side")
+    chat: str = env_field("GATEWAY_CHAT", "chat", help="the name of the chat")
+    notification: str = env_field("GATEWAY_NOTIFICATION", "notification", help="the name of the notification service")
     times: TimeConfig = field(kw_only=True)
     realtime: RealtimeConfig = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
@@ -165,7 +165,7 @@ async def _dependencies(
 
 
 def main() -> None:
-    run_service(lambda: run(load(GatewayConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(GatewayConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

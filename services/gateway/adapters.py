@@ -26,7 +26,7 @@ def translate_grpc_errors() -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        details = meshwright.details(error)
+        details = meshwright.error_details(error)
         raise ApiError(details.code, details.message, reason=details.reason, fields=details.fields) from error
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from meshwright import JwtVerifier
 from meshwright.auth.keys import ReadKeys
-from meshwright.config import AuthConfig, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import AuthConfig, env_field
+from meshwright.errors import ValidationError, Violation
 from services.gateway.api.dependencies import GatewayDependencies, RequestLimits, TokenIssuer
 from services.gateway.auth.accounts import Accounts, TokenSettings
 from services.gateway.auth.callers import AuthMode, Callers
@@ -39,35 +39,39 @@ KEYS_READ_AGAIN = 30.0
 class EdgeConfig:
     """Configuration of the public API."""
 
-    public_url: str = setting("GATEWAY_PUBLIC_URL", "http://localhost:8080", help="where clients reach the gateway")
-    mode: AuthMode = setting(
+    public_url: str = env_field("GATEWAY_PUBLIC_URL", "http://localhost:8080", help="where clients reach the gateway")
+    mode: AuthMode = env_field(
         "GATEWAY_AUTH", AuthMode.WRITES, help="from v2 on a token is needed for: open, writes, all"
     )
-    access_seconds: float = setting("GATEWAY_ACCESS_SECONDS", 300.0, help="seconds that an access token is good")
-    refresh_seconds: float = setting("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
-    key_seconds: float = setting("GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs before the next does")
-    key_passphrase: str = setting("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
-    operators: tuple[str, ...] = setting(
+    access_seconds: float = env_field("GATEWAY_ACCESS_SECONDS", 300.0, help="seconds that an access token is good")
+    refresh_seconds: float = env_field("GATEWAY_REFRESH_SECONDS", 2_592_000.0, help="seconds that a session may rest")
+    key_seconds: float = env_field(
+        "GATEWAY_KEY_SECONDS", 604_800.0, help="seconds that a key signs until the next does"
+    )
+    key_passphrase: str = env_field("GATEWAY_KEY_PASSPHRASE", "", help="encrypts signing keys in the database")
+    operators: tuple[str, ...] = env_field(
         "GATEWAY_OPERATORS", (), help="ids of users with the admin role for all orders"
     )
-    operator_password: str = setting(
+    operator_password: str = env_field(
         "GATEWAY_OPERATOR_PASSWORD", "", help="of the account `operator`, an admin; empty: no such account"
     )
-    social_name: str = setting("GATEWAY_SOCIAL_NAME", "oidc", help="in the addresses of logins at the issuer below")
-    social_issuer: str = setting("GATEWAY_SOCIAL_ISSUER", "", help="an OpenID Connect issuer to sign in at")
-    social_client_id: str = setting("GATEWAY_SOCIAL_CLIENT_ID", "")
-    social_client_secret: str = setting("GATEWAY_SOCIAL_CLIENT_SECRET", "")
-    sunsets: tuple[str, ...] = setting("GATEWAY_SUNSETS", (), help="moves days, as in v1=2028-01-01,v2=2029-01-01")
-    rate: float = setting("GATEWAY_RATE", 200.0, help="requests a second for each client; 0: no limit")
-    burst: int = setting("GATEWAY_BURST", 400, help="requests at once for each client")
-    proxies: int = setting("GATEWAY_PROXIES", 0, help="proxies before the gateway that write X-Forwarded-For")
-    origins: tuple[str, ...] = setting("GATEWAY_CORS_ORIGINS", (), help="comma-separated origins of other sites' pages")
-    max_body: int = setting("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
-    body_seconds: float = setting("GATEWAY_BODY_SECONDS", 10.0, help="seconds that a request's body may take to come")
-    header_seconds: float = setting("GATEWAY_HEADER_SECONDS", 10.0, help="the same for its head")
-    send_seconds: float = setting("GATEWAY_SEND_SECONDS", 30.0, help="seconds that answers may lie unread by a client")
-    max_batch: int = setting("GATEWAY_MAX_BATCH", 50, help="requests in a batch of JSON-RPC")
-    traces_url: str = setting("GATEWAY_TRACES_URL", "", help="where people look at traces, for links to them")
+    social_name: str = env_field("GATEWAY_SOCIAL_NAME", "oidc", help="in the addresses of logins at the issuer below")
+    social_issuer: str = env_field("GATEWAY_SOCIAL_ISSUER", "", help="an OpenID Connect issuer to sign in at")
+    social_client_id: str = env_field("GATEWAY_SOCIAL_CLIENT_ID", "")
+    social_client_secret: str = env_field("GATEWAY_SOCIAL_CLIENT_SECRET", "")
+    sunsets: tuple[str, ...] = env_field("GATEWAY_SUNSETS", (), help="moves days, as in v1=2028-01-01,v2=2029-01-01")
+    rate: float = env_field("GATEWAY_RATE", 200.0, help="requests a second for each client; 0: no limit")
+    burst: int = env_field("GATEWAY_BURST", 400, help="requests at once for each client")
+    proxies: int = env_field("GATEWAY_PROXIES", 0, help="proxies before the gateway that write X-Forwarded-For")
+    origins: tuple[str, ...] = env_field("GATEWAY_CORS_ORIGINS", (), help="comma-separated origins of other pages")
+    max_body: int = env_field("GATEWAY_MAX_BODY", 65536, help="bytes of a request's body")
+    body_seconds: float = env_field("GATEWAY_BODY_SECONDS", 10.0, help="seconds that a request's body may take to come")
+    header_seconds: float = env_field("GATEWAY_HEADER_SECONDS", 10.0, help="the same for its head")
+    send_seconds: float = env_field(
+        "GATEWAY_SEND_SECONDS", 30.0, help="seconds that answers may lie unread at a client"
+    )
+    max_batch: int = env_field("GATEWAY_MAX_BATCH", 50, help="requests in a batch of JSON-RPC")
+    traces_url: str = env_field("GATEWAY_TRACES_URL", "", help="where people look at traces, for links to them")
     tokens: AuthConfig = field(default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
@@ -82,16 +86,16 @@ class EdgeConfig:
             "GATEWAY_SEND_SECONDS": self.send_seconds,
             "GATEWAY_MAX_BATCH": self.max_batch,
         }
-        problems = [Problem(name, "must be above 0") for name, value in above.items() if not 0 < value < float("inf")]
+        problems = [Violation(name, "must be above 0") for name, value in above.items() if not 0 < value < float("inf")]
         problems += [
-            Problem("GATEWAY_CORS_ORIGINS", "must list origins, not *") for item in self.origins if item == "*"
+            Violation("GATEWAY_CORS_ORIGINS", "must list origins, not *") for item in self.origins if item == "*"
         ]
         if self.operator_password and (wrong := sign_up_problems(self.operator_password, "")):
-            problems.append(Problem("GATEWAY_OPERATOR_PASSWORD", wrong["password"]))
+            problems.append(Violation("GATEWAY_OPERATOR_PASSWORD", wrong["password"]))
         if self.social_issuer and not self.social_client_id:
-            problems.append(Problem("GATEWAY_SOCIAL_CLIENT_ID", "is required where GATEWAY_SOCIAL_ISSUER is set"))
+            problems.append(Violation("GATEWAY_SOCIAL_CLIENT_ID", "is required where GATEWAY_SOCIAL_ISSUER is set"))
         if problems:
-            raise BadInputError("the environment", problems)
+            raise ValidationError("the environment", problems)
 
     @property
     def own_issuer(self) -> bool:
@@ -167,7 +171,7 @@ def _verifier(config: EdgeConfig, issuer: TokenIssuer | None, clock: Callable[[]
 
 
 def parse_sunsets(items: tuple[str, ...]) -> dict[str, datetime]:
-    """Parses sunset dates such as `v1=2028-01-01`; raises BadInputError."""
+    """Parses sunset dates such as `v1=2028-01-01`; raises ValidationError."""
     known = {version.name for version in VERSIONS}
     found = {}
     for item in items:
@@ -177,8 +181,8 @@ def parse_sunsets(items: tuple[str, ...]) -> dict[str, datetime]:
         except ValueError:
             moment = None
         if name not in known or moment is None:
-            raise BadInputError(
-                "the environment", [Problem("GATEWAY_SUNSETS", f"is not of the form v1=2028-01-01: {item}")]
+            raise ValidationError(
+                "the environment", [Violation("GATEWAY_SUNSETS", f"is not of the form v1=2028-01-01: {item}")]
             )
         found[name] = moment
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -25,8 +25,10 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "inventory", "MESHWRIGHT_VERSION": "1.0.0"}
 class InventoryConfig:
     """`mesh`: the configuration of every service."""
 
-    database: str = setting(DATABASE, "sqlite:///.meshwright/inventory.db", help="sqlite:///<file> or postgresql://...")
-    catalogue: bool = setting(
+    database: str = env_field(
+        DATABASE, "sqlite:///.meshwright/inventory.db", help="sqlite:///<file> or postgresql://..."
+    )
+    catalogue: bool = env_field(
         "INVENTORY_CATALOGUE", default=True, help="true: a shop without anything begins with some"
     )
     databases: Databases = field(kw_only=True)
@@ -64,7 +66,7 @@ async def run(config: InventoryConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load(InventoryConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(InventoryConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.event_consumer import consume_events
 from services.common.messaging.fanout import Fanout
@@ -36,21 +36,21 @@ START_SECONDS = 3.0
 class NotificationConfig:
     """`mesh` and `bus`: the configuration of every service, and of those with NATS."""
 
-    max_age: float = setting(MAX_AGE, 7 * 86400.0, help="seconds that a notification is kept")
-    per_user: int = setting(PER_USER, 1000, help="notifications kept for each user, and broadcasts in all")
-    buffer: int = setting(
+    max_age: float = env_field(MAX_AGE, 7 * 86400.0, help="seconds that a notification is kept")
+    per_user: int = env_field(PER_USER, 1000, help="notifications kept for each user, and broadcasts in all")
+    buffer: int = env_field(
         BUFFER, 256, help="notifications that a slow subscriber may be behind before some are left out"
     )
-    key_window: float = setting(KEY_WINDOW, 600.0, help="seconds in which sending twice with one key sends once")
+    key_window: float = env_field(KEY_WINDOW, 600.0, help="seconds in which sending twice with one key sends once")
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
     auth: AuthConfig = field(kw_only=True, default_factory=AuthConfig)
 
     def __post_init__(self) -> None:
         values = {MAX_AGE: self.max_age, PER_USER: self.per_user, BUFFER: self.buffer, KEY_WINDOW: self.key_window}
-        problems = [Problem(name, "must be 1 or more") for name, value in values.items() if value < 1]
+        problems = [Violation(name, "must be 1 or more") for name, value in values.items() if value < 1]
         if problems:
-            raise BadInputError("the environment", problems)
+            raise ValidationError("the environment", problems)
 
 
 async def add_notifications(server: Server, config: NotificationConfig) -> Fanout[Notification]:
@@ -86,8 +86,8 @@ async def run(config: NotificationConfig) -> None:
 
 def main() -> None:
     try:
-        asyncio.run(run(load(NotificationConfig, DEFAULTS | environment())))
-    except BadInputError as error:
+        asyncio.run(run(load_config(NotificationConfig, DEFAULTS | environment())))
+    except ValidationError as error:
         sys.exit(str(error))
 
 

@@ -10,8 +10,8 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -35,15 +35,15 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}
 class OrderConfig:
     """`mesh`: the configuration of every service."""
 
-    database: str = setting(DATABASE, "sqlite:///.meshwright/order.db", help="sqlite:///<file> or postgresql://...")
-    inventory: str = setting("ORDER_INVENTORY", "inventory", help="the name of the service that has the goods")
-    payment: str = setting("ORDER_PAYMENT", "payment", help="the name of the service that has the money")
-    timeout: float = setting("ORDER_STEP_TIMEOUT", 3.0, help="seconds for one call of a participant")
-    attempts: int = setting("ORDER_STEP_ATTEMPTS", 10, help="tries without an answer before an order is undone")
-    undo_attempts: int = setting("ORDER_UNDO_ATTEMPTS", 10, help="tries of undoing a step before a person must look")
-    backoff: float = setting("ORDER_BACKOFF", 0.2, help="seconds before the second try; doubled each time")
-    backoff_max: float = setting("ORDER_BACKOFF_MAX", 10.0, help="seconds between two tries at most")
-    lease: float = setting("ORDER_LEASE", 10.0, help="seconds after which another replica takes an order over")
+    database: str = env_field(DATABASE, "sqlite:///.meshwright/order.db", help="sqlite:///<file> or postgresql://...")
+    inventory: str = env_field("ORDER_INVENTORY", "inventory", help="the name of the service that has the goods")
+    payment: str = env_field("ORDER_PAYMENT", "payment", help="the name of the service that has the money")
+    timeout: float = env_field("ORDER_STEP_TIMEOUT", 3.0, help="seconds for one call of a participant")
+    attempts: int = env_field("ORDER_STEP_ATTEMPTS", 10, help="tries without an answer before an order is undone")
+    undo_attempts: int = env_field("ORDER_UNDO_ATTEMPTS", 10, help="tries of undoing a step before a person must look")
+    backoff: float = env_field("ORDER_BACKOFF", 0.2, help="seconds before the second try; doubled each time")
+    backoff_max: float = env_field("ORDER_BACKOFF_MAX", 10.0, help="seconds between two tries at most")
+    lease: float = env_field("ORDER_LEASE", 10.0, help="seconds after which another replica takes an order over")
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
@@ -51,7 +51,7 @@ class OrderConfig:
 
     def __post_init__(self) -> None:
         problems = [
-            Problem(variable, "must be above 0")
+            Violation(variable, "must be above 0")
             for variable, value in {
                 "ORDER_STEP_TIMEOUT": self.timeout,
                 "ORDER_STEP_ATTEMPTS": self.attempts,
@@ -62,9 +62,9 @@ class OrderConfig:
             if value <= 0
         ]
         if self.lease <= self.timeout:
-            problems.append(Problem("ORDER_LEASE", "must be above ORDER_STEP_TIMEOUT"))
+            problems.append(Violation("ORDER_LEASE", "must be above ORDER_STEP_TIMEOUT"))
         if problems:
-            raise BadInputError("the environment", problems)
+            raise ValidationError("the environment", problems)
 
     @property
     def policy(self) -> RetryPolicy:
@@ -127,7 +127,7 @@ async def run(config: OrderConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load(OrderConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(OrderConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ async def _outcome(call: Awaitable[Outcome]) -> Outcome:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        found = meshwright.details(error)
+        found = meshwright.error_details(error)
         fields = ", ".join(f"{field} {what}" for field, what in found.fields.items())
         text = f"{found.reason or found.code}: {fields or found.message}"[:MAX_ERROR]
         return Refused(text) if error.code() in REFUSALS else NoAnswer(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -25,7 +25,7 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "payment", "MESHWRIGHT_VERSION": "1.0.0"}
 class PaymentConfig:
     """`mesh`: the configuration of every service."""
 
-    database: str = setting(DATABASE, "sqlite:///.meshwright/payment.db", help="sqlite:///<file> or postgresql://...")
+    database: str = env_field(DATABASE, "sqlite:///.meshwright/payment.db", help="sqlite:///<file> or postgresql://...")
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
@@ -59,7 +59,7 @@ async def run(config: PaymentConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load(PaymentConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(PaymentConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -43,9 +43,9 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_VERSION": "1.0.0"}
 class UserConfig:
     """`mesh`: the configuration of every service."""
 
-    database: str = setting(DATABASE, "sqlite:///.meshwright/user.db", help="sqlite:///<file> or postgresql://...")
-    calculator: str = setting("USER_CALCULATOR", "calculator", help="the name of the service that does the sums")
-    failing: float | None = setting(
+    database: str = env_field(DATABASE, "sqlite:///.meshwright/user.db", help="sqlite:///<file> or postgresql://...")
+    calculator: str = env_field("USER_CALCULATOR", "calculator", help="the name of the service that does the sums")
+    failing: float | None = env_field(
         "USER_FAILING",
         None,
         help="share of calls, 0 to 1, that a bug spoils; unset: all from version 3 on",
@@ -106,7 +106,7 @@ async def _reconciling(users: DatabaseUsers, on_change: Callable[[], None]) -> N
 
 
 def main() -> None:
-    run_service(lambda: run(load(UserConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(UserConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from prometheus_client import Gauge
 
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
-from meshwright.config import AuthConfig, ServiceConfig, environment, load, setting
+from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.runtime.entry_point import run_service
 from services.common.runtime.tasks import background_task
@@ -31,7 +31,9 @@ DEFAULTS = {"MESHWRIGHT_SERVICE": NAME, "MESHWRIGHT_VERSION": "1.0.0"}
 class UserViewConfig:
     """`mesh`: the configuration of every service."""
 
-    database: str = setting(DATABASE, "sqlite:///.meshwright/userview.db", help="sqlite:///<file> or postgresql://...")
+    database: str = env_field(
+        DATABASE, "sqlite:///.meshwright/userview.db", help="sqlite:///<file> or postgresql://..."
+    )
     databases: Databases = field(kw_only=True)
     bus: BusConfig = field(kw_only=True)
     mesh: ServiceConfig = field(kw_only=True)
@@ -72,7 +74,7 @@ async def run(config: UserViewConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load(UserViewConfig, DEFAULTS | environment())))
+    run_service(lambda: run(load_config(UserViewConfig, DEFAULTS | environment())))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
     from meshwright import sync
     from meshwright.auth import Auth, Identity, JwtVerifier, caller
     from meshwright.client import channel
-    from meshwright.config import AuthConfig, ConsulConfig, Discovery, ServiceConfig, load, setting
+    from meshwright.config import AuthConfig, ConsulConfig, Discovery, ServiceConfig, env_field, load_config
     from meshwright.errors import (
         AbortedError,
         AlreadyExistsError,
-        BadInputError,
         FailedPreconditionError,
         InvalidArgumentError,
         MeshwrightError,
@@ -29,21 +28,22 @@ if TYPE_CHECKING:
         UnauthenticatedError,
         UnavailableError,
         UnimplementedError,
+        ValidationError,
     )
     from meshwright.interceptors.asgi import AsgiMiddleware
-    from meshwright.interceptors.errors import ErrorDetails, details
-    from meshwright.interceptors.incoming import deadline, detached, time_left
+    from meshwright.interceptors.errors import ErrorDetails, error_details
+    from meshwright.interceptors.incoming import deadline, time_left, without_deadline
     from meshwright.server import Server
     from meshwright.telemetry import Telemetry
 
 _HOMES = {
     "meshwright.auth": ("Auth", "Identity", "JwtVerifier", "caller"),
     "meshwright.client": ("channel",),
-    "meshwright.config": ("AuthConfig", "ConsulConfig", "Discovery", "ServiceConfig", "load", "setting"),
+    "meshwright.config": ("AuthConfig", "ConsulConfig", "Discovery", "ServiceConfig", "load_config", "env_field"),
     "meshwright.errors": (
         "AbortedError",
         "AlreadyExistsError",
-        "BadInputError",
+        "ValidationError",
         "FailedPreconditionError",
         "InvalidArgumentError",
         "MeshwrightError",
@@ -58,8 +58,8 @@ _HOMES = {
         "UnimplementedError",
     ),
     "meshwright.interceptors.asgi": ("AsgiMiddleware",),
-    "meshwright.interceptors.errors": ("ErrorDetails", "details"),
-    "meshwright.interceptors.incoming": ("deadline", "detached", "time_left"),
+    "meshwright.interceptors.errors": ("ErrorDetails", "error_details"),
+    "meshwright.interceptors.incoming": ("deadline", "without_deadline", "time_left"),
     "meshwright.server": ("Server",),
     "meshwright.telemetry": ("Telemetry",),
 }
@@ -71,7 +71,6 @@ __all__ = [
     "AsgiMiddleware",
     "Auth",
     "AuthConfig",
-    "BadInputError",
     "ConsulConfig",
     "Discovery",
     "ErrorDetails",
@@ -91,15 +90,16 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
+    "ValidationError",
     "caller",
     "channel",
     "deadline",
-    "detached",
-    "details",
-    "load",
-    "setting",
+    "env_field",
+    "error_details",
+    "load_config",
     "sync",
     "time_left",
+    "without_deadline",
 ]
 
 

@@ -1,7 +1,7 @@
 """Configuration: frozen values, read from the environment once, here and nowhere else.
 
 Every process of Meshwright and every service built on it takes a frozen dataclass as its configuration.
-Each field names its environment variable, its default and, in its docs, its unit. `load` builds the value;
+Each field names its environment variable, its default and, in its docs, its unit. `load_config` builds the value;
 whatever is wrong with the environment is reported in one error that lists every variable at fault, so that a
 person fixes all of them in one go. No other module reads `os.environ` (a project test holds us to that),
 which is what makes configuration testable: pass a mapping instead.
@@ -21,7 +21,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address, carried_header_problem, instance_problem, path_problem
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _TRUE = frozenset({"1", "t", "true", "yes", "on"})
 _FALSE = frozenset({"0", "f", "false", "no", "off"})
 
 
-def setting(variable: str, default: Any = MISSING, *, help: str = "") -> Any:  # noqa: A002
-    """A dataclass field that `load` reads from the environment variable of that name.
+def env_field(variable: str, default: Any = MISSING, *, help: str = "") -> Any:  # noqa: A002
+    """A dataclass field that `load_config` reads from the environment variable of that name.
 
     Without a default the variable is required. `help` is one sentence with the unit, shown in errors.
     """
@@ -44,18 +44,18 @@ def setting(variable: str, default: Any = MISSING, *, help: str = "") -> Any:  #
     return field(default=default, metadata=metadata)
 
 
-def load(kind: type[T], environ: Mapping[str, str] | None = None, **overrides: Any) -> T:
-    """Build `kind`, a dataclass made of `setting` fields, from the environment.
+def load_config(kind: type[T], environ: Mapping[str, str] | None = None, **overrides: Any) -> T:
+    """Build `kind`, a dataclass made of `env_field` fields, from the environment.
 
     Fields that are dataclasses themselves are loaded recursively. `overrides` win over the environment.
-    An empty variable counts as unset. Raises `BadInputError` with one problem for each variable that is
+    An empty variable counts as unset. Raises `ValidationError` with one problem for each variable that is
     missing or does not parse.
     """
     source = os.environ if environ is None else environ
-    problems: list[Problem] = []
+    problems: list[Violation] = []
     value = _load(kind, source, overrides, problems)
     if problems:
-        raise BadInputError("the environment", problems)
+        raise ValidationError("the environment", problems)
     return typing.cast("T", value)
 
 
@@ -82,7 +82,7 @@ def set_grpc_xds_bootstrap(document: str) -> bool:
     return True
 
 
-def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], problems: list[Problem]) -> Any:
+def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], problems: list[Violation]) -> Any:
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     found_before = len(problems)
@@ -101,14 +101,14 @@ def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], p
         return None
     try:
         return kind(**values)
-    except BadInputError as error:
+    except ValidationError as error:
         # What a class says of its own values is told beside what its sisters say of theirs.
         problems.extend(error.problems)
         return None
 
 
 def _read(
-    item: Field[Any], hint: Any, source: Mapping[str, str], values: dict[str, Any], problems: list[Problem]
+    item: Field[Any], hint: Any, source: Mapping[str, str], values: dict[str, Any], problems: list[Violation]
 ) -> None:
     variable = item.metadata["variable"]
     text = source.get(variable, "").strip()
@@ -116,10 +116,10 @@ def _read(
         try:
             values[item.name] = parse(text, hint)
         except ValueError as error:
-            problems.append(Problem(variable, f"{error}, not {text!r}"))
+            problems.append(Violation(variable, f"{error}, not {text!r}"))
     elif item.default is MISSING and item.default_factory is MISSING:
         note = f" ({item.metadata['help']})" if item.metadata["help"] else ""
-        problems.append(Problem(variable, f"is required and not set{note}"))
+        problems.append(Violation(variable, f"is required and not set{note}"))
 
 
 def parse(text: str, hint: Any) -> Any:
@@ -192,85 +192,85 @@ class Discovery(Enum):
 class ConsulConfig:
     """Where Consul is and how to talk to it, in the variables that Consul's own command line reads."""
 
-    address: str = setting("CONSUL_HTTP_ADDR", "127.0.0.1:8500", help="host:port, http://, https:// or unix://")
-    token: str | None = setting("CONSUL_HTTP_TOKEN", None)
-    token_file: Path | None = setting("CONSUL_HTTP_TOKEN_FILE", None)
-    auth: str | None = setting("CONSUL_HTTP_AUTH", None, help="user:password for HTTP basic authentication")
-    ssl: bool = setting("CONSUL_HTTP_SSL", default=False, help="true: https even where the address names no scheme")
-    ssl_verify: bool = setting("CONSUL_HTTP_SSL_VERIFY", default=True)
-    ca_cert: Path | None = setting("CONSUL_CACERT", None, help="PEM file of the certificate authority")
-    ca_path: Path | None = setting("CONSUL_CAPATH", None, help="folder of PEM files")
-    client_cert: Path | None = setting("CONSUL_CLIENT_CERT", None)
-    client_key: Path | None = setting("CONSUL_CLIENT_KEY", None)
-    tls_server_name: str | None = setting("CONSUL_TLS_SERVER_NAME", None)
+    address: str = env_field("CONSUL_HTTP_ADDR", "127.0.0.1:8500", help="host:port, http://, https:// or unix://")
+    token: str | None = env_field("CONSUL_HTTP_TOKEN", None)
+    token_file: Path | None = env_field("CONSUL_HTTP_TOKEN_FILE", None)
+    auth: str | None = env_field("CONSUL_HTTP_AUTH", None, help="user:password for HTTP basic authentication")
+    ssl: bool = env_field("CONSUL_HTTP_SSL", default=False, help="true: https even where the address names no scheme")
+    ssl_verify: bool = env_field("CONSUL_HTTP_SSL_VERIFY", default=True)
+    ca_cert: Path | None = env_field("CONSUL_CACERT", None, help="PEM file of the certificate authority")
+    ca_path: Path | None = env_field("CONSUL_CAPATH", None, help="folder of PEM files")
+    client_cert: Path | None = env_field("CONSUL_CLIENT_CERT", None)
+    client_key: Path | None = env_field("CONSUL_CLIENT_KEY", None)
+    tls_server_name: str | None = env_field("CONSUL_TLS_SERVER_NAME", None)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthConfig:
     """Whose tokens a server accepts; `meshwright.Auth.configured` makes of it what a server takes."""
 
-    issuer: str = setting("MESHWRIGHT_AUTH_ISSUER", "", help="the `iss` of tokens; empty: none are asked for")
-    jwks: str = setting("MESHWRIGHT_AUTH_JWKS", "", help="the issuer's keys (JWKS): a http(s) URL or a file")
-    audience: tuple[str, ...] = setting(
+    issuer: str = env_field("MESHWRIGHT_AUTH_ISSUER", "", help="the `iss` of tokens; empty: none are asked for")
+    jwks: str = env_field("MESHWRIGHT_AUTH_JWKS", "", help="the issuer's keys (JWKS): a http(s) URL or a file")
+    audience: tuple[str, ...] = env_field(
         "MESHWRIGHT_AUTH_AUDIENCE", ("meshwright",), help="comma-separated; tokens must be meant for one of them"
     )
 
     def __post_init__(self) -> None:
         if self.issuer and not self.jwks:
             what = "is required where MESHWRIGHT_AUTH_ISSUER is set"
-            raise BadInputError("the environment", [Problem("MESHWRIGHT_AUTH_JWKS", what)])
+            raise ValidationError("the environment", [Violation("MESHWRIGHT_AUTH_JWKS", what)])
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """What one service process needs to know: who it is, where it listens, how it finds the others."""
 
-    service: str = setting("MESHWRIGHT_SERVICE", help="the name under which callers find this service")
-    version: str = setting("MESHWRIGHT_VERSION", "0.0.0")
-    instance: str | None = setting("MESHWRIGHT_INSTANCE", None, help="unique id; made from name, host and pid if unset")
-    host: str = setting("MESHWRIGHT_HOST", "127.0.0.1", help="address to bind")
-    port: int = setting("MESHWRIGHT_PORT", 0, help="gRPC port; 0: a free one from 20000 up")
-    advertise: str | None = setting(
+    service: str = env_field("MESHWRIGHT_SERVICE", help="the name under which callers find this service")
+    version: str = env_field("MESHWRIGHT_VERSION", "0.0.0")
+    instance: str | None = env_field("MESHWRIGHT_INSTANCE", None, help="unique id; of name, host and pid if unset")
+    host: str = env_field("MESHWRIGHT_HOST", "127.0.0.1", help="address to bind")
+    port: int = env_field("MESHWRIGHT_PORT", 0, help="gRPC port; 0: a free one from 20000 up")
+    advertise: str | None = env_field(
         "MESHWRIGHT_ADVERTISE", None, help="address that callers dial, if not the bound one"
     )
-    metrics_port: int = setting("MESHWRIGHT_METRICS_PORT", 0, help="HTTP port of /metrics; 0: a free one from 20000 up")
-    tags: tuple[str, ...] = setting("MESHWRIGHT_TAGS", ())
-    discovery: Discovery = setting("MESHWRIGHT_DISCOVERY", Discovery.XDS)
-    control_planes: tuple[Address, ...] = setting(
+    metrics_port: int = env_field("MESHWRIGHT_METRICS_PORT", 0, help="port of /metrics; 0: a free one from 20000 up")
+    tags: tuple[str, ...] = env_field("MESHWRIGHT_TAGS", ())
+    discovery: Discovery = env_field("MESHWRIGHT_DISCOVERY", Discovery.XDS)
+    control_planes: tuple[Address, ...] = env_field(
         "MESHWRIGHT_XDS", (Address("127.0.0.1", 18000),), help="host:port, comma-separated; later ones are fallbacks"
     )
-    call_timeout: float = setting(
+    call_timeout: float = env_field(
         "MESHWRIGHT_CALL_TIMEOUT",
         15.0,
         help="seconds for a call that is no stream and gives no deadline of its own; 0: none",
     )
-    carried_headers: tuple[str, ...] = setting(
+    carried_headers: tuple[str, ...] = env_field(
         "MESHWRIGHT_CARRIED_HEADERS",
         ("x-preview", "x-tester"),
         help="comma-separated headers that go on with every call that a request causes, for routes; `-`: none",
     )
-    region: str = setting(
+    region: str = env_field(
         "MESHWRIGHT_REGION", "", help="where this process runs: registered in Consul, and named to the control plane"
     )
-    zone: str = setting(
+    zone: str = env_field(
         "MESHWRIGHT_ZONE", "", help="a part of the region: registered in Consul, and named to the control plane"
     )
-    register: bool = setting("MESHWRIGHT_REGISTER", default=True, help="false: serve without registering in Consul")
-    check_interval: float = setting("MESHWRIGHT_CHECK_INTERVAL", 1.0, help="seconds between Consul's health checks")
-    deregister_after: float = setting(
+    register: bool = env_field("MESHWRIGHT_REGISTER", default=True, help="false: serve without registering in Consul")
+    check_interval: float = env_field("MESHWRIGHT_CHECK_INTERVAL", 1.0, help="seconds between Consul's health checks")
+    deregister_after: float = env_field(
         "MESHWRIGHT_DEREGISTER_AFTER",
         60.0,
         help="seconds critical before Consul forgets the instance; it rounds up to 60",
     )
-    propagation: float = setting(
+    propagation: float = env_field(
         "MESHWRIGHT_PROPAGATION", 0.5, help="seconds between deregistering and draining, for callers to hear of it"
     )
-    grace: float = setting("MESHWRIGHT_GRACE", 10.0, help="seconds that calls in flight get to finish when stopping")
-    log_level: str = setting("MESHWRIGHT_LOG_LEVEL", "info")
+    grace: float = env_field("MESHWRIGHT_GRACE", 10.0, help="seconds that calls in flight get to finish when stopping")
+    log_level: str = env_field("MESHWRIGHT_LOG_LEVEL", "info")
     consul: ConsulConfig = field(default_factory=ConsulConfig)
 
     def __post_init__(self) -> None:
-        """Raises `BadInputError` for what cannot be meant, and for names that Consul would take for others."""
+        """Raises `ValidationError` for what cannot be meant, and for names that Consul would take for others."""
         found = {
             "MESHWRIGHT_SERVICE": path_problem(self.service) if self.service else "",
             "MESHWRIGHT_INSTANCE": instance_problem(self.instance) if self.instance else "",
@@ -280,8 +280,8 @@ class ServiceConfig:
         headers = () if self.carried_headers == ("-",) else tuple(dict.fromkeys(map(str.lower, self.carried_headers)))
         object.__setattr__(self, "carried_headers", headers)
         found["MESHWRIGHT_CARRIED_HEADERS"] = _header_problem(headers)
-        if problems := [Problem(variable, what) for variable, what in found.items() if what]:
-            raise BadInputError("the environment", problems)
+        if problems := [Violation(variable, what) for variable, what in found.items() if what]:
+            raise ValidationError("the environment", problems)
 
 
 _MOST_HEADERS = 16

@@ -1,6 +1,6 @@
 """Errors, sorted by whose fault they are.
 
-`BadInputError` is for what a person wrote: configuration, topology files, config entries, policy documents.
+`ValidationError` is for what a person wrote: configuration, topology files, config entries, policy documents.
 It says where and what, and lists every problem at once.
 
 The `ServiceError` family is for calls. A handler raises one of them, or an error of its own domain that the
@@ -23,7 +23,7 @@ class MeshwrightError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Violation:
     """One thing that is wrong: where (a variable, a path in a document, a line) and what."""
 
     where: str
@@ -33,13 +33,13 @@ class Problem:
         return f"{self.where}: {self.what}" if self.where else self.what
 
 
-class BadInputError(MeshwrightError, ValueError):
+class ValidationError(MeshwrightError, ValueError):
     """Something that a person wrote is wrong. `source` names it; `problems` lists all that was found."""
 
     reason: ClassVar[str] = ""
     """A word for programs, of kinds that have one."""
 
-    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, source: str, problems: Sequence[Violation]) -> None:
         self.source = source
         self.problems = tuple(problems)
         lines = "\n".join(f"  {problem}" for problem in self.problems)

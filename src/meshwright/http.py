@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ async def serving(
 
     `grace` is the seconds that requests in flight get when the context ends. `auto_decompress=False` leaves compressed
     request bodies to the handlers. `handler_cancellation=True` cancels the handler of a client that went away: each
-    must bear that at any of its awaits. Raises `BadInputError` naming the address where it cannot be bound.
+    must bear that at any of its awaits. Raises `ValidationError` naming the address where it cannot be bound.
     """
     runner = web.AppRunner(
         app,
@@ -43,7 +43,9 @@ async def serving(
         try:
             await site.start()
         except OSError as error:
-            raise BadInputError(f"address {Address(host, port)}", [Problem("", f"cannot listen: {error}")]) from error
+            raise ValidationError(
+                f"address {Address(host, port)}", [Violation("", f"cannot listen: {error}")]
+            ) from error
         bound = runner.addresses[0]
         yield Address(host, int(bound[1]))
     finally:

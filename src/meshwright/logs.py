@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from opentelemetry import trace
 
-from meshwright.config import load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import env_field, load_config
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
-    format: LogFormat | None = setting("MESHWRIGHT_LOG_FORMAT", None, help="json or text; unset: text on a terminal")
+    format: LogFormat | None = env_field("MESHWRIGHT_LOG_FORMAT", None, help="json or text; unset: text on a terminal")
 
 
 def configure(
@@ -52,10 +52,10 @@ def configure(
 ) -> None:
     """Send all logs of this process to stderr. Replaces what was configured before.
 
-    `service`, `version` and `instance` are in each line. Raises `BadInputError` for a level that there is not.
+    `service`, `version` and `instance` are in each line. Raises `ValidationError` for a level that there is not.
     """
     output = stream or sys.stderr
-    chosen = format or load(LogConfig).format or (LogFormat.TEXT if output.isatty() else LogFormat.JSON)
+    chosen = format or load_config(LogConfig).format or (LogFormat.TEXT if output.isatty() else LogFormat.JSON)
     handler = logging.StreamHandler(output)
     if chosen is LogFormat.JSON:
         handler.setFormatter(JsonFormatter({"service": service, "version": version, "instance": instance}))
@@ -76,8 +76,8 @@ def _level(name: str) -> int:
     known = logging.getLevelNamesMapping()
     if name.upper() not in known:
         choices = "debug, info, warning, error, critical"
-        raise BadInputError(
-            "the log level", [Problem("MESHWRIGHT_LOG_LEVEL", f"expected one of {choices}, not {name!r}")]
+        raise ValidationError(
+            "the log level", [Violation("MESHWRIGHT_LOG_LEVEL", f"expected one of {choices}, not {name!r}")]
         )
     return known[name.upper()]
 

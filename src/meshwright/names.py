@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,11 +21,11 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[found[0]] if found else None
 
 
-class NoSuchNameError(BadInputError):
+class NoSuchNameError(ValidationError):
     """A name that a person gave means nothing here. The text is one sentence, with the closest name."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__("the name", [Problem("", sentence)])
+        super().__init__("the name", [Violation("", sentence)])
         self.args = (sentence,)
 
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from jsonschema.exceptions import ValidationError
+    from jsonschema.exceptions import ValidationError as SchemaError
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _TYPES = {
@@ -35,13 +35,13 @@ _TYPES = {
 
 
 def check(document: Any, schema: Mapping[str, Any], source: str) -> None:
-    """Raise `BadInputError` naming `source` and every violation of `schema` in `document`; return if there is none."""
+    """Raise `ValidationError` naming `source` and every violation of `schema` in `document`, if there is one."""
     problems = list(violations(document, schema))
     if problems:
-        raise BadInputError(source, problems)
+        raise ValidationError(source, problems)
 
 
-def violations(document: Any, schema: Mapping[str, Any]) -> Iterator[Problem]:
+def violations(document: Any, schema: Mapping[str, Any]) -> Iterator[Violation]:
     """Every violation, in the document's order."""
     found = Draft202012Validator(schema).iter_errors(document)
     for error in sorted(found, key=lambda error: [str(step) for step in error.absolute_path]):
@@ -61,7 +61,7 @@ def place(path: Iterable[str | int]) -> str:
     return text
 
 
-def _problems(error: ValidationError) -> Iterator[Problem]:
+def _problems(error: SchemaError) -> Iterator[Violation]:
     rule = str(error.validator)
     if rule in ("anyOf", "oneOf") and error.context:
         error = _closest(error)
@@ -72,30 +72,30 @@ def _problems(error: ValidationError) -> Iterator[Problem]:
         yield from _missing_keys(error)
     else:
         say = _SENTENCES.get(rule)
-        yield Problem(place(error.absolute_path), say(error) if say else error.message)
+        yield Violation(place(error.absolute_path), say(error) if say else error.message)
 
 
-def _limit(error: ValidationError) -> Any:
+def _limit(error: SchemaError) -> Any:
     """What the violated rule demands: the maximum, the choices, the required keys."""
     return error.validator_value
 
 
-def _value(error: ValidationError) -> Any:
+def _value(error: SchemaError) -> Any:
     return error.instance
 
 
-def _rules(error: ValidationError) -> dict[str, Any]:
+def _rules(error: SchemaError) -> dict[str, Any]:
     """The part of the schema that was violated."""
     return error.schema if isinstance(error.schema, dict) else {}
 
 
-def _closest(error: ValidationError) -> ValidationError:
+def _closest(error: SchemaError) -> SchemaError:
     """The alternative that the author most likely meant: the one whose violation lies deepest, if there is one."""
     deepest = max(error.context or (), key=lambda inner: len(inner.absolute_path))
     return deepest if len(deepest.absolute_path) > len(error.absolute_path) else error
 
 
-def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
+def _unknown_keys(error: SchemaError) -> Iterator[Violation]:
     known = list(_rules(error).get("properties", {}))
     patterns = list(_rules(error).get("patternProperties", {}))
     for key in _value(error):
@@ -105,14 +105,14 @@ def _unknown_keys(error: ValidationError) -> Iterator[Problem]:
         hint = (
             f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}" if known else "none is known here"
         )
-        yield Problem(place([*error.absolute_path, key]), f"unknown key; {hint}")
+        yield Violation(place([*error.absolute_path, key]), f"unknown key; {hint}")
 
 
-def _missing_keys(error: ValidationError) -> Iterator[Problem]:
+def _missing_keys(error: SchemaError) -> Iterator[Violation]:
     # The library reports each missing key as an error of its own that lists all required ones.
     match = re.match(r"'(.*)' is a required property", error.message)
     missing = match.group(1) if match else ", ".join(_limit(error))
-    yield Problem(place([*error.absolute_path, missing]), "is required and missing")
+    yield Violation(place([*error.absolute_path, missing]), "is required and missing")
 
 
 def _shown(value: Any) -> str:
@@ -120,14 +120,14 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004
 
 
-def _wrong_type(error: ValidationError) -> str:
+def _wrong_type(error: SchemaError) -> str:
     wanted = _limit(error)
     names = [wanted] if isinstance(wanted, str) else list(wanted)
     said = f"expected {' or '.join(_TYPES.get(name, name) for name in names)}, not {_shown(error.instance)}"
     return f"{said}{_as_text(error)}" if names == ["string"] else said
 
 
-def _as_text(error: ValidationError) -> str:
+def _as_text(error: SchemaError) -> str:
     """What to write in place of a number or a truth value, where a text is wanted."""
     if not isinstance(error.instance, bool | int | float):
         return ""
@@ -137,30 +137,30 @@ def _as_text(error: ValidationError) -> str:
     return "; put it in quotes"
 
 
-def _wrong_choice(error: ValidationError) -> str:
+def _wrong_choice(error: SchemaError) -> str:
     choices = ", ".join(str(choice) for choice in _limit(error))
     return f"expected one of {choices}, not {_shown(error.instance)}"
 
 
-def _wrong_form(error: ValidationError) -> str:
+def _wrong_form(error: SchemaError) -> str:
     wanted = _rules(error).get("description") or f"a match of {_limit(error)}"
     return f"expected {wanted}, not {_shown(error.instance)}"
 
 
-def _wrong_alternative(error: ValidationError) -> str:
+def _wrong_alternative(error: SchemaError) -> str:
     wanted = _rules(error).get("description") or "exactly one of the alternatives"
     return f"expected {wanted}, not {_shown(error.instance)}"
 
 
-def _bound(words: str) -> Callable[[ValidationError], str]:
-    def say(error: ValidationError) -> str:
+def _bound(words: str) -> Callable[[SchemaError], str]:
+    def say(error: SchemaError) -> str:
         return f"must be {words} {_limit(error)}, not {_shown(error.instance)}"
 
     return say
 
 
-def _count(words: str, noun: str) -> Callable[[ValidationError], str]:
-    def say(error: ValidationError) -> str:
+def _count(words: str, noun: str) -> Callable[[SchemaError], str]:
+    def say(error: SchemaError) -> str:
         if _limit(error) == 1 and words == "at least":
             return "must not be empty"
         return f"must have {words} {_limit(error)} {noun}, not {len(_value(error))}"
@@ -168,7 +168,7 @@ def _count(words: str, noun: str) -> Callable[[ValidationError], str]:
     return say
 
 
-_SENTENCES: dict[str, Callable[[ValidationError], str]] = {
+_SENTENCES: dict[str, Callable[[SchemaError], str]] = {
     "type": _wrong_type,
     "enum": _wrong_choice,
     "const": lambda error: f"expected {_shown(_limit(error))}, not {_shown(error.instance)}",

@@ -15,7 +15,7 @@ NAMES = [
     "AsgiMiddleware",
     "Auth",
     "AuthConfig",
-    "BadInputError",
+    "ValidationError",
     "ConsulConfig",
     "Discovery",
     "ErrorDetails",

@@ -18,7 +18,7 @@ import grpc
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from support.endings import ENDINGS, Ends
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Broken(Ends):
 
 
 async def serve() -> None:
-    config = load(ServiceConfig)
+    config = load_config(ServiceConfig)
     servicer = Broken(ending(config.service, config.version))
     async with meshwright.Server(config) as server:
         server.add(rpc.add_CalculatorServicer_to_server, servicer)
@@ -92,7 +92,7 @@ async def one(channel: grpc.aio.Channel, method: str, timeout: float) -> str:
 
 
 async def call_all() -> None:
-    config = load(ServiceConfig, service="caller")
+    config = load_config(ServiceConfig, service="caller")
     outcomes: list[tuple[str, str, float]] = []
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

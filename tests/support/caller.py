@@ -23,7 +23,7 @@ import grpc
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 
 Outcome = list[Any]
 
@@ -101,7 +101,7 @@ class Caller:
 
 
 async def main() -> None:
-    config = load(ServiceConfig, service="caller")
+    config = load_config(ServiceConfig, service="caller")
     reader = asyncio.StreamReader(limit=2**26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async with meshwright.channel(sys.argv[1], config) as channel:

@@ -48,7 +48,7 @@ class Talker(Listener):
     def reason(self) -> str:
         """Why the stream ended."""
         assert self.error
-        return meshwright.details(self.error).reason
+        return meshwright.error_details(self.error).reason
 
 
 @dataclass

@@ -30,8 +30,8 @@ READY = 30.0
 ATTEMPTS = 3
 
 _REGISTRY = (
-    "import asyncio; from meshwright.config import load; from meshwright.dev.consul import RegistryConfig, run; "
-    "asyncio.run(run(load(RegistryConfig, host='127.0.0.1', port={port})))"
+    "import asyncio; from meshwright.config import load_config; from meshwright.dev.consul import RegistryConfig, run; "
+    "asyncio.run(run(load_config(RegistryConfig, host='127.0.0.1', port={port})))"
 )
 
 

@@ -15,7 +15,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from demo.user.v2 import user_pb2_grpc as profile_rpc
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder, resolving
 from services.calculator import server as calculator_server
@@ -93,7 +93,9 @@ class Demo:
 
     def telemetry(self, service: str) -> Telemetry:
         # No time for callers to hear of a stop: nobody finds these servers by name.
-        config = load(ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0, propagation=0.0)
+        config = load_config(
+            ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0, propagation=0.0
+        )
         telemetry = Telemetry(config, exporter=self.spans)
         self.stack.push_async_callback(telemetry.close)
         return telemetry
@@ -137,7 +139,7 @@ class Demo:
         engine = open_database("X", self.database or f"sqlite:///{self.folder}/gateway.db")
         await prepare(engine)
         self.stack.push_async_callback(engine.dispose)
-        config = load(EdgeConfig, {"GATEWAY_MAX_BODY": str(MAX_BODY), "GATEWAY_RATE": "0", **self.settings})
+        config = load_config(EdgeConfig, {"GATEWAY_MAX_BODY": str(MAX_BODY), "GATEWAY_RATE": "0", **self.settings})
         self.edge = make_dependencies(
             config, engine, clock=self.clock, monotonic=time.monotonic, entropy=os.urandom, shop=self.shop
         )
@@ -172,7 +174,7 @@ class Demo:
             notification = await enter(meshwright.channel("notification", options=SMALL_WINDOW, telemetry=telemetry))
         return await enter(
             realtime(
-                load(RealtimeConfig, self.live.settings),
+                load_config(RealtimeConfig, self.live.settings),
                 self.edge,
                 await enter(open_bus(BusConfig((self.live.nats_url,)), "gateway")),
                 chat=chat,

@@ -11,12 +11,12 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import http
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.process import stop_event
 
 
 async def main() -> None:
-    config = load(ServiceConfig)
+    config = load_config(ServiceConfig)
     async with meshwright.channel("target", config) as channel:
         stub = rpc.CalculatorStub(channel)
 

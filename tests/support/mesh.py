@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from support.consul import ConsulServer
 
 CONTROL_PLANE = (
-    "import asyncio; from meshwright.config import load; from meshwright.controlplane import ControlPlaneConfig, run;"
-    "asyncio.run(run(load(ControlPlaneConfig)))"
+    "import asyncio; from meshwright.config import load_config;"
+    "from meshwright.controlplane import ControlPlaneConfig, run;"
+    "asyncio.run(run(load_config(ControlPlaneConfig)))"
 )
 
 

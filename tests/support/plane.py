@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import load
+from meshwright.config import load_config
 from meshwright.consul import Consul, Registration
 from meshwright.controlplane import ControlPlaneConfig
 from meshwright.controlplane.ads import Ads
@@ -130,7 +130,7 @@ async def plane_process(
 
 def plane_config(consul: ConsulConfig, **overrides: Any) -> ControlPlaneConfig:
     """The configuration of a control plane in this process, on free ports."""
-    return load(ControlPlaneConfig, {}, **{"port": 0, "debug_port": 0, "consul": consul, **overrides})
+    return load_config(ControlPlaneConfig, {}, **{"port": 0, "debug_port": 0, "consul": consul, **overrides})
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 
 import meshwright
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.model import Address
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder
@@ -45,7 +45,7 @@ async def replica(
 ) -> AsyncIterator[Replica]:
     """Serve what `wire` adds, without Consul."""
     settings = {"register": False, "propagation": 0.0, "grace": 2.0} | config
-    chosen = load(ServiceConfig, {}, service=service, **settings)
+    chosen = load_config(ServiceConfig, {}, service=service, **settings)
     spans = SpanRecorder()
     telemetry = Telemetry(chosen, exporter=spans)
     async with contextlib.AsyncExitStack() as stack:

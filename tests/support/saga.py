@@ -54,7 +54,7 @@ async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
     try:
         answer = await call
     except grpc.aio.AioRpcError as error:
-        return meshwright.details(error)
+        return meshwright.error_details(error)
     raise AssertionError(f"the call succeeded: {answer}")
 
 

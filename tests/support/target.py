@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, load, setting
+from meshwright.config import ServiceConfig, env_field, load_config
 from meshwright.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TargetConfig:
-    fail: str | None = setting("TARGET_FAIL", None, help="gRPC status code name to answer every call with")
-    end: str = setting("TARGET_END", "", help="words to write before it ends at once, with exit code 3")
-    service_name: str = setting("TARGET_SERVICE", "", help="another service to register as")
-    version: str = setting("TARGET_VERSION", "", help="another version to register as")
-    delay: float = setting("TARGET_DELAY", 0.0, help="seconds before each answer")
-    service: ServiceConfig = field(default_factory=lambda: load(ServiceConfig))
+    fail: str | None = env_field("TARGET_FAIL", None, help="gRPC status code name to answer every call with")
+    end: str = env_field("TARGET_END", "", help="words to write before it ends at once, with exit code 3")
+    service_name: str = env_field("TARGET_SERVICE", "", help="another service to register as")
+    version: str = env_field("TARGET_VERSION", "", help="another version to register as")
+    delay: float = env_field("TARGET_DELAY", 0.0, help="seconds before each answer")
+    service: ServiceConfig = field(default_factory=lambda: load_config(ServiceConfig))
 
 
 class Target(rpc.CalculatorServicer):
@@ -52,7 +52,7 @@ class Target(rpc.CalculatorServicer):
 
 
 async def main() -> None:
-    config = load(TargetConfig)
+    config = load_config(TargetConfig)
     if config.end:
         print(config.end, flush=True)
         sys.exit(3)

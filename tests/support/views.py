@@ -126,7 +126,7 @@ async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
     """How the call was refused."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 def positions(by_source: dict[str, int]) -> list[pb.Position]:

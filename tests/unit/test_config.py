@@ -5,24 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load, setting
-from meshwright.errors import BadInputError
+from meshwright.config import ConsulConfig, Discovery, ServiceConfig, env_field, load_config
+from meshwright.errors import ValidationError
 from meshwright.model import Address
 
 
 @dataclass(frozen=True)
 class Inner:
-    ratio: float = setting("RATIO", 0.5)
+    ratio: float = env_field("RATIO", 0.5)
 
 
 @dataclass(frozen=True)
 class Example:
-    name: str = setting("NAME", help="the name of the thing")
-    count: int = setting("COUNT", 1)
-    quiet: bool = setting("QUIET", default=False)
-    folder: Path | None = setting("FOLDER", None)
-    peers: tuple[Address, ...] = setting("PEERS", ())
-    discovery: Discovery = setting("DISCOVERY", Discovery.XDS)
+    name: str = env_field("NAME", help="the name of the thing")
+    count: int = env_field("COUNT", 1)
+    quiet: bool = env_field("QUIET", default=False)
+    folder: Path | None = env_field("FOLDER", None)
+    peers: tuple[Address, ...] = env_field("PEERS", ())
+    discovery: Discovery = env_field("DISCOVERY", Discovery.XDS)
     inner: Inner = field(default_factory=Inner)
 
 
@@ -36,27 +36,27 @@ def test_every_type_is_read_from_its_variable() -> None:
         "DISCOVERY": "consul",
         "RATIO": "0.25",
     }
-    assert load(Example, environ) == Example(
+    assert load_config(Example, environ) == Example(
         "a", 3, True, Path("/tmp"), (Address("a", 1), Address("::1", 2)), Discovery.CONSUL, Inner(0.25)
     )
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    assert load(Example, {"NAME": "a", "COUNT": ""}).count == 1
+    assert load_config(Example, {"NAME": "a", "COUNT": ""}).count == 1
 
 
 def test_overrides_win_over_the_environment() -> None:
-    assert load(Example, {"NAME": "a"}, name="b").name == "b"
+    assert load_config(Example, {"NAME": "a"}, name="b").name == "b"
 
 
 def test_an_override_that_is_no_field_is_a_programming_error() -> None:
     with pytest.raises(TypeError, match="Example has no field nmae"):
-        load(Example, {"NAME": "a"}, nmae="b")
+        load_config(Example, {"NAME": "a"}, nmae="b")
 
 
 def test_all_problems_are_reported_at_once_by_variable() -> None:
-    with pytest.raises(BadInputError) as caught:
-        load(Example, {"COUNT": "many", "QUIET": "maybe", "PEERS": "host", "RATIO": "half", "DISCOVERY": "dns"})
+    with pytest.raises(ValidationError) as caught:
+        load_config(Example, {"COUNT": "many", "QUIET": "maybe", "PEERS": "host", "RATIO": "half", "DISCOVERY": "dns"})
     assert str(caught.value) == (
         "the environment is not valid:\n"
         "  NAME: is required and not set (the name of the thing)\n"
@@ -70,12 +70,12 @@ def test_all_problems_are_reported_at_once_by_variable() -> None:
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999"])
 def test_a_time_without_end_is_no_number(text: str) -> None:
-    with pytest.raises(BadInputError, match=f"MESHWRIGHT_GRACE: expected a number, not '{text}'"):
-        load(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_GRACE": text})
+    with pytest.raises(ValidationError, match=f"MESHWRIGHT_GRACE: expected a number, not '{text}'"):
+        load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "MESHWRIGHT_GRACE": text})
 
 
 def test_a_service_knows_consul_by_consuls_own_variables() -> None:
-    config = load(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "CONSUL_HTTP_ADDR": "consul:8500"})
+    config = load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": "user", "CONSUL_HTTP_ADDR": "consul:8500"})
     assert config.consul == ConsulConfig(address="consul:8500")
     assert config.control_planes == (Address("127.0.0.1", 18000),)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshwright import schema
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 
 SCHEMA = {
     "type": "object",
@@ -54,7 +54,7 @@ def test_a_violation_names_the_place_and_what_was_expected(change: dict[str, obj
 
 
 def test_every_problem_is_reported_at_once() -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         schema.check({"count": 9, "bogus": 1}, SCHEMA, "thing.json")
     assert str(caught.value) == (
         "thing.json is not valid:\n"

@@ -15,7 +15,7 @@ from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.generic_resource import create_global_resource, create_namespaced_resource
 from lightkube.types import PatchType, on_error_stop
 
-from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
+from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Cluster:
         try:
             self.client = AsyncClient(config=config, timeout=_TIMEOUT, field_manager=FIELD_MANAGER)
         except ConfigError as error:
-            raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
+            raise ValidationError("the Kubernetes configuration", [Violation("KUBECONFIG", str(error))]) from error
         self.acting: Callable[[str], AbstractAsyncContextManager[None]] = lambda _: contextlib.nullcontext()
         """Wraps each write in a namespace: the gate of the Lease (`meshwright_operator.lease.guard`)."""
 

@@ -13,7 +13,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.rollout.api.observed import Explanation, Trouble, Workload
 from meshwright.rollout.api.schema_parts import VERSION
 from meshwright.rollout.api.schema_rules import LONGEST_NAME
@@ -134,7 +134,7 @@ class Deployments:
         elif len(rollout.name) + len(found) > LONGEST_NAME:
             what = f"{found!r}, from the referenced template, is too long for the name {rollout.name}"
         if what:
-            raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.version", what)])
+            raise ValidationError(f"{KIND} {rollout.name}", [Violation("spec.version", what)])
         return found
 
     async def ensure(self, rollout: Rollout, version: str, replicas: int) -> None:
@@ -269,19 +269,19 @@ class Deployments:
 
     @staticmethod
     def _refuse_foreign(rollout: Rollout, current: Mapping[str, Any]) -> None:
-        """Raises `BadInputError` for a Deployment of that name with another owner."""
+        """Raises `ValidationError` for a Deployment of that name with another owner."""
         if (current["metadata"].get("labels") or {}).get(ROLLOUT_LABEL) != rollout.name:
             name = current["metadata"]["name"]
             text = f"Deployment {name} exists and is not this rollout's (label {ROLLOUT_LABEL}); rename one of the two"
-            raise BadInputError(f"{KIND} {rollout.name}", [Problem("metadata.name", text)])
+            raise ValidationError(f"{KIND} {rollout.name}", [Violation("metadata.name", text)])
 
 
 def _whole_template(rollout: Rollout, version: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The pod template of the requested version. Raises `BadInputError` where the referenced Deployment is missing."""
+    """The pod template of the requested version. Raises `ValidationError` if the referenced Deployment is missing."""
     if given is None:
         name = rollout.workload_ref.name if rollout.workload_ref else ""
         text = f"there is no Deployment {name} in namespace {rollout.namespace}"
-        raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
+        raise ValidationError(f"{KIND} {rollout.name}", [Violation("spec.workloadRef.name", text)])
     return pod_template(rollout, version, given)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kopf._cogs.structs import references
 
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.model import folded
 from meshwright.rollout.api.vocabulary import KIND, Reason
 from meshwright_operator.kubernetes.finalizer import remove_finalizer
@@ -38,7 +38,7 @@ _LOOK = 10.0
 """Seconds between two listings of rollouts in a namespace of another installation."""
 
 
-class ServiceConflictError(BadInputError):
+class ServiceConflictError(ValidationError):
     """An earlier rollout has the same service."""
 
     reason = Reason.SERVICE_CONFLICT.value
@@ -94,7 +94,7 @@ class WatchedNamespaces:
             f"{document['spec']['service']} is already rolled out by {namespace}/{name}, created at {created}: this"
             f" rollout does nothing; delete one of the two"
         )
-        raise ServiceConflictError(f"{KIND} {own}", [Problem("spec.service", text)])
+        raise ServiceConflictError(f"{KIND} {own}", [Violation("spec.service", text)])
 
     async def on_held(self, namespace: str) -> None:
         found = await self._cluster.rollouts(namespace)

@@ -10,7 +10,7 @@ from lightkube.core.exceptions import ConfigError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright_operator.kubernetes.cluster import api_errors
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class SetupCluster:
             # Dry runs only: the API server returns the object that it would store.
             self._trial = AsyncClient(config=config, timeout=_TIMEOUT, dry_run=True)
         except ConfigError as error:
-            raise BadInputError("the Kubernetes configuration", [Problem("KUBECONFIG", str(error))]) from error
+            raise ValidationError("the Kubernetes configuration", [Violation("KUBECONFIG", str(error))]) from error
 
     async def __aenter__(self) -> Self:
         return self

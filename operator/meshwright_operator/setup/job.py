@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshwright import logs
-from meshwright.config import load, setting
-from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
+from meshwright.config import env_field, load_config
+from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright_operator.setup.cluster import SetupCluster
 from meshwright_operator.setup.plan import Plan, Volume, parse_plan, random_password
 
@@ -46,8 +46,8 @@ KEPT = {
 class SetupConfig:
     """The Job's configuration."""
 
-    plan: str = setting("MESHWRIGHT_SETUP", help="JSON: secrets and volumes; see the chart's templates/setup.yaml")
-    log_level: str = setting("MESHWRIGHT_LOG_LEVEL", "info")
+    plan: str = env_field("MESHWRIGHT_SETUP", help="JSON: secrets and volumes; see the chart's templates/setup.yaml")
+    log_level: str = env_field("MESHWRIGHT_LOG_LEVEL", "info")
 
 
 async def make_secrets(cluster: SetupCluster, plan: Plan) -> list[str]:
@@ -98,7 +98,7 @@ def _patch(plan: Plan, current: Mapping[str, Any], missing: Mapping[str, str]) -
 
 
 async def check_volumes(cluster: SetupCluster, plan: Plan) -> None:
-    """Raises `BadInputError` with each StatefulSet whose volumes this cluster does not provide, and the remedies."""
+    """Raises `ValidationError` with each StatefulSet whose volumes this cluster does not provide, and the remedies."""
     problems = [
         problem
         for volume in plan.volumes
@@ -110,12 +110,12 @@ async def check_volumes(cluster: SetupCluster, plan: Plan) -> None:
             "asks for a volume, and this cluster has no default StorageClass: name one with persistence.storageClass "
             "(kubectl get storageclass), or install without volumes with persistence.enabled=false"
         )
-        problems += [Problem(each, what) for each in homeless]
+        problems += [Violation(each, what) for each in homeless]
     if problems:
-        raise BadInputError("the storage of this release", problems)
+        raise ValidationError("the storage of this release", problems)
 
 
-def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem | None:
+def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Violation | None:
     """The problem of an existing StatefulSet with other claims, which Kubernetes does not change."""
     if current is None:
         return None
@@ -135,7 +135,7 @@ def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Problem
         f"`kubectl delete statefulset {volume.name}{' ' * way.startswith('-')}{way} and go on; "
         f"docs/kubernetes-operations.md says what is lost"
     )
-    return Problem(volume.setting, what)
+    return Violation(volume.setting, what)
 
 
 def claim(stateful_set: Mapping[str, Any]) -> tuple[str, str]:
@@ -169,13 +169,13 @@ async def run(plan: Plan) -> None:
 
 def main() -> None:
     try:
-        config = load(SetupConfig)
+        config = load_config(SetupConfig)
         logs.configure("meshwright-setup", "", "", config.log_level)
         logging.getLogger("httpx2").setLevel(logging.WARNING)  # each request
         asyncio.run(run(parse_plan(config.plan)))
     except TimeoutError:
         sys.exit(f"error: the API server did not answer within {TIMEOUT:g} s")
-    except BadInputError as error:
+    except ValidationError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(EX_CONFIG)
     except MeshwrightError as error:

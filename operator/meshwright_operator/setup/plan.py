@@ -8,7 +8,7 @@ import string
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ class Plan:
 
 
 def parse_plan(text: str) -> Plan:
-    """Parses the document. Raises `BadInputError` for any other."""
+    """Parses the document. Raises `ValidationError` for any other."""
     try:
         found: dict[str, Any] = json.loads(text)
         return Plan(
@@ -59,7 +59,7 @@ def parse_plan(text: str) -> Plan:
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         what = f"expected the JSON object that the chart writes: {error!r}"
-        raise BadInputError("the environment", [Problem("MESHWRIGHT_SETUP", what)]) from error
+        raise ValidationError("the environment", [Violation("MESHWRIGHT_SETUP", what)]) from error
 
 
 def random_password() -> str:

@@ -18,7 +18,7 @@ from nats.js import api
 from nats.js import errors as js_errors
 from prometheus_client import CollectorRegistry
 
-from meshwright.config import setting
+from meshwright.config import env_field
 from services.common.messaging.event_metrics import EventMetrics
 from services.common.messaging.message_spans import MessageSpans
 from services.common.messaging.refusals import StreamRefusals
@@ -47,8 +47,10 @@ OPEN_SECONDS = 0.3
 class BusConfig:
     """Addresses of NATS, and replicas of streams."""
 
-    servers: tuple[str, ...] = setting("NATS_URL", ("nats://127.0.0.1:4222",), help="comma-separated; nats://host:port")
-    replicas: int = setting("NATS_STREAM_REPLICAS", 1, help="how many servers of a NATS cluster keep each stream")
+    servers: tuple[str, ...] = env_field(
+        "NATS_URL", ("nats://127.0.0.1:4222",), help="comma-separated; nats://host:port"
+    )
+    replicas: int = env_field("NATS_STREAM_REPLICAS", 1, help="how many servers of a NATS cluster keep each stream")
 
     @property
     def places(self) -> str:

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from meshwright.config import setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import env_field
+from meshwright.errors import ValidationError, Violation
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.sqlite import open_file
 
@@ -49,7 +49,7 @@ _OURS = (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.NotSupport
 class Databases:
     """How services share a database server."""
 
-    per_service: bool = setting(
+    per_service: bool = env_field(
         "DEMO_DATABASE_PER_SERVICE",
         default=False,
         help="true: each service takes a database of its own beside the one given",
@@ -57,19 +57,19 @@ class Databases:
 
 
 def parse_database(variable: str, text: str) -> sa.URL:
-    """Parses the URL that `variable` holds, and sets the driver. Raises BadInputError, without the password."""
+    """Parses the URL that `variable` holds, and sets the driver. Raises ValidationError, without the password."""
     try:
         url = sa.make_url(text)
         url = url.set(drivername=_DRIVERS[url.drivername.partition("+")[0]])
     except (exc.ArgumentError, KeyError, ValueError):
         what = "must be sqlite:///<file> or postgresql://<user>:<password>@<host>:<port>/<database>"
-        raise BadInputError("the environment", [Problem(variable, what)]) from None
+        raise ValidationError("the environment", [Violation(variable, what)]) from None
     if url.get_backend_name() != SQLITE:
         _check_server(variable, url)
         return _with_tls(variable, url)
     if not url.database or url.database == ":memory:":
         what = "must name a file, as in sqlite:///users.db: replicas cannot share a database in memory"
-        raise BadInputError("the environment", [Problem(variable, what)])
+        raise ValidationError("the environment", [Violation(variable, what)])
     return url
 
 
@@ -77,15 +77,15 @@ def _check_server(variable: str, url: sa.URL) -> None:
     """Rejects invalid hosts and ports. Messages show none of it: it may be part of the password."""
     problems = []
     if url.port is not None and not 0 < url.port <= MAX_PORT:
-        problems.append(Problem(variable, f"must have a port from 1 to {MAX_PORT}"))
+        problems.append(Violation(variable, f"must have a port from 1 to {MAX_PORT}"))
     if "@" in f"{url.host}{url.database}":
-        problems.append(Problem(variable, "has one @ too many: in the user and password, write @ as %40 and / as %2F"))
+        problems.append(Violation(variable, "has one @ too many: in user and password, write @ as %40 and / as %2F"))
     try:
         (url.host or "").encode("idna")
     except UnicodeError:
-        problems.append(Problem(variable, "must have a host name of labels of 1 to 63 characters with dots between"))
+        problems.append(Violation(variable, "must have a host name of labels of 1 to 63 characters with dots between"))
     if problems:
-        raise BadInputError("the environment", problems)
+        raise ValidationError("the environment", problems)
 
 
 def _with_tls(variable: str, url: sa.URL) -> sa.URL:
@@ -94,12 +94,12 @@ def _with_tls(variable: str, url: sa.URL) -> sa.URL:
     mode = asked.pop("sslmode", None) or asked.pop("ssl", None)
     if asked or mode not in {None, *TLS_MODES}:
         what = f"may ask for sslmode={'|'.join(TLS_MODES)} and nothing else"
-        raise BadInputError("the environment", [Problem(variable, what)])
+        raise ValidationError("the environment", [Violation(variable, what)])
     return url.set(query={"ssl": str(mode)} if mode else {})
 
 
 def open_database(variable: str, text: str) -> AsyncEngine:
-    """Creates an engine for the URL that `variable` holds. Raises BadInputError, which never shows the password."""
+    """Creates an engine for the URL that `variable` holds. Raises ValidationError, which never shows the password."""
     url = parse_database(variable, text)
     return _sqlite(variable, url) if url.get_backend_name() == SQLITE else _postgresql(url)
 
@@ -153,7 +153,7 @@ def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"is in a folder that cannot be made: {error.strerror}: {folder}"
-        raise BadInputError("the environment", [Problem(variable, what)]) from None
+        raise ValidationError("the environment", [Violation(variable, what)]) from None
     return open_file(url, pool_size=5, max_overflow=5, pool_timeout=POOL_SECONDS)
 
 

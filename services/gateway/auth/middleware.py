@@ -43,7 +43,7 @@ class AuthenticationMiddleware:
             if not _needless(scope):
                 scope[_REFUSAL] = failure
             # An invalid token is not passed on to services.
-            with calling(None), meshwright.detached():
+            with calling(None), meshwright.without_deadline():
                 await self._app(scope, receive, send)
             return
         with calling(identity):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from services.gateway.auth import domain
 from services.gateway.auth.domain import KeyRotation, SigningKey
 
@@ -51,14 +51,14 @@ class SigningKeys:
         self._private: dict[str, Any] = {}
 
     async def sign(self, claims: Mapping[str, Any], kind: str) -> str:
-        """A JWT with these claims; `kind` is its `typ`. Raises StoreUnavailableError, BadInputError."""
+        """A JWT with these claims; `kind` is its `typ`. Raises StoreUnavailableError, ValidationError."""
         now = self._clock()
         key = domain.signing(await self._current(now), now)
         assert key is not None, "the first key signs at once"
         return jwt.encode(dict(claims), self._open(key), ALGORITHM, headers={"kid": key.kid, "typ": kind})
 
     async def jwks(self) -> dict[str, Any]:
-        """The public keys (RFC 7517). Raises StoreUnavailableError, BadInputError."""
+        """The public keys (RFC 7517). Raises StoreUnavailableError, ValidationError."""
         now = self._clock()
         keys = domain.published(await self._current(now), now, self._rotation)
         return {"keys": [_public(self._open(key)) | {"kid": key.kid} for key in keys]}
@@ -87,7 +87,7 @@ class SigningKeys:
                 self._private[key.kid] = load_pem_private_key(key.pem, self._passphrase)
             except (ValueError, TypeError):
                 what = "does not open the signing keys that are in the gateway's database"
-                raise BadInputError("the environment", [Problem("GATEWAY_KEY_PASSPHRASE", what)]) from None
+                raise ValidationError("the environment", [Violation("GATEWAY_KEY_PASSPHRASE", what)]) from None
         return self._private[key.kid]
 
 

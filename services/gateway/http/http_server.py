@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 from services.gateway.http.http_timeouts import HEADER_SECONDS, SEND_SECONDS, http_protocol
 from services.gateway.http.websocket_limits import LimitedWebSocketProtocol
@@ -61,7 +61,7 @@ async def serving(
     `send_seconds`: how long a client may leave unread what keeps more from being sent.
     `websockets`: what uvicorn is to speak them with, by its name or class; `max_message`: bytes of a message on one;
     `ping_seconds`: between pings, and for the answer to one, without which the socket is closed.
-    Raises `BadInputError` where the address cannot be bound.
+    Raises `ValidationError` where the address cannot be bound.
     """
     listener = _bind(host, port)
     config = uvicorn.Config(
@@ -100,7 +100,7 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise BadInputError(f"address {Address(host, port)}", [Problem("", f"cannot listen: {error}")]) from error
+        raise ValidationError(f"address {Address(host, port)}", [Violation("", f"cannot listen: {error}")]) from error
     listener.setblocking(False)
     return listener
 

@@ -6,8 +6,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshwright.config import setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import env_field
+from meshwright.errors import ValidationError, Violation
 from services.gateway.realtime.clients import ChatClient
 from services.gateway.realtime.connections import ConnectionManager, SocketLimits
 from services.gateway.realtime.event_streams import event_router
@@ -32,9 +32,9 @@ MAX_MESSAGE = 65536
 class RealtimeConfig:
     """Limits of the real-time API that depend on a deployment's size."""
 
-    sockets: int = setting("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
-    per_user: int = setting("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
-    rate: float = setting("GATEWAY_SOCKET_RATE", 20.0, help="messages a second that a socket may send")
+    sockets: int = env_field("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
+    per_user: int = env_field("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
+    rate: float = env_field("GATEWAY_SOCKET_RATE", 20.0, help="messages a second that a socket may send")
 
     def __post_init__(self) -> None:
         values = {
@@ -42,9 +42,9 @@ class RealtimeConfig:
             "GATEWAY_SOCKETS_PER_USER": self.per_user,
             "GATEWAY_SOCKET_RATE": self.rate,
         }
-        wrong = [Problem(name, "must be above 0") for name, value in values.items() if not 0 < value < float("inf")]
+        wrong = [Violation(name, "must be above 0") for name, value in values.items() if not 0 < value < float("inf")]
         if wrong:
-            raise BadInputError("the environment", wrong)
+            raise ValidationError("the environment", wrong)
 
 
 @contextlib.asynccontextmanager

@@ -23,7 +23,7 @@ import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
-from meshwright.errors import BadInputError, Problem, UnavailableError
+from meshwright.errors import UnavailableError, ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -163,14 +163,16 @@ def _ids(keys: KeySet) -> dict[str, Any]:
 
 
 def open_keys(where: str | Path | Mapping[str, Any] | Keys) -> Keys:
-    """Keys from a URL (http or https), a file, or a document. Raises `BadInputError` for another kind of URL."""
+    """Keys from a URL (http or https), a file, or a document. Raises `ValidationError` for another kind of URL."""
     if isinstance(where, Path):
         return ReadKeys(_from_file(where), str(where), max_age=FILE_MAX_AGE, min_interval=1.0)
     if isinstance(where, str):
         if where.startswith(("http://", "https://")):
             return ReadKeys(_from_url(where), where)
         if "://" in where:
-            raise BadInputError("the place of a JWKS", [Problem("", f"must be a file or a http(s) URL, not {where!r}")])
+            raise ValidationError(
+                "the place of a JWKS", [Violation("", f"must be a file or an http(s) URL, not {where!r}")]
+            )
         return open_keys(Path(where))
     return GivenKeys(where) if isinstance(where, Mapping) else where
 

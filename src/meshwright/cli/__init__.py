@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from meshwright.cli import output
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import MeshwrightError, ValidationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def run_command(command: click.Command, arguments: Sequence[str], name: str) -> 
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return output.INTERRUPTED
-    except BadInputError as error:
+    except ValidationError as error:
         output.error(str(error))
         return output.BAD_INPUT
     except MeshwrightError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.rollout.api.vocabulary import KIND
 
 if TYPE_CHECKING:
@@ -38,25 +38,25 @@ class _Loader(yaml.SafeLoader):
 
 
 def documents(file: Path) -> list[dict[str, Any]]:
-    """What is in the file; `-` is standard input. Raises `BadInputError` that says where it is no YAML."""
+    """What is in the file; `-` is standard input. Raises `ValidationError` that says where it is no YAML."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text()
         found = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except OSError as error:
-        raise BadInputError(str(file), [Problem("", error.strerror or str(error))]) from error
+        raise ValidationError(str(file), [Violation("", error.strerror or str(error))]) from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise BadInputError(str(file), [_problem(error)]) from error
+        raise ValidationError(str(file), [_problem(error)]) from error
     if not found or not all(isinstance(document, dict) for document in found):
-        raise BadInputError(str(file), [Problem("", f"expected a {KIND}")])
+        raise ValidationError(str(file), [Violation("", f"expected a {KIND}")])
     return found
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception) -> Violation:
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
-        return Problem("", f"is not YAML: {error}")
+        return Violation("", f"is not YAML: {error}")
     what = error.problem or "is not YAML"
     if "'\\t'" in what:
         what = "is indented by a tab; YAML takes spaces alone"
     while_reading = f" ({error.context})" if error.context else ""
-    return Problem(f"line {mark.line + 1}, column {mark.column + 1}", f"{what}{while_reading}")
+    return Violation(f"line {mark.line + 1}, column {mark.column + 1}", f"{what}{while_reading}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def new(name: str, into: Path | None) -> None:
 
 
 def _package(name: str) -> str:
-    """The Python and proto package of a service. Raises BadInputError for what can be none."""
+    """The Python and proto package of a service. Raises ValidationError for what can be none."""
     package = name.replace("-", "_")
     what = ""
     if not _NAME.fullmatch(name):
@@ -68,7 +68,7 @@ def _package(name: str) -> str:
     elif keyword.iskeyword(package) or package in _TAKEN or package in sys.stdlib_module_names:
         what = f"{name!r} would hide the Python module {package}: choose another"
     if what:
-        raise BadInputError("the name of the service", [Problem("", what)])
+        raise ValidationError("the name of the service", [Violation("", what)])
     return package
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,8 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 
 
 
 def pairs(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
-    """`name=value` texts; raises `BadInputError` for one without `=`."""
+    """`name=value` texts; raises `ValidationError` for one without `=`."""
     wrong = [text for text in texts if "=" not in text.strip("=")]
     if wrong:
-        raise BadInputError("the command", [Problem(f"{option} {text}", "expected NAME=VALUE") for text in wrong])
+        raise ValidationError("the command", [Violation(f"{option} {text}", "expected NAME=VALUE") for text in wrong])
     return [(name, value) for name, _, value in (text.partition("=") for text in texts)]

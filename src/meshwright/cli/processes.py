@@ -11,7 +11,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local import log_lines
 from meshwright.local.control_api import client
 
@@ -92,7 +92,7 @@ def _signal(name: str) -> str:
         return signals.Signals(int(name)).name
     full = f"SIG{name.upper().removeprefix('SIG')}"
     if full not in signals.Signals.__members__:
-        raise BadInputError("the signal", [Problem(name, "no such signal; expected one such as KILL, TERM or 9")])
+        raise ValidationError("the signal", [Violation(name, "no such signal; expected one such as KILL, TERM or 9")])
     return full
 
 

@@ -16,7 +16,7 @@ from meshwright.cli.documents import documents
 from meshwright.cli.kubectl import Kubectl
 from meshwright.cli.options import Seconds, json_option
 from meshwright.cli.rollout_view import summary, tree
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.rollout.api import commands, status_document
 from meshwright.rollout.api.parsing import parse, parse_on_laptop
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, Phase
@@ -109,7 +109,7 @@ def lint(file: Path | None, filename: Path | None, laptop: bool = False) -> None
     for document in documents(_chosen(file, filename)):
         try:
             (parse_on_laptop if laptop else parse)(document)
-        except BadInputError as error:
+        except ValidationError as error:
             raise _with_hint(error, document) from None
         click.echo(f"{document['metadata']['name']}: good")
 
@@ -250,14 +250,14 @@ def _chosen(file: Path | None, filename: Path | None) -> Path:
     return file or filename or Path("-")
 
 
-def _with_hint(error: BadInputError, document: dict[str, Any]) -> BadInputError:
+def _with_hint(error: ValidationError, document: dict[str, Any]) -> ValidationError:
     """The error, with a hint where the resource is valid for `up`."""
     try:
         parse_on_laptop(document)
-    except BadInputError:
+    except ValidationError:
         return error
-    hint = Problem("", "for `meshwright up`, where the topology defines the processes, it is valid (`--laptop`)")
-    return BadInputError(error.source, [*error.problems, hint])
+    hint = Violation("", "for `meshwright up`, where the topology defines the processes, it is valid (`--laptop`)")
+    return ValidationError(error.source, [*error.problems, hint])
 
 
 def _as_list(documents: list[dict[str, Any]]) -> dict[str, Any]:

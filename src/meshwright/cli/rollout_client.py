@@ -29,7 +29,7 @@ class RolloutClient(Protocol):
         """The rollout, or without a name all of them, repeatedly, changed or not."""
 
     def apply(self, document: Mapping[str, Any]) -> list[str]:
-        """Creates or changes a rollout; returns notices. Raises `BadInputError` for an invalid resource."""
+        """Creates or changes a rollout; returns notices. Raises `ValidationError` for an invalid resource."""
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> None:
         """Applies a merge patch (RFC 7396)."""

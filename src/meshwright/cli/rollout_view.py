@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.cli import output
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.rollout.api import status_document
 from meshwright.rollout.api.parsing import parse_on_laptop
 from meshwright.rollout.api.vocabulary import Phase, Verdict
@@ -94,7 +94,7 @@ def _version(version: VersionState) -> str:
 def _steps(document: Mapping[str, Any], status: RolloutStatus) -> Iterator[Line]:
     try:
         steps = plan.steps(parse_on_laptop({**document, "status": {}}), skip=status.skip_steps)
-    except BadInputError:
+    except ValidationError:
         return
     if not steps or status.phase is Phase.INITIALIZING:
         return

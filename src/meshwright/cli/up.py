@@ -13,7 +13,7 @@ import click
 
 from meshwright.cli import output, qr
 from meshwright.config import environment
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local import log_lines
 from meshwright.local.planner import network_addresses
 from meshwright.local.planner.component_source import UpOptions
@@ -88,9 +88,9 @@ def _ports(texts: Sequence[str]) -> dict[str, int]:
         if number.isdigit() and 0 < int(number) < 65536:  # noqa: PLR2004
             chosen[name] = int(number)
         else:
-            problems.append(Problem(f"--port {text}", "expected NAME=NUMBER, with a number from 1 to 65535"))
+            problems.append(Violation(f"--port {text}", "expected NAME=NUMBER, with a number from 1 to 65535"))
     if problems:
-        raise BadInputError("the choice of ports", problems)
+        raise ValidationError("the choice of ports", problems)
     return chosen
 
 

@@ -14,7 +14,7 @@ from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
 from meshwright.controlplane import inspect
 from meshwright.controlplane.localities import Place
-from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
+from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright.local.mesh import endpoints
 from meshwright.model import Address
 from meshwright.names import no_such_service
@@ -120,4 +120,4 @@ def _where(text: str | None, topology: str) -> tuple[endpoints.MeshEndpoints | N
     try:
         return None, Address.parse(text)
     except ValueError as error:
-        raise BadInputError("the command", [Problem(f"--address {text}", str(error))]) from None
+        raise ValidationError("the command", [Violation(f"--address {text}", str(error))]) from None

@@ -12,7 +12,7 @@ from meshwright.client.mesh_channel import MeshChannel
 from meshwright.client.resolution import ConsulChannel
 from meshwright.client.skew import timeout_skew_ms
 from meshwright.config import Discovery
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.interceptors.client import ClientCalls
 from meshwright.model import path_problem
 from meshwright.telemetry import acquire
@@ -52,7 +52,7 @@ def channel(
     A call that no server was there for says why in its details: a name that no service has, or what does not answer.
     """
     if problem := path_problem(name):
-        raise BadInputError("the name of a service", [Problem(repr(name), problem)])
+        raise ValidationError("the name of a service", [Violation(repr(name), problem)])
     ours = telemetry or acquire(config)
     chosen = config or ours.config
     seconds = chosen.call_timeout if timeout is None else timeout

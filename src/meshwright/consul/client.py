@@ -15,7 +15,7 @@ from meshwright.consul import decode, encode
 from meshwright.consul.encode import duration
 from meshwright.consul.transport import Transport
 from meshwright.consul.values import Indexed
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Health, path_problem
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Consul:
     """One Consul, as `config` names it. An async context manager.
 
     Every method raises `ConsulError` where Consul answers with an error and `UnreachableError` where it does not
-    answer, and `BadInputError` for a name or key that cannot be part of a path: Consul would take it for another. So
+    answer, and `ValidationError` for a name or key that cannot be part of a path: Consul would take it for another. So
     does the constructor for an address, a token or TLS files that cannot be used.
     """
 
@@ -210,7 +210,7 @@ def _kv(key: str) -> str:
 
 def _usable(name: str) -> str:
     if problem := path_problem(name):
-        raise BadInputError("what Consul is asked for", [Problem(repr(name), problem)])
+        raise ValidationError("what Consul is asked for", [Violation(repr(name), problem)])
     return name
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Credentials:
-    """The headers of each request. Raises `BadInputError` for a token file that cannot be read at the start."""
+    """The headers of each request. Raises `ValidationError` for a token file that cannot be read at the start."""
 
     def __init__(self, config: ConsulConfig) -> None:
         self._token = config.token or ""
         if not _is_usable(self._token):
-            problem = Problem("CONSUL_HTTP_TOKEN", "expected printable ASCII")
-            raise BadInputError("the token for Consul", [problem])
+            problem = Violation("CONSUL_HTTP_TOKEN", "expected printable ASCII")
+            raise ValidationError("the token for Consul", [problem])
         self._file = config.token_file
         self._seen: tuple[int, int] | None = None
         self._basic = ""
@@ -34,8 +34,8 @@ class Credentials:
                 self._refresh(self._file)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "expected one line of printable ASCII"
-                problem = Problem("CONSUL_HTTP_TOKEN_FILE", f"cannot read {self._file}: {reason}")
-                raise BadInputError("the token for Consul", [problem]) from error
+                problem = Violation("CONSUL_HTTP_TOKEN_FILE", f"cannot read {self._file}: {reason}")
+                raise ValidationError("the token for Consul", [problem]) from error
 
     def headers(self) -> dict[str, str]:
         if self._file is not None:

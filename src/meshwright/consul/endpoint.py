@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +41,7 @@ class Endpoint:
 
 
 def parse_endpoint(config: ConsulConfig) -> Endpoint:
-    """Read the address of `config`; raises `BadInputError` that names the variable and what is wrong."""
+    """Read the address of `config`; raises `ValidationError` that names the variable and what is wrong."""
     scheme, mark, rest = config.address.strip().rpartition("://")
     scheme = scheme.lower()
     if mark and scheme not in _SCHEMES:
@@ -75,10 +75,10 @@ def _is_authority(text: str) -> bool:
 
 
 def tls_context(config: ConsulConfig) -> ssl.SSLContext:
-    """The TLS settings of `config`; raises `BadInputError` naming each file that cannot be used."""
+    """The TLS settings of `config`; raises `ValidationError` naming each file that cannot be used."""
     named = config.ca_cert is not None or config.ca_path is not None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if named else ssl.create_default_context()
-    problems: list[Problem] = []
+    problems: list[Violation] = []
     authorities = [] if config.ca_path is None else _files(config.ca_path, problems)
     if config.ca_cert is not None:
         authorities.append(("CONSUL_CACERT", config.ca_cert))
@@ -86,30 +86,30 @@ def tls_context(config: ConsulConfig) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=path)
         except OSError as error:
-            problems.append(Problem(variable, f"cannot use {path}: {error.strerror or error}"))
+            problems.append(Violation(variable, f"cannot use {path}: {error.strerror or error}"))
     if config.client_cert is not None:
         try:
             context.load_cert_chain(config.client_cert, config.client_key)
         except OSError as error:
             files = f"{config.client_cert} with {config.client_key}" if config.client_key else str(config.client_cert)
-            problems.append(Problem("CONSUL_CLIENT_CERT", f"cannot use {files}: {error.strerror or error}"))
+            problems.append(Violation("CONSUL_CLIENT_CERT", f"cannot use {files}: {error.strerror or error}"))
     elif config.client_key is not None:
-        problems.append(Problem("CONSUL_CLIENT_KEY", "is of no use without CONSUL_CLIENT_CERT"))
+        problems.append(Violation("CONSUL_CLIENT_KEY", "is of no use without CONSUL_CLIENT_CERT"))
     if problems:
-        raise BadInputError("the TLS configuration for Consul", problems)
+        raise ValidationError("the TLS configuration for Consul", problems)
     if not config.ssl_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _files(folder: Path, problems: list[Problem]) -> list[tuple[str, Path]]:
+def _files(folder: Path, problems: list[Violation]) -> list[tuple[str, Path]]:
     """Consul loads every file of the folder, whatever its name; OpenSSL would want hashed names."""
     found = sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
     if not found:
-        problems.append(Problem("CONSUL_CAPATH", f"no file in {folder}"))
+        problems.append(Violation("CONSUL_CAPATH", f"no file in {folder}"))
     return [("CONSUL_CAPATH", path) for path in found]
 
 
-def _bad(config: ConsulConfig, what: str) -> BadInputError:
-    return BadInputError("the address of Consul", [Problem("CONSUL_HTTP_ADDR", f"{what}, not {config.address!r}")])
+def _bad(config: ConsulConfig, what: str) -> ValidationError:
+    return ValidationError("the address of Consul", [Violation("CONSUL_HTTP_ADDR", f"{what}, not {config.address!r}")])

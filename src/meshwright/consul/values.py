@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from meshwright.consul.rights import needed
-from meshwright.errors import BadInputError, MeshwrightError, Problem, UnreachableError
+from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright.model import instance_problem, path_problem
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class AgentService:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What an instance tells Consul of itself. Raises `BadInputError` for an id or a name that Consul takes into its
+    """What an instance tells Consul of itself. Raises `ValidationError` for an id or a name that Consul takes into its
     catalog and cannot be asked for."""
 
     id: InstanceId
@@ -122,6 +122,6 @@ class Registration:
     30 seconds. 0: never."""
 
     def __post_init__(self) -> None:
-        problems = [Problem("id", instance_problem(self.id)), Problem("service", path_problem(self.service))]
+        problems = [Violation("id", instance_problem(self.id)), Violation("service", path_problem(self.service))]
         if found := [problem for problem in problems if problem.what]:
-            raise BadInputError(f"the registration of {self.id!r}", found)
+            raise ValidationError(f"the registration of {self.id!r}", found)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from meshwright.controlplane.catalog import Catalog
-    from meshwright.errors import Problem
+    from meshwright.errors import Violation
 
 _PLACES = re.compile(rf"{re.escape(KV_PREFIX)}(\S+)|chain of (\S+)|instances of (\S+)|the name '(.+)'|(\S+)")
 
 
-def service_of(problem: Problem) -> str:
+def service_of(problem: Violation) -> str:
     """The service that a problem concerns, folded; empty where it concerns none alone."""
     match = _PLACES.match(problem.where)
     return folded(next((name for name in match.groups() if name), "")) if match else ""
@@ -33,7 +33,7 @@ def is_about(message: str, service: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(folded(service))}(?![\w-])", folded(message)) is not None
 
 
-def in_force(service: str, catalog: Catalog | None, problems: Iterable[Problem]) -> dict[str, Any]:
+def in_force(service: str, catalog: Catalog | None, problems: Iterable[Violation]) -> dict[str, Any]:
     """The chain and the policy document by which calls to the service are routed now, and its problems."""
     name = ServiceName(folded(service))
     policy = catalog.policies.get(name) if catalog else None

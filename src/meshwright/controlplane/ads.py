@@ -23,7 +23,7 @@ from meshwright.controlplane.nodes import read_node
 from meshwright.controlplane.streams import Receipt
 from meshwright.controlplane.unserved import MAX_TYPES, OtherVariants, UnservedTypes, cut
 from meshwright.controlplane.wire import UnknownTypeError, read_request
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 
 if TYPE_CHECKING:
     from meshwright.controlplane.metrics import Metrics
@@ -102,7 +102,7 @@ class Ads:
             while isinstance(data := await context.read(), bytes):  # grpc.aio.EOF is not
                 try:
                     connection = self._take(data, connection, context)
-                except BadInputError as error:
+                except ValidationError as error:
                     self._metrics.refused.inc()
                     await context.abort(grpc.StatusCode.INVALID_ARGUMENT, cut(str(error), 1000))
         finally:
@@ -112,7 +112,7 @@ class Ads:
     def _take(
         self, data: bytes, connection: _Connection | None, context: grpc.aio.ServicerContext[bytes, bytes]
     ) -> _Connection:
-        """Take in a request. Raises `BadInputError` for one that no client may send."""
+        """Take in a request. Raises `ValidationError` for one that no client may send."""
         request: Request | UnknownTypeError
         try:
             request, node = read_request(data)

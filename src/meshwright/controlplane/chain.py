@@ -19,7 +19,7 @@ from meshwright.controlplane import balancing, durations, header_changes, locali
 from meshwright.controlplane.catalog import Target, elsewhere, target_of
 from meshwright.controlplane.header_changes import UNCHANGED, BothWays
 from meshwright.controlplane.policy import HeaderMatch
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,7 +121,7 @@ class Chain:
 
 
 def parse_chain(service: ServiceName, document: Mapping[str, Any]) -> Chain:
-    """Read Consul's JSON; raises `BadInputError` where it is not a chain that can be walked."""
+    """Read Consul's JSON; raises `ValidationError` where it is not a chain that can be walked."""
     walk = _Walk(document)
     try:
         walk.note_extensions()
@@ -129,7 +129,7 @@ def parse_chain(service: ServiceName, document: Mapping[str, Any]) -> Chain:
         upstreams = {name: walk.upstream(name) for name in sorted(walk.resolvers)}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         what = f"names {error}, which is not in it" if isinstance(error, KeyError) else str(error)
-        raise BadInputError(f"discovery chain of {service}", [Problem("", what)]) from error
+        raise ValidationError(f"discovery chain of {service}", [Violation("", what)]) from error
     return Chain(service, routes, upstreams, tuple(walk.problems))
 
 

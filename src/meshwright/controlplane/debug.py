@@ -17,7 +17,7 @@ from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.nodes import GREATEST_SKEW_MS, MAX_SKEW_MS, SKEW
 from meshwright.controlplane.snapshot import NodeKind, ResourceType, Viewpoint
 from meshwright.controlplane.views import CorrectedRoutes
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import folded
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class _Pages:
             return _json({"error": "the state of the mesh is not known yet", "consul": self._consul_status()}, 503)
         try:
             types, viewpoint = _wanted(request)
-        except BadInputError as error:
+        except ValidationError as error:
             return _json({"error": str(error)}, 400)
         service = request.query.get("service", "")
         view = snapshot.view(viewpoint)
@@ -165,7 +165,7 @@ class _Pages:
                 found.append({"node": node.id, "agent": node.agent, "services": timed, "what": _LATE})
         return found
 
-    def _all_problems(self) -> tuple[Problem, ...]:
+    def _all_problems(self) -> tuple[Violation, ...]:
         snapshot: Snapshot | None = self._ads.hub.snapshot
         return (*self._source.problems.all, *(snapshot.problems if snapshot else ()))
 
@@ -179,17 +179,17 @@ class _Pages:
 
 
 def _wanted(request: web.Request) -> tuple[tuple[ResourceType, ...], Viewpoint]:
-    problems: list[Problem] = []
+    problems: list[Violation] = []
     name, node, skew = (request.query.get(key, "") for key in ("type", "node", "skew"))
     if name and name not in _TYPES:
-        problems.append(Problem("type", f"expected one of {', '.join(_TYPES)}, not {name!r}"))
+        problems.append(Violation("type", f"expected one of {', '.join(_TYPES)}, not {name!r}"))
     kinds = {kind.value: kind for kind in NodeKind}
     if node and node not in kinds:
-        problems.append(Problem("node", f"expected one of {', '.join(kinds)}, not {node!r}"))
+        problems.append(Violation("node", f"expected one of {', '.join(kinds)}, not {node!r}"))
     if skew and not (re.fullmatch("[0-9]{1,9}", skew) and int(skew) <= MAX_SKEW_MS):
-        problems.append(Problem("skew", f"expected milliseconds from 0 to {MAX_SKEW_MS}, not {skew[:100]!r}"))
+        problems.append(Violation("skew", f"expected milliseconds from 0 to {MAX_SKEW_MS}, not {skew[:100]!r}"))
     if problems:
-        raise BadInputError("the query", problems)
+        raise ValidationError("the query", problems)
     types = (_TYPES[name],) if name else tuple(ResourceType)
     kind = kinds.get(node, NodeKind.GRPC)
     caller, region, zone = (request.query.get(key, "") for key in ("caller", "region", "zone"))

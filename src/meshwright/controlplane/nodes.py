@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.localities import Place
 from meshwright.controlplane.snapshot import NodeKind, Viewpoint
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 
 if TYPE_CHECKING:
@@ -45,11 +45,13 @@ class NodeInfo:
 
 
 def read_node(node: Node | None) -> NodeInfo:
-    """Judge the node of a stream's first request. Raises `BadInputError` that says what is wrong with it."""
+    """Judge the node of a stream's first request. Raises `ValidationError` that says what is wrong with it."""
     if node is None:
-        raise BadInputError("the discovery request", [Problem("node", "is required in the first request of a stream")])
+        raise ValidationError(
+            "the discovery request", [Violation("node", "is required in the first request of a stream")]
+        )
     agent = f"{node.user_agent_name} {node.user_agent_version}".strip()
-    problems: list[Problem] = []
+    problems: list[Violation] = []
     name = node.user_agent_name.lower()
     assumed = False
     place = Place(node.locality.region, node.locality.zone)
@@ -67,23 +69,23 @@ def read_node(node: Node | None) -> NodeInfo:
             hosts_unknown=name.startswith(_NODE_JS),
         )
     if problems:
-        raise BadInputError(f"the metadata of node {node.id or '(without an id)'}", problems)
+        raise ValidationError(f"the metadata of node {node.id or '(without an id)'}", problems)
     return NodeInfo(node.id, node.cluster, agent, viewpoint, assumed)
 
 
-def _skew(metadata: Struct, problems: list[Problem]) -> int:
+def _skew(metadata: Struct, problems: list[Violation]) -> int:
     if SKEW not in metadata.fields:
         return 0
     value = metadata.fields[SKEW]
     number = value.number_value
     if value.WhichOneof("kind") != "number_value" or not math.isfinite(number) or not 0 <= number <= MAX_SKEW_MS:
         shown = str(value).strip().replace("\n", " ")
-        problems.append(Problem(SKEW, f"expected a number from 0 to {MAX_SKEW_MS}, not {shown[:100]}"))
+        problems.append(Violation(SKEW, f"expected a number from 0 to {MAX_SKEW_MS}, not {shown[:100]}"))
         return 0
     return round(number)
 
 
-def _ingress(metadata: Struct, problems: list[Problem]) -> Address:
+def _ingress(metadata: Struct, problems: list[Violation]) -> Address:
     default = Viewpoint(NodeKind.ENVOY).ingress
     if INGRESS not in metadata.fields:
         return default
@@ -91,5 +93,5 @@ def _ingress(metadata: Struct, problems: list[Problem]) -> Address:
     try:
         return Address.parse(text)
     except ValueError as error:
-        problems.append(Problem(INGRESS, f"{error}, not {text[:100]!r}"))
+        problems.append(Violation(INGRESS, f"{error}, not {text[:100]!r}"))
         return default

@@ -11,7 +11,7 @@ from meshwright.controlplane.listeners import listener
 from meshwright.controlplane.localities import NOWHERE, reduced
 from meshwright.controlplane.policy import Policy
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, digest, pack
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,13 +134,13 @@ class TargetPart:
 def make_service(
     service: ServiceName, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]
 ) -> ServicePart:
-    """Translate one chain; raises `BadInputError` where it cannot be published."""
+    """Translate one chain; raises `ValidationError` where it cannot be published."""
     try:
         return _service(service, document, policies)
-    except BadInputError:
+    except ValidationError:
         raise
     except _UNSAYABLE as error:
-        raise BadInputError(f"routes of {service}", [Problem("", _unsayable(error))]) from error
+        raise ValidationError(f"routes of {service}", [Violation("", _unsayable(error))]) from error
 
 
 def _service(service: ServiceName, document: Mapping[str, Any], policies: Mapping[ServiceName, Policy]) -> ServicePart:
@@ -151,7 +151,7 @@ def _service(service: ServiceName, document: Mapping[str, Any], policies: Mappin
     for_envoy = routes.build(chain, _known(own), NodeKind.ENVOY)
     wrong = check.routes(for_grpc.routes, chain.upstreams.keys()) or check.expressions_of(for_envoy.routes)
     if wrong:
-        raise BadInputError(f"routes of {service}", [Problem("", what) for what in wrong])
+        raise ValidationError(f"routes of {service}", [Violation("", what) for what in wrong])
     host = envoy.virtual_host(service, for_envoy.routes)
     table = routes.table(service, for_grpc)
     route = pack(ResourceType.ROUTE, service, table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane.policy import KV_PREFIX, Policy, parse_policy
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ class Policies:
 
     def _choose(self, found: Mapping[str, bytes]) -> dict[ServiceName, bytes]:
         chosen: dict[ServiceName, str] = {}
-        doubled: list[Problem] = []
+        doubled: list[Violation] = []
         for key in sorted(found, key=lambda key: (key != folded(key), key)):
             name = ServiceName(folded(key))
             if chosen.setdefault(name, key) != key:
                 what = f"is not in force: {KV_PREFIX}{chosen[name]} is about the same service, delete one of them"
-                doubled.append(Problem(KV_PREFIX + key, what))
+                doubled.append(Violation(KV_PREFIX + key, what))
         if doubled:
             self._problems.add(KV_PREFIX, *doubled)
         else:
@@ -64,8 +64,8 @@ class Policies:
         topic = KV_PREFIX + service
         try:
             self.parsed[service] = parse_policy(service, document)
-        except BadInputError as error:
-            problems = (Problem(f"{topic} {problem.where}".rstrip(), problem.what) for problem in error.problems)
+        except ValidationError as error:
+            problems = (Violation(f"{topic} {problem.where}".rstrip(), problem.what) for problem in error.problems)
             self._problems.add(topic, *problems)
         else:
             self._problems.clear(topic)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright import schema
 from meshwright.controlplane import durations, expressions
 from meshwright.controlplane.localities import MODES
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -245,18 +245,18 @@ POLICY_SCHEMA: dict[str, Any] = {
 
 
 def parse_policy(service: ServiceName, document: bytes) -> Policy:
-    """Read the document of one service; raises `BadInputError` that names the KV key and every problem."""
+    """Read the document of one service; raises `ValidationError` that names the KV key and every problem."""
     source = f"policy {KV_PREFIX}{service}"
     try:
         content = json.loads(document, parse_float=_number, parse_constant=_refuse)
         _check_text(content)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(source, [Problem("", f"is not JSON: {error}")]) from error
+        raise ValidationError(source, [Violation("", f"is not JSON: {error}")]) from error
     schema.check(content, POLICY_SCHEMA, source)
     policy = _policy(content)
     problems = [*_too_long(content, ()), *_contradictions(content, policy)]
     if problems:
-        raise BadInputError(source, problems)
+        raise ValidationError(source, problems)
     return replace(policy, document=document)
 
 
@@ -308,7 +308,7 @@ _DURATIONS = frozenset(
 )
 
 
-def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
     """The durations that no message can hold, or nobody means."""
     if isinstance(content, (dict, list)):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
@@ -316,7 +316,7 @@ def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
     elif path[-1] in (*_DURATIONS, "timeout") and durations.milliseconds(content) > durations.milliseconds(
         MAX_DURATION
     ):
-        yield Problem(schema.place(path), f"must not exceed {MAX_DURATION}")
+        yield Violation(schema.place(path), f"must not exceed {MAX_DURATION}")
 
 
 def _in_milliseconds(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -341,32 +341,32 @@ def _status(code: str | int) -> int:
     return STATUS_CODES[code] if isinstance(code, str) else code
 
 
-def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Problem]:
+def _contradictions(content: Mapping[str, Any], policy: Policy) -> list[Violation]:
     """What a schema cannot say: fields that make sense only together, and bounds in the wrong order."""
     problems = []
     balancing = policy.load_balancing or LoadBalancing()
     if balancing.policy is Balancing.RING_HASH and not balancing.hash_on_header:
-        problems.append(Problem("load_balancing.hash_on_header", "is required by ring_hash and missing"))
+        problems.append(Violation("load_balancing.hash_on_header", "is required by ring_hash and missing"))
     if balancing.policy is Balancing.ROUND_ROBIN and len(content.get("load_balancing", {})) > (
         "policy" in content.get("load_balancing", {})
     ):
-        problems.append(Problem("load_balancing", "hash_on_header and ring sizes need the policy ring_hash"))
+        problems.append(Violation("load_balancing", "hash_on_header and ring sizes need the policy ring_hash"))
     if balancing.minimum_ring_size > balancing.maximum_ring_size:
-        problems.append(Problem("load_balancing.minimum_ring_size", "must not exceed maximum_ring_size"))
+        problems.append(Violation("load_balancing.minimum_ring_size", "must not exceed maximum_ring_size"))
     if policy.retry.base_backoff_ms > policy.retry.maximum_backoff_ms:
-        problems.append(Problem("retry.base_backoff", "must not exceed maximum_backoff"))
+        problems.append(Violation("retry.base_backoff", "must not exceed maximum_backoff"))
     if policy.retry.base_backoff_ms < MIN_BACKOFF_MS:
-        problems.append(Problem("retry.base_backoff", f"must be at least {MIN_BACKOFF_MS}ms"))
+        problems.append(Violation("retry.base_backoff", f"must be at least {MIN_BACKOFF_MS}ms"))
     for number, fault in enumerate(policy.faults):
         if fault.delay and fault.delay.duration_ms < 1:  # an Envoy refuses a delay of 0, with the table of all services
-            problems.append(Problem(f"faults[{number}].delay.duration", "must be at least 1ms"))
+            problems.append(Violation(f"faults[{number}].delay.duration", "must be at least 1ms"))
         for index, header in enumerate(fault.headers):
             wrong = expressions.problem(header.regex or "")
             if wrong:
-                problems.append(Problem(f"faults[{number}].headers[{index}].regex", wrong))
+                problems.append(Violation(f"faults[{number}].headers[{index}].regex", wrong))
     outliers = policy.outlier_detection
     if outliers and outliers.base_ejection_time_ms > outliers.maximum_ejection_time_ms:
-        problems.append(Problem("outlier_detection.base_ejection_time", "must not exceed maximum_ejection_time"))
+        problems.append(Violation("outlier_detection.base_ejection_time", "must not exceed maximum_ejection_time"))
     if outliers and outliers.interval_ms < 1:
-        problems.append(Problem("outlier_detection.interval", "must be at least 1ms"))
+        problems.append(Violation("outlier_detection.interval", "must be at least 1ms"))
     return problems

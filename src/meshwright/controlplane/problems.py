@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from meshwright.errors import Problem
+    from meshwright.errors import Violation
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +17,15 @@ class Problems:
     """The problems of one part of the control plane."""
 
     def __init__(self) -> None:
-        self._now: dict[str, tuple[Problem, ...]] = {}
-        self._said: frozenset[Problem] = frozenset()
+        self._now: dict[str, tuple[Violation, ...]] = {}
+        self._said: frozenset[Violation] = frozenset()
 
     @property
-    def all(self) -> tuple[Problem, ...]:
+    def all(self) -> tuple[Violation, ...]:
         """All that is wrong now."""
         return tuple(problem for topic in sorted(self._now) for problem in self._now[topic])
 
-    def add(self, topic: str, *problems: Problem) -> None:
+    def add(self, topic: str, *problems: Violation) -> None:
         """This is wrong with `topic` now, instead of what was before."""
         self._now[topic] = problems
 
@@ -38,7 +38,7 @@ class Problems:
         self._said = say_changes(self._said, self.all)
 
 
-def say_changes(said: frozenset[Problem], now: Iterable[Problem]) -> frozenset[Problem]:
+def say_changes(said: frozenset[Violation], now: Iterable[Violation]) -> frozenset[Violation]:
     """Log the difference between what was said and what is so now."""
     current = frozenset(now)
     for problem in sorted(current - said, key=str):

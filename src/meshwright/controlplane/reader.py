@@ -15,7 +15,7 @@ from meshwright.consul import ConsulError
 from meshwright.controlplane.catalog import Target, targets
 from meshwright.controlplane.mirror import CONSUL_ITSELF
 from meshwright.controlplane.policy import KV_PREFIX
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Set
@@ -158,7 +158,7 @@ class Reader:
         self._metrics.fetches.labels("chain").inc()
         try:
             chain = (await self._consul.discovery_chain(name)).value
-        except (ConsulError, BadInputError) as error:
+        except (ConsulError, ValidationError) as error:
             if isinstance(error, ConsulError) and error.without_connect:
                 self.without_connect = True
                 return
@@ -175,7 +175,7 @@ class Reader:
         self._metrics.fetches.labels("instances").inc()
         try:
             instances = (await self._consul.instances(service, filter=expression)).value
-        except (ConsulError, BadInputError) as error:
+        except (ConsulError, ValidationError) as error:
             self._refuse(service, topic, error)
             for target in users:
                 if target not in self.instances:
@@ -191,10 +191,10 @@ class Reader:
             if self.instances.get(target) != instances:
                 self.instances[target] = instances
 
-    def _refuse(self, service: ServiceName, topic: str, error: ConsulError | BadInputError) -> None:
+    def _refuse(self, service: ServiceName, topic: str, error: ConsulError | ValidationError) -> None:
         if isinstance(error, ConsulError):
             self.refused.add(service)
-        self._problems.add(topic, Problem(topic, str(error)))
+        self._problems.add(topic, Violation(topic, str(error)))
 
     def _needed(self, chains: Iterable[Chain]) -> frozenset[Target]:
         """The targets of all chains, worked out once for each chain object."""

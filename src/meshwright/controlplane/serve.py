@@ -25,7 +25,7 @@ from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.problems import say_changes
 from meshwright.controlplane.source import Source
 from meshwright.controlplane.translate import targets_in_force, translate
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 from meshwright.process import stop_event
 from meshwright.server.admin import add_admin_services
@@ -72,7 +72,7 @@ async def run(config: ControlPlaneConfig) -> None:
 async def serving(config: ControlPlaneConfig) -> AsyncIterator[Bound]:
     """A control plane in this loop, for as long as the context lasts.
 
-    Raises `BadInputError` naming the address that cannot be bound. If following Consul fails by a bug of ours, the
+    Raises `ValidationError` naming the address that cannot be bound. If following Consul fails by a bug of ours, the
     context's body is cancelled and the failure raised: a control plane that follows nothing must not look alive.
     """
     metrics = Metrics()
@@ -118,7 +118,7 @@ class _Plane:
         self._metrics = metrics
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._said: frozenset[Problem] = frozenset()
+        self._said: frozenset[Violation] = frozenset()
         metrics.problems.set_function(self._count_problems)
 
     async def start(self, config: ControlPlaneConfig) -> Address:
@@ -132,7 +132,7 @@ class _Plane:
         try:
             port = self._server.add_insecure_port(str(wanted))
         except RuntimeError as error:
-            raise BadInputError(f"address {wanted}", [Problem("", f"cannot listen: {error}")]) from error
+            raise ValidationError(f"address {wanted}", [Violation("", f"cannot listen: {error}")]) from error
         await self._server.start()
         return Address(config.host, port)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from meshwright.errors import Problem
+    from meshwright.errors import Violation
 
     View: TypeAlias = Mapping["ResourceType", Mapping[str, "Resource"]]
 
@@ -102,7 +102,7 @@ class Snapshot:
     def __init__(
         self,
         version: str,
-        problems: tuple[Problem, ...],
+        problems: tuple[Violation, ...],
         views: Callable[[Viewpoint], View],
         memory: object = None,
     ) -> None:

@@ -36,7 +36,7 @@ from meshwright.controlplane.reader import Reader
 from meshwright.controlplane.sweeper import Sweeper
 from meshwright.controlplane.visibility import Hidden
 from meshwright.controlplane.watches import Listener, Query, Watches
-from meshwright.errors import Problem, UnreachableError
+from meshwright.errors import UnreachableError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -323,7 +323,7 @@ class Source:
         return {**kept, **self._callers}
 
     def _say(self, topic: str, what: str) -> None:
-        self.problems.add(topic, Problem(topic, what))
+        self.problems.add(topic, Violation(topic, what))
         self.problems.report()
 
     def _in_force(self, name: ServiceName, chain: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -343,7 +343,7 @@ class Source:
         self.synced = True
         self._metrics.synced.set(1)
         self._metrics.held.set(len(self.keeper.held))
-        unusable = [Problem(f"the name {name!r}", f"{why}: it is left out") for name, why in self._mirror.unusable]
+        unusable = [Violation(f"the name {name!r}", f"{why}: it is left out") for name, why in self._mirror.unusable]
         self.problems.add(_NAMES, *unusable)
         self.problems.report()
         self._say_held()

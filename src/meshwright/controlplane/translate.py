@@ -25,7 +25,7 @@ from meshwright.controlplane import envoy, localities
 from meshwright.controlplane.parts import ServicePart, TargetPart, make_service, make_target
 from meshwright.controlplane.snapshot import Snapshot
 from meshwright.controlplane.views import Services, Targets, view
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +52,7 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
     memory = previous.memory if previous and isinstance(previous.memory, _Memory) else None
     old_services = memory.services.parts if memory else {}
     old_targets = memory.targets.parts if memory else {}
-    problems: list[Problem] = []
+    problems: list[Violation] = []
 
     service_parts = _services(catalog, old_services, problems)
     target_parts = _targets(catalog, _upstreams(service_parts), old_targets)
@@ -65,10 +65,10 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
     if memory:
         targets.inherit(memory.targets)
     for name, part in service_parts.items():
-        problems += [Problem(name, what) for what in part.problems]
-    problems += [Problem(name, what) for name, rules in catalog.callers.items() for what in rules.problems]
+        problems += [Violation(name, what) for what in part.problems]
+    problems += [Violation(name, what) for name, rules in catalog.callers.items() for what in rules.problems]
     for target in target_parts.values():
-        problems += [Problem(target.upstream.target.service, what) for what in target.problems]
+        problems += [Violation(target.upstream.target.service, what) for what in target.problems]
     return Snapshot(
         version=_version(services, targets),
         problems=tuple(sorted(set(problems), key=lambda problem: (problem.where, problem.what))),
@@ -86,7 +86,7 @@ def targets_in_force(snapshot: Snapshot) -> frozenset[Target]:
 
 
 def _services(
-    catalog: Catalog, old: Mapping[ServiceName, ServicePart], problems: list[Problem]
+    catalog: Catalog, old: Mapping[ServiceName, ServicePart], problems: list[Violation]
 ) -> dict[ServiceName, ServicePart]:
     parts = {}
     for service in sorted(catalog.chains):
@@ -95,11 +95,11 @@ def _services(
         if part is None or not part.fits(document, catalog.policies):
             try:
                 part = make_service(service, document, catalog.policies)
-            except BadInputError as error:
+            except ValidationError as error:
                 outcome = "its last good routes stay in force" if part else "it is not published"
-                problems += [Problem(service, f"{outcome}: {problem}") for problem in error.problems]
+                problems += [Violation(service, f"{outcome}: {problem}") for problem in error.problems]
                 if part and not part.fits(part.document, catalog.policies):  # the policies still apply
-                    with contextlib.suppress(BadInputError):  # unless they are what is wrong
+                    with contextlib.suppress(ValidationError):  # unless they are what is wrong
                         part = make_service(service, part.document, catalog.policies)
         if part is not None:
             parts[service] = part
@@ -136,12 +136,12 @@ def _targets(
 
 
 def _prefixes(
-    services: Mapping[ServiceName, ServicePart], targets: Mapping[str, TargetPart], problems: list[Problem]
+    services: Mapping[ServiceName, ServicePart], targets: Mapping[str, TargetPart], problems: list[Violation]
 ) -> dict[str, ServiceName]:
     """Which service an Envoy's caller means who names only a path. The first by name wins."""
     unroutable = services.keys() - set(envoy.routable(services))
     what = "an Envoy does not route to it: its name is no domain, or is another's but for case"
-    problems += [Problem(service, what) for service in unroutable]
+    problems += [Violation(service, what) for service in unroutable]
     claims: dict[str, set[ServiceName]] = {}
     for part in targets.values():
         if part.upstream.target.service in services:
@@ -150,7 +150,7 @@ def _prefixes(
     for prefix, claimants in claims.items():
         first, *others = sorted(claimants)
         problems += [
-            Problem(other, f"calls to {prefix} at an Envoy reach {first}, which has it too") for other in others
+            Violation(other, f"calls to {prefix} at an Envoy reach {first}, which has it too") for other in others
         ]
     return {prefix: min(claimants) for prefix, claimants in sorted(claims.items())}
 

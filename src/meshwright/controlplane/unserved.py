@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshwright.controlplane.wire import MAX_NAME_LENGTH
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.messages.xds import DiscoveryResponse
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class UnservedTypes:
         self._count = 0
 
     def answer(self, request: UnknownTypeError) -> bytes | None:
-        """An empty response, or None where the request only acknowledges one. Raises `BadInputError` for too many."""
+        """An empty response, or None where the request only acknowledges one. Raises `ValidationError` for too many."""
         known = self._asked.get(request.type)
         if known is not None and request.nonce and (request.nonce != known[1] or request.names == known[0]):
             return None
         if known is None and len(self._asked) >= MAX_TYPES:
-            raise BadInputError("the discovery request", [Problem("type_url", f"{request.type} is one type too many")])
+            raise ValidationError(
+                "the discovery request", [Violation("type_url", f"{request.type} is one type too many")]
+            )
         self._count += 1
         nonce = f"unserved-{self._count}"
         self._asked[request.type] = (request.names, nonce)

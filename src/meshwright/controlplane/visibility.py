@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshwright.errors import Problem
+from meshwright.errors import Violation
 
 if TYPE_CHECKING:
     from collections.abc import Set
@@ -26,9 +26,9 @@ class Hidden:
     def __init__(self) -> None:
         self._since: dict[ServiceName, float] = {}
 
-    def see(self, services: Set[ServiceName], now: float) -> tuple[Problem, ...]:
+    def see(self, services: Set[ServiceName], now: float) -> tuple[Violation, ...]:
         """Take in the services that are hidden now; returns what is to be said of them."""
         self._since = {service: self._since.get(service, now) for service in services}
         lasting = sorted(service for service, since in self._since.items() if now - since >= MOMENT)
         what = "Consul lists it and shows no instance of it: does the token have node:read for the nodes that it is on?"
-        return tuple(Problem(f"instances of {service}", what) for service in lasting)
+        return tuple(Violation(f"instances of {service}", what) for service in lasting)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import DecodeError
 
 from meshwright.controlplane.snapshot import ResourceType
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse
 
 if TYPE_CHECKING:
@@ -65,16 +65,18 @@ class UnknownTypeError(ValueError):
 
 
 def read_request(data: bytes) -> tuple[Request, Node | None]:
-    """Decode a DiscoveryRequest. Raises `BadInputError` for what no client may send, `UnknownTypeError` as it says."""
+    """Decode a DiscoveryRequest. Raises `ValidationError` for what no client may send, and `UnknownTypeError`."""
     try:
         message = DiscoveryRequest.FromString(data)
     except DecodeError as error:
-        raise BadInputError("the discovery request", [Problem("", "is not a DiscoveryRequest")]) from error
+        raise ValidationError("the discovery request", [Violation("", "is not a DiscoveryRequest")]) from error
     node = message.node if message.HasField("node") else None
     kind = _TYPES.get(message.type_url)
     if kind is None:
         if not message.type_url:
-            raise BadInputError("the discovery request", [Problem("type_url", "is required on an aggregated stream")])
+            raise ValidationError(
+                "the discovery request", [Violation("type_url", "is required on an aggregated stream")]
+            )
         _check_names(frozenset({message.type_url, *message.resource_names}))
         raise UnknownTypeError(message.type_url, node, frozenset(message.resource_names), message.response_nonce)
     names = frozenset(message.resource_names)
@@ -85,10 +87,10 @@ def read_request(data: bytes) -> tuple[Request, Node | None]:
 
 def _check_names(names: frozenset[str]) -> None:
     if len(names) > MAX_NAMES:
-        raise BadInputError("the discovery request", [Problem("resource_names", f"are more than {MAX_NAMES}")])
+        raise ValidationError("the discovery request", [Violation("resource_names", f"are more than {MAX_NAMES}")])
     if max(map(len, names), default=0) > MAX_NAME_LENGTH:
-        problem = Problem("resource_names", f"holds a name longer than {MAX_NAME_LENGTH} characters")
-        raise BadInputError("the discovery request", [problem])
+        problem = Violation("resource_names", f"holds a name longer than {MAX_NAME_LENGTH} characters")
+        raise ValidationError("the discovery request", [problem])
 
 
 def encode_body(kind: ResourceType, version: str, resources: Iterable[Resource]) -> bytes:

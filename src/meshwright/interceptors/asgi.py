@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from meshwright.interceptors.http_request import SWITCHING_PROTOCOLS, HttpRequest
-from meshwright.interceptors.incoming import INCOMING, Incoming
+from meshwright.interceptors.incoming import INCOMING, IncomingContext
 from meshwright.telemetry import acquire, current
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AsgiMiddleware:
             await _answer(self._app, scope, receive, send, request)
             return
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        incoming = INCOMING.set(Incoming(deadline, headers.get("authorization")))
+        incoming = INCOMING.set(IncomingContext(deadline, headers.get("authorization")))
         try:
             await _answer(self._app, scope, receive, send, request)
         finally:

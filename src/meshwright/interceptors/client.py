@@ -16,7 +16,7 @@ import grpc
 from opentelemetry import trace
 
 from meshwright.interceptors import carried
-from meshwright.interceptors.incoming import INCOMING, OVERDUE, RESOLUTION, within
+from meshwright.interceptors.incoming import INCOMING, OVERDUE, RESOLUTION, earlier_deadline
 from meshwright.interceptors.propagation import Unsampled, carries_more, header, inject, uses_w3c
 from meshwright.interceptors.server import INSTANCE_KEY, VERSION_KEY
 from meshwright.interceptors.spans import CLIENT_FAULTS, method_attributes, set_status
@@ -97,7 +97,7 @@ class ClientMethod:
         calls = self.calls
         timeout = self.timeout if timeout is None else timeout
         if incoming.deadline is not None:
-            timeout = within(timeout, incoming.deadline, time.monotonic())
+            timeout = earlier_deadline(timeout, incoming.deadline, time.monotonic())
         if timeout is not None and timeout < RESOLUTION:
             timeout = OVERDUE
         pairs: list[Pair] = list(metadata) if metadata else []

@@ -156,7 +156,7 @@ class ErrorDetails:
     """The trace id to report, where the error was a bug."""
 
 
-def details(error: grpc.RpcError) -> ErrorDetails:
+def error_details(error: grpc.RpcError) -> ErrorDetails:
     """Read a failed call's status back, `google.rpc` details included where it has any."""
     code = error.code()
     message = error.details() or ""

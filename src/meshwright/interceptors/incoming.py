@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)  # not frozen: made for each call, and freezing doubles the cost
-class Incoming:
+class IncomingContext:
     """What an outgoing call inherits."""
 
     deadline: float | None = None
@@ -34,8 +34,8 @@ OVERDUE = -1.0
 RESOLUTION = 0.001
 """Seconds: gRPC counts in milliseconds and rounds up, so that a call with less than one might still be answered."""
 
-_NONE = Incoming()
-INCOMING: ContextVar[Incoming] = ContextVar("meshwright_incoming", default=_NONE)
+_NONE = IncomingContext()
+INCOMING: ContextVar[IncomingContext] = ContextVar("meshwright_incoming", default=_NONE)
 
 
 def time_left() -> float | None:
@@ -44,7 +44,7 @@ def time_left() -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def within(timeout: float | None, deadline: float | None, now: float) -> float | None:
+def earlier_deadline(timeout: float | None, deadline: float | None, now: float) -> float | None:
     """The timeout of an outgoing call: its own, or what is left until `deadline`, whichever is sooner."""
     if deadline is None:
         return timeout
@@ -61,7 +61,7 @@ def deadline(seconds: float) -> Iterator[None]:
     inner = time.monotonic() + seconds
     if outer.deadline is not None:
         inner = min(inner, outer.deadline)
-    token = INCOMING.set(Incoming(inner, outer.authorization))
+    token = INCOMING.set(IncomingContext(inner, outer.authorization))
     try:
         yield
     finally:
@@ -69,7 +69,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def detached() -> Iterator[None]:
+def without_deadline() -> Iterator[None]:
     """Calls made inside, and by tasks started inside, are free of the incoming deadline and its authorization."""
     token = INCOMING.set(_NONE)
     try:

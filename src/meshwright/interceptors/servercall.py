@@ -24,7 +24,7 @@ from opentelemetry.context import Context
 
 from meshwright.interceptors import carried
 from meshwright.interceptors.errors import DETAILS_KEY, describe
-from meshwright.interceptors.incoming import INCOMING, Incoming
+from meshwright.interceptors.incoming import INCOMING, IncomingContext
 from meshwright.interceptors.propagation import Unsampled, extract
 from meshwright.interceptors.servercontext import HandlerContext
 from meshwright.interceptors.spans import SERVER_FAULTS, set_status
@@ -93,7 +93,7 @@ class ServerCall:
             self.deadline = self._start + left
             method.calls.overdue.add(self)
         if left is not None or self.authorization is not None:
-            INCOMING.set(Incoming(None if left is None else time.monotonic() + left, self.authorization))
+            INCOMING.set(IncomingContext(None if left is None else time.monotonic() + left, self.authorization))
         parent = extract(metadata, traceparent, plain=plain)
         if carries or (names and isinstance(parent, Context)):
             parent = carried.taken(metadata, names, _context_of(parent))

@@ -12,8 +12,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from meshwright import logs
-from meshwright.config import load, parse
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.config import load_config, parse
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.local.topology.spec import COMPONENTS, CONTROLPLANE, REGISTRY
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def run(name: str, settings: dict[str, Any]) -> None:
     """Serves a component until SIGINT or SIGTERM. `settings` have precedence over the environment."""
     kind, serve = _component(name)
-    config = load(kind, **settings)
+    config = load_config(kind, **settings)
     logs.configure(name, instance=name, level=str(getattr(config, "log_level", "info")))
     asyncio.run(serve(config))
 
 
 def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    """Parses `field=value` texts by the component's configuration. Raises `BadInputError`."""
+    """Parses `field=value` texts by the component's configuration. Raises `ValidationError`."""
     kind, _ = _component(name)
     hints = get_type_hints(kind)
     known = {item.name: hints[item.name] for item in fields(kind) if "variable" in item.metadata}
@@ -40,11 +40,11 @@ def read_settings(name: str, texts: Sequence[str]) -> dict[str, Any]:
         try:
             values[key] = parse(value, known[key])
         except KeyError:
-            problems.append(Problem(key, f"no such setting; known are {', '.join(known)}"))
+            problems.append(Violation(key, f"no such setting; known are {', '.join(known)}"))
         except ValueError as error:
-            problems.append(Problem(key, f"{error}, not {value!r}"))
+            problems.append(Violation(key, f"{error}, not {value!r}"))
     if problems:
-        raise BadInputError(f"the command line of {name}", problems)
+        raise ValidationError(f"the command line of {name}", problems)
     return values
 
 

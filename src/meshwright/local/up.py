@@ -59,7 +59,7 @@ class View(Report, Protocol):
 async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: View) -> None:
     """Runs a topology until SIGINT, SIGTERM or SIGHUP.
 
-    Raises `BadInputError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
+    Raises `ValidationError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
     started has been stopped again.
     """
     began = time.monotonic()

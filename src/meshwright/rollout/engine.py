@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.rollout.api.observed import Explanation, Observed
 from meshwright.rollout.api.vocabulary import KIND
 from meshwright.rollout.reconcile import finalize
@@ -82,7 +82,7 @@ class Engine:
     async def resolve(self, rollout: Rollout, status: RolloutStatus) -> Rollout:
         """Returns the rollout with the version of its workload, where the spec has none.
 
-        Where the workload is gone, the last requested version is kept. Raises `BadInputError` where no version is
+        Where the workload is gone, the last requested version is kept. Raises `ValidationError` where no version is
         found, `UnreachableError` where the API does not answer.
         """
         if rollout.version:
@@ -91,7 +91,7 @@ class Engine:
         if not version:
             name = rollout.workload_ref.name if rollout.workload_ref else ""
             text = f"there is no Deployment {name} in namespace {rollout.namespace}"
-            raise BadInputError(f"{KIND} {rollout.name}", [Problem("spec.workloadRef.name", text)])
+            raise ValidationError(f"{KIND} {rollout.name}", [Violation("spec.workloadRef.name", text)])
         return replace(rollout, version=version)
 
     async def reconcile(self, rollout: Rollout, status: RolloutStatus, now: float) -> ReconcileResult:

@@ -39,7 +39,7 @@ class Workloads(Protocol):
     async def version(self, rollout: Rollout) -> str:
         """The version of the referenced workload, where the rollout has none; empty without such a workload.
 
-        Raises `BadInputError` where the workload has no valid version.
+        Raises `ValidationError` where the workload has no valid version.
         """
 
     async def template(self, rollout: Rollout) -> str:

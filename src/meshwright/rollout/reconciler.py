@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.rollout.api import status_document
 from meshwright.rollout.api.parsing import parse, refuse_change
 from meshwright.rollout.api.spec import Rollout
@@ -43,7 +43,7 @@ class Reconciler:
     """Reconciles one rollout. `write` stores a status; it returns False where the resource is gone.
 
     `after_pass` is called after each successful pass with the resulting status. `read` parses the resource; it raises
-    `BadInputError` for an invalid one.
+    `ValidationError` for an invalid one.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Reconciler:
             if self.rollout is not None:
                 refuse_change(self.rollout, rollout)
             rollout = await self._engine.resolve(rollout, self.status)
-        except BadInputError as error:
+        except ValidationError as error:
             return await self._refuse(error)
         except MeshwrightError as error:
             log.warning("the requested version could not be resolved: %s", error)
@@ -159,10 +159,10 @@ class Reconciler:
     def _parsed(self) -> Rollout | None:
         try:
             return self._read(self.document)
-        except BadInputError:
+        except ValidationError:
             return None
 
-    async def _refuse(self, error: BadInputError) -> float | None:
+    async def _refuse(self, error: ValidationError) -> float | None:
         log.warning("%s", error)
         metadata = self.document.get("metadata") or {}
         generation = int(metadata.get("generation") or 0)
@@ -202,7 +202,7 @@ def _nameless(document: Mapping[str, Any]) -> Rollout:
     )
 
 
-def refused(status: RolloutStatus, error: BadInputError, generation: int, now: float) -> RolloutStatus:
+def refused(status: RolloutStatus, error: ValidationError, generation: int, now: float) -> RolloutStatus:
     """The status of an invalid resource: the last valid state keeps running; the message names the fields."""
     message = "; ".join(map(str, error.problems))
     reason = error.reason or Reason.INVALID_SPEC.value

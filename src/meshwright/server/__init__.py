@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from meshwright import http, logs
 from meshwright.consul import Consul, Registrar
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.interceptors.errors import ErrorMap
 from meshwright.interceptors.server import ServerCalls
 from meshwright.model import Address
@@ -220,7 +220,7 @@ class Server:
             await starting
 
     async def start(self) -> None:
-        """Bind, warm up, serve, register. Raises `BadInputError` where the address cannot be bound, where another
+        """Bind, warm up, serve, register. Raises `ValidationError` where the address cannot be bound, where another
         server of this process has the same instance id, and where `auth` names a method that is not served."""
         with self._context():
             await self._start()
@@ -259,7 +259,7 @@ class Server:
     def _check_auth(self) -> None:
         unmatched = [] if self._auth is None else self._auth.unmatched(self._calls.methods)
         if unmatched:
-            raise BadInputError("auth", [Problem(name, "is no method that is served here") for name in unmatched])
+            raise ValidationError("auth", [Violation(name, "is no method that is served here") for name in unmatched])
 
     def _add_own_services(self) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 from meshwright.ports import find_free
 
@@ -27,7 +27,7 @@ _WILDCARDS = frozenset({"0.0.0.0", "::", "[::]", ""})  # noqa: S104 - compared w
 
 
 def bind(server: grpc.aio.Server, host: str, port: int) -> Address:
-    """Bind the port, or where it is 0 a free one. Raises `BadInputError` that names the address."""
+    """Bind the port, or where it is 0 a free one. Raises `ValidationError` that names the address."""
     problem = ""
     for _ in range(1 if port else _ATTEMPTS):
         address = Address(host, port or find_free(host))
@@ -37,11 +37,11 @@ def bind(server: grpc.aio.Server, host: str, port: int) -> Address:
             problem = f"cannot listen: {error}"
         else:
             return address
-    raise BadInputError(f"address {Address(host, port)}", [Problem("MESHWRIGHT_PORT", problem)])
+    raise ValidationError(f"address {Address(host, port)}", [Violation("MESHWRIGHT_PORT", problem)])
 
 
 def advertised(config: ServiceConfig, bound: Address) -> Address:
-    """The address that callers dial. Raises `BadInputError` where nobody could dial the one that is bound."""
+    """The address that callers dial. Raises `ValidationError` where nobody could dial the one that is bound."""
     if config.advertise:
         try:
             return Address.parse(config.advertise)
@@ -49,5 +49,5 @@ def advertised(config: ServiceConfig, bound: Address) -> Address:
             return Address(config.advertise.strip("[]"), bound.port)
     if bound.host in _WILDCARDS:
         what = f"is required: nobody can dial {bound.host}, which MESHWRIGHT_HOST says to bind"
-        raise BadInputError("the environment", [Problem("MESHWRIGHT_ADVERTISE", what)])
+        raise ValidationError("the environment", [Violation("MESHWRIGHT_ADVERTISE", what)])
     return bound

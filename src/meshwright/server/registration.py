@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from meshwright.consul import Registration
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import ServiceName
 from meshwright.server.services import api_packages
 
@@ -44,12 +44,12 @@ def registration_of(
 
 @contextlib.contextmanager
 def unique(instance: InstanceId, consul: str) -> Iterator[None]:
-    """Hold the id of an instance for as long as the context lasts. Raises `BadInputError` where it is held already:
+    """Hold the id of an instance for as long as the context lasts. Raises `ValidationError` where it is held already:
     two registrations with one id would replace each other for ever."""
     key = (instance, consul)
     if key in _TAKEN:
         what = f"{instance} is the id of another server of this process: give each one its own, or none"
-        raise BadInputError("the instance id", [Problem("MESHWRIGHT_INSTANCE", what)])
+        raise ValidationError("the instance id", [Violation("MESHWRIGHT_INSTANCE", what)])
     _TAKEN.add(key)
     try:
         yield

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from meshwright.config import environment
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.interceptors.client import ClientCalls
 from meshwright.model import path_problem
 from meshwright.process import forked_from_grpc, note_grpc
@@ -67,7 +67,7 @@ class SyncChannel(grpc.Channel):
         addresses: Mapping[str, Sequence[Address]] | None,
     ) -> None:
         if problem := path_problem(name):
-            raise BadInputError("the name of a service", [Problem(repr(name), problem)])
+            raise ValidationError("the name of a service", [Violation(repr(name), problem)])
         self.name = name
         self._config = config
         self._timeout = timeout

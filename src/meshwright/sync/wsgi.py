@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import context as otel_context
 
 from meshwright.interceptors.http_request import HttpRequest
-from meshwright.interceptors.incoming import INCOMING, Incoming
+from meshwright.interceptors.incoming import INCOMING, IncomingContext
 from meshwright.telemetry import acquire, current
 from meshwright.telemetry.metrics import CONTENT_TYPE
 
@@ -66,7 +66,7 @@ class WsgiMiddleware:
         }
         request = HttpRequest(telemetry, environ.get("REQUEST_METHOD", "GET"), headers, _attributes(environ))
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        return _Response(self._app, environ, request, Incoming(deadline, headers.get("authorization"))).begin(
+        return _Response(self._app, environ, request, IncomingContext(deadline, headers.get("authorization"))).begin(
             start_response
         )
 
@@ -74,7 +74,7 @@ class WsgiMiddleware:
 class _Response:
     """An answer, from the call of the application until its body has been read and closed."""
 
-    def __init__(self, app: App, environ: Environ, request: HttpRequest, incoming: Incoming) -> None:
+    def __init__(self, app: App, environ: Environ, request: HttpRequest, incoming: IncomingContext) -> None:
         self._app = app
         self._environ = environ
         self._request = request

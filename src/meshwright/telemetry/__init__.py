@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from meshwright.config import load
+from meshwright.config import load_config
 from meshwright.telemetry.identity import Identity, library_version
 from meshwright.telemetry.metrics import Metrics
 from meshwright.telemetry.shared import CURRENT, Shared, own_config
@@ -56,7 +56,7 @@ class Telemetry:
         self.metrics = metrics or Metrics()
         self.provider = provider or make_provider(self.identity, exporter)
         self.tracer = self.provider.get_tracer(SCOPE, library_version())
-        self.sampling = Sampling(self.provider, disabled=provider is None and load(TracingConfig).disabled)
+        self.sampling = Sampling(self.provider, disabled=provider is None and load_config(TracingConfig).disabled)
         self.closed = False
 
     async def flush(self) -> None:

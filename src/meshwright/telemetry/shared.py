@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opentelemetry import trace
 
-from meshwright.config import ServiceConfig, environment, load
+from meshwright.config import ServiceConfig, environment, load_config
 from meshwright.process import note_grpc, program_name
 
 if TYPE_CHECKING:
@@ -150,8 +150,8 @@ def own_config() -> ServiceConfig:
     """The configuration of a program that gives none: a script may call without being a service."""
     names = environment(("MESHWRIGHT_SERVICE", "OTEL_SERVICE_NAME"))
     if names.get("MESHWRIGHT_SERVICE", "").strip():
-        return load(ServiceConfig)
-    return load(ServiceConfig, service=names.get("OTEL_SERVICE_NAME", "").strip() or program_name())
+        return load_config(ServiceConfig)
+    return load_config(ServiceConfig, service=names.get("OTEL_SERVICE_NAME", "").strip() or program_name())
 
 
 class ProcessTracerProvider(trace.TracerProvider):

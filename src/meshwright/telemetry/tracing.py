@@ -21,8 +21,8 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
 from meshwright import extras
-from meshwright.config import load, setting
-from meshwright.errors import BadInputError, Problem
+from meshwright.config import env_field, load_config
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,24 +49,24 @@ _EXPORTER_LOGGERS = ("opentelemetry.exporter.otlp.proto.grpc.exporter", _HTTP_EX
 class TracingConfig:
     """The variables of OpenTelemetry that decide whether and where spans go."""
 
-    disabled: bool = setting("OTEL_SDK_DISABLED", default=False)
-    exporter: str = setting("OTEL_TRACES_EXPORTER", "otlp", help="otlp or none")
-    endpoint: str | None = setting("OTEL_EXPORTER_OTLP_ENDPOINT", None)
-    traces_endpoint: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None)
-    protocol: str = setting("OTEL_EXPORTER_OTLP_PROTOCOL", GRPC, help="grpc or http/protobuf")
-    traces_protocol: str | None = setting("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None)
+    disabled: bool = env_field("OTEL_SDK_DISABLED", default=False)
+    exporter: str = env_field("OTEL_TRACES_EXPORTER", "otlp", help="otlp or none")
+    endpoint: str | None = env_field("OTEL_EXPORTER_OTLP_ENDPOINT", None)
+    traces_endpoint: str | None = env_field("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", None)
+    protocol: str = env_field("OTEL_EXPORTER_OTLP_PROTOCOL", GRPC, help="grpc or http/protobuf")
+    traces_protocol: str | None = env_field("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", None)
 
     def exports(self) -> bool:
-        """Whether spans leave the process; raises `BadInputError` for what this runtime cannot do."""
+        """Whether spans leave the process; raises `ValidationError` for what this runtime cannot do."""
         problems = []
         if self.exporter not in {"otlp", "none"}:
-            problems.append(Problem("OTEL_TRACES_EXPORTER", f"expected otlp or none, not {self.exporter!r}"))
+            problems.append(Violation("OTEL_TRACES_EXPORTER", f"expected otlp or none, not {self.exporter!r}"))
         if self.speaks not in {GRPC, HTTP}:
             name = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" if self.traces_protocol else "OTEL_EXPORTER_OTLP_PROTOCOL"
             what = f"expected {GRPC} (port 4317 of a collector) or {HTTP} (port 4318), not {self.speaks!r}"
-            problems.append(Problem(name, what))
+            problems.append(Violation(name, what))
         if problems:
-            raise BadInputError("the environment", problems)
+            raise ValidationError("the environment", problems)
         return self.exporter == "otlp" and not self.disabled
 
     @property
@@ -124,7 +124,7 @@ def make_provider(identity: Identity, exporter: SpanExporter | None = None) -> T
     provider = TracerProvider(
         sampler=sampler, resource=resource(identity), shutdown_on_exit=False, id_generator=ChosenIds()
     )
-    config = load(TracingConfig)
+    config = load_config(TracingConfig)
     if exporter is not None:
         provider.add_span_processor(SimpleSpanProcessor(exporter))
     elif config.exports():

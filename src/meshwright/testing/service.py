@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from meshwright.client import ADDRESSES, MeshChannel, channel
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.server import Server
 from meshwright.telemetry import Identity, Telemetry
 from meshwright.telemetry.recording import SpanRecorder
@@ -55,7 +55,7 @@ async def served(
     `errors` and `auth` as for `Server`; further keywords are fields of `ServiceConfig`. The environment is not read.
     """
     settings = {"register": False, "propagation": 0.0, "grace": 1.0, "instance": f"{service}-test"} | config
-    chosen = load(ServiceConfig, {}, service=service, version=version, **settings)
+    chosen = load_config(ServiceConfig, {}, service=service, version=version, **settings)
     spans = SpanRecorder()
     telemetry = Telemetry(chosen, provider=isolated_provider(Identity.of(chosen), spans))
     async with contextlib.AsyncExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.schema import SPEC
 from meshwright.rollout.api.schema_rules import with_defaults
@@ -64,7 +64,7 @@ async def test_what_the_code_refuses_the_cluster_refuses_with_the_same_field() -
 
 def words(bad: dict[str, Any]) -> list[str]:
     """How the code refuses it; kubectl itself refuses kinds that the cluster does not have."""
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse(bad)
     return ["no matches for kind", *(problem.what for problem in caught.value.problems)]
 

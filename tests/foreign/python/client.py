@@ -19,7 +19,7 @@ import grpc
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from support.caller import Caller
 
 
@@ -28,7 +28,7 @@ def channel(mode: str, target: str) -> Any:
     if mode == "plain":
         return grpc.aio.insecure_channel(target)
     if mode == "runtime":
-        return meshwright.channel(service, load(ServiceConfig, service="caller"))
+        return meshwright.channel(service, load_config(ServiceConfig, service="caller"))
     return grpc.aio.insecure_channel(mode, options=[("grpc.default_authority", service)])
 
 

@@ -58,7 +58,7 @@ async def test_nats_killed_and_restarted_loses_nothing_that_was_taken_and_says_s
         await nats.kill()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await b.post("lost")
-        found = meshwright.details(caught.value)
+        found = meshwright.error_details(caught.value)
         assert (found.code, found.reason) == ("UNAVAILABLE", "BUS_UNAVAILABLE")
         with pytest.raises(grpc.aio.AioRpcError):
             await b.history()
@@ -132,7 +132,7 @@ async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_
                 await a.post(f"{count}-{number}")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await a.history(after=old)
-            found = meshwright.details(caught.value)
+            found = meshwright.error_details(caught.value)
             assert (found.code, found.reason) == ("OUT_OF_RANGE", "MESSAGE_TOO_OLD")
         first = (await a.history()).messages[0].id
         assert len((await a.history(after=first)).messages) == 8

@@ -18,7 +18,7 @@ from support.waiting import eventually
 async def refusal(call) -> meshwright.ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 async def test_what_is_said_reaches_the_room_on_every_replica_and_no_other_room(chat):

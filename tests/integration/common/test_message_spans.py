@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder
 from services.common.messaging.bus import BusConfig, open_bus
@@ -38,7 +38,7 @@ class Traced:
     def __init__(self, url: str) -> None:
         self.config = BusConfig((url,))
         self.spans = SpanRecorder()
-        config = load(ServiceConfig, {}, service="shop", version="1.0.0")
+        config = load_config(ServiceConfig, {}, service="shop", version="1.0.0")
         self.telemetry = Telemetry(config, exporter=self.spans)
         self.tracer = self.telemetry.tracer
         self.events: list[Event] = []

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from meshwright.config import ConsulConfig
 from meshwright.consul import Blocking, Consul, ConsulError, NotConnectedError, Registration
-from meshwright.errors import BadInputError, UnreachableError
+from meshwright.errors import UnreachableError, ValidationError
 from meshwright.http import serving
 from meshwright.model import Address, InstanceId, ServiceName
 from support.consul import find_consul, real_consul
@@ -87,7 +87,7 @@ async def test_a_unix_socket_is_an_address(recorder, tmp_path):
 
 @pytest.mark.parametrize("address", ["ftp://consul:8500", "", "http://", "consul:http", "consul:99999", ":"])
 def test_an_address_that_is_none_is_refused_with_its_variable(address):
-    with pytest.raises(BadInputError, match="CONSUL_HTTP_ADDR: expected"):
+    with pytest.raises(ValidationError, match="CONSUL_HTTP_ADDR: expected"):
         Consul(ConsulConfig(address=address))
 
 
@@ -119,7 +119,7 @@ async def test_a_token_file_wins_over_the_token_and_is_read_again_when_it_change
 
 
 async def test_a_token_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_TOKEN_FILE: cannot read .*absent: No such file"):
+    with pytest.raises(ValidationError, match=r"CONSUL_HTTP_TOKEN_FILE: cannot read .*absent: No such file"):
         Consul(ConsulConfig(token_file=tmp_path / "absent"))
 
 
@@ -129,7 +129,7 @@ async def test_a_token_file_that_holds_no_token_is_named_and_never_takes_the_pla
 ):
     file = tmp_path / "token"
     file.write_bytes(content)
-    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_TOKEN_FILE: cannot read .*token: expected one line"):
+    with pytest.raises(ValidationError, match=r"CONSUL_HTTP_TOKEN_FILE: cannot read .*token: expected one line"):
         Consul(ConsulConfig(token_file=file))
     file.write_text("good")
     async with Consul(ConsulConfig(address=fake, token_file=file)) as consul:
@@ -140,13 +140,13 @@ async def test_a_token_file_that_holds_no_token_is_named_and_never_takes_the_pla
 
 @pytest.mark.parametrize("token", ["two\nlines", "\u00e9", "a\0"])
 async def test_a_token_that_no_header_can_carry_is_refused(token):
-    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_TOKEN: expected printable ASCII"):
+    with pytest.raises(ValidationError, match=r"CONSUL_HTTP_TOKEN: expected printable ASCII"):
         Consul(ConsulConfig(token=token))
 
 
 @pytest.mark.parametrize("address", ["a..b:80", "[::1", "[zz]:80", "[::1]]:80", "ho st:80", "x" * 70 + ":80"])
 async def test_an_address_that_is_none_is_refused_before_the_first_request(address):
-    with pytest.raises(BadInputError, match=r"CONSUL_HTTP_ADDR: expected host:port"):
+    with pytest.raises(ValidationError, match=r"CONSUL_HTTP_ADDR: expected host:port"):
         Consul(ConsulConfig(address=address))
 
 
@@ -322,11 +322,11 @@ def test_tls_files_that_cannot_be_used_are_all_named(tmp_path):
         ca_path=tmp_path / "nowhere",
         client_cert=tmp_path / "bad.pem",
     )
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         Consul(config)
     places = [problem.where for problem in caught.value.problems]
     assert sorted(places) == ["CONSUL_CACERT", "CONSUL_CAPATH", "CONSUL_CLIENT_CERT"]
-    with pytest.raises(BadInputError, match="CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT"):
+    with pytest.raises(ValidationError, match="CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT"):
         Consul(ConsulConfig(address="https://consul:8501", client_key=tmp_path / "bad.pem"))
 
 

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from meshwright.client import channel
-from meshwright.config import ConsulConfig, ServiceConfig, load
+from meshwright.config import ConsulConfig, ServiceConfig, load_config
 from meshwright.consul import Consul, ConsulError, Registration
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.http import serving
 from meshwright.model import Address, InstanceId, ServiceName, path_problem
 
@@ -37,9 +37,9 @@ FINE = ("hello", "a/b", "a b", "é", "a..b", "...", "a%2e", "x/", "svc.v1", "a?b
 @pytest.mark.parametrize(("name", "why"), ODD.items())
 def test_a_name_that_consul_would_take_for_another_is_refused_with_the_reason(name: str, why: str) -> None:
     assert why in path_problem(name)
-    with pytest.raises(BadInputError, match="service: "):
+    with pytest.raises(ValidationError, match="service: "):
         Registration(InstanceId("one"), ServiceName(name), Address("127.0.0.1", 1))
-    with pytest.raises(BadInputError, match="id: "):
+    with pytest.raises(ValidationError, match="id: "):
         Registration(InstanceId(name), ServiceName("hello"), Address("127.0.0.1", 1))
 
 
@@ -51,19 +51,19 @@ def test_an_unusual_name_is_a_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["register", "deregister", "deregister/x", "maintenance/x", "maintenance"])
 def test_an_id_that_is_an_endpoint_of_consuls_is_refused(name: str) -> None:
-    with pytest.raises(BadInputError, match="an endpoint of its own"):
+    with pytest.raises(ValidationError, match="an endpoint of its own"):
         Registration(InstanceId(name), ServiceName(name), Address("127.0.0.1", 1))
-    with pytest.raises(BadInputError, match=r"MESHWRIGHT_INSTANCE: .*an endpoint of its own"):
-        load(ServiceConfig, {"MESHWRIGHT_SERVICE": name, "MESHWRIGHT_INSTANCE": name})
+    with pytest.raises(ValidationError, match=r"MESHWRIGHT_INSTANCE: .*an endpoint of its own"):
+        load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": name, "MESHWRIGHT_INSTANCE": name})
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name.strip() == name != "" and name.isprintable()])
 def test_a_process_with_such_a_name_does_not_start(name: str) -> None:
-    with pytest.raises(BadInputError) as caught:
-        load(ServiceConfig, {"MESHWRIGHT_SERVICE": name, "MESHWRIGHT_INSTANCE": name})
+    with pytest.raises(ValidationError) as caught:
+        load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": name, "MESHWRIGHT_INSTANCE": name})
     assert [problem.where for problem in caught.value.problems] == ["MESHWRIGHT_SERVICE", "MESHWRIGHT_INSTANCE"]
-    with pytest.raises(BadInputError, match="the name of a service"):
-        channel(name, load(ServiceConfig, {}, service="caller"))
+    with pytest.raises(ValidationError, match="the name of a service"):
+        channel(name, load_config(ServiceConfig, {}, service="caller"))
 
 
 REQUESTS: dict[str, Callable[[Consul, str], Coroutine[None, None, object]]] = {
@@ -89,7 +89,7 @@ async def test_no_request_is_sent_with_such_a_name(
     request_: Callable[[Consul, str], Coroutine[None, None, object]], name: str
 ) -> None:
     async with Consul(ConsulConfig(address="127.0.0.1:1")) as consul:
-        with pytest.raises(BadInputError, match="what Consul is asked for"):
+        with pytest.raises(ValidationError, match="what Consul is asked for"):
             await request_(consul, name)
 
 

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2
 from meshwright.consul import Consul
 from meshwright.controlplane import inspect, serving
 from meshwright.controlplane.mirror import Mirror
-from meshwright.errors import BadInputError, UnreachableError
+from meshwright.errors import UnreachableError, ValidationError
 from meshwright.model import Address
 from support.mesh import failures
 from support.plane import (
@@ -415,7 +415,7 @@ async def test_a_bug_in_following_consul_ends_the_control_plane_instead_of_freez
 
 async def test_a_taken_port_is_named(any_consul: ConsulServer, bound: Bound) -> None:
     for setting, address in (("port", bound.xds), ("debug_port", bound.debug)):
-        with pytest.raises(BadInputError, match=f"address 127.0.0.1:{address.port}"):
+        with pytest.raises(ValidationError, match=f"address 127.0.0.1:{address.port}"):
             async with serving(plane_config(any_consul.config, **{setting: address.port})):
                 pass
 

@@ -54,7 +54,7 @@ def numbers(served: Demo) -> rpc.NumberServiceStub:
 async def refusal(call) -> meshwright.ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 async def test_it_adds_and_multiplies(calculator):

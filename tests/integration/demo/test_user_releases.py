@@ -98,7 +98,7 @@ async def test_what_is_no_address_of_a_picture_is_refused(served: Demo, avatar: 
     user_id = await served.user_id()
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await profiles.SetAvatar(pb2.SetAvatarRequest(id=user_id, avatar=avatar))
-    found = meshwright.details(caught.value)
+    found = meshwright.error_details(caught.value)
     assert (found.code, set(found.fields)) == ("INVALID_ARGUMENT", {"avatar"})
 
 

@@ -27,7 +27,7 @@ def users(served: Demo) -> rpc.UserServiceStub:
 async def refusal(call) -> meshwright.ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 async def create(users, name="Ada", email="ada@example.org", phone="+49 30 123456") -> pb.User:

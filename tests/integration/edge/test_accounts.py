@@ -14,7 +14,7 @@ import meshwright
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from meshwright import JwtVerifier
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.database import open_database
@@ -302,7 +302,7 @@ async def test_the_operator_signs_in_by_the_password_of_the_configuration_and_ke
 
 
 async def test_a_short_password_of_the_operator_is_refused_at_the_start(tmp_path: Path):
-    with pytest.raises(BadInputError, match="GATEWAY_OPERATOR_PASSWORD: must be 10 to 128 characters long"):
+    with pytest.raises(ValidationError, match="GATEWAY_OPERATOR_PASSWORD: must be 10 to 128 characters long"):
         async with demo(tmp_path, settings={"GATEWAY_OPERATOR_PASSWORD": "short"}):
             pass
 

@@ -34,7 +34,7 @@ SERVICES = ("calculator", "user", "inventory", "payment", "order", "notification
 async def refusal(call: grpc.aio.UnaryUnaryCall) -> tuple[str, str]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    found = meshwright.details(caught.value)
+    found = meshwright.error_details(caught.value)
     return found.code, found.reason
 
 

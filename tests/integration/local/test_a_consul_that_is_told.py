@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.planner import consul_probe
 from meshwright.local.planner.component_source import ComponentSource
 from support.consul import find_consul, real_consul
@@ -31,7 +31,7 @@ async def without_connect() -> AsyncIterator[ConsulProcess]:
 
 async def test_a_consul_without_connect_is_refused_in_one_line(without_connect: ConsulProcess) -> None:
     origin = ComponentSource(dev=False, address=str(without_connect.address), why="CONSUL_HTTP_ADDR")
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         await consul_probe.check(origin, {})
     (problem,) = caught.value.problems
     assert problem.where == "CONSUL_HTTP_ADDR"

@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.local.mesh.reflection_client import CallFailedError, ReflectionClient, read_json
 from support.ports import promised_port
 from support.ups import command
@@ -85,24 +85,24 @@ async def test_streams_take_messages_one_by_one_or_as_a_list(caller: ReflectionC
 
 
 async def test_an_unknown_method_is_refused_with_what_comes_near(caller: ReflectionClient) -> None:
-    with pytest.raises(BadInputError, match=r"Ad: no such method; did you mean Add\?"):
+    with pytest.raises(ValidationError, match=r"Ad: no such method; did you mean Add\?"):
         await caller.find("Ad")
 
 
 async def test_a_wrong_field_is_refused_with_the_right_ones(caller: ReflectionClient) -> None:
-    with pytest.raises(BadInputError, match=r'has no field named "x".*Its fields: a, b'):
+    with pytest.raises(ValidationError, match=r'has no field named "x".*Its fields: a, b'):
         await answers(caller, "Add", {"x": 1})
 
 
 @pytest.mark.parametrize("value", [[], [1], 3, None, "x"])
 async def test_a_request_that_is_no_object_is_refused(caller: ReflectionClient, value: object) -> None:
     method = await caller.find("Add")
-    with pytest.raises(BadInputError, match=r"a message is a JSON object: \{\.\.\.\}.* Its fields: a, b"):
+    with pytest.raises(ValidationError, match=r"a message is a JSON object: \{\.\.\.\}.* Its fields: a, b"):
         _ = [answer async for answer in caller.call(method, [value])]
 
 
 async def test_one_message_is_enough_for_a_unary_method(caller: ReflectionClient) -> None:
-    with pytest.raises(BadInputError, match="Add: takes one message, not 2"):
+    with pytest.raises(ValidationError, match="Add: takes one message, not 2"):
         await answers(caller, "Add", {"a": 1}, {"b": 1})
     assert await answers(caller, "Add") == [{"value": 0.0}]
 
@@ -130,7 +130,7 @@ async def test_a_server_without_reflection_is_named_as_such() -> None:
 def test_json_values_follow_one_another() -> None:
     assert read_json('{"a": 1}\n{"a": 2} [3]') == [{"a": 1}, {"a": 2}, [3]]
     assert read_json("  ") == []
-    with pytest.raises(BadInputError, match="line 2, column 2: is not JSON"):
+    with pytest.raises(ValidationError, match="line 2, column 2: is not JSON"):
         read_json('{"a": 1}\n{')
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright import ports
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.planner.component_source import ComponentSource, UpOptions
 from meshwright.local.planner.plan import make
 from meshwright.local.supervisor.instances import InstanceState
@@ -104,7 +104,7 @@ async def test_a_seat_that_is_being_given_up_is_not_taken_by_another(tmp_path: P
 @pytest.mark.parametrize("replicas", [-1, 101])
 async def test_a_number_of_instances_that_cannot_be_meant_is_refused(tmp_path: Path, replicas: int) -> None:
     async with supervised(tmp_path, script("cart", SLEEPY, "replicas = 2")) as (supervisor, _):
-        with pytest.raises(BadInputError, match=f"expected a number from 0 to 100, not {replicas}"):
+        with pytest.raises(ValidationError, match=f"expected a number from 0 to 100, not {replicas}"):
             await supervisor.scale("cart", replicas)
         assert len(supervisor.instances) == 2
 

@@ -92,7 +92,7 @@ async def test_nats_killed_and_restarted_loses_nothing_that_was_taken_and_says_s
         async def refused() -> bool:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await a.send("ada", "during", key="k")
-            found = meshwright.details(caught.value)
+            found = meshwright.error_details(caught.value)
             return (found.code, found.reason) == ("UNAVAILABLE", "BUS_UNAVAILABLE")
 
         assert await refused()
@@ -122,7 +122,7 @@ async def test_without_nats_from_the_start_callers_are_told_and_served_once_it_i
     async with replica("notification", ERRORS, wire) as made:
         a = Notifier(made)
         async with a.subscribed("ada") as ada:
-            found = meshwright.details(ada.error)
+            found = meshwright.error_details(ada.error)
             assert (found.code, found.reason) == ("UNAVAILABLE", "BUS_UNAVAILABLE")
         try:
             await nats.start()
@@ -162,11 +162,11 @@ async def test_a_stream_that_was_lost_is_said_and_old_ids_are_not_mistaken_for_n
         async with open_bus(BusConfig((nats.url,)), "test") as bus:
             await bus.streams.delete_stream("NOTIFICATIONS")
         await eventually(lambda: ada.error)
-        assert meshwright.details(ada.error).reason == "STREAM_LOST"
+        assert meshwright.error_details(ada.error).reason == "STREAM_LOST"
         for number in range(5):
             await a.send("ada", str(number))
         async with a.subscribed("ada", after=ada.got[-1].id) as again:
-            assert meshwright.details(again.error).reason == "NOTIFICATION_TOO_OLD"
+            assert meshwright.error_details(again.error).reason == "NOTIFICATION_TOO_OLD"
         async with a.subscribed("ada") as new:
             await a.send("ada", "new")
             await eventually(lambda: titles(new) == ["new"])

@@ -19,7 +19,7 @@ from support.waiting import eventually
 async def refusal(call) -> meshwright.ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 async def test_a_subscriber_is_welcomed_and_gets_what_is_for_it_and_for_everybody_from_any_replica(notifier):
@@ -196,7 +196,7 @@ async def test_an_id_older_than_anything_may_become_is_too_old(notifier):
 
         async def too_old() -> bool:
             async with a.subscribed("ada", after=ada.got[1].id) as again:
-                return bool(again.error) and meshwright.details(again.error).reason == "NOTIFICATION_TOO_OLD"
+                return bool(again.error) and meshwright.error_details(again.error).reason == "NOTIFICATION_TOO_OLD"
 
         await eventually(too_old)
 
@@ -256,7 +256,7 @@ async def test_a_replica_that_stops_sends_its_subscribers_to_another_one(notifie
             await eventually(lambda: ada.error and bob.error)
         assert took < a.replica.server.config.grace
         for error in (ada.error, bob.error):
-            found = meshwright.details(error)
+            found = meshwright.error_details(error)
             assert (found.code, found.reason) == ("UNAVAILABLE", "STOPPING")
         await b.send("ada", "two")
         async with b.subscribed("ada", after=ada.got[-1].id) as again:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright_operator.setup import job
 from meshwright_operator.setup.cluster import SetupCluster
 from meshwright_operator.setup.plan import Plan, Volume, parse_plan
@@ -114,7 +114,7 @@ async def test_an_api_server_that_is_away_is_asked_again(monkeypatch: pytest.Mon
 async def test_a_cluster_without_a_default_class_is_told_before_pods_wait_for_it(api) -> None:
     server, cluster = api
     server.default_class = ""
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         await job.check_volumes(cluster, Plan(volumes=(SMALL,)))
     (problem,) = caught.value.problems
     assert problem.where == "consul.storage"
@@ -164,7 +164,7 @@ async def test_claims_that_cannot_change_are_refused_before_the_upgrade(
 ) -> None:
     server, cluster = api
     server.stateful_sets["mw-consul"] = has
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         await job.check_volumes(cluster, Plan(volumes=(wants,)))
     (problem,) = caught.value.problems
     for text in words:
@@ -179,7 +179,7 @@ async def test_claims_that_stay_as_they_are_pass(api) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"volumes": [{}]}', '{"secrets": 3}'])
 def test_a_plan_that_is_none_is_refused_by_its_variable(text: str) -> None:
-    with pytest.raises(BadInputError, match="MESHWRIGHT_SETUP"):
+    with pytest.raises(ValidationError, match="MESHWRIGHT_SETUP"):
         parse_plan(text)
 
 

@@ -11,7 +11,7 @@ import pytest
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load
+from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from support.calculator import Everything, add_everything, everything, failure
 from support.consul import dev_registry
 from support.mesh import Caller, mesh
@@ -31,7 +31,7 @@ def no_collector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(service: str, consul: ConsulConfig) -> AsyncIterator[meshwright.Server]:
-    config = load(ServiceConfig, {}, service=service, consul=consul, propagation=0.0)
+    config = load_config(ServiceConfig, {}, service=service, consul=consul, propagation=0.0)
     async with meshwright.Server(config) as server:
         server.add(add_everything, Everything())
         await server.start()
@@ -72,8 +72,8 @@ async def test_without_a_control_plane_the_caller_hears_how_to_start_one(tmp_pat
 
 
 def by_consul(address: str) -> ServiceConfig:
-    consul = load(ConsulConfig, {}, address=address)
-    return load(ServiceConfig, {}, service="caller", discovery=Discovery.CONSUL, consul=consul)
+    consul = load_config(ConsulConfig, {}, address=address)
+    return load_config(ServiceConfig, {}, service="caller", discovery=Discovery.CONSUL, consul=consul)
 
 
 async def test_without_a_control_plane_consul_knows_the_names() -> None:

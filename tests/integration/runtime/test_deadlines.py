@@ -14,8 +14,8 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client import channel
-from meshwright.config import ServiceConfig, load
-from meshwright.interceptors.incoming import INCOMING, Incoming, within
+from meshwright.config import ServiceConfig, load_config
+from meshwright.interceptors.incoming import INCOMING, IncomingContext, earlier_deadline
 from meshwright.testing import resolving
 from support.calculator import Everything, everything, failure, numbers
 
@@ -27,7 +27,7 @@ from support.calculator import Everything, everything, failure, numbers
 )
 def test_no_outgoing_timeout_reaches_past_the_incoming_deadline(timeout: float | None, left: float, now: int) -> None:
     deadline = now + left
-    chosen = within(timeout, deadline, now)
+    chosen = earlier_deadline(timeout, deadline, now)
     assert chosen is not None
     assert chosen <= max(0.0, deadline - now)
     if timeout is not None:
@@ -37,8 +37,8 @@ def test_no_outgoing_timeout_reaches_past_the_incoming_deadline(timeout: float |
 
 
 def test_without_an_incoming_deadline_the_calls_own_timeout_counts() -> None:
-    assert within(None, None, 0.0) is None
-    assert within(2.5, None, 0.0) == 2.5
+    assert earlier_deadline(None, None, 0.0) is None
+    assert earlier_deadline(2.5, None, 0.0) == 2.5
 
 
 async def relay_to(inner: Everything, seconds: float, **options):
@@ -86,7 +86,7 @@ async def test_work_that_outlives_the_call_is_detached_from_its_deadline() -> No
 
     async def act(context):
         seen.append(meshwright.time_left())
-        with meshwright.detached():
+        with meshwright.without_deadline():
             seen.append(meshwright.time_left())
         seen.append(meshwright.time_left())
 
@@ -107,7 +107,7 @@ def test_a_deadline_inside_another_never_extends_it() -> None:
 
 
 def test_a_deadline_in_the_past_leaves_no_time() -> None:
-    token = INCOMING.set(Incoming(time.monotonic() - 5))
+    token = INCOMING.set(IncomingContext(time.monotonic() - 5))
     try:
         assert meshwright.time_left() == 0.0
     finally:
@@ -219,14 +219,14 @@ async def test_a_stream_lasts_as_long_as_it_is_read(method: str) -> None:
 
 def test_the_default_deadline_is_no_negative_number() -> None:
     with pytest.raises(
-        meshwright.BadInputError, match="MESHWRIGHT_CALL_TIMEOUT: expected seconds, or 0 for none, not -1"
+        meshwright.ValidationError, match="MESHWRIGHT_CALL_TIMEOUT: expected seconds, or 0 for none, not -1"
     ):
-        load(ServiceConfig, {"MESHWRIGHT_CALL_TIMEOUT": "-1"}, service="x")
+        load_config(ServiceConfig, {"MESHWRIGHT_CALL_TIMEOUT": "-1"}, service="x")
 
 
 def test_a_call_outside_an_event_loop_says_what_to_use_instead() -> None:
     with resolving({}):
-        outside = channel("weather", load(ServiceConfig, {}, service="script"))
+        outside = channel("weather", load_config(ServiceConfig, {}, service="script"))
     stub = rpc.CalculatorStub(outside)
     try:
         numbers = rpc.NumberServiceStub(outside)

@@ -35,7 +35,7 @@ def raising(error: BaseException):
 async def test_each_service_error_has_its_status(kind: type[meshwright.ServiceError]) -> None:
     async with everything(raising(kind("what happened", reason="WHY", metadata={"key": "value"}))) as calculator:
         error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers()))
-    told = meshwright.details(error)
+    told = meshwright.error_details(error)
     assert error.code().name == told.code == kind.code
     assert (told.message, told.reason, told.domain, told.metadata) == (
         "what happened",
@@ -48,14 +48,14 @@ async def test_each_service_error_has_its_status(kind: type[meshwright.ServiceEr
 async def test_wrong_fields_are_named_to_the_caller() -> None:
     async with everything(Everything()) as calculator:
         error = await failure(rpc.NumberServiceStub(calculator.channel).SumNumbers(numbers(1, -1)))
-    assert meshwright.details(error).fields == {"value": "must not be negative"}
+    assert meshwright.error_details(error).fields == {"value": "must not be negative"}
 
 
 @pytest.mark.parametrize("error", [EmailTakenError("a@b"), ShortError("a@b")])
 async def test_a_domain_error_means_what_the_service_says_it_means(error: Exception) -> None:
     mapping = {EmailTakenError: meshwright.AlreadyExistsError}
     async with everything(raising(error), errors=mapping) as calculator:
-        told = meshwright.details(await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers())))
+        told = meshwright.error_details(await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers())))
     assert (told.code, told.message, told.reason) == ("ALREADY_EXISTS", "a@b", "EMAIL_TAKEN")
 
 
@@ -64,7 +64,7 @@ async def test_a_bug_leaks_nothing_and_can_be_found_by_its_trace_id(caplog: pyte
         async with everything(raising(ValueError("secret"))) as calculator:
             error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers()))
         (span,) = calculator.spans.servers
-    told = meshwright.details(error)
+    told = meshwright.error_details(error)
     assert (told.code, told.message) == ("INTERNAL", "internal error")
     assert "secret" not in str(error) + repr(error.trailing_metadata())
     assert told.request_id == format(span.context.trace_id, "032x")
@@ -92,7 +92,7 @@ async def test_the_log_line_of_a_bug_carries_the_trace_id() -> None:
     finally:
         logging.getLogger().removeHandler(handler)
     (line,) = [entry for entry in map(json.loads, lines) if "unhandled" in entry["message"]]
-    assert line["trace_id"] == meshwright.details(error).request_id
+    assert line["trace_id"] == meshwright.error_details(error).request_id
     assert line["span_id"]
     assert (line["service"], line["version"], line["instance"], line["level"]) == (
         "calculator",
@@ -108,7 +108,7 @@ async def test_a_bug_in_a_stream_ends_it_with_internal() -> None:
         call = rpc.NumberServiceStub(calculator.channel).GetPrimes(pb.PrimeRequest(limit=-1))
         assert [(await call.read()).value for _ in range(4)] == [2, 3, 5, 7]
         error = await failure(call.read())
-    assert meshwright.details(error).message == "internal error"
+    assert meshwright.error_details(error).message == "internal error"
 
 
 async def test_what_a_handler_aborts_with_is_respected() -> None:
@@ -166,11 +166,11 @@ async def test_a_cancelled_call_cancels_its_handler() -> None:
 
 
 def test_details_of_a_status_without_details_are_its_code_and_message() -> None:
-    told = meshwright.details(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, details="nobody"))
+    told = meshwright.error_details(grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, details="nobody"))
     assert (told.code, told.message, told.reason, told.fields) == ("UNAVAILABLE", "nobody", "", {})
 
 
 def test_details_that_are_not_googles_are_ignored() -> None:
     trailers = grpc.aio.Metadata(("grpc-status-details-bin", b"\xff\xff\xff"))
     error = grpc.aio.AioRpcError(grpc.StatusCode.ABORTED, trailing_metadata=trailers, details="no")
-    assert meshwright.details(error).code == "ABORTED"
+    assert meshwright.error_details(error).code == "ABORTED"

@@ -44,7 +44,7 @@ async def test_a_request_that_cannot_be_read_is_internal_and_counted(method: str
         call: Any = channel.stream_stream(path)(iter([b"\xff\xff"]), timeout=10)
         error = await failure(call.read())
         kind = {"Multiply": "Numbers", "GetPrimes": "PrimeRequest", "SumNumbers": "Number"}[method]
-        assert meshwright.details(error).reason == "UNREADABLE_REQUEST"
+        assert meshwright.error_details(error).reason == "UNREADABLE_REQUEST"
         assert error.details() == f"the request cannot be read as demo.calculator.v1.{kind}"
         await eventually(lambda: counted(calculator, method, "INTERNAL") == 1)
 
@@ -98,7 +98,7 @@ async def test_the_log_says_what_the_answer_should_have_been(
 ) -> None:
     async with everything(Wrong(answer)) as calculator:
         error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers()))
-    assert meshwright.details(error).message == "internal error"
+    assert meshwright.error_details(error).message == "internal error"
     (record,) = [item for item in caplog.records if "unhandled error in" in item.message]
     assert record.exc_info is not None
     assert str(record.exc_info[1]).endswith(words)
@@ -179,7 +179,7 @@ async def act(context):
 
 async def main():
     given = dict(service="calculator", register=False, propagation=0.0)
-    async with meshwright.Server(meshwright.load(meshwright.ServiceConfig, {}, **given)) as server:
+    async with meshwright.Server(meshwright.load_config(meshwright.ServiceConfig, {}, **given)) as server:
         server.add(add_everything, Everything(act))
         await server.start()
         print(server.address, flush=True)

@@ -110,7 +110,7 @@ async def test_three_hops_and_a_task_that_is_detached_carry_it_too() -> None:
     async with behind() as back:
 
         async def middle(_context: Any) -> None:
-            with meshwright.detached():
+            with meshwright.without_deadline():
                 await asyncio.create_task(_add(back))
 
         async with everything(Everything(middle)) as between:

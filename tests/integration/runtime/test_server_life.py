@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
 from meshwright.model import Address, Health, ServiceName
 from meshwright.ports import FIRST, LAST
@@ -36,7 +36,7 @@ NUMBERS = "demo.calculator.v1.NumberService"
 
 
 def config(**fields):
-    return load(ServiceConfig, {}, **({"service": "calculator", "register": False, "propagation": 0.0} | fields))
+    return load_config(ServiceConfig, {}, **({"service": "calculator", "register": False, "propagation": 0.0} | fields))
 
 
 async def check(address: Address, service: str = "") -> int:
@@ -181,7 +181,7 @@ async def test_channelz_and_csds_answer() -> None:
 
 async def test_a_port_that_is_taken_is_named() -> None:
     async with everything(Everything()) as calculator:
-        with pytest.raises(meshwright.BadInputError, match=rf"127.0.0.1:{calculator.address.port}"):
+        with pytest.raises(meshwright.ValidationError, match=rf"127.0.0.1:{calculator.address.port}"):
             async with meshwright.Server(config(port=calculator.address.port)) as second:
                 await second.start()
 
@@ -286,7 +286,7 @@ def test_the_advertised_address(advertise: str | None, expected: str) -> None:
 
 
 def test_binding_every_interface_asks_for_an_address_to_advertise() -> None:
-    with pytest.raises(meshwright.BadInputError, match="MESHWRIGHT_ADVERTISE"):
+    with pytest.raises(meshwright.ValidationError, match="MESHWRIGHT_ADVERTISE"):
         advertised(config(), Address("0.0.0.0", 20001))
 
 

@@ -12,7 +12,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import http
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
 from support.calculator import Everything, everything, failure, numbers
 
@@ -29,7 +29,7 @@ def caller_seen() -> Everything:
 
 
 async def told(call) -> tuple[str, str]:
-    details = meshwright.details(await failure(call))
+    details = meshwright.error_details(await failure(call))
     return details.code, details.reason
 
 
@@ -109,7 +109,7 @@ async def test_who_is_known_may_still_not_do_everything():
 
 async def test_a_rule_for_a_method_that_nobody_serves_is_told_at_the_start():
     auth = meshwright.Auth(Issuer().verifier(), public={"/demo.calculator.v1.Calculator/Ad"})
-    with pytest.raises(BadInputError, match="Calculator/Ad: is no method that is served here"):
+    with pytest.raises(ValidationError, match="Calculator/Ad: is no method that is served here"):
         async with everything(Everything(), auth=auth):
             pass
     with pytest.raises(ValueError, match="neither /package"):
@@ -146,6 +146,6 @@ async def test_keys_that_cannot_be_fetched_are_nobodys_fault():
 
 
 def test_an_issuer_without_keys_is_refused_in_the_environment():
-    assert meshwright.Auth.configured(meshwright.load(meshwright.AuthConfig, {})) is None
-    with pytest.raises(BadInputError, match="MESHWRIGHT_AUTH_JWKS: is required"):
-        meshwright.load(meshwright.AuthConfig, {"MESHWRIGHT_AUTH_ISSUER": "https://issuer.test"})
+    assert meshwright.Auth.configured(meshwright.load_config(meshwright.AuthConfig, {})) is None
+    with pytest.raises(ValidationError, match="MESHWRIGHT_AUTH_JWKS: is required"):
+        meshwright.load_config(meshwright.AuthConfig, {"MESHWRIGHT_AUTH_ISSUER": "https://issuer.test"})

@@ -18,7 +18,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import logs
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
 from meshwright.model import ServiceName
 from meshwright.telemetry import current
@@ -47,7 +47,7 @@ async def registry() -> AsyncIterator[ConsulServer]:
 
 def config(service: str, **fields: object) -> ServiceConfig:
     settings = {"service": service, "register": False, "propagation": 0.0, "grace": 0.0} | fields
-    return load(ServiceConfig, {}, **settings)
+    return load_config(ServiceConfig, {}, **settings)
 
 
 async def serve(server: meshwright.Server, servicer: Everything | None = None) -> None:
@@ -105,7 +105,7 @@ async def test_an_instance_id_is_that_of_one_server(registry: ConsulServer) -> N
     async with meshwright.Server(one) as first, Consul(registry.config) as consul:
         await serve(first)
         async with meshwright.Server(two) as second:
-            with pytest.raises(meshwright.BadInputError, match="MESHWRIGHT_INSTANCE: same is the id of another"):
+            with pytest.raises(meshwright.ValidationError, match="MESHWRIGHT_INSTANCE: same is the id of another"):
                 await serve(second)
         assert await registered(consul, "one", "two") == {"one": ["same"], "two": []}
         await first.stop()

@@ -19,7 +19,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from demo.user.v1 import user_pb2
-from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load
+from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing import resolving
@@ -41,7 +41,7 @@ class Caller:
     def __init__(self, service: str, served: Served | None, **options: object) -> None:
         self.spans = SpanRecorder()
         fields = {key: options.pop(key) for key in ("call_timeout",) if key in options}
-        self.telemetry = Telemetry(load(ServiceConfig, {}, service="script", **fields), exporter=self.spans)
+        self.telemetry = Telemetry(load_config(ServiceConfig, {}, service="script", **fields), exporter=self.spans)
         with resolving({} if served is None else {service: [served.address]}):
             self.channel = meshwright.sync.channel(service, telemetry=self.telemetry, **options)
         self.calculator = rpc.CalculatorStub(self.channel)
@@ -110,7 +110,7 @@ def test_errors_have_status_and_details(caller: Caller, behaviour: dict[str, obj
         with pytest.raises(grpc.RpcError) as failed:
             failing(pb.Numbers())
         assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert meshwright.details(failed.value).fields == {"a": "must not be 0"}
+        assert meshwright.error_details(failed.value).fields == {"a": "must not be 0"}
     assert [span.attributes["rpc.grpc.status_code"] for span in caller.spans.clients] == [3, 3]
     with pytest.raises(grpc.RpcError) as broken:
         list(caller.numbers.GetPrimes(pb.PrimeRequest(limit=-1)))
@@ -172,10 +172,10 @@ def test_deadline_and_authorization_of_the_context_go_along(caller: Caller, beha
         seen.append((metadata.get("authorization"), context.time_remaining()))
 
     behaviour["act"] = act
-    from meshwright.interceptors.incoming import INCOMING, Incoming  # noqa: PLC0415 - what WsgiMiddleware sets
+    from meshwright.interceptors.incoming import INCOMING, IncomingContext  # noqa: PLC0415 - what WsgiMiddleware sets
 
     def work() -> None:
-        INCOMING.set(Incoming(time.monotonic() + 2.0, "Bearer caller"))
+        INCOMING.set(IncomingContext(time.monotonic() + 2.0, "Bearer caller"))
         caller.calculator.Multiply(pb.Numbers())
 
     contextvars.copy_context().run(work)
@@ -233,8 +233,8 @@ def test_nothing_is_opened_before_the_first_call(monkeypatch: pytest.MonkeyPatch
 
 
 def by_consul(address: str) -> ServiceConfig:
-    consul = load(ConsulConfig, {}, address=address)
-    return load(ServiceConfig, {}, service="script", discovery=Discovery.CONSUL, consul=consul)
+    consul = load_config(ConsulConfig, {}, address=address)
+    return load_config(ServiceConfig, {}, service="script", discovery=Discovery.CONSUL, consul=consul)
 
 
 def test_a_call_that_reaches_nobody_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import meshwright
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from support.calculator import Everything, add_everything
 from support.consul import dev_registry
 from support.mesh import mesh
@@ -45,7 +45,7 @@ async def test_a_name_is_found_and_a_wrong_one_is_explained(
         dev_registry() as registry,
         mesh(registry, tmp_path, control_planes=1 if discovery == "xds" else 0) as built,
         meshwright.Server(
-            load(ServiceConfig, {}, service="weather", consul=registry.config, propagation=0.0)
+            load_config(ServiceConfig, {}, service="weather", consul=registry.config, propagation=0.0)
         ) as server,
     ):
         server.add(add_everything, Everything())

@@ -32,7 +32,7 @@ async def outcome(call) -> meshwright.ErrorDetails:
     """How a call was refused; it must not take long to say so."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return meshwright.details(caught.value)
+    return meshwright.error_details(caught.value)
 
 
 @pytest.mark.slow

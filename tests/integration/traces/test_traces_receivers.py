@@ -17,10 +17,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.dev.traces import Bound, TracesConfig, TraceStore, serving
 from meshwright.dev.traces.receivers import SERVICE
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.messages.otlp import ExportTraceServiceResponse
 from meshwright.telemetry import Telemetry
 from support.spans import request, span, trace_id
@@ -83,7 +83,7 @@ async def test_a_service_that_is_told_http_protobuf_sends_its_spans_so(
     monkeypatch.setenv("OTEL_SDK_DISABLED", "false")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{bound.otlp_http}")
-    telemetry = Telemetry(load(ServiceConfig, {}, service="hello", version="1.0.0"))
+    telemetry = Telemetry(load_config(ServiceConfig, {}, service="hello", version="1.0.0"))
     telemetry.tracer.start_span("told over HTTP").end()
     await telemetry.close()
     assert store.services() == ["hello"]
@@ -230,7 +230,7 @@ async def test_other_signals_and_methods_are_refused(
 async def test_a_port_that_is_taken_is_refused_by_name(bound: Bound, door: str) -> None:
     taken = getattr(bound, door.removesuffix("_port")).port
     ports = {"query_port": 0, "otlp_grpc_port": 0, "otlp_http_port": 0, door: taken}
-    with pytest.raises(BadInputError, match=rf"address 127\.0\.0\.1:{taken}"):
+    with pytest.raises(ValidationError, match=rf"address 127\.0\.0\.1:{taken}"):
         async with serving(TracesConfig(**ports)):
             pytest.fail("two trace stores share a port")
 

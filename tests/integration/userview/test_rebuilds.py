@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright import Auth
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.testing import Issuer, SpanRecorder
 from services.common.messaging import event_consumer
@@ -41,7 +41,7 @@ async def test_what_fills_a_view_is_in_the_traces_of_its_events_and_a_rebuild_in
     nats: NatsServer, database: str, teller: Teller
 ):
     spans = SpanRecorder()
-    telemetry = Telemetry(load(ServiceConfig, {}, service="userview", version="1.0.0"), exporter=spans)
+    telemetry = Telemetry(load_config(ServiceConfig, {}, service="userview", version="1.0.0"), exporter=spans)
     teller.headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "Demo-Event-Sequence": "2"}
     async with replica(nats, database, telemetry=telemetry) as side:
         await teller.created("u1", "Ada")

@@ -18,7 +18,7 @@ from meshwright.controlplane.wire import (
     read_request,
     with_nonce,
 )
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse, Node
 from support.ads import CLUSTER, raw, resource
 
@@ -50,7 +50,7 @@ def test_a_nack_is_told_from_an_ack_even_without_a_message() -> None:
     ],
 )
 def test_what_no_client_may_send_is_refused_with_the_reason(data: bytes, message: str) -> None:
-    with pytest.raises(BadInputError, match=message):
+    with pytest.raises(ValidationError, match=message):
         read_request(data)
 
 
@@ -61,7 +61,7 @@ def test_a_type_that_nobody_serves_is_named() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reader_fail_in_another_way(data: bytes) -> None:
-    with contextlib.suppress(BadInputError, UnknownTypeError):
+    with contextlib.suppress(ValidationError, UnknownTypeError):
         read_request(data)
 
 
@@ -76,7 +76,7 @@ def test_the_skew_of_a_grpc_node_is_read(value: float, skew: int) -> None:
 def test_a_skew_that_cannot_be_is_refused(value: object) -> None:
     node = Node(id="n", user_agent_name="gRPC C-core")
     node.metadata.update({"meshwright.timeout_skew_ms": value})
-    with pytest.raises(BadInputError, match=r"meshwright\.timeout_skew_ms: expected a number from 0 to 5000"):
+    with pytest.raises(ValidationError, match=r"meshwright\.timeout_skew_ms: expected a number from 0 to 5000"):
         read_node(node)
 
 
@@ -114,10 +114,10 @@ def test_an_envoy_has_no_skew_and_may_say_where_it_listens() -> None:
 def test_an_envoy_that_says_nonsense_of_where_it_listens_is_refused() -> None:
     node = Node(id="n", user_agent_name="envoy")
     node.metadata.update({"meshwright.ingress": "8443"})
-    with pytest.raises(BadInputError, match="expected host:port"):
+    with pytest.raises(ValidationError, match="expected host:port"):
         read_node(node)
 
 
 def test_a_stream_without_a_node_is_refused() -> None:
-    with pytest.raises(BadInputError, match="node: is required"):
+    with pytest.raises(ValidationError, match="node: is required"):
         read_node(None)

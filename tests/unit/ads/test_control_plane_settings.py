@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.config import load
+from meshwright.config import load_config
 from meshwright.controlplane import ControlPlaneConfig
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 
 PREFIX = "MESHWRIGHT_CONTROLPLANE_"
 
 
 def test_the_defaults_are_the_documented_addresses() -> None:
-    config = load(ControlPlaneConfig, {})
+    config = load_config(ControlPlaneConfig, {})
     assert (config.host, config.port, config.debug_port) == ("127.0.0.1", 18000, 18001)
     assert config.consul.address == "127.0.0.1:8500"
 
@@ -27,6 +27,6 @@ def test_the_defaults_are_the_documented_addresses() -> None:
     ],
 )
 def test_a_value_that_cannot_be_meant_is_named(name: str, value: str, message: str) -> None:
-    with pytest.raises(BadInputError) as caught:
-        load(ControlPlaneConfig, {PREFIX + name: value})
+    with pytest.raises(ValidationError) as caught:
+        load_config(ControlPlaneConfig, {PREFIX + name: value})
     assert message in str(caught.value)

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane.problems import say_changes
-from meshwright.errors import Problem
+from meshwright.errors import Violation
 
 if TYPE_CHECKING:
     import pytest
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def test_a_problem_is_logged_once_as_what_it_is_and_once_when_it_is_mended(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    hint = Problem("hello", "calls to /demo.calculator.v1. at an Envoy reach calculator, which has it too")
+    hint = Violation("hello", "calls to /demo.calculator.v1. at an Envoy reach calculator, which has it too")
     said = say_changes(frozenset(), [hint])
     said = say_changes(said, [hint])
     say_changes(said, [])

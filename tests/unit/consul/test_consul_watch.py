@@ -9,7 +9,7 @@ import pytest
 
 from meshwright.consul import Backoff, Blocking, ConsulError, Indexed, watch
 from meshwright.consul.watch import next_index
-from meshwright.errors import BadInputError, Problem, UnreachableError
+from meshwright.errors import UnreachableError, ValidationError, Violation
 
 FAST = Backoff(first=0.0, cap=0.0)
 
@@ -91,8 +91,8 @@ async def test_failures_are_reported_one_by_one_and_recovery_once():
 
 
 async def test_what_is_not_consuls_fault_ends_the_watch():
-    problem = BadInputError("the token for Consul", [Problem("CONSUL_HTTP_TOKEN_FILE", "cannot read it")])
-    with pytest.raises(BadInputError, match="cannot read it"):
+    problem = ValidationError("the token for Consul", [Violation("CONSUL_HTTP_TOKEN_FILE", "cannot read it")])
+    with pytest.raises(ValidationError, match="cannot read it"):
         await play(problem)
 
 

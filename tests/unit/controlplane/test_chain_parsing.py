@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meshwright.controlplane.catalog import Target, targets
 from meshwright.controlplane.chain import TOTAL_WEIGHT, Branch, parse_chain
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
 from support.chains import ALL, USER, V1, V2, names, recorded
 
@@ -105,7 +105,7 @@ def broken(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_chain_that_cannot_be_walked_is_refused(document: dict[str, Any], what: str) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse_chain(USER, document)
     assert what in str(caught.value)
 

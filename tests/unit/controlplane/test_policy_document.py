@@ -21,7 +21,7 @@ from meshwright.controlplane.policy import (
     Retry,
     parse_policy,
 )
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
 
 USER = ServiceName("user")
@@ -33,7 +33,7 @@ def parse(document: object) -> Policy:
 
 
 def refused(document: bytes) -> list[str]:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse_policy(USER, document)
     assert caught.value.source == "policy meshwright/policy/user"
     return [str(problem) for problem in caught.value.problems]

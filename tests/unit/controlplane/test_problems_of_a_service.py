@@ -7,7 +7,7 @@ import pytest
 from meshwright.controlplane.about import in_force, is_about, service_of
 from meshwright.controlplane.catalog import Catalog
 from meshwright.controlplane.policy import parse_policy
-from meshwright.errors import Problem
+from meshwright.errors import Violation
 from meshwright.model import ServiceName
 
 
@@ -24,7 +24,7 @@ from meshwright.model import ServiceName
     ],
 )
 def test_a_problem_is_of_the_service_that_its_place_names(where: str, service: str) -> None:
-    assert service_of(Problem(where, "user, userview and user-view are not meant")) == service
+    assert service_of(Violation(where, "user, userview and user-view are not meant")) == service
 
 
 def test_a_refusal_is_about_the_services_whose_resources_it_names() -> None:
@@ -35,7 +35,7 @@ def test_a_refusal_is_about_the_services_whose_resources_it_names() -> None:
 def test_the_policy_in_force_is_the_last_good_document() -> None:
     name = ServiceName("user")
     policy = parse_policy(name, b'{"max_concurrent_requests": 7}')
-    problems = [Problem("meshwright/policy/user x", "unknown key"), Problem("meshwright/policy/userview y", "user")]
+    problems = [Violation("meshwright/policy/user x", "unknown key"), Violation("meshwright/policy/userview y", "user")]
     found = in_force("User", Catalog({name: {"Nodes": {}}}, {}, {name: policy}), problems)
     assert (found["policy"], found["policy_refused"], found["known"]) == ({"max_concurrent_requests": 7}, True, True)
     assert [problem["where"] for problem in found["problems"]] == ["meshwright/policy/user x"]

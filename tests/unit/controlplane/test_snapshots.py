@@ -15,7 +15,7 @@ from meshwright.controlplane.catalog import Catalog, Target, targets
 from meshwright.controlplane.policy import Abort, Fault, Policy
 from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, unpack
 from meshwright.controlplane.translate import targets_in_force, translate
-from meshwright.errors import Problem
+from meshwright.errors import Violation
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
@@ -120,7 +120,7 @@ def test_what_did_not_change_is_the_same_table() -> None:
 def test_a_chain_that_never_was_good_is_not_published() -> None:
     made = translate(Catalog({USER: {"StartNode": "x"}, ServiceName("svc00"): chain_of("svc00")}))
     assert made.view(GRPC)[ResourceType.LISTENER].keys() == {"svc00"}
-    assert made.problems == (Problem("user", "it is not published: names 'x', which is not in it"),)
+    assert made.problems == (Violation("user", "it is not published: names 'x', which is not in it"),)
 
 
 def test_a_service_that_is_gone_takes_its_resources_along() -> None:
@@ -160,7 +160,7 @@ def test_an_api_that_two_services_claim_goes_to_the_first_aloud() -> None:
     made = translate(Catalog(chains, instances))
     table = unpack(everything(made, ENVOY)[ResourceType.ROUTE, "ingress"], xds.RouteConfiguration())
     assert [route.route.cluster for route in table.virtual_hosts[-1].routes] == ["a.default.dc1"]
-    assert made.problems == (Problem("b", "calls to /demo.x.v1. at an Envoy reach a, which has it too"),)
+    assert made.problems == (Violation("b", "calls to /demo.x.v1. at an Envoy reach a, which has it too"),)
 
 
 def test_an_api_that_appears_changes_the_version() -> None:

@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from meshwright.dev.traces import TracesConfig, TraceStore
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from support.spans import request, span, trace_id
 
 
@@ -171,5 +171,5 @@ def test_an_empty_store_answers_with_nothing() -> None:
 
 
 def test_limits_that_could_keep_nothing_are_refused_by_name() -> None:
-    with pytest.raises(BadInputError, match=r"MESHWRIGHT_TRACES_MAX_SPANS: expected a number above 0, not 0"):
+    with pytest.raises(ValidationError, match=r"MESHWRIGHT_TRACES_MAX_SPANS: expected a number above 0, not 0"):
         TracesConfig(max_spans=0)

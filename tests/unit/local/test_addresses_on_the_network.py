@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.planner import network_addresses
 
 INTERFACES = {
@@ -45,10 +45,10 @@ def test_a_host_is_an_address_of_this_machine() -> None:
     assert network_addresses.check_host("[::]") == "::"
     assert network_addresses.check_host("10.0.0.5") == "10.0.0.5"
     assert network_addresses.check_host("127.0.0.1") == network_addresses.check_host("::1") == ""
-    with pytest.raises(BadInputError, match="--host classroom: expected an IP address of this machine, such as 0"):
+    with pytest.raises(ValidationError, match="--host classroom: expected an IP address of this machine, such as 0"):
         network_addresses.check_host("classroom")
     with pytest.raises(
-        BadInputError, match=r"--host 10\.0\.0\.6: no network interface has this address; there are 127"
+        ValidationError, match=r"--host 10\.0\.0\.6: no network interface has this address; there are 127"
     ):
         network_addresses.check_host("10.0.0.6")
 

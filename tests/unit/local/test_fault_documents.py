@@ -7,7 +7,7 @@ import pytest
 
 from meshwright.consul import Indexed, KvPair
 from meshwright.controlplane.policy import parse_policy
-from meshwright.errors import BadInputError, MeshwrightError
+from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.local.mesh import faults
 from meshwright.model import ServiceName
 
@@ -57,7 +57,7 @@ def test_a_fault_is_what_the_control_plane_understands() -> None:
 
 
 def test_a_fault_without_abort_and_delay_is_refused() -> None:
-    with pytest.raises(BadInputError, match="give --abort, --delay or both"):
+    with pytest.raises(ValidationError, match="give --abort, --delay or both"):
         faults.fault(None, None, None, [])
 
 
@@ -100,14 +100,14 @@ async def test_the_last_fault_takes_an_empty_document_with_it() -> None:
 async def test_a_wrong_fault_is_refused_and_nothing_is_written() -> None:
     kv = FakeKv(b'{"timeout": "3s"}', 4)
     wrong = faults.fault(None, "soon", None, [])
-    with pytest.raises(BadInputError, match=r"faults\[0\].delay.duration: expected a duration"):
+    with pytest.raises(ValidationError, match=r"faults\[0\].delay.duration: expected a duration"):
         await faults.edit(kv, "cart", lambda document: faults.with_fault(document, wrong))  # type: ignore[arg-type]
     assert kv.document == b'{"timeout": "3s"}'
 
 
 async def test_a_document_that_is_not_json_is_not_overwritten() -> None:
     kv = FakeKv(b"{", 4)
-    with pytest.raises(BadInputError, match=r"is not JSON: .*; mend or delete it"):
+    with pytest.raises(ValidationError, match=r"is not JSON: .*; mend or delete it"):
         await faults.edit(kv, "cart", faults.without_faults)  # type: ignore[arg-type]
 
 

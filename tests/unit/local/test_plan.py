@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.planner.component_source import ComponentSource, UpOptions, choose_registry, choose_traces
 from meshwright.local.planner.plan import InstanceSpec, Plan, launch, make, registry_port, stop_stages
 from meshwright.local.planner.scaling import initial, scale
@@ -109,7 +109,7 @@ def test_a_public_process_alone_is_opened(
 
 
 def test_without_a_public_process_nothing_can_be_opened() -> None:
-    with pytest.raises(BadInputError, match=r"--host 0\.0\.0\.0: opens public processes, and this topology has none"):
+    with pytest.raises(ValidationError, match=r"--host 0\.0\.0\.0: opens public processes, and this topology has none"):
         plan(host="0.0.0.0")
 
 
@@ -245,7 +245,7 @@ def test_the_dev_trace_store_is_looked_at_where_it_is_and_nowhere_else() -> None
 
 @pytest.mark.parametrize("url", ["jaeger:16686", "ftp://jaeger", "http://", "http://jaeger:99999"])
 def test_a_page_of_traces_that_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(BadInputError, match=r"JAEGER_UI_URL: expected the URL of Jaeger's page, such as http://127"):
+    with pytest.raises(ValidationError, match=r"JAEGER_UI_URL: expected the URL of Jaeger's page, such as http://127"):
         seen(OTEL_EXPORTER_OTLP_ENDPOINT="http://j:4317", JAEGER_UI_URL=url)
 
 
@@ -365,13 +365,13 @@ def test_each_replica_has_a_free_port_of_its_own() -> None:
     ],
 )
 def test_ports_that_cannot_be_are_refused(ports: dict[str, int], problem: str) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         plan(ports=ports)
     assert str(caught.value) == f"the choice of ports is not valid:\n  {problem}"
 
 
 def test_unknown_placeholders_are_refused_before_anything_starts() -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         plan('[processes.a]\nmodule = "a"\nenvironment = { X = "${nope}" }\n[[try]]\nsay = "x"\nrun = "${a.addres}"\n')
     assert str(caught.value) == (
         "topology shop.toml is not valid:\n"
@@ -418,7 +418,7 @@ def test_scaling_a_version_leaves_the_others_alone() -> None:
     ],
 )
 def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         scale(plan(), initial(plan()), name, 3)
     assert str(caught.value) == problem
 
@@ -437,5 +437,5 @@ def test_a_lone_instance_whose_port_nobody_asked_for_gets_company_on_other_ports
 
 
 def test_a_port_of_the_command_line_keeps_a_process_in_one_instance() -> None:
-    with pytest.raises(BadInputError, match="has the port 8200 in one instance"):
+    with pytest.raises(ValidationError, match="has the port 8200 in one instance"):
         scale(plan(ports={"cart": 8200}), initial(plan()), "cart", 2)

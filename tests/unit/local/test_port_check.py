@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.planner import port_check
 
 
@@ -16,7 +16,7 @@ def test_a_collector_that_has_the_port_may_be_used(name: str, used: bool) -> Non
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        with pytest.raises(BadInputError) as caught:
+        with pytest.raises(ValidationError) as caught:
             port_check.check({name: port}, {})
     assert f"use --port {name}=" in str(caught.value)
     advice = f", or with OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port} the collector that is there"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.local.topology.parsing import load, parse
 from meshwright.local.topology.spec import Hint
 
@@ -12,7 +12,7 @@ HERE = Path("shop.toml")
 
 
 def refusal(text: str) -> str:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse(text, HERE)
     return str(caught.value)
 
@@ -61,7 +61,7 @@ def test_the_name_is_the_files_name_unless_it_says_otherwise() -> None:
 
 
 def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         load(tmp_path / "none.toml")
     assert (
         str(caught.value) == f"topology {tmp_path}/none.toml is not valid:\n  cannot be read: No such file or directory"

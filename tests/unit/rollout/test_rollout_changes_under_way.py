@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.rollout.api.spec import Command
 from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
 from meshwright.rollout.reconcile.decision import ScaleVersion
@@ -160,8 +160,8 @@ def test_a_version_that_is_taken_back_and_asked_for_again_begins_at_no_calls() -
 def test_a_mistake_in_the_spec_that_is_mended_goes_on_where_it_was() -> None:
     for world in (half_way(), stable_world()):
         before = world.status
-        world.status = refused(before, BadInputError("it", [Problem("spec.replicas", "is wrong")]), 2, world.now)
-        world.status = refused(world.status, BadInputError("it", [Problem("spec.replicas", "wrong")]), 3, world.now)
+        world.status = refused(before, ValidationError("it", [Violation("spec.replicas", "is wrong")]), 2, world.now)
+        world.status = refused(world.status, ValidationError("it", [Violation("spec.replicas", "wrong")]), 3, world.now)
         assert world.status.phase is Phase.INVALID
         world.run(5)
         assert (world.status.phase, world.status.message) == (before.phase, before.message)

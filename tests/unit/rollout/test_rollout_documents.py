@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.rollout.api import schema_rules
 from meshwright.rollout.api.crd import schema
 from meshwright.rollout.api.parsing import parse, parse_on_laptop, refuse_change
@@ -27,7 +27,7 @@ SAMPLES = sorted((ROOT / "k8s/samples").glob("*.yaml"))
 
 @pytest.mark.parametrize(("where", "bad"), BAD, ids=[f"{index}-{where}" for index, (where, _) in enumerate(BAD)])
 def test_what_is_refused_names_its_field(where: str, bad: dict[str, Any]) -> None:
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         parse(bad)
     assert where in [problem.where for problem in caught.value.problems], str(caught.value)
 
@@ -35,7 +35,7 @@ def test_what_is_refused_names_its_field(where: str, bad: dict[str, Any]) -> Non
 def test_a_command_must_be_one() -> None:
     bad = document()
     bad["metadata"]["annotations"] = {COMMAND_ANNOTATION: "explode@1"}
-    with pytest.raises(BadInputError, match="promote-full"):
+    with pytest.raises(ValidationError, match="promote-full"):
         parse(bad)
 
 
@@ -51,15 +51,15 @@ def test_a_laptop_needs_no_template_where_a_cluster_does() -> None:
     bare = document("2.0.0")
     del bare["spec"]["template"]
     assert parse_on_laptop(bare).version == "2.0.0"
-    with pytest.raises(BadInputError, match="spec: exactly one of template, workloadRef must be set"):
+    with pytest.raises(ValidationError, match="spec: exactly one of template, workloadRef must be set"):
         parse(bare)
     bare["spec"]["replicas"] = 0
-    with pytest.raises(BadInputError, match=r"spec\.replicas"):
+    with pytest.raises(ValidationError, match=r"spec\.replicas"):
         parse_on_laptop(bare)
 
 
 def test_the_service_cannot_be_changed() -> None:
-    with pytest.raises(BadInputError, match=r"spec\.service"):
+    with pytest.raises(ValidationError, match=r"spec\.service"):
         refuse_change(parse(document()), parse(document(service="other")))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshwright.errors import BadInputError, MeshwrightError, UnreachableError
+from meshwright.errors import MeshwrightError, UnreachableError, ValidationError
 from meshwright.rollout.api.observed import (
     ApiUse,
     Explanation,
@@ -252,5 +252,5 @@ async def test_a_version_that_is_left_out_is_what_the_workload_says() -> None:
     assert (await shell.engine.resolve(asked, RolloutStatus(target="1.0.0"))).version == "1.0.0", (
         "it is gone: nothing changes"
     )
-    with pytest.raises(BadInputError, match="no Deployment web in namespace shop"):
+    with pytest.raises(ValidationError, match="no Deployment web in namespace shop"):
         await shell.engine.resolve(asked, RolloutStatus())

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from meshwright import http
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from meshwright.errors import UnreachableError
 from meshwright.rollout.adapters.jaeger import Search, failing_spans, failing_spans_v3, find
@@ -144,7 +144,7 @@ class Telling:
 
     def __init__(self, *answers: list[tuple[str, str]] | Exception) -> None:
         self.recorder = SpanRecorder()
-        telemetry = Telemetry(load(ServiceConfig, {}, service="rollouts"), exporter=self.recorder)
+        telemetry = Telemetry(load_config(ServiceConfig, {}, service="rollouts"), exporter=self.recorder)
         self.answers = list(answers)
         self.asked: list[Search] = []
         self.now = 0.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from meshwright.client.bootstrap import document, server_uris
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.model import Address, InstanceId
 from meshwright.telemetry import Identity
 
@@ -12,7 +12,7 @@ IDENTITY = Identity("user", "1.2.3", InstanceId("user-1"))
 
 def test_the_document_names_the_node_and_its_control_planes_in_order() -> None:
     planes = (Address("127.0.0.1", 18000), Address("::1", 18010))
-    config = load(ServiceConfig, {}, service="user", control_planes=planes, region="north", zone="a")
+    config = load_config(ServiceConfig, {}, service="user", control_planes=planes, region="north", zone="a")
     made = document(config, IDENTITY, 1234)
     assert [server["server_uri"] for server in made["xds_servers"]] == ["127.0.0.1:18000", "[::1]:18010"]
     assert all("ignore_resource_deletion" in server["server_features"] for server in made["xds_servers"])
@@ -25,12 +25,12 @@ def test_the_document_names_the_node_and_its_control_planes_in_order() -> None:
 
 
 def test_a_skew_that_is_not_known_is_not_sent() -> None:
-    made = document(load(ServiceConfig, {}, service="user"), IDENTITY, None)
+    made = document(load_config(ServiceConfig, {}, service="user"), IDENTITY, None)
     assert "meshwright.timeout_skew_ms" not in made["node"]["metadata"]
 
 
 def test_instance_ids_differ_even_within_a_process() -> None:
-    config = load(ServiceConfig, {}, service="user")
+    config = load_config(ServiceConfig, {}, service="user")
     assert Identity.of(config).instance != Identity.of(config).instance
     assert Identity.of(config).instance.startswith("user-")
 

@@ -7,15 +7,15 @@ from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from meshwright.config import ServiceConfig, load
-from meshwright.errors import BadInputError
+from meshwright.config import ServiceConfig, load_config
+from meshwright.errors import ValidationError
 from meshwright.interceptors import carried
 
 NAMES = ("x-preview", "x-tester")
 
 
 def configured(value: str) -> tuple[str, ...]:
-    return load(ServiceConfig, {"MESHWRIGHT_SERVICE": "a", "MESHWRIGHT_CARRIED_HEADERS": value}).carried_headers
+    return load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": "a", "MESHWRIGHT_CARRIED_HEADERS": value}).carried_headers
 
 
 def test_the_samples_headers_are_carried_unless_told_otherwise():
@@ -55,13 +55,13 @@ def test_a_dash_carries_none():
     ],
 )
 def test_a_header_that_must_not_be_carried_is_refused_by_name(name: str, what: str):
-    with pytest.raises(BadInputError) as caught:
+    with pytest.raises(ValidationError) as caught:
         configured(f"x-preview,{name}")
     assert f"MESHWRIGHT_CARRIED_HEADERS: {name} {what}" in str(caught.value)
 
 
 def test_too_many_headers_are_refused():
-    with pytest.raises(BadInputError, match="lists 17 headers; 16 are allowed"):
+    with pytest.raises(ValidationError, match="lists 17 headers; 16 are allowed"):
         configured(",".join(f"x-{number}" for number in range(17)))
 
 

@@ -9,7 +9,7 @@ import pytest
 from opentelemetry import trace
 
 from meshwright import logs
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 
 CONSTANTS = {"service": "user", "version": "1.0.0", "instance": "user-1"}
 
@@ -89,7 +89,7 @@ def test_the_level_is_that_of_ones_own_lines_and_not_of_chatty_libraries(stream:
 
 
 def test_a_level_that_there_is_not_is_refused_with_the_choices(stream: io.StringIO) -> None:
-    with pytest.raises(BadInputError, match="MESHWRIGHT_LOG_LEVEL: expected one of debug, info"):
+    with pytest.raises(ValidationError, match="MESHWRIGHT_LOG_LEVEL: expected one of debug, info"):
         logs.configure("user", level="loud", stream=stream)
 
 

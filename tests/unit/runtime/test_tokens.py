@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from meshwright import JwtVerifier, UnauthenticatedError, UnavailableError
 from meshwright.auth.keys import ReadKeys, parse
-from meshwright.errors import BadInputError
+from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
 
 if TYPE_CHECKING:
@@ -248,5 +248,5 @@ async def test_keys_come_from_a_file_too(issuer: Issuer, tmp_path: Path):
 
 
 def test_another_kind_of_address_is_refused():
-    with pytest.raises(BadInputError, match="must be a file or a http"):
+    with pytest.raises(ValidationError, match="must be a file or a http"):
         JwtVerifier("ftp://keys", issuer="x", audience="y")

@@ -8,8 +8,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from meshwright.config import ServiceConfig, load
-from meshwright.errors import BadInputError
+from meshwright.config import ServiceConfig, load_config
+from meshwright.errors import ValidationError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.telemetry.tracing import PatientExporter, TracingConfig
@@ -35,7 +35,7 @@ def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def telemetry(**options) -> Telemetry:
-    return Telemetry(load(ServiceConfig, {}, service="user", version="1.0.0", instance="user-1"), **options)
+    return Telemetry(load_config(ServiceConfig, {}, service="user", version="1.0.0", instance="user-1"), **options)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_the_runtime_cannot_export_to_is_refused_by_name(
     environ: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     environ.setenv(name, value)
-    with pytest.raises(BadInputError, match=rf"{name}: expected .*not '{value}'"):
+    with pytest.raises(ValidationError, match=rf"{name}: expected .*not '{value}'"):
         telemetry()
 
 
@@ -113,7 +113,7 @@ def test_what_the_runtime_cannot_export_to_is_refused_by_name(
     ],
 )
 def test_spans_go_to_the_endpoint_of_their_protocol(environment: dict[str, str], target: str) -> None:
-    assert load(TracingConfig, environment).target() == target
+    assert load_config(TracingConfig, environment).target() == target
 
 
 class Fickle(SpanExporter):

@@ -6,7 +6,7 @@ import pytest
 from opentelemetry import trace
 
 import meshwright
-from meshwright.config import ServiceConfig, load
+from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 
@@ -21,7 +21,7 @@ class Wrapped:
 
     def __init__(self, app: Callable[..., Any], **options: Any) -> None:
         self.spans = SpanRecorder()
-        self.telemetry = Telemetry(load(ServiceConfig, {}, service="shop"), exporter=self.spans)
+        self.telemetry = Telemetry(load_config(ServiceConfig, {}, service="shop"), exporter=self.spans)
         self.started: list[str] = []
         self._app = meshwright.sync.WsgiMiddleware(app, telemetry=self.telemetry, **options)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from meshwright import http, process
-from meshwright.config import setting
+from meshwright.config import env_field
 from meshwright.dev.consul.agent_info import PAGE
 from meshwright.dev.consul.query import as_json, check_datacenter
 from meshwright.dev.consul.routes_agent import AgentRoutes
@@ -40,16 +40,16 @@ MAX_BODY = 512 * 1024
 class RegistryConfig:
     """Where the dev registry listens and who it says it is."""
 
-    host: str = setting("MESHWRIGHT_REGISTRY_HOST", "127.0.0.1", help="address to bind")
-    port: int = setting("MESHWRIGHT_REGISTRY_PORT", 8500, help="HTTP port; 0: any free one")
-    datacenter: str = setting("MESHWRIGHT_REGISTRY_DATACENTER", "dc1")
-    node: str = setting("MESHWRIGHT_REGISTRY_NODE", "meshwright", help="name of the one node")
-    min_deregister: float = setting(
+    host: str = env_field("MESHWRIGHT_REGISTRY_HOST", "127.0.0.1", help="address to bind")
+    port: int = env_field("MESHWRIGHT_REGISTRY_PORT", 8500, help="HTTP port; 0: any free one")
+    datacenter: str = env_field("MESHWRIGHT_REGISTRY_DATACENTER", "dc1")
+    node: str = env_field("MESHWRIGHT_REGISTRY_NODE", "meshwright", help="name of the one node")
+    min_deregister: float = env_field(
         "MESHWRIGHT_REGISTRY_MIN_DEREGISTER",
         60.0,
         help="seconds: the least DeregisterCriticalServiceAfter, one minute in Consul",
     )
-    reap_interval: float = setting(
+    reap_interval: float = env_field(
         "MESHWRIGHT_REGISTRY_REAP_INTERVAL", 30.0, help="seconds between two looks for services critical for too long"
     )
 

@@ -22,7 +22,7 @@ from meshwright.dev.traces.otlp import (
     decoded,
     read_protobuf,
 )
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def serving_grpc(store: TraceStore, address: Address, max_request_bytes: i
     try:
         port = server.add_insecure_port(str(address))
     except RuntimeError as error:
-        raise BadInputError(f"address {address}", [Problem("", f"cannot listen: {error}")]) from error
+        raise ValidationError(f"address {address}", [Violation("", f"cannot listen: {error}")]) from error
     await server.start()
     try:
         yield Address(address.host, port)

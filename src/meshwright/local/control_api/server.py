@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from aiohttp import web
 
-from meshwright.config import ConsulConfig, load
+from meshwright.config import ConsulConfig, load_config
 from meshwright.consul import Consul
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ async def _say_errors(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except (BadInputError, KeyError, ValueError) as error:
+    except (ValidationError, KeyError, ValueError) as error:
         return web.json_response({"error": str(error)}, status=400)
     except MeshwrightError as error:
         return web.json_response({"error": str(error)}, status=500)
@@ -121,7 +121,7 @@ class _Api:
                 f"the rollout {rollout} says how many instances it has: change `spec.replicas` there and apply it, or "
                 "name a --version"
             )
-            raise BadInputError("the scaling", [Problem(service, what)])
+            raise ValidationError("the scaling", [Violation(service, what)])
         change = await self._supervisor.scale(service, int(body["replicas"]), version)
         return web.json_response(
             {
@@ -151,7 +151,7 @@ class _Api:
         if not plan.registry.address:
             return {}
         with contextlib.suppress(MeshwrightError, TimeoutError):
-            async with Consul(load(ConsulConfig, plan.environment)) as consul:
+            async with Consul(load_config(ConsulConfig, plan.environment)) as consul:
                 states = await asyncio.wait_for(consul.check_states(), _CONSUL_TIMEOUT)
             worst: dict[str, str] = {}
             for state in states.value:

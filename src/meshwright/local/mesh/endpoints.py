@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load
+from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load_config
 from meshwright.errors import UnreachableError
 from meshwright.local.control_api import client
 from meshwright.model import folded
@@ -39,12 +39,12 @@ class MeshEndpoints:
 
     @property
     def consul(self) -> ConsulConfig:
-        return load(ConsulConfig, self.environment)
+        return load_config(ConsulConfig, self.environment)
 
     @property
     def control_plane(self) -> Address:
         """The first control plane."""
-        return load(ServiceConfig, self.environment, service="meshwright-cli").control_planes[0]
+        return load_config(ServiceConfig, self.environment, service="meshwright-cli").control_planes[0]
 
 
 def locate(topology: str = "") -> MeshEndpoints:
@@ -109,7 +109,7 @@ def configure_client(mesh: MeshEndpoints) -> ServiceConfig:
     spans_known = any(name.startswith("OTEL_") for name in mesh.environment)
     quiet = {} if spans_known else {"OTEL_TRACES_EXPORTER": "none"}
     adopt({**mesh.environment, **quiet})
-    return load(ServiceConfig, service="meshwright-cli", version="", register=False)
+    return load_config(ServiceConfig, service="meshwright-cli", version="", register=False)
 
 
 def effective_config(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None:

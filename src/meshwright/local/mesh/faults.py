@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from meshwright.controlplane.policy import KV_PREFIX, parse_policy
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def fault(
     if delay is not None:
         made["delay"] = {"duration": delay, **share}
     if abort is None and delay is None:
-        raise BadInputError("the fault", [Problem("", "give --abort, --delay or both")])
+        raise ValidationError("the fault", [Violation("", "give --abort, --delay or both")])
     return made
 
 
@@ -106,7 +106,9 @@ def _parse(key: str, content: bytes) -> Document:
     try:
         found = json.loads(content)
     except ValueError as error:
-        raise BadInputError(f"the document {key}", [Problem("", f"is not JSON: {error}; mend or delete it")]) from error
+        raise ValidationError(
+            f"the document {key}", [Violation("", f"is not JSON: {error}; mend or delete it")]
+        ) from error
     if not isinstance(found, dict):
-        raise BadInputError(f"the document {key}", [Problem("", "is not an object; mend or delete it")])
+        raise ValidationError(f"the document {key}", [Violation("", "is not an object; mend or delete it")])
     return found

@@ -16,7 +16,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_forma
 from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -67,7 +67,7 @@ class ReflectionClient:
         found = [method for method in methods if f".{method.full_name}".endswith(f".{wanted}")]
         if len(found) == 1:
             return found[0]
-        raise BadInputError("the method", [Problem(name, _which(wanted, found or methods, unknown=not found))])
+        raise ValidationError("the method", [Violation(name, _which(wanted, found or methods, unknown=not found))])
 
     async def call(
         self, method: MethodDescriptor, requests: Sequence[Any], metadata: Sequence[tuple[str, str]] = ()
@@ -135,7 +135,7 @@ class ReflectionClient:
 
 
 def read_json(text: str) -> list[Any]:
-    """Parses concatenated JSON values. Raises `BadInputError` with line and column."""
+    """Parses concatenated JSON values. Raises `ValidationError` with line and column."""
     decoder = json.JSONDecoder()
     values, at = [], 0
     while text[at:].strip():
@@ -144,7 +144,7 @@ def read_json(text: str) -> list[Any]:
             value, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, column {error.colno}"
-            raise BadInputError("the request", [Problem(where, f"is not JSON: {error.msg}")]) from error
+            raise ValidationError("the request", [Violation(where, f"is not JSON: {error.msg}")]) from error
         values.append(value)
     return values
 
@@ -155,7 +155,7 @@ def _messages(method: MethodDescriptor, requests: Sequence[Any]) -> list[Message
     else:
         values = list(requests) or [{}]
         if len(values) > 1:
-            raise BadInputError("the request", [Problem(method.name, f"takes one message, not {len(values)}")])
+            raise ValidationError("the request", [Violation(method.name, f"takes one message, not {len(values)}")])
     kind = message_factory.GetMessageClass(method.input_type)
     plain = not method.input_type.full_name.startswith("google.protobuf.")
     messages = []
@@ -168,7 +168,7 @@ def _messages(method: MethodDescriptor, requests: Sequence[Any]) -> list[Message
             fields = ", ".join(field.json_name for field in method.input_type.fields) or "none"
             reason = str(error).partition("\n")[0].rstrip(".")
             what = f"is not a {method.input_type.full_name}: {reason}. Its fields: {fields}"
-            raise BadInputError("the request", [Problem("", what)]) from error
+            raise ValidationError("the request", [Violation("", what)]) from error
     return messages
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.topology.spec import CONTROLPLANE, DEFAULT_PORTS, REGISTRY, TRACES
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _PORTS = {"http": 80, "https": 443}
 def traces_url(traces: ComponentSource, addresses: Mapping[str, str], environment: Mapping[str, str]) -> str:
     """The URL at which traces are queried; empty where spans are not exported.
 
-    Raises `BadInputError` for an invalid `JAEGER_UI_URL`.
+    Raises `ValidationError` for an invalid `JAEGER_UI_URL`.
     """
     if traces.dev:
         return f"http://{addresses[TRACES]}"
@@ -41,7 +41,7 @@ def traces_url(traces: ComponentSource, addresses: Mapping[str, str], environmen
     parts = _split(told)
     if parts.scheme not in _PORTS or not parts.hostname or not _port(told):
         what = f"expected the URL of Jaeger's page, such as http://127.0.0.1:{DEFAULT_PORTS[TRACES]}, not {told!r}"
-        raise BadInputError("the environment", [Problem(UI_VARIABLE, what)])
+        raise ValidationError("the environment", [Violation(UI_VARIABLE, what)])
     return told.rstrip("/")
 
 
@@ -77,10 +77,10 @@ def _consul_url(registry: ComponentSource, environment: Mapping[str, str]) -> st
     if not registry.address:
         return ""
     # Only with an external Consul: the import is slow.
-    from meshwright.config import ConsulConfig, load  # noqa: PLC0415
+    from meshwright.config import ConsulConfig, load_config  # noqa: PLC0415
     from meshwright.consul.endpoint import parse_endpoint  # noqa: PLC0415
 
-    return str(parse_endpoint(load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": registry.address})))
+    return str(parse_endpoint(load_config(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": registry.address})))
 
 
 def _named(name: str, where: str, *, url: bool = False) -> dict[str, str]:

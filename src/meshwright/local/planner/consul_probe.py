@@ -11,8 +11,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from meshwright.config import ConsulConfig, load
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.config import ConsulConfig, load_config
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.local.planner.component_source import ComponentSource
 from meshwright.local.planner.plan import HOST
 
@@ -72,16 +72,16 @@ async def _ask(consul: Consul) -> None:
 
 
 async def check(source: ComponentSource, environment: dict[str, str]) -> None:
-    """Raises `BadInputError` if the configured or found Consul is not usable."""
+    """Raises `ValidationError` if the configured or found Consul is not usable."""
     from meshwright.consul import Consul  # noqa: PLC0415 - only with an external Consul
 
-    config = load(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": source.address})
+    config = load_config(ConsulConfig, {**environment, "CONSUL_HTTP_ADDR": source.address})
     try:
         async with Consul(config) as consul:
             await asyncio.wait_for(_ask(consul), 2 * _TIMEOUT)
     except TimeoutError:
-        raise BadInputError("the registry", [Problem(source.why, f"{source.address} does not answer")]) from None
-    except BadInputError:
+        raise ValidationError("the registry", [Violation(source.why, f"{source.address} does not answer")]) from None
+    except ValidationError:
         raise
     except MeshwrightError as error:
-        raise BadInputError("the registry", [Problem(source.why, str(error))]) from error
+        raise ValidationError("the registry", [Violation(source.why, str(error))]) from error

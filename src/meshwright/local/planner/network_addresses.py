@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,17 +26,17 @@ _ROUTED = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 def check_host(host: str) -> str:
     """The address in the notation of `ipaddress`; empty for the loopback address, the default.
 
-    Raises `BadInputError` for an invalid address, or one of another machine.
+    Raises `ValidationError` for an invalid address, or one of another machine.
     """
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         what = "expected an IP address of this machine, such as 0.0.0.0 (all IPv4) or :: (all)"
-        raise BadInputError("the command", [Problem(f"--host {host}", what)]) from None
+        raise ValidationError("the command", [Violation(f"--host {host}", what)]) from None
     if not address.is_unspecified and str(address) not in {str(one) for one in _all()}:
         known = ", ".join(str(one) for one in _all())
         what = f"no network interface has this address; there are {known}, and 0.0.0.0 and :: for all of them"
-        raise BadInputError("the command", [Problem(f"--host {host}", what)])
+        raise ValidationError("the command", [Violation(f"--host {host}", what)])
     return "" if address.is_loopback else str(address)
 
 

@@ -15,7 +15,7 @@ import sysconfig
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.planner import component_addresses
 from meshwright.local.planner.component_source import TOPOLOGY, choose_traces, mesh_environment, parse_source
 from meshwright.local.planner.network_addresses import in_url
@@ -133,7 +133,7 @@ def registry_port(topology: Topology, options: UpOptions) -> int:
 def make(
     topology: Topology, options: UpOptions, registry: ComponentSource, state: Path, free_port: Callable[[], int]
 ) -> Plan:
-    """Makes the plan. Raises `BadInputError` for unknown or colliding ports, and unknown placeholders."""
+    """Makes the plan. Raises `ValidationError` for unknown or colliding ports, and unknown placeholders."""
     traces = choose_traces(topology, options)
     controlplane = parse_source(topology.mesh.controlplane, TOPOLOGY)
     components = _components(registry, controlplane, traces)
@@ -303,28 +303,28 @@ def _ports(
             ports[process.name] = process.port
         ports.update({f"{process.name}.{name}": port for name, port in process.ports.items() if port})
     known = {*DEFAULT_PORTS, *ports, *(process.name for process in own)}
-    problems = [Problem(f"--port {name}", _unknown_port(name, known)) for name in options.ports if name not in known]
+    problems = [Violation(f"--port {name}", _unknown_port(name, known)) for name in options.ports if name not in known]
     owners: dict[int, str] = {}
     for name, port in ports.items():
         if port in owners:
-            problems.append(Problem(f"port {port}", f"is wanted by {owners[port]} and by {name}"))
+            problems.append(Violation(f"port {port}", f"is wanted by {owners[port]} and by {name}"))
         owners.setdefault(port, name)
     problems += [
-        Problem(f"--port {process.name}", f"{process.replicas} instances cannot share one port")
+        Violation(f"--port {process.name}", f"{process.replicas} instances cannot share one port")
         for process in own
         if process.port and process.replicas > 1
     ]
     if problems:
-        raise BadInputError("the choice of ports", problems)
+        raise ValidationError("the choice of ports", problems)
     return ports
 
 
 def _public(options: UpOptions, own: Iterable[ProcessSpec]) -> set[str]:
-    """The processes that `--host` makes public. Raises `BadInputError` without one."""
+    """The processes that `--host` makes public. Raises `ValidationError` without one."""
     found = {process.name for process in own if process.public} if options.host else set()
     if options.host and not found:
         what = "opens public processes, and this topology has none; mark one with `public = true`, to listen on ${host}"
-        raise BadInputError("the command", [Problem(f"--host {options.host}", what)])
+        raise ValidationError("the command", [Violation(f"--host {options.host}", what)])
     return found
 
 
@@ -364,12 +364,12 @@ def _checked(plan: Plan) -> tuple[Hint, ...]:
 
     A hint that needs a missing component, such as the page of traces, is left out.
     """
-    problems: list[Problem] = []
+    problems: list[Violation] = []
     for process in plan.topology.processes:
         try:
             launch(plan, InstanceSpec(process.name, 1, process.version), lambda: 0, "")
         except UnknownNameError as error:
-            problems.append(Problem(f"processes.{process.name}", str(error)))
+            problems.append(Violation(f"processes.{process.name}", str(error)))
     present = {name: value for name, value in plan.values.items() if value or name == "postgres"}
     hints: list[Hint] = []
     for index, hint in enumerate(plan.topology.hints):
@@ -377,7 +377,7 @@ def _checked(plan: Plan) -> tuple[Hint, ...]:
             hints.append(replace(hint, run=expand(hint.run, present, plan.environment)))
         except UnknownNameError as error:
             if error.name not in plan.values:
-                problems.append(Problem(f"try[{index}].run", str(error)))
+                problems.append(Violation(f"try[{index}].run", str(error)))
     if problems:
-        raise BadInputError(f"topology {plan.topology.source}", problems)
+        raise ValidationError(f"topology {plan.topology.source}", problems)
     return tuple(hints)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from meshwright import ports
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.planner.plan import HOST
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _SHOWN = 60
 
 
 def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
-    """Raises `BadInputError` with every port in use, the process that uses it, and how to choose another one.
+    """Raises `ValidationError` with every port in use, the process that uses it, and how to choose another one.
 
     `hosts`: the hosts on which they are bound, if not on loopback.
     """
@@ -28,9 +28,9 @@ def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
         host = hosts.get(name, HOST)
         if not ports.is_free(port, host):
             advice = _advice(name, _another(port, used, host)) + _or_used(name, port)
-            problems.append(Problem(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
+            problems.append(Violation(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
     if problems:
-        raise BadInputError("the choice of ports", problems)
+        raise ValidationError("the choice of ports", problems)
 
 
 def _advice(name: str, other: int | None) -> str:

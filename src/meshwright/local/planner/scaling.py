@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.planner.plan import InstanceSpec
 from meshwright.local.topology.spec import COMPONENTS, MAX_REPLICAS
 from meshwright.names import NoSuchNameError, no_such_service
@@ -56,12 +56,12 @@ def scale(
     `environment`: variables of the new instances. `leaving`: stopping instances, whose numbers are not free yet.
 
     Other versions of the service are left unchanged. New instances get the lowest free numbers; the youngest ones are
-    removed. Raises `BadInputError` for an unknown service, a number out of range, and a second instance on a fixed
+    removed. Raises `ValidationError` for an unknown service, a number out of range, and a second instance on a fixed
     port.
     """
     if not 0 <= replicas <= MAX_REPLICAS:
         what = f"expected a number from 0 to {MAX_REPLICAS}, not {replicas}"
-        raise BadInputError(f"scaling {name}", [Problem("replicas", what)])
+        raise ValidationError(f"scaling {name}", [Violation("replicas", what)])
     process = _process(plan, name, version)
     wanted = version or process.version
     own = sorted((spec for spec in specs if spec.process == process.name), key=lambda spec: spec.number)
@@ -70,7 +70,7 @@ def scale(
         return ScaleChange(removed=tuple(reversed(present[replicas:])))
     if process.port and process.name not in plan.lone and replicas - len(present) + len(own) > 1:
         what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
-        raise BadInputError(f"scaling {name}", [Problem(name, what)])
+        raise ValidationError(f"scaling {name}", [Violation(name, what)])
     taken = {spec.number for spec in (*own, *leaving) if spec.process == process.name}
     numbers = (number for number in count(1) if number not in taken)
     missing = replicas - len(present)

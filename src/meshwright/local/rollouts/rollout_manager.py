@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class RolloutManager:
         return self._rollouts.of(service) if self._rollouts is not None else ""
 
     async def open(self) -> Rollouts:
-        """The rollouts. Raises `BadInputError` for a topology without a registry."""
+        """The rollouts. Raises `ValidationError` for a topology without a registry."""
         async with self._opening:
             if self._rollouts is None:
                 self._rollouts = await self._make()
@@ -59,7 +59,7 @@ class RolloutManager:
 
     async def _make(self) -> Rollouts:
         # Slow imports.
-        from meshwright.config import ConsulConfig, ServiceConfig, adopt, load  # noqa: PLC0415
+        from meshwright.config import ConsulConfig, ServiceConfig, adopt, load_config  # noqa: PLC0415
         from meshwright.consul import Consul  # noqa: PLC0415
         from meshwright.local.rollouts.rollouts import Rollouts, TerminalEventRecorder  # noqa: PLC0415
         from meshwright.rollout.adapters.trace_exporter import TraceExporter  # noqa: PLC0415
@@ -68,11 +68,11 @@ class RolloutManager:
         plan = self._supervisor.plan
         if not plan.registry.address:
             what = "a rollout needs a registry, and this topology has none"
-            raise BadInputError("the rollout", [Problem("mesh.registry", what)])
+            raise ValidationError("the rollout", [Violation("mesh.registry", what)])
         adopt({name: plan.environment[name] for name in plan.mesh})
-        telemetry = Telemetry(load(ServiceConfig, service="meshwright-rollouts"))
+        telemetry = Telemetry(load_config(ServiceConfig, service="meshwright-rollouts"))
         self._stack.push_async_callback(telemetry.close)
-        consul = await self._stack.enter_async_context(Consul(load(ConsulConfig)))
+        consul = await self._stack.enter_async_context(Consul(load_config(ConsulConfig)))
         traces = await self._stack.enter_async_context(TraceExporter(telemetry, plan.traces_url))
         recorder = TerminalEventRecorder(self._say, traces)
         rollouts = Rollouts(self._supervisor, self._folder, consul, telemetry, recorder)

@@ -15,7 +15,7 @@ import uuid
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, Problem, UnreachableError
+from meshwright.errors import UnreachableError, ValidationError, Violation
 from meshwright.local.rollouts.process_workloads import ProcessWorkloads, environment
 from meshwright.names import NoSuchNameError, no_such, no_such_service
 from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
@@ -104,7 +104,7 @@ class Rollouts:
         return [self._documents[name] for name in sorted(self._documents)]
 
     def apply(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Creates a rollout or replaces its spec; returns the resource and notices. Raises `BadInputError`."""
+        """Creates a rollout or replaces its spec; returns the resource and notices. Raises `ValidationError`."""
         rollout = parse_on_laptop(document)
         self._check(rollout)
         before = self._documents.get(rollout.name)
@@ -126,7 +126,7 @@ class Rollouts:
         return made, notices
 
     def patch(self, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
-        """Changes a rollout by a merge patch; returns the resource. Raises `BadInputError`."""
+        """Changes a rollout by a merge patch; returns the resource. Raises `ValidationError`."""
         before = self._known(name)
         changed = commands.merged(before, {key: value for key, value in patch.items() if key != "status"})
         refuse_change(parse_on_laptop(before), parse_on_laptop(changed))
@@ -183,17 +183,17 @@ class Rollouts:
         process = services.get(rollout.service)
         problems = []
         if process is None:
-            problems.append(Problem("spec.service", no_such_service(rollout.service, services)))
+            problems.append(Violation("spec.service", no_such_service(rollout.service, services)))
         elif process.port:
             what = f"{process.name} has the fixed port {process.port}, so that it can have one instance only"
-            problems.append(Problem("spec.service", what))
+            problems.append(Violation("spec.service", what))
         problems += [
-            Problem("spec.service", f"rollout {other['metadata']['name']} has this service already")
+            Violation("spec.service", f"rollout {other['metadata']['name']} has this service already")
             for other in self._documents.values()
             if other["metadata"]["name"] != rollout.name and other["spec"]["service"] == rollout.service
         ]
         if problems:
-            raise BadInputError(f"{KIND} {rollout.name}", problems)
+            raise ValidationError(f"{KIND} {rollout.name}", problems)
 
     def _known(self, name: str) -> dict[str, Any]:
         if name not in self._documents:

@@ -16,7 +16,7 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import TYPE_CHECKING
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.supervisor.run_state import start_time
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class ChildProcess:
 
     @classmethod
     async def start(cls, launch: LaunchSpec, on_line: Callable[[str], None]) -> ChildProcess:
-        """Starts the process. Raises `BadInputError` for a missing program or folder."""
+        """Starts the process. Raises `ValidationError` for a missing program or folder."""
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL", "--") if setpriv else ()
         _check(launch)
@@ -112,12 +112,12 @@ def _check(launch: LaunchSpec) -> None:
     name, folder, program = launch.process.name, launch.process.folder, launch.argv[0]
     problems = []
     if folder is not None and not folder.is_dir():
-        problems.append(Problem(f"processes.{name}.folder", f"{folder} is not a folder"))
+        problems.append(Violation(f"processes.{name}.folder", f"{folder} is not a folder"))
     found = str((folder or Path()).absolute() / program) if "/" in program else program
     if not problems and shutil.which(found, path=launch.environment.get("PATH")) is None:
-        problems.append(Problem(f"processes.{name}.command", f"there is no program {program!r}"))
+        problems.append(Violation(f"processes.{name}.command", f"there is no program {program!r}"))
     if problems:
-        raise BadInputError(launch.spec.name, problems)
+        raise ValidationError(launch.spec.name, problems)
 
 
 def describe_end(code: int) -> str:

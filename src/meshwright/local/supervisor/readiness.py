@@ -12,7 +12,7 @@ import ssl
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from meshwright.config import ConsulConfig, load
+from meshwright.config import ConsulConfig, load_config
 from meshwright.errors import MeshwrightError
 from meshwright.model import Health, InstanceId
 
@@ -64,7 +64,7 @@ class Readiness:
         from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
 
         index = 0
-        async with Consul(load(ConsulConfig, self._launch.environment)) as consul:
+        async with Consul(load_config(ConsulConfig, self._launch.environment)) as consul:
             while True:
                 try:
                     found = await consul.instances(

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from meshwright.config import load, setting
+from meshwright.config import env_field, load_config
 from meshwright.errors import MeshwrightError
 from meshwright.local.planner.plan import RUN_MARK
 
@@ -38,7 +38,7 @@ _CLOCK_SLACK = 0.05
 
 @dataclass(frozen=True, slots=True)
 class HomeConfig:
-    home: Path | None = setting("MESHWRIGHT_HOME", None, help="folder for state and logs; default .meshwright here")
+    home: Path | None = env_field("MESHWRIGHT_HOME", None, help="folder for state and logs; default .meshwright here")
 
 
 class AlreadyUpError(MeshwrightError):
@@ -133,13 +133,13 @@ class StateFolder:
 
 def home() -> Path:
     """The state folder of a new `up`: `MESHWRIGHT_HOME`, or `.meshwright` in the current folder."""
-    return load(HomeConfig).home or Path.cwd() / ".meshwright"
+    return load_config(HomeConfig).home or Path.cwd() / ".meshwright"
 
 
 def nearest_home() -> Path:
     """The state folder for commands on an `up`: that of the current folder, or of the nearest parent with one."""
     own = home()
-    if own.exists() or load(HomeConfig).home:
+    if own.exists() or load_config(HomeConfig).home:
         return own
     return next((up / ".meshwright" for up in Path.cwd().parents if (up / ".meshwright").is_dir()), own)
 

@@ -18,7 +18,7 @@ from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright import ports
-from meshwright.errors import BadInputError, MeshwrightError, Problem
+from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.local.planner import scaling
 from meshwright.local.planner.plan import launch, stop_stages
 from meshwright.local.supervisor.child_process import ChildProcess, describe_end
@@ -113,12 +113,12 @@ class Supervisor:
                 instance.child.signal(SIGKILL)
 
     def kill(self, name: str, number: Signals) -> None:
-        """Sends a signal to an instance. Raises `BadInputError` if it does not run, `NoSuchNameError` if unknown."""
+        """Sends a signal to an instance. Raises `ValidationError` if it does not run, `NoSuchNameError` if unknown."""
         instance = self.instances.get(name)
         if instance is None:
             raise NoSuchNameError(self._no_such_instance(name))
         if instance.child is None or instance.child.code is not None:
-            raise BadInputError("the instance", [Problem(name, f"does not run: it is {instance.state}")])
+            raise ValidationError("the instance", [Violation(name, f"does not run: it is {instance.state}")])
         instance.child.signal(number)
 
     def _no_such_instance(self, name: str) -> str:
@@ -211,7 +211,7 @@ class Supervisor:
                 began = time.monotonic()
                 try:
                     await self._run_once(instance, log)
-                except BadInputError as error:
+                except ValidationError as error:
                     self._fail(instance, f"cannot be started: {'; '.join(map(str, error.problems))}")
                     return
                 if instance.stopping or not instance.process.restart:
@@ -251,7 +251,7 @@ class Supervisor:
         try:
             await self._until_ready(instance, ending)
             instance.end = describe_end(await ending)
-        except BadInputError:
+        except ValidationError:
             child.signal(SIGKILL)  # it would stay without supervision
             await ending
             raise

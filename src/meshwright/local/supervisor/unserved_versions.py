@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from meshwright.config import ConsulConfig, load
+from meshwright.config import ConsulConfig, load_config
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
 
@@ -28,7 +28,7 @@ async def describe(plan: Plan) -> list[str]:
     if not plan.registry.address:
         return []
     try:
-        async with asyncio.timeout(_TIMEOUT), Consul(load(ConsulConfig, plan.environment)) as consul:
+        async with asyncio.timeout(_TIMEOUT), Consul(load_config(ConsulConfig, plan.environment)) as consul:
             services = dict.fromkeys(process.service for process in plan.topology.processes)
             return [text for service in services for text in await _unserved(consul, plan, service)]
     except (MeshwrightError, TimeoutError):

@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from meshwright import schema
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.local.topology import toml_positions
 from meshwright.local.topology.file_lookup import DEFAULT
 from meshwright.local.topology.spec import (
@@ -102,14 +102,14 @@ TOPOLOGY_SCHEMA: dict[str, Any] = {
 
 
 def load(path: Path) -> Topology:
-    """Reads a topology file. Raises `BadInputError` with the file and every problem with its position."""
+    """Reads a topology file. Raises `ValidationError` with the file and every problem with its position."""
     source = f"topology {path}"
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise BadInputError(source, [Problem("", f"cannot be read: {error.strerror}")]) from error
+        raise ValidationError(source, [Violation("", f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
-        raise BadInputError(source, [Problem("", f"is not UTF-8: {error.reason}")]) from error
+        raise ValidationError(source, [Violation("", f"is not UTF-8: {error.reason}")]) from error
     return parse(text, path)
 
 
@@ -119,22 +119,22 @@ def parse(text: str, path: Path) -> Topology:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(source, [Problem("", f"is not TOML: {error}")]) from error
+        raise ValidationError(source, [Violation("", f"is not TOML: {error}")]) from error
     problems = list(schema.violations(document, TOPOLOGY_SCHEMA))
     if not problems:
         topology = _topology(document, path)
         problems = list(_contradictions(topology))
     if problems:
-        raise BadInputError(source, _placed(problems, toml_positions.index(text)))
+        raise ValidationError(source, _placed(problems, toml_positions.index(text)))
     return topology
 
 
-def _placed(problems: list[Problem], places: dict[toml_positions.Path, int]) -> list[Problem]:
+def _placed(problems: list[Violation], places: dict[toml_positions.Path, int]) -> list[Violation]:
     placed = []
     for problem in problems:
         line = toml_positions.line_of(places, toml_positions.parse_place(problem.where))
         where = ", ".join(filter(None, [f"line {line}" if line else "", problem.where]))
-        placed.append((line or 0, Problem(where, problem.what)))
+        placed.append((line or 0, Violation(where, problem.what)))
     return [problem for _, problem in sorted(placed, key=lambda pair: pair[0])]
 
 
@@ -165,7 +165,7 @@ def _process(name: str, entry: Mapping[str, Any], path: Path) -> ProcessSpec:
     return ProcessSpec(name=name, **values)
 
 
-def _contradictions(topology: Topology) -> Iterator[Problem]:
+def _contradictions(topology: Topology) -> Iterator[Violation]:
     """The rules beyond the JSON schema."""
     for process in topology.processes:
         yield from _own_contradictions(topology, process)
@@ -174,24 +174,24 @@ def _contradictions(topology: Topology) -> Iterator[Problem]:
     yield from _cycle(topology)
 
 
-def _own_contradictions(topology: Topology, process: ProcessSpec) -> Iterator[Problem]:
+def _own_contradictions(topology: Topology, process: ProcessSpec) -> Iterator[Violation]:
     where = schema.place(["processes", process.name])
     if process.name in COMPONENTS:
-        yield Problem(where, f"{process.name} is the name of a component of the mesh; choose another")
+        yield Violation(where, f"{process.name} is the name of a component of the mesh; choose another")
     if bool(process.module) == bool(process.command):
-        yield Problem(where, "needs a module or a command" if not process.module else "has both module and command")
+        yield Violation(where, "needs a module or a command" if not process.module else "has both module and command")
     if process.replicas > 1 and (process.port or any(process.ports.values())):
-        yield Problem(
+        yield Violation(
             f"{where}.replicas", f"{process.replicas} instances cannot share a fixed port; leave the port out"
         )
     if process.public and not _says_host(topology, process):
-        yield Problem(
+        yield Violation(
             f"{where}.public", "a public process listens on ${host}, and its command and environment do not name that"
         )
     if process.ready == "consul" and topology.mesh.registry == NONE:
-        yield Problem(f"{where}.ready", "consul needs a registry, and mesh.registry is none")
+        yield Violation(f"{where}.ready", "consul needs a registry, and mesh.registry is none")
     if process.folder is not None and not process.folder.is_dir():
-        yield Problem(f"{where}.folder", f"{process.folder} is not a folder")
+        yield Violation(f"{where}.folder", f"{process.folder} is not a folder")
 
 
 def _says_host(topology: Topology, process: ProcessSpec) -> bool:
@@ -199,33 +199,33 @@ def _says_host(topology: Topology, process: ProcessSpec) -> bool:
     return any("${host}" in text for text in texts)
 
 
-def _unknown_names(topology: Topology) -> Iterator[Problem]:
+def _unknown_names(topology: Topology) -> Iterator[Violation]:
     known = [process.name for process in topology.processes] + list(COMPONENTS)
     for process in topology.processes:
         for index, name in enumerate(process.wait_for or ()):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                yield Problem(schema.place(["processes", process.name, "wait_for", index]), f"no {name!r}; {hint}")
+                yield Violation(schema.place(["processes", process.name, "wait_for", index]), f"no {name!r}; {hint}")
 
 
-def _ports_used_twice(topology: Topology) -> Iterator[Problem]:
+def _ports_used_twice(topology: Topology) -> Iterator[Violation]:
     owners = {port: f"mesh.ports.{name}" for name, port in topology.mesh.ports.items()}
     for process in topology.processes:
         where = schema.place(["processes", process.name])
         named = {f"{where}.port": process.port, **{f"{where}.ports.{key}": port for key, port in process.ports.items()}}
         for place, port in named.items():
             if port and port in owners:
-                yield Problem(place, f"port {port} is that of {owners[port]} already")
+                yield Violation(place, f"port {port} is that of {owners[port]} already")
             elif port:
                 owners[port] = place
 
 
-def _cycle(topology: Topology) -> Iterator[Problem]:
+def _cycle(topology: Topology) -> Iterator[Violation]:
     graph = {process.name: process.wait_for or () for process in topology.processes}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         cycle = list(reversed(error.args[1]))
         where = schema.place(["processes", cycle[0], "wait_for"])
-        yield Problem(where, f"waits for itself: {' -> '.join(cycle)}")
+        yield Violation(where, f"waits for itself: {' -> '.join(cycle)}")

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import BadInputError, Problem
+from meshwright.errors import ValidationError, Violation
 from meshwright.rollout.api import spec as values
 from meshwright.rollout.api.routing import HeaderMatch
 from meshwright.rollout.api.schema import ROOT_RULES, SPEC
@@ -47,14 +47,14 @@ _RULES: Schema = {"properties": {"spec": SPEC}, "x-kubernetes-validations": ROOT
 
 
 def parse(document: Mapping[str, Any]) -> values.Rollout:
-    """The resource as values; `BadInputError` with every problem, each naming its field, where it is not valid."""
+    """The resource as values; `ValidationError` with every problem, each naming its field, where it is not valid."""
     problems = list(violations(document, _DOCUMENT))
     if problems:
-        raise BadInputError(_source(document), problems)
+        raise ValidationError(_source(document), problems)
     whole = {**document, "spec": with_defaults(document["spec"], SPEC)}
     problems = [*broken(whole, _RULES), *_bad_expressions(whole["spec"], ("spec",)), *_bad_command(whole)]
     if problems:
-        raise BadInputError(_source(document), problems)
+        raise ValidationError(_source(document), problems)
     return _rollout(whole["metadata"], whole["spec"])
 
 
@@ -67,14 +67,14 @@ def parse_on_laptop(document: Mapping[str, Any]) -> values.Rollout:
     rollout = parse(document)
     if not rollout.version:
         text = "must be set here: there is no Deployment with a template to take it from"
-        raise BadInputError(_source(document), [Problem("spec.version", text)])
+        raise ValidationError(_source(document), [Violation("spec.version", text)])
     return rollout
 
 
 def refuse_change(before: values.Rollout, after: values.Rollout) -> None:
     """What a resource may not become, having been something else: the twin of the schema's transition rules."""
     if before.service != after.service:
-        raise BadInputError(f"{KIND} {after.name}", [Problem("spec.service", "service cannot be changed")])
+        raise ValidationError(f"{KIND} {after.name}", [Violation("spec.service", "service cannot be changed")])
 
 
 def _source(document: Any) -> str:
@@ -83,7 +83,7 @@ def _source(document: Any) -> str:
     return f"{KIND} {name}".strip()
 
 
-def _bad_expressions(value: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
+def _bad_expressions(value: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
     """Regular expressions that do not compile, which a schema cannot express. The pod template is not checked."""
     if isinstance(value, dict):
         for key, child in value.items():
@@ -91,7 +91,7 @@ def _bad_expressions(value: Any, path: tuple[str | int, ...]) -> Iterator[Proble
                 try:
                     re.compile(child)
                 except re.error as error:
-                    yield Problem(place([*path, key]), f"is not a regular expression: {error}")
+                    yield Violation(place([*path, key]), f"is not a regular expression: {error}")
             elif key != "template":
                 yield from _bad_expressions(child, (*path, key))
     elif isinstance(value, list):
@@ -99,7 +99,7 @@ def _bad_expressions(value: Any, path: tuple[str | int, ...]) -> Iterator[Proble
             yield from _bad_expressions(child, (*path, index))
 
 
-def _bad_command(document: Mapping[str, Any]) -> Iterator[Problem]:
+def _bad_command(document: Mapping[str, Any]) -> Iterator[Violation]:
     said = (document["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     if said is None:
         return
@@ -107,7 +107,7 @@ def _bad_command(document: Mapping[str, Any]) -> Iterator[Problem]:
     if verb not in set(Verb) or not token:
         verbs = ", ".join(Verb)
         where = place(["metadata", "annotations", COMMAND_ANNOTATION])
-        yield Problem(where, f"expected <verb>@<token> with one of {verbs}, not {said!r}")
+        yield Violation(where, f"expected <verb>@<token> with one of {verbs}, not {said!r}")
 
 
 def _rollout(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> values.Rollout:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from meshwright.errors import Problem
+from meshwright.errors import Violation
 from meshwright.schema import place
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def with_defaults(value: Any, schema: Schema) -> Any:
     return value
 
 
-def broken(value: Any, schema: Schema, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
+def broken(value: Any, schema: Schema, path: tuple[str | int, ...] = ()) -> Iterator[Violation]:
     """Every rule that the (defaulted) value breaks."""
     for rule in schema.get("x-kubernetes-validations", ()):
         message = rule["message"]
         field, holds = _twin(message)
         if message not in TRANSITIONS and not holds(value):
-            yield Problem(place([*path, *field]), message)
+            yield Violation(place([*path, *field]), message)
     if isinstance(value, dict):
         for name, child in schema.get("properties", {}).items():
             if name in value:
@@ -62,12 +62,12 @@ def broken(value: Any, schema: Schema, path: tuple[str | int, ...] = ()) -> Iter
             yield from broken(item, schema["items"], (*path, index))
 
 
-def _repeated(items: list[Any], schema: Schema, path: tuple[str | int, ...]) -> Iterator[Problem]:
+def _repeated(items: list[Any], schema: Schema, path: tuple[str | int, ...]) -> Iterator[Violation]:
     for key in schema.get("x-kubernetes-list-map-keys", ()):
         seen: set[Any] = set()
         for index, item in enumerate(items):
             if item[key] in seen:
-                yield Problem(place([*path, index, key]), f"is there twice: {item[key]!r}")
+                yield Violation(place([*path, index, key]), f"is there twice: {item[key]!r}")
             seen.add(item[key])
 
 

@@ -243,7 +243,7 @@ def subset_name(version: str) -> str:
 
 
 def parse(document: Mapping[str, Any]) -> Rollout:
-    """Parses the resource. Raises `BadInputError` with every problem and its field."""
+    """Parses the resource. Raises `ValidationError` with every problem and its field."""
     from meshwright.rollout.api.parsing import parse as read  # noqa: PLC0415 (the reader imports these values)
 
     return read(document)
