@@ -167,7 +167,7 @@ class Handlers:
         try:
             self._watched.check(given)
         except ServiceConflictError as error:
-            message = "; ".join(map(str, error.problems))
+            message = "; ".join(map(str, error.violations))
             if self._conflicts.get(key) != message:
                 self._conflicts[key] = message
                 kopf.event(kopf.Body(cast("Any", dict(given))), type="Warning", reason=error.reason, message=message)

@@ -103,7 +103,7 @@ def _load(kind: type, source: Mapping[str, str], overrides: Mapping[str, Any], p
         return kind(**values)
     except ValidationError as error:
         # What a class says of its own values is told beside what its sisters say of theirs.
-        problems.extend(error.problems)
+        problems.extend(error.violations)
         return None
 
 

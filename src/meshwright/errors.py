@@ -24,25 +24,25 @@ class MeshwrightError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong: where (a variable, a path in a document, a line) and what."""
+    """One thing that is invalid. `path`: a variable, a path in a document, a line; empty for the whole."""
 
-    where: str
-    what: str
+    path: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" if self.where else self.what
+        return f"{self.path}: {self.message}" if self.path else self.message
 
 
 class ValidationError(MeshwrightError, ValueError):
-    """Something that a person wrote is wrong. `source` names it; `problems` lists all that was found."""
+    """Invalid user input. `source` names it; `violations` lists everything that was found."""
 
     reason: ClassVar[str] = ""
     """A word for programs, of kinds that have one."""
 
-    def __init__(self, source: str, problems: Sequence[Violation]) -> None:
+    def __init__(self, source: str, violations: Sequence[Violation]) -> None:
         self.source = source
-        self.problems = tuple(problems)
-        lines = "\n".join(f"  {problem}" for problem in self.problems)
+        self.violations = tuple(violations)
+        lines = "\n".join(f"  {violation}" for violation in self.violations)
         super().__init__(f"{source} is not valid:\n{lines}")
 
 

@@ -15,7 +15,6 @@ NAMES = [
     "AsgiMiddleware",
     "Auth",
     "AuthConfig",
-    "ValidationError",
     "ConsulConfig",
     "Discovery",
     "ErrorDetails",
@@ -35,15 +34,16 @@ NAMES = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnimplementedError",
+    "ValidationError",
     "caller",
     "channel",
     "deadline",
-    "detached",
-    "details",
-    "load",
-    "setting",
+    "env_field",
+    "error_details",
+    "load_config",
     "sync",
     "time_left",
+    "without_deadline",
 ]
 MODULES = {"sync"}
 """The names that are modules on purpose."""

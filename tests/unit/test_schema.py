@@ -71,7 +71,7 @@ def test_a_document_of_another_type_is_refused_as_a_whole() -> None:
 
 def test_a_long_value_is_shown_short() -> None:
     (problem,) = schema.violations({**GOOD, "kind": "x" * 500}, SCHEMA)
-    assert len(problem.what) < 120
+    assert len(problem.message) < 120
 
 
 def test_a_good_document_passes() -> None:

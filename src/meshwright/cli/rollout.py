@@ -257,7 +257,7 @@ def _with_hint(error: ValidationError, document: dict[str, Any]) -> ValidationEr
     except ValidationError:
         return error
     hint = Violation("", "for `meshwright up`, where the topology defines the processes, it is valid (`--laptop`)")
-    return ValidationError(error.source, [*error.problems, hint])
+    return ValidationError(error.source, [*error.violations, hint])
 
 
 def _as_list(documents: list[dict[str, Any]]) -> dict[str, Any]:

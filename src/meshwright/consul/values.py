@@ -123,5 +123,5 @@ class Registration:
 
     def __post_init__(self) -> None:
         problems = [Violation("id", instance_problem(self.id)), Violation("service", path_problem(self.service))]
-        if found := [problem for problem in problems if problem.what]:
+        if found := [problem for problem in problems if problem.message]:
             raise ValidationError(f"the registration of {self.id!r}", found)

@@ -24,7 +24,7 @@ _PLACES = re.compile(rf"{re.escape(KV_PREFIX)}(\S+)|chain of (\S+)|instances of 
 
 def service_of(problem: Violation) -> str:
     """The service that a problem concerns, folded; empty where it concerns none alone."""
-    match = _PLACES.match(problem.where)
+    match = _PLACES.match(problem.path)
     return folded(next((name for name in match.groups() if name), "")) if match else ""
 
 
@@ -43,6 +43,6 @@ def in_force(service: str, catalog: Catalog | None, problems: Iterable[Violation
         "known": catalog is not None and name in catalog.chains,
         "chain": catalog.chains.get(name) if catalog else None,
         "policy": json.loads(policy.document) if policy and policy.document else None,
-        "policy_refused": any(problem.where.startswith(KV_PREFIX) for problem in mine),
-        "problems": [{"where": problem.where, "what": problem.what} for problem in mine],
+        "policy_refused": any(problem.path.startswith(KV_PREFIX) for problem in mine),
+        "problems": [{"where": problem.path, "what": problem.message} for problem in mine],
     }

@@ -112,7 +112,7 @@ class _Pages:
         return _json({"streams": [_stream(stream, now) for stream in self._ads.hub.streams]})
 
     async def problems(self, _request: web.Request) -> web.Response:
-        problems = [{"where": problem.where, "what": problem.what} for problem in self._all_problems()]
+        problems = [{"where": problem.path, "what": problem.message} for problem in self._all_problems()]
         nacks = self._nacks()
         held = {"services": sorted(self._source.keeper.held), "reason": self._source.keeper.reason}
         document = {"problems": problems, "refused": nacks, "held": held, "clients": self._clients()}

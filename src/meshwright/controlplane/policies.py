@@ -65,7 +65,7 @@ class Policies:
         try:
             self.parsed[service] = parse_policy(service, document)
         except ValidationError as error:
-            problems = (Violation(f"{topic} {problem.where}".rstrip(), problem.what) for problem in error.problems)
+            problems = (Violation(f"{topic} {problem.path}".rstrip(), problem.message) for problem in error.violations)
             self._problems.add(topic, *problems)
         else:
             self._problems.clear(topic)

@@ -71,7 +71,7 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
         problems += [Violation(target.upstream.target.service, what) for what in target.problems]
     return Snapshot(
         version=_version(services, targets),
-        problems=tuple(sorted(set(problems), key=lambda problem: (problem.where, problem.what))),
+        problems=tuple(sorted(set(problems), key=lambda problem: (problem.path, problem.message))),
         views=lambda viewpoint: view(services, targets, viewpoint),
         memory=_Memory(services, targets),
     )
@@ -97,7 +97,7 @@ def _services(
                 part = make_service(service, document, catalog.policies)
             except ValidationError as error:
                 outcome = "its last good routes stay in force" if part else "it is not published"
-                problems += [Violation(service, f"{outcome}: {problem}") for problem in error.problems]
+                problems += [Violation(service, f"{outcome}: {problem}") for problem in error.violations]
                 if part and not part.fits(part.document, catalog.policies):  # the policies still apply
                     with contextlib.suppress(ValidationError):  # unless they are what is wrong
                         part = make_service(service, part.document, catalog.policies)

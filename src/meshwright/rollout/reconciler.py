@@ -204,7 +204,7 @@ def _nameless(document: Mapping[str, Any]) -> Rollout:
 
 def refused(status: RolloutStatus, error: ValidationError, generation: int, now: float) -> RolloutStatus:
     """The status of an invalid resource: the last valid state keeps running; the message names the fields."""
-    message = "; ".join(map(str, error.problems))
+    message = "; ".join(map(str, error.violations))
     reason = error.reason or Reason.INVALID_SPEC.value
     before = status.condition(ConditionType.PROGRESSING)
     since = before.since if before is not None and not before.status else now

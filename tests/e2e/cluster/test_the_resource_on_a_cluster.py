@@ -66,7 +66,7 @@ def words(bad: dict[str, Any]) -> list[str]:
     """How the code refuses it; kubectl itself refuses kinds that the cluster does not have."""
     with pytest.raises(ValidationError) as caught:
         parse(bad)
-    return ["no matches for kind", *(problem.what for problem in caught.value.problems)]
+    return ["no matches for kind", *(problem.message for problem in caught.value.violations)]
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.name)

@@ -324,7 +324,7 @@ def test_tls_files_that_cannot_be_used_are_all_named(tmp_path):
     )
     with pytest.raises(ValidationError) as caught:
         Consul(config)
-    places = [problem.where for problem in caught.value.problems]
+    places = [problem.path for problem in caught.value.violations]
     assert sorted(places) == ["CONSUL_CACERT", "CONSUL_CAPATH", "CONSUL_CLIENT_CERT"]
     with pytest.raises(ValidationError, match="CONSUL_CLIENT_KEY: is of no use without CONSUL_CLIENT_CERT"):
         Consul(ConsulConfig(address="https://consul:8501", client_key=tmp_path / "bad.pem"))

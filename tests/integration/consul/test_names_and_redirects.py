@@ -61,7 +61,7 @@ def test_an_id_that_is_an_endpoint_of_consuls_is_refused(name: str) -> None:
 def test_a_process_with_such_a_name_does_not_start(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
         load_config(ServiceConfig, {"MESHWRIGHT_SERVICE": name, "MESHWRIGHT_INSTANCE": name})
-    assert [problem.where for problem in caught.value.problems] == ["MESHWRIGHT_SERVICE", "MESHWRIGHT_INSTANCE"]
+    assert [problem.path for problem in caught.value.violations] == ["MESHWRIGHT_SERVICE", "MESHWRIGHT_INSTANCE"]
     with pytest.raises(ValidationError, match="the name of a service"):
         channel(name, load_config(ServiceConfig, {}, service="caller"))
 

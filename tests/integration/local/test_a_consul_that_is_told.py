@@ -33,10 +33,10 @@ async def test_a_consul_without_connect_is_refused_in_one_line(without_connect: 
     origin = ComponentSource(dev=False, address=str(without_connect.address), why="CONSUL_HTTP_ADDR")
     with pytest.raises(ValidationError) as caught:
         await consul_probe.check(origin, {})
-    (problem,) = caught.value.problems
-    assert problem.where == "CONSUL_HTTP_ADDR"
-    assert problem.what.endswith("set connect { enabled = true } on its servers")
-    assert "\n" not in problem.what
+    (problem,) = caught.value.violations
+    assert problem.path == "CONSUL_HTTP_ADDR"
+    assert problem.message.endswith("set connect { enabled = true } on its servers")
+    assert "\n" not in problem.message
 
 
 async def test_a_consul_that_denies_everything_to_strangers_is_found_and_used_with_a_token() -> None:

@@ -116,10 +116,10 @@ async def test_a_cluster_without_a_default_class_is_told_before_pods_wait_for_it
     server.default_class = ""
     with pytest.raises(ValidationError) as caught:
         await job.check_volumes(cluster, Plan(volumes=(SMALL,)))
-    (problem,) = caught.value.problems
-    assert problem.where == "consul.storage"
+    (problem,) = caught.value.violations
+    assert problem.path == "consul.storage"
     for words in ("no default StorageClass", "persistence.storageClass", "persistence.enabled=false"):
-        assert words in problem.what
+        assert words in problem.message
     assert server.claims == 0
 
 
@@ -166,9 +166,9 @@ async def test_claims_that_cannot_change_are_refused_before_the_upgrade(
     server.stateful_sets["mw-consul"] = has
     with pytest.raises(ValidationError) as caught:
         await job.check_volumes(cluster, Plan(volumes=(wants,)))
-    (problem,) = caught.value.problems
+    (problem,) = caught.value.violations
     for text in words:
-        assert text in problem.what
+        assert text in problem.message
 
 
 async def test_claims_that_stay_as_they_are_pass(api) -> None:

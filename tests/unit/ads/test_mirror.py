@@ -101,7 +101,7 @@ def test_a_broken_policy_leaves_the_last_good_one_and_a_problem_that_goes_when_i
     assert list(good) == ["user"]
     policies.see([pair("user", b"{"), pair("order", b'{"max_concurrent_requests": "many"}')])
     assert policies.parsed == good
-    places = [problem.where for problem in problems.all]
+    places = [problem.path for problem in problems.all]
     assert any(place.startswith("meshwright/policy/user") for place in places)
     assert any(place.startswith("meshwright/policy/order") for place in places)
     policies.see([pair("user", b"{}")])
@@ -147,8 +147,8 @@ def test_of_two_documents_for_one_service_the_lower_case_one_is_in_force_and_the
     )
     assert policies.take()["user"] != alone
     (problem,) = problems.all
-    assert problem.where == "meshwright/policy/User"
-    assert "meshwright/policy/user is about the same service" in problem.what
+    assert problem.path == "meshwright/policy/User"
+    assert "meshwright/policy/user is about the same service" in problem.message
     policies.see([pair("User", b'{"max_concurrent_requests": 1}')])
     assert policies.take() == {"user": alone}
     assert problems.all == ()

@@ -94,7 +94,7 @@ async def test_a_refused_chain_keeps_its_last_good_value_and_the_others_go_on(co
     assert set(reader.chains) == NAMES
     assert reader.instances[Target(ServiceName("order"))] == ()
     assert reader.refused == {"user"}
-    assert [problem.where for problem in reader._problems.all] == ["chain of user"]
+    assert [problem.path for problem in reader._problems.all] == ["chain of user"]
     consul.chains["user"] = plain_chain("user")
     await read(reader, "user")
     assert reader._problems.all == ()
@@ -146,9 +146,9 @@ async def test_a_problem_goes_with_what_it_was_about(consul: Consul) -> None:
     target["Subset"] = {"Filter": "bad"}
     consul.chains["user"], consul.lists["user", "bad"] = bad, NO
     await read(reader)
-    assert [problem.where for problem in problems.all] == ["chain of order", "instances of user where bad"]
+    assert [problem.path for problem in problems.all] == ["chain of order", "instances of user where bad"]
     await reader.read_chains(frozenset({ServiceName("user")}), frozenset())
-    assert [problem.where for problem in problems.all] == ["instances of user where bad"]
+    assert [problem.path for problem in problems.all] == ["instances of user where bad"]
     consul.chains["user"] = plain_chain("user")
     await reader.read_chains(frozenset({ServiceName("user")}), frozenset({ServiceName("user")}))
     await reader.read_instances(reader.chains.values(), frozenset())

@@ -42,7 +42,7 @@ async def test_a_service_that_the_token_may_not_read_any_more_stays_and_is_a_pro
     await eventually(lambda: following.source.problems.all)
     (problem,) = following.source.problems.all
     assert str(problem).startswith("chain of user: ")
-    assert "does the token have service:read?" in problem.what
+    assert "does the token have service:read?" in problem.message
     assert following.last == before
     asked = consul.asked["user"]
     await asyncio.sleep(0.25)

@@ -147,7 +147,7 @@ async def test_a_token_that_may_read_no_node_is_a_problem_and_nothing_is_said_be
     consul.shows_nodes = False
     async with followed(consul, known=False) as following:
         await eventually(lambda: following.source.problems.all)
-        assert "does the token have node:read?" in following.source.problems.all[0].what
+        assert "does the token have node:read?" in following.source.problems.all[0].message
         assert not following.source.synced
         assert following.last is None
         consul.shows_nodes = True  # no index moves, no query wakes
@@ -208,7 +208,7 @@ async def test_a_consul_without_connect_is_one_problem_until_it_is_switched_on(
     async with followed(consul, known=False) as following:
         await eventually(lambda: following.source.problems.all)
         (problem,) = following.source.problems.all
-        assert "connect { enabled = true }" in problem.what
+        assert "connect { enabled = true }" in problem.message
         assert following.last is None
         consul.chains = chains
         await eventually(lambda: following.instances() == (instance(),))

@@ -165,7 +165,7 @@ def test_a_mode_that_is_not_known_is_said() -> None:
     made = snapshot({USER: chain})
     (problem,) = made.problems
     target = "user.default.default.dc1"
-    assert problem.what == f"PrioritizeByLocality nearest of {target} is not known here: all localities get calls"
+    assert problem.message == f"PrioritizeByLocality nearest of {target} is not known here: all localities get calls"
     assert seen(made, EU_A, target) == [[1, 2, 3, 4]]
 
 

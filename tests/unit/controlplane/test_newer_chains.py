@@ -33,7 +33,7 @@ def snapshot(name: str | dict[str, Any], **policies: dict[str, Any]) -> Snapshot
 
 
 def problems(made: Snapshot) -> list[str]:
-    return [problem.what for problem in made.problems]
+    return [problem.message for problem in made.problems]
 
 
 def routes(made: Snapshot, viewpoint: Viewpoint = GRPC) -> list[Any]:

@@ -36,7 +36,7 @@ def refused(document: bytes) -> list[str]:
     with pytest.raises(ValidationError) as caught:
         parse_policy(USER, document)
     assert caught.value.source == "policy meshwright/policy/user"
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in caught.value.violations]
 
 
 def test_the_empty_document_means_the_defaults() -> None:

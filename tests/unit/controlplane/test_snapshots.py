@@ -90,8 +90,8 @@ def test_a_chain_that_breaks_keeps_its_last_good_routes_and_the_rest_goes_on() -
     assert everything(new)[ResourceType.ROUTE, "user"] is everything(old)[ResourceType.ROUTE, "user"]
     assert {"v1.user.default.dc1", "v2.user.default.dc1"} <= new.view(GRPC)[ResourceType.CLUSTER].keys()
     (problem,) = new.problems
-    assert problem.where == "user"
-    assert problem.what.startswith("its last good routes stay in force: route 3: regular expression '(?!x)'")
+    assert problem.path == "user"
+    assert problem.message.startswith("its last good routes stay in force: route 3: regular expression '(?!x)'")
     assert translate(good, new).problems == ()
 
 
@@ -179,7 +179,7 @@ def test_a_name_that_is_no_domain_does_not_cost_an_envoy_its_table() -> None:
     made = translate(Catalog(chains))
     table = unpack(everything(made, ENVOY)[ResourceType.ROUTE, "ingress"], xds.RouteConfiguration())
     assert [host.name for host in table.virtual_hosts] == ["User", "*"]
-    assert {problem.where for problem in made.problems} == {"user", "a b", "*"}
+    assert {problem.path for problem in made.problems} == {"user", "a b", "*"}
     assert made.view(GRPC)[ResourceType.LISTENER].keys() == chains.keys()
 
 

@@ -39,7 +39,7 @@ def routes(made: Snapshot, viewpoint: Viewpoint = GRPC) -> list[Any]:
 
 
 def problems(made: Snapshot) -> list[str]:
-    return [problem.what for problem in made.problems]
+    return [problem.message for problem in made.problems]
 
 
 def retry_of(route: Any) -> tuple[str, int] | None:
@@ -267,7 +267,7 @@ def test_what_no_message_can_hold_is_a_problem_of_its_service_alone() -> None:
     chains = {USER: with_match(Header=[{"Name": "x", "Exact": "\ud800"}]), ServiceName("other"): recorded("plain")}
     made = translate(Catalog(chains))
     assert made.view(GRPC)[ResourceType.ROUTE].keys() == {"other"}
-    assert [problem.where for problem in made.problems] == ["user"]
+    assert [problem.path for problem in made.problems] == ["user"]
     good = translate(Catalog({USER: recorded("router")}))
     kept = translate(Catalog(chains), good).view(GRPC)[ResourceType.ROUTE]["user"]
     assert kept is good.view(GRPC)[ResourceType.ROUTE]["user"]
@@ -280,7 +280,7 @@ def test_a_policy_that_no_message_can_hold_leaves_what_was_in_force() -> None:
     made = translate(bad, good)
     for kind in (ResourceType.ROUTE, ResourceType.CLUSTER):
         assert made.view(GRPC)[kind] == good.view(GRPC)[kind]
-    assert {problem.where for problem in made.problems} == {"user"}
+    assert {problem.path for problem in made.problems} == {"user"}
     limits = Policy(outlier_detection=OutlierDetection(interval_ms=1e30))
     fresh = translate(Catalog({USER: recorded("split")}, {}, {USER: limits}))
     assert fresh.view(GRPC)[ResourceType.CLUSTER] == good.view(GRPC)[ResourceType.CLUSTER]

@@ -83,7 +83,7 @@ def test_failures_in_a_row_become_an_interval_in_which_all_failed() -> None:
     assert outliers.failure_percentage_minimum_hosts.value == 1
     assert outliers.enforcing_failure_percentage.value == 80
     assert outliers.max_ejection_percent.value == 10
-    (what,) = [problem.what for problem in made.problems]
+    (what,) = [problem.message for problem in made.problems]
     assert "cannot count failures in a row; they eject an instance all of whose calls in an interval failed, 7" in what
     envoy = cluster(made, "web", kind=NodeKind.ENVOY).outlier_detection
     assert (envoy.consecutive_5xx.value, envoy.enforcing_consecutive_5xx.value) == (7, 80)

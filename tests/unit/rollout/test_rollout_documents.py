@@ -29,7 +29,7 @@ SAMPLES = sorted((ROOT / "k8s/samples").glob("*.yaml"))
 def test_what_is_refused_names_its_field(where: str, bad: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         parse(bad)
-    assert where in [problem.where for problem in caught.value.problems], str(caught.value)
+    assert where in [problem.path for problem in caught.value.violations], str(caught.value)
 
 
 def test_a_command_must_be_one() -> None:

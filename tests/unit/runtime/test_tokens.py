@@ -248,5 +248,5 @@ async def test_keys_come_from_a_file_too(issuer: Issuer, tmp_path: Path):
 
 
 def test_another_kind_of_address_is_refused():
-    with pytest.raises(ValidationError, match="must be a file or a http"):
+    with pytest.raises(ValidationError, match="must be a file or an http"):
         JwtVerifier("ftp://keys", issuer="x", audience="y")

@@ -212,7 +212,7 @@ class Supervisor:
                 try:
                     await self._run_once(instance, log)
                 except ValidationError as error:
-                    self._fail(instance, f"cannot be started: {'; '.join(map(str, error.problems))}")
+                    self._fail(instance, f"cannot be started: {'; '.join(map(str, error.violations))}")
                     return
                 if instance.stopping or not instance.process.restart:
                     self._set(instance, InstanceState.STOPPED)

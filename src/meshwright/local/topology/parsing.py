@@ -132,9 +132,9 @@ def parse(text: str, path: Path) -> Topology:
 def _placed(problems: list[Violation], places: dict[toml_positions.Path, int]) -> list[Violation]:
     placed = []
     for problem in problems:
-        line = toml_positions.line_of(places, toml_positions.parse_place(problem.where))
-        where = ", ".join(filter(None, [f"line {line}" if line else "", problem.where]))
-        placed.append((line or 0, Violation(where, problem.what)))
+        line = toml_positions.line_of(places, toml_positions.parse_place(problem.path))
+        where = ", ".join(filter(None, [f"line {line}" if line else "", problem.path]))
+        placed.append((line or 0, Violation(where, problem.message)))
     return [problem for _, problem in sorted(placed, key=lambda pair: pair[0])]
 
 
