@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from meshwright.errors import ValidationError, Violation
 from services.calculator.adapters import Interval
@@ -32,7 +33,7 @@ class CalculatorConfig:
 
 async def run(config: CalculatorConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC)
     ) as server:
         server.add(rpc.add_CalculatorServicer_to_server, Calculator())
         server.add(rpc.add_NumberServiceServicer_to_server, NumberService(Interval(config.prime_interval)))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from meshwright.errors import ValidationError, Violation
 from services.chat.adapters import PROBES, STREAM, Retention, StreamArchive
@@ -88,7 +89,7 @@ async def _drain(server: Server, fanout: Fanout[Message]) -> None:
 
 async def run(config: ChatConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
     ) as server:
         await add_chat(server, config)
         await server.run()

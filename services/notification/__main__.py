@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
@@ -78,7 +79,7 @@ async def _drain(server: Server, fanout: Fanout[Notification]) -> None:
 
 async def run(config: NotificationConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC), options=KEEPALIVE
     ) as server:
         await add_notifications(server, config)
         await server.run()

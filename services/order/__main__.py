@@ -10,6 +10,7 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
@@ -80,7 +81,7 @@ class OrderConfig:
 
 async def run(config: OrderConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC)
     ) as server:
         own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
@@ -34,7 +35,7 @@ class PaymentConfig:
 
 async def run(config: PaymentConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC)
     ) as server:
         own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)

@@ -12,6 +12,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
@@ -58,7 +59,7 @@ class UserConfig:
 
 async def run(config: UserConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC)
     ) as server:
         own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)

@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
+from meshwright.auth import Auth
 from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.runtime.entry_point import run_service
@@ -42,7 +43,7 @@ class UserViewConfig:
 
 async def run(config: UserViewConfig) -> None:
     async with meshwright.Server(
-        config.mesh, errors=ERRORS, auth=meshwright.Auth.configured(config.auth, public=PUBLIC)
+        config.mesh, errors=ERRORS, auth=Auth.configured(config.auth, public=PUBLIC)
     ) as server:
         own = service_database_url(config.database, NAME) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)

@@ -207,7 +207,7 @@ class ConsulConfig:
 
 @dataclass(frozen=True, slots=True)
 class AuthConfig:
-    """Whose tokens a server accepts; `meshwright.Auth.configured` makes of it what a server takes."""
+    """Whose tokens a server accepts; `meshwright.auth.Auth.configured` makes of it what a server takes."""
 
     issuer: str = env_field("MESHWRIGHT_AUTH_ISSUER", "", help="the `iss` of tokens; empty: none are asked for")
     jwks: str = env_field("MESHWRIGHT_AUTH_JWKS", "", help="the issuer's keys (JWKS): a http(s) URL or a file")

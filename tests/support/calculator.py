@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.errors import InvalidArgumentError
 from meshwright.testing import Served, served
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Everything(rpc.CalculatorServicer, rpc.NumberServiceServicer):
         total = 0.0
         async for number in request_iterator:
             if number.value < 0:
-                raise meshwright.InvalidArgumentError("negative", fields={"value": "must not be negative"})
+                raise InvalidArgumentError("negative", fields={"value": "must not be negative"})
             total += number.value
         return pb.Sum(value=total)
 

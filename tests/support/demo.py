@@ -15,6 +15,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as user_rpc
 from demo.user.v2 import user_pb2_grpc as profile_rpc
+from meshwright.auth import Auth, Identity
 from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.testing import SpanRecorder, resolving
@@ -116,7 +117,7 @@ class Demo:
         return server
 
     async def serve_user(self) -> meshwright.Server:
-        auth = meshwright.Auth(_Gateways(self), user_server.PUBLIC) if self.asks else None
+        auth = Auth(_Gateways(self), user_server.PUBLIC) if self.asks else None
         server = await self.stack.enter_async_context(self.server("user", user_server.ERRORS, auth))
         engine = open_database("X", f"sqlite:///{self.folder}/users.db")
         await prepare_database(engine)
@@ -189,7 +190,7 @@ class Demo:
         self.stopping.set()
         await self.gateway.aclose()
 
-    def server(self, service: str, errors, auth: meshwright.Auth | None = None) -> meshwright.Server:
+    def server(self, service: str, errors, auth: Auth | None = None) -> meshwright.Server:
         telemetry = self.telemetry(service)
         return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry, auth=auth)
 
@@ -211,10 +212,10 @@ class _Gateways:
 
     demo: Demo
 
-    def known(self, token: str) -> meshwright.Identity | None:
+    def known(self, token: str) -> Identity | None:
         return self.demo.edge.callers.verifier.known(token)
 
-    async def verify(self, token: str) -> meshwright.Identity:
+    async def verify(self, token: str) -> Identity:
         return await self.demo.edge.callers.verifier.verify(token)
 
 

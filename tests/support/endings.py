@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import struct_pb2
 
-import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,14 +24,14 @@ class OddError(BaseException):
     """No Exception: what `except Exception` lets through."""
 
 
-class SpeechlessError(meshwright.NotFoundError):
+class SpeechlessError(NotFoundError):
     """An error that cannot be told: its facts are no texts."""
 
     def __init__(self) -> None:
         super().__init__("x", metadata={"id": 7})  # type: ignore[dict-item]
 
 
-class FineError(meshwright.NotFoundError):
+class FineError(NotFoundError):
     code = "OK"
 
 
@@ -175,9 +175,9 @@ ENDINGS = (
     Ending("waits for a task that was cancelled", "INTERNAL", _task_of_another),
     Ending("cancels itself", "INTERNAL", _cancels_itself),
     Ending("cancels itself and goes on", "OK", _cancels_itself_and_goes_on),
-    Ending("says not found", "NOT_FOUND", _raising(lambda: meshwright.NotFoundError("no such thing"))),
-    Ending("says it with a lone surrogate", "NOT_FOUND", _raising(lambda: meshwright.NotFoundError("\ud800"))),
-    Ending("says it at length", "NOT_FOUND", _raising(lambda: meshwright.NotFoundError("é" * 50_000))),
+    Ending("says not found", "NOT_FOUND", _raising(lambda: NotFoundError("no such thing"))),
+    Ending("says it with a lone surrogate", "NOT_FOUND", _raising(lambda: NotFoundError("\ud800"))),
+    Ending("says it at length", "NOT_FOUND", _raising(lambda: NotFoundError("é" * 50_000))),
     Ending("says what cannot be told", "INTERNAL", _raising(SpeechlessError)),
     Ending("fails with OK", "INTERNAL", _raising(lambda: FineError("secret"))),
     Ending("is refused behind", "RESOURCE_EXHAUSTED", _raising(_behind(CODE.RESOURCE_EXHAUSTED))),

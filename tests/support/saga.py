@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+    from meshwright.auth import Auth
+    from meshwright.interceptors.errors import ErrorDetails
     from services.common.messaging.event_metrics import EventLog
     from services.common.messaging.events import Event
 
@@ -49,7 +51,7 @@ RESTING = {pb.COMPLETED, pb.REJECTED, pb.NEEDS_ATTENTION}
 QUICK = RetryPolicy(timeout=2.0, attempts=4, undo_attempts=4, backoff=0.01, backoff_max=0.05, lease=5.0)
 
 
-async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
+async def refusal(call: Awaitable[object]) -> ErrorDetails:
     """How the call was refused."""
     try:
         answer = await call
@@ -129,7 +131,7 @@ class Shop:
         self.stack.push_async_callback(made.dispose)
         return made
 
-    async def replica(self, name: str, *, driving: bool = True, auth: meshwright.Auth | None = None) -> Replica:
+    async def replica(self, name: str, *, driving: bool = True, auth: Auth | None = None) -> Replica:
         """One more replica of the order service, on the database of the others; `auth` has it ask who calls."""
         engine = await self.engine(self.orders_url)
         store = DatabaseOrders("DATABASE_URL", self.orders_url, engine)
@@ -153,7 +155,7 @@ class Shop:
         stopping = asyncio.Event()
         return Replica(store, book, driver, await self._serve_orders(book, stopping, auth), stopping)
 
-    async def _serve_orders(self, book: OrderBook, stopping: asyncio.Event, auth: meshwright.Auth | None) -> Served:
+    async def _serve_orders(self, book: OrderBook, stopping: asyncio.Event, auth: Auth | None) -> Served:
         service = order_server.OrderService(book, stopping)
         add = rpc.add_OrderServiceServicer_to_server
         return await self.stack.enter_async_context(

@@ -29,6 +29,8 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
+    from meshwright.auth import Auth
+    from meshwright.interceptors.errors import ErrorDetails
     from support.nats import NatsServer
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -122,7 +124,7 @@ class Replica:
         await eventually(there, 15)
 
 
-async def refusal(call: Awaitable[object]) -> meshwright.ErrorDetails:
+async def refusal(call: Awaitable[object]) -> ErrorDetails:
     """How the call was refused."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
@@ -145,7 +147,7 @@ async def replica(
     database: str,
     *,
     following: bool = True,
-    auth: meshwright.Auth | None = None,
+    auth: Auth | None = None,
     telemetry: meshwright.Telemetry | None = None,
 ) -> AsyncIterator[Replica]:
     """One replica; without `following` it only answers."""

@@ -1,6 +1,6 @@
 """Ownership checks of servers that authenticate callers: users read and change only their own orders and accounts.
 
-`meshwright.Auth` authorises methods; only the service knows the owner of an order or account. A server without `auth`
+`meshwright.auth.Auth` authorises methods; only the service knows the owner of an order or account. A server without `auth`
 has no authenticated callers and allows every call, as configured.
 
 A user who creates a tenant is an admin of that tenant only. Services without tenants treat tenant admins as ordinary
@@ -9,8 +9,13 @@ users.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import meshwright
 from meshwright.errors import PermissionDeniedError
+
+if TYPE_CHECKING:
+    from meshwright.auth import Identity
 
 ADMIN = "admin"
 NOT_ALLOWED = "NOT_ALLOWED"
@@ -31,7 +36,7 @@ def check_admin() -> None:
         raise PermissionDeniedError("only an admin may do this", reason=NOT_ALLOWED)
 
 
-def _is_admin(identity: meshwright.Identity) -> bool:
+def _is_admin(identity: Identity) -> bool:
     """Admins of a tenant do not count: any user can create a tenant at sign-up."""
     roles = identity.claims.get("roles")
     return isinstance(roles, list) and ADMIN in roles and not identity.claims.get("tenant")

@@ -16,7 +16,7 @@ from meshwright.errors import ServiceError
 from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
-    from meshwright import Identity, JwtVerifier
+    from meshwright.auth import Identity, JwtVerifier
 
 ADMIN = "admin"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})

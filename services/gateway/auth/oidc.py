@@ -15,14 +15,13 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-import meshwright
+from meshwright.auth import JwtVerifier
 from meshwright.errors import ServiceError
 from services.gateway.domain import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from meshwright import JwtVerifier
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +103,7 @@ class OidcClient:
             try:
                 if document["issuer"] != provider.issuer:
                     raise self._unavailable(f"it says that it is {document['issuer']}")
-                verifier = meshwright.JwtVerifier(
-                    str(document["jwks_uri"]), issuer=provider.issuer, audience=provider.client_id
-                )
+                verifier = JwtVerifier(str(document["jwks_uri"]), issuer=provider.issuer, audience=provider.client_id)
                 self._discovered = Discovered(
                     str(document["authorization_endpoint"]), str(document["token_endpoint"]), verifier
                 )

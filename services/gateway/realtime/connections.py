@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-    from meshwright import Identity
+    from meshwright.auth import Identity
     from services.gateway.auth.callers import Callers
     from services.gateway.http.middleware.rate_limit import RateLimiter
     from services.gateway.realtime.clients import ChatClient

@@ -30,7 +30,7 @@ from services.gateway.realtime.subscriptions import NotificationSubscription, Ro
 if TYPE_CHECKING:
     from starlette.websockets import WebSocket
 
-    from meshwright import Identity
+    from meshwright.auth import Identity
     from services.gateway.realtime.connections import ConnectionManager
 
 POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -14,8 +15,11 @@ from demo.chat.v1 import chat_pb2_grpc as rpc
 from support.realtime import narrow
 from support.waiting import eventually
 
+if TYPE_CHECKING:
+    from meshwright.interceptors.errors import ErrorDetails
 
-async def refusal(call) -> meshwright.ErrorDetails:
+
+async def refusal(call) -> ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return meshwright.error_details(caught.value)

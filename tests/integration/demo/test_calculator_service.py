@@ -18,6 +18,8 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from meshwright.interceptors.errors import ErrorDetails
+
 
 class Gate:
     """A pace that the test holds in its hand, and that knows who waits."""
@@ -51,7 +53,7 @@ def numbers(served: Demo) -> rpc.NumberServiceStub:
     return rpc.NumberServiceStub(served.calculator_channel)
 
 
-async def refusal(call) -> meshwright.ErrorDetails:
+async def refusal(call) -> ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return meshwright.error_details(caught.value)

@@ -14,6 +14,7 @@ from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
 
 if TYPE_CHECKING:
+    from meshwright.interceptors.errors import ErrorDetails
     from support.demo import Demo
 
 NOBODY = "01890000-0000-7000-8000-000000000000"
@@ -24,7 +25,7 @@ def users(served: Demo) -> rpc.UserServiceStub:
     return rpc.UserServiceStub(served.user_channel)
 
 
-async def refusal(call) -> meshwright.ErrorDetails:
+async def refusal(call) -> ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return meshwright.error_details(caught.value)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 
-import meshwright
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
-from meshwright import JwtVerifier
+from meshwright.auth import Auth, JwtVerifier
+from meshwright.config import AuthConfig
 from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
 from services.common.runtime.errors import StoreUnavailableError
@@ -47,8 +47,8 @@ async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo):
 
 async def test_the_token_opens_other_services_that_trust_the_gateway(served: Demo):
     ada = await sign_up(served)
-    config = meshwright.AuthConfig("http://localhost:8080", f"http://{served.address}/.well-known/jwks.json")
-    auth = meshwright.Auth.configured(config)
+    config = AuthConfig("http://localhost:8080", f"http://{served.address}/.well-known/jwks.json")
+    auth = Auth.configured(config)
     assert auth is not None
     assert (await auth.verifier.verify(ada.tokens["access_token"])).subject == ada.subject
 

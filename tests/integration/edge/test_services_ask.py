@@ -14,7 +14,7 @@ from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.payment.v1 import payment_pb2 as pb
 from demo.payment.v1 import payment_pb2_grpc as rpc
-from meshwright import Auth, JwtVerifier
+from meshwright.auth import Auth, JwtVerifier
 from meshwright.testing import Issuer, served
 from services.common.storage.database import open_database
 from services.inventory import adapters as inventory_adapters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import grpc
 import pytest
@@ -15,8 +16,11 @@ from support.notifications import titles
 from support.realtime import narrow
 from support.waiting import eventually
 
+if TYPE_CHECKING:
+    from meshwright.interceptors.errors import ErrorDetails
 
-async def refusal(call) -> meshwright.ErrorDetails:
+
+async def refusal(call) -> ErrorDetails:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     return meshwright.error_details(caught.value)

@@ -99,7 +99,7 @@ async def test_a_service_runs_is_called_by_name_and_exports_spans(
     ("code", "said"),
     [
         (
-            "import meshwright; meshwright.JwtVerifier",
+            "import meshwright.auth; meshwright.auth.JwtVerifier",
             "JwtVerifier needs the package jwt: pip install 'meshwright[auth]'",
         ),
         (

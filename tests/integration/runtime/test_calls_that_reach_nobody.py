@@ -12,6 +12,7 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
+from meshwright.errors import UnavailableError
 from support.calculator import Everything, add_everything, everything, failure
 from support.consul import dev_registry
 from support.mesh import Caller, mesh
@@ -101,7 +102,7 @@ async def test_streams_say_it_too() -> None:
 
 async def test_what_a_server_says_is_left_as_it_is() -> None:
     async def act(_context: object) -> None:
-        raise meshwright.UnavailableError("closed on Sundays")
+        raise UnavailableError("closed on Sundays")
 
     async with everything(Everything(act)) as calculator:
         error = await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers()))

@@ -11,6 +11,7 @@ from opentelemetry.trace import StatusCode
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.errors import AlreadyExistsError
 from meshwright.logs import JsonFormatter
 from meshwright.testing import served
 from support.calculator import Everything, everything, failure, numbers
@@ -53,7 +54,7 @@ async def test_wrong_fields_are_named_to_the_caller() -> None:
 
 @pytest.mark.parametrize("error", [EmailTakenError("a@b"), ShortError("a@b")])
 async def test_a_domain_error_means_what_the_service_says_it_means(error: Exception) -> None:
-    mapping = {EmailTakenError: meshwright.AlreadyExistsError}
+    mapping = {EmailTakenError: AlreadyExistsError}
     async with everything(raising(error), errors=mapping) as calculator:
         told = meshwright.error_details(await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers())))
     assert (told.code, told.message, told.reason) == ("ALREADY_EXISTS", "a@b", "EMAIL_TAKEN")

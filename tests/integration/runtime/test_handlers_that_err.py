@@ -13,6 +13,7 @@ import pytest
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.errors import NotFoundError
 from meshwright.testing import served
 from support.calculator import Everything, everything, failure
 from support.processes import python, running
@@ -126,7 +127,7 @@ async def test_a_handlers_own_trailing_metadata_goes_beside_the_meshs() -> None:
 
 async def test_what_is_too_long_for_a_client_is_cut_and_not_lost() -> None:
     async def act(context: Any) -> None:
-        raise meshwright.NotFoundError("ü" * 40_000, metadata={"why": "x" * 40_000})
+        raise NotFoundError("ü" * 40_000, metadata={"why": "x" * 40_000})
 
     error = await aborted_with(act)
     assert error.code() is grpc.StatusCode.NOT_FOUND
@@ -137,7 +138,7 @@ async def test_what_is_too_long_for_a_client_is_cut_and_not_lost() -> None:
 
 async def test_errors_stay_below_what_grpcs_core_begins_to_refuse_at_random() -> None:
     async def act(_context: Any) -> None:
-        raise meshwright.NotFoundError("é" * 50_000)
+        raise NotFoundError("é" * 50_000)
 
     limit = 8 * 1024  # the soft limit, here without the stretch above it in which only some responses are refused
     options = [("grpc.max_metadata_size", limit), ("grpc.absolute_max_metadata_size", limit)]

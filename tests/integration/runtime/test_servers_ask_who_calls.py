@@ -12,6 +12,8 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import http
+from meshwright.auth import Auth
+from meshwright.config import AuthConfig
 from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
 from support.calculator import Everything, everything, failure, numbers
@@ -38,7 +40,7 @@ async def drained(stream) -> list:
 
 
 async def test_a_call_without_a_token_is_refused_whatever_its_kind():
-    auth = meshwright.Auth(Issuer().verifier())
+    auth = Auth(Issuer().verifier())
     async with everything(Everything(), auth=auth) as calculator:
         unary, streams = rpc.CalculatorStub(calculator.channel), rpc.NumberServiceStub(calculator.channel)
         refused = ("UNAUTHENTICATED", "TOKEN_MISSING")
@@ -50,7 +52,7 @@ async def test_a_call_without_a_token_is_refused_whatever_its_kind():
 
 async def test_a_call_with_a_token_is_answered_whatever_its_kind():
     issuer = Issuer()
-    async with everything(Everything(), auth=meshwright.Auth(issuer.verifier())) as calculator:
+    async with everything(Everything(), auth=Auth(issuer.verifier())) as calculator:
         unary, streams = rpc.CalculatorStub(calculator.channel), rpc.NumberServiceStub(calculator.channel)
         who = issuer.metadata()
         assert (await unary.Add(NUMBERS, metadata=who)).value == 3
@@ -66,14 +68,14 @@ async def test_a_call_with_a_token_is_answered_whatever_its_kind():
     [("Basic YTpi", "TOKEN_INVALID"), ("Bearer", "TOKEN_INVALID"), ("Bearer x.y.z", "TOKEN_INVALID")],
 )
 async def test_what_is_no_token_is_refused(authorization, reason):
-    async with everything(Everything(), auth=meshwright.Auth(Issuer().verifier())) as calculator:
+    async with everything(Everything(), auth=Auth(Issuer().verifier())) as calculator:
         call = rpc.CalculatorStub(calculator.channel).Add(NUMBERS, metadata=(("authorization", authorization),))
         assert await told(call) == ("UNAUTHENTICATED", reason)
 
 
 async def test_the_handler_knows_who_calls_and_forgets_with_the_call():
     issuer = Issuer()
-    auth = meshwright.Auth(issuer.verifier(), public={"/demo.calculator.v1.Calculator/*"})
+    auth = Auth(issuer.verifier(), public={"/demo.calculator.v1.Calculator/*"})
     async with everything(caller_seen(), auth=auth) as calculator:
         stub = rpc.CalculatorStub(calculator.channel)
         assert (await stub.Multiply(NUMBERS, metadata=issuer.metadata("7"))).value == 7
@@ -83,7 +85,7 @@ async def test_the_handler_knows_who_calls_and_forgets_with_the_call():
 
 
 async def test_public_methods_need_no_token_and_their_neighbours_do():
-    auth = meshwright.Auth(Issuer().verifier(), public={ADD})
+    auth = Auth(Issuer().verifier(), public={ADD})
     async with everything(Everything(), auth=auth) as calculator:
         stub = rpc.CalculatorStub(calculator.channel)
         assert (await stub.Add(NUMBERS)).value == 3
@@ -91,7 +93,7 @@ async def test_public_methods_need_no_token_and_their_neighbours_do():
 
 
 async def test_health_is_asked_without_a_token():
-    async with everything(Everything(), auth=meshwright.Auth(Issuer().verifier())) as calculator:
+    async with everything(Everything(), auth=Auth(Issuer().verifier())) as calculator:
         stub = health_pb2_grpc.HealthStub(calculator.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -99,7 +101,7 @@ async def test_health_is_asked_without_a_token():
 
 async def test_who_is_known_may_still_not_do_everything():
     issuer = Issuer()
-    auth = meshwright.Auth(issuer.verifier(), allow={ADD: lambda identity: "admin" in identity.claims.get("roles", ())})
+    auth = Auth(issuer.verifier(), allow={ADD: lambda identity: "admin" in identity.claims.get("roles", ())})
     async with everything(Everything(), auth=auth) as calculator:
         stub = rpc.CalculatorStub(calculator.channel)
         assert await told(stub.Add(NUMBERS, metadata=issuer.metadata())) == ("PERMISSION_DENIED", "NOT_ALLOWED")
@@ -108,12 +110,12 @@ async def test_who_is_known_may_still_not_do_everything():
 
 
 async def test_a_rule_for_a_method_that_nobody_serves_is_told_at_the_start():
-    auth = meshwright.Auth(Issuer().verifier(), public={"/demo.calculator.v1.Calculator/Ad"})
+    auth = Auth(Issuer().verifier(), public={"/demo.calculator.v1.Calculator/Ad"})
     with pytest.raises(ValidationError, match="Calculator/Ad: is no method that is served here"):
         async with everything(Everything(), auth=auth):
             pass
     with pytest.raises(ValueError, match="neither /package"):
-        meshwright.Auth(Issuer().verifier(), public={"demo.calculator.v1.Calculator/Add"})
+        Auth(Issuer().verifier(), public={"demo.calculator.v1.Calculator/Add"})
 
 
 async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
@@ -125,8 +127,8 @@ async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
     app = web.Application()
     app.router.add_get("/jwks.json", jwks)
     async with http.serving(app, "127.0.0.1", 0) as address:
-        config = meshwright.AuthConfig(issuer.name, f"http://{address}/jwks.json", (issuer.audience,))
-        auth = meshwright.Auth.configured(config)
+        config = AuthConfig(issuer.name, f"http://{address}/jwks.json", (issuer.audience,))
+        auth = Auth.configured(config)
         assert auth is not None
         auth.verifier._keys._min_interval = 0.0
         async with everything(Everything(), auth=auth) as calculator:
@@ -137,8 +139,8 @@ async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
 
 
 async def test_keys_that_cannot_be_fetched_are_nobodys_fault():
-    config = meshwright.AuthConfig("https://issuer.test", "http://127.0.0.1:1/jwks.json", ("meshwright",))
-    auth = meshwright.Auth.configured(config)
+    config = AuthConfig("https://issuer.test", "http://127.0.0.1:1/jwks.json", ("meshwright",))
+    auth = Auth.configured(config)
     async with everything(Everything(), auth=auth) as calculator:
         stub = rpc.CalculatorStub(calculator.channel)
         call = stub.Add(NUMBERS, metadata=Issuer().metadata())
@@ -146,6 +148,6 @@ async def test_keys_that_cannot_be_fetched_are_nobodys_fault():
 
 
 def test_an_issuer_without_keys_is_refused_in_the_environment():
-    assert meshwright.Auth.configured(meshwright.load_config(meshwright.AuthConfig, {})) is None
+    assert Auth.configured(meshwright.load_config(AuthConfig, {})) is None
     with pytest.raises(ValidationError, match="MESHWRIGHT_AUTH_JWKS: is required"):
-        meshwright.load_config(meshwright.AuthConfig, {"MESHWRIGHT_AUTH_ISSUER": "https://issuer.test"})
+        meshwright.load_config(AuthConfig, {"MESHWRIGHT_AUTH_ISSUER": "https://issuer.test"})

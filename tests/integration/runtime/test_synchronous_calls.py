@@ -20,6 +20,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from demo.user.v1 import user_pb2
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
+from meshwright.errors import InvalidArgumentError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing import resolving
@@ -103,7 +104,7 @@ def test_a_call_is_traced_and_counted_on_both_sides(caller: Caller, served: Serv
 
 def test_errors_have_status_and_details(caller: Caller, behaviour: dict[str, object]) -> None:
     async def act(_context: object) -> None:
-        raise meshwright.InvalidArgumentError("no", fields={"a": "must not be 0"})
+        raise InvalidArgumentError("no", fields={"a": "must not be 0"})
 
     behaviour["act"] = act
     for failing in (caller.calculator.Multiply, lambda request: caller.calculator.Multiply.future(request).result(10)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.order.v1 import order_pb2 as pb
-from meshwright import Auth
+from meshwright.auth import Auth
 from meshwright.testing import Issuer
 from services.order.server import PUBLIC
 from support.saga import ADA, MUG, TEA, order_request, refusal, settled, shop

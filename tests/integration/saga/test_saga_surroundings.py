@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from meshwright.interceptors.errors import ErrorDetails
     from support.postgres import Cluster
 
 
@@ -28,7 +29,7 @@ async def place(tmp_path: Path, own_postgres: Cluster) -> AsyncIterator[Town]:
         yield made
 
 
-async def outcome(call) -> meshwright.ErrorDetails:
+async def outcome(call) -> ErrorDetails:
     """How a call was refused; it must not take long to say so."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call

@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from demo.userview.v1 import userview_pb2 as pb
 from demo.userview.v1 import userview_pb2_grpc as rpc
-from meshwright import Auth
+from meshwright.auth import Auth
 from meshwright.config import ServiceConfig, load_config
 from meshwright.telemetry import Telemetry
 from meshwright.testing import Issuer, SpanRecorder

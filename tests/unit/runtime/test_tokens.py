@@ -13,9 +13,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from meshwright import JwtVerifier, UnauthenticatedError, UnavailableError
+from meshwright.auth import JwtVerifier
 from meshwright.auth.keys import ReadKeys, parse
-from meshwright.errors import ValidationError
+from meshwright.errors import UnauthenticatedError, UnavailableError, ValidationError
 from meshwright.testing import Issuer
 
 if TYPE_CHECKING:

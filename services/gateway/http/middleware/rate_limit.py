@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from meshwright import Identity
+    from meshwright.auth import Identity
 
 MOST_CLIENTS = 10_000
 
