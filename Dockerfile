@@ -12,7 +12,7 @@ RUN python3 -m venv /opt/meshwright
 COPY pyproject.toml constraints.txt ./
 COPY services/pyproject.toml services/
 COPY operator/pyproject.toml operator/
-COPY scripts/requirements.py scripts/
+COPY scripts/requirements.py scripts/demo_wheel.py scripts/
 RUN python3 scripts/requirements.py . services operator >requirements.txt \
     && /opt/meshwright/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
         --constraint constraints.txt --requirement requirements.txt

@@ -42,6 +42,10 @@ hooks: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev tools
 	$(BIN)/python -m bench
 
+# The documentation site, into dist/site/: without a network, warnings as errors.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 DISABLE_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --strict --quiet
+
 proto: $(VENV)/.installed-dev
 	scripts/proto.sh
 
@@ -76,6 +80,10 @@ $(VENV)/.installed-demo: pyproject.toml services/pyproject.toml constraints.txt
 $(VENV)/.installed-dev: pyproject.toml services/pyproject.toml operator/pyproject.toml constraints.txt
 	scripts/venv.sh $(PYTHON) $(VENV) dev
 	touch $@ $(VENV)/.installed-demo
+
+$(VENV)/.installed-docs: pyproject.toml services/pyproject.toml operator/pyproject.toml constraints.txt
+	scripts/venv.sh $(PYTHON) $(VENV) docs
+	touch $@
 
 clean:
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -186,8 +186,14 @@ def measured(file: Path) -> Iterator[tuple[str, str, str, str]]:
         ):
             name, text, *rest = node.args
             if isinstance(name, ast.Constant) and isinstance(text, ast.Constant):
-                labels = [ast.literal_eval(each) for each in rest[:1] if isinstance(each, ast.List | ast.Tuple)]
-                yield name.value, node.func.id.lower(), ", ".join(f"`{one}`" for one in (labels or [[]])[0]), text.value
+                lists = [each for each in rest[:1] if isinstance(each, ast.List | ast.Tuple)]
+                labels = [label(each) for each in lists[0].elts] if lists else []
+                yield name.value, node.func.id.lower(), ", ".join(labels), text.value
+
+
+def label(node: ast.expr) -> str:
+    """A label's name; of labels that several metrics share, the name of their list."""
+    return f"`{node.value}`" if isinstance(node, ast.Constant) else f"those of `{ast.unparse(node).lstrip('*')}`"
 
 
 def main() -> None:

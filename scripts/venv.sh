@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the virtual environment and installs Meshwright into it: venv.sh PYTHON FOLDER demo|dev
-# demo: the library and the demo system; dev: the operator and what tests need as well.
+# Makes the virtual environment and installs Meshwright into it: venv.sh PYTHON FOLDER demo|dev|docs
+# demo: the library and the demo system; dev: the operator and what tests need as well; docs: what builds the site.
 # Debian splits `venv` off from Python; where it is missing we make the folder without pip and let another pip fill it.
 set -eu
 python=$1 folder=$2 what=$3
@@ -27,6 +27,7 @@ if [ ! -x "$folder/bin/python" ] || ! "$folder/bin/python" -c '' 2>/dev/null; th
 fi
 case $what in
 demo) set -- --editable ".[standard]" --editable ./services ;;
+docs) set -- --editable ".[standard,docs]" --editable ./services --editable ./operator ;;
 dev) set -- --editable ".[standard,dev]" --editable ./services --editable ./operator ;;
 esac
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"

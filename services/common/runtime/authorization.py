@@ -1,7 +1,7 @@
 """Ownership checks of servers that authenticate callers: users read and change only their own orders and accounts.
 
-`meshwright.auth.Auth` authorises methods; only the service knows the owner of an order or account. A server without `auth`
-has no authenticated callers and allows every call, as configured.
+`meshwright.auth.Auth` authorises methods; only the service knows the owner of an order or account. A server without
+`auth` has no authenticated callers and allows every call, as configured.
 
 A user who creates a tenant is an admin of that tenant only. Services without tenants treat tenant admins as ordinary
 users.
