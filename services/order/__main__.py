@@ -41,7 +41,9 @@ class OrderConfig:
     payment: str = env_field("ORDER_PAYMENT", "payment", help="the name of the service that has the money")
     timeout: float = env_field("ORDER_STEP_TIMEOUT", 3.0, help="seconds for one call of a participant")
     attempts: int = env_field("ORDER_STEP_ATTEMPTS", 10, help="tries without an answer before an order is undone")
-    undo_attempts: int = env_field("ORDER_UNDO_ATTEMPTS", 10, help="tries of undoing a step before a person must look")
+    undo_attempts: int = env_field(
+        "ORDER_UNDO_ATTEMPTS", 10, help="attempts to undo a step before the order needs attention"
+    )
     backoff: float = env_field("ORDER_BACKOFF", 0.2, help="seconds before the second try; doubled each time")
     backoff_max: float = env_field("ORDER_BACKOFF_MAX", 10.0, help="seconds between two tries at most")
     lease: float = env_field("ORDER_LEASE", 10.0, help="seconds after which another replica takes an order over")

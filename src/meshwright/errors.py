@@ -1,6 +1,6 @@
 """Errors, sorted by whose fault they are.
 
-`ValidationError` is for what a person wrote: configuration, topology files, config entries, policy documents.
+`ValidationError` is for user input: configuration, topology files, config entries, policy documents.
 It says where and what, and lists every problem at once.
 
 The `ServiceError` family is for calls. A handler raises one of them, or an error of its own domain that the

@@ -18,7 +18,7 @@ class MissingExtraError(MeshwrightError, ImportError):
 def load(module: str, what: str, extra: str) -> Any:
     """Import a module that belongs to an extra. Raises MissingExtraError where a package that it needs is not there.
 
-    `what` names the part for a person: "the command line". A module of our own that is missing is a bug, and raised.
+    `what` names the part in the message: "the command line". A module of our own that is missing is a bug, and raised.
     """
     try:
         return importlib.import_module(module)

@@ -22,7 +22,7 @@ def closest(name: str, known: Iterable[str]) -> str | None:
 
 
 class NoSuchNameError(ValidationError):
-    """A name that a person gave means nothing here. The text is one sentence, with the closest name."""
+    """Unknown name in user input. The text is one sentence, with the closest name."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__("the name", [Violation("", sentence)])

@@ -1,6 +1,6 @@
 """Documents that people write, checked against a JSON schema: every problem at once, in words, with its place.
 
-The `jsonschema` library finds what is wrong; this module says it as a person would: `retry.on[2]: expected one
+The `jsonschema` library finds what is wrong; this module says it in plain words: `retry.on[2]: expected one
 of unavailable, internal, not "sometimes"`. A schema gives its authors two places to speak: `description` of a
 string with a `pattern` or `format` completes the sentence "expected ...", and the keys under `properties` are
 what an unknown key is compared with.
@@ -49,7 +49,7 @@ def violations(document: Any, schema: Mapping[str, Any]) -> Iterator[Violation]:
 
 
 def place(path: Iterable[str | int]) -> str:
-    """A path in a document as a person reads it: `retry.on[2]`, `services["a b"].env`."""
+    """A path in a document in readable form: `retry.on[2]`, `services["a b"].env`."""
     text = ""
     for step in path:
         if isinstance(step, int):

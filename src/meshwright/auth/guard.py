@@ -1,4 +1,4 @@
-"""What a server lets through: nobody without a good token, except where it says otherwise."""
+"""Authorisation of calls: a valid token is required, except for methods that are public."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ CALLER: ContextVar[Identity | None] = ContextVar("meshwright_caller", default=No
 
 
 def caller() -> Identity | None:
-    """Who makes the call that is being answered; None where nobody was verified (a public method, a server without
-    `auth`)."""
+    """The verified caller of the call that is being answered; None for a public method or a server without `auth`."""
     return CALLER.get()
 
 

@@ -132,7 +132,7 @@ class JwtVerifier:
         if claims.get("iss") != self._issuer:
             raise UnauthenticatedError("the token is of another issuer", reason=_INVALID)
         if not _audience(claims) & self._audience:
-            raise UnauthenticatedError("the token is meant for somebody else", reason=_INVALID)
+            raise UnauthenticatedError("the token has an invalid audience", reason=_INVALID)
         if not isinstance(claims.get("sub"), str) or not claims["sub"]:
             raise UnauthenticatedError("the token names no subject", reason=_INVALID)
         now = self._clock()

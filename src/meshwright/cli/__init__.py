@@ -134,6 +134,6 @@ def run_command(command: click.Command, arguments: Sequence[str], name: str) -> 
         output.error(str(error))
         return output.FAILED
     except BrokenPipeError:
-        sys.stderr.close()  # nobody reads any more, and the interpreter would complain of it on its way out
+        sys.stderr.close()  # the reader is gone, and the interpreter would complain of it on its way out
         return output.FAILED
     return outcome if isinstance(outcome, int) else 0

@@ -90,7 +90,7 @@ def _document(written: str | None) -> Any:
 
 
 def _is_default(chain: dict[str, Any]) -> bool:
-    """Whether nobody has written a config entry for the service: Consul compiles a chain for any name."""
+    """Whether the service has no config entry: Consul compiles a chain for any name."""
     nodes = list((chain.get("Nodes") or {}).values())
     return len(nodes) == 1 and bool((nodes[0].get("Resolver") or {}).get("Default"))
 

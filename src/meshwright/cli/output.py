@@ -32,7 +32,7 @@ def colour() -> bool | None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that honours NO_COLOR, and whether anybody is looking."""
+    """A console that honours NO_COLOR, and whether it is a terminal."""
     from rich.console import Console  # noqa: PLC0415 - `meshwright --help` does without
 
     stream = sys.stderr if stderr else sys.stdout
@@ -70,7 +70,7 @@ def as_form(form: str, document: Mapping[str, Any]) -> None:
 
 
 def error(text: str) -> None:
-    """Print what went wrong, for a person."""
+    """Print an error message."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=colour())
 
 

@@ -1,7 +1,7 @@
 """Consul's JSON to our values, as pure functions.
 
 The health of an instance is the worst of its checks, those of its node included. Maintenance is a critical check
-under a reserved id (`_node_maintenance`, `_service_maintenance:<id>`) and counts as worse than critical: somebody
+under a reserved id (`_node_maintenance`, `_service_maintenance:<id>`) and counts as worse than critical: an operator
 took the instance out on purpose.
 """
 

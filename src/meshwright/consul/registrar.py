@@ -156,7 +156,7 @@ class Registrar:
             await self._send()
             return ""
         if known and found.content_hash != known and not self._is_ours(found):
-            # Registering again would start a fight with whoever did this.
+            # Registering again would start a fight with what did this.
             log.warning("someone else registered %s, at %s", found.id, found.address)
         self._rejoice()
         return found.content_hash

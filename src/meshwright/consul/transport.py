@@ -196,7 +196,7 @@ class Transport:
 
 def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
     """A socket that notices within half a minute that its peer's machine is gone: a blocking query sends nothing
-    for minutes, and without keep-alive probes nobody would tell it."""
+    for minutes, and without keep-alive probes it would not notice."""
     made = socket.socket(family=info[0], type=info[1], proto=info[2])
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):

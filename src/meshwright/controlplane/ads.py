@@ -57,7 +57,7 @@ class Ads:
             self._connections[stream].wake()
 
     def end_patience(self) -> None:
-        """Tell those who were spared what nobody knows."""
+        """Tell the preserved streams which names are unknown."""
         for stream in self.hub.end_patience():
             self._connections[stream].wake()
 

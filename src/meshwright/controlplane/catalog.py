@@ -27,7 +27,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The state of the mesh. Whoever builds it keeps the objects that did not change: `translate` compares by
+    """The state of the mesh. Its builder keeps the objects that did not change: `translate` compares by
     identity first, and only then by value.
     """
 
@@ -35,7 +35,7 @@ class Catalog:
     """The compiled discovery chain (Consul's JSON under "Chain") of every service name that clients may dial."""
     instances: Mapping[Target, tuple[Instance, ...]] = field(default_factory=dict)
     """Healthy ones and others: `translate` decides which get traffic. A target of a chain that is not a key here counts
-    as empty, so whoever builds a catalog reads the lists of a chain before it adds the chain, and goes on reading those
+    as empty, so the builder of a catalog reads the lists of a chain before it adds the chain, and goes on reading those
     of the last good routes (`translate.targets_in_force`)."""
     policies: Mapping[ServiceName, Policy] = field(default_factory=dict)
     """The parsed documents under `meshwright/policy/`."""

@@ -64,7 +64,7 @@ def _balance(message: Any, load_balancer: LoadBalancer) -> None:
 
 
 def _limit(message: Any, limit: int | None, kind: NodeKind, rule: UpstreamRule) -> None:
-    """Both kinds limit to 1024 concurrent requests when nothing is said; a default that nobody asked for."""
+    """Both kinds limit to 1024 concurrent requests when nothing is said; a default that no config entry asks for."""
     thresholds = message.circuit_breakers.thresholds.add()
     thresholds.max_requests.value = limit or rule.concurrent_requests or _UNLIMITED
     if kind is NodeKind.ENVOY:

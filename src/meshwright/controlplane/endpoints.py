@@ -2,7 +2,7 @@
 
 Consul decides who is well: passing instances get traffic, those in warning too unless the subset says
 OnlyPassing, critical ones and those in maintenance do not. Taking an instance out stops new calls; calls in
-flight finish. Where nobody is well the answer is an honest empty set, and calls fail at once (decision 0021).
+flight finish. Where no instance is healthy the answer is an empty set, and calls fail at once (decision 0021).
 
 Failover targets are lower priorities of the same assignment. Both gRPC and Envoy demand that priorities have no gap
 and that no address appears twice, so an empty target takes no priority, and an instance that two targets share keeps

@@ -169,7 +169,7 @@ class _View:
                     self.unanswered.add(kind)
                 if names:
                     self.asked[kind] = names
-                else:  # what referred to them has gone: nobody answers a question that was taken back
+                else:  # what referred to them has gone: a subscription that was taken back gets no answer
                     del self.asked[kind]
                     self.unanswered.discard(kind)
                 requests.append(self._request(kind))

@@ -25,7 +25,7 @@ def listener(service: ServiceName, dialled: str = "") -> Resource:
 
 
 def unknown_listener(name: str, *, hosted: bool = False) -> Resource:
-    """The answer for a name that nobody has: no route at all, so that a call fails in milliseconds.
+    """The answer for an unknown name: no route at all, so that a call fails in milliseconds.
 
     Without an answer gRPC would wait 15 seconds for the resource to appear. `hosted`: with a virtual host
     that has no routes. Without one Node's client waits until the call's deadline; Java's refuses an empty one.

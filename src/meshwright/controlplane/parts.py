@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _UNSAYABLE = (ValueError, TypeError, OverflowError)
-"""What protobuf raises for a value that its field cannot hold. Whoever wrote it, it must not cost other services."""
+"""What protobuf raises for a value that its field cannot hold. It must not cost other services."""
 
 
 _MOST_SKEWS = 16

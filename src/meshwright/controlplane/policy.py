@@ -51,7 +51,7 @@ MAX_ATTEMPTS = 5
 """gRPC's own limit (gRFC A6)."""
 
 MAX_DURATION = "8760h"
-"""A year: nobody means more, and a message holds no duration without bounds."""
+"""A year: more is a mistake, and a message holds no duration without bounds."""
 
 MIN_BACKOFF_MS = 10
 """Where a backoff rounds to 0 ms after jitter, gRPC never sends the retry and the call hangs (measured at 1 ms)."""
@@ -309,7 +309,7 @@ _DURATIONS = frozenset(
 
 
 def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
-    """The durations that no message can hold, or nobody means."""
+    """The durations that no message can hold, or that are longer than a year."""
     if isinstance(content, (dict, list)):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
             yield from _too_long(value, (*path, key))

@@ -4,7 +4,7 @@ A snapshot is the answer to one catalog. Nodes do not all see the same: gRPC cli
 timeouts corrected by their own skew, Envoy gets one ingress listener over everything, and endpoints may be ordered by
 their nearness. What a node's view
 depends on is its `Viewpoint`; nodes with equal viewpoints share one view, and views share every resource in
-which they do not differ, as the same object, so that whoever sends resources can encode each one once.
+which they do not differ, as the same object, so that a sender of resources can encode each one once.
 Versions are hashes of the content: equal on every replica, unchanged where nothing changed.
 """
 
@@ -109,7 +109,7 @@ class Snapshot:
         self.version = version
         self.problems = problems
         self.memory = memory
-        """What `translate` remembers from one snapshot to the next. Nobody else's business."""
+        """What `translate` remembers from one snapshot to the next. Private to it."""
         self._views = views
         self._cache: dict[Viewpoint, View] = {}
 

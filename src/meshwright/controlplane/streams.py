@@ -75,7 +75,7 @@ class Subscription:
     owed: bool = False
     """The node waits for an answer even if there is nothing in it."""
     spared: frozenset[str] = EMPTY
-    """Names that the node knows from another stream, and is not told that nobody knows them."""
+    """Names that the node knows from another stream, and is not told that they are unknown."""
     leaving: frozenset[Resource] = frozenset()
     """Clusters that are gone from the snapshot and not yet from the node."""
 

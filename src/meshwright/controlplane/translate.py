@@ -79,7 +79,7 @@ def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
 
 def targets_in_force(snapshot: Snapshot) -> frozenset[Target]:
     """The lists of instances behind a snapshot: those of its last good routes too, which the catalog's chains may not
-    name any more. Whoever builds the next catalog reads these."""
+    name any more. The builder of the next catalog reads these."""
     parts = snapshot.memory.targets.parts.values() if isinstance(snapshot.memory, _Memory) else ()
     own = {part.upstream.target for part in parts if part.upstream.here}
     return frozenset(own.union(*(part.upstream.failover for part in parts)))

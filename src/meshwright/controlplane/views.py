@@ -107,7 +107,7 @@ class Targets:
     _by_place: dict[Place, Mapping[str, Resource]] = field(default_factory=dict)
 
     def inherit(self, old: Targets) -> None:
-        """Take over the cluster tables where no cluster changed, so that whoever compares sees it at a glance."""
+        """Take over the cluster tables where no cluster changed, so that a comparison is one of identity."""
         same = len(self.parts) == len(old.parts) and all(
             name in old.parts and old.parts[name].clusters is part.clusters for name, part in self.parts.items()
         )

@@ -1,8 +1,8 @@
 """ADS messages as bytes: requests read strictly, responses put together from parts that are encoded once.
 
 A `DiscoveryResponse` differs from stream to stream in its nonce alone. Protobuf lets fields come in any order and
-merges concatenated encodings (protobuf.dev, "Last One Wins"), so everything but the nonce is encoded once, whoever
-asks for it, and each stream appends the few bytes of its own. The resources inside are bytes already.
+merges concatenated encodings (protobuf.dev, "Last One Wins"), so everything but the nonce is encoded once for all
+streams, and each stream appends the few bytes of its own. The resources inside are bytes already.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class NoRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a caller is told, and whether the error was one that somebody meant."""
+    """What a caller is told, and whether the error was an expected one."""
 
     code: grpc.StatusCode
     message: str

@@ -1,6 +1,6 @@
 """The call that this task is answering, as far as the calls it makes in turn need to know.
 
-A call that serves another must not outlive it: whoever waits for the answer has gone by then. So the incoming
+A call that serves another must not outlive it: its caller has gone by then. So the incoming
 deadline travels in a context variable, as a point on the monotonic clock, and each outgoing call gets the smaller of
 what is left of it and its own timeout. Work that a handler starts and does not wait for (`asyncio.create_task`)
 inherits the variable too; `detached()` frees it.

@@ -292,6 +292,6 @@ class Server:
         if self._registrar is not None:
             await self._registrar.withdraw()
         if opened:
-            # Also where nobody is told: calls that have arrived and that no handler has yet taken up are cut off by
+            # Also without a registration: calls that have arrived and that no handler has yet taken up are cut off by
             # gRPC's stop, whatever the grace.
             await asyncio.sleep(self.config.propagation)

@@ -41,13 +41,13 @@ def bind(server: grpc.aio.Server, host: str, port: int) -> Address:
 
 
 def advertised(config: ServiceConfig, bound: Address) -> Address:
-    """The address that callers dial. Raises `ValidationError` where nobody could dial the one that is bound."""
+    """The address that callers dial. Raises `ValidationError` where the bound one cannot be dialled."""
     if config.advertise:
         try:
             return Address.parse(config.advertise)
         except ValueError:
             return Address(config.advertise.strip("[]"), bound.port)
     if bound.host in _WILDCARDS:
-        what = f"is required: nobody can dial {bound.host}, which MESHWRIGHT_HOST says to bind"
+        what = f"is required: {bound.host}, which MESHWRIGHT_HOST says to bind, cannot be dialled"
         raise ValidationError("the environment", [Violation("MESHWRIGHT_ADVERTISE", what)])
     return bound

@@ -90,7 +90,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]
         return dict(self._held)
 
     def drain(self) -> None:
-        """Nothing serves any more, whatever anybody says later."""
+        """Nothing serves any more; later changes are ignored."""
         self._open = False
         self._notify()
 

@@ -63,7 +63,7 @@ class _Wrapping(grpc.GenericRpcHandler):
 
 
 class Unknown(grpc.GenericRpcHandler):
-    """Asked after all others: counts calls of methods that nobody serves, under one label whatever they are called."""
+    """Asked after all others: counts calls of methods that are not served, under one label whatever their names."""
 
     def __init__(self, calls: ServerCalls) -> None:
         self._calls = calls

@@ -1,4 +1,4 @@
-"""Spans that somebody else has timed: handed to the exporter whole, with ids of their own.
+"""Spans timed elsewhere: handed to the exporter whole, with ids of their own.
 
 A tracer begins a span and ends it in one process. A rollout's spans begin in one process and may end in another, long
 after a restart; what is remembered in between is data. The ids are chosen beforehand, so that telling a span twice is

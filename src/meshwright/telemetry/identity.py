@@ -31,7 +31,7 @@ class Identity:
 
 
 def new_instance_id(service: str) -> str:
-    """Unique among all instances of all hosts, and telling for a person who looks for the process."""
+    """Unique among all instances of all hosts, and readable: host and pid are in it."""
     return f"{service}-{socket.gethostname().partition('.')[0]}-{os.getpid()}-{secrets.token_hex(2)}"
 
 

@@ -3,13 +3,13 @@
 Names are the lecture's: `grpc_requests_total`, `grpc_request_duration_seconds`, with an in-flight gauge beside them.
 `side` tells who counted: the `server` that answered or the `client` that asked. `service` and `version` name the
 *answering* side in both cases (a client learns the version from the response's trailing metadata; it is empty where
-nobody answered), so that one query compares what a version's servers say with what its callers saw. Who the
+no server answered), so that one query compares what a version's servers say with what its callers saw. Who the
 caller was is Prometheus' own `job` and `instance`.
 
 The label values are bounded: methods are those of the generated code, and whatever else a client asks a server for
 is counted under `unknown`.
 
-Counting is a few additions on plain integers, made into Prometheus' families when somebody scrapes. The library's own
+Counting is a few additions on plain integers, made into Prometheus' families at each scrape. The library's own
 counters take a lock for each addition, and a call needs five of them: that was a tenth of what the runtime adds to a
 call (docs/decisions/0031). All calls of a channel or server are counted on their event loop's thread; synchronous
 channels, which have none, count apart and under a lock, and the page adds both up.
@@ -120,7 +120,7 @@ class Metrics:
 
     def describe_process(self) -> None:
         """Add CPU, memory, file descriptors, garbage collection and the Python version of this process."""
-        # One more series for each of ours, which nobody queries.
+        # One more series for each of ours, which no query uses.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

@@ -1,7 +1,7 @@
 """OpenTelemetry's SDK, set up as its own environment variables say.
 
 `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*`, `OTEL_SPAN_*`, `OTEL_EXPORTER_OTLP_*` are read by the SDK and the exporter
-themselves; here are the ones that nobody reads when the SDK is set up by hand. Spans go to 127.0.0.1:4317, where
+themselves; here are those that are not read when the SDK is set up by hand. Spans go to 127.0.0.1:4317, where
 `meshwright traces` listens, unless a variable says otherwise.
 """
 

@@ -4,7 +4,7 @@ The agent owns what is registered with it and pushes every change of state to th
 a check's output alone waits: Consul holds it back for five minutes (`CheckUpdateInterval`), since an output that
 carries a duration would otherwise wake every reader at every check.
 
-Time is an argument: whoever owns the agent calls `expire` and `reap` as it passes.
+Time is an argument: the owner of the agent calls `expire` and `reap` as it passes.
 """
 
 from __future__ import annotations

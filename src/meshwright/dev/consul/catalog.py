@@ -5,7 +5,7 @@ Which topics a write touches follows Consul's state store, its oddities included
 * A service's own topic moves when one of its instances, their node, or a check that counts for them changes (a node's
   check counts for every service on that node). A service or node that is written as it is there already moves nothing.
 * A check that is written always moves the table of checks, even where nothing about it changed: an instance that
-  registers again, checks and all, wakes who reads `/v1/health/state/any`, but nobody who reads its service.
+  registers again, checks and all, wakes readers of `/v1/health/state/any`, but not those of its service.
 * A service that goes moves the table of checks though it had none, and a node's check that goes that of services.
 * When the last instance of a service goes, its topic is forgotten with it and its readers are told by "extinction".
   A new name under an old id is no extinction: readers of the old name learn of it when their wait ends.

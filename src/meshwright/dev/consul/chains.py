@@ -4,7 +4,7 @@ The chain is a graph that starts at a service: one router (if there is one for t
 resolvers at the leaves, each of which names a target: a subset of a service in a datacenter. The compiler walks from
 the start and makes nodes as it meets them. A resolver that redirects, or has a default subset, is followed until a
 target resolves to itself. Failover resolves further targets that get no nodes of their own. When the graph stands,
-splitters that point at splitters are flattened into one whose weights are products, and nodes that nobody points at
+splitters that point at splitters are flattened into one whose weights are products, and nodes that are not referred to
 any more are dropped.
 
 All services in one chain must share one protocol, and a router or splitter needs one that is HTTP-like; that, a

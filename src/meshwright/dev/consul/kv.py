@@ -1,6 +1,6 @@
 """Keys and values, sessions, and the locks between them.
 
-A session holds a key when it acquired it; a key that is held is still readable and writable by anybody (locks are
+A session holds a key when it acquired it; a key that is held is still readable and writable by all (locks are
 advisory). When a session ends, by destruction, by its time to live, or because a check or the node that it depends
 on is gone, the keys it holds are released or deleted, as the session's behaviour says. A key released because its
 session ended badly cannot be acquired for the session's lock delay: its holder may not know yet that it lost the
@@ -112,7 +112,7 @@ class KeyValues:
         return True
 
     def acquire(self, key: str, value: bytes, flags: int, session: str, now: float) -> bool:
-        """Write a key and hold it, if nobody else holds it and no lock delay runs."""
+        """Write a key and hold it, if no other session holds it and no lock delay runs."""
         check_uuid(session)
         if self._delayed.get(key, now) > now:
             return False

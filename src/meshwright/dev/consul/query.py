@@ -55,7 +55,7 @@ class Waiting:
         self._stopping = False
 
     def stop(self) -> None:
-        """Answer everybody who waits, and let nobody wait any more."""
+        """Answer all waiting queries; later ones do not wait."""
         self._stopping = True
         self._store.wake_all()
 

@@ -35,7 +35,7 @@ class Held:
     woken: set[str] = field(default_factory=set)
 
     def clear(self) -> None:
-        """The write is undone: nothing moves, nobody wakes."""
+        """The write is undone: nothing moves, no reader wakes."""
         self.moved.clear()
         self.woken.clear()
 
@@ -57,7 +57,7 @@ class Store:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[Held]:
-        """One write made of several: a single index, and nobody wakes before the end.
+        """One write made of several: a single index, and no reader wakes before the end.
 
         Yields what was touched so far; a caller that undoes its write clears it.
         """
@@ -76,7 +76,7 @@ class Store:
         self.wake(*topics)
 
     def move(self, *topics: str) -> None:
-        """The index of these topics is that of the current write; that alone wakes nobody."""
+        """The index of these topics is that of the current write; that alone wakes no reader."""
         if self._held is not None:
             self._held.moved.update(topics)
             return

@@ -1,6 +1,6 @@
 """The page: files that come with the package, sent as they are. No build step, nothing from elsewhere.
 
-Span names and tags are whatever somebody sent, so the page is defended twice: its script writes them as text only,
+Span names and tags are untrusted, so the page is defended twice: its script writes them as text only,
 and the content security policy forbids every script, style and connection that is not this server's own.
 The paths are those of Jaeger's page, so links to a trace are the same for both.
 """
