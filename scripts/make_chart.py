@@ -117,7 +117,9 @@ def variables() -> list[str]:
         for path in (ROOT / folder).rglob("*.py"):
             text = path.read_text("utf-8")
             found |= (
-                {each for each in _settings(ast.parse(text)) if each.startswith(OURS)} if "setting(" in text else set()
+                {each for each in _settings(ast.parse(text)) if each.startswith(OURS)}
+                if "env_field(" in text
+                else set()
             )
     return sorted(found)
 
@@ -131,7 +133,7 @@ def _settings(module: ast.Module) -> Iterator[str]:
         if isinstance(target, ast.Name)
     }
     for node in ast.walk(module):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting" and node.args:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "env_field" and node.args:
             first = node.args[0]
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 yield first.value

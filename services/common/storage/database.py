@@ -79,7 +79,9 @@ def _check_server(variable: str, url: sa.URL) -> None:
     if url.port is not None and not 0 < url.port <= MAX_PORT:
         problems.append(Violation(variable, f"must have a port from 1 to {MAX_PORT}"))
     if "@" in f"{url.host}{url.database}":
-        problems.append(Violation(variable, "has one @ too many: in user and password, write @ as %40 and / as %2F"))
+        problems.append(
+            Violation(variable, "has one @ too many: in the user and password, write @ as %40 and / as %2F")
+        )
     try:
         (url.host or "").encode("idna")
     except UnicodeError:

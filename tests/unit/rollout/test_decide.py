@@ -193,6 +193,32 @@ def test_promote_full_skips_all_steps_but_not_health() -> None:
     assert world.weights == {"2.0.0": 100}
 
 
+def test_a_version_whose_last_measurement_failed_is_not_promoted() -> None:
+    """Its steps may be over sooner than its analysis has failed as often as it takes."""
+    analysis = {"interval": "1s", "window": "5s", "failureLimit": 5}
+    world = stable_world(steps=[{"setWeight": 10}, {"pause": {"duration": "2s"}}], analysis=analysis)
+    world.bad.add("2.0.0")
+    world.ask("2.0.0")
+    world.run(60)
+    assert (world.status.phase, world.status.stable) == (Phase.ABORTED, "1.0.0")
+    world.ask("3.0.0")
+    world.run(60)
+    assert (world.status.phase, world.status.stable) == (Phase.HEALTHY, "3.0.0")
+
+
+def test_a_version_that_recovers_is_promoted() -> None:
+    analysis = {"interval": "1s", "window": "5s", "failureLimit": 50}
+    world = stable_world(steps=[{"setWeight": 10}, {"pause": {"duration": "2s"}}], analysis=analysis)
+    world.bad.add("2.0.0")
+    world.ask("2.0.0")
+    world.run(20)
+    assert (world.status.phase, world.status.reason) == (Phase.PROGRESSING, "AnalysisFailed")
+    assert "is promoted when a measurement passes" in world.status.message
+    world.bad.clear()
+    world.run(20)
+    assert (world.status.phase, world.status.stable) == (Phase.HEALTHY, "2.0.0")
+
+
 def test_a_good_version_supersedes_a_bad_one() -> None:
     world = stable_world(steps=[{"setWeight": 50}, {"pause": {}}])
     world.ask("2.0.0")

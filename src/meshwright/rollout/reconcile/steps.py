@@ -32,15 +32,34 @@ def run_steps(context: ReconcileContext) -> None:
     while context.status.phase is Phase.PROGRESSING:
         step = context.steps[context.status.step]
         _begin(context, step)
-        if not _is_done(context, step):
+        if not _is_done(context, step) or (_is_last_step(context) and _last_measurement_failed(context)):
             return
         finish_step(context)
+
+
+def _is_last_step(context: ReconcileContext) -> bool:
+    return context.status.step + 1 >= len(context.steps)
+
+
+def _last_measurement_failed(context: ReconcileContext) -> bool:
+    """Whether the background analysis measured a failure last: the steps may end before its failure limit is reached.
+
+    The next measurement decides; it is due at the analysis's interval.
+    """
+    run = next((one for one in context.status.analyses if one.name == evaluation.BACKGROUND), None)
+    if run is None or not run.failed or not context.rollout.analysis.background or context.status.skip_steps:
+        return False
+    reasons = "; ".join(one.message for one in run.figures if one.verdict is Verdict.FAILED)
+    words = f"the last measurement failed ({reasons}): {context.status.target} is promoted when a measurement passes"
+    context.enter(Phase.PROGRESSING, Reason.ANALYSIS_FAILED, words)
+    context.wakes.append(max(evaluation.due_at(context.rollout.analysis, run), context.now + 0.1))
+    return True
 
 
 def finish_step(context: ReconcileContext) -> None:
     """Ends the current step; promotes after the last."""
     tracing.close_step(context)
-    if context.status.step + 1 >= len(context.steps):
+    if _is_last_step(context):
         transitions.promote(context)
     else:
         context.set(step=context.status.step + 1, step_started_at=None, progressed_at=None)
