@@ -26,6 +26,18 @@ PACKAGES = {
     "services": "services",
     "meshwright_operator": "operator/meshwright_operator",
 }
+MODULES = (
+    "meshwright.errors",
+    "meshwright.config",
+    "meshwright.auth.guard",
+    "meshwright.auth.verifier",
+    "meshwright.auth.identity",
+    "meshwright.client.mesh_channel",
+    "meshwright.interceptors.errors",
+    "meshwright.sync",
+    "meshwright.testing",
+)
+"""What is public besides the facade."""
 METRICS = {"Counter", "Gauge", "Histogram", "Info", "Summary"}
 
 
@@ -46,8 +58,8 @@ def api() -> Iterator[str]:
     for name in meshwright.__all__:
         if name in homes:
             yield f"\n## `{name}`\n\n::: {defined(homes[name], name)}\n    options:\n      show_root_heading: false\n"
-    yield "\n## `meshwright.sync`\n\n::: meshwright.sync\n    options:\n      show_root_heading: false\n"
-    yield "\n## `meshwright.testing`\n\n::: meshwright.testing\n    options:\n      show_root_heading: false\n"
+    for module in MODULES:
+        yield f"\n## `{module}`\n\n::: {module}\n    options:\n      show_root_heading: false\n"
 
 
 def defined(home: str, name: str) -> str:

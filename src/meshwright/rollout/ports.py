@@ -1,7 +1,7 @@
 """The engine's four ports.
 
 `meshwright.rollout.adapters` implements two of them for operator and laptop: `ConsulTraffic`
-(Traffic) and `ConsulMetricSource` (Measurements, scraping what Consul lists, or asking Prometheus). Workloads and
+(Traffic) and `ConsulMetricSource` (MetricSource, scraping what Consul lists, or asking Prometheus). Workloads and
 EventRecorder differ: Deployments and Kubernetes Events, or processes and lines on the terminal.
 
 Every method is idempotent and may be called again after a crash. An unreachable side raises
