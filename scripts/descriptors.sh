@@ -1,10 +1,9 @@
 #!/bin/sh
-# Makes src/meshwright/messages/*.binpb.gz. The two packages own some files together, so each is installed into a folder of its own.
+# The contracts as descriptors, with those of error details, as an Envoy wants them: descriptors.sh FILE
 set -eu
+case $1 in /*) out=$1 ;; *) out=$PWD/$1 ;; esac
 cd "$(dirname "$0")/.."
-for each in xds:xds-protos==1.85.0 otlp:opentelemetry-proto==1.45.2; do
-    folder=.tools/descriptors/${each%%:*}
-    rm -rf "$folder"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target "$folder" "${each#*:}" googleapis-common-protos protobuf
-    PYTHONPATH=$folder .venv/bin/python -S scripts/make_descriptors.py "${each%%:*}"
-done
+python=.venv/bin/python
+packages=$($python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
+$python -m grpc_tools.protoc -I protos -I "$packages" --include_imports --descriptor_set_out="$out" \
+    $(find protos -name '*.proto' | sort) google/rpc/error_details.proto
