@@ -1,4 +1,4 @@
-"""Make the descriptor sets of `meshwright.messages` from the published packages. scripts/message_descriptors.sh runs it."""
+"""Make the descriptor sets of `meshwright.messages` of the published packages (scripts/message_descriptors.sh)."""
 
 from __future__ import annotations
 

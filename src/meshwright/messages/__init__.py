@@ -3,8 +3,8 @@
 The published packages of xDS (`xds-protos`) and OTLP (`opentelemetry-proto`) put their modules at top-level paths that
 both own in part, so that the one installed last breaks the other, and loading them takes several times as long. Here
 each protocol has a `DescriptorPool` of its own: nothing is registered in protobuf's default pool, and a process that
-imports the published modules as well is not disturbed. The sets are made by `scripts/message_descriptors.sh`; they hold the
-files that are used and what these import.
+imports the published modules as well is not disturbed. `scripts/message_descriptors.sh` makes the sets, of the files
+that are used and what these import.
 
 The classes carry no types: to a type checker they are `Any`.
 """
