@@ -15,7 +15,7 @@ import yaml
 from support.mesh import Caller
 from support.ports import promised_port
 from support.processes import TESTS, python, running
-from support.ups import Up, an_up, environment
+from support.ups import Up, an_up, environment, own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ TOPOLOGY = f"""{TARGET}[processes.fixed]
 SERVER
 port = FIXED
 """
-PARTS = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
 
 
 class Laptop:
@@ -134,9 +133,8 @@ class Watched:
 
 @contextlib.asynccontextmanager
 async def a_laptop(folder: Path) -> AsyncIterator[Laptop]:
-    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
     topology = TOPOLOGY.replace("FIXED", str(promised_port()))
-    async with an_up(folder, topology, *chosen, mesh=True, OTEL_SDK_DISABLED="false") as up:
+    async with an_up(folder, topology, *own_ports(), mesh=True, OTEL_SDK_DISABLED="false") as up:
         await up.until_up()
         yield Laptop(up)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from meshwright.local.supervisor.run_state import RunRecord, StateFolder
+from support.ports import promised_port
 from support.processes import Process, python, running
 from support.waiting import eventually
 
@@ -48,7 +49,14 @@ server.serve_forever()
 """
 
 
+COMPONENTS = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
+"""What `up` gives ports to, besides processes."""
 _NUMBERS = itertools.count()
+
+
+def own_ports() -> list[str]:
+    """Options by which the mesh's components of an `up` listen where no other does."""
+    return [option for name in COMPONENTS for option in ("--port", f"{name}={promised_port()}")]
 
 
 class Up:

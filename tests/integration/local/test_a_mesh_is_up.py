@@ -18,7 +18,7 @@ from meshwright.local.planner.component_source import ComponentSource
 from support.consul import ConsulServer, dev_registry, find_consul, real_consul
 from support.ports import promised_port
 from support.processes import python
-from support.ups import an_up, environment
+from support.ups import an_up, environment, own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ replicas = 2
 @contextlib.asynccontextmanager
 async def a_mesh(folder: Path, *arguments: str) -> AsyncIterator[Up]:
     """A mesh with two instances of the target, on ports that nobody else uses."""
-    names = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
-    chosen = [option for name in names for option in ("--port", f"{name}={promised_port()}")]
-    async with an_up(folder, MESH, *chosen, *arguments, mesh=True) as up:
+    async with an_up(folder, MESH, *own_ports(), *arguments, mesh=True) as up:
         yield up
 
 

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from support.broken import BROKEN
-from support.ports import promised_port
 from support.processes import TESTS, python, running
-from support.ups import an_up
+from support.ups import an_up, own_ports
 from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
@@ -49,11 +48,9 @@ def rollout(service: str) -> dict[str, Any]:
 
 
 async def test_each_broken_version_is_aborted_within_ten_seconds(tmp_path: Path) -> None:
-    parts = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
-    chosen = [option for name in parts for option in ("--port", f"{name}={promised_port()}")]
     wanted = tmp_path / "rollouts.yaml"
     wanted.write_text(yaml.safe_dump_all(map(rollout, BROKEN)))
-    async with an_up(tmp_path, TOPOLOGY, *chosen, mesh=True) as up:
+    async with an_up(tmp_path, TOPOLOGY, *own_ports(), mesh=True) as up:
         await up.until_up()
         environment = dict(up.record.environment)
         async with running(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.ports import promised_port
 from support.processes import python, running
-from support.ups import command, environment
+from support.ups import command, environment, own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ async def test_a_new_service_passes_its_test_runs_and_is_called(name: str, packa
     )
     assert tested.returncode == 0, tested.stdout + tested.stderr
     assert "2 passed" in tested.stdout
-    names = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
-    ports = [option for each in names for option in ("--port", f"{each}={promised_port()}")]
-    argv = python("-m", "meshwright", "up", *ports)
+    argv = python("-m", "meshwright", "up", *own_ports())
     async with running(argv, tmp_path / "up.log", environment(tmp_path), cwd=folder) as process:
 
         def is_up() -> bool:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from support.laptops import PARTS, TOPOLOGY, Laptop, a_laptop, canary
+from support.laptops import TOPOLOGY, Laptop, a_laptop, canary
 from support.mesh import failures
 from support.ports import promised_port
-from support.ups import an_up
+from support.ups import an_up, own_ports
 from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ async def test_deleting_a_rollout_ends_the_version_that_was_tried_without_a_fail
 
 
 async def test_an_up_that_was_killed_goes_on_with_its_rollout(tmp_path: Path) -> None:
-    chosen = [option for name in PARTS for option in ("--port", f"{name}={promised_port()}")]
+    chosen = own_ports()
     topology = TOPOLOGY.replace("FIXED", str(promised_port()))
     async with an_up(tmp_path, topology, *chosen, mesh=True) as up:
         await up.until_up()

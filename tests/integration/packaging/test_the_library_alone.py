@@ -14,9 +14,9 @@ import pytest
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from support import installed
 from support.mesh import mesh
-from support.ports import promised_port
 from support.processes import running
 from support.readme import program
+from support.ups import own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -142,10 +142,8 @@ def test_the_command_line_of_the_standard_extra_names_its_commands(standard: Env
 async def test_up_runs_the_readmes_system_with_the_standard_extra(standard: Environment, tmp_path: Path) -> None:
     for name in ("hello.py", "call.py", "meshwright.toml"):
         (standard.work / name).write_text(program(name))
-    names = ("registry", "xds", "controlplane", "traces", "otlp-grpc", "otlp-http")
-    ports = [option for name in names for option in ("--port", f"{name}={promised_port()}")]
     home = {"MESHWRIGHT_HOME": str(tmp_path / "home"), "CONSUL_HTTP_ADDR": "", "PYTHONPATH": ""}
-    command = [str(standard.folder / "bin" / "meshwright"), "up", *ports]
+    command = [str(standard.folder / "bin" / "meshwright"), "up", *own_ports()]
     async with running(command, tmp_path / "up.log", home, cwd=standard.work) as process:
 
         def is_up() -> bool:
