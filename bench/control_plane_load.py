@@ -15,8 +15,8 @@ import time
 
 import grpc
 
-from meshwright.controlplane.ads import METHOD
-from meshwright.controlplane.snapshot import ResourceType
+from meshwright.controlplane.model.snapshot import ResourceType
+from meshwright.controlplane.xds.server import METHOD
 from meshwright.messages.xds import DiscoveryRequest
 
 _NONCE = 5

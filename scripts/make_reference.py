@@ -16,7 +16,7 @@ import mkdocs_gen_files
 
 import meshwright
 from meshwright.cli import cli
-from meshwright.controlplane.policy import POLICY_SCHEMA
+from meshwright.controlplane.model.policy import POLICY_SCHEMA
 from meshwright.local.topology.parsing import TOPOLOGY_SCHEMA
 from meshwright.rollout.api.schema import SPEC
 

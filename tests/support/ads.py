@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane.nodes import NodeInfo
-from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, digest
-from meshwright.controlplane.streams import Receipt, Stream
-from meshwright.controlplane.wire import Request
+from meshwright.controlplane.metrics import RequestKind
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType, Snapshot, digest
+from meshwright.controlplane.xds.codec import Request
+from meshwright.controlplane.xds.nodes import NodeInfo
+from meshwright.controlplane.xds.stream import Stream
 from meshwright.messages.xds import (
     Cluster,
     ClusterLoadAssignment,
@@ -20,7 +21,7 @@ from meshwright.messages.xds import (
 )
 
 if TYPE_CHECKING:
-    from meshwright.controlplane.hub import Hub
+    from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 
 LISTENER, ROUTE, CLUSTER, ENDPOINTS = (
     ResourceType.LISTENER,
@@ -67,10 +68,10 @@ class Mesh:
 class Talk:
     """One stream, as its client sees it."""
 
-    def __init__(self, hub: Hub, kind: NodeKind = NodeKind.GRPC, skew: int = 0) -> None:
+    def __init__(self, hub: SnapshotCache, kind: NodeKind = NodeKind.GRPC, skew: int = 0) -> None:
         self.hub = hub
-        viewpoint = Viewpoint(kind, timeout_skew_ms=skew)
-        self.stream: Stream = hub.open(NodeInfo("node-1", "cluster", "test", viewpoint), 0.0)
+        node_profile = NodeProfile(kind, timeout_skew_ms=skew)
+        self.stream: Stream = hub.open(NodeInfo("node-1", "cluster", "test", node_profile), 0.0)
 
     def ask(
         self,
@@ -79,7 +80,7 @@ class Talk:
         nonce: str = "",
         version: str = "",
         error: str | None = None,
-    ) -> Receipt:
+    ) -> RequestKind:
         return self.hub.receive(self.stream, Request(kind, frozenset(names), nonce, version, error), 1.0)
 
     def hear(self) -> list[DiscoveryResponse]:
@@ -99,7 +100,7 @@ class Talk:
         names = list(names)
         self.ask(kind, names)
         answer = self.one()
-        assert self.ask(kind, names, answer.nonce, answer.version_info) is Receipt.ACK
+        assert self.ask(kind, names, answer.nonce, answer.version_info) is RequestKind.ACK
         assert self.hear() == []
         return answer
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.model.catalog import Target
 from meshwright.model import ServiceName
 
 FOLDER = Path(__file__).resolve().parents[1] / "unit" / "controlplane" / "chains"

@@ -18,9 +18,9 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import load_config
 from meshwright.consul import Consul, Registration
 from meshwright.controlplane import ControlPlaneConfig
-from meshwright.controlplane.ads import Ads
-from meshwright.controlplane.catalog import Catalog, targets
 from meshwright.controlplane.metrics import Metrics
+from meshwright.controlplane.model.catalog import Catalog, targets
+from meshwright.controlplane.xds.server import Ads
 from meshwright.model import Address, Instance, InstanceId, ServiceName
 from support.mesh import CONTROL_PLANE, Caller
 from support.processes import python, running

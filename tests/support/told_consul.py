@@ -8,9 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from meshwright.consul import Blocking, CheckState, Indexed
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.consul_source.source import Source
 from meshwright.controlplane.metrics import Metrics
-from meshwright.controlplane.source import Source
+from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.plane import plain_chain
 from support.waiting import eventually
@@ -18,7 +18,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from meshwright.controlplane.catalog import Catalog
+    from meshwright.controlplane.model.catalog import Catalog
 
 USER = ServiceName("user")
 OWN = CheckState("n", "serfHealth", ServiceName(""), InstanceId(""), Health.PASSING, 1)

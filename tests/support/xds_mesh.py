@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.controlplane import upstream_config
-from meshwright.controlplane.ads import Ads
-from meshwright.controlplane.catalog import Catalog, Target
 from meshwright.controlplane.metrics import Metrics
-from meshwright.controlplane.policy import parse_policy
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model import upstream_config
+from meshwright.controlplane.model.catalog import Catalog, Target
+from meshwright.controlplane.model.policy import parse_policy
+from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.xds.server import Ads
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.processes import Process, python, running
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
-    from meshwright.controlplane.snapshot import Snapshot
+    from meshwright.controlplane.model.snapshot import Snapshot
 
 # A burst of more than a thousand calls must reach the handler: by default the server turns some away at random.
 _OPTIONS = [

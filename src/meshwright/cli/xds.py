@@ -12,8 +12,8 @@ import click
 
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
-from meshwright.controlplane import inspect
-from meshwright.controlplane.localities import Place
+from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.model.localities import Place
 from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright.local.mesh import endpoints
 from meshwright.model import Address

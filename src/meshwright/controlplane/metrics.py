@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from meshwright.controlplane.snapshot import NodeKind, ResourceType
-from meshwright.controlplane.streams import Receipt
+from meshwright.controlplane.model.snapshot import NodeKind, ResourceType
 
 SHORT_NAMES = {
     ResourceType.LISTENER: "listener",
@@ -16,6 +17,15 @@ SHORT_NAMES = {
 """How people and labels call the types."""
 
 _MILLISECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class RequestKind(Enum):
+    """What a request turned out to be."""
+
+    SUBSCRIBED = "subscribed"
+    ACK = "ack"
+    NACK = "nack"
+    STALE = "stale"
 
 
 class Metrics:
@@ -33,7 +43,7 @@ class Metrics:
         self.sent_bytes = Counter("meshwright_ads_sent_bytes", "Bytes of responses sent.", registry=registry)
         self.requests = Counter("meshwright_ads_requests", "Requests, by kind.", ["receipt"], registry=registry)
         self.pushed = {kind: self.pushes.labels(name) for kind, name in SHORT_NAMES.items()}
-        self.received = {receipt: self.requests.labels(receipt.value) for receipt in Receipt}
+        self.received = {receipt: self.requests.labels(receipt.value) for receipt in RequestKind}
         self.nacks = Counter("meshwright_ads_nacks", "Responses that a node refused.", ["type"], registry=registry)
         self.refusing = Gauge(
             "meshwright_ads_refusing_streams",

@@ -20,11 +20,12 @@ from grpc_reflection.v1alpha import reflection
 
 from meshwright import http, logs
 from meshwright.consul import Consul
-from meshwright.controlplane import ads, debug
+from meshwright.controlplane.admin import debug
+from meshwright.controlplane.consul_source.source import Source
 from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.problems import say_changes
-from meshwright.controlplane.source import Source
-from meshwright.controlplane.translate import targets_in_force, translate
+from meshwright.controlplane.translation.translate import targets_in_force, translate
+from meshwright.controlplane.xds import server
 from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
 from meshwright.process import stop_event
@@ -33,12 +34,12 @@ from meshwright.server.admin import add_admin_services
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from meshwright.controlplane.model.snapshot import Snapshot
     from meshwright.controlplane.settings import ControlPlaneConfig
-    from meshwright.controlplane.snapshot import Snapshot
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_HEALTH_NAMES = (health.OVERALL_HEALTH, ads.SERVICE)
+_HEALTH_NAMES = (health.OVERALL_HEALTH, server.SERVICE)
 _OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
@@ -111,7 +112,7 @@ class _Plane:
     """The gRPC server, and what feeds it."""
 
     def __init__(self, source: Source, metrics: Metrics, patience: float) -> None:
-        self.ads = ads.Ads(metrics)
+        self.ads = server.Ads(metrics)
         self.ads.hub.patient = True
         self._patience = patience
         self._source = source
@@ -124,7 +125,7 @@ class _Plane:
     async def start(self, config: ControlPlaneConfig) -> Address:
         await self._set_health(_NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (ads.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (server.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         add_admin_services(self._server)
         self._server.add_generic_rpc_handlers(self.ads.handlers())

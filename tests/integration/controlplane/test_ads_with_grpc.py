@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from meshwright.controlplane import inspect
-from meshwright.controlplane.ads import METHOD
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, pack
-from meshwright.controlplane.translate import translate
-from meshwright.controlplane.unserved import MAX_TYPES
+from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, pack
+from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.xds.server import METHOD
+from meshwright.controlplane.xds.unserved import MAX_TYPES
 from meshwright.errors import UnreachableError
 from meshwright.messages.xds import Cluster, DiscoveryRequest, DiscoveryResponse
 from meshwright.model import Address
@@ -118,8 +118,8 @@ async def test_a_service_that_goes_and_comes_again_on_the_same_stream_is_answere
 
 def with_bad_cluster(snapshot: Snapshot, name: str) -> Snapshot:
     """The same snapshot, but for one cluster with a policy that gRPC refuses."""
-    viewpoint = Viewpoint(NodeKind.GRPC, timeout_skew_ms=1500)
-    view = {kind: dict(resources) for kind, resources in snapshot.view(viewpoint).items()}
+    node_profile = NodeProfile(NodeKind.GRPC, timeout_skew_ms=1500)
+    view = {kind: dict(resources) for kind, resources in snapshot.view(node_profile).items()}
     good = view[CLUSTER][name]
     message = Cluster(name=name, type=Cluster.EDS, lb_policy=Cluster.MAGLEV)
     message.eds_cluster_config.eds_config.ads.SetInParent()

@@ -10,9 +10,10 @@ from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from meshwright.consul import Consul
-from meshwright.controlplane import inspect, serving
-from meshwright.controlplane.ads import METHOD, SERVICE
-from meshwright.controlplane.localities import Place
+from meshwright.controlplane import serving
+from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.model.localities import Place
+from meshwright.controlplane.xds.server import METHOD, SERVICE
 from meshwright.messages.xds import DiscoveryRequest
 from support.ads import CLUSTER, LISTENER, ROUTE, raw
 from support.plane import backend, health_of, in_consul, page, plane_config

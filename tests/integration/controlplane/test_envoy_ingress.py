@@ -12,8 +12,8 @@ import pytest
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.controlplane.snapshot import NodeKind
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model.snapshot import NodeKind
+from meshwright.controlplane.translation.translate import translate
 from meshwright.model import Address
 from support.plane import FedAds, Services, backend, fed_ads
 from support.ports import promised_port
@@ -102,7 +102,7 @@ async def test_an_envoy_routes_grpc_calls_and_follows_changes(fed: FedAds, tmp_p
 
             await eventually(lambda: answers("calc", "one"), timeout=20)
             (stream,) = fed.ads.hub.streams
-            assert stream.node.viewpoint.kind is NodeKind.ENVOY
+            assert stream.node.node_profile.kind is NodeKind.ENVOY
             assert all(not state.nack for state in stream.types.values())
             # Endpoints alone, then a new service: listener, routes, clusters and endpoints in one.
             fed.ads.publish(translate(Services().add(one, two).catalog()))

@@ -14,8 +14,9 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from meshwright.consul import Consul
-from meshwright.controlplane import inspect, serving
-from meshwright.controlplane.mirror import Mirror
+from meshwright.controlplane import serving
+from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.consul_source.change_tracker import ChangeTracker
 from meshwright.errors import UnreachableError, ValidationError
 from meshwright.model import Address
 from support.mesh import failures
@@ -407,7 +408,7 @@ async def test_a_bug_in_following_consul_ends_the_control_plane_instead_of_freez
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Mirror, "see_checks", broken)
+    monkeypatch.setattr(ChangeTracker, "see_checks", broken)
     with pytest.raises(ZeroDivisionError):
         async with serving(plane_config(any_consul.config)):
             await asyncio.Event().wait()

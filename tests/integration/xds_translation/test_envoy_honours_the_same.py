@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshwright.controlplane.catalog import Target, targets
+from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import Address, Health, ServiceName
 from support.chains import ALL, V1, V2, all_newer, chain_of, recorded
 from support.envoy import NO_ENVOY, Envoy, envoy, find_envoy

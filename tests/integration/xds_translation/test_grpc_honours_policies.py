@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Health, ServiceName
 from support.chains import ALL, V1, recorded
 from support.waiting import eventually

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane.catalog import Target, targets
+from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import ServiceName
 from support.chains import ALL, V1, V2, all_newer, names, newer, recorded
 from support.waiting import eventually

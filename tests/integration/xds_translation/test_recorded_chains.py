@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshwright.controlplane.chain import parse_chain
+from meshwright.controlplane.translation.chain import parse_chain
 from support.chains import USER, names, newer, recorded
 from support.consul import real_consul
 from support.newer_chains import ENTERPRISE, NEWER, OLDEST, version_of_consul

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.controlplane.hub import Hub
-from meshwright.controlplane.snapshot import NodeKind, ResourceType
-from meshwright.controlplane.streams import Receipt
+from meshwright.controlplane.metrics import RequestKind
+from meshwright.controlplane.model.snapshot import NodeKind, ResourceType
+from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from support.ads import (
     CLUSTER,
     ENDPOINTS,
@@ -30,7 +30,7 @@ NAMES = {LISTENER: "user", ROUTE: "user", CLUSTER: "user.c", ENDPOINTS: "user.c"
 class Scene:
     def __init__(self) -> None:
         self.mesh = Mesh()
-        self.hub = Hub()
+        self.hub = SnapshotCache()
         self.publish()
 
     def publish(self, **changes: dict[str, str]) -> int:
@@ -59,7 +59,7 @@ def test_the_first_request_of_a_type_is_answered_whatever_version_it_carries(
 
 def test_the_first_request_is_answered_even_if_it_carries_a_nonce_of_another_stream(scene: Scene) -> None:
     talk = Talk(scene.hub)
-    assert talk.ask(ENDPOINTS, ["user.c"], nonce="77") is Receipt.SUBSCRIBED
+    assert talk.ask(ENDPOINTS, ["user.c"], nonce="77") is RequestKind.SUBSCRIBED
     assert names_in(talk.one()) == ["user.c"]
 
 
@@ -75,7 +75,7 @@ def test_a_stale_nonce_is_ignored(scene: Scene) -> None:
     first = talk.asked_and_acked(ENDPOINTS, ["user.c"])
     scene.publish(endpoints={"user.c": "e2", "order.c": "e1"})
     talk.one()
-    assert talk.ask(ENDPOINTS, ["user.c", "order.c"], first.nonce) is Receipt.STALE
+    assert talk.ask(ENDPOINTS, ["user.c", "order.c"], first.nonce) is RequestKind.STALE
     assert talk.hear() == []
 
 
@@ -85,7 +85,7 @@ def test_names_that_a_stale_request_dropped_are_answered_when_asked_again(scene:
     scene.publish(endpoints={"user.c": "e2", "order.c": "e1"})
     second = talk.one()
     assert names_in(second) == ["user.c"]
-    assert talk.ask(ENDPOINTS, ["user.c"], first.nonce) is Receipt.STALE
+    assert talk.ask(ENDPOINTS, ["user.c"], first.nonce) is RequestKind.STALE
     talk.ask(ENDPOINTS, ["user.c", "order.c"], second.nonce)
     assert names_in(talk.one()) == ["order.c"]
 
@@ -165,7 +165,7 @@ def test_a_nack_is_recorded_and_nothing_is_sent_until_the_content_changes(scene:
     talk = Talk(scene.hub)
     talk.ask(CLUSTER, ["user.c"])
     bad = talk.one()
-    assert talk.ask(CLUSTER, ["user.c"], bad.nonce, error="no such policy") is Receipt.NACK
+    assert talk.ask(CLUSTER, ["user.c"], bad.nonce, error="no such policy") is RequestKind.NACK
     nack = talk.stream.types[CLUSTER].nack
     assert nack is not None
     assert (nack.message, nack.version, nack.at) == ("no such policy", bad.version_info, 1.0)
@@ -174,7 +174,7 @@ def test_a_nack_is_recorded_and_nothing_is_sent_until_the_content_changes(scene:
     assert talk.hear() == []
     scene.publish(cluster={"user.c": "c2"})
     good = talk.one()
-    assert talk.ask(CLUSTER, ["user.c"], good.nonce) is Receipt.ACK
+    assert talk.ask(CLUSTER, ["user.c"], good.nonce) is RequestKind.ACK
     assert talk.stream.types[CLUSTER].nack is None
 
 
@@ -299,7 +299,7 @@ def test_streams_that_want_the_same_share_the_bytes(scene: Scene) -> None:
 
 
 def test_before_the_first_snapshot_a_stream_waits_and_then_gets_what_it_asked_for() -> None:
-    hub, mesh = Hub(), Mesh()
+    hub, mesh = SnapshotCache(), Mesh()
     talk = Talk(hub)
     talk.ask(LISTENER, ["user"])
     assert talk.hear() == []

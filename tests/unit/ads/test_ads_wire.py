@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.controlplane.nodes import read_node
-from meshwright.controlplane.snapshot import NodeKind
-from meshwright.controlplane.wire import (
+from meshwright.controlplane.model.snapshot import NodeKind
+from meshwright.controlplane.xds.codec import (
     MAX_NAME_LENGTH,
     MAX_NAMES,
     UnknownTypeError,
@@ -18,6 +17,7 @@ from meshwright.controlplane.wire import (
     read_request,
     with_nonce,
 )
+from meshwright.controlplane.xds.nodes import read_node
 from meshwright.errors import ValidationError
 from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse, Node
 from support.ads import CLUSTER, raw, resource
@@ -68,8 +68,8 @@ def test_no_bytes_make_the_reader_fail_in_another_way(data: bytes) -> None:
 @pytest.mark.parametrize(("value", "skew"), [(0, 0), (1234, 1234), (1234.4, 1234), (5000, 5000)])
 def test_the_skew_of_a_grpc_node_is_read(value: float, skew: int) -> None:
     _, node = read_request(raw(CLUSTER.value, node="n", **{"meshwright.timeout_skew_ms": value}))
-    viewpoint = read_node(node).viewpoint
-    assert (viewpoint.kind, viewpoint.timeout_skew_ms) == (NodeKind.GRPC, skew)
+    node_profile = read_node(node).node_profile
+    assert (node_profile.kind, node_profile.timeout_skew_ms) == (NodeKind.GRPC, skew)
 
 
 @pytest.mark.parametrize("value", [-1, 5001, float("nan"), float("inf"), "1500", True, None, [1]])
@@ -83,32 +83,36 @@ def test_a_skew_that_cannot_be_is_refused(value: object) -> None:
 @pytest.mark.parametrize("agent", ["gRPC C-core linux Python", "gRPC C-core linux", "gRPC C-core windows PHP"])
 def test_a_c_core_that_names_no_skew_is_assumed_to_have_the_greatest(agent: str) -> None:
     info = read_node(Node(id="n", user_agent_name=agent))
-    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (2000, True)
+    assert (info.node_profile.timeout_skew_ms, info.skew_assumed) == (2000, True)
 
 
 @pytest.mark.parametrize("agent", ["gRPC Go", "gRPC Java", "gRPC Node Pure JS", "envoy", "meshwright", ""])
 def test_others_fire_their_timeouts_on_time(agent: str) -> None:
     info = read_node(Node(id="n", user_agent_name=agent))
-    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (0, False)
+    assert (info.node_profile.timeout_skew_ms, info.skew_assumed) == (0, False)
 
 
 def test_a_c_core_that_measured_no_skew_has_none() -> None:
     node = Node(id="n", user_agent_name="gRPC C-core linux Python")
     node.metadata.update({"meshwright.timeout_skew_ms": 0})
     info = read_node(node)
-    assert (info.viewpoint.timeout_skew_ms, info.skew_assumed) == (0, False)
+    assert (info.node_profile.timeout_skew_ms, info.skew_assumed) == (0, False)
 
 
 def test_a_client_in_node_gets_a_virtual_host_for_unknown_names() -> None:
-    assert read_node(Node(id="n", user_agent_name="gRPC Node Pure JS")).viewpoint.hosts_unknown
-    assert not read_node(Node(id="n", user_agent_name="gRPC Go")).viewpoint.hosts_unknown
+    assert read_node(Node(id="n", user_agent_name="gRPC Node Pure JS")).node_profile.hosts_unknown
+    assert not read_node(Node(id="n", user_agent_name="gRPC Go")).node_profile.hosts_unknown
 
 
 def test_an_envoy_has_no_skew_and_may_say_where_it_listens() -> None:
     node = Node(id="n", user_agent_name="envoy")
     node.metadata.update({"meshwright.ingress": "0.0.0.0:8443"})
-    viewpoint = read_node(node).viewpoint
-    assert (viewpoint.kind, viewpoint.timeout_skew_ms, str(viewpoint.ingress)) == (NodeKind.ENVOY, 0, "0.0.0.0:8443")
+    profile = read_node(node).node_profile
+    assert (profile.kind, profile.timeout_skew_ms, str(profile.ingress)) == (
+        NodeKind.ENVOY,
+        0,
+        "0.0.0.0:8443",
+    )
 
 
 def test_an_envoy_that_says_nonsense_of_where_it_listens_is_refused() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.hub import Hub
-from meshwright.controlplane.nodes import read_node
-from meshwright.controlplane.policy import Policy
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model.catalog import Catalog
+from meshwright.controlplane.model.policy import Policy
+from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.xds.nodes import read_node
+from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.messages.xds import ClusterLoadAssignment, Locality, Node
 from meshwright.model import Address, Health, Instance, InstanceId
 from support.ads import ENDPOINTS, Talk
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "user.default.dc1"
 
 
-def talk(hub: Hub, zone: str) -> Talk:
+def talk(hub: SnapshotCache, zone: str) -> Talk:
     made = Talk(hub)
     hub.close(made.stream)
     node = Node(id=f"client-in-{zone}", cluster="web", locality=Locality(region="eu", zone=zone))
@@ -54,7 +54,7 @@ def zones(response: DiscoveryResponse) -> list[str]:
 
 
 def test_each_is_told_its_own_order_and_follows_changes() -> None:
-    hub = Hub()
+    hub = SnapshotCache()
     first = translate(catalog())
     hub.publish(first)
     in_a, in_b, also_in_a, nowhere = talk(hub, "a"), talk(hub, "b"), talk(hub, "a"), talk(hub, "")
@@ -74,7 +74,7 @@ def test_each_is_told_its_own_order_and_follows_changes() -> None:
 
 
 def test_a_policy_that_comes_and_goes_concerns_those_whose_order_changes() -> None:
-    hub = Hub()
+    hub = SnapshotCache()
     plain = Catalog({USER: recorded("plain")}, catalog().instances)
     before = translate(plain)
     hub.publish(before)

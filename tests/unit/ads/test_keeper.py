@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane.catalog import Catalog, Target
-from meshwright.controlplane.keeper import Keeper
-from meshwright.controlplane.policy import Policy
+from meshwright.controlplane.consul_source.state_loss_guard import StateLossGuard
+from meshwright.controlplane.model.catalog import Catalog, Target
+from meshwright.controlplane.model.policy import Policy
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.plane import plain_chain
 
@@ -40,29 +40,29 @@ def ids(kept: Catalog, service: ServiceName = USER) -> list[str]:
 
 
 @pytest.fixture
-def keeper() -> Keeper:
-    made = Keeper(WINDOW)
+def keeper() -> StateLossGuard:
+    made = StateLossGuard(WINDOW)
     assert made.settle(FULL, 0, 1) is FULL
     return made
 
 
-def test_a_removal_over_a_sound_watch_is_believed_at_once(keeper: Keeper) -> None:
+def test_a_removal_over_a_sound_watch_is_believed_at_once(keeper: StateLossGuard) -> None:
     less = catalog(instance("user-1"), instance("order-1"))
     assert keeper.settle(less, 2, 3) is less
     assert keeper.held == frozenset()
 
 
-def test_the_last_instance_of_a_service_may_go_while_others_stay(keeper: Keeper) -> None:
+def test_the_last_instance_of_a_service_may_go_while_others_stay(keeper: StateLossGuard) -> None:
     assert ids(keeper.settle(catalog(instance("order-1")), 2, 3)) == []
 
 
 def test_the_only_instance_of_the_only_service_may_go() -> None:
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     keeper.settle(catalog(instance("user-1")), 0, 1)
     assert ids(keeper.settle(catalog(), 2, 3)) == []
 
 
-def test_everything_at_once_is_not_believed_until_the_window_ends(keeper: Keeper) -> None:
+def test_everything_at_once_is_not_believed_until_the_window_ends(keeper: StateLossGuard) -> None:
     assert ids(keeper.settle(GONE, 2, 3)) == ["user-1", "user-2"]
     assert keeper.held == {USER, ORDER}
     assert keeper.until == 3 + WINDOW
@@ -71,7 +71,7 @@ def test_everything_at_once_is_not_believed_until_the_window_ends(keeper: Keeper
     assert (keeper.until, keeper.held) == (None, frozenset())
 
 
-def test_at_the_end_of_the_window_only_what_was_asked_since_is_believed(keeper: Keeper) -> None:
+def test_at_the_end_of_the_window_only_what_was_asked_since_is_believed(keeper: StateLossGuard) -> None:
     keeper.settle(GONE, 2, 3)
     assert not keeper.wants_proof(62.9)
     assert keeper.wants_proof(63)
@@ -82,7 +82,7 @@ def test_at_the_end_of_the_window_only_what_was_asked_since_is_believed(keeper: 
     assert (keeper.reason, keeper.held) == ("", frozenset())
 
 
-def test_a_refused_query_is_no_proof_within_the_window_and_does_not_prolong_it(keeper: Keeper) -> None:
+def test_a_refused_query_is_no_proof_within_the_window_and_does_not_prolong_it(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     keeper.settle(FULL, 3, 4, whole=False)
     assert keeper.reason == "away"
@@ -90,7 +90,7 @@ def test_a_refused_query_is_no_proof_within_the_window_and_does_not_prolong_it(k
     assert keeper.reason == ""
 
 
-def test_after_an_outage_what_is_missing_is_kept_and_what_came_back_is_taken_as_it_is(keeper: Keeper) -> None:
+def test_after_an_outage_what_is_missing_is_kept_and_what_came_back_is_taken_as_it_is(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(instance("user-2", port=9), instance("user-3")), 3, 4)
     assert ids(kept) == ["user-1", "user-2", "user-3"]
@@ -98,19 +98,19 @@ def test_after_an_outage_what_is_missing_is_kept_and_what_came_back_is_taken_as_
     assert ids(kept, ORDER) == ["order-1"]
 
 
-def test_an_instance_that_came_back_and_went_is_gone(keeper: Keeper) -> None:
+def test_an_instance_that_came_back_and_went_is_gone(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     keeper.settle(catalog(instance("user-1")), 3, 4)
     assert ids(keeper.settle(catalog(), 5, 6)) == ["user-2"]
 
 
-def test_what_was_read_before_the_outage_does_not_count_as_having_come_back(keeper: Keeper) -> None:
+def test_what_was_read_before_the_outage_does_not_count_as_having_come_back(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     keeper.settle(FULL, 1.5, 2.5)
     assert ids(keeper.settle(GONE, 3, 4)) == ["user-1", "user-2"]
 
 
-def test_an_instance_keeps_its_health_until_its_check_has_passed_once(keeper: Keeper) -> None:
+def test_an_instance_keeps_its_health_until_its_check_has_passed_once(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     critical = catalog(instance("user-1", Health.CRITICAL))
 
@@ -122,13 +122,13 @@ def test_an_instance_keeps_its_health_until_its_check_has_passed_once(keeper: Ke
     assert health(keeper.settle(critical, 7, 8)) is Health.CRITICAL
 
 
-def test_an_instance_that_came_back_elsewhere_is_as_healthy_as_consul_says(keeper: Keeper) -> None:
+def test_an_instance_that_came_back_elsewhere_is_as_healthy_as_consul_says(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(instance("user-1", Health.CRITICAL, port=7)), 3, 4)
     assert kept.instances[Target(USER)][0].health is Health.CRITICAL
 
 
-def test_an_id_that_came_back_with_other_capitals_is_the_same_instance(keeper: Keeper) -> None:
+def test_an_id_that_came_back_with_other_capitals_is_the_same_instance(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     critical = instance("USER-1", Health.CRITICAL)
     kept = keeper.settle(catalog(dataclasses.replace(critical, service=USER)), 3, 4)
@@ -140,7 +140,7 @@ def test_an_id_that_came_back_with_other_capitals_is_the_same_instance(keeper: K
 def test_two_nodes_may_have_the_same_id_and_neither_instance_is_lost() -> None:
     one = dataclasses.replace(instance("user-1", port=1), node="a")
     other = dataclasses.replace(instance("user-1", port=2), node="b")
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     keeper.settle(catalog(one, other), 0, 1)
     keeper.suspect("away", 2)
     assert keeper.settle(GONE, 3, 4).instances[Target(USER)] == (one, other)
@@ -151,20 +151,20 @@ def test_two_nodes_may_have_the_same_id_and_neither_instance_is_lost() -> None:
 def test_an_instance_that_came_back_on_another_node_at_its_address_is_not_doubled() -> None:
     before = dataclasses.replace(instance("user-1"), node="a")
     after = dataclasses.replace(instance("user-1", Health.CRITICAL), node="b")
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     keeper.settle(catalog(before), 0, 1)
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(after), 3, 4)
     assert kept.instances[Target(USER)] == (dataclasses.replace(after, health=Health.PASSING),)
 
 
-def test_maintenance_is_a_wish_and_counts_at_once(keeper: Keeper) -> None:
+def test_maintenance_is_a_wish_and_counts_at_once(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     kept = keeper.settle(catalog(instance("user-1", Health.MAINTENANCE)), 3, 4)
     assert kept.instances[Target(USER)][0].health is Health.MAINTENANCE
 
 
-def test_the_window_ends_early_when_nothing_is_missing(keeper: Keeper) -> None:
+def test_the_window_ends_early_when_nothing_is_missing(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     more = catalog(instance("user-1"), instance("user-2"), instance("user-3"), instance("order-1"))
     assert keeper.settle(more, 3, 4) is more
@@ -172,20 +172,20 @@ def test_the_window_ends_early_when_nothing_is_missing(keeper: Keeper) -> None:
     assert ids(keeper.settle(catalog(instance("order-1")), 5, 6)) == []
 
 
-def test_each_further_sign_extends_the_window(keeper: Keeper) -> None:
+def test_each_further_sign_extends_the_window(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     keeper.suspect("away", 50)
     assert ids(keeper.settle(GONE, 90, 91)) == ["user-1", "user-2"]
     assert keeper.until == 50 + WINDOW
 
 
-def test_at_the_end_of_the_window_what_did_not_come_back_is_gone(keeper: Keeper) -> None:
+def test_at_the_end_of_the_window_what_did_not_come_back_is_gone(keeper: StateLossGuard) -> None:
     keeper.suspect("away", 2)
     assert ids(keeper.settle(catalog(instance("user-1")), 62, 62)) == ["user-1"]
 
 
 def test_a_policy_that_vanished_with_the_state_is_kept_and_one_written_anew_counts() -> None:
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     old, new = Policy(max_concurrent_requests=1), Policy(max_concurrent_requests=2)
     keeper.settle(dataclasses.replace(FULL, policies={USER: old}), 0, 1)
     keeper.suspect("away", 2)
@@ -195,7 +195,7 @@ def test_a_policy_that_vanished_with_the_state_is_kept_and_one_written_anew_coun
 
 
 def test_a_chain_that_fell_back_to_the_default_is_kept_and_one_written_anew_counts() -> None:
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     chains = {USER: SPLIT, ORDER: plain_chain("order")}
     keeper.settle(dataclasses.replace(FULL, chains=chains), 0, 1)
     keeper.suspect("away", 2)
@@ -208,7 +208,7 @@ def test_a_chain_that_fell_back_to_the_default_is_kept_and_one_written_anew_coun
 
 
 def test_nothing_is_kept_where_nothing_was_known() -> None:
-    keeper = Keeper(WINDOW)
+    keeper = StateLossGuard(WINDOW)
     keeper.suspect("away", 0)
     assert keeper.until is None
     assert keeper.settle(GONE, 1, 2) is GONE

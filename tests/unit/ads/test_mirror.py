@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from meshwright.consul import CheckState, KvPair
-from meshwright.controlplane.mirror import Mirror, reaching, references
-from meshwright.controlplane.policies import Policies
+from meshwright.controlplane.consul_source.change_tracker import ChangeTracker, reaching, references
+from meshwright.controlplane.consul_source.policies import Policies
 from meshwright.controlplane.problems import Problems
 from meshwright.model import Health, InstanceId, ServiceName
 
@@ -34,13 +34,13 @@ BOTH = (NODE, check("user", "user-1"), check("order", "order-1"))
     ],
 )
 def test_checks_touch_the_services_whose_checks_differ(states: Any, touched: set[str]) -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     mirror.see_checks(BOTH)
     assert mirror.see_checks(states) == touched
 
 
 def test_services_touch_what_came_went_or_has_other_tags() -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     user, order, new = map(ServiceName, ("user", "order", "new"))
     mirror.see_services({user: ("v1",), order: ()})
     assert mirror.see_services({user: ("v1", "v2"), new: ()}) == {user, order, new}
@@ -48,7 +48,7 @@ def test_services_touch_what_came_went_or_has_other_tags() -> None:
 
 
 def test_a_name_that_only_a_config_entry_makes_can_be_dialled_and_consul_cannot() -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     mirror.see_services({ServiceName("consul"): (), ServiceName("user"): ()})
     mirror.see_entries("service-resolver", [{"Name": "people", "Redirect": {"Service": "user"}}])
     mirror.see_entries("service-defaults", [{"Name": "elsewhere", "Protocol": "grpc"}])
@@ -56,7 +56,7 @@ def test_a_name_that_only_a_config_entry_makes_can_be_dialled_and_consul_cannot(
 
 
 def test_an_entry_touches_every_chain_that_reaches_it_before_or_after() -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     mirror.see_services({ServiceName(name): () for name in ("shop", "cart", "user", "other")})
     router = {"Name": "shop", "Routes": [{"Destination": {"Service": "cart"}}, {"Match": {}}]}
     mirror.see_entries("service-router", [router])
@@ -112,7 +112,7 @@ def test_a_broken_policy_leaves_the_last_good_one_and_a_problem_that_goes_when_i
 
 
 def test_names_that_differ_by_case_are_one() -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     mirror.see_services({ServiceName("User"): ("a",), ServiceName("user"): ("b",)})
     assert mirror.services == {"user": ("a", "b")}
     assert mirror.see_checks((check("USER", "User-1"),)) == {"user"}
@@ -123,7 +123,7 @@ def test_names_that_differ_by_case_are_one() -> None:
 
 
 def test_a_node_is_the_same_in_any_case() -> None:
-    mirror = Mirror()
+    mirror = ChangeTracker()
     one = CheckState("N1", "serfHealth", ServiceName(""), InstanceId(""), Health.PASSING, 1)
     mirror.see_checks((one, check("user", "user-1")))
     failing = CheckState("n1", "SerfHealth", ServiceName(""), InstanceId(""), Health.CRITICAL, 2)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from meshwright.consul import ConsulError, Indexed
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.consul_source.reader import CONCURRENCY, Reader
 from meshwright.controlplane.metrics import Metrics
+from meshwright.controlplane.model.catalog import Target
 from meshwright.controlplane.problems import Problems
-from meshwright.controlplane.reader import CONCURRENCY, Reader
 from meshwright.errors import UnreachableError
 from meshwright.model import Address, Instance, InstanceId, ServiceName
 from support.plane import plain_chain

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.consul import CheckState, ConsulError
-from meshwright.controlplane import source
+from meshwright.controlplane.consul_source import source
 from meshwright.model import Health, InstanceId, ServiceName
 from support.plane import plain_chain
 from support.told_consul import USER, filtered_chain, instance

@@ -7,8 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from meshwright.consul import CheckState, ConsulError, Indexed
-from meshwright.controlplane import source
-from meshwright.controlplane.catalog import Target
+from meshwright.controlplane.consul_source import source
+from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Address, Health, InstanceId, ServiceName
 from support.plane import plain_chain
 from support.told_consul import USER, Consul, Following, filtered_chain, followed, instance

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from meshwright.controlplane.sweeper import RARELY, SOON, SPACING, Sweeper
+from meshwright.controlplane.consul_source.resync_scheduler import RARELY, SOON, SPACING, ResyncScheduler
 
 
 def test_without_a_move_there_is_no_sweep() -> None:
-    assert Sweeper().at is None
-    assert not Sweeper().due(100)
+    assert ResyncScheduler().at is None
+    assert not ResyncScheduler().due(100)
 
 
 def test_a_move_that_nothing_explains_is_followed_by_one_sweep_soon() -> None:
-    sweeper = Sweeper()
+    sweeper = ResyncScheduler()
     sweeper.explain(6)
     sweeper.moved(7, 100)
     assert sweeper.at == 100 + SOON
@@ -22,7 +22,7 @@ def test_a_move_that_nothing_explains_is_followed_by_one_sweep_soon() -> None:
 
 
 def test_the_next_sweep_keeps_its_distance() -> None:
-    sweeper = Sweeper()
+    sweeper = ResyncScheduler()
     sweeper.moved(7, 100)
     assert sweeper.due(101)
     sweeper.moved(8, 102)
@@ -32,7 +32,7 @@ def test_the_next_sweep_keeps_its_distance() -> None:
 
 
 def test_moves_that_the_checks_explain_lead_to_a_sweep_rarely() -> None:
-    sweeper = Sweeper()
+    sweeper = ResyncScheduler()
     sweeper.moved(7, 100)
     assert sweeper.due(101)
     sweeper.moved(8, 110)

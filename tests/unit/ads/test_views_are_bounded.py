@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 
-from meshwright.controlplane.bodies import TypeBodies
-from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.hub import Hub
-from meshwright.controlplane.policy import Policy
-from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Viewpoint
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model.catalog import Catalog
+from meshwright.controlplane.model.policy import Policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType
+from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.xds.response_cache import TypeBodies
+from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.model import Address, ServiceName
 from support.ads import ROUTE, Talk, names_in
 from support.chains import chain_of
@@ -29,7 +29,7 @@ def tables() -> int:
 
 
 def test_nodes_that_are_gone_leave_no_route_tables_of_their_skews_behind() -> None:
-    hub = Hub()
+    hub = SnapshotCache()
     hub.publish(translate(timed()))
     before = tables()
     for skew in range(1_000, 1_400):
@@ -41,7 +41,7 @@ def test_nodes_that_are_gone_leave_no_route_tables_of_their_skews_behind() -> No
 
 
 def test_of_many_skews_each_is_told_what_changed_and_nothing_else() -> None:
-    hub = Hub()
+    hub = SnapshotCache()
     old = translate(timed())
     hub.publish(old)
     talks = [Talk(hub, skew=skew) for skew in range(1_000, 1_100)]
@@ -61,6 +61,6 @@ def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
 
 def test_views_of_envoys_that_each_listen_elsewhere_are_kept_up_to_a_number() -> None:
     made = translate(timed())
-    views = [made.view(Viewpoint(NodeKind.ENVOY, ingress=Address("127.0.0.1", port))) for port in range(1, 5_000)]
+    views = [made.view(NodeProfile(NodeKind.ENVOY, ingress=Address("127.0.0.1", port))) for port in range(1, 5_000)]
     assert len(views) == 4_999
     assert len(made._cache) <= 1_024

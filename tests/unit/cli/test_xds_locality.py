@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.cli import run
-from meshwright.controlplane import inspect
-from meshwright.controlplane.inspect import Dump
-from meshwright.controlplane.localities import Place
+from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.admin.inspect import Dump
+from meshwright.controlplane.model.localities import Place
 from meshwright.model import ServiceName
 
 if TYPE_CHECKING:

@@ -7,23 +7,32 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshwright.controlplane import upstream_config
-from meshwright.controlplane.catalog import Catalog, targets
-from meshwright.controlplane.localities import Place
-from meshwright.controlplane.policy import Abort, Balancing, Delay, Fault, HeaderMatch, LoadBalancing, Policy, Retry
-from meshwright.controlplane.references import name_of, referenced
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint
-from meshwright.controlplane.translate import targets_in_force, translate
+from meshwright.controlplane.admin.references import name_of, referenced
+from meshwright.controlplane.model import upstream_config
+from meshwright.controlplane.model.catalog import Catalog, targets
+from meshwright.controlplane.model.localities import Place
+from meshwright.controlplane.model.policy import (
+    Abort,
+    Balancing,
+    Delay,
+    Fault,
+    HeaderMatch,
+    LoadBalancing,
+    Policy,
+    Retry,
+)
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot
+from meshwright.controlplane.translation.translate import targets_in_force, translate
 from meshwright.messages.xds import AnyMessage
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 
 SERVICES = [ServiceName(name) for name in ("cart", "order", "user")]
 VIEWPOINTS = [
-    Viewpoint(NodeKind.GRPC),
-    Viewpoint(NodeKind.GRPC, 1_234, caller="cart"),
-    Viewpoint(NodeKind.ENVOY, caller="WEB"),
-    Viewpoint(NodeKind.GRPC, place=Place("eu", "a")),
-    Viewpoint(NodeKind.ENVOY, place=Place("eu", "z")),
+    NodeProfile(NodeKind.GRPC),
+    NodeProfile(NodeKind.GRPC, 1_234, caller="cart"),
+    NodeProfile(NodeKind.ENVOY, caller="WEB"),
+    NodeProfile(NodeKind.GRPC, place=Place("eu", "a")),
+    NodeProfile(NodeKind.ENVOY, place=Place("eu", "z")),
 ]
 
 subsets = st.sampled_from([("", ""), ("v1", "Service.Meta.version == v1"), ("v2", "Service.Meta.version == v2")])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshwright.controlplane.catalog import Target, targets
-from meshwright.controlplane.chain import TOTAL_WEIGHT, Branch, parse_chain
+from meshwright.controlplane.model.catalog import Target, targets
+from meshwright.controlplane.translation.chain import TOTAL_WEIGHT, Branch, parse_chain
 from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
 from support.chains import ALL, USER, V1, V2, names, recorded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.controlplane import expressions
+from meshwright.controlplane.model import expressions
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check
-from meshwright.controlplane.catalog import Catalog, Target, targets
-from meshwright.controlplane.chain import Upstream
-from meshwright.controlplane.endpoints import assignment
-from meshwright.controlplane.localities import NOWHERE, Place
-from meshwright.controlplane.policy import parse_policy
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model.catalog import Catalog, Target, targets
+from meshwright.controlplane.model.localities import NOWHERE, Place
+from meshwright.controlplane.model.policy import parse_policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
+from meshwright.controlplane.translation import validation
+from meshwright.controlplane.translation.chain import Upstream
+from meshwright.controlplane.translation.endpoints import assignment
+from meshwright.controlplane.translation.translate import translate
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, chain_of, newer, recorded
@@ -48,7 +48,7 @@ def ports(message: Any) -> list[list[int]]:
 def near(caller: Place, *members: tuple[Target, tuple[Instance, ...]], **options: Any) -> Any:
     names = [target for target, _ in members]
     message, _ = assignment(UPSTREAM, members, **{"prioritized": names, "caller": caller, **options})
-    assert check.assignment(message) == []
+    assert validation.assignment(message) == []
     return message
 
 
@@ -124,7 +124,7 @@ def snapshot(
 
 
 def endpoints(made: Snapshot, place: Place, kind: NodeKind = NodeKind.GRPC) -> Any:
-    return made.view(Viewpoint(kind, place=place))[ResourceType.ENDPOINTS]
+    return made.view(NodeProfile(kind, place=place))[ResourceType.ENDPOINTS]
 
 
 def seen(made: Snapshot, place: Place, name: str = "user.default.dc1") -> list[list[int]]:

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane.catalog import Catalog, Target, targets
-from meshwright.controlplane.chain import parse_chain
-from meshwright.controlplane.mirror import references
-from meshwright.controlplane.policy import parse_policy
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.consul_source.change_tracker import references
+from meshwright.controlplane.model.catalog import Catalog, Target, targets
+from meshwright.controlplane.model.policy import parse_policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
+from meshwright.controlplane.translation.chain import parse_chain
+from meshwright.controlplane.translation.translate import translate
 from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId, ServiceName
 from support.chains import FOLDER, USER, newer
 
-GRPC, ENVOY = Viewpoint(NodeKind.GRPC), Viewpoint(NodeKind.ENVOY)
+GRPC, ENVOY = NodeProfile(NodeKind.GRPC), NodeProfile(NodeKind.ENVOY)
 NAMES = sorted(path.stem for path in (FOLDER / "newer").glob("*.json"))
 
 
@@ -36,14 +36,14 @@ def problems(made: Snapshot) -> list[str]:
     return [problem.message for problem in made.problems]
 
 
-def routes(made: Snapshot, viewpoint: Viewpoint = GRPC) -> list[Any]:
-    name = "user" if viewpoint is GRPC else "ingress"
-    table = unpack(made.view(viewpoint)[ResourceType.ROUTE][name], xds.RouteConfiguration())
+def routes(made: Snapshot, node_profile: NodeProfile = GRPC) -> list[Any]:
+    name = "user" if node_profile is GRPC else "ingress"
+    table = unpack(made.view(node_profile)[ResourceType.ROUTE][name], xds.RouteConfiguration())
     return list(table.virtual_hosts[0].routes)
 
 
-def cluster(made: Snapshot, viewpoint: Viewpoint = GRPC, name: str = "user.default.default.dc1") -> Any:
-    return unpack(made.view(viewpoint)[ResourceType.CLUSTER][name], xds.Cluster())
+def cluster(made: Snapshot, node_profile: NodeProfile = GRPC, name: str = "user.default.default.dc1") -> Any:
+    return unpack(made.view(node_profile)[ResourceType.CLUSTER][name], xds.Cluster())
 
 
 def policy_of(message: Any) -> str:
@@ -123,8 +123,8 @@ def test_an_envoy_retries_on_what_was_written() -> None:
 
 
 def test_a_path_may_be_matched_whatever_its_case() -> None:
-    for viewpoint in (GRPC, ENVOY):
-        found = routes(snapshot("router"), viewpoint)
+    for node_profile in (GRPC, ENVOY):
+        found = routes(snapshot("router"), node_profile)
         assert found[0].match.prefix == "/Demo.User"
         assert found[0].match.HasField("case_sensitive")
         assert not found[0].match.case_sensitive.value

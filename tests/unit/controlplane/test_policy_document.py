@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.controlplane import durations
-from meshwright.controlplane.policy import (
+from meshwright.controlplane.model import durations
+from meshwright.controlplane.model.policy import (
     Abort,
     Balancing,
     Delay,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.controlplane.about import in_force, is_about, service_of
-from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.policy import parse_policy
+from meshwright.controlplane.admin.about import in_force, is_about, service_of
+from meshwright.controlplane.model.catalog import Catalog
+from meshwright.controlplane.model.policy import parse_policy
 from meshwright.errors import Violation
 from meshwright.model import ServiceName
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check
-from meshwright.controlplane.chain import Upstream
-from meshwright.controlplane.clusters import cluster
-from meshwright.controlplane.endpoints import assignment
-from meshwright.controlplane.policy import Balancing, LoadBalancing, OutlierDetection, Policy
-from meshwright.controlplane.snapshot import NodeKind
+from meshwright.controlplane.model.policy import Balancing, LoadBalancing, OutlierDetection, Policy
+from meshwright.controlplane.model.snapshot import NodeKind
+from meshwright.controlplane.translation import validation
+from meshwright.controlplane.translation.chain import Upstream
+from meshwright.controlplane.translation.clusters import cluster
+from meshwright.controlplane.translation.endpoints import assignment
 from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId
 from support.chains import ALL, USER
@@ -43,9 +43,9 @@ def split(*weights: int) -> Change:
 
 def test_what_is_right_passes() -> None:
     instances = tuple(Instance(InstanceId(f"i{n}"), USER, Address("10.0.0.1", n), weight=n) for n in (1, 2, 3))
-    assert check.routes([good_route()], {"user"}) == []
-    assert check.cluster(cluster(UPSTREAM, POLICY, NodeKind.GRPC)) == []
-    assert check.assignment(assignment(UPSTREAM, ((ALL, instances),))[0]) == []
+    assert validation.routes([good_route()], {"user"}) == []
+    assert validation.cluster(cluster(UPSTREAM, POLICY, NodeKind.GRPC)) == []
+    assert validation.assignment(assignment(UPSTREAM, ((ALL, instances),))[0]) == []
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_right_passes() -> None:
 def test_a_wrong_route_is_found(change: Change, what: str) -> None:
     route = good_route()
     change(route)
-    found = check.routes([good_route(), route], {"user", "other"})
+    found = validation.routes([good_route(), route], {"user", "other"})
     assert found
     assert found[0].startswith("route 1: ")
     assert what in found[0]
@@ -100,7 +100,7 @@ def test_a_wrong_route_is_found(change: Change, what: str) -> None:
 def test_a_wrong_cluster_is_found(change: Change, what: str) -> None:
     message = cluster(UPSTREAM, POLICY, NodeKind.GRPC)
     change(message)
-    assert any(what in each for each in check.cluster(message))
+    assert any(what in each for each in validation.cluster(message))
 
 
 def first(message: Any) -> Any:
@@ -123,4 +123,4 @@ def first(message: Any) -> Any:
 def test_a_wrong_assignment_is_found(change: Change, what: str) -> None:
     message, _ = assignment(UPSTREAM, ((ALL, (Instance(InstanceId("a"), USER, Address("10.0.0.1", 1)),)),))
     change(message)
-    assert any(what in each for each in check.assignment(message))
+    assert any(what in each for each in validation.assignment(message))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meshwright.controlplane import check
-from meshwright.controlplane.catalog import Catalog, Target, targets
-from meshwright.controlplane.policy import Abort, Fault, Policy
-from meshwright.controlplane.snapshot import NodeKind, Resource, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import targets_in_force, translate
+from meshwright.controlplane.model.catalog import Catalog, Target, targets
+from meshwright.controlplane.model.policy import Abort, Fault, Policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType, Snapshot, unpack
+from meshwright.controlplane.translation import validation
+from meshwright.controlplane.translation.translate import targets_in_force, translate
 from meshwright.errors import Violation
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
@@ -23,8 +23,8 @@ from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
 if TYPE_CHECKING:
     import random
 
-GRPC = Viewpoint(NodeKind.GRPC)
-ENVOY = Viewpoint(NodeKind.ENVOY)
+GRPC = NodeProfile(NodeKind.GRPC)
+ENVOY = NodeProfile(NodeKind.ENVOY)
 MESSAGES: dict[ResourceType, Any] = {
     ResourceType.LISTENER: xds.Listener,
     ResourceType.ROUTE: xds.RouteConfiguration,
@@ -46,8 +46,8 @@ def instance(service: str, number: int, health: Health = Health.PASSING, **meta:
     return Instance(name, ServiceName(service), Address("10.0.0.1", 1_000 + number), health, meta=meta)
 
 
-def everything(made: Snapshot, viewpoint: Viewpoint = GRPC) -> dict[tuple[ResourceType, str], Resource]:
-    return {(kind, name): each for kind, found in made.view(viewpoint).items() for name, each in found.items()}
+def everything(made: Snapshot, node_profile: NodeProfile = GRPC) -> dict[tuple[ResourceType, str], Resource]:
+    return {(kind, name): each for kind, found in made.view(node_profile).items() for name, each in found.items()}
 
 
 def test_a_change_of_one_service_s_instances_changes_its_endpoints_alone() -> None:
@@ -106,12 +106,12 @@ def test_a_policy_applies_to_the_last_good_routes_too() -> None:
 
 def test_what_did_not_change_is_the_same_table() -> None:
     chains = {USER: recorded("router_split"), ServiceName("svc00"): chain_of("svc00")}
-    skewed = Viewpoint(NodeKind.GRPC, timeout_skew_ms=1_500)
+    skewed = NodeProfile(NodeKind.GRPC, timeout_skew_ms=1_500)
     old = translate(Catalog(chains, {V1: (instance("user", 1),)}))
-    before = {viewpoint: old.view(viewpoint) for viewpoint in (GRPC, ENVOY, skewed)}
+    before = {node_profile: old.view(node_profile) for node_profile in (GRPC, ENVOY, skewed)}
     new = translate(Catalog(chains, {V1: (instance("user", 2),)}), old)
-    for viewpoint, view in before.items():
-        after = new.view(viewpoint)
+    for node_profile, view in before.items():
+        after = new.view(node_profile)
         assert after[ResourceType.ROUTE] is view[ResourceType.ROUTE]
         assert after[ResourceType.CLUSTER] is view[ResourceType.CLUSTER]
         assert after[ResourceType.ENDPOINTS] != view[ResourceType.ENDPOINTS]
@@ -143,7 +143,7 @@ def test_a_target_of_two_chains_is_what_its_own_service_says() -> None:
 def test_an_envoy_sees_one_listener_and_all_services() -> None:
     instances = {ALL: (instance("user", 1, api="demo.user.v1"), instance("user", 2, api="demo.user.v1.Extra x"))}
     made = translate(Catalog({USER: recorded("grpc"), ServiceName("svc00"): chain_of("svc00")}, instances))
-    view = made.view(Viewpoint(NodeKind.ENVOY, ingress=Address("127.0.0.1", 7)))
+    view = made.view(NodeProfile(NodeKind.ENVOY, ingress=Address("127.0.0.1", 7)))
     assert list(view[ResourceType.LISTENER]) == ["ingress"]
     listener = unpack(view[ResourceType.LISTENER]["ingress"], xds.Listener())
     assert listener.address.socket_address.port_value == 7
@@ -232,8 +232,8 @@ def shuffle_list(values: Any, chance: random.Random) -> list[Any]:
 
 
 def assert_whole(made: Snapshot) -> None:
-    for viewpoint in (GRPC, ENVOY):
-        view = made.view(viewpoint)
+    for node_profile in (GRPC, ENVOY):
+        view = made.view(node_profile)
         for kind, found in view.items():
             for name, each in found.items():
                 assert each.name == name
@@ -244,11 +244,11 @@ def assert_whole(made: Snapshot) -> None:
     assert view[ResourceType.LISTENER].keys() == view[ResourceType.ROUTE].keys()
     for each in view[ResourceType.ROUTE].values():
         (host,) = unpack(each, xds.RouteConfiguration()).virtual_hosts
-        assert check.routes(host.routes, view[ResourceType.CLUSTER].keys()) == []
+        assert validation.routes(host.routes, view[ResourceType.CLUSTER].keys()) == []
     for each in view[ResourceType.CLUSTER].values():
-        assert check.cluster(unpack(each, xds.Cluster())) == []
+        assert validation.cluster(unpack(each, xds.Cluster())) == []
     for each in view[ResourceType.ENDPOINTS].values():
-        assert check.assignment(unpack(each, xds.ClusterLoadAssignment())) == []
+        assert validation.assignment(unpack(each, xds.ClusterLoadAssignment())) == []
 
 
 def test_a_target_in_another_datacenter_is_empty_though_a_service_of_that_name_is_here() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane import check
-from meshwright.controlplane.catalog import Target
-from meshwright.controlplane.chain import Upstream
-from meshwright.controlplane.clusters import cluster
-from meshwright.controlplane.endpoints import assignment
-from meshwright.controlplane.policy import Policy, parse_policy
-from meshwright.controlplane.snapshot import NodeKind
+from meshwright.controlplane.model.catalog import Target
+from meshwright.controlplane.model.policy import Policy, parse_policy
+from meshwright.controlplane.model.snapshot import NodeKind
+from meshwright.controlplane.translation import validation
+from meshwright.controlplane.translation.chain import Upstream
+from meshwright.controlplane.translation.clusters import cluster
+from meshwright.controlplane.translation.endpoints import assignment
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import USER
@@ -120,7 +120,7 @@ def test_no_two_priorities_share_a_locality(ring: bool) -> None:
     places = [(each.locality.region, each.locality.zone, each.locality.sub_zone) for each in message.endpoints]
     assert len(set(places)) == len(places)
     assert {each.priority for each in message.endpoints} == {0, 1, 2}
-    assert check.assignment(message) == []
+    assert validation.assignment(message) == []
 
 
 def test_a_reserve_that_becomes_the_first_keeps_its_locality() -> None:

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.listeners import unknown_listener
-from meshwright.controlplane.policy import OutlierDetection, Policy, parse_policy
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import translate
+from meshwright.controlplane.model.catalog import Catalog
+from meshwright.controlplane.model.policy import OutlierDetection, Policy, parse_policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
+from meshwright.controlplane.translation.listeners import unknown_listener
+from meshwright.controlplane.translation.translate import translate
 from meshwright.messages import xds
 from meshwright.model import ServiceName
 from support.chains import USER, recorded
 
-GRPC = Viewpoint(NodeKind.GRPC)
-ENVOY = Viewpoint(NodeKind.ENVOY)
+GRPC = NodeProfile(NodeKind.GRPC)
+ENVOY = NodeProfile(NodeKind.ENVOY)
 
 
 def snapshot(chain: str | dict[str, Any], **policies: dict[str, Any]) -> Snapshot:
@@ -29,12 +29,12 @@ def snapshot(chain: str | dict[str, Any], **policies: dict[str, Any]) -> Snapsho
     return translate(Catalog({USER: document}, {}, parsed))
 
 
-def routes(made: Snapshot, viewpoint: Viewpoint = GRPC) -> list[Any]:
-    if viewpoint.kind is NodeKind.GRPC:
-        table = unpack(made.view(viewpoint)[ResourceType.ROUTE]["user"], xds.RouteConfiguration())
+def routes(made: Snapshot, node_profile: NodeProfile = GRPC) -> list[Any]:
+    if node_profile.kind is NodeKind.GRPC:
+        table = unpack(made.view(node_profile)[ResourceType.ROUTE]["user"], xds.RouteConfiguration())
         assert list(table.virtual_hosts[0].domains) == ["*"]
     else:
-        table = unpack(made.view(viewpoint)[ResourceType.ROUTE]["ingress"], xds.RouteConfiguration())
+        table = unpack(made.view(node_profile)[ResourceType.ROUTE]["ingress"], xds.RouteConfiguration())
     return list(table.virtual_hosts[0].routes)
 
 
@@ -162,7 +162,7 @@ def test_a_timeout_is_longer_by_the_skew_for_grpc_and_exact_for_envoy() -> None:
     made = snapshot("router_split")
     limits = [milliseconds(route.route.max_stream_duration.max_stream_duration) for route in routes(made)]
     assert limits == [2_000, 250, 0]
-    skewed = routes(made, Viewpoint(NodeKind.GRPC, timeout_skew_ms=1_234))
+    skewed = routes(made, NodeProfile(NodeKind.GRPC, timeout_skew_ms=1_234))
     assert [milliseconds(route.route.max_stream_duration.max_stream_duration) for route in skewed] == [3_234, 1_484, 0]
     for_envoy = routes(made, ENVOY)
     assert [milliseconds(route.route.max_stream_duration.max_stream_duration) for route in for_envoy] == limits
@@ -177,11 +177,11 @@ def test_the_policy_s_timeout_is_the_default_of_routes_without_one() -> None:
 
 def test_views_of_other_skews_share_all_that_has_no_timeout() -> None:
     made = translate(Catalog({USER: recorded("router_split"), ServiceName("plain"): recorded("plain")}))
-    one, other = made.view(GRPC), made.view(Viewpoint(NodeKind.GRPC, 1_500))
-    assert made.view(Viewpoint(NodeKind.GRPC, 1_500)) is other
+    one, other = made.view(GRPC), made.view(NodeProfile(NodeKind.GRPC, 1_500))
+    assert made.view(NodeProfile(NodeKind.GRPC, 1_500)) is other
     assert one[ResourceType.ROUTE]["plain"] is other[ResourceType.ROUTE]["plain"]
     assert one[ResourceType.ROUTE]["user"].version != other[ResourceType.ROUTE]["user"].version
-    assert other[ResourceType.ROUTE]["user"] is made.view(Viewpoint(NodeKind.GRPC, 1_500))[ResourceType.ROUTE]["user"]
+    assert other[ResourceType.ROUTE]["user"] is made.view(NodeProfile(NodeKind.GRPC, 1_500))[ResourceType.ROUTE]["user"]
     assert list(one[ResourceType.ROUTE]) == list(other[ResourceType.ROUTE])
     for kind in (ResourceType.LISTENER, ResourceType.CLUSTER, ResourceType.ENDPOINTS):
         assert one[kind] is other[kind]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from meshwright.controlplane import upstream_config
-from meshwright.controlplane.catalog import Catalog
-from meshwright.controlplane.policy import parse_policy
-from meshwright.controlplane.snapshot import NodeKind, ResourceType, Snapshot, Viewpoint, unpack
-from meshwright.controlplane.translate import translate
-from meshwright.controlplane.upstream_config import CallerRules
+from meshwright.controlplane.model import upstream_config
+from meshwright.controlplane.model.catalog import Catalog
+from meshwright.controlplane.model.policy import parse_policy
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
+from meshwright.controlplane.model.upstream_config import CallerRules
+from meshwright.controlplane.translation.translate import translate
 from meshwright.messages import xds
 from meshwright.model import ServiceName
 from support.chains import USER, chain_of, recorded
@@ -36,7 +36,7 @@ def snapshot(*entries: dict[str, Any], previous: Snapshot | None = None, **polic
 
 
 def cluster(made: Snapshot, caller: str, service: str = "user", kind: NodeKind = NodeKind.GRPC) -> Any:
-    found = made.view(Viewpoint(kind, caller=caller))[ResourceType.CLUSTER]
+    found = made.view(NodeProfile(kind, caller=caller))[ResourceType.CLUSTER]
     return unpack(found[f"{service}.default.dc1"], xds.Cluster())
 
 
@@ -105,9 +105,9 @@ def test_the_policy_document_of_the_called_service_wins() -> None:
 def test_callers_without_rules_share_their_clusters_and_what_did_not_change_is_kept() -> None:
     rules = entry(Overrides=[{"Name": "user", "Limits": {"MaxConcurrentRequests": 5}}])
     one = snapshot(rules)
-    clusters = [one.view(Viewpoint(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
+    clusters = [one.view(NodeProfile(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
     two = snapshot(rules, previous=one)
-    clusters += [two.view(Viewpoint(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
+    clusters += [two.view(NodeProfile(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
     assert clusters[1] is clusters[2] is clusters[4] is clusters[5]
     assert clusters[0] is clusters[3]
     assert clusters[0]["order.default.dc1"] is clusters[1]["order.default.dc1"]

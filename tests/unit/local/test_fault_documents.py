@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from meshwright.consul import Indexed, KvPair
-from meshwright.controlplane.policy import parse_policy
+from meshwright.controlplane.model.policy import parse_policy
 from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.local.mesh import faults
 from meshwright.model import ServiceName

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane.policy import KV_PREFIX, parse_policy
+from meshwright.controlplane.model.policy import KV_PREFIX, parse_policy
 from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.model import ServiceName, folded
 

@@ -1,0 +1,1 @@
+"""Looking in: debug pages, and the view of a client."""

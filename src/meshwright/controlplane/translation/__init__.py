@@ -1,0 +1,1 @@
+"""Pure: a catalog becomes a snapshot of checked xDS resources."""

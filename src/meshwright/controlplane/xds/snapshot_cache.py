@@ -1,0 +1,180 @@
+"""Where a snapshot meets the streams: who is touched by a change, at the cost of those who are.
+
+Streams that look from the same node_profile and want the same names of a type form a group. Publishing compares the old
+and the new view once per node_profile, intersects the changed names with each group's names, and touches the streams of
+the groups that are hit. A thousand clients of one service are one group; their names are one set, shared. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from meshwright.controlplane.metrics import RequestKind
+from meshwright.controlplane.model.snapshot import ResourceType
+from meshwright.controlplane.xds.response_cache import BodyFactory, changes
+from meshwright.controlplane.xds.stream import Response, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from meshwright.controlplane.model.snapshot import NodeProfile, Resource, Snapshot
+    from meshwright.controlplane.xds.codec import Request
+    from meshwright.controlplane.xds.nodes import NodeInfo
+    from meshwright.controlplane.xds.response_cache import Bodies
+
+_SPARE_NAMES = 256
+
+GroupKey: TypeAlias = tuple[ResourceType, frozenset[str] | None]
+
+
+class NodeGroup:
+    """The streams that share a node_profile."""
+
+    __slots__ = ("groups", "population", "view")
+
+    def __init__(self, view: Bodies | None) -> None:
+        self.view = view
+        self.population = 0
+        self.groups: dict[GroupKey, dict[Stream, None]] = {}
+
+
+class SnapshotCache:
+    """The current snapshot and all streams."""
+
+    def __init__(self) -> None:
+        self.snapshot: Snapshot | None = None
+        self.patient = False
+        """Whether what a node knows is better than our not knowing it: while we are new (see decision 0026)."""
+        self._factory: BodyFactory | None = None
+        self._rooms: dict[NodeProfile, NodeGroup] = {}
+        self._keys: dict[Stream, dict[ResourceType, GroupKey]] = {}
+        self._names: dict[frozenset[str], frozenset[str]] = {}
+
+    @property
+    def streams(self) -> tuple[Stream, ...]:
+        """The open streams, oldest first."""
+        return tuple(self._keys)
+
+    def open(self, node: NodeInfo, now: float) -> Stream:
+        """A new stream of a node; `close` it in the end."""
+        room = self._rooms.get(node.node_profile)
+        if room is None:
+            view = None if self._factory is None else self._factory.make(node.node_profile)
+            room = self._rooms[node.node_profile] = NodeGroup(view)
+        room.population += 1
+        stream = Stream(node, now, intern=self._intern)
+        self._keys[stream] = {}
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Forget a stream."""
+        keys = self._keys.pop(stream, None)
+        if keys is None:
+            return
+        node_profile = stream.node.node_profile
+        room = self._rooms[node_profile]
+        for key in keys.values():
+            self._leave(room, key, stream)
+        room.population -= 1
+        if not room.population:
+            del self._rooms[node_profile]
+
+    def receive(self, stream: Stream, request: Request, now: float) -> RequestKind:
+        """Take in a request of a stream; whether there is something to send, `next` tells."""
+        first = request.type not in stream.types
+        receipt = stream.receive(request, now)
+        if first and self.patient and request.version and request.type is ResourceType.LISTENER:
+            stream.types[request.type].spared = stream.types[request.type].names
+        wanted = stream.types[request.type].wanted
+        keys = self._keys[stream]
+        key = keys.get(request.type)
+        if key is None or key[1] is not wanted:
+            room = self._rooms[stream.node.node_profile]
+            if key is not None:
+                self._leave(room, key, stream)
+            keys[request.type] = (request.type, wanted)
+            room.groups.setdefault((request.type, wanted), {})[stream] = None
+        return receipt
+
+    def next(self, stream: Stream) -> Response | None:
+        """What to send to a stream now; None before the first snapshot, and when it is up to date."""
+        room = self._rooms.get(stream.node.node_profile)
+        return None if room is None or room.view is None else stream.next(room.view)
+
+    def publish(self, snapshot: Snapshot) -> tuple[Stream, ...]:
+        """Make a snapshot the current one. Returns the streams that have something to be sent."""
+        self.snapshot = snapshot
+        self._factory = BodyFactory(snapshot)
+        touched: dict[Stream, None] = {}
+        comparison = _Comparison()
+        for node_profile, room in self._rooms.items():
+            old, room.view = room.view, self._factory.make(node_profile)
+            if old is None:
+                touched.update({stream: None for streams in room.groups.values() for stream in streams})
+            else:
+                comparison.touch(room, old, room.view, touched)
+        return tuple(touched)
+
+    def end_patience(self) -> tuple[Stream, ...]:
+        """From now on our not knowing a name counts. Returns the streams that have something to be sent."""
+        self.patient = False
+        touched = []
+        for stream in self._keys:
+            state = stream.types.get(ResourceType.LISTENER)
+            if state is not None and state.spared:
+                state.due |= state.spared & state.names
+                state.spared = frozenset()
+                touched.append(stream)
+        return tuple(touched)
+
+    def _leave(self, room: NodeGroup, key: GroupKey, stream: Stream) -> None:
+        group = room.groups[key]
+        del group[stream]
+        if not group:
+            del room.groups[key]
+
+    def _intern(self, names: frozenset[str]) -> frozenset[str]:
+        if len(self._names) > _SPARE_NAMES + 2 * sum(len(room.groups) for room in self._rooms.values()):
+            used = {names for room in self._rooms.values() for _, names in room.groups if names is not None}
+            self._names = {names: names for names in used}
+        return self._names.setdefault(names, names)
+
+
+class _Comparison:
+    """Old and new views compared; mappings that viewpoints share are compared once."""
+
+    def __init__(self) -> None:
+        # The mappings are kept with the result: a key made of their identities holds as long as they live.
+        self._found: dict[tuple[int, int], tuple[frozenset[str], object, object]] = {}
+
+    def touch(self, room: NodeGroup, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
+        """Tell the streams of a room what changed for them, and note them in `touched`."""
+        different = {kind for kind in ResourceType if old[kind].resources is not new[kind].resources}
+        if not different:
+            return
+        for (kind, names), streams in room.groups.items():
+            if kind not in different:
+                continue
+            before, now = old[kind].resources, new[kind].resources
+            changed = self._changes(before, now, names)
+            hit = changed if names is None else new[kind].among(names, changed)
+            if hit:
+                gone = _gone(hit, before, now) if kind is ResourceType.CLUSTER else frozenset()
+                for stream in streams:
+                    stream.changed(kind, hit, gone)
+                touched.update(streams)
+
+    def _changes(
+        self, before: Mapping[str, Resource], now: Mapping[str, Resource], names: frozenset[str] | None
+    ) -> frozenset[str]:
+        if not (isinstance(before, dict) and isinstance(now, dict)):
+            return changes(before, now, names or ())
+        key = (id(before), id(now))
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = (changes(before, now), before, now)
+        return found[0]
+
+
+def _gone(names: frozenset[str], old: Mapping[str, Resource], new: Mapping[str, Resource]) -> frozenset[Resource]:
+    return frozenset(old[name] for name in names if name not in new and name in old)
