@@ -9,7 +9,6 @@ from meshwright.controlplane.metrics import RequestKind
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType, Snapshot, digest
 from meshwright.controlplane.xds.codec import Request
 from meshwright.controlplane.xds.nodes import NodeInfo
-from meshwright.controlplane.xds.stream import Stream
 from meshwright.messages.xds import (
     Cluster,
     ClusterLoadAssignment,
@@ -22,6 +21,7 @@ from meshwright.messages.xds import (
 
 if TYPE_CHECKING:
     from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
+    from meshwright.controlplane.xds.stream import Stream
 
 LISTENER, ROUTE, CLUSTER, ENDPOINTS = (
     ResourceType.LISTENER,
@@ -69,7 +69,7 @@ class Talk:
     """One stream, as its client sees it."""
 
     def __init__(self, hub: SnapshotCache, kind: NodeKind = NodeKind.GRPC, skew: int = 0) -> None:
-        self.hub = hub
+        self.cache = hub
         node_profile = NodeProfile(kind, timeout_skew_ms=skew)
         self.stream: Stream = hub.open(NodeInfo("node-1", "cluster", "test", node_profile), 0.0)
 
@@ -81,12 +81,12 @@ class Talk:
         version: str = "",
         error: str | None = None,
     ) -> RequestKind:
-        return self.hub.receive(self.stream, Request(kind, frozenset(names), nonce, version, error), 1.0)
+        return self.cache.receive(self.stream, Request(kind, frozenset(names), nonce, version, error), 1.0)
 
     def hear(self) -> list[DiscoveryResponse]:
         """All that there is to be sent now."""
         responses = []
-        while (response := self.hub.next(self.stream)) is not None:
+        while (response := self.cache.next(self.stream)) is not None:
             responses.append(DiscoveryResponse.FromString(response.data))
         return responses
 

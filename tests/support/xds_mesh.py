@@ -148,7 +148,7 @@ class ControlPlane:
         """What nodes refused."""
         return [
             f"{kind.name}: {state.nack}"
-            for stream in self.ads.hub.streams
+            for stream in self.ads.cache.streams
             for kind, state in stream.types.items()
             if state.nack
         ]

@@ -111,10 +111,10 @@ async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 class _Plane:
     """The gRPC server, and what feeds it."""
 
-    def __init__(self, source: Source, metrics: Metrics, patience: float) -> None:
+    def __init__(self, source: Source, metrics: Metrics, warm_up: float) -> None:
         self.ads = server.Ads(metrics)
-        self.ads.hub.patient = True
-        self._patience = patience
+        self.ads.cache.warming_up = True
+        self._warm_up = warm_up
         self._source = source
         self._metrics = metrics
         self._health = health.aio.HealthServicer()
@@ -152,11 +152,11 @@ class _Plane:
                 self._count(snapshot, version)
                 if not version:
                     await self._set_health(_SERVING)
-                    asyncio.get_running_loop().call_later(self._patience, self.ads.end_patience)
+                    asyncio.get_running_loop().call_later(self._warm_up, self.ads.end_warm_up)
                 version = snapshot.version
 
     def _count_problems(self) -> int:
-        snapshot = self.ads.hub.snapshot
+        snapshot = self.ads.cache.snapshot
         return len(self._source.problems.all) + (len(snapshot.problems) if snapshot else 0)
 
     def _count(self, snapshot: Snapshot, before: str) -> None:

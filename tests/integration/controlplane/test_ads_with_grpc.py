@@ -86,7 +86,7 @@ async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(
 ) -> None:
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
         pending = asyncio.create_task(client.call(1, wait_for_ready=wait))
-        await eventually(lambda: len(fed.ads.hub.streams) == 1)
+        await eventually(lambda: len(fed.ads.cache.streams) == 1)
         assert not pending.done()
         fed.ads.publish(translate(Services().add(one).catalog()))
         assert not failures(await pending)
@@ -106,14 +106,14 @@ async def test_a_service_that_goes_and_comes_again_on_the_same_stream_is_answere
 
         fed.ads.publish(there)
         await eventually(works)
-        (stream,) = fed.ads.hub.streams
+        (stream,) = fed.ads.cache.streams
         for _ in range(3):
             fed.ads.publish(gone)
             await eventually(fails)
             await eventually(lambda: not stream.types[ROUTE].names)
             fed.ads.publish(there)
             await eventually(works, timeout=3)
-        assert fed.ads.hub.streams == (stream,)
+        assert fed.ads.cache.streams == (stream,)
 
 
 def with_bad_cluster(snapshot: Snapshot, name: str) -> Snapshot:
@@ -139,7 +139,7 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
         fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
         assert not failures(await good.call(1, wait_for_ready=True))
         assert set(failures(await bad.call(1))) != set()
-        nacks = [stream.types[CLUSTER].nack for stream in fed.ads.hub.streams if CLUSTER in stream.types]
+        nacks = [stream.types[CLUSTER].nack for stream in fed.ads.cache.streams if CLUSTER in stream.types]
         assert [nack.message for nack in nacks if nack and "calc.default.dc1" in nack.message] != []
         assert fed.metrics.registry.get_sample_value("meshwright_ads_nacks_total", {"type": "cluster"}) == 1
         assert fed.metrics.registry.get_sample_value("meshwright_ads_nacks_total", {"type": "route"}) == 0
@@ -150,7 +150,7 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
             return not failures(await bad.call(1))
 
         await eventually(mended)
-        assert all(not state.nack for stream in fed.ads.hub.streams for state in stream.types.values())
+        assert all(not state.nack for stream in fed.ads.cache.streams for state in stream.types.values())
         assert fed.metrics.registry.get_sample_value("meshwright_ads_refusing_streams", {"type": "cluster"}) == 0
 
 
@@ -160,7 +160,7 @@ async def test_when_a_good_resource_turns_bad_clients_keep_the_good_one(fed: Fed
         fed.ads.publish(sound)
         assert not failures(await client.call(10, wait_for_ready=True))
         fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
-        await eventually(lambda: any(s.types[CLUSTER].nack for s in fed.ads.hub.streams if CLUSTER in s.types))
+        await eventually(lambda: any(s.types[CLUSTER].nack for s in fed.ads.cache.streams if CLUSTER in s.types))
         assert not failures(await client.call(50))
 
 
@@ -173,15 +173,15 @@ async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_th
         assert dumps[0] == dumps[1]
         async with caller("xds:///calc", tmp_path, first.address, second.address) as client:
             assert not failures(await client.call(5, wait_for_ready=True))
-            assert second.ads.hub.streams == ()
+            assert second.ads.cache.streams == ()
             await client.start(workers=4)
             await stack.aclose()
-            await eventually(lambda: second.ads.hub.streams != (), timeout=20)
+            await eventually(lambda: second.ads.cache.streams != (), timeout=20)
             second.ads.publish(translate(Services().add(one, two).catalog()))
 
             async def both() -> bool:
                 await client.made(10)
-                return second.ads.hub.streams[0].types[ENDPOINTS].acked != dumps[0].versions["endpoints"]
+                return second.ads.cache.streams[0].types[ENDPOINTS].acked != dumps[0].versions["endpoints"]
 
             await eventually(both)
             outcomes = await client.stop()
@@ -211,7 +211,7 @@ async def test_garbage_is_refused_with_the_reason_and_harms_nobody(
     assert message in (await call.details() or "")
     await other.write(raw(ENDPOINTS.value, ["b"]))
     assert DiscoveryResponse.FromString(await other.read()).type_url == ENDPOINTS.value
-    await eventually(lambda: len(fed.ads.hub.streams) == 1)
+    await eventually(lambda: len(fed.ads.cache.streams) == 1)
     other.cancel()
 
 
@@ -289,7 +289,7 @@ async def test_what_a_client_writes_is_one_short_line_in_the_log(
     (record,) = [record for record in caplog.records if "refused a cluster" in record.getMessage()]
     assert "node n forged refused a cluster response: first second xx" in record.getMessage()
     assert len(record.getMessage()) < 500
-    (stream,) = fed.ads.hub.streams
+    (stream,) = fed.ads.cache.streams
     nack = stream.types[CLUSTER].nack
     assert nack
     assert 10_000 < len(nack.message) < 20_000
@@ -305,7 +305,7 @@ async def test_a_node_that_says_who_it_is_with_a_type_that_nobody_serves_is_know
     await call.write(raw(CLUSTER.value, ["a"]))
     assert DiscoveryResponse.FromString(await call.read()).type_url == RUNTIME
     assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
-    assert [stream.node.id for stream in fed.ads.hub.streams] == ["n"]
+    assert [stream.node.id for stream in fed.ads.cache.streams] == ["n"]
     call.cancel()
 
 
@@ -313,7 +313,7 @@ async def test_an_oversized_request_ends_its_own_stream_only(fed: FedAds, channe
     call = channel.stream_stream(METHOD)()
     await call.write(raw(CLUSTER.value, ["x" * 5_000_000], node="n"))
     assert await call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert fed.ads.hub.streams == ()
+    assert fed.ads.cache.streams == ()
 
 
 async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_at_last(
@@ -333,7 +333,7 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
         slow, quick = (channel.stream_stream(METHOD)() for _ in range(2))
         for call in (slow, quick):
             await call.write(raw(ENDPOINTS.value, names, node="n"))
-        await eventually(lambda: len(fed.ads.hub.streams) == 2)
+        await eventually(lambda: len(fed.ads.cache.streams) == 2)
         began = time.monotonic()
         for turn in range(1, 60):
             fed.ads.publish(snapshots[turn % 2])
@@ -341,7 +341,7 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
             assert len(answer.resources) == 2000
         assert time.monotonic() - began < 30
         # Which of the two came first nobody knows; the quick one was sent all sixty.
-        sent = min(int(stream.types[ENDPOINTS].nonce) for stream in fed.ads.hub.streams)
+        sent = min(int(stream.types[ENDPOINTS].nonce) for stream in fed.ads.cache.streams)
         assert sent < 50
         final = translate(services[1].add(dataclasses.replace(two, service="service-0000", id="three")).catalog())
         fed.ads.publish(final)
@@ -356,7 +356,7 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
 
 
 def _version_of(fed: FedAds) -> str:
-    room = next(iter(fed.ads.hub._rooms.values()))
+    room = next(iter(fed.ads.cache._rooms.values()))
     assert room.view is not None
     return room.view[ENDPOINTS].version
 
@@ -371,7 +371,7 @@ async def test_a_stop_tells_clients_to_go_elsewhere(tmp_path: Path) -> None:
         await fed.ads.stop()
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
         assert "stopping" in (await call.details() or "")
-        assert fed.ads.hub.streams == ()
+        assert fed.ads.cache.streams == ()
         await channel.close()
 
 
@@ -383,7 +383,7 @@ async def test_what_a_client_is_told_can_be_dumped(fed: FedAds) -> None:
         assert [shown.type for shown in dump.resources] == ["listener", "route", "cluster", "endpoints"]
         assert str(one.address.port) in dump.resources[-1].text
         assert not (await inspect.dump(fed.address, "nobody")).known
-    await eventually(lambda: fed.ads.hub.streams == ())
+    await eventually(lambda: fed.ads.cache.streams == ())
 
 
 async def test_a_service_that_vanishes_is_watched_to_its_end_and_back(fed: FedAds) -> None:

@@ -101,7 +101,7 @@ async def test_an_envoy_routes_grpc_calls_and_follows_changes(fed: FedAds, tmp_p
                 return True
 
             await eventually(lambda: answers("calc", "one"), timeout=20)
-            (stream,) = fed.ads.hub.streams
+            (stream,) = fed.ads.cache.streams
             assert stream.node.node_profile.kind is NodeKind.ENVOY
             assert all(not state.nack for state in stream.types.values())
             # Endpoints alone, then a new service: listener, routes, clusters and endpoints in one.

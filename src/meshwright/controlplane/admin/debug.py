@@ -76,19 +76,19 @@ class _Pages:
         return web.Response(text=_INDEX)
 
     async def status(self, _request: web.Request) -> web.Response:
-        snapshot = self._ads.hub.snapshot
+        snapshot = self._ads.cache.snapshot
         return _json(
             {
                 "ready": snapshot is not None,
                 "version": snapshot.version if snapshot else None,
-                "streams": len(self._ads.hub.streams),
+                "streams": len(self._ads.cache.streams),
                 "problems": len(self._all_problems()),
                 "consul": self._consul_status(),
             }
         )
 
     async def snapshot(self, request: web.Request) -> web.Response:
-        snapshot = self._ads.hub.snapshot
+        snapshot = self._ads.cache.snapshot
         if snapshot is None:
             return _json({"error": "the state of the mesh is not known yet", "consul": self._consul_status()}, 503)
         try:
@@ -109,12 +109,12 @@ class _Pages:
 
     async def streams(self, _request: web.Request) -> web.Response:
         now = time.time()
-        return _json({"streams": [_stream(stream, now) for stream in self._ads.hub.streams]})
+        return _json({"streams": [_stream(stream, now) for stream in self._ads.cache.streams]})
 
     async def problems(self, _request: web.Request) -> web.Response:
         problems = [{"where": problem.path, "what": problem.message} for problem in self._all_problems()]
         nacks = self._nacks()
-        held = {"services": sorted(self._source.keeper.held), "reason": self._source.keeper.reason}
+        held = {"services": sorted(self._source.guard.held), "reason": self._source.guard.reason}
         document = {"problems": problems, "refused": nacks, "held": held, "clients": self._clients()}
         return _json(document | {"consul": self._consul_status()})
 
@@ -124,8 +124,8 @@ class _Pages:
             return _json({"error": "say which service: /debug/service?name=NAME"}, 400)
         document = about.in_force(name, self._source.published, self._all_problems())
         document["refused"] = [nack for nack in self._nacks() if about.is_about(str(nack["message"]), name)]
-        keeper = self._source.keeper
-        document["held"] = keeper.reason if folded(name) in keeper.held else ""
+        guard = self._source.guard
+        document["held"] = guard.reason if folded(name) in guard.held else ""
         return _json(document)
 
     async def metrics(self, _request: web.Request) -> web.Response:
@@ -135,7 +135,7 @@ class _Pages:
         return web.Response(text="ok\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        if self._ads.hub.snapshot is not None:
+        if self._ads.cache.snapshot is not None:
             return web.Response(text="ready\n")
         errors = sorted(set(self._source.errors.values())) or [str(problem) for problem in self._source.problems.all]
         return web.Response(
@@ -146,16 +146,16 @@ class _Pages:
         """What clients have refused, and still refuse."""
         return [
             {"node": stream.node.id, "type": SHORT_NAMES[kind], "message": state.nack.message}
-            for stream in self._ads.hub.streams
+            for stream in self._ads.cache.streams
             for kind, state in stream.types.items()
             if state.nack is not None
         ]
 
     def _clients(self) -> list[dict[str, Any]]:
         """The clients of which something is assumed, where it makes a difference: those of routes with timeouts."""
-        snapshot = self._ads.hub.snapshot
+        snapshot = self._ads.cache.snapshot
         found = []
-        for stream in self._ads.hub.streams:
+        for stream in self._ads.cache.streams:
             node, routes = stream.node, stream.types.get(ResourceType.ROUTE)
             if snapshot is None or routes is None or not node.skew_assumed:
                 continue
@@ -166,7 +166,7 @@ class _Pages:
         return found
 
     def _all_problems(self) -> tuple[Violation, ...]:
-        snapshot: Snapshot | None = self._ads.hub.snapshot
+        snapshot: Snapshot | None = self._ads.cache.snapshot
         return (*self._source.problems.all, *(snapshot.problems if snapshot else ()))
 
     def _consul_status(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Watches Consul and yields the state of the mesh, whole, whenever it changed.
 
 Eight blocking queries, however many services there are: all checks, the list of services, each kind of config entry,
-the policies. Each wake names what it concerns (see `mirror`); one pass then reads that again, some queries at a time,
+the policies. Each wake names what it concerns (see `tracker`); one pass then reads that again, some queries at a time,
 and yields a catalog. A single change is read at once; those that come within the debounce after a pass share the next.
 
 Two changes leave no trace in what we watch: a further instance without checks, and an instance that registered again
@@ -11,7 +11,7 @@ with other metadata. Both move the index of the list of services, so a move that
 A change of the token's rules wakes no blocking query and moves no index: it shows only where a query is answered. So
 the queries wait for `WAIT` at most, and an answer that differs at the same index is followed by a read of everything.
 
-Nothing is yielded before the first whole state. What Consul says after it was away is believed only as far as `keeper`
+Nothing is yielded before the first whole state. What Consul says after it was away is believed only as far as `guard`
 allows: at the end of a recovery every watch starts over and everything is read afresh, and that is what is believed. A
 chain that Consul cannot compile, a filter it refuses, a policy that is not valid: the last good one stays, and the
 problem is shown. So it is with everything while the token may read no node at all: Consul filters lists by its rights,
@@ -66,12 +66,12 @@ class Source:
 
     def __init__(self, consul: Consul, metrics: Metrics, *, debounce: float = 0.02, recovery: float = 60.0) -> None:
         self.problems = Problems()
-        self.keeper = StateLossGuard(recovery)
+        self.guard = StateLossGuard(recovery)
         self.synced = False
         self._consul = consul
         self._metrics = metrics
         self._debounce = debounce
-        self._mirror = ChangeTracker()
+        self._tracker = ChangeTracker()
         self._policies = Policies(self.problems)
         self._reader = Reader(consul, metrics, self.problems)
         self._published: Catalog | None = None
@@ -83,7 +83,7 @@ class Source:
         self._stale_services: set[ServiceName] = set()
         self._stale_chains: set[ServiceName] = set()
         self._wake = asyncio.Event()
-        self._sweeper = ResyncScheduler()
+        self._scheduler = ResyncScheduler()
         self._hidden = Hidden()
         self._refused_again = Again(RETRY_REFUSED, self._read_again)
         self._hidden_again = Again(RETRY_UNREADABLE, self._read_again)
@@ -139,7 +139,7 @@ class Source:
 
     def _entries_query(self, kind: str) -> Query:
         def see(answer: Indexed[tuple[dict[str, Any], ...]]) -> bool:
-            self._stale_chains |= self._mirror.see_entries(kind, answer.value)
+            self._stale_chains |= self._tracker.see_entries(kind, answer.value)
             if kind == SERVICE_DEFAULTS:
                 self._callers = upstream_config.read(answer.value)
             return self._is_stale
@@ -156,7 +156,7 @@ class Source:
     def _doubt(self, reason: str, said: bool) -> None:
         if not said:
             log.warning("%s: Consul may have lost its state", reason)
-        self.keeper.suspect(reason, asyncio.get_running_loop().time())
+        self.guard.suspect(reason, asyncio.get_running_loop().time())
         self._read_all()
 
     def _read_all(self) -> None:
@@ -165,19 +165,19 @@ class Source:
         self._wake.set()
 
     def _see_checks(self, answer: Indexed[tuple[CheckState, ...]]) -> bool:
-        touched = self._mirror.see_checks(answer.value)
+        touched = self._tracker.see_checks(answer.value)
         if touched:
-            self._sweeper.explain(answer.index)
+            self._scheduler.explain(answer.index)
         self._stale_services |= touched
         return self._is_stale
 
     def _see_services(self, answer: Indexed[dict[ServiceName, tuple[str, ...]]]) -> bool:
-        self._stale_services |= self._mirror.see_services(answer.value)
-        checked = self._mirror.checked
+        self._stale_services |= self._tracker.see_services(answer.value)
+        checked = self._tracker.checked
         for target, instances in self._reader.instances.items():
             if any(checked_key(instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
-        self._sweeper.moved(answer.index, asyncio.get_running_loop().time())
+        self._scheduler.moved(answer.index, asyncio.get_running_loop().time())
         return True  # a sleeping pass does not know yet that a sweep will be due
 
     def _see_policies(self, answer: Indexed[tuple[KvPair, ...]]) -> bool:
@@ -190,15 +190,15 @@ class Source:
         """Until there is something to do: a wake, a sweep that is due, or the end of a recovery."""
         loop = asyncio.get_running_loop()
         while True:
-            times = [time for time in (self._sweeper.at, self.keeper.until) if time is not None]
+            times = [time for time in (self._scheduler.at, self.guard.until) if time is not None]
             timeout = max(0.0, min(times) - loop.time()) if times and not self._watches.awaited else None
             try:
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
             except TimeoutError:
-                if self._sweeper.due(loop.time()):
+                if self._scheduler.due(loop.time()):
                     self._stale_services |= self._reader.services
-            if not self._watches.awaited and self.keeper.wants_proof(loop.time()):
+            if not self._watches.awaited and self.guard.wants_proof(loop.time()):
                 self._watches.refresh()
                 self._read_all()
             self._wake.clear()
@@ -212,7 +212,7 @@ class Source:
         """Read what is stale. None where nothing changed, or where Consul could not be asked."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if self._mirror.unreadable:
+        if self._tracker.unreadable:
             await self._wait_for_rights()
             return None
         services, self._stale_services = self._stale_services, set()
@@ -222,8 +222,8 @@ class Source:
                 await self._reader.look_for_connect()
             if not await self._knows_who_went():
                 return None
-            await self._reader.read_chains(self._mirror.names, chains)
-            needing = (*self.keeper.chains(self._reader.chains).values(), *self._good.values())
+            await self._reader.read_chains(self._tracker.names, chains)
+            needing = (*self.guard.chains(self._reader.chains).values(), *self._good.values())
             await self._reader.read_instances(needing, services, self._upheld)
             if self._reader.emptied and not await self._believes_empty():
                 return None
@@ -232,7 +232,7 @@ class Source:
             self._stale_chains |= chains
             log.debug("reading the catalog failed: %s", error)
             self._metrics.watch_errors.labels("reading").inc()
-            self.keeper.suspect("Consul was away", loop.time())
+            self.guard.suspect("Consul was away", loop.time())
             await asyncio.sleep(RETRY)
             self._wake.set()
             return None
@@ -250,12 +250,12 @@ class Source:
             self._reader.refused.clear()
         self._good = {name: self._in_force(name, chain) for name, chain in self._reader.chains.items()}
         observed = Catalog(dict(self._good), dict(self._reader.instances), self._policies.take(), self._known_callers())
-        return self._settle(self.keeper.settle(observed, began, loop.time(), whole=whole))
+        return self._settle(self.guard.settle(observed, began, loop.time(), whole=whole))
 
     async def _knows_who_went(self) -> bool:
         """Tell services that are gone from those that the token may not read any more; False where Consul refuses to
         say. What it lists is looked at afterwards: the token may have its rights again."""
-        gone = self._reader.chains.keys() - self._mirror.names
+        gone = self._reader.chains.keys() - self._tracker.names
         if not gone:
             return True
         try:
@@ -264,17 +264,17 @@ class Source:
         except ConsulError as error:
             await self._cannot_tell(error)
             return False
-        if self._mirror.unreadable:
+        if self._tracker.unreadable:
             self._read_all()
-        return not self._mirror.unreadable
+        return not self._tracker.unreadable
 
     async def _believes_empty(self) -> bool:
         """Lists became empty. Look at what Consul lists, and keep those that the token may not read any more; False
         where nothing that was read can be believed."""
         try:
             await self._look_around()
-            if not self._mirror.unreadable:
-                await self._reader.keep_hidden(self._mirror.services.keys())
+            if not self._tracker.unreadable:
+                await self._reader.keep_hidden(self._tracker.services.keys())
                 return True
         except ConsulError as error:
             await self._cannot_tell(error)
@@ -290,28 +290,28 @@ class Source:
     async def _look_around(self) -> None:
         """Take in what Consul lists now; what that does not tell is not read for it."""
         checks, services = await self._consul.check_states(), await self._consul.services()
-        touched = self._mirror.see_checks(checks.value)
+        touched = self._tracker.see_checks(checks.value)
         if touched:
-            self._sweeper.explain(checks.index)
-        self._stale_services |= touched | self._mirror.see_services(services.value)
+            self._scheduler.explain(checks.index)
+        self._stale_services |= touched | self._tracker.see_services(services.value)
         if self._stale_services:
             self._wake.set()
 
     def _note_hidden(self) -> None:
-        hidden = self._reader.hidden(self._mirror.services.keys())
+        hidden = self._reader.hidden(self._tracker.services.keys())
         self.problems.add(_HIDDEN, *self._hidden.see(hidden, asyncio.get_running_loop().time()))
         if hidden:
             self._hidden_again.note(hidden)
 
     async def _wait_for_rights(self) -> None:
         """Nothing that Consul says is believed; what is in force stays. Looks again soon."""
-        self._say(_RIGHTS, self._mirror.unreadable)
+        self._say(_RIGHTS, self._tracker.unreadable)
         await asyncio.sleep(RETRY_UNREADABLE)
         try:
             await self._look_around()
         except (ConsulError, UnreachableError) as error:
             log.debug("looking whether the token may read again failed: %s", error)
-        if not self._mirror.unreadable:
+        if not self._tracker.unreadable:
             self.problems.clear(_RIGHTS)
             self._read_all()
         self._wake.set()
@@ -342,8 +342,8 @@ class Source:
             log.info("the mesh is known: %d services", len(catalog.chains))
         self.synced = True
         self._metrics.synced.set(1)
-        self._metrics.held.set(len(self.keeper.held))
-        unusable = [Violation(f"the name {name!r}", f"{why}: it is left out") for name, why in self._mirror.unusable]
+        self._metrics.held.set(len(self.guard.held))
+        unusable = [Violation(f"the name {name!r}", f"{why}: it is left out") for name, why in self._tracker.unusable]
         self.problems.add(_NAMES, *unusable)
         self.problems.report()
         self._say_held()
@@ -353,10 +353,10 @@ class Source:
         return catalog
 
     def _say_held(self) -> None:
-        held = self.keeper.held
+        held = self.guard.held
         if held and not self._said_held:
             names = ", ".join(sorted(held))
-            log.warning("%s: keeping what was known of %d services: %s", self.keeper.reason, len(held), names)
+            log.warning("%s: keeping what was known of %d services: %s", self.guard.reason, len(held), names)
         elif self._said_held and not held:
             log.info("what Consul says is believed again")
         self._said_held = held

@@ -41,7 +41,7 @@ class Ads:
     """Serves the current snapshot to all streams. `publish` it a new one whenever the mesh changes."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self.hub = SnapshotCache()
+        self.cache = SnapshotCache()
         self._metrics = metrics
         for kind, name in SHORT_NAMES.items():
             metrics.refusing.labels(name).set_function(partial(self._refusing, kind))
@@ -52,16 +52,16 @@ class Ads:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Make `snapshot` the current one and send what it changes to those whom it concerns."""
-        for stream in self.hub.publish(snapshot):
+        for stream in self.cache.publish(snapshot):
             self._connections[stream].wake()
 
-    def end_patience(self) -> None:
+    def end_warm_up(self) -> None:
         """Tell the preserved streams which names are unknown."""
-        for stream in self.hub.end_patience():
+        for stream in self.cache.end_warm_up():
             self._connections[stream].wake()
 
     def _refusing(self, kind: ResourceType) -> float:
-        found = (stream.types.get(kind) for stream in self.hub.streams)
+        found = (stream.types.get(kind) for stream in self.cache.streams)
         return float(sum(state is not None and state.nack is not None for state in found))
 
     def handlers(self) -> tuple[grpc.GenericRpcHandler, ...]:
@@ -118,7 +118,7 @@ class Ads:
         except UnknownTypeError as error:
             request, node = error, error.node
         if connection is None:
-            connection = self._open(context, self.hub.open(read_node(node), time.time()))
+            connection = self._open(context, self.cache.open(read_node(node), time.time()))
         if isinstance(request, UnknownTypeError):
             answer = connection.unserved.answer(request)
             message = "a node asked for a type that is not served, and got an empty answer: %s"
@@ -139,13 +139,13 @@ class Ads:
         stream = connection.stream
         connection.close()
         del self._connections[stream]
-        self.hub.close(stream)
+        self.cache.close(stream)
         self._metrics.streams.labels(stream.node.node_profile.kind.value).dec()
         self._metrics.assumed_skews.dec(stream.node.skew_assumed)
 
     def _receive(self, connection: _Connection, request: Request) -> None:
         stream = connection.stream
-        receipt = self.hub.receive(stream, request, time.time())
+        receipt = self.cache.receive(stream, request, time.time())
         self._metrics.received[receipt].inc()
         if receipt is RequestKind.NACK:
             kind = SHORT_NAMES[request.type]
@@ -189,7 +189,7 @@ class _Connection:
             self._writer = asyncio.create_task(self._write(response))
 
     def _next(self) -> Response | bytes | None:
-        return self._to_say.popleft() if self._to_say else self._ads.hub.next(self.stream)
+        return self._to_say.popleft() if self._to_say else self._ads.cache.next(self.stream)
 
     def close(self) -> None:
         if self._writer is not None:

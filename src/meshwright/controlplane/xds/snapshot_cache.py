@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from meshwright.controlplane.metrics import RequestKind
 from meshwright.controlplane.model.snapshot import ResourceType
 from meshwright.controlplane.xds.response_cache import BodyFactory, changes
 from meshwright.controlplane.xds.stream import Response, Stream
@@ -17,6 +16,7 @@ from meshwright.controlplane.xds.stream import Response, Stream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from meshwright.controlplane.metrics import RequestKind
     from meshwright.controlplane.model.snapshot import NodeProfile, Resource, Snapshot
     from meshwright.controlplane.xds.codec import Request
     from meshwright.controlplane.xds.nodes import NodeInfo
@@ -43,7 +43,7 @@ class SnapshotCache:
 
     def __init__(self) -> None:
         self.snapshot: Snapshot | None = None
-        self.patient = False
+        self.warming_up = False
         """Whether what a node knows is better than our not knowing it: while we are new (see decision 0026)."""
         self._factory: BodyFactory | None = None
         self._rooms: dict[NodeProfile, NodeGroup] = {}
@@ -83,8 +83,8 @@ class SnapshotCache:
         """Take in a request of a stream; whether there is something to send, `next` tells."""
         first = request.type not in stream.types
         receipt = stream.receive(request, now)
-        if first and self.patient and request.version and request.type is ResourceType.LISTENER:
-            stream.types[request.type].spared = stream.types[request.type].names
+        if first and self.warming_up and request.version and request.type is ResourceType.LISTENER:
+            stream.types[request.type].preserved = stream.types[request.type].names
         wanted = stream.types[request.type].wanted
         keys = self._keys[stream]
         key = keys.get(request.type)
@@ -115,15 +115,15 @@ class SnapshotCache:
                 comparison.touch(room, old, room.view, touched)
         return tuple(touched)
 
-    def end_patience(self) -> tuple[Stream, ...]:
+    def end_warm_up(self) -> tuple[Stream, ...]:
         """From now on our not knowing a name counts. Returns the streams that have something to be sent."""
-        self.patient = False
+        self.warming_up = False
         touched = []
         for stream in self._keys:
             state = stream.types.get(ResourceType.LISTENER)
-            if state is not None and state.spared:
-                state.due |= state.spared & state.names
-                state.spared = frozenset()
+            if state is not None and state.preserved:
+                state.pending |= state.preserved & state.names
+                state.preserved = frozenset()
                 touched.append(stream)
         return tuple(touched)
 

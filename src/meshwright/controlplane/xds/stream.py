@@ -61,11 +61,11 @@ class Subscription:
     nack: Nack | None = None
     awaiting: bool = False
     """A response is out that the node has neither accepted nor rejected."""
-    due: frozenset[str] = EMPTY
+    pending: frozenset[str] = EMPTY
     """Names whose content the node has not been sent."""
-    owed: bool = False
+    initial_pending: bool = False
     """The node waits for an answer even if there is nothing in it."""
-    spared: frozenset[str] = EMPTY
+    preserved: frozenset[str] = EMPTY
     """Names that the node knows from another stream, and is not told that they are unknown."""
     leaving: frozenset[Resource] = frozenset()
     """Clusters that are gone from the snapshot and not yet from the node."""
@@ -99,7 +99,7 @@ class Stream:
         """Take in a request."""
         state = self.types.get(request.type)
         if state is None:
-            state = self.types[request.type] = Subscription(owed=True)
+            state = self.types[request.type] = Subscription(initial_pending=True)
             self._subscribe(state, request, first=True)
             return RequestKind.SUBSCRIBED
         if request.nonce and request.nonce != state.nonce:
@@ -118,8 +118,8 @@ class Stream:
         wildcard = legacy or (WILDCARD in request.names and request.type in FULL_SET)
         added = names - state.names
         if added or (wildcard and not state.wildcard):
-            state.due |= added
-            state.owed = True
+            state.pending |= added
+            state.initial_pending = True
         state.wildcard = wildcard
         if names != state.names:
             state.names = self.intern(names)
@@ -130,39 +130,39 @@ class Stream:
         if state is None:
             return
         if kind is not ResourceType.CLUSTER:
-            state.due = (state.due | names) if state.due else names
+            state.pending = (state.pending | names) if state.pending else names
             return
         if state.leaving or gone:  # of each name the latest: a response must not name one twice
             state.leaving = frozenset(resource for resource in state.leaving if resource.name not in names) | gone
         came = names - {resource.name for resource in gone} if gone else names
-        state.due |= came
+        state.pending |= came
         endpoints = self.types.get(ResourceType.ENDPOINTS)
         if endpoints is not None and self.node.node_profile.kind is NodeKind.ENVOY:
             # Envoy warms a changed cluster anew, and waits for its endpoints ("Resource warming").
-            endpoints.due |= came & endpoints.names
+            endpoints.pending |= came & endpoints.names
 
     def next(self, view: Bodies) -> Response | None:
         """The next response to send; None when the node is up to date."""
         for kind in PUSH_ORDER:
             state = self.types.get(kind)
-            if state is not None and (state.due or state.owed):
+            if state is not None and (state.pending or state.initial_pending):
                 response = self._answer(state, view[kind])
                 if response is not None:
                     return response
         return self._let_go(view)
 
     def _answer(self, state: Subscription, view: TypeBodies) -> Response | None:
-        due, owed = state.due, state.owed
-        state.due, state.owed = EMPTY, False
+        pending, initial_pending = state.pending, state.initial_pending
+        state.pending, state.initial_pending = EMPTY, False
         if view.type in FULL_SET:
-            if not (state.names or state.wildcard or owed):
+            if not (state.names or state.wildcard or initial_pending):
                 return None
             wanted = state.wanted
-            if wanted and state.spared:
-                wanted -= {name for name in state.spared if not view.knows(name)}
+            if wanted and state.preserved:
+                wanted -= {name for name in state.preserved if not view.knows(name)}
             return self._send(state, view, *view.body(wanted, state.leaving))
-        data, count = view.body(state.names if owed and due == state.names else due & state.names)
-        if not count and not owed:
+        data, count = view.body(state.names if initial_pending and pending == state.names else pending & state.names)
+        if not count and not initial_pending:
             return None
         return self._send(state, view, data, count)
 
