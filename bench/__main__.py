@@ -1,4 +1,4 @@
-"""`python -m bench [name ...]`: runs the measurements, prints each, and puts it into docs/benchmarks.md."""
+"""`python -m bench [name ...]`: runs the measurements, prints each, and puts it into docs/reference/benchmarks.md."""
 
 from __future__ import annotations
 

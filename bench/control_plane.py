@@ -59,7 +59,7 @@ class Figures:
 
 
 async def measure() -> Section:
-    """For docs/benchmarks.md."""
+    """For docs/reference/benchmarks.md."""
     figures = [await figures_for(streams) for streams in STREAMS]
     rows = [
         (

@@ -1,4 +1,4 @@
-"""Sections of docs/benchmarks.md: what was measured, as a table, with a sentence of how."""
+"""Sections of docs/reference/benchmarks.md: what was measured, as a table, with a sentence of how."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "reference" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def machine() -> str:
 
 
 def publish(section: Section) -> None:
-    """Put the section in its place in docs/benchmarks.md: between its markers, or at the end."""
+    """Put the section in its place in docs/reference/benchmarks.md: between its markers, or at the end."""
     begin, end = f"<!-- {section.key} -->", f"<!-- /{section.key} -->"
     body = f"{begin}\n{section.markdown()}\n\nMeasured on {machine()}.\n{end}"
     text = DOCUMENT.read_text()

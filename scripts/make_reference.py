@@ -215,14 +215,14 @@ def main() -> None:
     page("topology", schema("Topology file", "What `meshwright up` runs, as TOML.", TOPOLOGY_SCHEMA))
     text = (
         "One JSON document for each service, in Consul's KV under `meshwright/policy/<service>`. "
-        "[Policy](../policy.md) tells what it is for."
+        "[Policy](policy.md) tells what it is for."
     )
-    page("policy", schema("Policy", text, POLICY_SCHEMA))
+    page("policy-schema", schema("Policy, the schema", text, POLICY_SCHEMA))
     text = (
         "`spec` of the custom resource `VersionedRollout` (`meshwright.dev/v1alpha1`), on a laptop and on Kubernetes. "
-        "[Rollouts](../rollouts.md) tells what it is for."
+        "[Rollouts](rollouts.md) tells what it is for."
     )
-    page("rollout", schema("VersionedRollout", text, SPEC))
+    page("rollout-schema", schema("VersionedRollout, the schema", text, SPEC))
     page("metrics", metrics())
 
 

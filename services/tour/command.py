@@ -113,7 +113,7 @@ async def visit(guide: Guide, stops: Sequence[TourStop], say: Callable[[str], No
     say(f"\n{len(stops) - len(failed)} of {len(stops)} stops saw what the slides say, in {seconds:.0f} s.")
     if failed:
         say(click.style(f"Otherwise: {', '.join(failed)}", fg="red"))
-    say("Which file implements what: docs/patterns.md.")
+    say("Which file implements what: docs/explanation/patterns.md.")
     return failed
 
 

@@ -1,4 +1,4 @@
-"""docs/edge-envoy.yaml before the demo: JSON and gRPC-Web in, gRPC inside."""
+"""docs/how-to/edge-envoy.yaml before the demo: JSON and gRPC-Web in, gRPC inside."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMBERS = "/demo.calculator.v1.NumberService"
 
 def configured(demo: DemoUp, folder: Path, port: int) -> Path:
     """The file of the docs, with this demo's ports, and the descriptors made as its comment says."""
-    config: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "edge-envoy.yaml").read_text())
+    config: dict[str, Any] = yaml.safe_load((ROOT / "docs" / "how-to" / "edge-envoy.yaml").read_text())
     static = config["static_resources"]
     (endpoint,) = static["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
     endpoint["endpoint"]["address"]["socket_address"]["port_value"] = demo.ports["xds"]

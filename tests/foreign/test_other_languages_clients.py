@@ -1,6 +1,6 @@
 """What Consul's config entries say is what gRPC's clients of other languages do, without anything of ours in them.
 
-docs/clients.md has the whole table; what is tested here is its core, with each client that is there.
+docs/how-to/clients.md has the whole table; what is tested here is its core, with each client that is there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tokens of a Consul that denies everything else, with the rules of docs/consul.md."""
+"""Tokens of a Consul that denies everything else, with the rules of docs/how-to/consul.md."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 def rules(heading: str, block: int = 0) -> list[str]:
     """The rules of a block under a heading of the page."""
-    text = (
-        (ROOT / "docs/consul.md").read_text("utf-8").split(f"### {heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
-    )
+    page = (ROOT / "docs/how-to/consul.md").read_text("utf-8")
+    text = page.split(f"### {heading}\n")[1].split("\n## ")[0].split("\n### ")[0]
     return re.findall(r"```hcl\n(.*?)```", text, re.DOTALL)[block].splitlines()
 
 

@@ -133,7 +133,7 @@ def _claim_problem(volume: Volume, current: Mapping[str, Any] | None) -> Violati
         f"StatefulSet {volume.name} has {_told(*has)} and is to have {_told(*wants)}, which Kubernetes does not change "
         f"in place: keep what it has ({volume.setting}={has[0] or repr('')}), or delete it with "
         f"`kubectl delete statefulset {volume.name}{' ' * way.startswith('-')}{way} and go on; "
-        f"docs/kubernetes-operations.md says what is lost"
+        f"docs/how-to/kubernetes-operations.md says what is lost"
     )
     return Violation(volume.setting, what)
 

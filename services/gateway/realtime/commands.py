@@ -1,4 +1,4 @@
-"""Parsing of the commands that clients send on a socket, as docs/realtime.md specifies them."""
+"""Parsing of the commands that clients send on a socket, as docs/reference/realtime.md specifies them."""
 
 from __future__ import annotations
 

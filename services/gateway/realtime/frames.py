@@ -1,4 +1,4 @@
-"""The JSON frames that the gateway sends on a socket, as docs/realtime.md specifies them.
+"""The JSON frames that the gateway sends on a socket, as docs/reference/realtime.md specifies them.
 
 Frames of chat messages are cached: a message to a room of a thousand is encoded once.
 """

@@ -2,7 +2,7 @@
 
 A reader processes one command after the other; a writer sends frames from a queue of bounded size. A slow client exerts
 back pressure: the queue fills, subscriptions stop reading, and the services count the messages that they drop
-(docs/realtime.md).
+(docs/reference/realtime.md).
 
 A client always has a prefix of its frames: after a frame that could not be sent, no further frame is sent. Otherwise
 the client would resume after a later frame, and miss the earlier one.

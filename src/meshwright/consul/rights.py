@@ -1,6 +1,6 @@
 """Which right a request that Consul refused would have needed, for its error message. Pure.
 
-Consul says "Permission denied" and no more. docs/consul.md lists the rules that each part needs.
+Consul says "Permission denied" and no more. docs/how-to/consul.md lists the rules that each part needs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A release by `helm template | kubectl apply`, as GitOps tools do it, and by Helm; PostgreSQL killed under load.
 
-The first has volumes, the second none: the figures of docs/kubernetes-operations.md come from here (`-s` prints them).
+The first has volumes, the second none: the figures of docs/how-to/kubernetes-operations.md come from here (`-s` prints
+them).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/tutorial-kubernetes.md, followed literally: every command of it, in its order, in one shell.
+"""docs/tutorials/kubernetes.md, followed literally: every command of it, in its order, in one shell.
 
 Left out is what makes and ends a cluster in Docker, and the environment that the tests run in: `make kind-up` is the
 `helm upgrade --install` of its recipe. The namespace `mesh` is the tutorial's, so this is not run where one exists.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.shell import Shell
 
 pytestmark = [needs_cluster, pytest.mark.timeout(900)]
-TUTORIAL = ROOT / "docs/tutorial-kubernetes.md"
+TUTORIAL = ROOT / "docs/tutorials/kubernetes.md"
 OF_DOCKER = re.compile(r"make (venv|kind-down)$|helm install .*registry\.example\.org")
 FORWARD = re.compile(r"kubectl port-forward \S+ (\d+):")
 WATCH = "kubectl meshwright rollout watch"

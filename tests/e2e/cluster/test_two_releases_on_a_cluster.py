@@ -1,7 +1,8 @@
 """Two releases of one name and with the default values, in two namespaces of one cluster: neither touches the other.
 
 MESHWRIGHT_E2E_SIDE_BY_SIDE says for how many seconds both roll out (60; ten minutes were measured for
-docs/kubernetes.md). With MESHWRIGHT_E2E_AUDIT_LOG the writes of each operator are counted by the API server itself.
+docs/reference/kubernetes.md). With MESHWRIGHT_E2E_AUDIT_LOG the writes of each operator are counted by the
+API server itself.
 """
 
 from __future__ import annotations

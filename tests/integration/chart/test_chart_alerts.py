@@ -268,7 +268,7 @@ def test_each_alert_has_a_case_words_and_a_page_to_go_on_from() -> None:
     assert set(found) == {f"Meshwright{name}" for name in CASES}
     headings = {
         line.removeprefix("## ").strip().lower()
-        for line in (ROOT / "docs/runbooks.md").read_text("utf-8").splitlines()
+        for line in (ROOT / "docs/how-to/runbooks.md").read_text("utf-8").splitlines()
         if line.startswith("## ")
     }
     for name, rule in found.items():

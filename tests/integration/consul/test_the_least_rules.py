@@ -1,5 +1,5 @@
-"""The rules of docs/consul.md on a real Consul that denies everything else: each part works with its own, and not with
-one of them less."""
+"""The rules of docs/how-to/consul.md on a real Consul that denies everything else: each part works with its own rules,
+and not with one of them less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples of docs/synchronous-code.md, run as they stand there, against a server in this process."""
+"""The examples of docs/how-to/synchronous-code.md, run as they stand there, against a server in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from meshwright.testing import Served
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "synchronous-code.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "synchronous-code.md"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 DRIVER = """

@@ -25,7 +25,7 @@ from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
 
 USER = ServiceName("user")
-REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "policy.md"
+REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "policy.md"
 
 
 def parse(document: object) -> Policy:

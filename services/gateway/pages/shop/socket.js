@@ -1,4 +1,4 @@
-// The connection for chat and notifications (docs/realtime.md), and what keeps it: it is opened again whenever it is lost,
+// The connection for chat and notifications (docs/reference/realtime.md), and what keeps it: it is opened again whenever it is lost,
 // at once where the gateway says that it only stops this instance (1012), else a little later each time. Who uses it is
 // told by `ready` each time that it is open and known, and goes on from where it was.
 //

@@ -2,7 +2,7 @@
 
 Consul 1.8 knows how traffic is routed, split and redirected. Load-balancing policy, outlier detection, limits,
 faults and a default retry are one JSON document per service in Consul's KV, under `meshwright/policy/<service>`.
-docs/policy.md is the reference. A document that does not fit the schema is refused whole, with every problem
+docs/reference/policy.md is the reference. A document that does not fit the schema is refused whole, with every problem
 and its place; the last good one stays in force.
 """
 
