@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from meshwright.config import ServiceConfig, load_config
 from meshwright.dev.traces import Bound, TracesConfig, TraceStore, serving
-from meshwright.dev.traces.receivers import SERVICE
+from meshwright.dev.traces.ingest.receivers import SERVICE
 from meshwright.errors import ValidationError
 from meshwright.messages.otlp import ExportTraceServiceResponse
 from meshwright.telemetry import Telemetry

@@ -10,7 +10,7 @@ import pytest
 from meshwright.dev.consul.state import State, new_identity
 
 if TYPE_CHECKING:
-    from meshwright.dev.consul.agent import CheckSpec
+    from meshwright.dev.consul.catalog.agent import CheckSpec
 
 
 @dataclass

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import requests
-from meshwright.dev.consul.agent import CHECK_UPDATE_INTERVAL, MAX_OUTPUT
+from meshwright.dev.consul.api import requests
+from meshwright.dev.consul.catalog.agent import CHECK_UPDATE_INTERVAL, MAX_OUTPUT
 
 if TYPE_CHECKING:
     from meshwright.dev.consul.state import State

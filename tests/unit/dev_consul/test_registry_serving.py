@@ -13,7 +13,7 @@ from aiohttp import web
 
 from meshwright import http as meshwright_http
 from meshwright.dev.consul import RegistryConfig, serving
-from meshwright.dev.consul.routing import application
+from meshwright.dev.consul.api.routing import application
 from meshwright.dev.consul.server import application_of
 from support.waiting import eventually
 

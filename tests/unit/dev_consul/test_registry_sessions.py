@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshwright.dev.consul.catalog.models import Service
 from meshwright.dev.consul.kv import make_session
-from meshwright.dev.consul.models import Service
 
 if TYPE_CHECKING:
     from meshwright.dev.consul.state import State

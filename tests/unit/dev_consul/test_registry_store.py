@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from meshwright.dev.consul.store import Store
+from meshwright.dev.consul.catalog.store import Store
 
 
 def test_an_index_is_never_zero() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from meshwright.dev.traces import TraceStore
-from meshwright.dev.traces.jaeger import trace_id_text, trace_to_json
-from meshwright.dev.traces.skew import go_duration
+from meshwright.dev.traces.query_api.jaeger_json import trace_id_text, trace_to_json
+from meshwright.dev.traces.store.skew import go_duration
 from meshwright.messages.otlp import Span, Status
 from support.spans import EPOCH, MS, attributes, request, span, span_id, trace_id
 

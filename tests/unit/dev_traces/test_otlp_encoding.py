@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meshwright.dev.traces.otlp import (
+from meshwright.dev.traces.ingest.otlp import (
     BadExportError,
     TooLargeError,
     UnknownCodingError,
@@ -19,7 +19,7 @@ from meshwright.dev.traces.otlp import (
     read_json,
     read_protobuf,
 )
-from meshwright.dev.traces.store import Ingested
+from meshwright.dev.traces.store.trace_store import Ingested
 from support.spans import request, span, trace_id
 
 

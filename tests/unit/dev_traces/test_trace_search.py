@@ -8,7 +8,9 @@ import pytest
 from multidict import MultiDict
 
 from meshwright.dev.traces import TraceStore
-from meshwright.dev.traces.query import (
+from meshwright.dev.traces.query_api.search import dependencies, find
+from meshwright.dev.traces.query_api.summary import summary
+from meshwright.dev.traces.query_api.v1_parameters import (
     NANOS,
     BadQueryError,
     TraceQuery,
@@ -17,8 +19,6 @@ from meshwright.dev.traces.query import (
     parse_trace_query,
     read_duration,
 )
-from meshwright.dev.traces.search import dependencies, find
-from meshwright.dev.traces.summary import summary
 from meshwright.messages.otlp import Span
 from support.spans import EPOCH, MS, attributes, request, span, trace_id
 

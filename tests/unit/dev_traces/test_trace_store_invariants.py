@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meshwright.dev.traces import TraceStore
-from meshwright.dev.traces.jaeger import trace_to_json
-from meshwright.dev.traces.store import TRACE_OVERHEAD
-from meshwright.dev.traces.summary import summary
+from meshwright.dev.traces.query_api.jaeger_json import trace_to_json
+from meshwright.dev.traces.query_api.summary import summary
+from meshwright.dev.traces.store.trace_store import TRACE_OVERHEAD
 from support.spans import request, span
 
 SPANS = st.builds(

@@ -4,9 +4,9 @@ It speaks as far as the mesh, py-consul and curl users need it, and holds everyt
 health checks that really run, blocking queries, keys and sessions, config entries and the discovery chains compiled
 from them. A conformance suite (tests/conformance) holds it to the real Consul; where they differ this one is wrong.
 
-Underneath is a pure core: `store` (one index, topics, wake-ups), `catalog`, `agent`, `kv`, `entries`, `graph` and
-`chains` know neither sockets nor clocks. `routes_*` and `query` speak HTTP, `runner` and `probes` run the checks,
-`server` puts them together.
+Underneath is a pure core that knows neither sockets nor clocks: `catalog` (one index, topics, wake-ups; nodes,
+services, the agent), `kv`, `config_entries` and the chains compiled from them, `filters`. `state` wires it together.
+`api` and `query` speak HTTP, `health_checks` runs the checks, `server` is the process.
 """
 
 from meshwright.dev.consul.server import RegistryConfig, run, serving

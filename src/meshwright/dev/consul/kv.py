@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from meshwright.dev.consul import durations
+from meshwright.dev.consul.catalog.models import CRITICAL
 from meshwright.dev.consul.http_errors import refused
-from meshwright.dev.consul.models import CRITICAL
 
 if TYPE_CHECKING:
-    from meshwright.dev.consul.catalog import Catalog
-    from meshwright.dev.consul.store import Store
+    from meshwright.dev.consul.catalog.catalog import Catalog
+    from meshwright.dev.consul.catalog.store import Store
 
 KVS, SESSIONS, TOMBSTONES = "kvs", "sessions", "tombstones"
 MIN_TTL, MAX_TTL = 10 * durations.SECOND, 24 * durations.HOUR

@@ -22,7 +22,7 @@ from meshwright.dev.consul.http_errors import bad_request, refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshwright.dev.consul.store import Store
+    from meshwright.dev.consul.catalog.store import Store
 
 DEFAULT_WAIT = 300.0
 MAX_WAIT = 600.0

@@ -13,21 +13,21 @@ from aiohttp import web
 
 from meshwright import http, process
 from meshwright.config import env_field
-from meshwright.dev.consul.agent_info import PAGE
+from meshwright.dev.consul.api.agent_info import PAGE
+from meshwright.dev.consul.api.routes_agent import AgentRoutes
+from meshwright.dev.consul.api.routes_catalog import CatalogRoutes
+from meshwright.dev.consul.api.routes_config import ConfigRoutes
+from meshwright.dev.consul.api.routes_kv import KvRoutes
+from meshwright.dev.consul.api.routing import application
+from meshwright.dev.consul.api.txn import transact
+from meshwright.dev.consul.health_checks.runner import TICK, ChecksRunner
 from meshwright.dev.consul.query import as_json, check_datacenter
-from meshwright.dev.consul.routes_agent import AgentRoutes
-from meshwright.dev.consul.routes_catalog import CatalogRoutes
-from meshwright.dev.consul.routes_config import ConfigRoutes
-from meshwright.dev.consul.routes_kv import KvRoutes
-from meshwright.dev.consul.routing import application
-from meshwright.dev.consul.runner import TICK, ChecksRunner
 from meshwright.dev.consul.state import State, new_identity
-from meshwright.dev.consul.txn import transact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from meshwright.dev.consul.routing import Route
+    from meshwright.dev.consul.api.routing import Route
     from meshwright.model import Address
 
 log = logging.getLogger(__name__)

@@ -6,16 +6,16 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from meshwright.dev.consul.agent import Agent
-from meshwright.dev.consul.catalog import Catalog
-from meshwright.dev.consul.graph import ConfigEntries
+from meshwright.dev.consul.catalog.agent import Agent
+from meshwright.dev.consul.catalog.catalog import Catalog
+from meshwright.dev.consul.catalog.models import PASSING, Check, Node, Service
+from meshwright.dev.consul.catalog.store import Store
+from meshwright.dev.consul.config_entries.graph import ConfigEntries
 from meshwright.dev.consul.kv import KeyValues
-from meshwright.dev.consul.models import PASSING, Check, Node, Service
 from meshwright.dev.consul.query import Waiting
-from meshwright.dev.consul.store import Store
 
 if TYPE_CHECKING:
-    from meshwright.dev.consul.agent import Runner
+    from meshwright.dev.consul.catalog.agent import Runner
 
 VERSION = "1.8.7"
 """The version of Consul that this registry speaks like."""

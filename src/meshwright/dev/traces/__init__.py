@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from meshwright.dev.traces.config import Bound, TracesConfig
 from meshwright.dev.traces.serving import run, serving
-from meshwright.dev.traces.store import TraceStore
+from meshwright.dev.traces.store.trace_store import TraceStore
 
 __all__ = ["Bound", "TraceStore", "TracesConfig", "run", "serving"]

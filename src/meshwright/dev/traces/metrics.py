@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from meshwright.dev.traces.store import TraceStore
+    from meshwright.dev.traces.store.trace_store import TraceStore
 
 
 class StoreCollector(Collector):

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from meshwright import http
-from meshwright.dev.traces.api import QueryApi, explain
-from meshwright.dev.traces.apiv3 import QueryApiV3, explain_v3
-from meshwright.dev.traces.changes import Changes
 from meshwright.dev.traces.config import Bound, TracesConfig
+from meshwright.dev.traces.ingest.receivers import http_app, serving_grpc
 from meshwright.dev.traces.metrics import Exposition
-from meshwright.dev.traces.page import Page
-from meshwright.dev.traces.receivers import http_app, serving_grpc
-from meshwright.dev.traces.store import TraceStore
+from meshwright.dev.traces.query_api.v1_routes import QueryApi, explain
+from meshwright.dev.traces.query_api.v3_routes import QueryApiV3, explain_v3
+from meshwright.dev.traces.store.trace_store import TraceStore
+from meshwright.dev.traces.ui.changes import Changes
+from meshwright.dev.traces.ui.page import Page
 from meshwright.model import Address
 from meshwright.process import stop_event
 

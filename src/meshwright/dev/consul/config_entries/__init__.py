@@ -1,0 +1,1 @@
+"""Config entries, and the discovery chains compiled from them."""

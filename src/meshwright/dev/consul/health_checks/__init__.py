@@ -1,0 +1,1 @@
+"""Health checks that really run: gRPC, HTTP, TCP and TTL."""

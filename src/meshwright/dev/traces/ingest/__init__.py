@@ -1,0 +1,1 @@
+"""Spans in: OTLP over gRPC and over HTTP."""

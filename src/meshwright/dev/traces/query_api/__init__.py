@@ -1,0 +1,1 @@
+"""Spans out: Jaeger's query API, versions 1 and 3."""

@@ -1,0 +1,1 @@
+"""The stored spans: the bounded store, and what is odd about a trace."""
