@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from meshwright import durations
 from meshwright.errors import ValidationError, Violation
 
 if TYPE_CHECKING:
@@ -21,15 +22,12 @@ class Seconds(click.ParamType):  # type: ignore[type-arg] # generic since click 
     """A length of time: `60`, `60s`, `5m`, `1h30m`."""
 
     name = "duration"
-    _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0}  # noqa: RUF012 - never changed
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, int | float):
             return float(value)
-        parts = re.findall(r"([0-9.]+)([hms])", value)
-        whole = bool(parts) and "".join(number + unit for number, unit in parts) == value
         try:
-            found = sum(float(number) * self._UNITS[unit] for number, unit in parts) if whole else float(value)
+            found = float(value) if re.fullmatch(r"[0-9.]+", value) else durations.seconds(durations.parse(value))
         except ValueError:
             found = math.nan
         if not 0 <= found < math.inf:

@@ -11,8 +11,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from meshwright import durations
 from meshwright.consul import decode, encode
-from meshwright.consul.encode import duration
 from meshwright.consul.transport import Transport
 from meshwright.consul.values import Indexed
 from meshwright.errors import ValidationError, Violation
@@ -121,7 +121,7 @@ class Consul:
 
     async def agent_service(self, instance: InstanceId, *, known: str = "", wait: float = 300.0) -> AgentService | None:
         """One instance of this agent, or None. With `known`, its content hash: waits until that is no longer true."""
-        params = {"hash": known, "wait": duration(wait)} if known else {}
+        params = {"hash": known, "wait": durations.of_seconds(wait)} if known else {}
         path = f"/v1/agent/service/{_quoted(instance)}"
         answer = await self._http.request("GET", path, params, wait=wait if known else None, missing_ok=True)
         return None if answer.missing else answer.parse(decode.agent_service)
@@ -178,9 +178,9 @@ class Consul:
         """
         document = {
             "Name": name,
-            "LockDelay": duration(lock_delay),
+            "LockDelay": durations.of_seconds(lock_delay),
             "Behavior": "delete" if delete_keys else "release",
-        } | ({} if ttl is None else {"TTL": duration(ttl)})
+        } | ({} if ttl is None else {"TTL": durations.of_seconds(ttl)})
         answer = await self._http.request("PUT", "/v1/session/create", body=_json(document))
         return answer.parse(lambda document: str(document["ID"]))
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshwright import durations
 from meshwright.model import Health
 
 if TYPE_CHECKING:
     from meshwright.consul.values import Registration
-
-
-def duration(seconds: float) -> str:
-    """A duration as Go's `time.ParseDuration` reads it."""
-    return f"{round(seconds * 1000)}ms"
 
 
 def registration(item: Registration, status: Health = Health.PASSING) -> dict[str, Any]:
@@ -36,10 +32,10 @@ def _grpc_check(item: Registration, name: str, status: Health) -> dict[str, Any]
         "Name": "gRPC health",
         "GRPC": f"{item.address}/{name}" if name else str(item.address),
         "GRPCUseTLS": item.grpc_check_tls,
-        "Interval": duration(item.check_interval),
-        "Timeout": duration(item.check_timeout),
+        "Interval": durations.of_seconds(item.check_interval),
+        "Timeout": durations.of_seconds(item.check_timeout),
         "Status": status.value,
     }
     if item.deregister_after:
-        check["DeregisterCriticalServiceAfter"] = duration(item.deregister_after)
+        check["DeregisterCriticalServiceAfter"] = durations.of_seconds(item.deregister_after)
     return check

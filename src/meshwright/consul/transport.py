@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 from yarl import URL
 
+from meshwright import durations
 from meshwright.consul.credentials import Credentials
-from meshwright.consul.encode import duration
 from meshwright.consul.endpoint import parse_endpoint, tls_context
 from meshwright.consul.values import ConsulError, NotConnectedError
 from meshwright.errors import UnreachableError
@@ -174,7 +174,7 @@ class Transport:
         query = dict(params or {})
         wait = None
         if blocking is not None and blocking.index > 0:
-            query |= {"index": str(blocking.index), "wait": duration(blocking.wait)}
+            query |= {"index": str(blocking.index), "wait": durations.of_seconds(blocking.wait)}
             wait = blocking.wait
         return await self.request("GET", path, query, wait=wait, missing_ok=missing_ok)
 

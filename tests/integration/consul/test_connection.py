@@ -222,7 +222,7 @@ async def test_a_blocking_query_asks_in_durations_that_go_reads(recorder, fake):
         await consul.services(Blocking(index=0, wait=60))
         assert dict(recorder.requests[-1].query) == {}
         await consul.services(Blocking(index=12, wait=1.5))
-        assert dict(recorder.requests[-1].query) == {"index": "12", "wait": "1500ms"}
+        assert dict(recorder.requests[-1].query) == {"index": "12", "wait": "1.5s"}
 
 
 async def test_a_client_outside_its_context_says_so():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from meshwright.controlplane.model import durations
+from meshwright import durations
 from meshwright.controlplane.model.policy import (
     Abort,
     Balancing,

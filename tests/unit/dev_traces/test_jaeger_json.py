@@ -9,7 +9,6 @@ import pytest
 
 from meshwright.dev.traces import TraceStore
 from meshwright.dev.traces.query_api.jaeger_json import trace_id_text, trace_to_json
-from meshwright.dev.traces.store.skew import go_duration
 from meshwright.messages.otlp import Span, Status
 from support.spans import EPOCH, MS, attributes, request, span, span_id, trace_id
 
@@ -182,10 +181,3 @@ def test_an_unnamed_span_and_an_unknown_kind_are_shown() -> None:
     (only,) = translate(request(odd))["spans"]
     assert only["operationName"] == "empty-span-name"
     assert "span.kind" not in tags_of(only)
-
-
-@pytest.mark.parametrize(
-    ("nanos", "text"), [(0, "0ns"), (1, "1ns"), (1500, "1.5µs"), (-2_500_000, "-2.5ms"), (3_000_000_000, "3s")]
-)
-def test_durations_are_written_as_go_does(nanos: int, text: str) -> None:
-    assert go_duration(nanos) == text

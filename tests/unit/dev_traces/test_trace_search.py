@@ -17,7 +17,6 @@ from meshwright.dev.traces.query_api.v1_parameters import (
     parse_dependency_query,
     parse_trace_id,
     parse_trace_query,
-    read_duration,
 )
 from meshwright.messages.otlp import Span
 from support.spans import EPOCH, MS, attributes, request, span, trace_id
@@ -140,7 +139,7 @@ def test_parameters_are_read(parameters: dict[str, str], expected: dict[str, Any
         ({"limit": "many"}, "unable to parse param 'limit'"),
         ({"limit": "0"}, "expected a number above 0, not 0"),
         ({"minDuration": "5"}, 'time: missing unit in duration "5"'),
-        ({"minDuration": "5 parsec"}, 'time: missing unit in duration "5 parsec"'),
+        ({"minDuration": "5 parsec"}, 'time: unknown unit " parsec" in duration "5 parsec"'),
         ({"maxDuration": "5y"}, 'time: unknown unit "y" in duration "5y"'),
         ({"maxDuration": "ms"}, 'time: invalid duration "ms"'),
         ({"minDuration": "2s", "maxDuration": "1s"}, "'maxDuration' should be greater than 'minDuration'"),
@@ -157,21 +156,6 @@ def test_bad_parameters_are_refused_in_jaegers_words(parameters: dict[str, str],
     with pytest.raises(BadQueryError) as caught:
         parse_trace_query(MultiDict(given), NOW)
     assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "nanos"),
-    [
-        ("100ms", 100 * MS),
-        ("1h2m3.5s", 3_723_500_000_000),
-        ("0", 0),
-        ("-1.5us", -1500),
-        ("7µs", 7000),
-        (".5s", 5 * 10**8),
-    ],
-)
-def test_durations_are_read_as_go_does(text: str, nanos: int) -> None:
-    assert read_duration(text) == nanos
 
 
 def test_short_trace_ids_are_padded() -> None:

@@ -9,12 +9,13 @@ and its place; the last good one stays in force.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from meshwright import schema
-from meshwright.controlplane.model import durations, expressions
+from meshwright import durations, schema
+from meshwright.controlplane.model import expressions
 from meshwright.controlplane.model.localities import MODES
 from meshwright.errors import ValidationError, Violation
 
@@ -290,7 +291,7 @@ def _policy(content: Mapping[str, Any]) -> Policy:
         prioritize_by_locality=content.get("prioritize_by_locality"),
         faults=tuple(_fault(fault) for fault in content.get("faults", ())),
         retry=Retry(**_in_milliseconds(retry)),
-        timeout_ms=durations.milliseconds(content.get("timeout")),
+        timeout_ms=_milliseconds(content.get("timeout", "")),
     )
 
 
@@ -313,15 +314,21 @@ def _too_long(content: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
     if isinstance(content, (dict, list)):
         for key, value in content.items() if isinstance(content, dict) else enumerate(content):
             yield from _too_long(value, (*path, key))
-    elif path[-1] in (*_DURATIONS, "timeout") and durations.milliseconds(content) > durations.milliseconds(
-        MAX_DURATION
-    ):
+    elif path[-1] in (*_DURATIONS, "timeout") and _milliseconds(content) > _milliseconds(MAX_DURATION):
         yield Violation(schema.place(path), f"must not exceed {MAX_DURATION}")
+
+
+def _milliseconds(duration: str) -> float:
+    """A duration whose form the schema has accepted; infinite where it is longer than durations can be."""
+    try:
+        return durations.milliseconds(duration)
+    except ValueError:
+        return math.inf
 
 
 def _in_milliseconds(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        f"{key}_ms" if key in _DURATIONS else key: durations.milliseconds(value) if key in _DURATIONS else value
+        f"{key}_ms" if key in _DURATIONS else key: _milliseconds(value) if key in _DURATIONS else value
         for key, value in content.items()
     }
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane.model import durations
+from meshwright import durations
 from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane.model import durations
+from meshwright import durations
 from meshwright.controlplane.model.policy import Balancing
 from meshwright.controlplane.model.snapshot import NodeKind
 

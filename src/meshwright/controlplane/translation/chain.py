@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from meshwright.controlplane.model import durations, localities
+from meshwright import durations
+from meshwright.controlplane.model import localities
 from meshwright.controlplane.model.catalog import Target, elsewhere, target_of
 from meshwright.controlplane.model.policy import HeaderMatch
 from meshwright.controlplane.translation import balancing, header_changes
@@ -230,7 +231,7 @@ _Share = tuple[str, BothWays]
 
 
 def _request_timeout(node: Mapping[str, Any]) -> float:
-    return durations.signed_milliseconds(node["Resolver"].get("RequestTimeout"))
+    return durations.milliseconds(node["Resolver"].get("RequestTimeout"), signed=True)
 
 
 def _whole_weights(shares: Mapping[_Share, Decimal]) -> tuple[Branch, ...]:
@@ -292,7 +293,7 @@ def _options(destination: Mapping[str, Any]) -> Options:
 
 def _time(value: str | int | float | None) -> float | None:
     """Nothing, or 0, is not said; a negative time is "none at all"."""
-    time = durations.signed_milliseconds(value)
+    time = durations.milliseconds(value, signed=True)
     return max(0.0, time) if time else None
 
 

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.http_errors import bad_request
 
 if TYPE_CHECKING:

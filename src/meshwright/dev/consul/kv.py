@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.catalog.models import CRITICAL
 from meshwright.dev.consul.http_errors import refused
 

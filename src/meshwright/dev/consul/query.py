@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.http_errors import bad_request, refused
 
 if TYPE_CHECKING:

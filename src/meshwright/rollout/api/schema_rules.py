@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from meshwright import durations
 from meshwright.errors import Violation
 from meshwright.schema import place
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from meshwright.rollout.api.schema_parts import Schema
 
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _ONE_OF = re.compile(r"exactly one of (.*) must be set")
 LONGEST_NAME = 62
 TRANSITIONS = frozenset({"service cannot be changed"})
@@ -26,8 +25,11 @@ TRANSITIONS = frozenset({"service cannot be changed"})
 
 
 def seconds(duration: str) -> float:
-    """A duration (`1h30m`, `500ms`) that the schema has accepted."""
-    return round(sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(duration)), 6)
+    """A duration (`1h30m`, `500ms`) that the schema has accepted; the longest that there is for one that is longer."""
+    try:
+        return durations.seconds(durations.parse(duration))
+    except ValueError:
+        return durations.seconds(durations.LONGEST)
 
 
 def with_defaults(value: Any, schema: Schema) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING, Any
 
+from meshwright import durations
 from meshwright.dev.consul.state import VERSION
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def agent_self(state: State) -> dict[str, Any]:
             "BindAddr": who.host,
             "ServerMode": True,
             "Version": VERSION,
-            "CheckDeregisterIntervalMin": f"{state.min_deregister:g}s",
+            "CheckDeregisterIntervalMin": durations.of_seconds(state.min_deregister),
         },
         "Coord": {"Vec": [0] * 8, "Error": 1.5, "Adjustment": 0, "Height": 0.00001},
         "Member": members(state)[0],

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.catalog.agent import CheckSpec
 from meshwright.dev.consul.catalog.models import CRITICAL, STATUSES, Check, Service
 from meshwright.dev.consul.decode import Field, Many, Named, Struct, parse_json, strict

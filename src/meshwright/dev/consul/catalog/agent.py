@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.catalog.models import CRITICAL, PASSING, WARNING, Check, Service
 from meshwright.dev.consul.http_errors import HttpError, refused
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.config_entries.customization import digest
 from meshwright.dev.consul.config_entries.entries import (
     DEFAULTS,

@@ -11,7 +11,7 @@ import struct
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from meshwright.dev.consul import durations
+from meshwright import durations
 from meshwright.dev.consul.decode import Field, Many, Named, Struct, encode, parse_json, weak
 from meshwright.dev.consul.http_errors import bad_request, refused
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
+from meshwright.durations import quoted
+
 NANOS = 1_000_000_000
 _LAYOUT = "2006-01-02T15:04:05.999999999Z07:00"
 _NUMBERS = {"2006": r"\d{4}", "01": r"\d\d", "02": r"\d\d", "15": r"\d\d?", "04": r"\d\d", "05": r"\d\d"}
@@ -29,7 +31,7 @@ def read_rfc3339(text: str) -> int:
     if zone is None:
         raise ValueError(_mismatch(text, rest, "Z07:00"))
     if rest[zone.end() :]:
-        raise ValueError(f'parsing time "{_quoted(text)}": extra text: "{_quoted(rest[zone.end() :])}"')
+        raise ValueError(f"parsing time {quoted(text)}: extra text: {quoted(rest[zone.end() :])}")
     offset = timedelta()
     if zone[1]:
         offset = timedelta(hours=int(zone[2]), minutes=int(zone[3])) * (-1 if zone[1] == "-" else 1)
@@ -38,7 +40,7 @@ def read_rfc3339(text: str) -> int:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=timezone(offset))
         elapsed = moment - datetime(1970, 1, 1, tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f'parsing time "{_quoted(text)}": day out of range') from None
+        raise ValueError(f"parsing time {quoted(text)}: day out of range") from None
     return (elapsed.days * 86400 + elapsed.seconds) * NANOS + fraction
 
 
@@ -55,20 +57,9 @@ def _date_and_clock(text: str) -> tuple[list[int], str]:
             numbers.append(int(match[0]))
         name, least, most = _RANGES.get(element, ("", 0, 0))
         if name and not least <= numbers[-1] <= most:
-            raise ValueError(f'parsing time "{_quoted(text)}": {name} out of range')
+            raise ValueError(f"parsing time {quoted(text)}: {name} out of range")
     return numbers, rest
 
 
 def _mismatch(text: str, rest: str, element: str) -> str:
-    return f'parsing time "{_quoted(text)}" as "{_LAYOUT}": cannot parse "{_quoted(rest)}" as "{element}"'
-
-
-def _quoted(text: str) -> str:
-    """Printable ASCII as it is, all else as its bytes."""
-    shown = []
-    for byte in text.encode(errors="surrogatepass"):
-        if byte in b'"\\':
-            shown.append("\\" + chr(byte))
-        else:
-            shown.append(chr(byte) if 0x20 <= byte < 0x7F else f"\\x{byte:02x}")  # noqa: PLR2004
-    return "".join(shown)
+    return f'parsing time {quoted(text)} as "{_LAYOUT}": cannot parse {quoted(rest)} as "{element}"'

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from meshwright import durations
 from meshwright.errors import MeshwrightError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ DEFAULT_LIMIT = 100
 DEFAULT_LOOKBACK = 2 * 24 * 3600 * NANOS
 DEFAULT_DEPENDENCY_LOOKBACK_MS = 24 * 3600 * 1000
 _MAX_ID_DIGITS = 32
-_UNITS = {"ns": 1, "us": 1000, "µs": 1000, "μs": 1000, "ms": 1_000_000, "s": NANOS, "m": 60 * NANOS, "h": 3600 * NANOS}
 _LONG = re.compile(r"([0-9]{1,6})([dw])")
 _LONG_UNITS = {"d": 24 * 3600 * NANOS, "w": 7 * 24 * 3600 * NANOS}
 _BASE64_LENGTHS = (22, 24)
@@ -30,7 +30,6 @@ _BOOLEANS = {
     **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
     **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
 }
-_DURATION_PART = re.compile(r"(\d+\.?\d*|\.\d+)([a-zµμ]*)")
 
 
 class BadQueryError(MeshwrightError):
@@ -126,7 +125,7 @@ def parse_duration(parameters: MultiMapping[str], name: str) -> int:
     """A duration such as `100ms` or `1m30s`, in nanoseconds; 0 where it is not given."""
     text = parameters.get(name, "")
     try:
-        return read_duration(text) if text else 0
+        return durations.parse(text) if text else 0
     except ValueError as error:
         raise BadQueryError(f"unable to parse param '{name}': {error}") from None
 
@@ -153,31 +152,9 @@ def read_lookback(text: str) -> int:
     if match := _LONG.fullmatch(text):
         return int(match[1]) * _LONG_UNITS[match[2]]
     try:
-        return max(0, read_duration(text))
+        return max(0, durations.parse(text))
     except ValueError:
         return 0
-
-
-def read_duration(text: str) -> int:
-    """A duration in Go's notation (time.ParseDuration), in nanoseconds; raises ValueError with Go's words."""
-    sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text.removeprefix("+"))
-    if rest == "0":
-        return 0
-    total, position = 0.0, 0
-    while position < len(rest):
-        part = _DURATION_PART.match(rest, position)
-        if part is None:
-            break
-        number, unit = part.groups()
-        if not unit:
-            raise ValueError(f'time: missing unit in duration "{text}"')
-        if unit not in _UNITS:
-            raise ValueError(f'time: unknown unit "{unit}" in duration "{text}"')
-        total += float(number) * _UNITS[unit]
-        position = part.end()
-    if not rest or position < len(rest) or total > 2**63:
-        raise ValueError(f'time: invalid duration "{text}"')
-    return sign * round(total)
 
 
 def parse_tags(simple: Sequence[str], documents: Sequence[str]) -> dict[str, str]:

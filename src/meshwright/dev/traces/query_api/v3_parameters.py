@@ -10,13 +10,13 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from meshwright import durations
 from meshwright.dev.traces.query_api.gotime import read_rfc3339
 from meshwright.dev.traces.query_api.v1_parameters import (
     DEFAULT_LIMIT,
     BadQueryError,
     TraceQuery,
     parse_boolean,
-    read_duration,
 )
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _depth(parameters: Mapping[str, str]) -> int:
 def _duration(parameters: Mapping[str, str], name: str) -> int:
     text, given = value_of(parameters, name)
     try:
-        return read_duration(text) if text else 0
+        return durations.parse(text) if text else 0
     except ValueError as error:
         raise _malformed(given, str(error)) from None
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from meshwright import durations
+
 if TYPE_CHECKING:
     from meshwright.dev.traces.store.spans import Resource, StoredSpan
     from meshwright.dev.traces.store.trace_store import Trace
 
 _HOST_KEYS = ("host.id", "host.ip", "host.name")
-_UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1000, "µs"))
 
 
 def skew_warnings(trace: Trace) -> dict[bytes, list[str]]:
@@ -36,7 +37,7 @@ def skew_warnings(trace: Trace) -> dict[bytes, list[str]]:
             apart = not host or host != hosts[parent.resource]
             delta = _delta(child, parent) if apart else skew
             if delta:
-                text = f"clock skew adjustment disabled; not applying calculated delta of {go_duration(delta)}"
+                text = f"clock skew adjustment disabled; not applying calculated delta of {durations.show(delta)}"
                 found.setdefault(child.span_id, []).append(text)
             waiting.append((child, delta))
     for span_id in trace.spans.keys() - seen:
@@ -76,11 +77,3 @@ def _host(resource: Resource) -> str:
             items = value.array_value.values
             return items[0].string_value if items else value.string_value
     return ""
-
-
-def go_duration(nanos: int) -> str:
-    """Nanoseconds as Go prints a duration below a minute, as in `-1.5ms`."""
-    for unit, name in _UNITS:
-        if abs(nanos) >= unit:
-            return f"{nanos / unit:.9f}".rstrip("0").rstrip(".") + name
-    return f"{nanos}ns"
