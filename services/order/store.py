@@ -286,14 +286,14 @@ def environment_of(url: sa.URL) -> dict[str, str]:
         "POSTGRES_HOST": str(url.host or "127.0.0.1"),
         "POSTGRES_PORT": str(url.port or 5432),
         "POSTGRES_USER": str(url.username or "postgres"),
-        # PGPASSWORD as asyncpg reads it: libpq ignores it for an empty password, which the library passes.
+        # PGPASSWORD is read here: libpq ignores it for an empty password, which the library passes.
         "POSTGRES_PASSWORD": str(url.password or environment().get("PGPASSWORD", "")),
         "POSTGRES_CONNECT_TIMEOUT": "3",
         "POSTGRES_LOCK_TIMEOUT": "5",
         "POSTGRES_POOL_SIZE": "1",
         "POSTGRES_MAX_OVERFLOW": "4",
         "POSTGRES_PRE_PING": "yes",
-        SSLMODE: str(url.query.get("ssl", "")),
+        SSLMODE: str(url.query.get("sslmode", "")),
     }
 
 

@@ -68,6 +68,18 @@ class Cluster:
         self.run("pg_ctl", "reload", "-s", "-D", str(self.folder / "data"))
         return f"postgresql://{name}@127.0.0.1:{self.port}/{name}"
 
+    def offer_tls(self, certificate: Path, key: Path) -> None:
+        """Let connections be encrypted from now on."""
+        for file, name in ((certificate, "server.crt"), (key, "server.key")):
+            copy = self.folder / "data" / name
+            shutil.copyfile(file, copy)
+            copy.chmod(0o600)
+            if self.user is not None:
+                shutil.chown(copy, self.user)
+        with (self.folder / "data/postgresql.conf").open("a") as settings:
+            settings.write("\nssl = on\n")
+        self.run("pg_ctl", "reload", "-s", "-D", str(self.folder / "data"))
+
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=100"
         log = str(self.folder / "log")

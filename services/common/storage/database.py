@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from meshwright.config import env_field
 from meshwright.errors import ValidationError, Violation
 from services.common.runtime.errors import StoreUnavailableError
+from services.common.storage.postgresql import open_server
 from services.common.storage.sqlite import open_file
 
 if TYPE_CHECKING:
@@ -29,13 +29,10 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 _DRIVERS = {
     SQLITE: "sqlite+aiosqlite",
-    POSTGRESQL: "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
+    POSTGRESQL: "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
 }
 TLS_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-STATEMENT_SECONDS = 5.0
-"""Timeout of a statement on PostgreSQL."""
-CONNECT_SECONDS = 3.0
 MAX_PORT = 65535
 POOL_SECONDS = 3.0
 _LOST = frozenset({"42P01", "3D000", "3F000"})
@@ -91,19 +88,19 @@ def _check_server(variable: str, url: sa.URL) -> None:
 
 
 def _with_tls(variable: str, url: sa.URL) -> sa.URL:
-    """Translates libpq's `sslmode` to the driver's `ssl`; rejects every other parameter."""
+    """Takes libpq's `sslmode`, also as `ssl`; rejects every other parameter."""
     asked = dict(url.query)
     mode = asked.pop("sslmode", None) or asked.pop("ssl", None)
     if asked or mode not in {None, *TLS_MODES}:
         what = f"may ask for sslmode={'|'.join(TLS_MODES)} and nothing else"
         raise ValidationError("the environment", [Violation(variable, what)])
-    return url.set(query={"ssl": str(mode)} if mode else {})
+    return url.set(query={"sslmode": str(mode)} if mode else {})
 
 
 def open_database(variable: str, text: str) -> AsyncEngine:
     """Creates an engine for the URL that `variable` holds. Raises ValidationError, which never shows the password."""
     url = parse_database(variable, text)
-    return _sqlite(variable, url) if url.get_backend_name() == SQLITE else _postgresql(url)
+    return _sqlite(variable, url) if url.get_backend_name() == SQLITE else open_server(url, pool_seconds=POOL_SECONDS)
 
 
 def service_database_url(text: str, service: str) -> str:
@@ -119,7 +116,7 @@ async def ensure_database(given: str, own: str) -> None:
     StoreUnavailableError."""
     if given == own:
         return
-    engine = _postgresql(parse_database("", given))
+    engine = open_server(parse_database("", given), pool_seconds=POOL_SECONDS)
     name = str(sa.make_url(own).database)
     known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
     try:
@@ -136,17 +133,6 @@ async def ensure_database(given: str, own: str) -> None:
                             raise
     finally:
         await engine.dispose()
-
-
-def _postgresql(url: sa.URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=5,
-        max_overflow=5,
-        pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
-        connect_args={"timeout": CONNECT_SECONDS, "command_timeout": STATEMENT_SECONDS},
-    )
 
 
 def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:

@@ -20,13 +20,11 @@ import asyncio
 import enum
 import logging
 import sqlite3
-import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from asyncpg.exceptions import ClientConfigurationError
 
 from services.common.runtime.errors import StoreUnavailableError, causes, reason_of
 from services.common.storage.database import SQLITE
@@ -76,8 +74,6 @@ _SQLITE_BUGS = frozenset(
 _SQLITE_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _PRIMARY_CODE = 0xFF
 """The part of SQLite's extended result codes that is the plain one."""
-_NO_TLS = "rejected SSL upgrade"
-_INTERRUPTED = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 async def wait_for_database(
@@ -130,10 +126,6 @@ def _classify(error: BaseException) -> ErrorKind | None:
         return next((each for begin, each in _BY_SQLSTATE.items() if str(state).startswith(begin)), ErrorKind.BUG)
     if code := getattr(error, "sqlite_errorcode", None):
         return _classify_on_sqlite(int(code) & _PRIMARY_CODE)
-    if isinstance(error, ClientConfigurationError) or _NO_TLS in str(error):
-        return ErrorKind.PERMANENT
-    if isinstance(error, ssl.SSLError) and not isinstance(error, _INTERRUPTED):
-        return ErrorKind.PERMANENT
     lost = getattr(error, "connection_invalidated", False)
     # PEP 249's OperationalError of a failed connection has no code.
     if lost or isinstance(error, (OSError, sa.exc.TimeoutError)) or type(error).__name__ == "OperationalError":

@@ -20,6 +20,7 @@ from services.common.storage.database import ensure_database, open_database
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.transactions import SCHEMA_LOCK, make_tables
 from support.consul import dev_registry
+from support.pki import needs_openssl
 from support.ports import promised_port
 from support.postgres import OWNER, Cluster
 from support.processes import Process, frozen, python, running
@@ -107,7 +108,7 @@ async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_ther
             await says(process, place)
             status, reason = await check(port)
             assert (status, reason.partition(": ")[0]) == (HEALTH.NOT_SERVING, place)
-            assert "Connect call failed" in reason
+            assert "Connection refused" in reason
             assert not await registered()
             assert "hush-hush" not in process.log.read_text()
             await asyncio.to_thread(own_postgres.start)
@@ -239,9 +240,34 @@ async def test_what_stays_as_it_is_is_not_waited_for(own_postgres: Cluster, tmp_
     assert 'database "nothing" does not exist' in await ready(url.replace("/postgres", "/nothing"))
     assert 'role "nobody" does not exist' in await ready(url.replace(OWNER, "nobody"))
     assert "permission denied to create database" in await ready(f"{poor}_shop", poor)
-    assert "rejected SSL upgrade" in await ready(f"{url}?sslmode=require")
-    assert "root certificate file" in await ready(f"{url}?sslmode=verify-full")
+    assert "server does not support SSL" in await ready(f"{url}?sslmode=require")
     assert f"the database {file} (X) cannot be used" in await ready(f"sqlite:///{file}")
+
+
+@needs_openssl
+async def test_a_server_whose_certificate_is_not_trusted_is_not_waited_for(
+    own_postgres: Cluster, pki: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = shared(own_postgres)
+    own_postgres.offer_tls(pki / "server.pem", pki / "server.key")
+
+    async def encrypted() -> bool:
+        engine = open_database("X", f"{url}?sslmode=require")
+        try:
+            async with engine.connect() as connection:
+                query = sa.text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                return bool(await connection.scalar(query))
+        finally:
+            await engine.dispose()
+
+    # The server reads its settings again a moment after it is told to.
+    await eventually(encrypted, 30, ignore=(sa.exc.OperationalError,))
+    monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "none.crt"))
+    assert "root certificate file" in await ready(f"{url}?sslmode=verify-full")
+    monkeypatch.setenv("PGSSLROOTCERT", str(pki / "client.pem"))
+    assert "certificate verify failed" in await ready(f"{url}?sslmode=verify-ca")
+    monkeypatch.setenv("PGSSLROOTCERT", str(pki / "ca.pem"))
+    assert "does not match host name" in await ready(f"{url}?sslmode=verify-full")
 
 
 async def test_a_host_that_is_not_known_yet_and_a_server_without_a_connection_left_are_waited_for(

@@ -6,9 +6,9 @@ import asyncio
 import itertools
 import logging
 import sqlite3
-import ssl
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -21,6 +21,7 @@ from services.common.storage.database_wait import (
     classify_error,
     wait_for_database,
 )
+from services.common.storage.postgresql import refusal
 from services.common.storage.table_recovery import HEALTH_CAUSE
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
         (away(ConnectionRefusedError(111, "no")), ErrorKind.TRANSIENT),
         (away(TimeoutError()), ErrorKind.TRANSIENT),
         (away(asyncio.CancelledError(), TimeoutError()), ErrorKind.TRANSIENT),
-        (away(ssl.SSLEOFError()), ErrorKind.TRANSIENT),
+        (away(psycopg.OperationalError("connection failed: SSL SYSCALL error: EOF detected")), ErrorKind.TRANSIENT),
         (away(sa.exc.TimeoutError()), ErrorKind.TRANSIENT),
         (away(), ErrorKind.TRANSIENT),
         *(
@@ -102,9 +103,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
             (away(PostgresLikeError(code)), ErrorKind.PERMANENT)
             for code in ("28P01", "28000", "3D000", "3F000", "42501", "55000")
         ),
-        (away(ssl.SSLCertVerificationError()), ErrorKind.PERMANENT),
-        (away(ssl.SSLError("tlsv13 alert certificate required")), ErrorKind.PERMANENT),
-        (away(ConnectionError('PostgreSQL server at "db" rejected SSL upgrade')), ErrorKind.PERMANENT),
         *((away(PostgresLikeError(code)), ErrorKind.BUG) for code in ("42P01", "42601", "22012", "25P02", "0A000")),
         (away(TypeError("no integer"), PostgresLikeError("22000")), ErrorKind.BUG),
         (away(ValueError("something new")), ErrorKind.BUG),
@@ -115,6 +113,52 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_an_error_is_transient_or_permanent_or_a_bug(error: StoreUnavailableError, kind: ErrorKind) -> None:
     assert classify_error(error) is kind
+
+
+SERVER = 'connection failed: connection to server at "10.0.0.1", port 5432 failed: '
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "sqlstate"),
+    [
+        ('FATAL:  database "shop" does not exist', ErrorKind.PERMANENT, "3D000"),
+        ('FATAL:  database "shop" is not currently accepting connections', ErrorKind.PERMANENT, "55000"),
+        ('FATAL:  permission denied for database "shop"', ErrorKind.PERMANENT, "42501"),
+        ('FATAL:  password authentication failed for user "ada"', ErrorKind.PERMANENT, "28P01"),
+        ("fe_sendauth: no password supplied", ErrorKind.PERMANENT, "28P01"),
+        ('FATAL:  role "ada" does not exist', ErrorKind.PERMANENT, "28000"),
+        ('FATAL:  role "ada" is not permitted to log in', ErrorKind.PERMANENT, "28000"),
+        ('FATAL:  no pg_hba.conf entry for host "10.0.0.2", user "ada"', ErrorKind.PERMANENT, "28000"),
+        ('FATAL:  Peer authentication failed for user "ada"', ErrorKind.PERMANENT, "28000"),
+        ("server does not support SSL, but SSL was required", ErrorKind.PERMANENT, "28000"),
+        ("SSL error: certificate verify failed", ErrorKind.PERMANENT, "28000"),
+        ("SSL error: tlsv13 alert certificate required", ErrorKind.PERMANENT, "28000"),
+        ('server certificate for "db" does not match host name "10.0.0.1"', ErrorKind.PERMANENT, "28000"),
+        ('root certificate file "/root.crt" does not exist', ErrorKind.PERMANENT, "28000"),
+        ("FATAL:  sorry, too many clients already", ErrorKind.TRANSIENT, "53300"),
+        ("FATAL:  remaining connection slots are reserved for roles", ErrorKind.TRANSIENT, "53300"),
+        ("FATAL:  the database system is starting up", ErrorKind.TRANSIENT, "57P03"),
+        ("SSL error: unexpected eof while reading", ErrorKind.TRANSIENT, None),
+        ("SSL SYSCALL error: Connection reset by peer", ErrorKind.TRANSIENT, None),
+        ("Connection refused\n\tIs the server running on that host?", ErrorKind.TRANSIENT, None),
+        # In another language it is not known.
+        ("FATAL:  Datenbank \u00bbshop\u00ab existiert nicht", ErrorKind.TRANSIENT, None),
+    ],
+)
+def test_a_refused_connection_has_the_code_that_its_message_tells(
+    said: str, kind: ErrorKind, sqlstate: str | None
+) -> None:
+    error = refusal(psycopg.OperationalError(SERVER + said))
+    assert error.sqlstate == sqlstate
+    assert classify_error(away(error)) is kind
+    assert sqlstate is None or str(error) == said.removeprefix("FATAL:  ")
+
+
+def test_a_refusal_is_that_of_the_last_address() -> None:
+    """The driver lists the failures of all addresses of a host below it."""
+    last = f"{SERVER}Connection refused\nMultiple connection attempts failed. All failures were:\n- host: 'db'"
+    error = psycopg.OperationalError(f'{last}: FATAL:  database "shop" does not exist')
+    assert refusal(error) is error
 
 
 def test_a_lock_that_another_process_holds_on_a_file_passes(tmp_path) -> None:
