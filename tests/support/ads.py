@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane.metrics import RequestKind
-from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType, Snapshot, digest
+from meshwright.controlplane.model.resource_table import ResourceTable, digest
+from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType, Snapshot
 from meshwright.controlplane.xds.codec import Request
 from meshwright.controlplane.xds.nodes import NodeInfo
 from meshwright.messages.xds import (
@@ -44,25 +45,25 @@ def resource(kind: ResourceType, name: str, content: str) -> Resource:
 
 
 class Mesh:
-    """Builds snapshots that share what did not change, as `translate` does."""
+    """Builds snapshots that share what did not change, as a `Translator` does."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[ResourceType, str, str], Resource] = {}
-        self._maps: dict[ResourceType, dict[str, Resource]] = {}
+        self._tables: dict[ResourceType, ResourceTable] = {}
 
     def snapshot(self, contents: Contents) -> Snapshot:
-        view = {kind: self._map(kind, contents.get(kind, {})) for kind in ResourceType}
+        view = {kind: self._table(kind, contents.get(kind, {})) for kind in ResourceType}
         version = digest(repr(sorted((k, sorted(v.items())) for k, v in contents.items())).encode())
         return Snapshot(version, (), lambda _: view)
 
-    def _map(self, kind: ResourceType, names: Mapping[str, str]) -> dict[str, Resource]:
+    def _table(self, kind: ResourceType, names: Mapping[str, str]) -> ResourceTable:
         made = {
             name: self._made.setdefault((kind, name, content), resource(kind, name, content))
             for name, content in names.items()
         }
-        if self._maps.get(kind) != made:
-            self._maps[kind] = made
-        return self._maps[kind]
+        if kind not in self._tables or dict(self._tables[kind]) != made:
+            self._tables[kind] = ResourceTable(made)
+        return self._tables[kind]
 
 
 class Talk:

@@ -16,7 +16,7 @@ from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.model import upstream_config
 from meshwright.controlplane.model.catalog import Catalog, Target
 from meshwright.controlplane.model.policy import parse_policy
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds.server import Ads
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.processes import Process, python, running
@@ -117,6 +117,7 @@ class ControlPlane:
         self.ads = ads
         self.address = address
         self.catalog = Catalog()
+        self.translator = Translator()
         self.snapshot: Snapshot | None = None
 
     def publish(
@@ -140,7 +141,7 @@ class ControlPlane:
         if defaults is not None:
             changes["callers"] = upstream_config.read(defaults)
         self.catalog = dataclasses.replace(self.catalog, **changes)
-        self.snapshot = translate(self.catalog, self.snapshot)
+        self.snapshot = self.translator.translate(self.catalog)
         self.ads.publish(self.snapshot)
         return self.snapshot
 

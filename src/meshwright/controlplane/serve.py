@@ -24,7 +24,7 @@ from meshwright.controlplane.admin import debug
 from meshwright.controlplane.consul_source.source import Source
 from meshwright.controlplane.metrics import Metrics
 from meshwright.controlplane.problems import say_changes
-from meshwright.controlplane.translation.translate import targets_in_force, translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds import server
 from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
@@ -139,13 +139,12 @@ class _Plane:
 
     async def follow(self) -> None:
         """Publish the mesh as it changes."""
-        previous: Snapshot | None = None
+        translator = Translator()
         version = ""
         async for catalog in self._source.catalogs():
             with self._metrics.translate.time():
-                snapshot = translate(catalog, previous)
-            previous = snapshot
-            self._source.uphold(targets_in_force(snapshot))
+                snapshot = translator.translate(catalog)
+            self._source.uphold(translator.targets_in_force)
             self._said = say_changes(self._said, snapshot.problems)
             self.ads.publish(snapshot)
             if snapshot.version != version:

@@ -12,8 +12,9 @@ import grpc
 import pytest
 
 from meshwright.controlplane.admin import inspect
+from meshwright.controlplane.model.resource_table import ResourceTable
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, pack
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds.server import METHOD
 from meshwright.controlplane.xds.unserved import MAX_TYPES
 from meshwright.errors import UnreachableError
@@ -47,15 +48,15 @@ async def channel(fed: FedAds) -> AsyncIterator[grpc.aio.Channel]:
 
 async def test_a_client_finds_instances_and_follows_their_coming_and_going(fed: FedAds, tmp_path: Path) -> None:
     async with backend("one") as one, backend("two") as two, caller("xds:///calc", tmp_path, fed.address) as client:
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
         assert set(answered_by(await client.call(4))) == {"one"}
-        fed.ads.publish(translate(Services().add(one, two).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one, two).catalog()))
 
         async def both() -> bool:
             return set(answered_by(await client.call(4))) == {"one", "two"}
 
         await eventually(both)
-        fed.ads.publish(translate(Services().add(two).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(two).catalog()))
 
         async def only_two() -> bool:
             return set(answered_by(await client.call(4))) == {"two"}
@@ -66,13 +67,13 @@ async def test_a_client_finds_instances_and_follows_their_coming_and_going(fed: 
 async def test_a_service_that_nobody_knows_fails_in_under_100_ms_and_works_when_it_comes(
     fed: FedAds, tmp_path: Path
 ) -> None:
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
         (first, second) = await client.call(2)
         assert {first.code, second.code} == {"UNAVAILABLE"}
         assert first.seconds < 0.1
         assert second.seconds < 0.1
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
 
         async def works() -> bool:
             return not failures(await client.call(1))
@@ -88,7 +89,7 @@ async def test_a_client_that_comes_before_the_first_snapshot_waits_for_it(
         pending = asyncio.create_task(client.call(1, wait_for_ready=wait))
         await eventually(lambda: len(fed.ads.cache.streams) == 1)
         assert not pending.done()
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
         assert not failures(await pending)
 
 
@@ -96,7 +97,8 @@ async def test_a_service_that_goes_and_comes_again_on_the_same_stream_is_answere
     fed: FedAds, tmp_path: Path
 ) -> None:
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
-        there, gone = translate(Services().add(one).catalog()), translate(Services().catalog())
+        catalogs = Services().add(one).catalog(), Services().catalog()
+        there, gone = (Translator().translate(each) for each in catalogs)
 
         async def works() -> bool:
             return not failures(await client.call(1))
@@ -124,7 +126,8 @@ def with_bad_cluster(snapshot: Snapshot, name: str) -> Snapshot:
     message = Cluster(name=name, type=Cluster.EDS, lb_policy=Cluster.MAGLEV)
     message.eds_cluster_config.eds_config.ads.SetInParent()
     view[CLUSTER][name] = dataclasses.replace(pack(CLUSTER, name, message), name=good.name)
-    return Snapshot("doctored", (), lambda _: view)
+    tables = {kind: ResourceTable(resources) for kind, resources in view.items()}
+    return Snapshot("doctored", (), lambda _: tables)
 
 
 async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp_path: Path, caplog: object) -> None:
@@ -135,7 +138,7 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
         caller("xds:///other", tmp_path, fed.address) as good,
     ):
         services = Services().add(one, two)
-        sound = translate(services.catalog())
+        sound = Translator().translate(services.catalog())
         fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
         assert not failures(await good.call(1, wait_for_ready=True))
         assert set(failures(await bad.call(1))) != set()
@@ -156,7 +159,7 @@ async def test_a_refused_resource_harms_no_other_and_is_visible(fed: FedAds, tmp
 
 async def test_when_a_good_resource_turns_bad_clients_keep_the_good_one(fed: FedAds, tmp_path: Path) -> None:
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
-        sound = translate(Services().add(one).catalog())
+        sound = Translator().translate(Services().add(one).catalog())
         fed.ads.publish(sound)
         assert not failures(await client.call(10, wait_for_ready=True))
         fed.ads.publish(with_bad_cluster(sound, "calc.default.dc1"))
@@ -168,7 +171,7 @@ async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_th
     async with fed_ads() as second, backend("one") as one, backend("two") as two, contextlib.AsyncExitStack() as stack:
         first = await stack.enter_async_context(fed_ads())
         for each in (first, second):
-            each.ads.publish(translate(Services().add(one).catalog()))
+            each.ads.publish(Translator().translate(Services().add(one).catalog()))
         dumps = [await inspect.dump(each.address, "calc") for each in (first, second)]
         assert dumps[0] == dumps[1]
         async with caller("xds:///calc", tmp_path, first.address, second.address) as client:
@@ -177,7 +180,7 @@ async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_th
             await client.start(workers=4)
             await stack.aclose()
             await eventually(lambda: second.ads.cache.streams != (), timeout=20)
-            second.ads.publish(translate(Services().add(one, two).catalog()))
+            second.ads.publish(Translator().translate(Services().add(one, two).catalog()))
 
             async def both() -> bool:
                 await client.made(10)
@@ -201,7 +204,7 @@ async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_th
 async def test_garbage_is_refused_with_the_reason_and_harms_nobody(
     fed: FedAds, channel: grpc.aio.Channel, data: bytes, message: str
 ) -> None:
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     other = channel.stream_stream(METHOD)()
     await other.write(raw(CLUSTER.value, ["a"], node="other"))
     await other.read()
@@ -229,7 +232,7 @@ async def test_a_type_that_is_not_served_is_answered_empty_and_the_stream_goes_o
     assert answer.version_info
     acknowledgement = DiscoveryRequest(type_url=RUNTIME, resource_names=["one"], response_nonce=answer.nonce)
     await call.write(acknowledgement.SerializeToString())
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     await call.write(raw(CLUSTER.value, ["a"]))
     assert DiscoveryResponse.FromString(await call.read()).type_url == CLUSTER.value
     acknowledgement.resource_names.append("two")
@@ -278,7 +281,7 @@ async def test_a_method_outside_of_xds_is_not_found(channel: grpc.aio.Channel) -
 async def test_what_a_client_writes_is_one_short_line_in_the_log(
     fed: FedAds, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     call = channel.stream_stream(METHOD)()
     await call.write(raw(CLUSTER.value, ["a"], node="n\nforged"))
     answer = DiscoveryResponse.FromString(await call.read())
@@ -299,7 +302,7 @@ async def test_what_a_client_writes_is_one_short_line_in_the_log(
 async def test_a_node_that_says_who_it_is_with_a_type_that_nobody_serves_is_known(
     fed: FedAds, channel: grpc.aio.Channel
 ) -> None:
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     call = channel.stream_stream(METHOD)()
     await call.write(raw(RUNTIME, node="n"))
     await call.write(raw(CLUSTER.value, ["a"]))
@@ -327,7 +330,7 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
         # Two sizes of everything, so that each publication changes 2,001 clusters' endpoints: some 300 kB.
         for number in range(2000):
             services[1].add(dataclasses.replace(two, service=f"service-{number:04}"))
-        snapshots = [translate(each.catalog()) for each in services]
+        snapshots = [Translator().translate(each.catalog()) for each in services]
         names = [f"service-{number:04}.default.dc1" for number in range(2000)]
         fed.ads.publish(snapshots[0])
         slow, quick = (channel.stream_stream(METHOD)() for _ in range(2))
@@ -343,7 +346,8 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
         # Which of the two came first nobody knows; the quick one was sent all sixty.
         sent = min(int(stream.types[ENDPOINTS].nonce) for stream in fed.ads.cache.streams)
         assert sent < 50
-        final = translate(services[1].add(dataclasses.replace(two, service="service-0000", id="three")).catalog())
+        services[1].add(dataclasses.replace(two, service="service-0000", id="three"))
+        final = Translator().translate(services[1].catalog())
         fed.ads.publish(final)
         versions = []
         async for data in slow:
@@ -356,14 +360,14 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
 
 
 def _version_of(fed: FedAds) -> str:
-    room = next(iter(fed.ads.cache._rooms.values()))
-    assert room.view is not None
-    return room.view[ENDPOINTS].version
+    group = next(iter(fed.ads.cache._node_groups.values()))
+    assert group.view is not None
+    return group.view[ENDPOINTS].version
 
 
 async def test_a_stop_tells_clients_to_go_elsewhere(tmp_path: Path) -> None:
     async with fed_ads() as fed:
-        fed.ads.publish(translate(Services().catalog()))
+        fed.ads.publish(Translator().translate(Services().catalog()))
         channel = grpc.aio.insecure_channel(str(fed.address))
         call = channel.stream_stream(METHOD)()
         await call.write(raw(CLUSTER.value, ["a"], node="n"))
@@ -377,7 +381,7 @@ async def test_a_stop_tells_clients_to_go_elsewhere(tmp_path: Path) -> None:
 
 async def test_what_a_client_is_told_can_be_dumped(fed: FedAds) -> None:
     async with backend("one") as one:
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
         dump = await inspect.dump(fed.address, "calc")
         assert dump.known
         assert [shown.type for shown in dump.resources] == ["listener", "route", "cluster", "endpoints"]
@@ -388,8 +392,9 @@ async def test_what_a_client_is_told_can_be_dumped(fed: FedAds) -> None:
 
 async def test_a_service_that_vanishes_is_watched_to_its_end_and_back(fed: FedAds) -> None:
     async with backend("one") as one:
-        known = translate(Services().add(one).catalog())
-        gone = translate(Services().catalog(), known)
+        translator = Translator()
+        known = translator.translate(Services().add(one).catalog())
+        gone = translator.translate(Services().catalog())
         fed.ads.publish(known)
         changes = inspect.watch(fed.address, "calc")
         every = {"listener", "route", "cluster", "endpoints"}
@@ -406,7 +411,7 @@ async def test_a_service_that_vanishes_is_watched_to_its_end_and_back(fed: FedAd
 
 async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
     async with backend("one") as one, backend("two") as two:
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
         changes = inspect.watch(fed.address, "calc")
         first = [await anext(changes) for _ in range(4)]
         assert [(change.what, change.type) for change in first] == [
@@ -415,7 +420,7 @@ async def test_what_a_client_is_told_can_be_watched(fed: FedAds) -> None:
             ("added", "cluster"),
             ("added", "endpoints"),
         ]
-        fed.ads.publish(translate(Services().add(one, two).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one, two).catalog()))
         change = await anext(changes)
         assert (change.what, change.type) == ("changed", "endpoints")
         assert any(line.startswith("+") and str(two.address.port) in line for line in change.diff)
@@ -426,13 +431,13 @@ async def test_a_watch_goes_on_when_the_control_plane_comes_back(tmp_path: Path)
     port = promised_port()
     async with backend("one") as one, backend("two") as two:
         async with fed_ads(port) as fed:
-            fed.ads.publish(translate(Services().add(one).catalog()))
+            fed.ads.publish(Translator().translate(Services().add(one).catalog()))
             changes = inspect.watch(fed.address, "calc")
             for _ in range(4):
                 assert (await anext(changes)).what == "added"
         pending = asyncio.ensure_future(anext(changes))
         async with fed_ads(port) as fed:
-            fed.ads.publish(translate(Services().add(two).catalog()))
+            fed.ads.publish(Translator().translate(Services().add(two).catalog()))
             change = await pending
             assert (change.what, change.type) == ("changed", "endpoints")
             await changes.aclose()
@@ -449,7 +454,7 @@ async def test_a_dump_of_a_control_plane_that_knows_nothing_yet_says_so(fed: Fed
 
 
 async def test_requests_in_a_burst_are_each_understood(fed: FedAds, channel: grpc.aio.Channel) -> None:
-    fed.ads.publish(translate(Services().catalog()))
+    fed.ads.publish(Translator().translate(Services().catalog()))
     call = channel.stream_stream(METHOD)()
     for kind in ResourceType:
         await call.write(raw(kind.value, ["a"], node="n"))

@@ -13,7 +13,7 @@ import pytest
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.controlplane.model.snapshot import NodeKind
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.model import Address
 from support.plane import FedAds, Services, backend, fed_ads
 from support.ports import promised_port
@@ -91,7 +91,7 @@ async def fed() -> AsyncIterator[FedAds]:
 async def test_an_envoy_routes_grpc_calls_and_follows_changes(fed: FedAds, tmp_path: Path) -> None:
     ingress = Address("127.0.0.1", promised_port())
     async with backend("one") as one, backend("two") as two, backend("other", "other") as other:
-        fed.ads.publish(translate(Services().add(one).catalog()))
+        fed.ads.publish(Translator().translate(Services().add(one).catalog()))
         async with envoy(tmp_path, fed.address, ingress) as process:
 
             async def answers(authority: str, *instances: str) -> bool:
@@ -105,13 +105,13 @@ async def test_an_envoy_routes_grpc_calls_and_follows_changes(fed: FedAds, tmp_p
             assert stream.node.node_profile.kind is NodeKind.ENVOY
             assert all(not state.nack for state in stream.types.values())
             # Endpoints alone, then a new service: listener, routes, clusters and endpoints in one.
-            fed.ads.publish(translate(Services().add(one, two).catalog()))
+            fed.ads.publish(Translator().translate(Services().add(one, two).catalog()))
             await eventually(lambda: answers("calc", "one", "two"))
-            fed.ads.publish(translate(Services().add(two, other).catalog()))
+            fed.ads.publish(Translator().translate(Services().add(two, other).catalog()))
             await eventually(lambda: answers("other", "other"))
             await eventually(lambda: answers("calc", "two"))
             # A service that goes takes its cluster with it, after the routes.
-            fed.ads.publish(translate(Services().add(other).catalog()))
+            fed.ads.publish(Translator().translate(Services().add(other).catalog()))
 
             async def gone() -> bool:
                 return (await add(ingress, "calc"))[0] == "UNIMPLEMENTED"

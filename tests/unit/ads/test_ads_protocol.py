@@ -294,7 +294,9 @@ def test_streams_that_want_the_same_share_the_bytes(scene: Scene) -> None:
     factory = scene.cache._factory
     assert factory is not None
     bodies = {
-        id(room.view[CLUSTER].body(frozenset({"user.c"}))[0]) for room in scene.cache._rooms.values() if room.view
+        id(group.view[CLUSTER].body(frozenset({"user.c"}))[0])
+        for group in scene.cache._node_groups.values()
+        if group.view
     }
     assert len(bodies) == 1
     assert len({talk.one().SerializeToString() for talk in talks}) == 1
@@ -347,7 +349,7 @@ def test_a_closed_stream_leaves_nothing_behind(scene: Scene) -> None:
     scene.cache.close(talk.stream)
     scene.cache.close(talk.stream)
     assert scene.cache.streams == ()
-    assert scene.cache._rooms == {}
+    assert scene.cache._node_groups == {}
     assert scene.publish(cluster={"user.c": "c9"}) == 0
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.model.catalog import Catalog
 from meshwright.controlplane.model.policy import Policy
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds.nodes import read_node
 from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.messages.xds import ClusterLoadAssignment, Locality, Node
@@ -55,7 +55,8 @@ def zones(response: DiscoveryResponse) -> list[str]:
 
 def test_each_is_told_its_own_order_and_follows_changes() -> None:
     hub = SnapshotCache()
-    first = translate(catalog())
+    translator = Translator()
+    first = translator.translate(catalog())
     hub.publish(first)
     in_a, in_b, also_in_a, nowhere = talk(hub, "a"), talk(hub, "b"), talk(hub, "a"), talk(hub, "")
     answers = [each.asked_and_acked(ENDPOINTS, [NAME]) for each in (in_a, in_b, also_in_a, nowhere)]
@@ -63,11 +64,11 @@ def test_each_is_told_its_own_order_and_follows_changes() -> None:
     assert answers[0].version_info == answers[2].version_info
     assert len({answer.version_info for answer in answers}) == 3
 
-    without_a = translate(catalog(a=Health.CRITICAL), first)
+    without_a = translator.translate(catalog(a=Health.CRITICAL))
     assert len(hub.publish(without_a)) == 4
     assert [zones(each.one()) for each in (in_a, in_b, also_in_a, nowhere)] == [["bc"], ["b", "c"], ["bc"], ["bc"]]
 
-    hub.publish(translate(catalog(), without_a))
+    hub.publish(translator.translate(catalog()))
     back = [each.one() for each in (in_a, in_b, also_in_a, nowhere)]
     assert [zones(answer) for answer in back] == [zones(answer) for answer in answers]
     assert [answer.version_info for answer in back] == [answer.version_info for answer in answers]
@@ -76,14 +77,15 @@ def test_each_is_told_its_own_order_and_follows_changes() -> None:
 def test_a_policy_that_comes_and_goes_concerns_those_whose_order_changes() -> None:
     hub = SnapshotCache()
     plain = Catalog({USER: recorded("plain")}, catalog().instances)
-    before = translate(plain)
+    translator = Translator()
+    before = translator.translate(plain)
     hub.publish(before)
     in_a, far = talk(hub, "a"), talk(hub, "z")
     for each in (in_a, far):
         assert zones(each.asked_and_acked(ENDPOINTS, [NAME])) == ["abc"]
-    used = translate(catalog(), before)
+    used = translator.translate(catalog())
     assert hub.publish(used) == (in_a.stream,)
     assert zones(in_a.one()) == ["a", "bc"]
-    assert hub.publish(translate(plain, used)) == (in_a.stream,)
+    assert hub.publish(translator.translate(plain)) == (in_a.stream,)
     assert zones(in_a.one()) == ["abc"]
     assert far.hear() == []

@@ -6,8 +6,9 @@ import gc
 
 from meshwright.controlplane.model.catalog import Catalog
 from meshwright.controlplane.model.policy import Policy
+from meshwright.controlplane.model.resource_table import ResourceTable
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resource, ResourceType
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds.response_cache import TypeBodies
 from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.model import Address, ServiceName
@@ -30,7 +31,7 @@ def tables() -> int:
 
 def test_nodes_that_are_gone_leave_no_route_tables_of_their_skews_behind() -> None:
     hub = SnapshotCache()
-    hub.publish(translate(timed()))
+    hub.publish(Translator().translate(timed()))
     before = tables()
     for skew in range(1_000, 1_400):
         talk = Talk(hub, skew=skew)
@@ -42,17 +43,18 @@ def test_nodes_that_are_gone_leave_no_route_tables_of_their_skews_behind() -> No
 
 def test_of_many_skews_each_is_told_what_changed_and_nothing_else() -> None:
     hub = SnapshotCache()
-    old = translate(timed())
+    translator = Translator()
+    old = translator.translate(timed())
     hub.publish(old)
     talks = [Talk(hub, skew=skew) for skew in range(1_000, 1_100)]
     for talk in talks:
         talk.asked_and_acked(ROUTE, NAMES)
-    assert len(hub.publish(translate(timed(svc03=500.0), old))) == len(talks)
+    assert len(hub.publish(translator.translate(timed(svc03=500.0)))) == len(talks)
     assert {tuple(names_in(talk.one())) for talk in talks} == {("svc03",)}
 
 
 def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
-    bodies = TypeBodies(ResourceType.LISTENER, {}, answer_unknown=True)
+    bodies = TypeBodies(ResourceType.LISTENER, ResourceTable({}), answer_unknown=True)
     for number in range(40):
         data, count = bodies.body(frozenset(f"{number}-{index}-{'x' * 900}" for index in range(500)))
         assert (len(data) > 900 * 500, count) == (True, 500)
@@ -60,7 +62,7 @@ def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
 
 
 def test_views_of_envoys_that_each_listen_elsewhere_are_kept_up_to_a_number() -> None:
-    made = translate(timed())
+    made = Translator().translate(timed())
     views = [made.view(NodeProfile(NodeKind.ENVOY, ingress=Address("127.0.0.1", port))) for port in range(1, 5_000)]
     assert len(views) == 4_999
     assert len(made._cache) <= 1_024

@@ -22,7 +22,7 @@ from meshwright.controlplane.model.policy import (
     Retry,
 )
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot
-from meshwright.controlplane.translation.translate import targets_in_force, translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages.xds import AnyMessage
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 
@@ -209,13 +209,13 @@ def is_ingress(kind: ResourceType, name: str) -> bool:
 @settings(max_examples=120)
 @given(st.lists(catalogs(), min_size=1, max_size=4))
 def test_a_snapshot_is_closed_and_owes_nothing_to_the_one_before(history: list[Catalog]) -> None:
-    previous: Snapshot | None = None
+    translator = Translator()
     for catalog in history:
-        fresh, made = translate(catalog), translate(catalog, previous)
+        fresh, made = Translator().translate(catalog), translator.translate(catalog)
         assert made.version == fresh.version
         assert made.problems == fresh.problems
         assert everything(made) == everything(fresh)
         assert fresh.view(VIEWPOINTS[0])[ResourceType.LISTENER].keys() == catalog.chains.keys()
-        assert targets_in_force(made) <= {target for chain in catalog.chains.values() for target in targets(chain)}
+        named = {target for chain in catalog.chains.values() for target in targets(chain)}
+        assert translator.targets_in_force <= named
         assert_closed(made)
-        previous = made

@@ -15,7 +15,7 @@ from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, Resour
 from meshwright.controlplane.translation import validation
 from meshwright.controlplane.translation.chain import Upstream
 from meshwright.controlplane.translation.endpoints import assignment
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from support.chains import ALL, USER, V1, chain_of, newer, recorded
@@ -111,7 +111,7 @@ def test_a_level_that_becomes_the_first_keeps_its_locality(ring: bool) -> None:
 
 def snapshot(
     chains: dict[ServiceName, Any],
-    previous: Snapshot | None = None,
+    translator: Translator | None = None,
     instances: tuple[Instance, ...] = EVERYWHERE,
     **policies: dict[str, Any],
 ) -> Snapshot:
@@ -120,7 +120,7 @@ def snapshot(
         ServiceName(name): parse_policy(ServiceName(name), json.dumps(document).encode())
         for name, document in policies.items()
     }
-    return translate(Catalog(chains, lists, parsed), previous)
+    return (translator or Translator()).translate(Catalog(chains, lists, parsed))
 
 
 def endpoints(made: Snapshot, place: Place, kind: NodeKind = NodeKind.GRPC) -> Any:
@@ -174,14 +174,15 @@ def test_a_failover_target_goes_by_the_document_of_its_own_service() -> None:
     reserve = ServiceName("user-reserve")
     lists = {V1: EVERYWHERE, Target(reserve): (instance(5, EU_B), instance(6, EU_A))}
     policies = {reserve: parse_policy(reserve, json.dumps(FAILOVER).encode())}
-    made = translate(Catalog({USER: chain}, lists, policies))
+    made = Translator().translate(Catalog({USER: chain}, lists, policies))
     assert seen(made, EU_A, "v1.user.default.dc1") == [[1, 2, 3, 4], [6], [5]]
 
 
 def test_callers_share_what_does_not_differ_for_them() -> None:
-    made = snapshot(PLAIN)
+    translator = Translator()
+    made = snapshot(PLAIN, translator)
     assert endpoints(made, EU_A) is endpoints(made, US_A) is endpoints(made, NOWHERE)
-    used = snapshot(PLAIN, made, user=FAILOVER)
+    used = snapshot(PLAIN, translator, user=FAILOVER)
     everybody, here = endpoints(used, NOWHERE), endpoints(used, EU_A)
     assert here["order.default.dc1"] is everybody["order.default.dc1"]
     assert here["user.default.dc1"] is not everybody["user.default.dc1"]
@@ -193,11 +194,13 @@ def test_callers_share_what_does_not_differ_for_them() -> None:
 
 def test_versions_tell_what_differs_for_any_caller() -> None:
     plain, used = snapshot(PLAIN), snapshot(PLAIN, user=FAILOVER)
-    assert plain.version != used.version == snapshot(PLAIN, plain, user=FAILOVER).version
-    assert snapshot(PLAIN, used).version == plain.version
+    translator = Translator()
+    assert snapshot(PLAIN, translator).version == plain.version
+    assert plain.version != used.version == snapshot(PLAIN, translator, user=FAILOVER).version
+    assert snapshot(PLAIN, translator).version == plain.version
     ring = {"load_balancing": {"policy": "ring_hash", "hash_on_header": "x"}, **FAILOVER}
-    before = snapshot(PLAIN, user=ring)
-    moved = snapshot(PLAIN, before, (instance(1, EU_B), *EVERYWHERE[1:]), user=ring)
+    before = snapshot(PLAIN, translator, user=ring)
+    moved = snapshot(PLAIN, translator, (instance(1, EU_B), *EVERYWHERE[1:]), user=ring)
     assert (
         endpoints(moved, NOWHERE)["user.default.dc1"].version == endpoints(before, NOWHERE)["user.default.dc1"].version
     )
@@ -206,8 +209,9 @@ def test_versions_tell_what_differs_for_any_caller() -> None:
 
 
 def test_what_did_not_change_is_kept_for_each_place() -> None:
-    old = snapshot(PLAIN, user=FAILOVER)
+    translator = Translator()
+    old = snapshot(PLAIN, translator, user=FAILOVER)
     before = {place: endpoints(old, place)["user.default.dc1"] for place in (EU_A, EU_B)}
-    new = snapshot(PLAIN, old, user=FAILOVER, order=FAILOVER)
+    new = snapshot(PLAIN, translator, user=FAILOVER, order=FAILOVER)
     assert all(endpoints(new, place)["user.default.dc1"] is each for place, each in before.items())
     assert seen(new, EU_A, "order.default.dc1") == [[1], [2], [3, 4]]

@@ -12,7 +12,7 @@ from meshwright.controlplane.model.catalog import Catalog, Target, targets
 from meshwright.controlplane.model.policy import parse_policy
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
 from meshwright.controlplane.translation.chain import parse_chain
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId, ServiceName
 from support.chains import FOLDER, USER, newer
@@ -29,7 +29,7 @@ def snapshot(name: str | dict[str, Any], **policies: dict[str, Any]) -> Snapshot
         ServiceName(service): parse_policy(ServiceName(service), json.dumps(document).encode())
         for service, document in policies.items()
     }
-    return translate(Catalog({USER: chain}, lists, parsed))
+    return Translator().translate(Catalog({USER: chain}, lists, parsed))
 
 
 def problems(made: Snapshot) -> list[str]:

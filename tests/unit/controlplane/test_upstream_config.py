@@ -10,7 +10,7 @@ from meshwright.controlplane.model.catalog import Catalog
 from meshwright.controlplane.model.policy import parse_policy
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType, Snapshot, unpack
 from meshwright.controlplane.model.upstream_config import CallerRules
-from meshwright.controlplane.translation.translate import translate
+from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import ServiceName
 from support.chains import USER, chain_of, recorded
@@ -26,13 +26,14 @@ def entry(name: str = "web", **config: Any) -> dict[str, Any]:
     return {"Kind": "service-defaults", "Name": name, "Protocol": "grpc", "UpstreamConfig": config}
 
 
-def snapshot(*entries: dict[str, Any], previous: Snapshot | None = None, **policies: dict[str, Any]) -> Snapshot:
+def snapshot(*entries: dict[str, Any], translator: Translator | None = None, **policies: dict[str, Any]) -> Snapshot:
     chains = {USER: recorded("plain"), ServiceName("order"): chain_of("order")}
     parsed = {
         ServiceName(name): parse_policy(ServiceName(name), json.dumps(document).encode())
         for name, document in policies.items()
     }
-    return translate(Catalog(chains, {}, parsed, upstream_config.read(entries)), previous)
+    translator = translator or Translator()
+    return translator.translate(Catalog(chains, {}, parsed, upstream_config.read(entries)))
 
 
 def cluster(made: Snapshot, caller: str, service: str = "user", kind: NodeKind = NodeKind.GRPC) -> Any:
@@ -104,17 +105,19 @@ def test_the_policy_document_of_the_called_service_wins() -> None:
 
 def test_callers_without_rules_share_their_clusters_and_what_did_not_change_is_kept() -> None:
     rules = entry(Overrides=[{"Name": "user", "Limits": {"MaxConcurrentRequests": 5}}])
-    one = snapshot(rules)
+    translator = Translator()
+    one = snapshot(rules, translator=translator)
     clusters = [one.view(NodeProfile(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
-    two = snapshot(rules, previous=one)
+    two = snapshot(rules, translator=translator)
     clusters += [two.view(NodeProfile(NodeKind.GRPC, caller=name))[ResourceType.CLUSTER] for name in ("web", "a", "b")]
     assert clusters[1] is clusters[2] is clusters[4] is clusters[5]
     assert clusters[0] is clusters[3]
     assert clusters[0]["order.default.dc1"] is clusters[1]["order.default.dc1"]
-    changed = snapshot(entry(Overrides=[{"Name": "user", "Limits": {"MaxConcurrentRequests": 6}}]), previous=two)
+    other = entry(Overrides=[{"Name": "user", "Limits": {"MaxConcurrentRequests": 6}}])
+    changed = snapshot(other, translator=translator)
     assert changed.version != two.version == one.version
     assert limits(cluster(changed, "web")) == (0, 0, 6)
-    assert snapshot(previous=changed).version == snapshot().version
+    assert snapshot(translator=translator).version == snapshot().version
 
 
 def test_a_service_elsewhere_and_nonsense_are_left_out_aloud() -> None:

@@ -15,7 +15,6 @@ from meshwright.controlplane.admin.readable import readable, resource_matches
 from meshwright.controlplane.metrics import SHORT_NAMES
 from meshwright.controlplane.model.localities import Place
 from meshwright.controlplane.model.snapshot import NodeKind, NodeProfile, ResourceType
-from meshwright.controlplane.translation.views import CorrectedRoutes
 from meshwright.controlplane.xds.nodes import GREATEST_SKEW_MS, MAX_SKEW_MS, SKEW
 from meshwright.errors import ValidationError, Violation
 from meshwright.model import folded
@@ -159,8 +158,7 @@ class _Pages:
             node, routes = stream.node, stream.types.get(ResourceType.ROUTE)
             if snapshot is None or routes is None or not node.skew_assumed:
                 continue
-            view = snapshot.view(node.node_profile)[ResourceType.ROUTE]
-            timed = sorted(view.timed & routes.names) if isinstance(view, CorrectedRoutes) else []
+            timed = sorted(snapshot.view(node.node_profile)[ResourceType.ROUTE].corrected & routes.names)
             if timed:
                 found.append({"node": node.id, "agent": node.agent, "services": timed, "what": _LATE})
         return found

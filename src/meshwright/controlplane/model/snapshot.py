@@ -3,19 +3,19 @@
 A snapshot is the answer to one catalog. Nodes do not all see the same: gRPC clients get API listeners and
 timeouts corrected by their own skew, Envoy gets one ingress listener over everything, and endpoints may be ordered by
 their nearness. What a node's view
-depends on is its `NodeProfile`; nodes with equal viewpoints share one view, and views share every resource in
+depends on is its `NodeProfile`; nodes with equal profiles share one view, and views share every resource in
 which they do not differ, as the same object, so that a sender of resources can encode each one once.
 Versions are hashes of the content: equal on every replica, unchanged where nothing changed.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meshwright.controlplane.model.localities import NOWHERE, Place
+from meshwright.controlplane.model.resource_table import ResourceTable, digest
 from meshwright.messages.xds import AnyMessage
 from meshwright.model import Address
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
     from meshwright.errors import Violation
 
-    View: TypeAlias = Mapping["ResourceType", Mapping[str, "Resource"]]
+    View: TypeAlias = Mapping["ResourceType", ResourceTable]
 
 
 _MOST_VIEWS = 1024
-"""Viewpoints of which a snapshot keeps the view. They are the nodes' choice, and nodes come and go."""
+"""Profiles of which a snapshot keeps the view. They are the nodes' choice, and nodes come and go."""
 
 
 class ResourceType(StrEnum):
@@ -91,11 +91,6 @@ def unpack(resource: Resource, message: Any) -> Any:
     return message
 
 
-def digest(content: bytes) -> str:
-    """A content version: short enough to read in a log, long enough never to collide by chance."""
-    return hashlib.sha256(content).hexdigest()[:16]
-
-
 class Snapshot:
     """The published state. `problems` name what could not be honoured: `where` is the service, `what` a sentence."""
 
@@ -104,12 +99,9 @@ class Snapshot:
         version: str,
         problems: tuple[Violation, ...],
         views: Callable[[NodeProfile], View],
-        memory: object = None,
     ) -> None:
         self.version = version
         self.problems = problems
-        self.memory = memory
-        """What `translate` remembers from one snapshot to the next. Private to it."""
         self._views = views
         self._cache: dict[NodeProfile, View] = {}
 

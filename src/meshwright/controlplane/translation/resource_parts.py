@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from meshwright.controlplane.model.localities import NOWHERE, reduced
 from meshwright.controlplane.model.policy import Policy
-from meshwright.controlplane.model.snapshot import NodeKind, Resource, ResourceType, digest, pack
+from meshwright.controlplane.model.resource_table import digest
+from meshwright.controlplane.model.snapshot import NodeKind, Resource, ResourceType, pack
 from meshwright.controlplane.translation import balancing, clusters, endpoints, envoy, routes, validation
 from meshwright.controlplane.translation.chain import parse_chain
 from meshwright.controlplane.translation.listeners import listener

@@ -10,26 +10,25 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from meshwright.controlplane.model.snapshot import NodeKind, ResourceType, digest
+from meshwright.controlplane.model.snapshot import NodeKind, ResourceType
 from meshwright.controlplane.translation.listeners import listener, unknown_listener
-from meshwright.controlplane.translation.views import CorrectedRoutes
 from meshwright.controlplane.xds.codec import encode_body
 from meshwright.model import ServiceName, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import TypeAlias
 
+    from meshwright.controlplane.model.resource_table import ResourceTable
     from meshwright.controlplane.model.snapshot import NodeProfile, Resource, Snapshot
 
     Bodies: TypeAlias = Mapping[ResourceType, "TypeBodies"]
 
-EMPTY: frozenset[str] = frozenset()
 _MAX_BODIES = 4096
 _MAX_BYTES = 16 * 1024 * 1024
 """Of kept answers, for each type in each view: names are the clients' choice, and so is how many of them there are."""
 _MAX_SHARED = 1024
-"""Mappings that are kept for other viewpoints: each Envoy address has a listener of its own."""
+"""Tables that are kept for other views: each Envoy address has a listener of its own."""
 
 
 @lru_cache(maxsize=4096)
@@ -45,32 +44,27 @@ def _as_dialled(name: str) -> Resource:
 class TypeBodies:
     """The resources of one type in one view, and the answers made of them so far."""
 
-    __slots__ = ("_bodies", "_kept", "_version", "answer_unknown", "hosts_unknown", "resources", "type")
+    __slots__ = ("_bodies", "_kept", "answer_unknown", "hosts_unknown", "resources", "type")
 
     def __init__(
         self,
         kind: ResourceType,
-        resources: Mapping[str, Resource],
+        resources: ResourceTable,
         *,
         answer_unknown: bool = False,
         hosts_unknown: bool = False,
-        version: str | None = None,
     ) -> None:
         self.type = kind
         self.resources = resources
         self.answer_unknown = answer_unknown
         self.hosts_unknown = hosts_unknown
-        self._version = version
         self._bodies: dict[tuple[frozenset[str] | None, frozenset[Resource]], tuple[bytes, int]] = {}
         self._kept = 0
 
     @property
     def version(self) -> str:
         """A hash over all resources of the type: equal on every replica that knows the same."""
-        if self._version is None:
-            lines = sorted(f"{name} {resource.version}" for name, resource in self.resources.items())
-            self._version = digest("\n".join(lines).encode())
-        return self._version
+        return self.resources.version
 
     def body(self, names: frozenset[str] | None, leaving: frozenset[Resource] = frozenset()) -> tuple[bytes, int]:
         """An encoded answer with the resources of these names (None: all there are), and how many they are.
@@ -119,23 +113,21 @@ class TypeBodies:
 
 
 class BodyFactory:
-    """The views of one snapshot, ready to answer from: mappings that viewpoints share are encoded once for all."""
+    """The views of one snapshot, ready to answer from: tables that views share are encoded once for all."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
-        self._shared: dict[tuple[ResourceType, NodeKind, bool, int], TypeBodies] = {}
+        self._shared: dict[tuple[NodeKind, bool, ResourceTable], TypeBodies] = {}
 
     def make(self, node_profile: NodeProfile) -> Bodies:
         """What a node with that node_profile sees."""
         view = self._snapshot.view(node_profile)
-        return {kind: self._make(kind, view.get(kind, {}), node_profile) for kind in ResourceType}
+        return {kind: self._make(kind, view[kind], node_profile) for kind in ResourceType}
 
-    def _make(self, kind: ResourceType, resources: Mapping[str, Resource], node_profile: NodeProfile) -> TypeBodies:
-        if not isinstance(resources, dict):
-            # Made when asked for, name by name; hashing all of it would make it all.
-            version = f"{self._snapshot.version}-{node_profile.timeout_skew_ms}"
-            return TypeBodies(kind, resources, version=version)
-        key = (kind, node_profile.kind, node_profile.hosts_unknown, id(resources))
+    def _make(self, kind: ResourceType, resources: ResourceTable, node_profile: NodeProfile) -> TypeBodies:
+        if resources.lazy:
+            return TypeBodies(kind, resources)
+        key = (node_profile.kind, node_profile.hosts_unknown, resources)
         found = self._shared.get(key)
         if found is None:
             if len(self._shared) >= _MAX_SHARED:
@@ -145,19 +137,3 @@ class BodyFactory:
                 kind, resources, answer_unknown=unknown, hosts_unknown=node_profile.hosts_unknown
             )
         return found
-
-
-def changes(old: Mapping[str, Resource], new: Mapping[str, Resource], among: Iterable[str] = ()) -> frozenset[str]:
-    """The names whose resource came, went, or has other content. `among` limits the look at mappings that make their
-    resources when asked for."""
-    if old is new:
-        return EMPTY
-    names = old.keys() | new.keys() if isinstance(old, dict) and isinstance(new, dict) else among
-    found = set()
-    for name in names:
-        if isinstance(old, CorrectedRoutes) and old.same(name, new):
-            continue
-        before, now = old.get(name), new.get(name)
-        if before is not now and (before is None or now is None or before.version != now.version):
-            found.add(name)
-    return frozenset(found)

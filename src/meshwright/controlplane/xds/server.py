@@ -145,9 +145,9 @@ class Ads:
 
     def _receive(self, connection: _Connection, request: Request) -> None:
         stream = connection.stream
-        receipt = self.cache.receive(stream, request, time.time())
-        self._metrics.received[receipt].inc()
-        if receipt is RequestKind.NACK:
+        request_kind = self.cache.receive(stream, request, time.time())
+        self._metrics.received[request_kind].inc()
+        if request_kind is RequestKind.NACK:
             kind = SHORT_NAMES[request.type]
             self._metrics.nacks.labels(kind).inc()
             reason = cut(request.error or "no reason given")

@@ -1,8 +1,8 @@
-"""Where a snapshot meets the streams: who is touched by a change, at the cost of those who are.
+"""The current snapshot and the streams that it is sent on. A change costs as much as the streams that it concerns.
 
-Streams that look from the same node_profile and want the same names of a type form a group. Publishing compares the old
-and the new view once per node_profile, intersects the changed names with each group's names, and touches the streams of
-the groups that are hit. A thousand clients of one service are one group; their names are one set, shared. No I/O.
+Streams whose nodes have the same profile, and that want the same names of a type, form a group. Publishing compares
+the old and the new view once per profile, intersects the changed names with each group's names, and touches the streams
+of the groups that are hit. A thousand clients of one service are one group; their names are one set, shared. No I/O.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from meshwright.controlplane.model.snapshot import ResourceType
-from meshwright.controlplane.xds.response_cache import BodyFactory, changes
+from meshwright.controlplane.xds.response_cache import BodyFactory
 from meshwright.controlplane.xds.stream import Response, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from meshwright.controlplane.metrics import RequestKind
+    from meshwright.controlplane.model.resource_table import ResourceTable
     from meshwright.controlplane.model.snapshot import NodeProfile, Resource, Snapshot
     from meshwright.controlplane.xds.codec import Request
     from meshwright.controlplane.xds.nodes import NodeInfo
@@ -28,7 +27,7 @@ GroupKey: TypeAlias = tuple[ResourceType, frozenset[str] | None]
 
 
 class NodeGroup:
-    """The streams that share a node_profile."""
+    """The streams whose nodes share a profile."""
 
     __slots__ = ("groups", "population", "view")
 
@@ -46,7 +45,7 @@ class SnapshotCache:
         self.warming_up = False
         """Whether what a node knows is better than our not knowing it: while we are new (see decision 0026)."""
         self._factory: BodyFactory | None = None
-        self._rooms: dict[NodeProfile, NodeGroup] = {}
+        self._node_groups: dict[NodeProfile, NodeGroup] = {}
         self._keys: dict[Stream, dict[ResourceType, GroupKey]] = {}
         self._names: dict[frozenset[str], frozenset[str]] = {}
 
@@ -57,11 +56,11 @@ class SnapshotCache:
 
     def open(self, node: NodeInfo, now: float) -> Stream:
         """A new stream of a node; `close` it in the end."""
-        room = self._rooms.get(node.node_profile)
-        if room is None:
+        node_group = self._node_groups.get(node.node_profile)
+        if node_group is None:
             view = None if self._factory is None else self._factory.make(node.node_profile)
-            room = self._rooms[node.node_profile] = NodeGroup(view)
-        room.population += 1
+            node_group = self._node_groups[node.node_profile] = NodeGroup(view)
+        node_group.population += 1
         stream = Stream(node, now, intern=self._intern)
         self._keys[stream] = {}
         return stream
@@ -72,34 +71,34 @@ class SnapshotCache:
         if keys is None:
             return
         node_profile = stream.node.node_profile
-        room = self._rooms[node_profile]
+        node_group = self._node_groups[node_profile]
         for key in keys.values():
-            self._leave(room, key, stream)
-        room.population -= 1
-        if not room.population:
-            del self._rooms[node_profile]
+            self._leave(node_group, key, stream)
+        node_group.population -= 1
+        if not node_group.population:
+            del self._node_groups[node_profile]
 
     def receive(self, stream: Stream, request: Request, now: float) -> RequestKind:
         """Take in a request of a stream; whether there is something to send, `next` tells."""
         first = request.type not in stream.types
-        receipt = stream.receive(request, now)
+        request_kind = stream.receive(request, now)
         if first and self.warming_up and request.version and request.type is ResourceType.LISTENER:
             stream.types[request.type].preserved = stream.types[request.type].names
         wanted = stream.types[request.type].wanted
         keys = self._keys[stream]
         key = keys.get(request.type)
         if key is None or key[1] is not wanted:
-            room = self._rooms[stream.node.node_profile]
+            node_group = self._node_groups[stream.node.node_profile]
             if key is not None:
-                self._leave(room, key, stream)
+                self._leave(node_group, key, stream)
             keys[request.type] = (request.type, wanted)
-            room.groups.setdefault((request.type, wanted), {})[stream] = None
-        return receipt
+            node_group.groups.setdefault((request.type, wanted), {})[stream] = None
+        return request_kind
 
     def next(self, stream: Stream) -> Response | None:
         """What to send to a stream now; None before the first snapshot, and when it is up to date."""
-        room = self._rooms.get(stream.node.node_profile)
-        return None if room is None or room.view is None else stream.next(room.view)
+        node_group = self._node_groups.get(stream.node.node_profile)
+        return None if node_group is None or node_group.view is None else stream.next(node_group.view)
 
     def publish(self, snapshot: Snapshot) -> tuple[Stream, ...]:
         """Make a snapshot the current one. Returns the streams that have something to be sent."""
@@ -107,12 +106,12 @@ class SnapshotCache:
         self._factory = BodyFactory(snapshot)
         touched: dict[Stream, None] = {}
         comparison = _Comparison()
-        for node_profile, room in self._rooms.items():
-            old, room.view = room.view, self._factory.make(node_profile)
+        for node_profile, node_group in self._node_groups.items():
+            old, node_group.view = node_group.view, self._factory.make(node_profile)
             if old is None:
-                touched.update({stream: None for streams in room.groups.values() for stream in streams})
+                touched.update({stream: None for streams in node_group.groups.values() for stream in streams})
             else:
-                comparison.touch(room, old, room.view, touched)
+                comparison.touch(node_group, old, node_group.view, touched)
         return tuple(touched)
 
     def end_warm_up(self) -> tuple[Stream, ...]:
@@ -127,32 +126,32 @@ class SnapshotCache:
                 touched.append(stream)
         return tuple(touched)
 
-    def _leave(self, room: NodeGroup, key: GroupKey, stream: Stream) -> None:
-        group = room.groups[key]
+    def _leave(self, node_group: NodeGroup, key: GroupKey, stream: Stream) -> None:
+        group = node_group.groups[key]
         del group[stream]
         if not group:
-            del room.groups[key]
+            del node_group.groups[key]
 
     def _intern(self, names: frozenset[str]) -> frozenset[str]:
-        if len(self._names) > _SPARE_NAMES + 2 * sum(len(room.groups) for room in self._rooms.values()):
-            used = {names for room in self._rooms.values() for _, names in room.groups if names is not None}
+        node_groups = self._node_groups.values()
+        if len(self._names) > _SPARE_NAMES + 2 * sum(len(each.groups) for each in node_groups):
+            used = {names for each in node_groups for _, names in each.groups if names is not None}
             self._names = {names: names for names in used}
         return self._names.setdefault(names, names)
 
 
 class _Comparison:
-    """Old and new views compared; mappings that viewpoints share are compared once."""
+    """Old and new views compared; tables that views share are compared once."""
 
     def __init__(self) -> None:
-        # The mappings are kept with the result: a key made of their identities holds as long as they live.
-        self._found: dict[tuple[int, int], tuple[frozenset[str], object, object]] = {}
+        self._found: dict[tuple[ResourceTable, ResourceTable], frozenset[str]] = {}
 
-    def touch(self, room: NodeGroup, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
-        """Tell the streams of a room what changed for them, and note them in `touched`."""
+    def touch(self, node_group: NodeGroup, old: Bodies, new: Bodies, touched: dict[Stream, None]) -> None:
+        """Tell the streams of a node group what changed for them, and note them in `touched`."""
         different = {kind for kind in ResourceType if old[kind].resources is not new[kind].resources}
         if not different:
             return
-        for (kind, names), streams in room.groups.items():
+        for (kind, names), streams in node_group.groups.items():
             if kind not in different:
                 continue
             before, now = old[kind].resources, new[kind].resources
@@ -164,17 +163,14 @@ class _Comparison:
                     stream.changed(kind, hit, gone)
                 touched.update(streams)
 
-    def _changes(
-        self, before: Mapping[str, Resource], now: Mapping[str, Resource], names: frozenset[str] | None
-    ) -> frozenset[str]:
-        if not (isinstance(before, dict) and isinstance(now, dict)):
-            return changes(before, now, names or ())
-        key = (id(before), id(now))
-        found = self._found.get(key)
+    def _changes(self, before: ResourceTable, now: ResourceTable, names: frozenset[str] | None) -> frozenset[str]:
+        if before.lazy or now.lazy:
+            return now.changed_since(before, names)
+        found = self._found.get((before, now))
         if found is None:
-            found = self._found[key] = (changes(before, now), before, now)
-        return found[0]
+            found = self._found[before, now] = now.changed_since(before)
+        return found
 
 
-def _gone(names: frozenset[str], old: Mapping[str, Resource], new: Mapping[str, Resource]) -> frozenset[Resource]:
+def _gone(names: frozenset[str], old: ResourceTable, new: ResourceTable) -> frozenset[Resource]:
     return frozenset(old[name] for name in names if name not in new and name in old)

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane.metrics import RequestKind
+from meshwright.controlplane.model.resource_table import EMPTY
 from meshwright.controlplane.model.snapshot import NodeKind, Resource, ResourceType
 from meshwright.controlplane.xds.codec import with_nonce
-from meshwright.controlplane.xds.response_cache import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,10 +106,10 @@ class Stream:
             if not state.names <= request.names:
                 state.names = self.intern(state.names & request.names)
             return RequestKind.STALE
-        receipt = _judge(state, request, now)
+        request_kind = _judge(state, request, now)
         if request.names != state.names:
             self._subscribe(state, request, first=False)
-        return receipt
+        return request_kind
 
     def _subscribe(self, state: Subscription, request: Request, *, first: bool) -> None:
         """Empty names mean everything, for listeners and clusters, in a first request or after another such one."""

@@ -1,4 +1,4 @@
-"""The control plane's core: `translate(catalog) -> Snapshot`, a function of its arguments.
+"""The control plane's core: from a catalog to a snapshot. No I/O, no clock.
 
 The work is cut into parts that are kept from one snapshot to the next. A service part is what a chain and the
 policies it touches lead to: a listener, routes per skew, an ingress virtual host. A target part is what instances
@@ -6,7 +6,7 @@ and their service's policy lead to: a cluster per kind of node, and endpoints. A
 input of it has another value than before, so an instance's coming or going costs one target part however many
 services there are.
 
-Each new part is checked before it is taken (`check`). A service whose new part fails keeps its last good one, with
+Each new part is checked before it is taken (`validation`). A service whose new part fails keeps its last good one, with
 a problem that says why; the rest goes on. A service without a good one is not published: its name is answered
 like an unknown one.
 
@@ -17,11 +17,10 @@ the first by name: equal on every replica.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from meshwright.controlplane.model import localities
+from meshwright.controlplane.model.resource_table import digest
 from meshwright.controlplane.model.snapshot import Snapshot
 from meshwright.controlplane.translation import envoy
 from meshwright.controlplane.translation.resource_parts import ServicePart, TargetPart, make_service, make_target
@@ -35,55 +34,56 @@ if TYPE_CHECKING:
     from meshwright.controlplane.translation.chain import Upstream
     from meshwright.model import ServiceName
 
-__all__ = ["targets_in_force", "translate"]
+__all__ = ["Translator"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    services: Services
-    targets: Targets
+class Translator:
+    """Turns one state of the mesh after the other into snapshots.
 
-
-def translate(catalog: Catalog, previous: Snapshot | None = None) -> Snapshot:
-    """Everything that nodes are told about the mesh in this catalog.
-
-    `previous` saves the work for what did not change, and stands in for what is now wrong; apart from the latter
-    it makes no difference to the result.
+    What it keeps of the last one saves the work for what did not change, and stands in for what is now wrong. Apart
+    from the latter it makes no difference to the result.
     """
-    memory = previous.memory if previous and isinstance(previous.memory, _Memory) else None
-    old_services = memory.services.parts if memory else {}
-    old_targets = memory.targets.parts if memory else {}
-    problems: list[Violation] = []
 
-    service_parts = _services(catalog, old_services, problems)
-    target_parts = _targets(catalog, _upstreams(service_parts), old_targets)
-    prefixes = _prefixes(service_parts, target_parts, problems)
+    def __init__(self) -> None:
+        self._services = Services({}, {})
+        self._targets = Targets({})
 
-    services = Services(service_parts, prefixes)
-    if memory and memory.services.same_as(services):
-        services = memory.services
-    targets = Targets(target_parts, catalog.callers)
-    if memory:
-        targets.inherit(memory.targets)
-    for name, part in service_parts.items():
-        problems += [Violation(name, what) for what in part.problems]
-    problems += [Violation(name, what) for name, rules in catalog.callers.items() for what in rules.problems]
-    for target in target_parts.values():
-        problems += [Violation(target.upstream.target.service, what) for what in target.problems]
-    return Snapshot(
-        version=_version(services, targets),
-        problems=tuple(sorted(set(problems), key=lambda problem: (problem.path, problem.message))),
-        views=lambda node_profile: view(services, targets, node_profile),
-        memory=_Memory(services, targets),
-    )
+    def translate(self, catalog: Catalog) -> Snapshot:
+        """Everything that nodes are told about the mesh in this catalog."""
+        problems: list[Violation] = []
+        service_parts = _services(catalog, self._services.parts, problems)
+        target_parts = _targets(catalog, _upstreams(service_parts), self._targets.parts)
+        prefixes = _prefixes(service_parts, target_parts, problems)
+        services = self._keep_services(Services(service_parts, prefixes))
+        targets = self._keep_targets(Targets(target_parts, catalog.callers))
+        problems += [Violation(name, what) for name, part in service_parts.items() for what in part.problems]
+        problems += [Violation(name, what) for name, rules in catalog.callers.items() for what in rules.problems]
+        problems += [
+            Violation(part.upstream.target.service, what) for part in target_parts.values() for what in part.problems
+        ]
+        return Snapshot(
+            version=digest(f"{services.version};{targets.version}".encode()),
+            problems=tuple(sorted(set(problems), key=lambda problem: (problem.path, problem.message))),
+            views=lambda node_profile: view(services, targets, node_profile),
+        )
 
+    @property
+    def targets_in_force(self) -> frozenset[Target]:
+        """The lists of instances behind the last snapshot: those of its last good routes too, which the catalog's
+        chains may not name any more. The builder of the next catalog reads these."""
+        parts = self._targets.parts.values()
+        own = {part.upstream.target for part in parts if part.upstream.here}
+        return frozenset(own.union(*(part.upstream.failover for part in parts)))
 
-def targets_in_force(snapshot: Snapshot) -> frozenset[Target]:
-    """The lists of instances behind a snapshot: those of its last good routes too, which the catalog's chains may not
-    name any more. The builder of the next catalog reads these."""
-    parts = snapshot.memory.targets.parts.values() if isinstance(snapshot.memory, _Memory) else ()
-    own = {part.upstream.target for part in parts if part.upstream.here}
-    return frozenset(own.union(*(part.upstream.failover for part in parts)))
+    def _keep_services(self, services: Services) -> Services:
+        if not self._services.same_as(services):
+            self._services = services
+        return self._services
+
+    def _keep_targets(self, targets: Targets) -> Targets:
+        targets.inherit(self._targets)
+        self._targets = targets
+        return targets
 
 
 def _services(
@@ -154,16 +154,3 @@ def _prefixes(
             Violation(other, f"calls to {prefix} at an Envoy reach {first}, which has it too") for other in others
         ]
     return {prefix: min(claimants) for prefix, claimants in sorted(claims.items())}
-
-
-def _version(services: Services, targets: Targets) -> str:
-    content = hashlib.sha256()
-    for name, part in services.parts.items():
-        content.update(f"{name}={part.digest};".encode())
-    for prefix, name in services.prefixes.items():
-        content.update(f"{prefix}>{name};".encode())
-    for name, rules in sorted(targets.callers.items()):
-        content.update(f"{name}:{rules.defaults}{sorted(rules.overrides.items())};".encode())
-    for resource in targets.versions():
-        content.update(f"{resource};".encode())
-    return content.hexdigest()[:16]
