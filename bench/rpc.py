@@ -160,7 +160,7 @@ async def measure() -> Section:
         rows=found,
         notes=[
             "Aim: bare `xds:///` within 1.05 of the plain channel, the full runtime at 10 % within 1.15. The second is "
-            "missed; [decision 31](../decisions/0031-calls-are-wrapped-not-intercepted.md) takes the difference apart."
+            "missed; [decision 31](../decisions/0031-wrapped-calls.md) takes the difference apart."
         ],
     )
 

@@ -34,7 +34,7 @@ DEFAULTS = {
     "MESHWRIGHT_SERVICE": "gateway",
     "MESHWRIGHT_VERSION": "1.0.0",
     "MESHWRIGHT_PORT": "8080",
-    # The gateway serves no gRPC calls; docs/decisions/0047.
+    # The gateway serves no gRPC calls; docs/explanation/gateway.md.
     "MESHWRIGHT_REGISTER": "false",
 }
 

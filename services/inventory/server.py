@@ -46,7 +46,7 @@ PUBLIC = frozenset(
     }
 )
 """Methods without authentication: the stock is public; the saga's calls continue after the buyer's request and have no
-token (docs/decisions/0083)."""
+token (docs/explanation/gateway.md)."""
 
 STATES = {
     domain.ReservationState.HELD: pb.HELD,

@@ -34,7 +34,7 @@ ERRORS: Mapping[type[Exception], type[ServiceError]] = {
 """gRPC statuses and reasons of the errors of domain and application."""
 PUBLIC = frozenset({"/demo.payment.v1.PaymentService/Charge", "/demo.payment.v1.PaymentService/Refund"})
 """Methods without authentication: the saga's, which continues after the buyer's request and has no token
-(docs/decisions/0083)."""
+(docs/explanation/gateway.md)."""
 
 STATES = {
     domain.PaymentState.CHARGED: pb.CHARGED,

@@ -175,7 +175,7 @@ class Mesh:
         return caller
 
     async def callable(self, service: str, **environ: str) -> Caller:
-        """A caller that has made a call with success. Short calls, one after the other: see decision 29."""
+        """A caller that has made a successful call, by short calls in a loop (docs/explanation/control-plane.md)."""
         caller = await self.caller(service, **environ)
 
         async def succeeded() -> bool:

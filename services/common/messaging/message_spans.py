@@ -1,6 +1,6 @@
 """Spans of messages published to and consumed from NATS: OpenTelemetry's semantic conventions for messaging.
 
-The trace of a request continues in its messages (docs/decisions/0101): publishing has a PRODUCER span below the
+The trace of a request continues in its messages (docs/explanation/demo.md): publishing has a PRODUCER span below the
 request's span, also if the event comes from an outbox; the message carries that span's context in its headers
 `traceparent` and `tracestate`; consuming has a CONSUMER span below the PRODUCER span.
 

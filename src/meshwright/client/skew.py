@@ -11,7 +11,7 @@ for a connection, each with another timeout from the service config: those below
 after `timeout - skew`. So each failure says that the skew is at least `timeout - elapsed`, never more, and the largest
 of these is the skew, less what the failure took to be noticed. When three timers in a row say the same, they are no
 accident, and we stop waiting. Without the bug, all say zero. It takes some 40 ms once for each process
-(docs/decisions/0032); the control plane adds the result to the timeouts of this node.
+(docs/decisions/0022); the control plane adds the result to the timeouts of this node.
 
 On a busy machine timers may be noticed too late to agree. Then the largest counts where timers above it have fired,
 too: where it is the last that fired, larger ones were perhaps still to come. A skew that is too small ends calls early,

@@ -7,7 +7,7 @@ and admin services are not wrapped: a health check each second is not worth a tr
 
 Whatever happens to a call happens inside of the wrapper, so that what is counted is what the caller sees. gRPC is
 therefore told that each method takes a stream of requests, and that those with a stream of answers write them: reading
-and serialising, which it would do outside, are ours (docs/decisions/0090).
+and serialising, which it would do outside, are ours (docs/reference/calls.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`PrioritizeByLocality`: which caller is told to use which instances first (decision 0105)."""
+"""`PrioritizeByLocality`: which caller is told to use which instances first ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What newer Consuls compile: each thing is done as far as gRPC can, and the rest is said aloud (decision 0096)."""
+"""What newer Consuls compile: each thing is done as far as gRPC can, and the rest is said aloud ."""
 
 from __future__ import annotations
 

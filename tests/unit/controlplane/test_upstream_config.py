@@ -1,4 +1,4 @@
-"""What a caller's service-defaults say of the services that it calls (decision 0097)."""
+"""What a caller's service-defaults say of the services that it calls  (docs/explanation/control-plane.md)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Calls go to the instances in the caller's zone; where none is left, to those elsewhere in its region, and then to all
 others. A zone counts only within its region. A caller that does not say where it is makes no difference between
-instances, as in Consul; one that names only its region has two levels (decision 0105).
+instances, as in Consul; one that names only its region has two levels (docs/explanation/control-plane.md).
 
 A service's resolver says the mode (since Consul 1.17, Enterprise); its policy document says it for any Consul, and
 wins. Pure; how the levels become priorities is in `endpoints`.

@@ -6,7 +6,7 @@ service with such an entry gets its own. Where the policy document of the called
 
 gRPC has one limit, that of concurrent requests, and cannot count failures in a row. What is sure to be a row it can
 see: an instance all of whose calls in an interval failed, `MaxFailures` of them at least, is ejected. An Envoy gets all
-of it as written (decision 0097).
+of it as written (docs/explanation/control-plane.md).
 """
 
 from __future__ import annotations
