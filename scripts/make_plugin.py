@@ -90,7 +90,7 @@ def lay_out(tree: Path) -> None:
     shutil.copy2(ARCHIVE / PROGRAM, tree / COMPLETES)
     shutil.copy2(ROOT / "LICENSE", tree)
     library = tree / "lib"
-    for source in (*SOURCES.glob("*.py"), *(SOURCES / "cli").glob("*.py"), *(SOURCES / "rollout").rglob("*.py")):
+    for source in (*SOURCES.glob("*.py"), *(SOURCES / "cli").rglob("*.py"), *(SOURCES / "rollout").rglob("*.py")):
         copy(source, library / source.relative_to(SOURCES.parent))
     about = library / f"meshwright-{metadata.version('meshwright')}.dist-info" / "METADATA"
     about.parent.mkdir(parents=True)

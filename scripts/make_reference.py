@@ -33,7 +33,7 @@ MODULES = (
     "meshwright.auth.verifier",
     "meshwright.auth.identity",
     "meshwright.client.mesh_channel",
-    "meshwright.interceptors.errors",
+    "meshwright.calls.errors",
     "meshwright.sync",
     "meshwright.testing",
 )

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meshwright import sync
     from meshwright.auth import caller
+    from meshwright.calls.errors import error_details
+    from meshwright.calls.http.asgi import AsgiMiddleware
+    from meshwright.calls.incoming import deadline, time_left, without_deadline
     from meshwright.client import channel
     from meshwright.config import ServiceConfig, env_field, load_config
     from meshwright.errors import MeshwrightError, ServiceError, ValidationError
-    from meshwright.interceptors.asgi import AsgiMiddleware
-    from meshwright.interceptors.errors import error_details
-    from meshwright.interceptors.incoming import deadline, time_left, without_deadline
     from meshwright.server import Server
     from meshwright.telemetry import Telemetry
 
@@ -28,9 +28,9 @@ _HOMES = {
     "meshwright.client": ("channel",),
     "meshwright.config": ("ServiceConfig", "env_field", "load_config"),
     "meshwright.errors": ("MeshwrightError", "ServiceError", "ValidationError"),
-    "meshwright.interceptors.asgi": ("AsgiMiddleware",),
-    "meshwright.interceptors.errors": ("error_details",),
-    "meshwright.interceptors.incoming": ("deadline", "time_left", "without_deadline"),
+    "meshwright.calls.http.asgi": ("AsgiMiddleware",),
+    "meshwright.calls.errors": ("error_details",),
+    "meshwright.calls.incoming": ("deadline", "time_left", "without_deadline"),
     "meshwright.server": ("Server",),
     "meshwright.telemetry": ("Telemetry",),
 }

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from meshwright.auth import Auth
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
     from services.common.messaging.event_metrics import EventLog
     from services.common.messaging.events import Event
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
     from meshwright.auth import Auth
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
     from support.nats import NatsServer
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

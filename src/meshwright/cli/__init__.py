@@ -31,7 +31,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("meshwright.cli.get:get", "Show a service: instances, health, routes, policy, problems."),
     "fault": ("meshwright.cli.fault:fault", "Set and clear faults: aborts and delays."),
     "rollout": (
-        "meshwright.cli.rollout:rollout",
+        "meshwright.cli.rollout.commands:rollout",
         "Move a service from version to version, and back.",
     ),
     "xds": ("meshwright.cli.xds:xds", "Show the xDS resources that a client of a service receives."),
@@ -101,14 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def kubectl_main() -> None:
     """`kubectl meshwright ...`."""
-    from meshwright.cli import plugin  # noqa: PLC0415 - it needs what `meshwright --help` does without
+    from meshwright.cli.rollout import plugin  # noqa: PLC0415 - it needs what `meshwright --help` does without
 
     plugin.main()
 
 
 def kubectl_complete_main() -> None:
     """What kubectl runs to complete `kubectl meshwright ...`."""
-    from meshwright.cli import plugin  # noqa: PLC0415
+    from meshwright.cli.rollout import plugin  # noqa: PLC0415
 
     plugin.complete_main()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from meshwright.calls.client.methods import ClientCalls
 from meshwright.client.bootstrap import prepare
 from meshwright.client.connection import open_known, open_xds
 from meshwright.client.explanation import of_consul, of_control_plane
@@ -13,15 +14,14 @@ from meshwright.client.resolution import ConsulChannel
 from meshwright.client.skew import timeout_skew_ms
 from meshwright.config import Discovery
 from meshwright.errors import ValidationError, Violation
-from meshwright.interceptors.client import ClientCalls
 from meshwright.model import path_problem
 from meshwright.telemetry import acquire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from meshwright.calls.client.explained import Explain
     from meshwright.config import ServiceConfig
-    from meshwright.interceptors.explained import Explain
     from meshwright.model import Address
     from meshwright.telemetry import Telemetry
 

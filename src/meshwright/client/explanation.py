@@ -21,8 +21,8 @@ from meshwright.names import no_such_service
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from meshwright.calls.client.explained import Explain
     from meshwright.config import ConsulConfig
-    from meshwright.interceptors.explained import Explain
     from meshwright.model import Address
 
 _ADS = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.interceptors.multicallables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
-from meshwright.interceptors.outgoing import serializer, unless_bytes
+from meshwright.calls.client.multicallables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+from meshwright.calls.outgoing import serializer, unless_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
     from typing import Self
 
-    from meshwright.interceptors.client import ClientCalls
-    from meshwright.interceptors.outgoing import Serializer
+    from meshwright.calls.client.methods import ClientCalls
+    from meshwright.calls.outgoing import Serializer
 
 DRAIN_SECONDS = 30.0
 """How long calls may go on over a connection that was replaced."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from meshwright.calls.client.methods import ClientCalls
     from meshwright.config import ConsulConfig
     from meshwright.consul import Blocking, Indexed
-    from meshwright.interceptors.client import ClientCalls
     from meshwright.model import Instance
 
 log = logging.getLogger(__name__)

@@ -19,10 +19,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from meshwright import http, logs
+from meshwright.calls.errors import ErrorMap
+from meshwright.calls.server.methods import ServerCalls
 from meshwright.consul import Consul, Registrar
 from meshwright.errors import ValidationError, Violation
-from meshwright.interceptors.errors import ErrorMap
-from meshwright.interceptors.server import ServerCalls
 from meshwright.model import Address
 from meshwright.ports import find_free
 from meshwright.process import stop_event

@@ -11,7 +11,7 @@ from meshwright.telemetry.metrics import UNKNOWN_METHOD
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshwright.interceptors.server import ServerCalls
+    from meshwright.calls.server.methods import ServerCalls
 
 
 class Recorder:

@@ -1,7 +1,7 @@
 """Synchronous calls as their callers see them: gRPC's, with two errors made better.
 
 What a request's iterator raised is raised again, where gRPC would say "Exception iterating requests!". And where no
-server was reached, the details say why (`meshwright.interceptors.explained`).
+server was reached, the details say why (`meshwright.calls.client.explained`).
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.interceptors.explained import time_to_explain
+from meshwright.calls.client.explained import time_to_explain
 from meshwright.sync.background import BACKGROUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from meshwright.interceptors.client import ClientCall, ClientCalls
+    from meshwright.calls.client.methods import ClientCall, ClientCalls
 
     Explanation = Callable[[grpc.RpcError], str | None]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from concurrent.futures import Future
 
+    from meshwright.calls.client.explained import Explain
     from meshwright.config import ServiceConfig
-    from meshwright.interceptors.explained import Explain
     from meshwright.model import Address
     from meshwright.telemetry import Identity
 

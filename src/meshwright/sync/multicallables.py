@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.interceptors import outgoing
+from meshwright.calls import outgoing
 from meshwright.sync.calls import Ending, FailedCallError, FutureCall, Requests, StreamCall, explanation, outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from meshwright.interceptors.client import ClientMethod
+    from meshwright.calls.client.methods import ClientMethod
     from meshwright.sync.sync_channel import Opened, SyncChannel
 
 

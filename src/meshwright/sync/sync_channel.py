@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from meshwright.calls.client.methods import ClientCalls
 from meshwright.config import environment
 from meshwright.errors import ValidationError, Violation
-from meshwright.interceptors.client import ClientCalls
 from meshwright.model import path_problem
 from meshwright.process import forked_from_grpc, note_grpc
 from meshwright.sync.connection import connect

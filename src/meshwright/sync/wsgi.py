@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context as otel_context
 
-from meshwright.interceptors.http_request import HttpRequest
-from meshwright.interceptors.incoming import INCOMING, IncomingContext
+from meshwright.calls.http.http_request import HttpRequest
+from meshwright.calls.incoming import INCOMING, IncomingContext
 from meshwright.telemetry import acquire, current
 from meshwright.telemetry.metrics import CONTENT_TYPE
 

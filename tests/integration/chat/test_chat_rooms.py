@@ -16,7 +16,7 @@ from support.realtime import narrow
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
 
 
 async def refusal(call) -> ErrorDetails:

@@ -18,7 +18,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
 
 
 class Gate:

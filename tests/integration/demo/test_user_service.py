@@ -14,7 +14,7 @@ from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
 
 if TYPE_CHECKING:
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
     from support.demo import Demo
 
 NOBODY = "01890000-0000-7000-8000-000000000000"

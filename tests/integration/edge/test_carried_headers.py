@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from meshwright.interceptors.servercall import ServerCall
+from meshwright.calls.server.call import ServerCall
 from support.demo import Demo, demo
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
-from meshwright.interceptors.servercall import ServerCall
+from meshwright.calls.server.call import ServerCall
 from support.edges import Edge, chat_processes, gateway
 from support.people import sign_up
 from support.sockets import Line, line

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from meshwright.calls.incoming import INCOMING, IncomingContext, earlier_deadline
 from meshwright.client import channel
 from meshwright.config import ServiceConfig, load_config
-from meshwright.interceptors.incoming import INCOMING, IncomingContext, earlier_deadline
 from meshwright.testing import resolving
 from support.calculator import Everything, everything, failure, numbers
 

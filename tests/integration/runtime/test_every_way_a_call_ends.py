@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from meshwright.interceptors.spans import SERVER_FAULTS
+from meshwright.calls.spans import SERVER_FAULTS
 from support.calculator import everything, numbers
 from support.endings import ENDINGS, Ending, Ends
 from support.waiting import eventually
@@ -60,7 +60,7 @@ class Log(logging.Handler):
 
 @contextmanager
 def logged() -> Iterator[Log]:
-    logger, log = logging.getLogger("meshwright.interceptors.server"), Log()
+    logger, log = logging.getLogger("meshwright.calls.server"), Log()
     before, passed_on = logger.level, logger.propagate
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

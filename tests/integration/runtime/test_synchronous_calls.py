@@ -173,7 +173,7 @@ def test_deadline_and_authorization_of_the_context_go_along(caller: Caller, beha
         seen.append((metadata.get("authorization"), context.time_remaining()))
 
     behaviour["act"] = act
-    from meshwright.interceptors.incoming import INCOMING, IncomingContext  # noqa: PLC0415 - what WsgiMiddleware sets
+    from meshwright.calls.incoming import INCOMING, IncomingContext  # noqa: PLC0415 - what WsgiMiddleware sets
 
     def work() -> None:
         INCOMING.set(IncomingContext(time.monotonic() + 2.0, "Bearer caller"))

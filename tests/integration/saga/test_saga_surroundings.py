@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from meshwright.interceptors.errors import ErrorDetails
+    from meshwright.calls.errors import ErrorDetails
     from support.postgres import Cluster
 
 

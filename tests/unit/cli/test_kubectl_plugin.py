@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from meshwright.cli import plugin
 from meshwright.cli.options import Seconds
+from meshwright.cli.rollout import plugin
 from support.rollouts import document
 
 if TYPE_CHECKING:

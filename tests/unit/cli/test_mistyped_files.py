@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright.cli import plugin, run
+from meshwright.cli import run
+from meshwright.cli.rollout import plugin
 from support.mistyped import BASE, TYPOS, Mistyped
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from meshwright.cli.rollout_view import summary, tree
+from meshwright.cli.rollout.view import summary, tree
 from support.rollouts import START, document
 
 VERSIONS = [

@@ -7,9 +7,9 @@ from opentelemetry import baggage
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
+from meshwright.calls import carried
 from meshwright.config import ServiceConfig, load_config
 from meshwright.errors import ValidationError
-from meshwright.interceptors import carried
 
 NAMES = ("x-preview", "x-tester")
 

@@ -1,4 +1,4 @@
-"""One interface for the rollouts of a running `up` and of a cluster (`meshwright.cli.kubectl`)."""
+"""One interface for the rollouts of a running `up` and of a cluster (`meshwright.cli.rollout.kubectl`)."""
 
 from __future__ import annotations
 

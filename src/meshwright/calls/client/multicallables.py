@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.interceptors.explained import ExplainedCall
-from meshwright.interceptors.requests import Requests
+from meshwright.calls.client.explained import ExplainedCall
+from meshwright.calls.client.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meshwright.interceptors.client import ClientMethod
-    from meshwright.interceptors.outgoing import Serializer
+    from meshwright.calls.client.methods import ClientMethod
+    from meshwright.calls.outgoing import Serializer
 
 
 class _Multicallable:

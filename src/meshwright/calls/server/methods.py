@@ -19,20 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from meshwright.interceptors import outgoing
-from meshwright.interceptors.errors import ErrorMap, NoRequestError, UnreadableRequestError
-from meshwright.interceptors.propagation import uses_w3c
-from meshwright.interceptors.servercall import Overdue, ServerCall
-from meshwright.interceptors.spans import method_attributes
+from meshwright.calls import outgoing
+from meshwright.calls.errors import ErrorMap, NoRequestError, UnreadableRequestError
+from meshwright.calls.propagation import uses_w3c
+from meshwright.calls.server.call import Overdue, ServerCall
+from meshwright.calls.spans import INSTANCE_KEY, VERSION_KEY, method_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from meshwright.auth import Auth
     from meshwright.telemetry import Telemetry
-
-INSTANCE_KEY = "meshwright-instance"
-VERSION_KEY = "meshwright-version"
 
 
 class ServerCalls:

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from opentelemetry import trace
 
-from meshwright.interceptors import carried
-from meshwright.interceptors.incoming import INCOMING, OVERDUE, RESOLUTION, earlier_deadline
-from meshwright.interceptors.propagation import Unsampled, carries_more, header, inject, uses_w3c
-from meshwright.interceptors.server import INSTANCE_KEY, VERSION_KEY
-from meshwright.interceptors.spans import CLIENT_FAULTS, method_attributes, set_status
+from meshwright.calls import carried
+from meshwright.calls.incoming import INCOMING, OVERDUE, RESOLUTION, earlier_deadline
+from meshwright.calls.propagation import Unsampled, carries_more, header, inject, uses_w3c
+from meshwright.calls.spans import CLIENT_FAULTS, INSTANCE_KEY, VERSION_KEY, method_attributes, set_status
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
 
-    from meshwright.interceptors.explained import Explain
-    from meshwright.interceptors.propagation import Pair
+    from meshwright.calls.client.explained import Explain
+    from meshwright.calls.propagation import Pair
     from meshwright.telemetry import Telemetry
 
 _CANCELLED = grpc.StatusCode.CANCELLED

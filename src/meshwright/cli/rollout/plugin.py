@@ -15,8 +15,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from meshwright.cli import run_command
-from meshwright.cli.kubectl import Kubectl
-from meshwright.cli.rollout import rollout
+from meshwright.cli.rollout.commands import rollout
+from meshwright.cli.rollout.kubectl import Kubectl
 from meshwright.errors import MeshwrightError
 
 if TYPE_CHECKING:

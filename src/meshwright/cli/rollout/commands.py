@@ -12,10 +12,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from meshwright.cli import output
-from meshwright.cli.documents import documents
-from meshwright.cli.kubectl import Kubectl
 from meshwright.cli.options import Seconds, json_option
-from meshwright.cli.rollout_view import summary, tree
+from meshwright.cli.rollout.documents import documents
+from meshwright.cli.rollout.kubectl import Kubectl
+from meshwright.cli.rollout.view import summary, tree
 from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.rollout.api import commands, status_document
 from meshwright.rollout.api.parsing import parse, parse_on_laptop
@@ -24,7 +24,7 @@ from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, Phase
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from meshwright.cli.rollout_client import RolloutClient
+    from meshwright.cli.rollout.client import RolloutClient
 
 _OVER = {Phase.HEALTHY: 0, Phase.ABORTED: output.FAILED, Phase.INVALID: output.FAILED}
 _LOOK = 0.5
@@ -47,7 +47,7 @@ class RolloutTarget:
     def open(self) -> RolloutClient:
         if self._cluster:
             return Kubectl(self._namespace)
-        from meshwright.cli.rollout_client import LocalRolloutClient  # noqa: PLC0415 - the plugin for kubectl comes without
+        from meshwright.cli.rollout.client import LocalRolloutClient  # noqa: PLC0415 - the plugin for kubectl comes without
 
         return LocalRolloutClient(self._topology)
 

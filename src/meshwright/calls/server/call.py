@@ -22,17 +22,17 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
 
-from meshwright.interceptors import carried
-from meshwright.interceptors.errors import DETAILS_KEY, describe
-from meshwright.interceptors.incoming import INCOMING, IncomingContext
-from meshwright.interceptors.propagation import Unsampled, extract
-from meshwright.interceptors.servercontext import HandlerContext
-from meshwright.interceptors.spans import SERVER_FAULTS, set_status
+from meshwright.calls import carried
+from meshwright.calls.errors import DETAILS_KEY, describe
+from meshwright.calls.incoming import INCOMING, IncomingContext
+from meshwright.calls.propagation import Unsampled, extract
+from meshwright.calls.server.handler_context import HandlerContext
+from meshwright.calls.spans import SERVER_FAULTS, set_status
 
 if TYPE_CHECKING:
-    from meshwright.interceptors.server import ServerMethod
+    from meshwright.calls.server.methods import ServerMethod
 
-log = logging.getLogger("meshwright.interceptors.server")
+log = logging.getLogger("meshwright.calls.server")
 
 _OK = grpc.StatusCode.OK
 _EMPTY = Context()

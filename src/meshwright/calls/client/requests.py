@@ -19,7 +19,7 @@ from grpc.aio import _call
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
-    from meshwright.interceptors.outgoing import Serializer
+    from meshwright.calls.outgoing import Serializer
 
 
 class Requests:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 
-from meshwright.interceptors import outgoing
+from meshwright.calls import outgoing
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from meshwright.interceptors.outgoing import Pair, Serializer
+    from meshwright.calls.outgoing import Pair, Serializer
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _OK = grpc.StatusCode.OK

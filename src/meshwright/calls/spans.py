@@ -24,6 +24,10 @@ SERVER_FAULTS = frozenset(
 CLIENT_FAULTS = frozenset(grpc.StatusCode) - {grpc.StatusCode.OK}
 """The statuses that make a CLIENT span an error."""
 
+INSTANCE_KEY = "meshwright-instance"
+VERSION_KEY = "meshwright-version"
+"""The trailing metadata of a response that the client's span records: which instance answered, of which version."""
+
 
 def method_attributes(name: str) -> dict[str, str]:
     """The attributes of all calls of the method `package.Service/Method`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
 
-from meshwright.interceptors import carried
+from meshwright.calls import carried
 from meshwright.telemetry.metrics import UNKNOWN_METHOD
 
 if TYPE_CHECKING:

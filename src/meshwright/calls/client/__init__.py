@@ -1,0 +1,1 @@
+"""The client's side of a call: around each of gRPC's multicallables."""

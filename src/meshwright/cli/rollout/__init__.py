@@ -1,0 +1,1 @@
+"""Rollouts of a running `up` and of a cluster: `meshwright rollout`, and `kubectl meshwright`."""
