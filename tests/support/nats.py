@@ -9,13 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.common.messaging.event_consumer import batches_after
 from support.ports import promised_port
 from support.processes import frozen, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
+    from services.common.messaging.bus import Bus
+    from services.common.messaging.events import Event
     from support.processes import Process
 
 PROGRAM = Path(sys.executable).with_name("nats-server")
@@ -88,3 +91,11 @@ async def nats_server(folder: Path) -> AsyncIterator[NatsServer]:
         yield server
     finally:
         await server.close()
+
+
+async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
+    """The events of a service one by one, with their sequences, from after `place`."""
+    async with contextlib.aclosing(batches_after(bus, source, place)) as batches:
+        async for batch in batches:
+            for at, event in batch.events:
+                yield at, event

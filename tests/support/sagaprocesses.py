@@ -24,10 +24,9 @@ from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.model import Address
 from services.common.messaging.bus import BusConfig, open_bus
-from services.common.messaging.event_consumer import events_after
 from support.consul import dev_registry
 from support.mesh import serving
-from support.nats import NatsServer, nats_server
+from support.nats import NatsServer, events_after, nats_server
 from support.ports import promised_port
 from support.processes import Process, python, running
 from support.saga import ADA, RESTING, order_request

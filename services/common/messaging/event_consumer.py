@@ -143,14 +143,6 @@ async def _end_before(bus: Bus, source: str, place: int) -> int:
         await asyncio.sleep(SETTLED_SECONDS)
 
 
-async def events_after(bus: Bus, source: str, place: int) -> AsyncGenerator[tuple[int, Event]]:
-    """Yields the events one by one, with their sequences."""
-    async with contextlib.aclosing(batches_after(bus, source, place)) as batches:
-        async for batch in batches:
-            for at, event in batch.events:
-                yield at, event
-
-
 async def _next(subscription: JetStreamContext.PushSubscription, same_stream: Callable[[], Awaitable[None]]) -> Msg:
     while True:
         try:

@@ -126,11 +126,6 @@ class Consul:
         answer = await self._http.request("GET", path, params, wait=wait if known else None, missing_ok=True)
         return None if answer.missing else answer.parse(decode.agent_service)
 
-    async def agent_self(self) -> dict[str, Any]:
-        """The agent's configuration and version (`Config.Version`)."""
-        document: dict[str, Any] = (await self._http.read("/v1/agent/self")).json()
-        return document
-
     async def leader(self) -> str:
         """The address of the leading server; empty while there is none."""
         return str((await self._http.read("/v1/status/leader")).json())
@@ -140,7 +135,7 @@ class Consul:
         params = {"enable": "true" if enable else "false"} | ({"reason": reason} if reason else {})
         await self._http.request("PUT", f"/v1/agent/service/maintenance/{_quoted(instance)}", params)
 
-    # KV, sessions, locks
+    # KV
 
     async def kv_get(self, key: str, blocking: Blocking | None = None) -> Indexed[KvPair | None]:
         answer = await self._http.read(_kv(key), blocking=blocking, missing_ok=True)
@@ -159,38 +154,6 @@ class Consul:
         """Delete a key, or with `recurse` all that begin with it. True also where there is none."""
         params = _cas(cas) | ({"recurse": "true"} if recurse else {})
         return bool((await self._http.request("DELETE", _kv(key), params)).json())
-
-    async def kv_acquire(self, key: str, value: bytes, session: str) -> bool:
-        """Take the lock on a key and write it; False while another session holds it."""
-        return await self._kv_write(key, value, {"acquire": session})
-
-    async def kv_release(self, key: str, value: bytes, session: str) -> bool:
-        """Give the lock on a key back and write it; False if this session does not hold it."""
-        return await self._kv_write(key, value, {"release": session})
-
-    async def session_create(
-        self, name: str = "", *, ttl: float | None = None, lock_delay: float = 15.0, delete_keys: bool = False
-    ) -> str:
-        """Open a session; returns its id. `ttl`: seconds (10 to 86400) that it lives without `session_renew`.
-
-        `lock_delay`: seconds for which a lock that the session lost cannot be taken. `delete_keys`: the session's
-        keys go with it; otherwise their locks are released.
-        """
-        document = {
-            "Name": name,
-            "LockDelay": durations.of_seconds(lock_delay),
-            "Behavior": "delete" if delete_keys else "release",
-        } | ({} if ttl is None else {"TTL": durations.of_seconds(ttl)})
-        answer = await self._http.request("PUT", "/v1/session/create", body=_json(document))
-        return answer.parse(lambda document: str(document["ID"]))
-
-    async def session_renew(self, session: str) -> bool:
-        """Keep a session alive for another TTL; False where it is gone."""
-        answer = await self._http.request("PUT", f"/v1/session/renew/{_quoted(session)}", missing_ok=True)
-        return not answer.missing
-
-    async def session_destroy(self, session: str) -> None:
-        await self._http.request("PUT", f"/v1/session/destroy/{_quoted(session)}")
 
     async def _kv_write(self, key: str, value: bytes, params: Mapping[str, str]) -> bool:
         return bool((await self._http.request("PUT", _kv(key), params, body=value)).json())

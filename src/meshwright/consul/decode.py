@@ -111,7 +111,6 @@ def kv_pair(entry: Mapping[str, Any]) -> KvPair:
         modify_index=entry["ModifyIndex"],
         create_index=entry["CreateIndex"],
         flags=entry["Flags"],
-        session=entry.get("Session") or None,
     )
 
 

@@ -14,7 +14,6 @@ _RIGHTS = (
     ("/v1/discovery-chain/", "service"),
     ("/v1/health/", "service"),
     ("/v1/kv/", "key"),
-    ("/v1/session/", "session"),
 )
 
 

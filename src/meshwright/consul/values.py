@@ -69,8 +69,6 @@ class KvPair:
     modify_index: int
     create_index: int
     flags: int = 0
-    session: str | None = None
-    """The session that holds the lock on this key."""
 
 
 @dataclass(frozen=True, slots=True)

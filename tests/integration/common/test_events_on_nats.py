@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.common.messaging.bus import BusConfig, open_bus
-from services.common.messaging.event_consumer import consume_events, events_after
+from services.common.messaging.event_consumer import consume_events
 from services.common.messaging.events import Event, InvalidEventError, decode, encode
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.errors import BusUnavailableError
-from support.nats import NatsServer, nats_server
+from support.nats import NatsServer, events_after, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

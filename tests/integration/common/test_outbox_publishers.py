@@ -11,10 +11,9 @@ import pytest
 from nats.js.errors import BadRequestError
 
 from services.common.messaging.bus import Bus, BusConfig, open_bus
-from services.common.messaging.event_consumer import events_after
 from services.common.messaging.events import Event
 from services.common.messaging.outbox_publisher import OutboxPublisher, StreamEmptiedError
-from support.nats import nats_server
+from support.nats import events_after, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

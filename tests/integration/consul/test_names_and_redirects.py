@@ -79,7 +79,6 @@ REQUESTS: dict[str, Callable[[Consul, str], Coroutine[None, None, object]]] = {
     "kv_list": lambda consul, name: consul.kv_list(name),
     "kv_put": lambda consul, name: consul.kv_put(name, b""),
     "kv_delete": lambda consul, name: consul.kv_delete(name),
-    "session": lambda consul, name: consul.session_renew(name),
 }
 
 

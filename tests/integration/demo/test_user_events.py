@@ -18,7 +18,6 @@ from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.testing import served
 from services.common.messaging import event_consumer
 from services.common.messaging.bus import BusConfig, open_bus
-from services.common.messaging.event_consumer import events_after
 from services.common.messaging.events import Event, encode, subject_of
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.tasks import background_task
@@ -30,7 +29,7 @@ from services.user.events import BalanceUpdated, UserCreated, events_between, fo
 from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, UserProfileService, UserService, timestamp
 from services.user.tables import snapshots
-from support.nats import NatsServer, nats_server
+from support.nats import NatsServer, events_after, nats_server
 from support.users import NOW, changed, user
 from support.views import refusal
 from support.waiting import eventually

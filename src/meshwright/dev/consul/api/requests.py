@@ -73,7 +73,6 @@ _META_KEY = re.compile(r"^[a-zA-Z0-9_-]+$")
 _MAX_META, _MAX_KEY, _MAX_VALUE = 64, 128, 512
 _MAX_WEIGHT = 65535
 _MIN_INTERVAL = 1.0
-_MIN_DEREGISTER = 60.0
 
 
 def decode(body: bytes, shape: Struct) -> dict[str, Any]:

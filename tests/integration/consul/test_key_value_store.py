@@ -1,12 +1,8 @@
-"""The KV store: check-and-set, recursion, and locks held by sessions."""
+"""The KV store: check-and-set and recursion."""
 
 from __future__ import annotations
 
-import uuid
-
-import pytest
-
-from meshwright.consul import Blocking, ConsulError
+from meshwright.consul import Blocking
 
 
 async def test_a_key_is_read_back_byte_for_byte(consul):
@@ -64,43 +60,6 @@ async def test_keys_with_odd_characters_survive(consul):
     await consul.kv_put(key, b"x")
     assert (await consul.kv_get(key)).value.key == key
     assert [pair.key for pair in (await consul.kv_list("a b/")).value] == [key]
-
-
-async def test_a_lock_is_held_by_one_session_until_it_is_released(consul):
-    mine = await consul.session_create("mine", lock_delay=0.0)
-    other = await consul.session_create("other", lock_delay=0.0)
-    assert await consul.kv_acquire("lock", b"mine", mine)
-    assert not await consul.kv_acquire("lock", b"other", other)
-    assert (await consul.kv_get("lock")).value.session == mine
-    assert not await consul.kv_release("lock", b"", other)
-    assert await consul.kv_release("lock", b"", mine)
-    assert (await consul.kv_get("lock")).value.session is None
-    assert await consul.kv_acquire("lock", b"other", other)
-
-
-async def test_destroying_a_session_releases_or_deletes_its_keys(consul):
-    releasing = await consul.session_create(lock_delay=0.0)
-    deleting = await consul.session_create(lock_delay=0.0, delete_keys=True)
-    await consul.kv_acquire("kept", b"x", releasing)
-    await consul.kv_acquire("lost", b"x", deleting)
-    await consul.session_destroy(releasing)
-    await consul.session_destroy(deleting)
-    assert (await consul.kv_get("kept")).value.session is None
-    assert (await consul.kv_get("lost")).value is None
-
-
-async def test_a_session_can_be_renewed_until_it_is_gone(consul):
-    session = await consul.session_create(ttl=10.0)
-    assert await consul.session_renew(session)
-    await consul.session_destroy(session)
-    assert not await consul.session_renew(session)
-
-
-async def test_an_invalid_session_is_refused_with_consuls_own_words(consul):
-    with pytest.raises(ConsulError, match="invalid session") as caught:
-        await consul.kv_acquire("lock", b"", str(uuid.uuid4()))
-    assert caught.value.status == 500
-    assert "PUT /v1/kv/lock" in str(caught.value)
 
 
 async def test_a_short_wait_on_an_unchanged_key_answers_with_the_same_index(consul):
