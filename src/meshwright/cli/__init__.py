@@ -2,7 +2,7 @@
 
 Each command lives in a module of its own that is imported when the command is called, so `meshwright --help` costs
 what click costs. Exit codes: 0 done; 1 it could not be done (the text says why); 2 it was asked wrongly (usage,
-topology, environment, policy); 130 interrupted.
+topology, environment, policy) or needs a package that is not installed; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.errors import MeshwrightError, ValidationError
+from meshwright.extras import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,16 +73,36 @@ def _plug_ins() -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=PLUG_INS) if point.name not in _COMMANDS}
 
 
+class PlugInError(MeshwrightError):
+    """A command of another package cannot be loaded. The text says why, in one line."""
+
+
 def _plugged_in(name: str) -> click.Command | None:
-    """The command; None where there is none, or where its package lacks what it needs (an extra, say)."""
+    """The command; None where there is none. One that cannot be loaded is a command that says why."""
     point = _plug_ins().get(name)
     if point is None:
         return None
     try:
-        command: click.Command = point.load()
-    except ImportError:
-        return None
-    return command
+        command = point.load()
+    except Exception as error:  # noqa: BLE001 - whatever the code of another package raises
+        return _unloadable(point, " ".join(str(error).split()) or type(error).__name__)
+    return command if isinstance(command, click.Command) else _unloadable(point, f"{point.value} is no click command")
+
+
+def _unloadable(point: metadata.EntryPoint, reason: str) -> click.Command:
+    """Stands for a command that cannot be loaded, so that help and completion still list it."""
+    owner = point.dist.name if point.dist else "another package"
+
+    def refuse() -> None:
+        raise PlugInError(f"the command {point.name} of {owner} cannot be loaded: {reason}")
+
+    return click.Command(
+        point.name,
+        callback=refuse,
+        short_help=f"Cannot be loaded: {reason}",
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
 
 
 @click.group(
@@ -127,7 +148,7 @@ def run_command(command: click.Command, arguments: Sequence[str], name: str) -> 
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return output.INTERRUPTED
-    except ValidationError as error:
+    except (ValidationError, MissingExtraError, PlugInError) as error:
         output.error(str(error))
         return output.BAD_INPUT
     except MeshwrightError as error:
