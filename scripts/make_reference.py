@@ -34,6 +34,7 @@ MODULES = (
     "meshwright.auth.identity",
     "meshwright.client.mesh_channel",
     "meshwright.calls.errors",
+    "meshwright.pages",
     "meshwright.sync",
     "meshwright.testing",
 )

@@ -8,15 +8,13 @@ The paths are those of Jaeger's page, so links to a trace are the same for both.
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from aiohttp import web
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+from meshwright.pages import CONTENT_TYPES, assets
 
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
+_FOLDER = Path(__file__).parent / "assets"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -31,41 +29,41 @@ class Page:
     """The page's files, read once."""
 
     def __init__(self) -> None:
-        folder = resources.files("meshwright.dev.traces") / "assets"
-        self._files = {file.name: _File(file) for file in folder.iterdir() if file.is_file()}
+        self._document = _File(_FOLDER / "index.html")
+        self._assets = {name: _File(file) for name, file in assets(_FOLDER).items()}
 
     def routes(self) -> list[web.RouteDef]:
         """The page's own paths, which all get the same document, and those of its files."""
         return [
             *(web.get(path, self.document) for path in PAGES),
-            web.get("/assets/{name}", self.asset),
+            web.get("/assets/{name:.+}", self.asset),
             web.get("/favicon.ico", self.icon),
         ]
 
     async def document(self, request: web.Request) -> web.Response:
         """The document that every page starts from."""
-        return self._files["index.html"].answer(request)
+        return self._document.answer(request)
 
     async def asset(self, request: web.Request) -> web.Response:
         """One of the page's files."""
-        file = self._files.get(request.match_info["name"])
+        file = self._assets.get(request.match_info["name"])
         if file is None:
             raise web.HTTPNotFound
         return file.answer(request)
 
     async def icon(self, request: web.Request) -> web.Response:
-        """The icon, for who asks for it by the old name."""
-        return self._files["icon.svg"].answer(request)
+        """The icon, at the path that browsers try by themselves."""
+        return self._assets["icon.svg"].answer(request)
 
 
 class _File:
-    def __init__(self, file: Traversable) -> None:
+    def __init__(self, file: Path) -> None:
         self._body = file.read_bytes()
-        self._type = _TYPES.get(file.name[file.name.rindex(".") :], "application/octet-stream")
+        self._type = CONTENT_TYPES[file.suffix]
         self._tag = hashlib.sha256(self._body).hexdigest()[:16]
 
     def answer(self, request: web.Request) -> web.Response:
-        """The file, or 304 to who has it already."""
+        """The file, or 304 if the client has it already."""
         response = web.Response(headers=_HEADERS)
         response.etag = self._tag
         if any(tag.value == self._tag for tag in request.if_none_match or ()):

@@ -1,27 +1,39 @@
 // The whole trace in little: one line per span, and a range to zoom into by dragging.
 
-import { h } from "./dom.js";
-import { duration, hue, offset } from "./format.js";
+import { hue, offset } from "./format.js";
+import { duration, el } from "./shared/page.js";
 
+/** @import { Tree } from "./tree.js" */
+/** @typedef {[from: number, to: number]} Range Shares of the trace's time, from 0 to 1. */
+
+/**
+ * @param {Tree} tree
+ * @param {(range: Range) => void} onRange Called when another range is shown.
+ */
 export function minimap(tree, onRange) {
-  const canvas = h("canvas", { height: "64" });
-  const shade = h("div", { class: "shade", hidden: true });
-  const reset = h("button", { type: "button", class: "plain reset", hidden: true }, "Show all");
-  const element = h("div", { class: "minimap", title: "Drag to zoom" }, canvas, shade, reset);
+  const canvas = el("canvas", { height: "64" });
+  const shade = el("div", { class: "shade", hidden: true });
+  const reset = el("button", { type: "button", class: "plain reset", hidden: true }, "Show all");
+  const element = el("div", { class: "minimap", title: "Drag to zoom" }, canvas, shade, reset);
+  /** @type {Range} */
   let range = [0, 1];
+  /** @type {number | null} */
   let from = null;
 
+  /** @param {PointerEvent} event */
   function at(event) {
     const box = canvas.getBoundingClientRect();
     return Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
   }
 
+  /** @param {Range} range */
   function mark([a, b]) {
     shade.hidden = a === 0 && b === 1;
     shade.style.setProperty("--from", String(a));
     shade.style.setProperty("--to", String(b));
   }
 
+  /** @param {Range} next */
   function set(next) {
     range = next;
     reset.hidden = range[0] === 0 && range[1] === 1;
@@ -40,6 +52,7 @@ export function minimap(tree, onRange) {
   });
   canvas.addEventListener("pointerup", (event) => {
     if (from === null) return;
+    /** @type {Range} */
     const chosen = [Math.min(from, at(event)), Math.max(from, at(event))];
     from = null;
     set(chosen[1] - chosen[0] > 0.005 ? chosen : range);
@@ -53,6 +66,7 @@ export function minimap(tree, onRange) {
     canvas.width = Math.max(box.width * scale, 1);
     canvas.height = 64 * scale;
     const pen = canvas.getContext("2d");
+    if (!pen) return;
     const style = getComputedStyle(element);
     const light = style.getPropertyValue("--bar-l");
     const chroma = style.getPropertyValue("--bar-c");
