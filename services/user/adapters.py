@@ -194,12 +194,11 @@ async def _take_place(connection: AsyncConnection, source: str, place: int) -> b
     """Stores the sequence, unless it is not above the stored one."""
     insert = postgresql.insert if connection.dialect.name == POSTGRESQL else sqlite.insert
     statement = insert(places).values(source=source, place=place)
-    taken = await connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["source"], set_={"place": place}, where=places.c.place < statement.excluded.place
-        )
+    taken = statement.on_conflict_do_update(
+        index_elements=["source"], set_={"place": place}, where=places.c.place < statement.excluded.place
     )
-    return taken.rowcount == 1
+    # A driver forgets the number of inserted rows unless it is asked to keep it.
+    return (await connection.execute(taken, execution_options={"preserve_rowcount": True})).rowcount == 1
 
 
 def _row(user: User) -> dict[str, Any]:

@@ -66,11 +66,11 @@ class Connection(psycopg.AsyncConnection[Any]):
     async def wait(self, gen: PQGen[RV], interval: float = _POLL_SECONDS, timeout: float | None = None) -> RV:
         try:
             return await super().wait(gen, interval, SILENCE_SECONDS if timeout is None else timeout)
-        except psycopg.OperationalError as error:
+        except psycopg.OperationalError:
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.pgconn.finish()
-            raise psycopg.OperationalError(_SILENT) from error
+            raise psycopg.OperationalError(_SILENT) from None
 
 
 async def connect(**options: Any) -> Connection:
