@@ -146,7 +146,7 @@ async def storms(writer: Consul, clients: list[Child]) -> dict[str, float]:
 
 
 async def measure() -> Section:
-    from support.consul import real_consul  # noqa: PLC0415 - after the path
+    from support.consul.servers import real_consul  # noqa: PLC0415 - after the path
 
     async with contextlib.AsyncExitStack() as stack:
         server = await stack.enter_async_context(real_consul())

@@ -29,7 +29,7 @@ from meshwright.ports import find_free
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.plane import Plane
+    from support.controlplane.plane import Plane
 
 ROOT = str(Path(__file__).resolve().parents[1])
 STREAMS = (100, 300, 1000)
@@ -98,8 +98,8 @@ async def measure() -> Section:
 
 async def figures_for(streams: int, *, services: int = SERVICES, changes: int = CHANGES) -> Figures:
     """One measurement in processes of its own."""
-    from support.consul import dev_registry, find_consul, real_consul  # noqa: PLC0415 - tests/ is on the path by now
-    from support.plane import plane_process  # noqa: PLC0415
+    from support.consul.servers import dev_registry, find_consul, real_consul  # noqa: PLC0415 - tests/ is on the path by now
+    from support.controlplane.plane import plane_process  # noqa: PLC0415
 
     xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
     async with contextlib.AsyncExitStack() as stack:

@@ -17,13 +17,13 @@ from bench.report import Section
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.ports import find_free
-from support.consul import dev_registry, find_consul, real_consul
-from support.mesh import Caller, Mesh, mesh, serving
+from support.consul.servers import dev_registry, find_consul, real_consul
+from support.mesh.mesh import Caller, Mesh, mesh, serving
 from support.processes import python
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 ROUNDS = 25
 
@@ -58,7 +58,7 @@ async def against(server: ConsulServer, folder: Path) -> list[float]:
             "MESHWRIGHT_PORT": str(port),
             "MESHWRIGHT_REGISTER": "false",
         }
-        process = await built.run(python("-m", "support.target"), "leaving", environ)
+        process = await built.run(python("-m", "support.programs.target"), "leaving", environ)
         await serving(Address("127.0.0.1", port), "", process)
         leaving = Registration(
             id=InstanceId("leaving"), service=ServiceName(service), address=Address("127.0.0.1", port)

@@ -24,9 +24,9 @@ from bench.growth import sentence
 from bench.report import Section
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
-from support.nats import nats_server
+from support.demo.realtime import process
 from support.processes import Process, python, running
-from support.realtime import process
+from support.servers.nats import nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -28,10 +28,10 @@ from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.model import Address
 from meshwright.ports import find_free
 from meshwright.testing import Issuer
-from support.mesh import serving
-from support.nats import nats_server
+from support.demo.realtime import process
+from support.mesh.mesh import serving
 from support.processes import Process, python, running
-from support.realtime import process
+from support.servers.nats import nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -21,8 +21,8 @@ from bench.rpc_envoy import envoy_hop
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.ports import find_free
-from support.consul import dev_registry, find_consul, real_consul
-from support.mesh import Mesh, mesh, serving
+from support.consul.servers import dev_registry, find_consul, real_consul
+from support.mesh.mesh import Mesh, mesh, serving
 from support.processes import Process, python
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import httpx
 import psutil
 
 from bench.report import Section
-from support.demo_up import DemoUp, first_answer, starting
+from support.demo.up import DemoUp, first_answer, starting
 
 ROUNDS = 5
 

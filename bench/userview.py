@@ -19,9 +19,9 @@ from bench.report import Section
 from demo.userview.v1 import userview_pb2 as pb
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, stream_of, subject_of
-from support.nats import NatsServer, nats_server
-from support.postgres import cluster, find_postgres
-from support.views import NOW, Replica, replica
+from support.demo.views import NOW, Replica, replica
+from support.servers.nats import NatsServer, nats_server
+from support.servers.postgres import cluster, find_postgres
 from support.waiting import eventually
 
 if TYPE_CHECKING:

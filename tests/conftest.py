@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from meshwright import ports
-from support.consul import ConsulServer, dev_registry, find_consul, real_consul
-from support.pki import authority
-from support.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
+from support.consul.credentials import authority
+from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.servers.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -62,7 +62,7 @@ async def only_real_consul() -> AsyncIterator[ConsulServer]:
 
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the certificates of `support.pki`."""
+    """A folder with the certificates of `support.consul.credentials`."""
     folder = tmp_path_factory.mktemp("pki")
     authority(folder)
     return folder

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

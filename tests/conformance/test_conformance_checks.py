@@ -14,8 +14,8 @@ from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from meshwright import http as serving
-from support.pki import needs_openssl
-from support.ports import promised_port
+from support.consul.credentials import needs_openssl
+from support.processes import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ with warnings.catch_warnings():
     import consul as py_consul
 
 if TYPE_CHECKING:
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 async def test_py_consul_registers_finds_and_watches(consul: ConsulServer, name: str) -> None:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from support.consul import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
 from support.waiting import eventually
 
 if TYPE_CHECKING:

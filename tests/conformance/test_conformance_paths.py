@@ -10,7 +10,7 @@ import pytest
 
 if TYPE_CHECKING:
     from meshwright.model import Address
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 class Answer(NamedTuple):

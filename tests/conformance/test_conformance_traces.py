@@ -16,7 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from support.jaeger import NO_JAEGER, Jaeger, dev_store, find_jaeger, real_jaeger
+from support.servers.jaeger import NO_JAEGER, Jaeger, dev_store, find_jaeger, real_jaeger
 from support.spans import EPOCH, request, span, span_id
 from support.waiting import eventually
 

@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from demo.calculator.v1 import calculator_pb2 as pb
-from support.demo_up import DemoUp, first_answer, starting
-from support.envoy import NO_ENVOY, find_envoy
-from support.people import PASSWORD, address
-from support.ports import promised_port
-from support.processes import TESTS, running
+from support.demo.people import PASSWORD, address
+from support.demo.up import DemoUp, first_answer, starting
+from support.processes import TESTS, promised_port, running
+from support.servers.envoy import NO_ENVOY, find_envoy
 from support.waiting import eventually
 
 if TYPE_CHECKING:

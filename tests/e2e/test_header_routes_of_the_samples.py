@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from support.demo_up import DemoUp, first_answer, starting
+from support.demo.up import DemoUp, first_answer, starting
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from support.demo_up import DemoUp, first_answer, starting
+from support.demo.up import DemoUp, first_answer, starting
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 MESH = {"gateway", "order", "inventory", "payment", "user", "userview", "notification", "chat"}
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from meshwright.dev.traces import TracesConfig, serving
-from support.demo_up import first_answer, starting
-from support.postgres import NO_POSTGRES, cluster, find_postgres
+from support.demo.up import first_answer, starting
+from support.servers.postgres import NO_POSTGRES, cluster, find_postgres
 from support.waiting import eventually
 
 if TYPE_CHECKING:

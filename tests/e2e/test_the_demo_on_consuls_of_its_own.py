@@ -12,10 +12,9 @@ import pytest
 
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
-from support.acl import part_of, rules
-from support.consul import NO_CONSUL, ClusterServer, consul_cluster, find_consul, real_consul
-from support.demo_up import DemoUp, first_answer, starting
-from support.pki import NAME, needs_openssl
+from support.consul.credentials import NAME, needs_openssl, part_of, rules
+from support.consul.servers import NO_CONSUL, ClusterServer, consul_cluster, find_consul, real_consul
+from support.demo.up import DemoUp, first_answer, starting
 from support.waiting import eventually
 
 if TYPE_CHECKING:

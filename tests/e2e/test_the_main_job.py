@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
-from support.demo_up import DemoUp, first_answer, starting
-from support.ups import alive
+from support.demo.up import DemoUp, first_answer, starting
+from support.mesh.up import alive
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -8,10 +8,8 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
-from support.accessible import findings, overflow
-from support.browser import CHROMIUM, NO_CHROMIUM, browser
-from support.demo_up import first_answer, starting
-from support.shopper import Shopper, shopper
+from support.browser import CHROMIUM, NO_CHROMIUM, Shopper, browser, findings, overflow, shopper
+from support.demo.up import first_answer, starting
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Locator, Page
 
-    from support.demo_up import DemoUp
+    from support.demo.up import DemoUp
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 

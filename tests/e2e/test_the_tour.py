@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.tour.command import all_stops
-from support.demo_up import doubled, starting
-from support.postgres import NO_POSTGRES, cluster, find_postgres
+from support.demo.up import doubled, starting
+from support.servers.postgres import NO_POSTGRES, cluster, find_postgres
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.demo_up import DemoUp
+    from support.demo.up import DemoUp
 
 
 async def toured(demo: DemoUp) -> str:

@@ -14,16 +14,16 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
-from support.consul import dev_registry, find_consul, real_consul
-from support.foreign import KINDS, foreign
-from support.mesh import Mesh, mesh
+from support.consul.servers import dev_registry, find_consul, real_consul
+from support.mesh.foreign import KINDS, foreign
+from support.mesh.mesh import Mesh, mesh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
 
-    from support.foreign import ForeignCaller
+    from support.mesh.foreign import ForeignCaller
 
 
 class Backend(rpc.CalculatorServicer):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.model import InstanceId
-from support.mesh import failures
+from support.mesh.mesh import failures
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from foreign.conftest import World
 
-    from support.foreign import ForeignCaller
-    from support.mesh import Outcome
+    from support.mesh.foreign import ForeignCaller
+    from support.mesh.mesh import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

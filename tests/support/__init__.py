@@ -1,0 +1,1 @@
+"""What tests of several folders share: rooms by what they are about, and the few modules that every room uses."""

@@ -1,19 +1,28 @@
-"""A page in a real Chromium that fails its test when it complains, or asks anybody but its own server for anything."""
+"""A page in a real Chromium, who uses it, and what it owes to everybody.
+
+A page fails its test when it complains, or asks anybody but its own server for anything. What it owes to people who do
+not see it, or not well, is WCAG 2.2, level AA, as far as a program can tell.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from playwright.async_api import async_playwright
+from playwright.async_api import Page, async_playwright, expect
+
+from support.demo.people import PASSWORD, address
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from playwright.async_api import Page
+    from playwright.async_api import Locator
 
     Window = Callable[..., Awaitable[Page]]
+
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NO_CHROMIUM = "no Chromium here: none on PATH (see scripts/system-packages.sh)"
@@ -59,3 +68,79 @@ async def browser(base: str, expected: tuple[str, ...] = (), others: tuple[str, 
     allowed = (ASKED_FOR, *expected)
     unwanted = [text for text in complaints if not any(part in text for part in allowed)]
     assert not unwanted, unwanted
+
+
+SCRIPT = Path(__file__).with_name("accessible.js")
+
+
+async def findings(page: Page) -> list[str]:
+    """What is wrong with what the page shows now; each in one line."""
+    found: list[str] = await page.evaluate(SCRIPT.read_text())
+    return found
+
+
+async def overflow(page: Page) -> list[str]:
+    """What is wider than the window, so that one would have to scroll sideways (1.4.10)."""
+    found: list[str] = await page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+        [...document.querySelectorAll("body *")].filter((node) => node.getBoundingClientRect().right > innerWidth + 1)
+        .map((node) => `${node.tagName}.${node.className}`)"""
+    )
+    return found
+
+
+@dataclass
+class Shopper:
+    page: Page
+    email: str = ""
+
+    async def sign_up(self, name: str = "Ada Lovelace") -> None:
+        self.email = address()
+        await self.page.goto("/")
+        await self.page.get_by_role("tab", name="Create account").click()
+        form = self.page.get_by_role("tabpanel")
+        await form.get_by_label("Name").fill(name)
+        await form.get_by_label("E-mail").fill(self.email)
+        await form.get_by_label("Password").fill(PASSWORD)
+        await form.get_by_role("button", name="Create account").click()
+        await expect(self.page.get_by_role("button", name=f"Account of {name}")).to_be_visible()
+
+    async def sign_in(self, password: str = PASSWORD) -> None:
+        form = self.page.get_by_role("tabpanel")
+        await form.get_by_label("E-mail").fill(self.email)
+        await form.get_by_label("Password").fill(password)
+        await form.get_by_role("button", name="Sign in").click()
+
+    async def sign_out(self) -> None:
+        await self.page.get_by_role("button", name="Account of").click()
+        await self.page.get_by_role("button", name="Sign out").click()
+
+    async def give(self, euros: int) -> None:
+        await self.page.get_by_role("button", name=f"Add €{euros}", exact=True).click()
+
+    async def order(self, sku: str, quantity: int = 1) -> None:
+        await self.page.get_by_role("button", name=f"Add {sku} to the basket").click()
+        if quantity > 1:
+            await self.page.get_by_label(sku, exact=True).fill(str(quantity))
+            await self.page.get_by_label(sku, exact=True).press("Tab")
+        await self.page.get_by_role("button", name="Place order").click()
+
+    @property
+    def verdict(self) -> Locator:
+        return self.page.locator(".verdict")
+
+    @property
+    def steps(self) -> Locator:
+        return self.page.get_by_role("list", name="Steps").get_by_role("listitem")
+
+    async def states(self) -> list[str]:
+        """Of the steps of the order that is shown."""
+        found: list[str] = await self.steps.evaluate_all("(nodes) => nodes.map((node) => node.dataset.state)")
+        return found
+
+
+async def shopper(window: Window, name: str = "Ada Lovelace", **options: object) -> Shopper:
+    """Somebody who has signed up, in a window of their own."""
+    made = Shopper(await window(**options))
+    await made.sign_up(name)
+    return made

@@ -1,19 +1,20 @@
-"""Environments in which nothing is installed but what a user asks pip for, of wheels built from this checkout."""
+"""Environments in which nothing is installed but what a user asks pip for, and the programs that README.md prints."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 import venv
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from support.processes import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ROOT = Path(__file__).resolve().parents[2]
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,13 @@ def environment(folder: Path, requirements: Sequence[str]) -> Environment:
         elif source.exists():
             shutil.copy(source, target)
     return made
+
+
+_TEXT = (ROOT / "README.md").read_text()
+_BLOCKS = re.findall(r"```(?:python|toml)\n(.*?)```", _TEXT, re.DOTALL)
+
+
+def program(name: str) -> str:
+    """The block that begins with that file's name."""
+    (found,) = [block for block in _BLOCKS if block.startswith(f"# {name}\n")]
+    return str(found)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
+import random
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from meshwright.ports import is_free
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
+
 TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
 
 
 class Process:
@@ -101,3 +107,20 @@ def frozen(*pids: int) -> Iterator[None]:
 def _is_stopped(pid: int) -> bool:
     stats = [stat.read_text() for stat in Path(f"/proc/{pid}/task").glob("*/stat")]
     return all(text.rpartition(")")[2].split()[0] in "TtZX" for text in stats)
+
+
+FIRST = 10000
+EACH = 1250
+WORKERS = 8
+
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
+_numbers = itertools.count(random.randrange(EACH))
+
+
+def promised_port() -> int:
+    """One that is free, and that this process has not promised before."""
+    for _ in range(EACH):
+        port = FIRST + _worker * EACH + next(_numbers) % EACH
+        if is_free(port):
+            return port
+    raise OSError(f"none of {EACH} ports is free")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import needs_cluster
-from support.release import Release, rolled_out
+from support.kubernetes.cluster import Release, needs_cluster, rolled_out
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from support.kubectl import apply_crd, kubectl, needs_cluster
-from support.mistyped import BASE, TAKES, TYPOS, Mistyped
+from support.kubernetes.cluster import apply_crd, kubectl, needs_cluster
+from support.kubernetes.mistyped import BASE, TAKES, TYPOS, Mistyped
 from support.waiting import eventually
 
 if TYPE_CHECKING:

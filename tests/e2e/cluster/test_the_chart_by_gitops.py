@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from support.kubectl import kubectl, needs_cluster
-from support.release import CHART, Release, given, release
+from support.kubernetes.cluster import CHART, Release, given, kubectl, needs_cluster, release
 from support.waiting import eventually
 
 if TYPE_CHECKING:

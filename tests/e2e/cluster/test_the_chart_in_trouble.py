@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import needs_cluster
-from support.release import Release, release
+from support.kubernetes.cluster import Release, needs_cluster, release
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from support.kubectl import needs_cluster
-from support.release import CHART, Release, given, release
-from support.ups import command
+from support.kubernetes.cluster import CHART, Release, given, needs_cluster, release
+from support.mesh.up import command
 from support.waiting import eventually
 
 if TYPE_CHECKING:

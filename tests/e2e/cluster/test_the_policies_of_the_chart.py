@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import needs_cluster
-from support.release import SMALL, Release, release
+from support.kubernetes.cluster import SMALL, Release, needs_cluster, release
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

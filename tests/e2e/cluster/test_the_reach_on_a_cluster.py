@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import kubectl, needs_cluster
-from support.release import SMALL, Release, release
+from support.kubernetes.cluster import SMALL, Release, kubectl, needs_cluster, release
 from support.waiting import eventually
 
 if TYPE_CHECKING:

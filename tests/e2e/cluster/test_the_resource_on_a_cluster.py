@@ -14,9 +14,9 @@ from meshwright.errors import ValidationError
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.schema import SPEC
 from meshwright.rollout.api.schema_rules import with_defaults
-from support.kubectl import ROOT, apply_crd, kubectl, needs_cluster
-from support.refused_rollouts import BAD
-from support.rollouts import document
+from support.kubernetes.cluster import apply_crd, kubectl, needs_cluster
+from support.kubernetes.rollouts import BAD, document
+from support.processes import ROOT
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import KUBECTL, ROOT, needs_cluster
-from support.release import SMALL, Release, release
+from support.kubernetes.cluster import KUBECTL, SMALL, Release, needs_cluster, release
+from support.processes import ROOT
 from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:

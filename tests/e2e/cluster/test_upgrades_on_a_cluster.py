@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from support.kubectl import needs_cluster
-from support.release import CHART, SMALL, Release, given, rolled_out
+from support.kubernetes.cluster import CHART, SMALL, Release, given, needs_cluster, rolled_out
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.mesh import Mesh, mesh
+from support.mesh.mesh import Mesh, mesh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 @pytest.fixture

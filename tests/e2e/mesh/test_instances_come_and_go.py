@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.mesh import failures
+from support.mesh.mesh import failures
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.mesh import Caller, Mesh
+    from support.mesh.mesh import Caller, Mesh
 
 
 async def answered_by(caller: Caller, expected: set[str]) -> None:

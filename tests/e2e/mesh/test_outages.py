@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from support.mesh import failures, mesh
+from support.mesh.mesh import failures, mesh
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.consul import ConsulServer
-    from support.mesh import Mesh
+    from support.consul.servers import ConsulServer
+    from support.mesh.mesh import Mesh
 
 
 async def test_consul_killed_and_restarted_empty_fails_no_call_and_registrations_return(a_mesh: Mesh) -> None:

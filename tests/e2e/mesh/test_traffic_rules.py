@@ -6,13 +6,13 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from support.mesh import failures
+from support.mesh.mesh import failures
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from support.mesh import Caller, Mesh, Outcome
+    from support.mesh.mesh import Caller, Mesh, Outcome
 
 
 async def declare(a_mesh: Mesh, *entries: dict[str, Any]) -> None:

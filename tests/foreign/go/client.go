@@ -1,4 +1,4 @@
-// A gRPC client on xDS in Go, told by JSON lines what to call; the commands and answers are those of tests/support/caller.py,
+// A gRPC client on xDS in Go, told by JSON lines what to call; the commands and answers are those of tests/support/programs/caller.py,
 // and each command names its target: {"do": "call", "target": "xds:///user", "times": 3}.
 //
 //	client DESCRIPTORS

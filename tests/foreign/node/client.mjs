@@ -1,5 +1,5 @@
 // A gRPC client on xDS in Node, told by JSON lines what to call; the commands and answers are those of
-// tests/support/caller.py, and each command names its target: {"do": "call", "target": "xds:///user", "times": 3}.
+// tests/support/programs/caller.py, and each command names its target: {"do": "call", "target": "xds:///user", "times": 3}.
 //
 //   node client.mjs DESCRIPTORS
 //

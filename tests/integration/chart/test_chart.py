@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from support.helm import CHART, ROOT, VALUES, golden, helm, parsed, render
+from support.kubernetes.chart import CHART, VALUES, golden, helm, parsed, render
+from support.processes import ROOT
 
 each_values = pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 DEFAULT = CHART / "ci" / "default-values.yaml"
@@ -37,7 +38,9 @@ def test_the_chart_lints(values: Path):
 
 @each_values
 def test_the_chart_renders_as_committed(values: Path):
-    assert render(values) == golden(values).read_text("utf-8"), "meant? then: cd tests && python -m support.helm"
+    assert render(values) == golden(values).read_text("utf-8"), (
+        "meant? then: cd tests && python -m support.kubernetes.chart"
+    )
 
 
 @each_values

@@ -14,8 +14,8 @@ from meshwright.consul import Consul, Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright_operator import acceptance
 from meshwright_operator.acceptance import MissingError
-from support.consul import dev_registry
-from support.monitoring import rendered
+from support.consul.servers import dev_registry
+from support.kubernetes.prometheus import rendered
 
 if TYPE_CHECKING:
     import argparse

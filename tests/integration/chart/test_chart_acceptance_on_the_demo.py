@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from meshwright_operator import acceptance
-from support.demo_up import first_answer, starting
+from support.demo.up import first_answer, starting
 from support.waiting import eventually
 
 if TYPE_CHECKING:

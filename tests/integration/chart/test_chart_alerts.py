@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from support.helm import ROOT
-from support.monitoring import MESH, alerts, promtool, rules
+from support.kubernetes.prometheus import MESH, alerts, promtool, rules
+from support.processes import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

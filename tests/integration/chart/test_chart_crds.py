@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from support.helm import CHART, manifests
+from support.kubernetes.chart import CHART, manifests
 
 if TYPE_CHECKING:
     from pathlib import Path

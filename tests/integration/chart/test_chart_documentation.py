@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from support.helm import CHART, ROOT
+from support.kubernetes.chart import CHART
+from support.processes import ROOT
 
 MAKE = runpy.run_path(str(ROOT / "scripts/make_chart.py"))
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text("utf-8"))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from support.helm import CHART, ROOT, helm
-from support.monitoring import MESH, alerts, of_kind, panels, rendered, rules
+from support.kubernetes.chart import CHART, helm
+from support.kubernetes.prometheus import MESH, alerts, of_kind, panels, rendered, rules
+from support.processes import ROOT
 
 
 def selected(selector: dict[str, Any], labels: dict[str, str]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from support.helm import CHART, helm, parsed
+from support.kubernetes.chart import CHART, helm, parsed
 
 if TYPE_CHECKING:
     from pathlib import Path

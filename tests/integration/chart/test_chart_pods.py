@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.helm import manifests, template, the
+from support.kubernetes.chart import manifests, template, the
 
 if TYPE_CHECKING:
     from pathlib import Path

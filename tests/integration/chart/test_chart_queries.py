@@ -14,21 +14,19 @@ import httpx
 import pytest
 
 from meshwright.rollout.api.spec import version_label
-from support.demo_up import TOPOLOGY, first_answer, starting
-from support.monitoring import MESH, of_kind, rules
-from support.operator_world import operating
-from support.ports import promised_port
-from support.queries import without_data
-from support.scraping import Target, prometheus
+from support.demo.up import TOPOLOGY, first_answer, starting
+from support.kubernetes.operator import operating
+from support.kubernetes.prometheus import MESH, Target, of_kind, prometheus, rules, without_data
+from support.processes import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.demo_up import DemoUp
-    from support.operator_world import World
-    from support.scraping import Prometheus
+    from support.demo.up import DemoUp
+    from support.kubernetes.operator import World
+    from support.kubernetes.prometheus import Prometheus
 
 PATIENCE = 120.0
 MEMBERS = ("calculator", "user", "inventory", "payment", "order", "userview", "notification", "chat")

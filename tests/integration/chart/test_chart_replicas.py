@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from meshwright.dev.traces import TracesConfig, serving
-from support.consul import find_consul
-from support.helm import CHART, ROOT, helm, parsed
-from support.ports import promised_port
-from support.processes import running
+from support.consul.servers import find_consul
+from support.kubernetes.chart import CHART, helm, parsed
+from support.processes import ROOT, promised_port, running
 from support.waiting import eventually
 
 

@@ -16,7 +16,7 @@ from meshwright_operator.kubernetes import pod_requests
 from meshwright_operator.kubernetes.cluster import Cluster
 from meshwright_operator.lease.client import LeaseClient
 from meshwright_operator.lease.election import Lease
-from support.helm import CHART, helm, parsed, render
+from support.kubernetes.chart import CHART, helm, parsed, render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -12,8 +12,8 @@ import yaml
 from meshwright_operator.setup import job
 from meshwright_operator.setup.cluster import SetupCluster
 from meshwright_operator.setup.plan import Plan, parse_plan
-from support.helm import CHART, helm, parsed
-from support.setup_api import NAMESPACE, setup_api
+from support.kubernetes.chart import CHART, helm, parsed
+from support.kubernetes.setup_api import NAMESPACE, setup_api
 
 TEMPLATES = sorted((CHART / "templates").glob("*"))
 Document = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.helm import template
+from support.kubernetes.chart import template
 
 if TYPE_CHECKING:
     from pathlib import Path

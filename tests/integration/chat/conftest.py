@@ -10,9 +10,8 @@ import pytest
 from services.chat.__main__ import ChatConfig, add_chat
 from services.chat.server import ERRORS
 from services.common.messaging.bus import BusConfig
-from support.chats import ChatReplica
-from support.nats import NatsServer, nats_server
-from support.realtime import replica
+from support.demo.realtime import ChatReplica, replica
+from support.servers.nats import NatsServer, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

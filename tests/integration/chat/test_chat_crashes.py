@@ -16,8 +16,7 @@ from services.chat.domain import Message
 from services.chat.presence import Presence
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.fanout import Fanout
-from support.chats import ChatReplica
-from support.realtime import process
+from support.demo.realtime import ChatReplica, process
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ import contextlib
 
 from demo.chat.v1 import chat_pb2 as pb
 from services.common.messaging.bus import BusConfig, open_bus
-from support.chats import ChatReplica
-from support.realtime import process
+from support.demo.realtime import ChatReplica, process
 from support.waiting import eventually
 
 

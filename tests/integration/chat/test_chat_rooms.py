@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind
 import meshwright
 from demo.chat.v1 import chat_pb2 as pb
 from demo.chat.v1 import chat_pb2_grpc as rpc
-from support.realtime import narrow
+from support.demo.realtime import narrow
 from support.waiting import eventually
 
 if TYPE_CHECKING:

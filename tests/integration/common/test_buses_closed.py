@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nats.aio import transport
 
 from services.common.messaging.bus import BusConfig, open_bus
-from support.nats import nats_server
+from support.servers.nats import nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

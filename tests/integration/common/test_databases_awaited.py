@@ -19,11 +19,10 @@ from services.common.runtime.errors import StoreUnavailableError, with_cause
 from services.common.storage.database import ensure_database, open_database
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.transactions import SCHEMA_LOCK, make_tables
-from support.consul import dev_registry
-from support.pki import needs_openssl
-from support.ports import promised_port
-from support.postgres import OWNER, Cluster
-from support.processes import Process, frozen, python, running
+from support.consul.credentials import needs_openssl
+from support.consul.servers import dev_registry
+from support.processes import Process, frozen, promised_port, python, running
+from support.servers.postgres import OWNER, Cluster
 from support.waiting import eventually
 
 if TYPE_CHECKING:

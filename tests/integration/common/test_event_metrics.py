@@ -18,7 +18,7 @@ from services.common.messaging.events import Event
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.runtime.tasks import background_task
-from support.nats import NatsServer, nats_server
+from support.servers.nats import NatsServer, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

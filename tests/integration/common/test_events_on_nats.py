@@ -15,7 +15,7 @@ from services.common.messaging.event_consumer import consume_events
 from services.common.messaging.events import Event, InvalidEventError, decode, encode
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.errors import BusUnavailableError
-from support.nats import NatsServer, events_after, nats_server
+from support.servers.nats import NatsServer, events_after, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

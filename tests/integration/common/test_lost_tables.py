@@ -16,7 +16,7 @@ from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.database import ensure_database, open_database, service_database_url
 from services.common.storage.table_recovery import TableRecovery
 from services.common.storage.transactions import in_transaction, make_tables
-from support.postgres import OWNER, Cluster
+from support.servers.postgres import OWNER, Cluster
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
 from services.common.runtime.trace_context import current_traceparent
-from support.nats import NatsServer, nats_server
+from support.servers.nats import NatsServer, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from nats.js.errors import BadRequestError
 from services.common.messaging.bus import Bus, BusConfig, open_bus
 from services.common.messaging.events import Event
 from services.common.messaging.outbox_publisher import OutboxPublisher, StreamEmptiedError
-from support.nats import events_after, nats_server
+from support.servers.nats import events_after, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 
 @pytest.fixture

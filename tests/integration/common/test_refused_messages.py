@@ -17,7 +17,7 @@ from services.common.messaging.ordered_consumer import OrderedConsumer
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
-from support.nats import NatsServer, nats_server
+from support.servers.nats import NatsServer, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

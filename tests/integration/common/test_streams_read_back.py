@@ -15,7 +15,7 @@ from services.common.messaging.bus import Bus, BusConfig, open_bus
 from services.common.messaging.ordered_consumer import OrderedConsumer
 from services.common.messaging.stream_position import StreamPosition
 from services.common.messaging.stream_reader import BATCH, StreamReader
-from support.nats import NatsServer, nats_server
+from support.servers.nats import NatsServer, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

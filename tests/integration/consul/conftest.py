@@ -14,7 +14,7 @@ from meshwright.model import Address, InstanceId, ServiceName
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 SERVICE = "demo.user.v1.UserService"
 

@@ -12,7 +12,7 @@ from meshwright.model import Address, Health, InstanceId, ServiceName
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 SERVICE = ServiceName("calculator")
 

@@ -20,9 +20,9 @@ from meshwright.consul import Blocking, Consul, ConsulError, NotConnectedError, 
 from meshwright.errors import UnreachableError, ValidationError
 from meshwright.http import serving
 from meshwright.model import Address, InstanceId, ServiceName
-from support.consul import find_consul, real_consul
-from support.pki import needs_openssl
-from support.ports import promised_port
+from support.consul.credentials import needs_openssl
+from support.consul.servers import find_consul, real_consul
+from support.processes import promised_port
 from support.waiting import eventually
 
 needs_consul = pytest.mark.skipif(find_consul() is None, reason="no real Consul here")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.consul import ROOT
+from support.processes import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 
 from meshwright.consul import Blocking, Consul, watch
 from meshwright.errors import UnreachableError
-from support.consul_proxy import proxied
+from support.consul.proxy import proxied
 from support.waiting import eventually
 
 

@@ -15,8 +15,8 @@ from meshwright.consul import Consul, Registrar, Registration
 from meshwright.errors import MeshwrightError
 from meshwright.http import serving
 from meshwright.model import Address, Health, InstanceId, ServiceName
-from support.consul_proxy import proxied
-from support.ports import promised_port
+from support.consul.proxy import proxied
+from support.processes import promised_port
 from support.waiting import eventually
 
 ID = InstanceId("user-1")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.consul import ConsulServer, dev_registry, find_consul
+from support.consul.servers import ConsulServer, dev_registry, find_consul
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -16,11 +16,11 @@ from meshwright.errors import MeshwrightError
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
 from meshwright.rollout.api.routing import Routing
-from support.acl import part_of, rules
-from support.consul import NO_CONSUL, find_consul, real_consul
-from support.plane import page, plane_config
-from support.rollouts import rollout
-from support.ups import command
+from support.consul.credentials import part_of, rules
+from support.consul.servers import NO_CONSUL, find_consul, real_consul
+from support.controlplane.plane import page, plane_config
+from support.kubernetes.rollouts import rollout
+from support.mesh.up import command
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshwright.config import ConsulConfig
-    from support.consul import ConsulProcess
+    from support.consul.servers import ConsulProcess
 
 pytestmark = [pytest.mark.skipif(find_consul() is None, reason=NO_CONSUL), pytest.mark.asyncio(loop_scope="module")]
 

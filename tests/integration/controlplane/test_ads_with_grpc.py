@@ -20,10 +20,10 @@ from meshwright.controlplane.xds.unserved import MAX_TYPES
 from meshwright.errors import UnreachableError
 from meshwright.messages.xds import Cluster, DiscoveryRequest, DiscoveryResponse
 from meshwright.model import Address
-from support.ads import CLUSTER, ENDPOINTS, ROUTE, raw
-from support.mesh import failures
-from support.plane import FedAds, Services, answered_by, backend, caller, fed_ads
-from support.ports import promised_port
+from support.controlplane.ads import CLUSTER, ENDPOINTS, ROUTE, raw
+from support.controlplane.plane import FedAds, Services, answered_by, backend, caller, fed_ads
+from support.mesh.mesh import failures
+from support.processes import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from meshwright.consul import Consul
 from meshwright.controlplane import serving
-from support.consul import find_consul, real_consul
-from support.plane import backend, page, plane_config, registration
+from support.consul.servers import find_consul, real_consul
+from support.controlplane.plane import backend, page, plane_config, registration
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from meshwright.controlplane.admin import inspect
 from meshwright.controlplane.model.localities import Place
 from meshwright.controlplane.xds.server import METHOD, SERVICE
 from meshwright.messages.xds import DiscoveryRequest
-from support.ads import CLUSTER, LISTENER, ROUTE, raw
-from support.plane import backend, health_of, in_consul, page, plane_config
+from support.controlplane.ads import CLUSTER, LISTENER, ROUTE, raw
+from support.controlplane.plane import backend, health_of, in_consul, page, plane_config
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from meshwright.controlplane import Bound
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 @pytest.fixture

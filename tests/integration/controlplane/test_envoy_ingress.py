@@ -15,9 +15,8 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.controlplane.model.snapshot import NodeKind
 from meshwright.controlplane.translation.translator import Translator
 from meshwright.model import Address
-from support.plane import FedAds, Services, backend, fed_ads
-from support.ports import promised_port
-from support.processes import running
+from support.controlplane.plane import FedAds, Services, backend, fed_ads
+from support.processes import promised_port, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ from meshwright.controlplane.admin import inspect
 from meshwright.controlplane.consul_source.change_tracker import ChangeTracker
 from meshwright.errors import UnreachableError, ValidationError
 from meshwright.model import Address
-from support.mesh import failures
-from support.plane import (
+from support.controlplane.plane import (
     answered_by,
     backend,
     caller,
@@ -30,7 +29,8 @@ from support.plane import (
     plane_process,
     registration,
 )
-from support.ports import promised_port
+from support.mesh.mesh import failures
+from support.processes import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from meshwright.controlplane import Bound
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

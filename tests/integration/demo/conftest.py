@@ -8,13 +8,13 @@ import pytest
 
 from services.common.storage.database import open_database
 from services.user.adapters import DatabaseUsers, prepare_database
-from support.demo import Demo, demo
+from support.demo.gateway import Demo, demo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -12,7 +12,7 @@ import pytest
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from support.demo import Demo, demo
+from support.demo.gateway import Demo, demo
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ import pytest
 from demo.user.v1 import user_pb2 as pb
 from demo.user.v1 import user_pb2_grpc as rpc
 from meshwright.local.topology.parsing import load
-from support.ports import promised_port
-from support.processes import python, running
+from support.processes import promised_port, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:

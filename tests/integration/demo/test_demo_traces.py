@@ -12,7 +12,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 
 def lineage(spans: list[ReadableSpan]) -> list[tuple[str, SpanKind, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 USERS = {
     ("post", "/users"),

@@ -12,7 +12,7 @@ import pytest
 
 from services.gateway.api.parameters import RequestTimeouts
 from services.gateway.http.http_server import serving
-from support.demo import Demo, demo
+from support.demo.gateway import Demo, demo
 from support.waiting import eventually
 
 if TYPE_CHECKING:

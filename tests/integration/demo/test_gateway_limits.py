@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.demo import MAX_BODY
+from support.demo.gateway import MAX_BODY
 
 if TYPE_CHECKING:
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 USERS = "/api/v1/users"
 ADD = "/api/v1/calculator/add"

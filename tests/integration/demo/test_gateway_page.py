@@ -9,14 +9,14 @@ import pytest
 from playwright.async_api import expect
 
 from support.browser import CHROMIUM, NO_CHROMIUM, browsing
-from support.people import sign_up
+from support.demo.people import sign_up
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Page
 
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 USERS = "/api/v1/users"
 NOBODY = "01890000-0000-7000-8000-000000000000"

@@ -29,9 +29,9 @@ from services.user.events import BalanceUpdated, UserCreated, events_between, fo
 from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, UserProfileService, UserService, timestamp
 from services.user.tables import snapshots
-from support.nats import NatsServer, events_after, nats_server
-from support.users import NOW, changed, user
-from support.views import refusal
+from support.demo.people import NOW, changed, user
+from support.demo.views import refusal
+from support.servers.nats import NatsServer, events_after, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -17,15 +17,14 @@ from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.model import Address
 from services.user.server import Release, release_of
-from support.mesh import serving
-from support.ports import promised_port
-from support.processes import python, running
+from support.mesh.mesh import serving
+from support.processes import promised_port, python, running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 
 @contextlib.asynccontextmanager

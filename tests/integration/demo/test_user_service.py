@@ -15,7 +15,7 @@ from demo.user.v1 import user_pb2_grpc as rpc
 
 if TYPE_CHECKING:
     from meshwright.calls.errors import ErrorDetails
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 NOBODY = "01890000-0000-7000-8000-000000000000"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.user.domain import User
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 

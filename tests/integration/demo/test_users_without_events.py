@@ -15,7 +15,7 @@ from services.user import domain
 from services.user.adapters import DatabaseUsers
 from services.user.events import BalanceUpdated, folded
 from services.user.tables import users as table
-from support.users import NOW, changed, user
+from support.demo.people import NOW, changed, user
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -25,13 +25,13 @@ from services.gateway.auth.signing_keys import SigningKeys
 from services.gateway.auth.store import AuthStore
 from services.gateway.domain import ApiError
 from services.gateway.tables import prepare
-from support.demo import demo
-from support.people import PASSWORD, address, reason, sign_up
+from support.demo.gateway import demo
+from support.demo.people import PASSWORD, address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.demo import Demo
+    from support.demo.gateway import Demo
 
 
 async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo):

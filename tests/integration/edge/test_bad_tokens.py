@@ -10,13 +10,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from support.people import PASSWORD, address, reason, sign_up
+from support.demo.people import PASSWORD, address, reason, sign_up
 
 if TYPE_CHECKING:
     import httpx
 
-    from support.demo import Demo
-    from support.people import Person
+    from support.demo.gateway import Demo
+    from support.demo.people import Person
 
 
 async def ask(served: Demo, token: str) -> httpx.Response:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.calls.server.call import ServerCall
-from support.demo import Demo, demo
+from support.demo.gateway import Demo, demo
 
 if TYPE_CHECKING:
     from pathlib import Path

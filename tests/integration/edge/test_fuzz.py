@@ -8,10 +8,10 @@ import re
 import sys
 from pathlib import Path
 
-from support.nats import nats_server
-from support.people import sign_up
-from support.storefront import storefront
-from support.views import replica
+from support.demo.gateway import storefront
+from support.demo.people import sign_up
+from support.demo.views import replica
+from support.servers.nats import nats_server
 
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
 EXAMPLES = 12

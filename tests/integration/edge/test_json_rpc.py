@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from support.demo import Demo, demo
-from support.people import address
+from support.demo.gateway import Demo, demo
+from support.demo.people import address
 
 if TYPE_CHECKING:
     from pathlib import Path

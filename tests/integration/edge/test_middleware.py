@@ -13,8 +13,8 @@ import pytest
 
 from services.gateway.http.middleware.idempotency import StoredResponse
 from services.gateway.http.middleware.rate_limit import MOST_CLIENTS, RateLimiter, address_of
-from support.demo import Demo, demo
-from support.people import address, reason, sign_up
+from support.demo.gateway import Demo, demo
+from support.demo.people import address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.common.messaging.bus import BusConfig, open_bus
-from support.nats import nats_server
-from support.people import sign_up
-from support.storefront import storefront
-from support.views import Teller, replica
+from support.demo.gateway import storefront
+from support.demo.people import sign_up
+from support.demo.views import Teller, replica
+from support.servers.nats import nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ import pytest
 
 from services.gateway.auth import social_login
 from services.gateway.auth.oidc import challenge
-from support import oidc
-from support.demo import Demo, demo
-from support.people import address, reason, sign_up
+from support.demo.gateway import Demo, demo
+from support.demo.people import address, reason, sign_up
+from support.servers import oidc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from support.oidc import Provider
+    from support.servers.oidc import Provider
 
 CALLBACK = "/auth/social/local/callback"
 

@@ -10,8 +10,8 @@ import pytest
 
 from services.gateway.auth.tenancy import TenantUsers
 from services.gateway.domain import ApiError
-from support.demo import Demo, demo
-from support.people import PASSWORD, Person, address, reason, sign_up
+from support.demo.gateway import Demo, demo
+from support.demo.people import PASSWORD, Person, address, reason, sign_up
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support import edges
-from support.nats import NatsServer, nats_server
+from support.demo import realtime
+from support.servers.nats import NatsServer, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @pytest.fixture
-async def edge(tmp_path: Path, nats: NatsServer) -> AsyncIterator[edges.Edge]:
+async def edge(tmp_path: Path, nats: NatsServer) -> AsyncIterator[realtime.Edge]:
     """Two replicas of each service, two gateways."""
-    async with edges.edge(nats, tmp_path) as running:
+    async with realtime.edge(nats, tmp_path) as running:
         yield running

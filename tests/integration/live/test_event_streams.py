@@ -18,8 +18,8 @@ from services.common.messaging.events import Event, encode, stream_of, subject_o
 from services.common.messaging.ordered_consumer import ConsumerSession
 from services.common.runtime.tasks import background_task
 from services.gateway.realtime.live_events import BUFFER, LiveEvents
-from support.people import reason, sign_up
-from support.sockets import line
+from support.demo.people import reason, sign_up
+from support.demo.sockets import line
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from support.demo import Demo
-    from support.edges import Edge
-    from support.nats import NatsServer
+    from support.demo.gateway import Demo
+    from support.demo.realtime import Edge
+    from support.servers.nats import NatsServer
 
 NAMES = ("OrderPlaced", "StepStarted", "OrderCompleted", "OrderRejected")
 

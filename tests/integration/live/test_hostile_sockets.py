@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 import websockets
 
-from support.people import sign_up
-from support.sockets import bare, ending, line, raw_frame
+from support.demo.people import sign_up
+from support.demo.sockets import bare, ending, line, raw_frame
 
 if TYPE_CHECKING:
-    from support.edges import Edge
+    from support.demo.realtime import Edge
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 BROKEN = {

@@ -16,16 +16,16 @@ import websockets
 from demo.chat.v1 import chat_pb2 as chat_pb
 from services.common.messaging import bus
 from services.gateway.http import http_server
-from support.edges import Edge, edge, gateway
-from support.people import reason, sign_up
-from support.sockets import NARROW, bare, line, narrowly_bound, raw_frame
+from support.demo.people import reason, sign_up
+from support.demo.realtime import Edge, edge, gateway
+from support.demo.sockets import NARROW, bare, line, narrowly_bound, raw_frame
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.nats import NatsServer
-    from support.people import Person
+    from support.demo.people import Person
+    from support.servers.nats import NatsServer
 
 
 async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_loses_a_message(edge: Edge):

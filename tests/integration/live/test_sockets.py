@@ -10,15 +10,15 @@ import pytest
 import websockets
 
 from meshwright.calls.server.call import ServerCall
-from support.edges import Edge, chat_processes, gateway
-from support.people import sign_up
-from support.sockets import Line, line
+from support.demo.people import sign_up
+from support.demo.realtime import Edge, chat_processes, gateway
+from support.demo.sockets import Line, line
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.nats import NatsServer
+    from support.servers.nats import NatsServer
 
 
 async def refused(edge: Edge, **options) -> tuple[int, str]:

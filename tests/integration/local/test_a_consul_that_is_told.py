@@ -10,12 +10,12 @@ import pytest
 from meshwright.errors import ValidationError
 from meshwright.local.planner import consul_probe
 from meshwright.local.planner.component_source import ComponentSource
-from support.consul import find_consul, real_consul
+from support.consul.servers import find_consul, real_consul
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.consul import ConsulProcess
+    from support.consul.servers import ConsulProcess
 
 pytestmark = pytest.mark.skipif(
     find_consul() is None, reason="no real Consul here: scripts/tools.d/consul.sh fetches one"

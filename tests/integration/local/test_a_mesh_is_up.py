@@ -15,23 +15,22 @@ import pytest
 
 from meshwright.local.planner import consul_probe
 from meshwright.local.planner.component_source import ComponentSource
-from support.consul import ConsulServer, dev_registry, find_consul, real_consul
-from support.ports import promised_port
-from support.processes import python
-from support.ups import an_up, environment, own_ports
+from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.mesh.up import an_up, environment, own_ports
+from support.processes import promised_port, python
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from support.ups import Up
+    from support.mesh.up import Up
 
 TESTS = Path(__file__).resolve().parents[2]
 MESH = f"""
 [environment]
 PYTHONPATH = "{TESTS}"
 [processes.target]
-command = ["{sys.executable}", "-m", "support.target"]
+command = ["{sys.executable}", "-m", "support.programs.target"]
 version = "1.0.0"
 replicas = 2
 """

@@ -7,15 +7,14 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from support.ports import promised_port
-from support.processes import python
-from support.ups import alive, an_up, command, environment
+from support.mesh.up import alive, an_up, command, environment
+from support.processes import promised_port, python
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.ups import Up
+    from support.mesh.up import Up
 
 PRICE = "[processes.price]\nSERVER\nreplicas = 2\n"
 

@@ -15,8 +15,8 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import MeshwrightError, ValidationError
 from meshwright.local.mesh.reflection_client import CallFailedError, ReflectionClient, read_json
-from support.ports import promised_port
-from support.ups import command
+from support.mesh.up import command
+from support.processes import promised_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

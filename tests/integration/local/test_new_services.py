@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from support.mesh.up import command, environment, own_ports
 from support.processes import python, running
-from support.ups import command, environment, own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:

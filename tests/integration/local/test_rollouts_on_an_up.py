@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from support.laptops import TOPOLOGY, Laptop, a_laptop, canary
-from support.mesh import failures
-from support.ports import promised_port
-from support.ups import an_up, own_ports
+from support.mesh.mesh import failures
+from support.mesh.up import TOPOLOGY, Laptop, a_laptop, an_up, canary, own_ports
+from support.processes import promised_port
 from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from support.mesh import Outcome
+    from support.mesh.mesh import Outcome
 
 TO_A_TENTH = canary({"setWeight": 10}, {"pause": {}})
 TO_A_FIFTH = canary({"setWeight": 20}, {"pause": {}})

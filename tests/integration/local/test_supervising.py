@@ -21,7 +21,7 @@ from meshwright.local.supervisor.log_files import LogFile
 from meshwright.local.supervisor.run_state import StateFolder
 from meshwright.local.supervisor.supervisor import Supervisor
 from meshwright.local.topology.parsing import parse
-from support.ups import NO_MESH, alive
+from support.mesh.up import NO_MESH, alive
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.laptops import a_laptop, canary
-from support.mesh import failures
+from support.mesh.mesh import failures
+from support.mesh.up import a_laptop, canary
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.local.topology import parsing
-from support.ports import promised_port
-from support.processes import python, running
-from support.ups import NO_MESH, alive, an_up, command, environment, write
+from support.mesh.up import NO_MESH, alive, an_up, command, environment, write
+from support.processes import promised_port, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from support.consul import find_consul, real_consul
-from support.laptops import TARGET
-from support.ports import promised_port
-from support.ups import an_up
+from support.consul.servers import find_consul, real_consul
+from support.mesh.up import TARGET, an_up
+from support.processes import promised_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.ups import Up
+    from support.mesh.up import Up
 
 TOPOLOGY = f"""{TARGET}[processes.front]
-command = ["{sys.executable}", "-m", "support.front"]
+command = ["{sys.executable}", "-m", "support.programs.front"]
 wait_for = ["registry", "controlplane", "target"]
 ready = "http:/readyz"
 """

@@ -10,9 +10,8 @@ import pytest
 from services.common.messaging.bus import BusConfig
 from services.notification.__main__ import NotificationConfig, add_notifications
 from services.notification.server import ERRORS
-from support.nats import NatsServer, nats_server
-from support.notifications import Notifier
-from support.realtime import replica
+from support.demo.realtime import Notifier, replica
+from support.servers.nats import NatsServer, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

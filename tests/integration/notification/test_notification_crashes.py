@@ -19,9 +19,8 @@ from services.notification.adapters import Retention, StreamArchive
 from services.notification.app import Notifications, StreamLostError
 from services.notification.domain import Draft, Notification, NotificationKind
 from services.notification.server import ERRORS
-from support.nats import NatsServer
-from support.notifications import Notifier, titles
-from support.realtime import process, replica
+from support.demo.realtime import Notifier, process, replica, titles
+from support.servers.nats import NatsServer
 from support.waiting import eventually
 
 if TYPE_CHECKING:

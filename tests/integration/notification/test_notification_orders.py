@@ -14,7 +14,7 @@ from services.common.messaging import event_consumer
 from services.common.messaging.bus import Bus, BusConfig, open_bus
 from services.common.messaging.events import Event
 from services.common.messaging.outbox_publisher import OutboxPublisher
-from support.notifications import titles
+from support.demo.realtime import titles
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ import meshwright
 from demo.notification.v1 import notification_pb2 as pb
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from services.common.messaging.bus import BusConfig, open_bus
-from support.notifications import titles
-from support.realtime import narrow
+from support.demo.realtime import narrow, titles
 from support.waiting import eventually
 
 if TYPE_CHECKING:

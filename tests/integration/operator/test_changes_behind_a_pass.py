@@ -10,8 +10,8 @@ from lightkube import KubeConfig
 
 from meshwright_operator.kubernetes.cluster import Cluster
 from meshwright_operator.kubernetes.deployments import Deployments
-from support.kube import NAMESPACE, Kube, kube
-from support.rollouts import rollout
+from support.kubernetes.emulator import NAMESPACE, Kube, kube
+from support.kubernetes.rollouts import rollout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,8 +9,8 @@ import pytest
 
 from meshwright.rollout.api import commands
 from meshwright.rollout.api.vocabulary import Verb
-from support.kube import DEPLOYMENTS, NAMESPACE, ROLLOUTS
-from support.operator_world import World, first, operating
+from support.kubernetes.emulator import DEPLOYMENTS, NAMESPACE, ROLLOUTS
+from support.kubernetes.operator import World, first, operating
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.api import commands
 from meshwright.rollout.api.vocabulary import Verb
 from meshwright_operator.lease.election import LEASE
-from support.kube import LEASES, ROLLOUTS
-from support.operator_world import World, first, operating
+from support.kubernetes.emulator import LEASES, ROLLOUTS
+from support.kubernetes.operator import World, first, operating
 from support.processes import python, running
 from support.waiting import eventually
 

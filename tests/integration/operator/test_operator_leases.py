@@ -14,10 +14,9 @@ from meshwright.rollout.api import commands
 from meshwright_operator.kubernetes import reference
 from meshwright_operator.kubernetes.finalizer import FINALIZER
 from meshwright_operator.lease.election import LEASE
-from support.kube import LEASES, NAMESPACE, ROLLOUTS
-from support.operator_world import World, first, operating
-from support.ports import promised_port
-from support.processes import Process, python, running
+from support.kubernetes.emulator import LEASES, NAMESPACE, ROLLOUTS
+from support.kubernetes.operator import World, first, operating
+from support.processes import Process, promised_port, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from meshwright.errors import ValidationError
 from meshwright_operator.setup import job
 from meshwright_operator.setup.cluster import SetupCluster
 from meshwright_operator.setup.plan import Plan, Volume, parse_plan
-from support.setup_api import SetupApi, setup_api
+from support.kubernetes.setup_api import SetupApi, setup_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

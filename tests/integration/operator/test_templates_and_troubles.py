@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from meshwright.rollout.api import commands
-from support.kube import NAMESPACE
-from support.operator_world import World, first, operating
+from support.kubernetes.emulator import NAMESPACE
+from support.kubernetes.operator import World, first, operating
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ import pytest
 
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from support import installed
-from support.mesh import mesh
+from support.installed import program
+from support.mesh.mesh import mesh
+from support.mesh.up import own_ports
 from support.processes import running
-from support.readme import program
-from support.ups import own_ports
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
     from support.installed import Environment
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.storefront import Storefront, storefront
+from support.demo.gateway import Storefront, storefront
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.gateway.api.orders import event_stream
-from support.people import Person, reason, sign_up
-from support.storefront import Storefront, storefront
+from support.demo.gateway import Storefront, storefront
+from support.demo.people import Person, reason, sign_up
 from support.waiting import eventually
 
 if TYPE_CHECKING:

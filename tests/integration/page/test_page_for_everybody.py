@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from support.accessible import findings, overflow
-from support.browser import CHROMIUM, NO_CHROMIUM, browser
-from support.people import PASSWORD, address
-from support.shopper import shopper
-from support.storefront import Storefront, storefront
+from support.browser import CHROMIUM, NO_CHROMIUM, browser, findings, overflow, shopper
+from support.demo.gateway import Storefront, storefront
+from support.demo.people import PASSWORD, address
 
 if TYPE_CHECKING:
     from pathlib import Path

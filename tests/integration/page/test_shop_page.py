@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import Error, expect
 
-from support.browser import CHROMIUM, NO_CHROMIUM, browser
-from support.shopper import Shopper, shopper
+from support.browser import CHROMIUM, NO_CHROMIUM, Shopper, browser, shopper
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from playwright.async_api import Route
 
-    from support.storefront import Storefront
+    from support.demo.gateway import Storefront
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 

@@ -8,20 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.async_api import expect
 
-from support import oidc
-from support.accessible import findings
-from support.browser import CHROMIUM, NO_CHROMIUM, browser
-from support.people import address
-from support.ports import promised_port
-from support.shopper import Shopper, shopper
-from support.storefront import storefront
+from support.browser import CHROMIUM, NO_CHROMIUM, Shopper, browser, findings, shopper
+from support.demo.gateway import storefront
+from support.demo.people import address
+from support.processes import promised_port
+from support.servers import oidc
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from support.browser import Window
-    from support.oidc import Provider
+    from support.servers.oidc import Provider
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 

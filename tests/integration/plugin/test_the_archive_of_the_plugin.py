@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from support.rollouts import document
+from support.kubernetes.rollouts import document
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "make_plugin.py"

@@ -16,8 +16,8 @@ from meshwright.rollout.api.observed import ApiUse, MetricQuery
 from meshwright.rollout.api.spec import Metric, Rollout
 from meshwright.rollout.api.vocabulary import AnalysisSource, MetricKind
 from meshwright.telemetry.metrics import Metrics
-from support.consul import dev_registry
-from support.rollouts import rollout
+from support.consul.servers import dev_registry
+from support.kubernetes.rollouts import rollout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,10 +13,10 @@ from meshwright.model import Address, Health, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
 from meshwright.rollout.api.routing import HeaderMatch, HeaderRoute, Routing
 from meshwright.rollout.reconcile.config_entries import ForeignTrafficError
-from support.rollouts import rollout
+from support.kubernetes.rollouts import rollout
 
 if TYPE_CHECKING:
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 SPLIT = Routing({"1.0.0": 90, "2.0.0": 10})
 TESTERS = HeaderRoute("testers", "2.0.0", (HeaderMatch("x-tester", exact="yes"), HeaderMatch("x-team", prefix="a")))

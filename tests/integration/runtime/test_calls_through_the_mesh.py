@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.consul import dev_registry
-from support.mesh import Mesh, failures, mesh
+from support.consul.servers import dev_registry
+from support.mesh.mesh import Mesh, failures, mesh
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 async def timeout_of(built: Mesh, service: str, seconds: float) -> None:

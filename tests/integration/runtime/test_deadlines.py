@@ -17,7 +17,7 @@ from meshwright.calls.incoming import INCOMING, IncomingContext, earlier_deadlin
 from meshwright.client import channel
 from meshwright.config import ServiceConfig, load_config
 from meshwright.testing import resolving
-from support.calculator import Everything, everything, failure, numbers
+from support.mesh.calculator import Everything, everything, failure, numbers
 
 
 @given(

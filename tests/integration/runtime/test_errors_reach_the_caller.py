@@ -14,7 +14,7 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import AlreadyExistsError
 from meshwright.logs import JsonFormatter
 from meshwright.testing import served
-from support.calculator import Everything, everything, failure, numbers
+from support.mesh.calculator import Everything, everything, failure, numbers
 
 
 class EmailTakenError(Exception):

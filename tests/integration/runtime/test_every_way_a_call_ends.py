@@ -17,8 +17,8 @@ from opentelemetry.trace import StatusCode
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.calls.spans import SERVER_FAULTS
-from support.calculator import everything, numbers
-from support.endings import ENDINGS, Ending, Ends
+from support.mesh.calculator import everything, numbers
+from support.mesh.endings import ENDINGS, Ending, Ends
 from support.waiting import eventually
 
 if TYPE_CHECKING:

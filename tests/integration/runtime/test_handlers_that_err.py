@@ -15,7 +15,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import NotFoundError
 from meshwright.testing import served
-from support.calculator import Everything, everything, failure
+from support.mesh.calculator import Everything, everything, failure
 from support.processes import python, running
 from support.waiting import eventually
 

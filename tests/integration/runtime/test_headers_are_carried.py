@@ -16,7 +16,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import sync
 from meshwright.testing import Served, resolving
-from support.calculator import Everything, everything, numbers
+from support.mesh.calculator import Everything, everything, numbers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -14,7 +14,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from support.calculator import Everything, everything
+from support.mesh.calculator import Everything, everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client import channel
 from meshwright.testing import resolving
-from support.calculator import Everything, everything, failure
+from support.mesh.calculator import Everything, everything, failure
 from support.waiting import eventually
 
 if TYPE_CHECKING:

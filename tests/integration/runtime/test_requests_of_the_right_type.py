@@ -10,7 +10,7 @@ import pytest
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from support.calculator import Everything, everything
+from support.mesh.calculator import Everything, everything
 from support.waiting import eventually
 
 if TYPE_CHECKING:

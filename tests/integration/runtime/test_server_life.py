@@ -19,11 +19,10 @@ from meshwright.model import Address, Health, ServiceName
 from meshwright.ports import FIRST, LAST
 from meshwright.server.admin import CSDS
 from meshwright.server.binding import advertised
-from support.calculator import Everything, add_everything, everything
-from support.consul import ConsulServer, dev_registry
-from support.mesh import serving
-from support.ports import promised_port
-from support.processes import python, running
+from support.consul.servers import ConsulServer, dev_registry
+from support.mesh.calculator import Everything, add_everything, everything
+from support.mesh.mesh import serving
+from support.processes import promised_port, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -291,7 +290,7 @@ def test_binding_every_interface_asks_for_an_address_to_advertise() -> None:
 
 
 async def target(folder: Path, **environ: str):
-    """`support.target` as a process, not registered, and its address."""
+    """`support.programs.target` as a process, not registered, and its address."""
     address = Address("127.0.0.1", promised_port())
     settings = {
         "MESHWRIGHT_SERVICE": "target",
@@ -299,7 +298,7 @@ async def target(folder: Path, **environ: str):
         "MESHWRIGHT_REGISTER": "false",
         "MESHWRIGHT_LOG_FORMAT": "json",
     }
-    return running(python("-m", "support.target"), folder / "target.log", settings | environ), address
+    return running(python("-m", "support.programs.target"), folder / "target.log", settings | environ), address
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from meshwright.auth import Auth
 from meshwright.config import AuthConfig
 from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
-from support.calculator import Everything, everything, failure, numbers
+from support.mesh.calculator import Everything, everything, failure, numbers
 
 ADD = "/demo.calculator.v1.Calculator/Add"
 NUMBERS = pb.Numbers(a=1, b=2)

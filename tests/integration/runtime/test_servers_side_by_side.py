@@ -23,15 +23,15 @@ from meshwright.consul import Consul
 from meshwright.model import ServiceName
 from meshwright.telemetry import current
 from meshwright.testing import resolving
-from support.calculator import Everything, add_everything
-from support.consul import dev_registry
+from support.consul.servers import dev_registry
+from support.mesh.calculator import Everything, add_everything
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from meshwright.model import Address
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,8 @@ from meshwright.errors import InvalidArgumentError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing import resolving
-from support.calculator import Everything
-from support.ports import promised_port
-from support.threads import in_a_thread
+from support.mesh.calculator import Everything, in_a_thread
+from support.processes import promised_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

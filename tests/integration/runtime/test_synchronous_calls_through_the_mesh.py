@@ -10,9 +10,9 @@ import pytest
 
 import meshwright
 from meshwright.config import ServiceConfig, load_config
-from support.calculator import Everything, add_everything
-from support.consul import dev_registry
-from support.mesh import mesh
+from support.consul.servers import dev_registry
+from support.mesh.calculator import Everything, add_everything
+from support.mesh.mesh import mesh
 from support.processes import python, running
 from support.waiting import eventually
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.calculator import Everything
-from support.threads import in_a_thread
+from support.mesh.calculator import Everything, in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

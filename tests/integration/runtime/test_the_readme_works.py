@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.mesh import mesh
+from support.installed import program
+from support.mesh.mesh import mesh
 from support.processes import python
-from support.readme import program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.consul import ConsulServer
+    from support.consul.servers import ConsulServer
 
 
 @pytest.mark.parametrize(("name", "most"), [("hello.py", 25), ("call.py", 14)])

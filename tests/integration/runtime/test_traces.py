@@ -12,7 +12,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client import channel
 from meshwright.testing import resolving
-from support.calculator import Everything, everything, failure, numbers
+from support.mesh.calculator import Everything, everything, failure, numbers
 from support.waiting import eventually
 
 ROOT = "0af7651916cd43dd8448eb211c80319c"

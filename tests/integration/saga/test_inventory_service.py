@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.inventory.v1 import inventory_pb2 as pb
-from support.saga import refusal
+from support.demo.saga import refusal
 
 if TYPE_CHECKING:
     from demo.inventory.v1.inventory_pb2_grpc import InventoryServiceStub

@@ -11,9 +11,8 @@ from demo.order.v1 import order_pb2 as pb
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, subject_of
 from services.order.adapters import order_changes
-from support.nats import NatsServer, nats_server
-from support.saga import order_request, refusal, shop
-from support.sagaproxy import lost_request
+from support.demo.saga import lost_request, order_request, refusal, shop
+from support.servers.nats import NatsServer, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -12,14 +12,13 @@ from demo.order.v1 import order_pb2 as pb
 from meshwright.auth import Auth
 from meshwright.testing import Issuer
 from services.order.server import PUBLIC
-from support.saga import ADA, MUG, TEA, order_request, refusal, settled, shop
-from support.sagaproxy import doubled, lost_answer, lost_request
+from support.demo.saga import ADA, MUG, TEA, doubled, lost_answer, lost_request, order_request, refusal, settled, shop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from demo.order.v1.order_pb2_grpc import OrderServiceStub
-    from support.saga import Shop
+    from support.demo.saga import Shop
 
 NOBODY = "01890000-0000-7000-8000-00000000dead"
 

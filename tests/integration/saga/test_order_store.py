@@ -33,7 +33,7 @@ from services.order.store import SNAPSHOT_EVERY, DatabaseOrders, OrdersApplicati
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

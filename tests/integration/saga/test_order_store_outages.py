@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from services.order.domain import Order
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

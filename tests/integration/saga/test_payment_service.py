@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.payment.v1 import payment_pb2 as pb
-from support.saga import refusal
+from support.demo.saga import refusal
 
 if TYPE_CHECKING:
     from demo.payment.v1.payment_pb2_grpc import PaymentServiceStub

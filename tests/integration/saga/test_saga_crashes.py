@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.order.domain import OrderState
 from services.order.events import Resolution
-from support.sagachaos import POLICY, Fault, copied, world
+from support.demo.saga_chaos import POLICY, Fault, copied, world
 
 if TYPE_CHECKING:
     from pathlib import Path

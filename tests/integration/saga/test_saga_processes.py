@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.order.v1 import order_pb2 as pb
-from support.sagaprocesses import REPLICAS, Town, on_one, refused_shipping, town
-from support.sagaproxy import doubled, lost_answer, lost_request, passed
+from support.demo.saga import doubled, lost_answer, lost_request, passed
+from support.demo.saga_processes import REPLICAS, Town, on_one, refused_shipping, town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.sagaproxy import Fault
+    from support.demo.saga import Fault
 
 DOING = ("Reserve", "Charge", "Ship")
 UNDOING = ("Release", "Refund")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.ports import promised_port
-from support.processes import python, running
+from support.processes import promised_port, python, running
 
 if TYPE_CHECKING:
     from pathlib import Path

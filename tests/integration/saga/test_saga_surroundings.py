@@ -12,15 +12,15 @@ import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.order.v1 import order_pb2 as pb
 from demo.payment.v1 import payment_pb2 as payment_pb
-from support.saga import ADA, order_request
-from support.sagaprocesses import SKU, Town, on_one, published, town
+from support.demo.saga import ADA, order_request
+from support.demo.saga_processes import SKU, Town, on_one, published, town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from meshwright.calls.errors import ErrorDetails
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 
 @pytest.fixture

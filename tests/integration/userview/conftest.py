@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.nats import NatsServer, nats_server
-from support.views import Teller, telling
+from support.demo.views import Teller, telling
+from support.servers.nats import NatsServer, nats_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.postgres import Cluster
+    from support.servers.postgres import Cluster
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

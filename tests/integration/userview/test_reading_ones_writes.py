@@ -23,7 +23,7 @@ from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
 from services.user.payment_consumer import consume_payments
 from services.user.server import UserService
-from support.views import replica
+from support.demo.views import replica
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from support.nats import NatsServer
+    from support.servers.nats import NatsServer
 
 
 @contextlib.asynccontextmanager

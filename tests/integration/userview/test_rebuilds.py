@@ -20,8 +20,8 @@ from services.common.storage.database import open_database
 from services.userview import adapters
 from services.userview.server import PUBLIC
 from services.userview.tables import CURRENT, places, views
-from support.realtime import process
-from support.views import Replica, Teller, refusal, replica
+from support.demo.realtime import process
+from support.demo.views import Replica, Teller, refusal, replica
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import pytest
 
     from services.common.messaging.events import Event
-    from support.nats import NatsServer
-    from support.postgres import Cluster
+    from support.servers.nats import NatsServer
+    from support.servers.postgres import Cluster
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from demo.userview.v1 import userview_pb2 as pb
 from services.common.messaging.event_consumer import EventBatch
-from support.views import NOW, Teller, refusal, replica
+from support.demo.views import NOW, Teller, refusal, replica
 
 if TYPE_CHECKING:
-    from support.nats import NatsServer
+    from support.servers.nats import NatsServer
 
 
 async def test_a_view_is_what_the_events_of_two_services_make_of_it(nats: NatsServer, database: str, teller: Teller):

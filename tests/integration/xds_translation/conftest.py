@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.xds_mesh import Client, ControlPlane, client, control_plane
+from support.controlplane.translated import Client, ControlPlane, client, control_plane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

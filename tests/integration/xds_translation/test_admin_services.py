@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from support.chains import ALL, recorded
+from support.consul.chains import ALL, recorded
+from support.controlplane.translated import backends
 from support.processes import python, running
-from support.xds_mesh import backends
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.xds_mesh import ControlPlane
+    from support.controlplane.translated import ControlPlane
 
 PROGRAM = """
 import asyncio, sys

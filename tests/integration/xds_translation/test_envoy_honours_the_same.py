@@ -12,16 +12,16 @@ import pytest
 
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import Address, Health, ServiceName
-from support.chains import ALL, V1, V2, all_newer, chain_of, recorded
-from support.envoy import NO_ENVOY, Envoy, envoy, find_envoy
+from support.consul.chains import ALL, V1, V2, all_newer, chain_of, recorded
+from support.controlplane.translated import PATH, UNTIMED, backends
+from support.servers.envoy import NO_ENVOY, Envoy, envoy, find_envoy
 from support.waiting import eventually
-from support.xds_mesh import PATH, UNTIMED, backends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.xds_mesh import ControlPlane
+    from support.controlplane.translated import ControlPlane
 
 OTHER = Target(ServiceName("other"))
 RESERVE = Target(ServiceName("user-reserve"))

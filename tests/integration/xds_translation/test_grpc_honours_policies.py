@@ -11,14 +11,14 @@ import pytest
 
 from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Health, ServiceName
-from support.chains import ALL, V1, recorded
+from support.consul.chains import ALL, V1, recorded
+from support.controlplane.translated import answers, backends, client
 from support.waiting import eventually
-from support.xds_mesh import answers, backends, client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.xds_mesh import Backend, Client, ControlPlane
+    from support.controlplane.translated import Backend, Client, ControlPlane
 
 RESERVE = Target(ServiceName("user-reserve"))
 

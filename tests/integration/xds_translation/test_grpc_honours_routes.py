@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import ServiceName
-from support.chains import ALL, V1, V2, all_newer, names, newer, recorded
+from support.consul.chains import ALL, V1, V2, all_newer, names, newer, recorded
+from support.controlplane.translated import PATH, UNTIMED, answers, backends, client
 from support.waiting import eventually
-from support.xds_mesh import PATH, UNTIMED, answers, backends, client
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.xds_mesh import Client, ControlPlane
+    from support.controlplane.translated import Client, ControlPlane
 
 CALCULATOR = Target(ServiceName("calculator"))
 

@@ -8,8 +8,8 @@ import pytest
 
 from meshwright.consul import CheckState
 from meshwright.model import Health, InstanceId
-from support.plane import plain_chain
-from support.told_consul import USER, Consul, Following, followed, instance
+from support.consul.scripted import USER, Consul, Following, followed, instance
+from support.controlplane.plane import plain_chain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,16 +7,7 @@ import pytest
 from meshwright.controlplane.metrics import RequestKind
 from meshwright.controlplane.model.snapshot import NodeKind, ResourceType
 from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
-from support.ads import (
-    CLUSTER,
-    ENDPOINTS,
-    LISTENER,
-    ROUTE,
-    Mesh,
-    Talk,
-    kinds_in,
-    names_in,
-)
+from support.controlplane.ads import CLUSTER, ENDPOINTS, LISTENER, ROUTE, Mesh, Talk, kinds_in, names_in
 
 BASE = {
     LISTENER: {"user": "l1", "order": "l1"},

@@ -20,7 +20,7 @@ from meshwright.controlplane.xds.codec import (
 from meshwright.controlplane.xds.nodes import read_node
 from meshwright.errors import ValidationError
 from meshwright.messages.xds import DiscoveryRequest, DiscoveryResponse, Node
-from support.ads import CLUSTER, raw, resource
+from support.controlplane.ads import CLUSTER, raw, resource
 
 
 @pytest.mark.parametrize("count", [0, 1, 300])

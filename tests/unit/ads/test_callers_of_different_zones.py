@@ -11,8 +11,8 @@ from meshwright.controlplane.xds.nodes import read_node
 from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.messages.xds import ClusterLoadAssignment, Locality, Node
 from meshwright.model import Address, Health, Instance, InstanceId
-from support.ads import ENDPOINTS, Talk
-from support.chains import ALL, USER, recorded
+from support.consul.chains import ALL, USER, recorded
+from support.controlplane.ads import ENDPOINTS, Talk
 
 if TYPE_CHECKING:
     from meshwright.messages.xds import DiscoveryResponse

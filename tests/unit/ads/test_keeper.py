@@ -11,7 +11,7 @@ from meshwright.controlplane.consul_source.state_loss_guard import StateLossGuar
 from meshwright.controlplane.model.catalog import Catalog, Target
 from meshwright.controlplane.model.policy import Policy
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
-from support.plane import plain_chain
+from support.controlplane.plane import plain_chain
 
 USER, ORDER = ServiceName("user"), ServiceName("order")
 WINDOW = 60.0

@@ -14,7 +14,7 @@ from meshwright.controlplane.model.catalog import Target
 from meshwright.controlplane.problems import Problems
 from meshwright.errors import UnreachableError
 from meshwright.model import Address, Instance, InstanceId, ServiceName
-from support.plane import plain_chain
+from support.controlplane.plane import plain_chain
 
 
 class Consul:

@@ -10,12 +10,12 @@ import pytest
 from meshwright.consul import CheckState, ConsulError
 from meshwright.controlplane.consul_source import source
 from meshwright.model import Health, InstanceId, ServiceName
-from support.plane import plain_chain
-from support.told_consul import USER, filtered_chain, instance
+from support.consul.scripted import USER, filtered_chain, instance
+from support.controlplane.plane import plain_chain
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.told_consul import Consul, Following
+    from support.consul.scripted import Consul, Following
 
 DENIED = ConsulError("GET /v1/discovery-chain/user", 403, "Permission denied")
 CHECK = CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 11)

@@ -10,8 +10,8 @@ from meshwright.consul import CheckState, ConsulError, Indexed
 from meshwright.controlplane.consul_source import source
 from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Address, Health, InstanceId, ServiceName
-from support.plane import plain_chain
-from support.told_consul import USER, Consul, Following, filtered_chain, followed, instance
+from support.consul.scripted import USER, Consul, Following, filtered_chain, followed, instance
+from support.controlplane.plane import plain_chain
 from support.waiting import eventually
 
 if TYPE_CHECKING:

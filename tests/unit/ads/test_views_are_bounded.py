@@ -12,8 +12,8 @@ from meshwright.controlplane.translation.translator import Translator
 from meshwright.controlplane.xds.response_cache import TypeBodies
 from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
 from meshwright.model import Address, ServiceName
-from support.ads import ROUTE, Talk, names_in
-from support.chains import chain_of
+from support.consul.chains import chain_of
+from support.controlplane.ads import ROUTE, Talk, names_in
 
 NAMES = [ServiceName(f"svc{number:02}") for number in range(8)]
 

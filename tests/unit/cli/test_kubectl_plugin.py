@@ -16,7 +16,7 @@ import yaml
 
 from meshwright.cli.options import Seconds
 from meshwright.cli.rollout import plugin
-from support.rollouts import document
+from support.kubernetes.rollouts import document
 
 if TYPE_CHECKING:
     from collections.abc import Callable

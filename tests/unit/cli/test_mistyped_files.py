@@ -8,7 +8,7 @@ import pytest
 
 from meshwright.cli import run
 from meshwright.cli.rollout import plugin
-from support.mistyped import BASE, TYPOS, Mistyped
+from support.kubernetes.mistyped import BASE, TYPOS, Mistyped
 
 if TYPE_CHECKING:
     from pathlib import Path

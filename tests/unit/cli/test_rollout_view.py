@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from meshwright.cli.rollout.view import summary, tree
-from support.rollouts import START, document
+from support.kubernetes.rollouts import START, document
 
 VERSIONS = [
     {"version": "1.0.0", "role": "stable", "weight": 80, "desired": 2, "running": 2, "healthy": 2},

@@ -12,7 +12,7 @@ from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.controlplane.translation.chain import TOTAL_WEIGHT, Branch, parse_chain
 from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
-from support.chains import ALL, USER, V1, V2, names, recorded
+from support.consul.chains import ALL, USER, V1, V2, names, recorded
 
 V1_ID, V2_ID = "v1.user.default.dc1", "v2.user.default.dc1"
 

@@ -18,7 +18,7 @@ from meshwright.controlplane.translation.endpoints import assignment
 from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
-from support.chains import ALL, USER, V1, chain_of, newer, recorded
+from support.consul.chains import ALL, USER, V1, chain_of, newer, recorded
 
 ORDER = ServiceName("order")
 RESERVE = Target(ServiceName("reserve"))

@@ -15,7 +15,7 @@ from meshwright.controlplane.translation.chain import parse_chain
 from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId, ServiceName
-from support.chains import FOLDER, USER, newer
+from support.consul.chains import FOLDER, USER, newer
 
 GRPC, ENVOY = NodeProfile(NodeKind.GRPC), NodeProfile(NodeKind.ENVOY)
 NAMES = sorted(path.stem for path in (FOLDER / "newer").glob("*.json"))

@@ -15,7 +15,7 @@ from meshwright.controlplane.translation.clusters import cluster
 from meshwright.controlplane.translation.endpoints import assignment
 from meshwright.messages import xds
 from meshwright.model import Address, Instance, InstanceId
-from support.chains import ALL, USER
+from support.consul.chains import ALL, USER
 
 UPSTREAM = Upstream("user", ALL, 5_000.0)
 POLICY = Policy(load_balancing=LoadBalancing(Balancing.RING_HASH, "x-user"), outlier_detection=OutlierDetection())

@@ -18,7 +18,7 @@ from meshwright.controlplane.translation.translator import Translator
 from meshwright.errors import Violation
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
-from support.chains import ALL, USER, V1, V2, chain_of, names, recorded
+from support.consul.chains import ALL, USER, V1, V2, chain_of, names, recorded
 
 if TYPE_CHECKING:
     import random

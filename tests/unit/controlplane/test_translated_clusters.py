@@ -17,7 +17,7 @@ from meshwright.controlplane.translation.clusters import cluster
 from meshwright.controlplane.translation.endpoints import assignment
 from meshwright.messages import xds
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
-from support.chains import USER
+from support.consul.chains import USER
 
 TARGET = Target(USER)
 RESERVE = Target(ServiceName("reserve"))

@@ -14,7 +14,7 @@ from meshwright.controlplane.translation.listeners import unknown_listener
 from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import ServiceName
-from support.chains import USER, recorded
+from support.consul.chains import USER, recorded
 
 GRPC = NodeProfile(NodeKind.GRPC)
 ENVOY = NodeProfile(NodeKind.ENVOY)

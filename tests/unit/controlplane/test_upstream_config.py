@@ -13,7 +13,7 @@ from meshwright.controlplane.model.upstream_config import CallerRules
 from meshwright.controlplane.translation.translator import Translator
 from meshwright.messages import xds
 from meshwright.model import ServiceName
-from support.chains import USER, chain_of, recorded
+from support.consul.chains import USER, chain_of, recorded
 
 WEB = ServiceName("web")
 SECOND = 1_000_000_000

@@ -10,7 +10,7 @@ from meshwright.local.planner.plan import InstanceSpec
 from meshwright.local.rollouts.process_workloads import ProcessWorkloads
 from meshwright.local.supervisor.instances import Instance
 from meshwright.local.topology.parsing import parse
-from support.rollouts import rollout
+from support.kubernetes.rollouts import rollout
 from support.waiting import eventually
 
 if TYPE_CHECKING:

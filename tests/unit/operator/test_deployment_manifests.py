@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshwright_operator.kubernetes.manifests import applied, digest, manifest, pod_template
-from support.rollouts import rollout
+from support.kubernetes.rollouts import rollout
 
 TEMPLATE: dict[str, Any] = {
     "metadata": {"labels": {"team": "a"}, "creationTimestamp": None},

@@ -11,7 +11,7 @@ from meshwright.rollout.api.status import RolloutStatus
 from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb, Verdict
 from meshwright.rollout.reconcile.decide import decide
 from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
-from support.rollouts import World, rollout, stable_world
+from support.kubernetes.rollouts import World, rollout, stable_world
 
 
 def command(verb: Verb, token: str = "t") -> Command:

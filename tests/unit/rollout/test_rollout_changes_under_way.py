@@ -9,7 +9,7 @@ from meshwright.rollout.api.spec import Command
 from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
 from meshwright.rollout.reconcile.decision import ScaleVersion
 from meshwright.rollout.reconciler import refused
-from support.rollouts import World, rollout, stable_world
+from support.kubernetes.rollouts import World, rollout, stable_world
 
 MATCH = [{"header": "x-tester", "exact": "yes"}]
 HALF: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ from meshwright.rollout.api import commands
 from meshwright.rollout.api.commands import CommandRejectedError
 from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION
 from meshwright_operator.kubernetes.cluster import merge_patch
-from support.rollouts import document
+from support.kubernetes.rollouts import document
 
 JSON = st.recursive(
     st.integers() | st.text(max_size=3) | st.booleans() | st.lists(st.integers(), max_size=2),

@@ -9,7 +9,7 @@ import pytest
 from meshwright.consul import Indexed
 from meshwright.model import Address, Health, Instance, InstanceId, ServiceName
 from meshwright.rollout.adapters import ConsulTraffic
-from support.rollouts import rollout
+from support.kubernetes.rollouts import rollout
 
 if TYPE_CHECKING:
     from meshwright.consul import Consul

@@ -17,8 +17,7 @@ from meshwright.rollout.api.crd import schema
 from meshwright.rollout.api.parsing import parse, parse_on_laptop, refuse_change
 from meshwright.rollout.api.spec import Analysis, BlueGreen, Canary, Rollout, SetHeaderRoute, SetWeight, subset_name
 from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, Verb
-from support.refused_rollouts import BAD, with_blue_green
-from support.rollouts import document
+from support.kubernetes.rollouts import BAD, document, with_blue_green
 
 ROOT = Path(__file__).resolve().parents[3]
 CRD = ROOT / "helm/meshwright/crds/versionedrollouts.yaml"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshwright.rollout.api.vocabulary import Phase, Reason
 from meshwright.rollout.reconcile.decision import EnsureVersion
 from meshwright.rollout.reconcile.drift import LONGEST, QUIET
-from support.rollouts import World, stable_world
+from support.kubernetes.rollouts import World, stable_world
 
 FOO = ("spec.template.spec.containers[user].env[FOO]",)
 

@@ -21,7 +21,7 @@ from meshwright.rollout.api.status import RolloutStatus
 from meshwright.rollout.api.vocabulary import Phase, Reason
 from meshwright.rollout.engine import AGAIN, Engine
 from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ReleaseTraffic, ScaleVersion, SetTraffic
-from support.rollouts import START, World, document, rollout, stable_world
+from support.kubernetes.rollouts import START, World, document, rollout, stable_world
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,7 +12,7 @@ from meshwright.rollout.api.routing import Routing
 from meshwright.rollout.api.vocabulary import Phase
 from meshwright.rollout.reconcile.decision import ReleaseTraffic, ScaleVersion, SetTraffic
 from meshwright.rollout.reconcile.finalize import release, retire_others
-from support.rollouts import World, rollout, stable_world
+from support.kubernetes.rollouts import World, rollout, stable_world
 
 if TYPE_CHECKING:
     from meshwright.rollout.reconcile.decision import Action

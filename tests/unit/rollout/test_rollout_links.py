@@ -18,7 +18,7 @@ from meshwright.rollout.adapters.trace_exporter import LINK_INTERVAL, LINK_TIMEO
 from meshwright.rollout.reconcile.decision import FinishedSpan
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
-from support.rollouts import rollout
+from support.kubernetes.rollouts import rollout
 from support.spans import EPOCH, request, span
 from support.waiting import eventually
 

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry
 from meshwright.rollout.api.vocabulary import Phase
 from meshwright.rollout.metrics import RolloutMetrics
 from meshwright.rollout.reconciler import Reconciler
-from support.rollouts import START, document, rollout, stable_world
+from support.kubernetes.rollouts import START, document, rollout, stable_world
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from meshwright.rollout.api.status import RolloutStatus
-    from support.rollouts import World
+    from support.kubernetes.rollouts import World
 
 NAMES = {"namespace": "shop", "rollout": "user"}
 

@@ -21,7 +21,7 @@ from meshwright.rollout.api.vocabulary import Phase, Verb
 from meshwright.rollout.reconcile import plan
 from meshwright.rollout.reconcile.context import ACTIVE
 from meshwright.rollout.reconcile.decision import SetTraffic
-from support.rollouts import World, rollout
+from support.kubernetes.rollouts import World, rollout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import re
 from meshwright.rollout.api.status import RolloutStatus
 from meshwright.rollout.api.status_document import read, time_text, time_value, write
 from meshwright.rollout.api.vocabulary import Phase
-from support.rollouts import stable_world
+from support.kubernetes.rollouts import stable_world
 
 
 def test_a_status_reads_as_kubernetes_does() -> None:

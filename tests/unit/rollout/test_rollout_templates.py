@@ -7,7 +7,7 @@ from dataclasses import replace
 from meshwright.rollout.api.spec import Command
 from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb
 from meshwright.rollout.reconcile.decision import EnsureVersion
-from support.rollouts import World, rollout
+from support.kubernetes.rollouts import World, rollout
 
 HALF = [{"setWeight": 50}, {"pause": {}}]
 

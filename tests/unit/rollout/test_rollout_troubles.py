@@ -5,7 +5,7 @@ from __future__ import annotations
 from meshwright.rollout.api.observed import Trouble
 from meshwright.rollout.api.vocabulary import ConditionType, Phase
 from meshwright.rollout.reconcile.decide import versions_to_explain
-from support.rollouts import World, rollout, stable_world
+from support.kubernetes.rollouts import World, rollout, stable_world
 
 IMAGE = Trouble("Pod user-2-0-0-x, container user", "ErrImagePull", "image user:nowhere: not found")
 

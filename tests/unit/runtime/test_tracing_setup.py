@@ -13,7 +13,7 @@ from meshwright.errors import ValidationError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.telemetry.tracing import PatientExporter, TracingConfig
-from support.ports import promised_port
+from support.processes import promised_port
 from support.waiting import eventually
 
 OTEL = (

@@ -1,0 +1,1 @@
+"""The demo's services, in one process or as real ones, and who uses them."""

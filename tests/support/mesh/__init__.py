@@ -1,0 +1,1 @@
+"""Services, callers and a laptop's `up` on a mesh of real processes."""
