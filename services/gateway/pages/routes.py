@@ -1,8 +1,8 @@
 """The pages of the gateway: the shop at `/`, an ordinary client of the API, and the API's documentation at `/docs`.
 
-Both are static files of this package: no build step, no library, no other origin. The content security policy enforces
-it: scripts, styles and connections only from this origin, nothing inline. The servable files are listed at start, so
-that no path leaves the folder. Browsers revalidate them each time, since a page and its scripts must match.
+Both are static files of this package and the shared script of `meshwright.pages`: no build step, no library, no other
+origin. The content security policy enforces it: scripts, styles and connections only from this origin, nothing inline.
+Browsers revalidate the files each time, since a page and its scripts must match.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fastapi import Request, Response  # noqa: TC002 - FastAPI looks at the annotations
 from fastapi.responses import FileResponse, JSONResponse
 
+from meshwright.pages import assets as page_assets
 from services.gateway.http import problems
 from services.gateway.http.problems import ProblemResponse
 
@@ -40,7 +41,6 @@ SOCKET = "/ws"
 """Path of the WebSocket, if the gateway has the real-time API."""
 PATHS = ("/", "/shop/*", "/docs", "/docs/*", "/openapi.json")
 """The paths served here, and the OpenAPI document; `*` matches any rest."""
-_SERVED = {".css", ".js", ".svg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def install(app: FastAPI, settings: PageSettings) -> None:
 
 
 def _add(app: FastAPI, path: str, folder: Path, assets: str | None = None) -> None:
-    files = {item.name: item for item in folder.iterdir() if item.suffix in _SERVED}
+    files = page_assets(folder)
 
     async def page() -> FileResponse:
         return FileResponse(folder / "index.html", headers=HEADERS)
@@ -80,4 +80,4 @@ def _add(app: FastAPI, path: str, folder: Path, assets: str | None = None) -> No
         return FileResponse(found, headers=HEADERS)
 
     app.add_api_route(path, page, include_in_schema=False)
-    app.add_api_route(f"{assets or path}/{{asset}}", asset, include_in_schema=False, name=f"asset of {path}")
+    app.add_api_route(f"{assets or path}/{{asset:path}}", asset, include_in_schema=False, name=f"asset of {path}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from opentelemetry.trace import SpanKind, format_trace_id
 
+from meshwright.pages import assets
 from services.gateway.pages.routes import PAGES
 from support.waiting import eventually
 
@@ -56,8 +57,9 @@ async def test_the_trace_of_a_caller_goes_on(served: Demo):
 
 
 async def test_a_page_and_its_files_leave_no_trace(served: Demo):
-    shop = [f"/shop/{file.name}" for file in (PAGES / "shop").iterdir() if file.suffix in {".js", ".css", ".svg"}]
-    for path in ("/", "/docs", "/docs/docs.js", "/openapi.json", "/shop/settings.json", *shop):
+    files = [f"/{page}/{name}" for page in ("shop", "docs") for name in assets(PAGES / page)]
+    assert {"/shop/main.js", "/shop/shared/page.js", "/docs/docs.js", "/docs/shared/page.js"} <= set(files)
+    for path in ("/", "/docs", "/openapi.json", "/shop/settings.json", *files):
         assert (await served.http.get(path)).status_code == 200, path
     for path in ("/favicon.ico", "/shop/none.js", "/.well-known/jwks.json", "/healthz", "/readyz"):
         await served.http.get(path)

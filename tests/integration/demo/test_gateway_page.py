@@ -52,7 +52,7 @@ async def test_versions_are_apart_and_say_how_long_they_stay(page: Page):
 async def test_an_operation_is_found_by_words(page: Page):
     await page.get_by_label("Find an operation").fill("patch v2")
     await expect(page.locator("details.operation:visible")).to_have_count(1)
-    await expect(page.get_by_role("status")).to_have_text("1 operations")
+    await expect(page.get_by_role("status")).to_have_text("1 operation")
     await page.get_by_role("link", name="Update User").click()
     await expect(page.locator("#update_user_v2 h4").first).to_be_visible()
     await expect(page.get_by_label("Find an operation")).to_have_value("")
