@@ -84,8 +84,8 @@ class GatewayConfig:
 async def run(config: GatewayConfig) -> None:
     """Runs the gateway. Resources close in reverse order: requests end first, then the channels that they use."""
     async with meshwright.Server(replace(config.mesh, port=config.admin_port)) as server:
-        user = await server.enter(meshwright.channel(config.user, config.mesh))
-        calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
+        user = await server.channel(config.user)
+        calculator = await server.channel(config.calculator)
         upstreams = [MeshUpstream(config.user, user), MeshUpstream(config.calculator, calculator)]
         backends = Backends(
             UserClient(user),
@@ -96,8 +96,8 @@ async def run(config: GatewayConfig) -> None:
         started = asyncio.Event()
         dependencies = await _dependencies(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
-        chat = await server.enter(meshwright.channel(config.chat, config.mesh, options=SMALL_WINDOW))
-        notification = await server.enter(meshwright.channel(config.notification, config.mesh, options=SMALL_WINDOW))
+        chat = await server.channel(config.chat, options=SMALL_WINDOW)
+        notification = await server.channel(config.notification, options=SMALL_WINDOW)
         routers = await server.enter(
             realtime(
                 config.realtime,
@@ -118,7 +118,7 @@ async def run(config: GatewayConfig) -> None:
             carried=mesh.carried_headers,
             is_started=started.is_set,
         )
-        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED)
+        traced = meshwright.AsgiMiddleware(app, quiet=QUIET, untraced=UNTRACED, telemetry=server.telemetry)
         host, port = config.host or config.mesh.host, config.mesh.port
         await server.enter(
             serving(
@@ -147,7 +147,7 @@ async def _dependencies(
         await prepare(engine)
 
     names = (config.order, config.inventory, config.payment, config.userview)
-    channels = [await server.enter(meshwright.channel(name, config.mesh)) for name in names]
+    channels = [await server.channel(name) for name in names]
     dependencies = make_dependencies(
         config.edge, engine, clock=time.time, monotonic=time.monotonic, entropy=os.urandom, shop=ShopClient(*channels)
     )

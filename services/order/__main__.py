@@ -93,10 +93,8 @@ async def run(config: OrderConfig) -> None:
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
         publisher = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
         notifier = ChangeNotifier()
-        inventory = inventory_rpc.InventoryServiceStub(
-            await server.enter(meshwright.channel(config.inventory, config.mesh))
-        )
-        payment = payment_rpc.PaymentServiceStub(await server.enter(meshwright.channel(config.payment, config.mesh)))
+        inventory = inventory_rpc.InventoryServiceStub(await server.channel(config.inventory))
+        payment = payment_rpc.PaymentServiceStub(await server.channel(config.payment))
         participants = MeshParticipants(inventory, payment, config.timeout)
 
         def on_change(order_id: str) -> None:

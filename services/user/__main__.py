@@ -81,7 +81,7 @@ async def run(config: UserConfig) -> None:
             await server.enter(background_task(_reconciling(users, publisher.wake), "reconciling users"))
 
         server.warm_up(prepare)
-        calculator = await server.enter(meshwright.channel(config.calculator, config.mesh))
+        calculator = await server.channel(config.calculator)
         multiplier = CalculatorMultiplier(calculator_rpc.CalculatorStub(calculator))
         book = UserBook(users, multiplier, entropy=os.urandom, on_change=publisher.wake)
         release = release_of(config.mesh.version, config.failing)

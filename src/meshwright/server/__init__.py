@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from meshwright import http, logs
 from meshwright.calls.errors import ErrorMap
 from meshwright.calls.server.methods import ServerCalls
+from meshwright.client import channel
 from meshwright.consul import Consul, Registrar
 from meshwright.errors import ValidationError, Violation
 from meshwright.model import Address
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from meshwright.auth import Auth
+    from meshwright.client.mesh_channel import MeshChannel
     from meshwright.config import ServiceConfig
     from meshwright.errors import ServiceError
     from meshwright.telemetry import Identity
@@ -60,8 +62,8 @@ class Server:
     `errors` maps a domain's own exceptions to what callers are told. `auth`: who may call; without it, everybody.
     `telemetry`: instead of one of its own. `options`: gRPC server arguments.
 
-    A process may run several: identity, metrics, spans, log lines and registration are each server's own. Channels that
-    are opened inside, and handlers' spans, are those of the server in whose context they are.
+    A process may run several: identity, metrics, spans, log lines and registration are each server's own. `channel`
+    calls as this server; handlers' spans are those of the server whose call they answer.
     """
 
     def __init__(
@@ -164,6 +166,29 @@ class Server:
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open a resource (a channel, a database) that is closed after the last call has ended."""
         return await self._resources.enter_async_context(resource)
+
+    async def channel(
+        self,
+        name: str,
+        *,
+        timeout: float | None = None,
+        authorization: bool = True,
+        options: Iterable[tuple[str, Any]] = (),
+    ) -> MeshChannel:
+        """Open a channel to the service `name` that is closed after the last call has ended.
+
+        It calls as this server: with its configuration, and its spans and metrics. The arguments are those of
+        `meshwright.channel`. Raises `ValidationError` for a name that no service can have.
+        """
+        opened = channel(
+            name,
+            self.config,
+            timeout=timeout,
+            authorization=authorization,
+            options=options,
+            telemetry=self.telemetry,
+        )
+        return await self.enter(opened)
 
     def on_stop(self, end: Callable[[], Awaitable[object]]) -> None:
         """`end` runs after the last call has ended; the last one given runs first."""

@@ -20,8 +20,11 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import logs
 from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
+from meshwright.errors import ValidationError
 from meshwright.model import ServiceName
-from meshwright.telemetry import current
+from meshwright.telemetry import Identity, Telemetry, current
+from meshwright.telemetry.recording import SpanRecorder
+from meshwright.telemetry.tracing import isolated_provider
 from meshwright.testing import resolving
 from support.consul.servers import dev_registry
 from support.mesh.calculator import Everything, add_everything
@@ -145,6 +148,27 @@ async def test_a_channel_of_the_servers_configuration_is_counted_by_that_server(
             await rpc.CalculatorStub(channel).Add(pb.Numbers())
         assert 'service="other",side="client"' in await page(server)
         assert 'side="client"' not in await page(other)
+
+
+async def test_a_servers_own_channel_calls_as_that_server_in_any_context_and_ends_with_it() -> None:
+    spans = SpanRecorder()
+    provider = isolated_provider(Identity.of(config("one")), spans)
+    mine = Telemetry(config("one"), provider=provider)
+    async with meshwright.Server(config("one"), telemetry=mine) as server, meshwright.Server(config("other")) as other:
+        await serve(server)
+        await serve(other)  # the context from here on is that of this one
+        with resolving({"other": [other.address]}):
+            channel = await server.channel("other", timeout=5)
+        await rpc.CalculatorStub(channel).Add(pb.Numbers())
+        assert 'service="other",side="client"' in await page(server)
+        assert 'side="client"' not in await page(other)
+        (span,) = spans.clients
+        assert span.resource.attributes["service.name"] == "one"
+    with pytest.raises(grpc.aio.UsageError):
+        await rpc.CalculatorStub(channel).Add(pb.Numbers())
+    with pytest.raises(ValidationError, match="the name of a service"):
+        async with meshwright.Server(config("one")) as again:
+            await again.channel("a/../b")
 
 
 async def test_a_handlers_own_spans_and_channels_are_its_servers() -> None:
