@@ -49,7 +49,7 @@ docs: $(VENV)/.installed-docs
 proto: $(VENV)/.installed-dev
 	scripts/proto.sh
 
-# The real parts that tests compare with: Consul, Envoy, gRPC clients in other languages. What cannot be had is said, and its tests skip.
+# The real parts that tests compare with: Consul, Envoy, gRPC clients in other languages. Missing ones are listed, and their tests skip.
 tools: $(VENV)/.installed-dev
 	scripts/tools.sh
 

@@ -2,7 +2,7 @@
 
 A NATS server, one chat, one gateway and two processes that hold the sockets run side by side on one machine; the
 holders take their share of it. `paced`: so many messages each second, for ten seconds; the delay is from the moment
-before somebody posts a message until a socket has it. `at once`: fifty messages as fast as they are taken. Idle sockets
+before a message is posted until a socket has it. `at once`: fifty messages as fast as they are taken. Idle sockets
 are authenticated and have no room; they are pinged every 20 seconds.
 """
 

@@ -342,7 +342,7 @@ def table(rows: list[tuple[str, ...]], head: tuple[str, ...]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A default, as a person would write it."""
+    """A default, as it is written by hand."""
     if value in ("", None):
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -191,7 +191,7 @@ def mesh() -> list[Panel]:
             ),
         ),
         Panel("Sagas under way", ((f"max by (state) (saga_orders{{{MESH}}})", "{{state}}"),)),
-        Panel("Sagas that no one drives", ((f"max(saga_overdue_seconds{{{MESH}}})", "the longest"),), "s"),
+        Panel("Sagas without a driver", ((f"max(saga_overdue_seconds{{{MESH}}})", "the longest"),), "s"),
     ]
 
 

@@ -5,7 +5,7 @@ budget went within an hour or a twentieth within six, a ticket where a tenth wen
 short window ends the alert soon after the cause has gone. Which calls count and which statuses are failures is what a
 rollout goes by (`meshwright.rollout`), so that an alert and an abort mean the same. `${...}` is filled in by the chart.
 
-A call that nobody answered has no version: one of them would be all there is of the version "". Such calls are held
+A call without a response has no version: one of them would be all there is of the version "". Such calls are held
 against all calls of the service instead.
 """
 

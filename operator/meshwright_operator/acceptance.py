@@ -206,7 +206,7 @@ async def lease(options: argparse.Namespace) -> str:
                 spec = found.get("spec") or {}
                 holder, renewed = str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
                 if not holder.startswith(options.holder):
-                    raise MissingError(f"the Lease {namespace}/{LEASE} is held by {holder or 'no one'}")
+                    raise MissingError(f"the Lease {namespace}/{LEASE} is held by {holder or 'no holder'}")
                 age = (datetime.now(UTC) - datetime.fromisoformat(renewed)).total_seconds()
                 if age > LEASE_SECONDS:
                     raise MissingError(f"the Lease {namespace}/{LEASE} of {holder} was renewed {age:.0f} s ago")
@@ -233,7 +233,7 @@ async def policy(options: argparse.Namespace) -> str:
 
 async def _must_reach(address: str) -> None:
     if not await reaches(address):
-        raise MissingError(f"{address} cannot be reached, and is for everybody")
+        raise MissingError(f"{address} cannot be reached; every pod must reach it")
 
 
 async def reaches(address: str) -> bool:
@@ -273,7 +273,7 @@ def parser() -> argparse.ArgumentParser:
     parts["rollout"].add_argument("--namespace", required=True)
     parts["lease"].add_argument("--holder", default="", help="what the holder's name begins with")
     parts["lease"].add_argument("namespaces", nargs="+")
-    parts["policy"].add_argument("--open", default="", help="host:port that is for everybody")
+    parts["policy"].add_argument("--open", default="", help="host:port that every pod must reach")
     parts["policy"].add_argument("--enforced", action="store_true", help="fail where nothing is enforced")
     parts["policy"].add_argument("closed", nargs="+", help="host:port that is for pods of the release")
     return made

@@ -21,7 +21,7 @@ async def outside_and_inside(guide: Guide) -> None:
     rest = await guide.ask("POST", "/api/v3/calculator/add", {"a": 2, "b": 3})
     inside = await guide.call("calculator", "Add", {"a": 2, "b": 3})
     guide.check(rest.json()["value"] == inside["value"] == 5, "5 on both ways")
-    guide.saw("JSON for everybody outside, Protocol Buffers between services")
+    guide.saw("JSON outside, Protocol Buffers between services")
     guide.trace_link()
 
 

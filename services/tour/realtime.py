@@ -151,5 +151,5 @@ async def notifications(guide: Guide) -> None:
         guide.check((await one.until("notification"))["title"] == "To you", "what was sent to Rosa")
         operator = await guide.operator()
         await guide.call("notification", "Broadcast", {"type": "WARNING", "title": "To all"}, who=operator)
-        guide.check((await one.until("notification"))["title"] == "To all", "what was sent to everybody")
+        guide.check((await one.until("notification"))["title"] == "To all", "what was sent to all")
     guide.slide_says("sends to one stream from several goroutines at once, and forgets whoever is away")

@@ -77,7 +77,7 @@ def prefix() -> str:
     return f"c{next(_fresh)}-{uuid.uuid4().hex[:6]}"
 
 
-def test_a_service_that_nobody_configured_resolves_to_itself(both: Both) -> None:
+def test_a_service_without_config_entries_resolves_to_itself(both: Both) -> None:
     name = prefix()
     chain = both.chain(name)
     assert chain["StartNode"] == f"resolver:{name}.default.dc1"

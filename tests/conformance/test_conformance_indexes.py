@@ -37,7 +37,7 @@ CHECK = {"TTL": "1h", "Status": "passing"}
 BODY = {"Port": 1, "Address": "127.0.0.1", "Meta": {"a": "1"}, "Tags": ["t"]}
 CHECKED = {**BODY, "Check": CHECK}
 
-# These servers are this module's own: nobody else's checks move the indexes of all checks.
+# These servers are this module's own: no foreign checks move the indexes of all checks.
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -195,7 +195,7 @@ class CheckSentinel(Sentinel):
 
 @dataclass(frozen=True)
 class Case:
-    """What is there, what is done, and what comes of it. `asleep`: the index moves and nobody wakes."""
+    """What is there, what is done, and what comes of it. `asleep`: the index moves and no reader wakes."""
 
     title: str
     there: Sequence[tuple[str, object]]

@@ -109,7 +109,7 @@ async def _grpc_web(client: httpx.AsyncClient) -> None:
 
 
 async def _tokens(client: httpx.AsyncClient, demo: DemoUp) -> None:
-    """Envoy hands the token on; the service behind verifies it, as for everybody."""
+    """Envoy hands the token on; the service behind verifies it, as for all callers."""
     call = {"url": "/demo.order.v1.OrderService/ListOrders", "json": {"user_id": ""}}
     assert (await client.post(**call)).status_code == 401
     body = {"name": "Ada", "email": address(), "password": PASSWORD}

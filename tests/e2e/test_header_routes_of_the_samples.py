@@ -73,7 +73,7 @@ async def until(demo: DemoUp, name: str, **wanted: Any) -> None:
     await eventually(reached, timeout=60, every=0.2)
 
 
-async def test_previewers_of_the_blue_green_sample_see_the_new_version_and_nobody_else_does(demo: DemoUp) -> None:
+async def test_only_previewers_of_the_blue_green_sample_see_the_new_version(demo: DemoUp) -> None:
     sample = SAMPLES / "user-bluegreen.yaml"
     everybody, previewers = commands(sample)
     assert await avatars(demo, previewers) == {False}, "there is no rollout yet"

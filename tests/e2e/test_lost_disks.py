@@ -64,7 +64,7 @@ class Shopper:
 
 
 async def shops_again(demo: DemoUp, client: httpx.AsyncClient) -> None:
-    """Somebody new does all that, within a minute, once what is lost is made up for."""
+    """A new user does all that, within a minute, once what is lost is made up for."""
 
     async def done() -> bool:
         with contextlib.suppress(httpx.HTTPError, AssertionError, KeyError, TimeoutError):

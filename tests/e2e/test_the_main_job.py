@@ -1,4 +1,4 @@
-"""The main job, as `make up` runs it: a call over three services, its trace on screen, a kill that nobody notices."""
+"""The main job, as `make up` runs it: a call over three services, its trace on screen, a kill without a failed call."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def test_people_talk_buy_and_watch(tmp_path: Path):
             await _talk(ada.page, bob.page)
             await _buy(ada)
             await _watch(bob.page)
-            await _somebody_on_a_phone(window, demo)
+            await _a_visitor_on_a_phone(window, demo)
 
 
 async def _talk(ada: Page, bob: Page) -> None:
@@ -127,7 +127,7 @@ async def _any_placed(rows: Locator) -> bool:
     return any(text.split("\t")[1] not in {"0", ""} for text in texts)
 
 
-async def _somebody_on_a_phone(window, demo: DemoUp) -> None:
+async def _a_visitor_on_a_phone(window, demo: DemoUp) -> None:
     (eve,) = await met(window, "Eve", **PHONE)
     for name in ("Shop", "Chat", "Live", "API"):
         await eve.page.get_by_role("link", name=name).first.click()

@@ -67,7 +67,7 @@ async def store() -> TraceStore:
 
 @pytest.fixture(params=["light"])
 async def page(store: TraceStore, request: pytest.FixtureRequest) -> AsyncIterator[Page]:
-    """A page at the store's address; the test fails if it logs an error or asks anybody else for anything."""
+    """A page at the store's address; the test fails if it logs an error or asks another server for anything."""
     async with serving(CONFIG, store) as bound:
         options = {"color_scheme": request.param, "viewport": {"width": 1280, "height": 800}}
         async with browsing(f"http://{bound.query}", **options) as opened:

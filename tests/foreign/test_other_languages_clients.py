@@ -75,7 +75,7 @@ async def test_a_routes_timeout_ends_a_call_in_time(client: ForeignCaller) -> No
     assert not failures(await calc.call(5, metadata={"x-timeout": "on"}))
 
 
-async def test_a_name_that_nobody_has_fails_at_once(client: ForeignCaller) -> None:
+async def test_an_unknown_name_fails_at_once(client: ForeignCaller) -> None:
     if client.kind == "envoy":
         return  # It then looks for the package in the call's path, and finds whichever service has it.
     caller = client.to("nobody")

@@ -122,19 +122,3 @@ def test_property_tests_have_no_wall_clock_deadline() -> None:
         if any(keyword.arg == "deadline" for keyword in node.keywords)
     ]
     assert of_their_own == [], "the profile in tests/conftest.py has no deadline; a test sets none of its own"
-
-
-BANNED = re.compile(r"\b(nobody|somebody|whoever|anybody|a person)\b", re.IGNORECASE)
-"""Words of which the thing itself would be the better subject."""
-QUOTED = {"a slide", "somebody is looking into your order", "'nobody'", '"nobody"', "stores nobody", "forgets whoever"}
-"""What the lecture says, what pages say to people, and values."""
-
-
-def test_prose_names_things_not_people() -> None:
-    lines = ((path, number, line) for path in sources() for number, line in enumerate(path.read_text().splitlines(), 1))
-    found = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path, number, line in lines
-        if BANNED.search(line) and not any(quote in line.lower() for quote in QUOTED)
-    ]
-    assert found == []

@@ -1,7 +1,7 @@
-"""A page in a real Chromium, who uses it, and what it owes to everybody.
+"""A page in a real Chromium, its users, and its accessibility.
 
-A page fails its test when it complains, or asks anybody but its own server for anything. What it owes to people who do
-not see it, or not well, is WCAG 2.2, level AA, as far as a program can tell.
+A page fails its test when it logs an error, or asks a foreign server for anything. Accessibility is WCAG 2.2, level
+AA, as far as a program can tell.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def browsing(base: str, expected: tuple[str, ...] = (), **options: Any) ->
 
 @contextlib.asynccontextmanager
 async def browser(base: str, expected: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> AsyncIterator[Window]:
-    """What opens windows, each of somebody else; as `browsing`. `others`: origins that may be asked besides."""
+    """What opens windows, each of another user; as `browsing`. `others`: origins that may be asked besides."""
     complaints: list[str] = []
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -140,7 +140,7 @@ class Shopper:
 
 
 async def shopper(window: Window, name: str = "Ada Lovelace", **options: object) -> Shopper:
-    """Somebody who has signed up, in a window of their own."""
+    """A user who has signed up, in a window of their own."""
     made = Shopper(await window(**options))
     await made.sign_up(name)
     return made

@@ -1,6 +1,6 @@
 {{/*
-How many pods a component has, as JSON. Takes root, name, c and kind. `least`: how many there are at any time, 0 where somebody
-else decides; `written`: whether the workload says so; `scaler`: whether an HPA does.
+How many pods a component has, as JSON. Takes root, name, c and kind. `least`: how many there are at any time, 0 where something
+else decides; `written`: whether the workload has `spec.replicas`; `scaler`: whether an HPA does.
 */}}
 {{- define "meshwright.replicas" -}}
 {{- $least := 0 -}}{{- $written := false -}}

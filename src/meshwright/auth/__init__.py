@@ -1,6 +1,6 @@
 """Who calls: tokens are verified where a call comes in, and what they claim goes along with the call.
 
-The problem: a service behind a gateway is still reached by everybody who reaches the network. The choice: the caller's
+The problem: a service behind a gateway is still reached by every process in the network. The choice: the caller's
 own token (a signed JWT, RFC 7519 and RFC 9068) travels with each call, and each server verifies it against the issuer's
 published keys (RFC 7517). Nothing is asked of the issuer for a call, no service trusts another's word, and a server
 with `auth` refuses whatever it was not told to let through. The consequence: a token is good until it expires,

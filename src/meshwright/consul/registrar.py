@@ -157,7 +157,7 @@ class Registrar:
             return ""
         if known and found.content_hash != known and not self._is_ours(found):
             # Registering again would start a fight with what did this.
-            log.warning("someone else registered %s, at %s", found.id, found.address)
+            log.warning("another process registered %s, at %s", found.id, found.address)
         self._rejoice()
         return found.content_hash
 

@@ -59,8 +59,8 @@ CANCEL_AGAIN_SECONDS = 1.0
 class Server:
     """One instance of a service. An async context manager: inside it, `add` servicers, then `run`.
 
-    `errors` maps a domain's own exceptions to what callers are told. `auth`: who may call; without it, everybody.
-    `telemetry`: instead of one of its own. `options`: gRPC server arguments.
+    `errors` maps a domain's own exceptions to what callers are told. `auth`: the access rules; without it every
+    caller is let in. `telemetry`: instead of one of its own. `options`: gRPC server arguments.
 
     A process may run several: identity, metrics, spans, log lines and registration are each server's own. `channel`
     calls as this server; handlers' spans are those of the server whose call they answer.

@@ -109,7 +109,7 @@ async def test_a_rollout_can_be_scaled_by_kubectl(mw: Release) -> None:
 
 @contextlib.contextmanager
 def away(server: int) -> Iterator[None]:
-    """A stopped process keeps its connections and answers nobody: worse than one that is gone."""
+    """A stopped process keeps its connections and answers nothing: worse than one that is gone."""
     os.kill(server, signal.SIGSTOP)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The chart on a real cluster, as a person uses it: install, test, call, roll out, abort, break, upgrade, leave.
+"""The chart on a real cluster: install, test, call, roll out, abort, break, upgrade, leave.
 
 Runs where KUBECONFIG names a cluster that has the image. Everything happens in a namespace of its own, which goes in
 the end; one installation serves all tests, in their order.

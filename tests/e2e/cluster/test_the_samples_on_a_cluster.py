@@ -68,7 +68,7 @@ async def at_1_0_0(mw: Release) -> None:
     await mw.until_phase("Healthy", "1.0.0")
 
 
-async def test_the_canary_is_seen_by_testers_first_and_then_by_everybody(mw: Release) -> None:
+async def test_the_canary_is_seen_by_testers_first_and_then_by_all_callers(mw: Release) -> None:
     (testers,) = commands("user-canary.yaml", "curl")
     (apply,) = commands("user-canary.yaml", "kubectl apply")
     async with mw.load() as calls, mw.forwarded("mw-gateway", 8080) as client:

@@ -72,7 +72,7 @@ async def test_an_upgrade_that_changes_a_variable_reaches_the_running_version_wi
     assert status["revision"] == before.get("revision", 1) + 1
 
 
-async def test_what_somebody_changes_in_the_versions_deployment_is_put_back(mw: Release) -> None:
+async def test_a_manual_change_of_the_versions_deployment_is_put_back(mw: Release) -> None:
     began = time.monotonic()
     await mw.kube("set", "env", "deployment/user-1-0-0", f"{GREETING}=salut")
 

@@ -222,5 +222,5 @@ async def test_a_policy_is_enforced_or_not_or_has_a_hole() -> None:
             await acceptance.policy(options("policy", "--enforced", open_))
         with pytest.raises(MissingError, match=f"reaches {open_}, and should not"):
             await acceptance.policy(options("policy", open_, closed))
-        with pytest.raises(MissingError, match="is for everybody"):
+        with pytest.raises(MissingError, match="every pod must reach it"):
             await acceptance.policy(options("policy", "--open", closed, closed))

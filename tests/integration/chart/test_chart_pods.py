@@ -90,7 +90,7 @@ def test_no_replicas_are_none(tmp_path: Path):
     assert variables(documents, "user")["NATS_STREAM_REPLICAS"]["value"] == "1"
 
 
-def test_replicas_that_somebody_else_decides_are_not_written(tmp_path: Path):
+def test_replicas_that_are_decided_elsewhere_are_not_written(tmp_path: Path):
     documents = manifests({"components": {"user": {"replicas": None}}}, tmp_path)
     assert "replicas" not in the(documents, "Deployment", "user")["spec"]
     assert "annotations" not in the(documents, "Deployment", "user")["metadata"]

@@ -132,7 +132,7 @@ def expected() -> set[tuple[str, str, int, str]]:
     for name in ("prometheus", "test"):
         found |= {(name, "controlplane", 18001), (name, "operator", 18002)}
     found |= {("test", "prometheus", 9090)}
-    # The gateway is for everybody whose own policy lets out to it: keys of tokens.
+    # The gateway is open to every pod whose own policy lets out to it: keys of tokens.
     found |= {(name, "gateway", 8080) for name in (*MESH, "test")}
     gossip = {(*each, "UDP") for each in found if each[2] == 8301}
     return {(*each, "TCP") for each in found} | gossip

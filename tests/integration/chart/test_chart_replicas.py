@@ -66,7 +66,7 @@ def test_what_a_rollout_may_take_over_has_no_number_of_pods_but_a_wish():
         assert "replicas" in one(rendered(), "Deployment", f"meshwright-{name}")["spec"], name
 
 
-def test_a_changed_configuration_restarts_who_reads_it_and_nobody_else():
+def test_a_changed_configuration_restarts_only_the_pods_that_read_it():
     before = rendered("prometheus.enabled=true")
     after = rendered("prometheus.enabled=true", "consul.external=consul.infra:8500", "database.password=another")
     for kind, name in [

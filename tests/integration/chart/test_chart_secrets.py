@@ -172,7 +172,7 @@ def test_a_components_own_variable_wins_over_a_secret():
     assert variables(documents, "gateway")["GATEWAY_OPERATOR_PASSWORD"] == "mine-and-mine"
 
 
-def test_consuls_token_and_certificates_are_files_of_whoever_talks_to_it():
+def test_consuls_token_and_certificates_are_files_of_each_of_its_clients():
     documents = rendered(
         "consul.external=consul.infra:8501",
         "consul.token.existingSecret=acl",

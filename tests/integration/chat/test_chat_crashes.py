@@ -117,7 +117,7 @@ async def test_a_replica_that_stops_sends_those_in_it_to_another_one(chat):
             await eventually(lambda: again.texts == ["two"])
 
 
-async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_gone_is_told(chat, nats):
+async def test_history_after_a_message_of_a_lost_stream_is_refused_with_the_reason(chat, nats):
     """It would wait for ever for numbers that the new stream does not reach for long."""
     async with chat() as a, a.joined("ada") as ada:
         old = [(await a.post(str(number))).id for number in range(5)][-1]
@@ -137,7 +137,7 @@ async def test_whoever_asks_for_the_history_after_a_message_of_a_stream_that_is_
         assert len((await a.history(after=first)).messages) == 8
 
 
-async def test_somebody_whose_stream_is_lost_at_the_door_is_told(nats):
+async def test_a_stream_that_is_lost_while_joining_ends_with_the_reason(nats):
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Message]()
         archive = StreamArchive(bus, Retention(max_age=3600, per_room=100, in_all=1000, key_window=60), fanout)

@@ -20,7 +20,7 @@ async def there(replicas, room="hall", **expected: int) -> None:
     await eventually(said, message=f"people: {expected}")
 
 
-async def test_people_come_and_go_and_everybody_sees_it_on_every_replica(chat):
+async def test_joins_and_leaves_are_seen_on_every_replica(chat):
     async with chat() as a, chat() as b, a.joined("ada", name="Ada") as ada:
         await there((a, b), ada=1)
         async with b.joined("bob") as bob:
@@ -64,7 +64,7 @@ async def test_in_a_crowd_comings_and_goings_are_not_told_one_by_one(chat):
             assert (last.got[0].joined.total, len(last.got[0].joined.people)) == (122, 100)
 
 
-async def test_a_replica_that_is_killed_leaves_nobody_behind_and_one_that_stops_says_so(chat, nats, tmp_path):
+async def test_the_members_of_a_killed_replica_are_removed_and_a_stopping_one_announces_it(chat, nats, tmp_path):
     async with chat() as a, a.joined("ada") as ada, process("chat", nats, tmp_path) as (child, channel):
         b = ChatReplica(channel)
         async with b.joined("bob"):
@@ -79,7 +79,7 @@ async def test_a_replica_that_is_killed_leaves_nobody_behind_and_one_that_stops_
         await eventually(lambda: ada.changes == seen)
 
 
-async def test_while_nats_is_away_nobody_is_taken_for_gone_and_changes_are_caught_up_with(chat, nats):
+async def test_members_stay_while_nats_is_away_and_changes_are_caught_up_with(chat, nats):
     async with chat() as a, chat() as b, a.joined("ada") as ada, contextlib.AsyncExitStack() as stack:
         async with b.joined("bob"):
             await there((a, b), ada=1, bob=1)

@@ -1,4 +1,4 @@
-"""A service that starts before its database waits for it, out of everybody's way, and ends at once where waiting would
+"""A service that starts before its database waits for it, not yet in Consul, and ends at once where waiting would
 not help."""
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def check(port: int) -> tuple[int, str]:
 async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_there(
     name: str, own_postgres: Cluster, tmp_path: Path
 ) -> None:
-    """Meanwhile its port is bound (as a liveness probe asks), it says what it waits for, and nobody finds it."""
+    """Meanwhile its port is bound (as a liveness probe asks), it says what it waits for, and is not in Consul."""
     await asyncio.to_thread(own_postgres.stop)
     async with dev_registry() as registry:
         consul = str(registry.address)

@@ -1,4 +1,4 @@
-"""A relay goes by what a stream tells of itself, also where somebody else has had a hand in it."""
+"""A publisher goes by the stream's own end, also where the stream was changed from outside."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ async def test_a_full_disk_is_told_of_and_nothing_is_lost(
                 log.sell(5)
                 relay.wake()
                 await eventually(lambda: set(chat.told[-1]) == {"TALK", "EVENTS_SHOP"}, 20)
-                # Space alone does not help: this is why somebody must be told.
+                # Space alone does not help: this is why it must be reported.
                 filler.unlink()
                 assert not await chat.say()
                 await server.kill()

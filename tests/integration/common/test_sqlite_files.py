@@ -18,7 +18,7 @@ from support.waiting import eventually
 
 @pytest.fixture
 def writer(tmp_path: Path):
-    """Another process that is writing to a file which nobody has opened as we do."""
+    """Another process that is writing to a file that is not opened as the services open it."""
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("CREATE TABLE things (name TEXT)")
     other.execute("BEGIN IMMEDIATE")

@@ -238,7 +238,7 @@ async def test_a_connection_that_consul_closed_in_between_does_no_harm(any_consu
 
 
 @needs_consul
-async def test_a_real_consul_with_acls_lets_the_token_in_and_nobody_else():
+async def test_a_real_consul_with_acls_lets_in_only_the_token():
     token = str(uuid.uuid4())
     async with real_consul(token=token) as server:
         registration = Registration(InstanceId("a-1"), ServiceName("a"), Address("127.0.0.1", 1), grpc_check=None)

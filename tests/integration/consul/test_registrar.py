@@ -140,7 +140,7 @@ async def test_a_registration_under_way_does_not_outlive_the_withdrawal(any_cons
             starting = asyncio.create_task(registrar.start())
             await eventually(lambda: REGISTER in proxy.arrived)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(registrar._guard.done)
+            await eventually(registrar._keeper.done)
             assert not withdrawing.done()
             let_go.set()
             assert await withdrawing
@@ -157,7 +157,7 @@ async def test_a_registration_that_comes_back_from_the_dead_is_withdrawn_too(any
             await consul.deregister(ID)
             await eventually(lambda: proxy.count(REGISTER) == 2)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(registrar._guard.done)
+            await eventually(registrar._keeper.done)
             let_go.set()
             assert await withdrawing
         assert proxy.done[-2:] == [REGISTER, "PUT /v1/agent/service/deregister/user-1"]
@@ -189,7 +189,7 @@ async def test_another_process_under_the_same_id_is_reported_and_not_fought(any_
         ):
             await eventually(lambda: proxy.count(f"GET /v1/agent/service/{ID}") == 2)
             await consul.register(served.registration(meta={"version": "other"}))
-            await eventually(lambda: "someone else registered user-1" in caplog.text)
+            await eventually(lambda: "another process registered user-1" in caplog.text)
             assert proxy.count(REGISTER) == 1
 
 

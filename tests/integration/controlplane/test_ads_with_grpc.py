@@ -64,9 +64,7 @@ async def test_a_client_finds_instances_and_follows_their_coming_and_going(fed: 
         await eventually(only_two)
 
 
-async def test_a_service_that_nobody_knows_fails_in_under_100_ms_and_works_when_it_comes(
-    fed: FedAds, tmp_path: Path
-) -> None:
+async def test_an_unknown_service_fails_in_under_100_ms_and_works_when_it_comes(fed: FedAds, tmp_path: Path) -> None:
     fed.ads.publish(Translator().translate(Services().catalog()))
     async with backend("one") as one, caller("xds:///calc", tmp_path, fed.address) as client:
         (first, second) = await client.call(2)
@@ -201,7 +199,7 @@ async def test_two_control_planes_say_the_same_versions_and_a_client_moves_to_th
         (raw(CLUSTER.value, node="n", **{"meshwright.timeout_skew_ms": 1e9}), "expected a number from 0 to 5000"),
     ],
 )
-async def test_garbage_is_refused_with_the_reason_and_harms_nobody(
+async def test_garbage_is_refused_with_the_reason_and_harms_no_other_stream(
     fed: FedAds, channel: grpc.aio.Channel, data: bytes, message: str
 ) -> None:
     fed.ads.publish(Translator().translate(Services().catalog()))
@@ -299,7 +297,7 @@ async def test_what_a_client_writes_is_one_short_line_in_the_log(
     call.cancel()
 
 
-async def test_a_node_that_says_who_it_is_with_a_type_that_nobody_serves_is_known(
+async def test_a_node_is_known_by_its_first_request_even_for_an_unserved_type(
     fed: FedAds, channel: grpc.aio.Channel
 ) -> None:
     fed.ads.publish(Translator().translate(Services().catalog()))
@@ -319,7 +317,7 @@ async def test_an_oversized_request_ends_its_own_stream_only(fed: FedAds, channe
     assert fed.ads.cache.streams == ()
 
 
-async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_at_last(
+async def test_a_reader_that_takes_nothing_holds_up_no_other_and_gets_the_newest_at_last(
     fed: FedAds, channel: grpc.aio.Channel
 ) -> None:
     async with backend("one") as one, backend("two") as two:
@@ -343,7 +341,7 @@ async def test_a_reader_that_takes_nothing_holds_up_nobody_and_gets_the_newest_a
             answer = DiscoveryResponse.FromString(await quick.read())
             assert len(answer.resources) == 2000
         assert time.monotonic() - began < 30
-        # Which of the two came first nobody knows; the quick one was sent all sixty.
+        # Which of the two came first is not known; the quick one was sent all sixty.
         sent = min(int(stream.types[ENDPOINTS].nonce) for stream in fed.ads.cache.streams)
         assert sent < 50
         services[1].add(dataclasses.replace(two, service="service-0000", id="three"))

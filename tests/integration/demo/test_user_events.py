@@ -1,4 +1,4 @@
-"""The user service's history: told once, true to the rows, known for any day, whoever else writes to the table."""
+"""The user service's history: each event once, true to the rows, known for any day, with other writers on the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A database gets its tables once, whoever starts first, and whole or not at all."""
+"""A database gets its tables once, whichever replica starts first, and whole or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What releases that know no events do to the table of users is made up for, by whoever sees it, and once."""
+"""Changes to users by releases without events are recorded by the first process that sees them, once."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_two_replicas_that_make_up_for_the_same_users_record_them_once(
 async def test_users_who_are_changed_while_they_are_made_up_for_keep_a_true_history(
     users: DatabaseUsers, engine: AsyncEngine
 ) -> None:
-    """Whoever comes second is told so, and by no other reason: not that an address is taken."""
+    """The second writer gets this reason, and no other: not that an address is taken."""
     other = DatabaseUsers(engine)
     everybody = [user(number) for number in range(4)]
     for one in everybody:

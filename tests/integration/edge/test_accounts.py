@@ -91,7 +91,7 @@ async def test_an_account_follows_its_user(stored: Demo):
     assert changed.status_code == 200
     assert await sign_in(stored, new) == (200, ada.subject)
     assert await sign_in(stored, ada.email) == (401, "")
-    # The address is free again, and whoever takes it takes nothing else.
+    # The address is free again, and its next owner gets nothing else.
     eve = await sign_up(stored, email=ada.email)
     assert await sign_in(stored, ada.email) == (200, eve.subject)
     assert (await stored.http.delete(path, headers=ada.headers)).status_code == 204

@@ -129,7 +129,7 @@ async def test_a_bad_token_is_refused_also_where_none_is_needed_and_not_where_on
     assert (await served.http.get("/.well-known/jwks.json", headers=bad)).status_code == 200
     body = {"email": "nobody@example.org", "password": "x" * 12}
     assert reason(await served.http.post("/auth/sign-in", json=body, headers=bad)) == (401, "WRONG_CREDENTIALS")
-    # Nor does one that could not even be sent on keep anybody from signing up.
+    # Nor does one that could not even be sent on keep a user from signing up.
     for value in (b"Bearer \xe9", b"Bearer \x7f", b"Bearer " + b"x" * 20_000):
         body = {"name": "Ada", "email": address(), "password": PASSWORD}
         made = await served.http.post("/auth/sign-up", json=body, headers={"Authorization": value})

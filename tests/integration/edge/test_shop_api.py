@@ -1,4 +1,4 @@
-"""Orders, the account and search over REST: what is somebody's, and keys of every form."""
+"""Orders, the account and search over REST: what belongs to a user, and keys of every form."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def ada(provider: Provider) -> dict[str, Any]:
     return claims
 
 
-async def test_somebody_new_becomes_a_user_and_is_the_same_when_they_come_again(
+async def test_a_first_sign_in_creates_a_user_and_the_next_one_finds_it(
     linked: Demo, provider: Provider, ada: dict[str, Any]
 ):
     first = await oidc.log_in(linked, provider, "ada")
@@ -78,9 +78,7 @@ async def test_the_flow_is_held_together_by_state_nonce_and_pkce(linked: Demo, p
 
 
 @pytest.mark.parametrize("claims", [{}, {"email": "ada@example.org"}, {"email": "a@b.c", "email_verified": "true"}])
-async def test_an_address_that_nobody_has_verified_makes_no_user(
-    linked: Demo, provider: Provider, claims: dict[str, Any]
-):
+async def test_an_unverified_address_makes_no_user(linked: Demo, provider: Provider, claims: dict[str, Any]):
     provider.person("ada", name="Ada", **claims)
     assert reason(await oidc.log_in(linked, provider, "ada")) == (400, "EMAIL_NOT_VERIFIED")
     assert (await linked.http.get("/api/v1/users")).json()["users"] == []
@@ -114,7 +112,7 @@ async def test_a_login_is_for_the_browser_that_began_it_and_once(linked: Demo, p
     assert len(provider.redeemed) == 1
 
 
-async def test_a_person_may_not_take_for_ever(linked: Demo, provider: Provider, ada: dict[str, Any], clock):
+async def test_a_login_that_takes_too_long_is_refused(linked: Demo, provider: Provider, ada: dict[str, Any], clock):
     begun = await linked.http.post("/auth/social/local")
     back = (await provider.consent(begun.json()["authorization_url"], "ada")).raw_path.decode()
     clock.ahead = social_login.LOGIN_SECONDS + 1

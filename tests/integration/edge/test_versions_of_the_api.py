@@ -143,7 +143,7 @@ async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Dem
     assert (made.status_code, made.json()["avatar"]) == (201, PICTURE)
 
 
-async def test_whoever_makes_a_user_may_give_it_a_picture_where_services_ask_who_calls(tmp_path: Path):
+async def test_the_creator_of_a_user_may_give_it_a_picture_where_services_verify_tokens(tmp_path: Path):
     async with demo(tmp_path, asks=True) as served:
         ada, acme = await sign_up(served), await sign_up(served, tenant="acme")
         for version, headers in (("v2", ada.headers), ("v3", ada.headers), ("v4", acme.beta)):
@@ -232,7 +232,7 @@ async def test_a_tenant_never_sees_anothers_users(stored: Demo):
     assert (await stored.http.get(f"/api/v4/users/{bob}", headers=acme.beta)).json()["name"] == "Bob"
 
 
-async def test_a_member_signs_in_to_its_tenant_and_makes_nobody(stored: Demo):
+async def test_a_member_signs_in_to_its_tenant_and_makes_no_user(stored: Demo):
     acme = await sign_up(stored, tenant="acme")
     email = address()
     body = {"name": "Bob", "email": email, "password": PASSWORD}

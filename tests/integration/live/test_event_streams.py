@@ -1,4 +1,4 @@
-"""Server-sent events for everybody, and polling."""
+"""Public server-sent events, and polling."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ async def live_events(nats: NatsServer, clock: Callable[[], float]) -> AsyncIter
             yield live
 
 
-async def test_a_gateway_that_is_behind_tells_nobody_again_what_another_one_has_told(
+async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_sent(
     nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
     behind = asyncio.Event()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from support.servers.nats import NatsServer
 
 
-async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_loses_a_message(edge: Edge):
+async def test_a_gateway_that_stops_sends_its_clients_to_another_without_a_lost_message(edge: Edge):
     one, two = edge.gateways
     ada, bob = await sign_up(one), await sign_up(two)
     async with contextlib.AsyncExitStack() as stack:
@@ -65,14 +65,14 @@ async def test_a_gateway_that_stops_sends_its_clients_to_another_and_nobody_lose
 async def narrow_edge(
     stack: contextlib.AsyncExitStack, nats: NatsServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Edge, Person, Person]:
-    """Two gateways whose sockets hold little for who does not read, and somebody who has signed up at each."""
+    """Two gateways whose sockets buffer little, and a user who has signed up at each."""
     monkeypatch.setattr(http_server, "_bind", narrowly_bound(http_server._bind))
     running = await stack.enter_async_context(edge(nats, folder, GATEWAY_SOCKET_RATE="5000"))
     ada, bob = [await sign_up(gateway) for gateway in running.gateways]
     return running, ada, bob
 
 
-async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_nobody_up(
+async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_up_no_other(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
     # Every message is to be stored, however long a busy disk takes for it.

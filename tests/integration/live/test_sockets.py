@@ -108,7 +108,7 @@ async def test_browsers_have_other_ways_to_bring_their_token(edge: Edge, way: st
         assert one.connection.subprotocol == ("meshwright.v1" if offered else None)
 
 
-async def test_whoever_says_nothing_good_of_itself_is_refused(edge: Edge):
+async def test_a_client_without_a_valid_token_is_refused(edge: Edge):
     assert await refused(edge, origin="https://evil.example") == (403, "ORIGIN_NOT_ALLOWED")
     assert await refused(edge, subprotocols=["bearer.nonsense"]) == (401, "TOKEN_INVALID")
     async with line(edge.gateways[0].address) as one:
@@ -122,7 +122,7 @@ async def test_whoever_says_nothing_good_of_itself_is_refused(edge: Edge):
         assert (await one.closed())[0] == 4401
 
 
-async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_cannot_be_had(edge: Edge, tmp_path: Path):
+async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_are_unavailable(edge: Edge, tmp_path: Path):
     away = "http://127.0.0.1:9"
     settings = {"MESHWRIGHT_AUTH_ISSUER": away, "MESHWRIGHT_AUTH_JWKS": f"{away}/jwks"}
     ada = await sign_up(edge.gateways[0])

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 async def without_connect() -> AsyncIterator[ConsulProcess]:
-    """As Consul is where nobody has configured Connect; its developer mode switches it on."""
+    """As Consul is without a configuration of Connect; its developer mode switches it on."""
     async with real_consul(keeps_state=True, connect={"enabled": False}) as server:
         yield server
 

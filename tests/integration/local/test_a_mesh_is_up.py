@@ -38,7 +38,7 @@ replicas = 2
 
 @contextlib.asynccontextmanager
 async def a_mesh(folder: Path, *arguments: str) -> AsyncIterator[Up]:
-    """A mesh with two instances of the target, on ports that nobody else uses."""
+    """A mesh with two instances of the target, on unused ports."""
     async with an_up(folder, MESH, *own_ports(), *arguments, mesh=True) as up:
         yield up
 
@@ -221,7 +221,7 @@ async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_pa
         assert "registry" not in [life.instance for life in up.record.lives]
 
 
-async def test_a_dev_registry_that_is_found_is_somebody_elses() -> None:
+async def test_a_dev_registry_of_another_up_is_not_used() -> None:
     async with dev_registry() as registry:
         assert await consul_probe.find(port_of(registry)) == ComponentSource(dev=True, why="no Consul is running here")
 

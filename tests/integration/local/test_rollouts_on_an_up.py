@@ -1,4 +1,4 @@
-"""Rollouts on a running `up`: real processes for versions, real calls, the verbs as a person types them."""
+"""Rollouts on a running `up`: real processes for versions, real calls, the commands as they are typed."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_a_version_that_fails_is_at_weight_0_within_ten_seconds(tmp_path: 
         await eventually(stable_alone, timeout=40)
 
 
-async def test_a_person_pauses_aborts_retries_and_undoes(tmp_path: Path) -> None:
+async def test_commands_pause_abort_retry_and_undo(tmp_path: Path) -> None:
     async with a_laptop(tmp_path) as laptop:
         await laptop.apply(
             version="2.0.0", analysis={"background": False}, strategy=canary({"setWeight": 20}, {"pause": {}})

@@ -1,4 +1,4 @@
-"""The supervisor itself, where a person's timing, a full disk or a strange line would trip it."""
+"""The supervisor itself, where a user's timing, a full disk or a strange line would trip it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ needs_pdeathsig = pytest.mark.skipif(sys.platform != "linux", reason="only Linux
 
 
 @contextlib.contextmanager
-def somebody_at_a_port() -> Iterator[int]:
+def a_stranger_at_a_port() -> Iterator[int]:
     with socket.socket() as server:
         port = promised_port()
         server.bind(("127.0.0.1", port))
@@ -69,7 +69,7 @@ async def test_processes_start_in_order_and_stop_in_reverse_and_none_is_left(tmp
         assert up.record.lives == ()
 
 
-async def test_it_says_what_is_where_and_what_to_try_without_colours_where_nobody_looks(tmp_path: Path) -> None:
+async def test_it_prints_addresses_and_what_to_try_without_colours_into_a_pipe(tmp_path: Path) -> None:
     async with an_up(tmp_path, SHOP) as up:
         await up.until_shown("Ctrl-C stops everything")
         address = json.loads((tmp_path / "home/shop/state.json").read_text())["addresses"]["cart"]
@@ -163,7 +163,7 @@ async def test_a_second_up_of_the_same_topology_is_refused(tmp_path: Path) -> No
 
 
 async def test_a_taken_port_is_refused_by_name_before_anything_starts(tmp_path: Path) -> None:
-    with somebody_at_a_port() as port:
+    with a_stranger_at_a_port() as port:
         path = write(tmp_path, ONE + f"port = {port}\n")
         code, text = await command(tmp_path, "up", "-f", str(path))
         assert code == 2
@@ -235,7 +235,7 @@ async def test_a_file_and_the_demo_are_not_asked_for_together(tmp_path: Path) ->
 
 
 async def test_two_taken_ports_get_two_other_ones(tmp_path: Path) -> None:
-    with somebody_at_a_port() as first, somebody_at_a_port() as second:
+    with a_stranger_at_a_port() as first, a_stranger_at_a_port() as second:
         text = f"[processes.a]\nSERVER\nport = {first}\n[processes.b]\nSERVER\nport = {second}\n"
         code, said = await command(tmp_path, "up", "-f", str(write(tmp_path, text)))
         assert code == 2
@@ -316,7 +316,7 @@ async def test_ctrl_c_during_the_start_stops_what_has_started(tmp_path: Path) ->
         assert not alive(pid)
 
 
-async def test_it_goes_on_where_nobody_reads_any_more(tmp_path: Path) -> None:
+async def test_it_goes_on_when_its_output_is_closed(tmp_path: Path) -> None:
     path = write(tmp_path, ONE)
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(

@@ -25,7 +25,7 @@ async def refusal(call) -> ErrorDetails:
     return meshwright.error_details(caught.value)
 
 
-async def test_a_subscriber_is_welcomed_and_gets_what_is_for_it_and_for_everybody_from_any_replica(notifier):
+async def test_a_subscriber_is_welcomed_and_gets_its_own_and_broadcast_notifications_from_any_replica(notifier):
     async with notifier() as a, notifier() as b, a.subscribed("ada") as ada, b.subscribed("bob") as bob:
         await b.send("ada", "one", kind=pb.WARNING, order="42")
         await a.broadcast("two")

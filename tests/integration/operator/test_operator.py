@@ -82,7 +82,7 @@ async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
     await world.start()
     await world.until_phase("Paused", weight=20)
     await world.operator.kill()
-    # Meanwhile somebody changes the weights, and somebody scales a version.
+    # Meanwhile the weights are changed, and a version is scaled, from outside.
     await world.consul.put_config_entry(
         {"Kind": "service-splitter", "Name": "user", "Splits": [{"Weight": 100, "ServiceSubset": "v2-0-0"}]}
     )
@@ -126,7 +126,7 @@ async def test_what_is_not_valid_is_said_once_and_changes_nothing(world: World) 
     assert world.replicas() == {"user-1-0-0": 3, "user-2-0-0": 1}
 
 
-async def test_a_deployment_of_somebody_else_is_left_alone(world: World) -> None:
+async def test_a_foreign_deployment_is_left_alone(world: World) -> None:
     foreign = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

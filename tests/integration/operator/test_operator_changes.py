@@ -40,7 +40,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def half_way(world: World) -> None:
-    """Version 2.0.0 has a fifth of the calls, and waits for a person."""
+    """Version 2.0.0 has a fifth of the calls, and waits for its promotion."""
     await first(world)
     await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
@@ -119,7 +119,7 @@ async def test_a_consul_without_a_leader_is_waited_for_and_nothing_is_given_up(w
 
 
 async def caller(world: World) -> None:
-    """Somebody who calls `demo.user.v1`, and says so on his page of metrics."""
+    """A caller of `demo.user.v1` that counts its calls on its page of metrics."""
     world.pods.traffic["caller"].calling = "demo.user.v1"
     registration = Registration(
         id=InstanceId("gateway-1"),

@@ -229,7 +229,7 @@ async def test_a_rollout_is_gone_though_consul_is_away_for_good(tmp_path: Path) 
         await eventually(tidy, 40)
 
 
-async def test_a_namespace_that_is_deleted_with_its_operator_waits_for_nobody(world: World) -> None:
+async def test_a_namespace_that_is_deleted_with_its_operator_does_not_wait(world: World) -> None:
     await first(world)
     assert world.cluster.rollout("user")["metadata"]["finalizers"] == [FINALIZER]
     world.cluster.emulator.terminating.add(NAMESPACE)

@@ -1,4 +1,4 @@
-"""The setup Job: passwords are made once and kept, and volumes that cannot be had are refused with the way out."""
+"""The setup Job makes passwords once and keeps them, and refuses impossible volumes with the way out."""
 
 from __future__ import annotations
 

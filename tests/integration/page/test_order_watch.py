@@ -63,7 +63,7 @@ async def all_events(store: Storefront, person: Person, order_id: str, **headers
 
 @pytest.fixture
 async def buyer(store: Storefront) -> Person:
-    """Somebody with money."""
+    """A user with money."""
     person = await sign_up(store.demo)
     await store.shop.deposit("buyer", 5000, person.subject)
     return person

@@ -111,7 +111,7 @@ async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits
 
 
 async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront):
-    """The answers are lost on their way: whoever presses the button again must not have two orders."""
+    """The answers are lost on their way: pressing the button again must not make two orders."""
     lost = []
 
     async def lose(route: Route) -> None:
@@ -136,7 +136,7 @@ async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront):
         await expect(person.page.locator("#balance")).to_have_text("€15.00")
 
 
-async def test_somebody_signs_in_again_and_a_wrong_password_is_told(store: Storefront):
+async def test_signing_in_again_works_and_a_wrong_password_is_reported(store: Storefront):
     async with browser(url(store)) as window:
         person = await shopper(window, "Grace <b>Hopper</b>")
         await person.sign_out()

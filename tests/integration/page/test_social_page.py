@@ -47,7 +47,7 @@ async def windows(folder: Path, provider: Provider) -> AsyncIterator[Window]:
         yield window
 
 
-async def test_somebody_signs_in_elsewhere_and_is_the_same_the_next_time(tmp_path: Path, provider: Provider):
+async def test_a_social_login_finds_the_same_user_the_next_time(tmp_path: Path, provider: Provider):
     email = address()
     provider.person("ada", name="Ada Lovelace", email=email, email_verified=True)
     async with windows(tmp_path, provider) as window:
@@ -67,7 +67,7 @@ async def test_somebody_signs_in_elsewhere_and_is_the_same_the_next_time(tmp_pat
             await expect(page.get_by_role("heading", name="A small shop on a mesh")).to_be_visible()
 
 
-async def test_somebody_who_changes_their_mind_is_told_and_may_try_again(tmp_path: Path, provider: Provider):
+async def test_a_cancelled_social_login_is_reported_and_may_be_tried_again(tmp_path: Path, provider: Provider):
     async with windows(tmp_path, provider) as window:
         page = await window()
         await page.goto("/")

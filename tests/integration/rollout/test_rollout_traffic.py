@@ -63,7 +63,7 @@ async def test_every_routing_is_read_back_as_it_was_written(any_consul: ConsulSe
             assert (await traffic.observe(rollout())).routing == routing
 
 
-async def test_header_routes_stand_above_what_a_person_wrote_and_leave_it_alone(any_consul: ConsulServer) -> None:
+async def test_header_routes_stand_above_handwritten_routes_and_leave_them_alone(any_consul: ConsulServer) -> None:
     async with Consul(any_consul.config) as consul:
         traffic = ConsulTraffic(consul)
         await consul.put_config_entry({"Kind": "service-defaults", "Name": "user", "Protocol": "http2"})
@@ -78,7 +78,7 @@ async def test_header_routes_stand_above_what_a_person_wrote_and_leave_it_alone(
         assert entry(await consul.config_entry("service-router", "user"))["Routes"] == theirs
 
 
-async def test_subsets_of_a_person_stay_and_ours_are_tidied_away(any_consul: ConsulServer) -> None:
+async def test_handwritten_subsets_stay_and_those_of_the_rollout_are_removed(any_consul: ConsulServer) -> None:
     async with Consul(any_consul.config) as consul:
         traffic = ConsulTraffic(consul)
         theirs = {"eu": {"Filter": 'Service.Meta.zone == "eu"'}}

@@ -81,7 +81,7 @@ async def test_without_a_control_plane_channels_follow_consul(any_consul: Consul
     assert {outcome.instance for outcome in outcomes} == {first, second}
 
 
-async def test_without_consul_and_control_plane_calls_say_that_nobody_is_known(tmp_path: Path) -> None:
+async def test_without_consul_and_control_plane_calls_say_that_no_instance_is_known(tmp_path: Path) -> None:
     async with dev_registry() as registry, mesh(registry, tmp_path, control_planes=0) as built:
         await registry.kill()
         caller = await built.caller("nobody", MESHWRIGHT_DISCOVERY="consul")

@@ -78,7 +78,7 @@ async def test_each_call_is_a_line_in_the_log_for_who_wants_to_read_them(caplog:
             await eventually(lambda: f"{ADD}: OK in " in caplog.text)
 
 
-async def test_a_call_that_nobody_answered_has_no_version() -> None:
+async def test_a_call_without_a_response_has_no_version() -> None:
     async with everything(Everything()) as calculator:
         with resolving({}):
             lonely = channel("calculator", telemetry=calculator.telemetry)

@@ -1,4 +1,4 @@
-"""A server with `auth`: nobody is let in unverified, and handlers know who calls."""
+"""A server with `auth`: no caller is let in unverified, and handlers know the caller."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_who_is_known_may_still_not_do_everything():
         assert (await stub.Multiply(NUMBERS, metadata=issuer.metadata())).value == 2
 
 
-async def test_a_rule_for_a_method_that_nobody_serves_is_told_at_the_start():
+async def test_a_rule_for_an_unserved_method_is_refused_at_the_start():
     auth = Auth(Issuer().verifier(), public={"/demo.calculator.v1.Calculator/Ad"})
     with pytest.raises(ValidationError, match="Calculator/Ad: is no method that is served here"):
         async with everything(Everything(), auth=auth):

@@ -237,7 +237,7 @@ def by_consul(address: str) -> ServiceConfig:
     return load_config(ServiceConfig, {}, service="script", discovery=Discovery.CONSUL, consul=consul)
 
 
-def test_a_call_that_reaches_nobody_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_reaches_no_instance_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     with meshwright.sync.channel("weather", by_consul(f"127.0.0.1:{promised_port()}")) as channel:
         stub, numbers = rpc.CalculatorStub(channel), rpc.NumberServiceStub(channel)

@@ -118,7 +118,7 @@ async def test_a_stream_that_the_client_leaves_early_ends_its_spans_at_once() ->
     assert client.attributes.get("meshwright.peer.instance") is None
 
 
-async def test_a_call_that_nobody_answers_is_an_error_without_a_peer() -> None:
+async def test_a_call_without_a_response_is_an_error_without_a_peer() -> None:
     async with everything(Everything()) as calculator:
         with resolving({}):
             lonely = channel("nobody", telemetry=calculator.telemetry)

@@ -63,7 +63,7 @@ async def test_who_cannot_pay_gets_nothing_and_nothing_stays_set_aside(market, o
     assert (await market.balance(), await market.stock(MUG)) == (5000, (10, 0, 0))
 
 
-async def test_an_item_that_nobody_knows_is_refused_by_name(market, orders):
+async def test_an_unknown_item_is_refused_by_name(market, orders):
     done = await settled(orders, await orders.PlaceOrder(order_request("k", nothing=1)))
     assert (done.state, done.reason) == (pb.REJECTED, "INVALID_REQUEST: items[0].sku names no item")
 
@@ -111,7 +111,7 @@ async def test_what_has_left_the_house_unheard_completes_the_order(market, order
     assert (await market.balance(), await market.stock()) == (4500, (8, 0, 2))
 
 
-async def test_a_compensation_that_keeps_failing_asks_for_a_person_who_has_it_tried_again(market, orders):
+async def test_a_compensation_that_keeps_failing_needs_attention_and_may_be_retried(market, orders):
     market.proxies["inventory"].always("Ship", lost_request)
     market.proxies["payment"].always("Refund", lost_request)
     stuck = await settled(orders, await orders.PlaceOrder(order_request("k", tea=2)))
@@ -130,7 +130,7 @@ async def test_a_compensation_that_keeps_failing_asks_for_a_person_who_has_it_tr
     assert (found.code, found.reason) == ("FAILED_PRECONDITION", "NO_ATTENTION_NEEDED")
 
 
-async def test_a_person_may_give_a_step_up_and_the_others_are_undone(market, orders):
+async def test_a_step_may_be_given_up_and_the_others_are_undone(market, orders):
     market.proxies["inventory"].always("Ship", lost_request)
     market.proxies["payment"].always("Refund", lost_request)
     stuck = await settled(orders, await orders.PlaceOrder(order_request("k", tea=2)))
@@ -253,7 +253,7 @@ async def test_orders_are_listed_newest_first_by_user_state_and_place(market, or
     assert await ids(user_id="nobody") == []
 
 
-async def test_whoever_is_not_known_is_not_found(orders):
+async def test_an_unknown_order_is_not_found(orders):
     for wrong in (NOBODY, "", "no id", "x" * 1000):
         for call in (
             orders.GetOrder(pb.GetOrderRequest(id=wrong)),

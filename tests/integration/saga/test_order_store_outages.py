@@ -1,4 +1,4 @@
-"""PostgreSQL goes away under the event store: whoever asks is told soon, and is answered soon after it is back."""
+"""PostgreSQL goes away under the event store: callers get an error soon, and a response soon after it is back."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def test_who_asks_while_the_database_is_away_is_told_so_and_leaves_no_thre
 
 
 @pytest.mark.slow
-async def test_a_database_that_says_nothing_holds_up_nobody_for_long(store, order, own_postgres):
+async def test_a_database_that_does_not_answer_holds_up_no_call_for_long(store, order, own_postgres):
     """As one that a broken network hides."""
     with frozen(*own_postgres.processes()):
         calls = [asyncio.create_task(refused(lambda: store.get(order.id))) for _ in range(2 * THREADS)]

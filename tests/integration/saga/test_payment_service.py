@@ -65,7 +65,7 @@ async def test_too_little_money_is_an_answer_that_stays(payment):
     assert await balance(payment) == 999
 
 
-async def test_whoever_has_no_account_is_declined(payment):
+async def test_a_user_without_an_account_is_declined(payment):
     declined = await charge(payment, "a", 1, user="nobody")
     assert (declined.state, declined.reason) == (pb.DECLINED, "there is no account")
     found = await refusal(balance(payment, "nobody"))

@@ -30,7 +30,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 async def through(town: Town, method: str, *, after: bool, participant: bool = False) -> None:
-    """An order in whose call of `method` somebody is killed."""
+    """An order in whose call of `method` a process is killed."""
     town.refuse_shipping(refused=method in UNDOING)
     happened = town.kill_during(method, after=after, participant=participant)
     order = await town.place("ab"[len(town.placed) % 2])
@@ -59,8 +59,8 @@ async def test_an_order_service_killed_before_or_after_any_step_is_taken_over_fr
 
 
 @pytest.mark.slow
-async def test_whoever_is_killed_while_many_orders_are_on_their_way_money_and_stock_add_up(place: Town):
-    """All at once: two order services, lost and doubled calls, refusals, and again and again somebody who is killed."""
+async def test_money_and_stock_add_up_whichever_process_is_killed_under_many_orders(place: Town):
+    """All at once: two order services, lost and doubled calls, refusals, and again and again a killed process."""
     chosen = random.Random(7)
     kills = [(method, chosen.random() < 0.5, whom) for method in (*DOING, *UNDOING) for whom in (False, True)]
     chosen.shuffle(kills)

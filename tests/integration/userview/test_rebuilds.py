@@ -216,7 +216,7 @@ async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_e
 async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_other(
     nats: NatsServer, postgres: Cluster, teller: Teller
 ):
-    """Rows lie in a table as they were changed last, and whoever locks several in that order meets others."""
+    """Rows lie in a table as they were changed last, and transactions that lock several in that order collide."""
     database = postgres.new_database()
     engine = open_database("X", database)
     places_of_1 = "UPDATE places SET position = 9 WHERE generation = 1 AND source = "

@@ -37,7 +37,7 @@ async def test_a_view_is_what_the_events_of_two_services_make_of_it(nats: NatsSe
         assert (await side.found("king"), await side.listed()) == ([], [])
 
 
-async def test_somebody_who_only_ordered_is_unseen_until_known(nats: NatsServer, database: str, teller: Teller):
+async def test_a_user_with_only_orders_is_unseen_until_known(nats: NatsServer, database: str, teller: Teller):
     async with replica(nats, database) as side:
         await side.seen(await teller.completed("bob"))
         assert (await refusal(side.view("bob"))).reason == "USER_NOT_FOUND"
@@ -168,7 +168,7 @@ async def test_how_far_the_view_is_behind_is_told(nats: NatsServer, database: st
 async def test_events_that_come_again_with_other_data_do_not_count_twice(
     nats: NatsServer, database: str, teller: Teller
 ):
-    """The stream itself keeps a relay from telling twice; here somebody reads the same messages twice."""
+    """The stream itself keeps a publisher from publishing twice; here a reader reads the same messages twice."""
     async with replica(nats, database) as side:
         await teller.created("ada", "Ada")
         last = await teller.completed("ada")

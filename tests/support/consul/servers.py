@@ -129,7 +129,7 @@ async def real_consul(
 ) -> AsyncIterator[ConsulProcess]:
     """A real Consul on ports of its own, in memory unless it `keeps_state`. Its files go into `folder`.
 
-    With a `token`, a UUID, it denies everything to everybody else. With `tls`, the folder of the fixture `pki`, it
+    With a `token`, a UUID, it denies everything without it. With `tls`, the folder of the fixture `pki`, it
     speaks nothing but HTTPS, with clients that have a certificate. `extra`: more of its JSON configuration.
     """
     binary = find_consul()

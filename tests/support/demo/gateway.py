@@ -99,7 +99,7 @@ class Demo:
     """What a gateway that stops sets first: its sockets and streams end."""
 
     def telemetry(self, service: str) -> Telemetry:
-        # No time for callers to hear of a stop: nobody finds these servers by name.
+        # No time for callers to hear of a stop: these servers are not found by name.
         config = load_config(
             ServiceConfig, {}, service=service, version=VERSION, register=False, grace=1.0, propagation=0.0
         )

@@ -23,7 +23,7 @@ PASSWORD = "correct horse battery"
 
 @dataclass
 class Person:
-    """Somebody who has signed up, and whom `headers` identify."""
+    """A user who has signed up, and whom `headers` identify."""
 
     email: str
     subject: str
@@ -39,7 +39,7 @@ class Person:
 
 
 def address() -> str:
-    """An e-mail address that nobody has."""
+    """An unused e-mail address."""
     return f"{os.urandom(6).hex()}@example.org"
 
 

@@ -129,7 +129,7 @@ async def listening(call: Any, kind: type[L] = Listener) -> AsyncIterator[L]:
 
 @dataclass
 class Talker(Listener):
-    """Somebody in a room, and everything that came."""
+    """A member of a room, and everything that came."""
 
     async def say(self, text: str, client_id: str = "") -> None:
         await self.call.write(pb.ChatRequest(say=pb.SayMessage(text=text, client_id=client_id)))
@@ -184,7 +184,7 @@ class ChatReplica:
 
     @contextlib.asynccontextmanager
     async def joined(self, user_id: str, room: str = "hall", after: str = "", name: str = "") -> AsyncIterator[Talker]:
-        """Somebody who is in the room, or was refused."""
+        """A member of the room, or a refused one."""
         call = self.stub.Connect()
         await call.write(pb.ChatRequest(join=pb.JoinRoom(room=room, user_id=user_id, name=name, resume_after=after)))
         async with listening(call, Talker) as talker:

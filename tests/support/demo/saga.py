@@ -78,7 +78,7 @@ class Proxy(grpc.GenericRpcHandler):
             self._always[method] = fault
 
     async def redeliver(self) -> None:
-        """Every request that ever arrived arrives again, the last one first; nobody waits for the answers."""
+        """Every request that ever arrived arrives again, the last one first; the responses are dropped."""
         for method, request in reversed(list(self._delivered)):
             with contextlib.suppress(grpc.aio.AioRpcError):
                 await self._channel.unary_unary(method)(request, timeout=5)

@@ -233,7 +233,7 @@ class World:
                 await driver.drive(order_id)
 
     async def another_goes_on(self) -> None:
-        """The lease of whoever stalls is over, and somebody else drives the order."""
+        """The lease of the stalled driver is over, and another one drives the order."""
         if not self._stalled:
             self._stalled = True
             self.now += POLICY.lease_time * 2

@@ -195,7 +195,7 @@ class Town:
                 proxy.always(method, fault(method))
 
     def leave_alone(self) -> None:
-        """No call is disturbed any more, and nobody is killed."""
+        """No call is disturbed any more, and no process is killed."""
         self.disturb(lambda _: passed)
 
     async def place(self, replica: str = "a", quantity: int = 2) -> pb.Order:
@@ -222,7 +222,7 @@ class Town:
         return await eventually(rests, 60)
 
     async def up(self) -> None:
-        """Everybody who was killed is back."""
+        """Every killed process is back."""
         await asyncio.gather(*self.restarting)
         self.restarting.clear()
 
@@ -274,7 +274,7 @@ async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None
             await made.start()
             yield made
         finally:
-            # While everybody is still there: who starts after the end of the others would be left behind.
+            # While all processes are still there: one that starts after the end of the others would be left behind.
             await made.up()
 
 

@@ -73,7 +73,7 @@ class Line:
 
 @contextlib.asynccontextmanager
 async def line(address: Address, person: Person | None = None, **options: Any) -> AsyncIterator[Line]:
-    """A socket, with a person's token in its header if there is one. `options`: those of `websockets.connect`."""
+    """A socket, with a user's token in its header if there is one. `options`: those of `websockets.connect`."""
     headers = person.headers if person else {}
     uri = f"ws://{address}/ws"
     async with websockets.connect(uri, additional_headers=headers, compression=None, proxy=None, **options) as made:

@@ -168,7 +168,7 @@ class Kube:
         }
 
     def status_writes(self) -> int:
-        """How often somebody wrote a status of a rollout."""
+        """How often a rollout's status was written."""
         return sum(one.resource == ROLLOUTS and one.subresource == "status" for one in self.emulator._requests)
 
     def events(self) -> list[tuple[str, str]]:

@@ -70,9 +70,9 @@ class World:
     dead: set[str] = field(default_factory=set)
     consul_away: bool = False
     silent: bool = False
-    """Nobody calls."""
+    """There are no calls."""
     source_away: bool = False
-    """Figures cannot be had."""
+    """Metrics are unavailable."""
     template: str = ""
     """What the resource's template comes to."""
     templates: dict[str, str] = field(default_factory=dict)

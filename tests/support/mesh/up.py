@@ -171,7 +171,7 @@ port = FIXED
 
 
 class Laptop:
-    """An `up` with a service to roll out, and what a person does about it."""
+    """An `up` with a service to roll out, and the commands for its rollout."""
 
     def __init__(self, up: Up) -> None:
         self.up = up

@@ -1,1 +1,1 @@
-"""Real servers that tests need, each a process of its own; a test skips where one cannot be had."""
+"""Real servers that tests need, each a process of its own; a test skips where one is unavailable."""

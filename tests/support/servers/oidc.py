@@ -53,7 +53,7 @@ class Provider:
         self.client_id, self.client_secret = answer["client_id"], answer["client_secret"]
 
     def person(self, subject: str, **claims: Any) -> None:
-        """Somebody whom the issuer knows."""
+        """A user whom the issuer knows."""
         httpx.put(f"{self.issuer}/users/{subject}", json=claims).raise_for_status()
 
     async def consent(self, url: str, subject: str) -> httpx.URL:
@@ -75,7 +75,7 @@ async def log_in(served: Demo, provider: Provider, subject: str, person: Person 
 
 
 async def consent(page: Page, subject: str) -> None:
-    """The same, by somebody before the issuer's page."""
+    """The same, by a user before the issuer's page."""
     await page.locator("input[name=sub]").fill(subject)
     await page.get_by_role("button", name="Authorize").click()
 

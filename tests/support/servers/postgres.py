@@ -42,7 +42,7 @@ class Cluster:
     user: str | None
 
     def new_database(self) -> str:
-        """The URL of a database that nobody else uses."""
+        """The URL of an unused database."""
         name = f"test_{uuid.uuid4().hex}"
         self.run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", OWNER, name)
         return f"postgresql://{OWNER}:not-asked-for@127.0.0.1:{self.port}/{name}"

@@ -302,7 +302,7 @@ def test_before_the_first_snapshot_a_stream_waits_and_then_gets_what_it_asked_fo
     assert names_in(talk.one()) == ["user"]
 
 
-def test_a_new_control_plane_does_not_tell_a_node_that_nobody_knows_what_it_has(scene: Scene) -> None:
+def test_a_new_control_plane_does_not_tell_a_node_that_its_names_are_unknown(scene: Scene) -> None:
     scene.cache.warming_up = True
     knowing, new = Talk(scene.cache), Talk(scene.cache)
     knowing.ask(LISTENER, ["user", "gone"], version="from another stream")

@@ -54,7 +54,7 @@ def test_what_no_client_may_send_is_refused_with_the_reason(data: bytes, message
         read_request(data)
 
 
-def test_a_type_that_nobody_serves_is_named() -> None:
+def test_an_unserved_type_is_named() -> None:
     with pytest.raises(UnknownTypeError, match="Runtime"):
         read_request(raw("type.googleapis.com/envoy.service.runtime.v3.Runtime"))
 

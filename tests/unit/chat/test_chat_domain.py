@@ -42,7 +42,7 @@ def test_the_size_of_a_page_has_bounds():
             domain.page_size(wrong)
 
 
-def test_a_person_comes_with_the_first_connection_and_goes_with_the_last():
+def test_a_member_comes_with_the_first_connection_and_goes_with_the_last():
     roster = Roster()
     (came,) = roster.add("a", "1", at(5, name="Ada"))
     assert (came.room, came.person.user_id, came.present) == ("hall", "ada", True)

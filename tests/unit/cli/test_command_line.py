@@ -147,7 +147,7 @@ def test_routes_are_shown_as_a_tree() -> None:
 
 
 def _in_a_terminal(folder: Path, **environ: str) -> bytes:
-    """What `up` of a file that cannot be read says to somebody at a terminal."""
+    """What `up` of a file that cannot be read prints to a terminal."""
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb", buffering=0) as reader:
         subprocess.run(

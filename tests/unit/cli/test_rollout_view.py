@@ -61,5 +61,5 @@ def test_the_line_of_a_rollout_changes_with_what_it_does_and_not_with_each_measu
     assert summary(resource | {"status": {**status, "analyses": [run | {"passed": 2}]}}) == line
 
 
-def test_a_resource_that_nobody_has_looked_at_yet_can_be_drawn() -> None:
+def test_a_resource_without_a_status_can_be_drawn() -> None:
     assert drawn({})[0].startswith("◌ user  Pending")

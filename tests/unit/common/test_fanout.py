@@ -65,7 +65,7 @@ def test_what_is_not_wanted_takes_no_room():
     assert inbox.take() == (None, Item(2))
 
 
-async def test_waiting_ends_when_something_comes_or_somebody_wakes_or_closes_it():
+async def test_waiting_ends_when_an_item_comes_or_it_is_woken_or_closed():
     inbox = Inbox[Item](1)
     for act in (lambda: inbox.put(Item(1)), inbox.wake):
         waiting = asyncio.create_task(inbox.wait())

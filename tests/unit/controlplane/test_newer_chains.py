@@ -1,4 +1,4 @@
-"""What newer Consuls compile: each thing is done as far as gRPC can, and the rest is said aloud ."""
+"""What newer Consuls compile: each is honoured as far as gRPC can, and the rest is reported."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_only_the_well_get_traffic() -> None:
     assert ports((strict, everyone)) == [[1]]
 
 
-def test_nobody_well_is_an_honest_empty_set() -> None:
+def test_no_healthy_instance_is_an_empty_set() -> None:
     assert ports((TARGET, (instance(1, Health.CRITICAL),))) == []
 
 

@@ -36,7 +36,7 @@ async def test_a_dead_instance_is_forgotten_after_the_time_it_said() -> None:
         await eventually(gone, 5)
 
 
-async def test_stopping_answers_everybody_who_waits() -> None:
+async def test_stopping_answers_every_waiting_reader() -> None:
     waiter, other = httpx.AsyncClient(timeout=30), httpx.AsyncClient()
     async with serving(RegistryConfig(port=0)) as address:
         path = f"http://{address}/v1/catalog/services"

@@ -18,7 +18,7 @@ def test_a_write_moves_only_what_it_touches() -> None:
     assert (store.last("a"), store.last("b"), store.last("a", "b"), store.last("c")) == (2, 3, 3, 1)
 
 
-def test_only_who_waits_for_the_topic_wakes_and_nobody_after_leaving() -> None:
+def test_only_readers_of_the_topic_wake_and_none_after_leaving() -> None:
     store, woken = Store(), []
     leave = store.subscribe(("a", "b"), lambda: woken.append("ab"))
     store.subscribe(("c",), lambda: woken.append("c"))
@@ -29,7 +29,7 @@ def test_only_who_waits_for_the_topic_wakes_and_nobody_after_leaving() -> None:
     assert woken == ["ab"]
 
 
-def test_moving_wakes_nobody_and_waking_moves_nothing() -> None:
+def test_moving_wakes_no_reader_and_waking_moves_no_index() -> None:
     store, woken = Store(), []
     store.subscribe(("a",), lambda: woken.append("a"))
     store.next()
@@ -60,7 +60,7 @@ def test_writes_held_together_share_an_index_and_wake_once_at_the_end() -> None:
     assert woken == [2]
 
 
-def test_held_writes_that_are_undone_wake_nobody() -> None:
+def test_held_writes_that_are_undone_wake_no_reader() -> None:
     store, woken = Store(), []
     store.subscribe(("a",), lambda: woken.append("a"))
     with store.held() as touched:

@@ -35,7 +35,7 @@ def _interfaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_addresses, "_sources", lambda: ["192.168.1.5", "2001:db8::5"])
 
 
-def test_the_network_of_the_default_route_comes_first_and_what_no_one_reaches_is_left_out() -> None:
+def test_the_network_of_the_default_route_comes_first_and_unreachable_addresses_are_left_out() -> None:
     assert network_addresses.reachable("0.0.0.0") == ("192.168.1.5", "172.17.0.1", "10.0.0.5")
     assert network_addresses.reachable("::") == ("192.168.1.5", "2001:db8::5", "172.17.0.1", "10.0.0.5")
     assert network_addresses.reachable("10.0.0.5") == ("10.0.0.5",)

@@ -14,7 +14,7 @@ from meshwright.model import ServiceName
 
 @dataclass
 class FakeKv:
-    """Consul's KV as far as an edit needs it. `rival` is written by somebody else before each of our first writes."""
+    """Consul's KV as far as an edit needs it. `rival` is written by another client before each of the first writes."""
 
     document: bytes | None = None
     index: int = 0
@@ -77,7 +77,7 @@ async def test_other_keys_of_the_document_stay() -> None:
     assert json.loads(kv.document) == {"timeout": "3s"}
 
 
-async def test_an_edit_starts_again_where_somebody_was_faster() -> None:
+async def test_an_edit_starts_again_where_another_writer_was_faster() -> None:
     kv = FakeKv(b'{"timeout": "3s"}', 4, rivals=[b'{"timeout": "5s"}', b'{"timeout": "6s"}'])
     await faults.edit(kv, "cart", lambda document: faults.with_fault(document, ABORT))  # type: ignore[arg-type]
     assert kv.document is not None

@@ -423,7 +423,7 @@ def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
     assert str(caught.value) == problem
 
 
-def test_a_lone_instance_whose_port_nobody_asked_for_gets_company_on_other_ports() -> None:
+def test_a_lone_instance_without_a_requested_port_gets_further_ones_on_other_ports() -> None:
     made = plan()
     change = scale(made, initial(made), "cart", 2)
     assert change.added == (InstanceSpec("cart", 2, "0.0.0"),)

@@ -72,7 +72,7 @@ def test_every_container_that_ends_badly_leaves_its_last_lines(kind: str, asked:
 
 
 def test_the_policy_of_last_words_is_no_change_of_the_template() -> None:
-    """A template that was read back from the API server says `File` where a person says nothing."""
+    """A template that was read back from the API server says `File` where the manifest says nothing."""
     silent, filled = pod_template(rollout(), "1", TEMPLATE), pod_template(rollout(), "1", TEMPLATE)
     filled["spec"]["containers"][0][POLICY] = "File"
     assert applied(silent) == applied(filled)

@@ -48,7 +48,7 @@ def test_a_lease_counts_from_when_it_last_changed_and_not_from_what_it_says_of_t
     renewed = election.look(replace(first.lease, renewed="1999-01-01T00:00:03Z", version="8"), first, 30.0)
     assert renewed is not None
     assert renewed.since == 30.0
-    # Somebody's label on it is no sign of life.
+    # A label on it is no sign of life.
     assert election.look(replace(first.lease, version="9"), first, 30.0) == ObservedLease(
         replace(first.lease, version="9"), 5.0
     )

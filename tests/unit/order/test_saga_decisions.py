@@ -83,20 +83,20 @@ def test_what_has_left_the_house_completes_the_order_and_nothing_else_is_undone(
     assert (order.state, order.reason) == (OrderState.COMPLETED, "")
 
 
-def test_a_reservation_that_has_left_the_house_against_all_plans_needs_a_person():
+def test_a_reservation_that_was_shipped_against_all_plans_needs_attention():
     order, _ = played(Done(500), Refused("no money", certain=True), TooLate())
     assert (order.state, order.step(RESERVE).state) == (OrderState.NEEDS_ATTENTION, StepState.STUCK)
     assert order.reason == "reserve_inventory cannot be undone: the reserved items were shipped"
 
 
-def test_a_step_that_somebody_left_under_way_is_tried_again_at_once():
+def test_a_step_that_another_driver_left_under_way_is_tried_again_at_once():
     order = domain.evolve(new(), Do(RESERVE, 1).started, NOW)
     assert order.step(RESERVE).state is StepState.RUNNING
     assert saga.next_step(order, NOW) == Do(RESERVE, 2)
     assert saga.due(order) == NOW
 
 
-def test_a_compensation_fails_until_a_person_must_look_and_decide():
+def test_a_compensation_that_fails_too_often_needs_attention():
     stuck, _ = played(Done(500), Refused("no", certain=True), NoAnswer("away"), NoAnswer("away"))
     assert stuck.state is OrderState.NEEDS_ATTENTION
     assert saga.next_step(stuck, NOW) == Rest()

@@ -405,7 +405,7 @@ def test_an_analysis_step_passes_after_its_count() -> None:
     assert (run.verdict, run.passed) == (Verdict.PASSED, 3)
 
 
-def test_an_analysis_without_calls_pauses_for_a_person() -> None:
+def test_an_analysis_without_calls_pauses() -> None:
     steps = [{"setWeight": 20}, {"analysis": {"count": 3, "inconclusiveLimit": 2}}]
     world = stable_world(steps=steps)
     world.silent = True
@@ -417,7 +417,7 @@ def test_an_analysis_without_calls_pauses_for_a_person() -> None:
     assert world.status.stable == "2.0.0"
 
 
-def test_a_canary_that_fails_while_a_person_is_waited_for_is_aborted() -> None:
+def test_a_canary_that_fails_during_a_pause_is_aborted() -> None:
     world = stable_world(steps=[{"setWeight": 20}, {"pause": {}}], analysis={"inconclusiveLimit": 1})
     world.source_away = True
     world.ask("2.0.0")
@@ -498,7 +498,7 @@ def test_unknown_callers_are_not_no_callers() -> None:
     assert (world.status.phase, world.weights) == (Phase.PROGRESSING, {"1.0.0": 100})
 
 
-def test_a_person_may_take_an_api_away_all_the_same() -> None:
+def test_an_api_may_be_taken_away_by_promotion_all_the_same() -> None:
     world = stable_world(apis=APIS)
     world.callers = (ApiUse("demo.user.v1", "gateway", 12.0),)
     world.ask("2.0.0")

@@ -53,7 +53,7 @@ def test_a_restarted_instance_counts_from_zero() -> None:
     assert calls(before, higher).calls == 12, "the process began anew, although it has counted more by now"
 
 
-def test_a_counter_that_went_down_was_reset_even_where_nobody_says_so() -> None:
+def test_a_counter_that_went_down_was_reset_even_without_a_sign_of_it() -> None:
     before = page_of(counted(*[("OK", "server", 0.01)] * 10), 10)
     assert calls(before, page_of(counted(*[("OK", "server", 0.01)] * 4), 20)).calls == 4
 

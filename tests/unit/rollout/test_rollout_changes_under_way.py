@@ -1,4 +1,4 @@
-"""What a person changes while a rollout is under way, and what becomes of what was reached."""
+"""Changes while a rollout is under way, and what becomes of what was reached."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_steps_that_begin_with_a_pause_take_the_calls_back_at_once() -> None:
     assert (world.status.phase, world.weights) == (Phase.PAUSED, {"1.0.0": 95, "2.0.0": 5})
 
 
-def test_a_canary_that_becomes_blue_green_gets_no_ordinary_call_before_a_person_says_so() -> None:
+def test_a_canary_that_becomes_blue_green_gets_no_ordinary_call_before_its_promotion() -> None:
     world = half_way()
     world.ask(strategy=strategy(blueGreen={"autoPromotion": False}))
     world.run(20)

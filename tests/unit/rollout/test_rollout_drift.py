@@ -34,7 +34,7 @@ def test_the_stable_version_is_put_back_while_another_is_asked_for() -> None:
     assert world.actions == [EnsureVersion("1.0.0", 4)]
 
 
-def test_a_number_that_somebody_set_by_hand_is_told_and_a_number_of_the_spec_is_not() -> None:
+def test_a_number_that_was_set_by_hand_is_reported_and_a_number_of_the_spec_is_not() -> None:
     world = stable_world()
     world.desired["1.0.0"] = 7
     world.run(3)

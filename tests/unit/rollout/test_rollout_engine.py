@@ -168,7 +168,7 @@ async def test_after_an_action_that_failed_the_later_ones_wait() -> None:
     assert (shell.world.desired["1.0.0"], shell.world.weights) == (4, {"1.0.0": 100})
 
 
-async def test_figures_that_cannot_be_had_are_inconclusive() -> None:
+async def test_unavailable_metrics_are_inconclusive() -> None:
     shell = Shell(stable_world(steps=[{"setWeight": 50}, {"pause": {}}], analysis={"inconclusiveLimit": 2}))
     shell.world.ask("2.0.0")
     shell.measurements.broken["measure"] = UnreachableError("away")
@@ -230,7 +230,7 @@ async def test_a_version_without_instances_is_explained_by_its_workload_and_else
     assert [one.reason for one in shell.world.status.troubles] == ["NotRegistered"]
 
 
-async def test_an_explanation_that_cannot_be_had_stops_nothing() -> None:
+async def test_an_unavailable_explanation_stops_nothing() -> None:
     shell = Shell(stable_world())
     shell.world.desired["1.0.0"] = 1
     shell.workloads.broken["explain"] = UnreachableError("away")

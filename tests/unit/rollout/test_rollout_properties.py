@@ -189,7 +189,7 @@ def follows_its_steps(world: World, after: RolloutStatus) -> None:
 
 
 def rest(world: World) -> None:
-    """The world is whole again and nobody interferes: it must come to a rest that needs a person, or none."""
+    """The world is whole again without interference: the rollout must come to rest, paused or not."""
     world.dead.clear()
     world.consul_away = False
     world.callers = ()
@@ -202,7 +202,7 @@ def rest(world: World) -> None:
 
 @settings(max_examples=100)
 @given(STRATEGIES, st.lists(HAPPENINGS, max_size=40), st.booleans())
-def test_every_run_ends_or_waits_for_a_person(
+def test_every_run_ends_or_waits_for_a_command(
     strategy: dict[str, Any], happenings: list[tuple[str, Any]], has_apis: bool
 ) -> None:
     spec: dict[str, Any] = {"apis": APIS} if has_apis else {}

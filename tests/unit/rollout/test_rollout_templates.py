@@ -47,7 +47,7 @@ def test_a_new_template_at_the_stable_version_is_a_rolling_update_that_status_te
     assert world.weights == {"1.0.0": 100}
 
 
-def test_an_update_that_does_not_come_up_is_said_aloud_and_harms_nobody() -> None:
+def test_an_update_that_does_not_come_up_is_reported_and_harms_no_call() -> None:
     world = served(progressDeadlineSeconds=20)
     world.stuck.add("b")
     world.template = "b"
@@ -146,7 +146,7 @@ def test_a_template_that_cannot_be_read_changes_nothing() -> None:
     assert (world.status.phase, world.actions, world.templates) == (Phase.HEALTHY, [], {"1.0.0": "a"})
 
 
-def test_instances_that_somebody_restarts_are_no_secret() -> None:
+def test_instances_that_are_restarted_by_hand_are_reported() -> None:
     world = served()
     world.old["1.0.0"] = 2
     world.step()

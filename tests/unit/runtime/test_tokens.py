@@ -229,7 +229,7 @@ async def test_an_issuer_that_is_away_does_not_take_its_keys_with_it(issuer: Iss
     assert source.reads == 2
 
 
-async def test_without_any_keys_nobody_is_refused_for_good(issuer: Issuer):
+async def test_without_any_keys_no_token_is_refused_for_good(issuer: Issuer):
     source = Source(issuer)
     source.issuer = None
     with pytest.raises(UnavailableError) as caught:

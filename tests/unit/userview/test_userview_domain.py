@@ -63,7 +63,7 @@ def test_the_order_between_the_logs_does_not_matter(of_user, of_order, gone, dat
     assert bool(expected.words) is (not gone and bool(words(f"{expected.name} {expected.email}")))
 
 
-def test_an_order_belongs_to_the_user_that_it_names_and_steps_belong_to_nobody():
+def test_an_order_belongs_to_the_user_that_it_names_and_steps_to_no_user():
     assert ViewEvent("order", "OrderCompleted", "o", NOW, {"user_id": "ada"}).user_id == "ada"
     assert ViewEvent("order", "StepStarted", "o", NOW, {"step": "x"}).user_id is None
     assert ViewEvent("chat", "Said", "c", NOW, {"user_id": "ada"}).user_id is None

@@ -2,7 +2,7 @@
 
 Consul's service-resolver has a `LoadBalancer` since 1.9. gRPC takes round robin and ring hash, refuses Envoy's other
 policies (a NACK of the whole cluster), and hashes on metadata keys alone. Where it cannot do what is said, it gets what
-comes nearest without changing what is promised, and the difference is said aloud (docs/explanation/control-plane.md):
+comes nearest without changing what is promised, and the difference is reported (docs/explanation/control-plane.md):
 
 - `maglev` becomes `ring_hash`: calls with equal values reach the same instance all the same.
 - `least_request` and `random` become round robin.

@@ -82,7 +82,7 @@ def assignment(
 def near_whom(
     members: Sequence[tuple[Target, tuple[Instance, ...]]], prioritized: Collection[Target]
 ) -> frozenset[Place]:
-    """The places of callers for whom the assignment differs from everybody's."""
+    """The places of callers for whom the assignment differs from that of all others."""
     return localities.near_whom(
         instance
         for target, instances in members

@@ -82,7 +82,7 @@ def api_prefixes(instances: Iterable[Instance]) -> frozenset[str]:
     """The path prefixes that the instances' meta `api` stands for: `/demo.user.v1.` or `/demo.user.v1.UserService/`.
 
     Names are separated by commas or spaces. A name without a dot is no proto name; gRPC's own (health, reflection) are
-    everybody's. Both are passed over.
+    those of all callers. Both are passed over.
     """
     names = {name for instance in instances for name in re.split(r"[,\s]+", instance.meta.get("api", ""))}
     return frozenset(_prefix(name) for name in names if _API.fullmatch(name) and not name.startswith("grpc."))

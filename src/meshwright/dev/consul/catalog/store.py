@@ -84,7 +84,7 @@ class Store:
             self._moved[topic] = self.index
 
     def wake(self, *topics: str) -> None:
-        """Have everybody who waits for one of these topics look again."""
+        """Wake all readers that wait for one of these topics."""
         if self._held is not None:
             self._held.woken.update(topics)
             return

@@ -286,7 +286,7 @@ _CUSTOM = ("DefaultSubset", "Subsets", "Redirect", "Failover", "ConnectTimeout")
 
 
 def protocol_of(service: str, find: Find) -> str:
-    """What a service speaks: its own defaults, else everybody's, else tcp."""
+    """What a service speaks: its own defaults, else the proxy-defaults, else tcp."""
     own = find(DEFAULTS, service)
     if own is not None:
         return own.get("Protocol") or "tcp"
