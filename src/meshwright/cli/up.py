@@ -18,7 +18,7 @@ from meshwright.local import log_lines
 from meshwright.local.planner import network_addresses
 from meshwright.local.planner.component_source import UpOptions
 from meshwright.local.supervisor import run_state
-from meshwright.local.supervisor.instances import InstanceState
+from meshwright.local.supervisor.status import InstanceState
 from meshwright.local.topology import file_lookup, parsing
 from meshwright.local.topology.spec import COMPONENTS, DEFAULT_PORTS, TRACES
 from meshwright.local.up import up as run_up
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
     from meshwright.local.log_lines import LogLine
     from meshwright.local.planner.component_source import ComponentSource
-    from meshwright.local.planner.plan import InstanceSpec, Plan
-    from meshwright.local.supervisor.instances import InstanceStatus
-    from meshwright.local.supervisor.run_state import ProcessRecord
-    from meshwright.local.topology.spec import Topology
+    from meshwright.local.planner.plan import Plan
+    from meshwright.local.supervisor.status import InstanceStatus
+    from meshwright.local.topology.spec import ProcessSpec, Topology
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta")
 _LEVELS = {"warning": "yellow", "error": "red", "critical": "red"}
@@ -107,7 +106,7 @@ class Screen:
         self._quiet = quiet
         self._mute = False
 
-    def starting(self, plan: Plan, leftovers: list[ProcessRecord]) -> None:
+    def starting(self, plan: Plan, leftovers: list[InstanceStatus]) -> None:
         for life in leftovers:
             self._say(f"Ended {life.instance} (pid {life.pid}), which an earlier run had left behind.")
         self._say(f"Starting {plan.topology.name} ({plan.topology.source})")
@@ -119,9 +118,9 @@ class Screen:
             told = " and ".join(f"{one.replicas} of {one.version}" for one in versions)
             self._say(f"  {service:<14} {told}, where its rollout stands")
 
-    def line(self, spec: InstanceSpec, text: str) -> None:
+    def line(self, spec: ProcessSpec, text: str) -> None:
         if not self._quiet:
-            self._instance(spec.name, spec.process, self._styled(log_lines.parse(text)))
+            self._instance(spec.instance, spec.name, self._styled(log_lines.parse(text)))
 
     def changed(self, status: InstanceStatus) -> None:
         text = f"* {status.state}" + (f": {status.detail}" if status.detail else "")

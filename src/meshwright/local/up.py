@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from meshwright.local.planner.component_source import UpOptions
     from meshwright.local.planner.plan import Plan
-    from meshwright.local.supervisor.instances import InstanceStatus
-    from meshwright.local.supervisor.run_state import ProcessRecord, StateFolder
+    from meshwright.local.supervisor.run_state import StateFolder
+    from meshwright.local.supervisor.status import InstanceStatus
     from meshwright.local.topology.spec import Topology
 
 CLIENT_VARIABLES = (
@@ -43,7 +43,7 @@ CLIENT_VARIABLES = (
 class View(Report, Protocol):
     """The output of `up`."""
 
-    def starting(self, plan: Plan, leftovers: list[ProcessRecord]) -> None:
+    def starting(self, plan: Plan, leftovers: list[InstanceStatus]) -> None:
         """The plan is made and about to start. `leftovers` of a killed supervisor have been ended."""
 
     def ready(self, plan: Plan, statuses: list[InstanceStatus], seconds: float) -> None:

@@ -16,9 +16,9 @@ from meshwright import ports
 from meshwright.errors import ValidationError
 from meshwright.local.planner.component_source import ComponentSource, UpOptions
 from meshwright.local.planner.plan import make
-from meshwright.local.supervisor.instances import InstanceState
 from meshwright.local.supervisor.log_files import LogFile
 from meshwright.local.supervisor.run_state import StateFolder
+from meshwright.local.supervisor.status import InstanceState
 from meshwright.local.supervisor.supervisor import Supervisor
 from meshwright.local.topology.parsing import parse
 from support.mesh.up import NO_MESH, alive
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from meshwright.local.planner.plan import InstanceSpec
-    from meshwright.local.supervisor.instances import InstanceStatus
+    from meshwright.local.supervisor.status import InstanceStatus
+    from meshwright.local.topology.spec import ProcessSpec
 
 
 class Hearer:
@@ -39,11 +39,11 @@ class Hearer:
         self.lines: list[str] = []
         self.fails = 0
 
-    def line(self, spec: InstanceSpec, text: str) -> None:
+    def line(self, spec: ProcessSpec, text: str) -> None:
         if self.fails:
             self.fails -= 1
             raise OSError(28, "No space left on device")
-        self.lines.append(f"{spec.name} {text}")
+        self.lines.append(f"{spec.instance} {text}")
 
     def changed(self, status: InstanceStatus) -> None:
         """Of no interest."""
@@ -93,7 +93,7 @@ async def test_a_seat_that_is_being_given_up_is_not_taken_by_another(tmp_path: P
         down = asyncio.create_task(supervisor.scale("cart", 1))
         await eventually(said(hearer, "cart-2 ending"))
         change = await supervisor.scale("cart", 2)
-        assert [spec.name for spec in change.added] == ["cart-3"]
+        assert [spec.instance for spec in change.added] == ["cart-3"]
         await down
         assert list(supervisor.instances) == ["cart-1", "cart-3"]
         pids = [life.pid for life in supervisor.lives()]

@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from meshwright.errors import ValidationError
 from meshwright.local.planner.component_source import ComponentSource, UpOptions, choose_registry, choose_traces
-from meshwright.local.planner.plan import InstanceSpec, Plan, launch, make, registry_port, stop_stages
+from meshwright.local.planner.plan import Plan, make, registry_port, resolve, stop_stages
 from meshwright.local.planner.scaling import initial, scale
 from meshwright.local.topology.parsing import parse
+
+if TYPE_CHECKING:
+    from meshwright.local.topology.spec import ProcessSpec
 
 SHOP = """
 [processes.price]
@@ -30,6 +33,10 @@ say = "look"
 run = "curl ${front.address}"
 """
 DEV = ComponentSource(dev=True)
+
+
+def instance(made: Plan, name: str, number: int, version: str) -> ProcessSpec:
+    return made.process(name).numbered(number, version)
 
 
 def plan(text: str = SHOP, registry: ComponentSource = DEV, **choices: Any) -> Plan:
@@ -100,10 +107,10 @@ def test_a_public_process_alone_is_opened(
     topology = parse(PUBLIC, Path("shop.toml"))
     choices = UpOptions(host=host, reachable=reachable)
     made = make(topology, choices, ComponentSource(dev=True), Path("/state"), lambda: 20000)
-    web, cart = (launch(made, InstanceSpec(name, 1, "0.0.0"), lambda: 20000, "run") for name in ("web", "cart"))
-    assert web.argv == ("web", "--listen", f"{bound}:8080")
+    web, cart = (resolve(made, instance(made, name, 1, "0.0.0"), lambda: 20000, "run") for name in ("web", "cart"))
+    assert web.command == ("web", "--listen", f"{bound}:8080")
     assert (web.environment["WEB_URL"], web.environment["WEB_NEAR"], web.address) == (url, near, near)
-    assert (cart.argv, cart.address) == (("cart", "127.0.0.1"), "127.0.0.1:8081")
+    assert (cart.command, cart.address) == (("cart", "127.0.0.1"), "127.0.0.1:8081")
     assert made.public == ({"web"} if host else set())
     assert made.addresses["registry"] == "127.0.0.1:8500"
 
@@ -178,7 +185,7 @@ run = "${page.address}"
 def seen(text: str = REFERS, registry: ComponentSource = DEV, **environment: str) -> tuple[dict[str, str], Plan]:
     """What a process finds in the variables of its topology."""
     made = plan(text, registry=registry, environment=environment)
-    return dict(launch(made, InstanceSpec("page", 1, "0"), lambda: 1, "run").environment), made
+    return dict(resolve(made, instance(made, "page", 1, "0"), lambda: 1, "run").environment), made
 
 
 def test_placeholders_name_the_parts_that_run_here() -> None:
@@ -285,7 +292,7 @@ def test_a_nats_and_a_postgresql_of_elsewhere_take_the_place_of_the_topologys_ow
 def test_the_demo_can_be_planned_whatever_the_environment_names(environment: dict[str, str]) -> None:
     demo = Path(__file__).parents[3] / "services" / "demo.toml"
     made = plan(demo.read_text("utf-8"), environment=environment)
-    started = launch(made, InstanceSpec("gateway", 1, "1.0.0"), lambda: 1, "run")
+    started = resolve(made, instance(made, "gateway", 1, "1.0.0"), lambda: 1, "run")
     assert started.environment["GATEWAY_TRACES_URL"] == made.traces_url
 
 
@@ -306,8 +313,8 @@ def test_without_a_control_plane_services_take_addresses_from_consul() -> None:
 
 def test_a_launch_has_identity_ports_and_expanded_strings() -> None:
     made = plan(postgres="postgresql://db", environment={"PRICES": "high"})
-    started = launch(made, InstanceSpec("cart", 1, "2.0.0"), lambda: 1, "run")
-    assert started.argv == ("cart", "--listen", str(started.port))
+    started = resolve(made, instance(made, "cart", 1, "2.0.0"), lambda: 1, "run")
+    assert started.command == ("cart", "--listen", str(started.port))
     environment = started.environment
     assert environment["MESHWRIGHT_INSTANCE"] == "cart-1"
     assert environment["MESHWRIGHT_VERSION"] == "2.0.0"
@@ -317,14 +324,15 @@ def test_a_launch_has_identity_ports_and_expanded_strings() -> None:
 
 
 def test_without_a_postgres_the_default_of_the_placeholder_counts() -> None:
-    started = launch(plan(), InstanceSpec("cart", 1, "0"), lambda: 1, "run")
+    made = plan()
+    started = resolve(made, instance(made, "cart", 1, "0"), lambda: 1, "run")
     assert started.environment["DB"] == "sqlite:////state/cart.db"
 
 
 def test_a_program_that_came_with_a_package_is_found_beside_this_python() -> None:
     made = plan(SHOP.replace('"cart", "--listen"', '"${scripts}/cart", "--listen"'))
-    started = launch(made, InstanceSpec("cart", 1, "0"), lambda: 1, "run")
-    assert Path(started.argv[0]).with_name("python3").exists()
+    started = resolve(made, instance(made, "cart", 1, "0"), lambda: 1, "run")
+    assert Path(started.command[0]).with_name("python3").exists()
 
 
 def test_a_free_port_is_given_to_one_process_alone_and_never_where_another_is_fixed() -> None:
@@ -345,14 +353,14 @@ module = "price"
     ports = {name: port for name, port in made.ports.items() if name.partition(".")[0] in {"front", "cart", "price"}}
     assert ports == {"front": 21000, "cart": 21001, "cart.admin": 21002, "price": 21003}
     again = iter([21000, 21003, 21004, 21004])
-    started = launch(made, InstanceSpec("cart", 2, "0.0.0"), lambda: next(again, 21005), "run")
+    started = resolve(made, instance(made, "cart", 2, "0.0.0"), lambda: next(again, 21005), "run")
     assert (started.port, dict(started.ports)) == (21004, {"admin": 21005})
 
 
 def test_each_replica_has_a_free_port_of_its_own() -> None:
     made = plan()
     ports = iter([23001, 23002])
-    started = [launch(made, InstanceSpec("price", number, "0"), lambda: next(ports), "r").port for number in (1, 2)]
+    started = [resolve(made, instance(made, "price", number, "0"), lambda: next(ports), "r").port for number in (1, 2)]
     assert started == [23001, 23002]
 
 
@@ -385,23 +393,23 @@ def test_what_others_wait_for_stops_after_them_and_the_mesh_last() -> None:
 
 
 def test_at_the_start_every_replica_has_a_seat() -> None:
-    names = [spec.name for spec in initial(plan())]
+    names = [spec.instance for spec in initial(plan())]
     assert names == ["registry", "controlplane", "traces", "price-1", "price-2", "cart-1", "front-1"]
 
 
 def test_scaling_up_takes_the_lowest_free_numbers_and_down_gives_up_the_youngest() -> None:
     made = plan()
-    specs = [InstanceSpec("price", 1, "0.0.0"), InstanceSpec("price", 3, "0.0.0")]
-    assert [spec.name for spec in scale(made, specs, "price", 4).added] == ["price-2", "price-4"]
-    assert [spec.name for spec in scale(made, specs, "price", 0).removed] == ["price-3", "price-1"]
+    specs = [instance(made, "price", 1, "0.0.0"), instance(made, "price", 3, "0.0.0")]
+    assert [spec.instance for spec in scale(made, specs, "price", 4).added] == ["price-2", "price-4"]
+    assert [spec.instance for spec in scale(made, specs, "price", 0).removed] == ["price-3", "price-1"]
     assert scale(made, specs, "price", 2).added == ()
 
 
 def test_scaling_a_version_leaves_the_others_alone() -> None:
     made = plan()
-    specs = [InstanceSpec("price", 1, "0.0.0"), InstanceSpec("price", 2, "0.0.0")]
+    specs = [instance(made, "price", 1, "0.0.0"), instance(made, "price", 2, "0.0.0")]
     change = scale(made, specs, "price", 1, "2.0.0")
-    assert change.added == (InstanceSpec("price", 3, "2.0.0"),)
+    assert change.added == (instance(made, "price", 3, "2.0.0"),)
     assert scale(made, [*specs, *change.added], "price", 0, "2.0.0").removed == change.added
 
 
@@ -426,14 +434,14 @@ def test_what_cannot_be_scaled_is_refused(name: str, problem: str) -> None:
 def test_a_lone_instance_without_a_requested_port_gets_further_ones_on_other_ports() -> None:
     made = plan()
     change = scale(made, initial(made), "cart", 2)
-    assert change.added == (InstanceSpec("cart", 2, "0.0.0"),)
+    assert change.added == (instance(made, "cart", 2, "0.0.0"),)
     free = itertools.count(30000)
     first, second = (
-        launch(made, InstanceSpec("cart", number, "0.0.0"), lambda: next(free), "run") for number in (1, 2)
+        resolve(made, instance(made, "cart", number, "0.0.0"), lambda: next(free), "run") for number in (1, 2)
     )
     assert first.port == made.ports["cart"]
     assert second.port == 30000
-    assert second.argv[-1] == "30000"
+    assert second.command[-1] == "30000"
 
 
 def test_a_port_of_the_command_line_keeps_a_process_in_one_instance() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from meshwright.local.planner import resumed_versions
 from meshwright.local.planner.component_source import ComponentSource, UpOptions
-from meshwright.local.planner.plan import InstanceSpec, Plan, make
+from meshwright.local.planner.plan import Plan, make
 from meshwright.local.planner.resumed_versions import ResumedVersion, VersionTemplate
 from meshwright.local.planner.scaling import initial
 from meshwright.local.topology.parsing import parse
@@ -48,11 +48,12 @@ def test_the_version_that_a_rollout_has_promoted_is_started_and_not_the_topology
     rollout(tmp_path, HEALTHY)
     found = resumed_versions.read(tmp_path, rules_are_kept=False)
     assert found == {"cart": (ResumedVersion("2.0.0", 2),)}
-    own = [spec for spec in initial(plan(found)) if spec.process in ("cart", "price")]
-    assert own == [
-        InstanceSpec("price", 1, "0.0.0"),
-        InstanceSpec("cart", 1, "2.0.0"),
-        InstanceSpec("cart", 2, "2.0.0"),
+    made = plan(found)
+    cart, price = made.process("cart"), made.process("price")
+    assert [spec for spec in initial(made) if spec.name in ("cart", "price")] == [
+        price.numbered(1, "0.0.0"),
+        cart.numbered(1, "2.0.0"),
+        cart.numbered(2, "2.0.0"),
     ]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from meshwright.local.planner import resumed_versions
-from meshwright.local.planner.plan import InstanceSpec
 from meshwright.local.rollouts.process_workloads import ProcessWorkloads
 from meshwright.local.supervisor.instances import Instance
 from meshwright.local.topology.parsing import parse
@@ -40,8 +39,8 @@ class FakeSupervisor:
                 del self.instances[own[-1]]
                 continue
             self._number += 1
-            spec = InstanceSpec(self._process.name, self._number, version, tuple(sorted(environment.items())))
-            self.instances[spec.name] = Instance(spec, self._process)
+            spec = self._process.numbered(self._number, version, tuple(sorted(environment.items())))
+            self.instances[spec.instance] = Instance(spec)
 
     async def replace(self, instance: str, environment: Mapping[str, str]) -> None:
         version = self.instances.pop(instance).spec.version

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from meshwright.errors import MeshwrightError, UnreachableError
+from meshwright.local.http_client import HTTPException, UnixConnection
 from meshwright.local.supervisor.log_files import last_lines
 from meshwright.local.supervisor.run_state import StateFolder, nearest_home
 from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from http.client import HTTPResponse
     from pathlib import Path
 
     from meshwright.local.supervisor.run_state import RunRecord
@@ -115,7 +115,7 @@ class RunningUp:
             for text in response:
                 entry = json.loads(text)
                 yield entry["instance"], entry["line"]
-        except (http.client.HTTPException, OSError):
+        except (HTTPException, OSError):
             return  # the `up` ended in the middle of an answer that has no other end
         finally:
             response.close()
@@ -147,8 +147,8 @@ class RunningUp:
 
     def _send(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, timeout: float | None = _READ_TIMEOUT
-    ) -> http.client.HTTPResponse:
-        connection = _UnixConnection(self.record.socket, timeout)
+    ) -> HTTPResponse:
+        connection = UnixConnection(self.record.socket, timeout)
         with self._translate_errors(method, timeout), contextlib.ExitStack() as stack:
             stack.callback(connection.close)
             content = None if body is None else json.dumps(body)
@@ -170,18 +170,7 @@ class RunningUp:
                 raise UnreachableError(f"{late}; try again.") from error
             unknown = "The request runs once it continues: check with `meshwright ps` and `meshwright rollout get`"
             raise UnreachableError(f"{late}. {unknown} before a retry.") from error
-        except (http.client.HTTPException, OSError) as error:
+        except (HTTPException, OSError) as error:
             missing = isinstance(error, FileNotFoundError)
             what = "is still starting, or already stopping" if missing else f"does not answer ({error})"
             raise UnreachableError(f"the `up` of {self.folder.path.name} {what}; try again.") from error
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)

@@ -125,8 +125,8 @@ class _Api:
         change = await self._supervisor.scale(service, int(body["replicas"]), version)
         return web.json_response(
             {
-                "added": [spec.name for spec in change.added],
-                "removed": [spec.name for spec in change.removed],
+                "added": [spec.instance for spec in change.added],
+                "removed": [spec.instance for spec in change.removed],
             }
         )
 

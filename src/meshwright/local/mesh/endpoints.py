@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from meshwright.config import ConsulConfig, ServiceConfig, adopt, environment, load_config
 from meshwright.errors import UnreachableError
+from meshwright.local import http_client
 from meshwright.local.control_api import client
 from meshwright.model import folded
 from meshwright.names import NoSuchNameError, no_such_service
@@ -116,10 +116,9 @@ def effective_config(mesh: MeshEndpoints, service: str) -> dict[str, Any] | None
     """The control plane's configuration of a service, from its debug pages; None if they do not answer."""
     if not mesh.debug:
         return None
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(f"http://{mesh.debug}/debug/service?name={quote(service)}", timeout=_TIMEOUT) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (urllib.error.URLError, ValueError, OSError):
+        answer = http_client.get(f"http://{mesh.debug}/debug/service?name={quote(service)}", _TIMEOUT)
+        found: dict[str, Any] | None = json.loads(answer.body) if answer.status == HTTPStatus.OK else None
+    except (OSError, http_client.HTTPException, ValueError):
         return None
+    return found

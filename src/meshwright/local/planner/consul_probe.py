@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from meshwright.config import ConsulConfig, load_config
 from meshwright.errors import MeshwrightError, ValidationError, Violation
+from meshwright.local import http_client
 from meshwright.local.planner.component_source import ComponentSource
-from meshwright.local.planner.plan import HOST
+from meshwright.local.topology.spec import HOST
 
 if TYPE_CHECKING:
     from meshwright.consul import Consul
@@ -22,14 +24,12 @@ if TYPE_CHECKING:
 DEV_MARK = "meshwright"
 """The dev registry's mark, in the field of Consul's release type."""
 _TIMEOUT = 1.0
-_MOST = 1024 * 1024
-_FORBIDDEN = 403
 
 
 async def find(port: int) -> ComponentSource:
     """The Consul running at that port, else the dev registry."""
-    with contextlib.suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError):
-        document = await asyncio.wait_for(_agent_self(port), _TIMEOUT)
+    with contextlib.suppress(OSError, ValueError, http_client.HTTPException):
+        document = await _agent_self(port)
         version = str(document["Config"]["Version"])
         if DEV_MARK not in json.dumps(document.get("Stats", {}).get("build", {})):
             return ComponentSource(dev=False, address=f"{HOST}:{port}", why=f"found running, version {version}")
@@ -37,25 +37,17 @@ async def find(port: int) -> ComponentSource:
 
 
 async def _agent_self(port: int) -> dict[str, Any]:
-    """`/v1/agent/self` without a client library: this runs at every start, and an import would be slow."""
-    reader, writer = await asyncio.open_connection(HOST, port)
-    try:
-        writer.write(f"GET /v1/agent/self HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
-        answer = await reader.read(_MOST)
-        while chunk := await reader.read(_MOST):
-            answer += chunk
-        head, _, body = answer.partition(b"\r\n\r\n")
-        status = head.split(b"\r\n", 1)[0]
-        if b" 403 " in status and b"denied" in body:
-            return {"Config": {"Version": "not shown to this token"}}
-        if b" 200 " not in status:
-            raise ValueError("not an agent")
-        document: dict[str, Any] = json.loads(body)
-        if not isinstance(document.get("Config"), dict) or "Version" not in document["Config"]:
-            raise ValueError("not an agent")
-        return document
-    finally:
-        writer.close()
+    """`/v1/agent/self` without the client of Consul: this runs at every start, and that import is slow."""
+    answer = await http_client.get_async(f"http://{HOST}:{port}/v1/agent/self", _TIMEOUT)
+    if answer.status == HTTPStatus.FORBIDDEN and b"denied" in answer.body:
+        return {"Config": {"Version": "not shown to this token"}}
+    if answer.status != HTTPStatus.OK:
+        raise ValueError("not an agent")
+    document = json.loads(answer.body)
+    config = document.get("Config") if isinstance(document, dict) else None
+    if not isinstance(config, dict) or "Version" not in config:
+        raise ValueError("not an agent")
+    return dict(document)
 
 
 async def _ask(consul: Consul) -> None:
@@ -67,7 +59,7 @@ async def _ask(consul: Consul) -> None:
     except ConsulError as error:
         if error.without_connect:
             raise MeshwrightError(f"Consul at {consul.address}: {NEEDS_CONNECT}") from None
-        if error.status != _FORBIDDEN:  # the control plane reports the rights of its token
+        if error.status != HTTPStatus.FORBIDDEN:  # the control plane reports the rights of its token
             raise
 
 

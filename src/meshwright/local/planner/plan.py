@@ -20,7 +20,7 @@ from meshwright.local.planner import component_addresses
 from meshwright.local.planner.component_source import TOPOLOGY, choose_traces, mesh_environment, parse_source
 from meshwright.local.planner.network_addresses import in_url
 from meshwright.local.topology.placeholders import UnknownNameError, expand
-from meshwright.local.topology.spec import COMPONENTS, CONTROLPLANE, DEFAULT_PORTS, REGISTRY, TRACES, ProcessSpec
+from meshwright.local.topology.spec import CONTROLPLANE, DEFAULT_PORTS, HOST, REGISTRY, TRACES, ProcessSpec
 from meshwright.ports import distinct_ports
 
 if TYPE_CHECKING:
@@ -31,43 +31,8 @@ if TYPE_CHECKING:
     from meshwright.local.planner.resumed_versions import ResumedVersion
     from meshwright.local.topology.spec import Hint, Topology
 
-HOST = "127.0.0.1"
 RUN_MARK = "MESHWRIGHT_RUN"
 """The variable that identifies a process and its descendants as part of one run of `up`."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceSpec:
-    """The specification of one instance. Its process may crash and be replaced; the name stays."""
-
-    process: str
-    number: int
-    version: str
-    environment: tuple[tuple[str, str], ...] = ()
-    """Variables of this version only; those of the topology and of `up` itself have precedence."""
-
-    @property
-    def name(self) -> str:
-        """`cart-1`; a component of the mesh has one instance, with its own name."""
-        return self.process if self.process in COMPONENTS else f"{self.process}-{self.number}"
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchSpec:
-    """One start of an instance: command, ports, and environment."""
-
-    spec: InstanceSpec
-    process: ProcessSpec
-    port: int
-    ports: Mapping[str, int]
-    argv: tuple[str, ...]
-    environment: Mapping[str, str]
-    host: str = HOST
-    """The host at which `up` reaches it."""
-
-    @property
-    def address(self) -> str:
-        return f"{in_url(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +136,18 @@ def make(
     return replace(plan, hints=_checked(plan))
 
 
-def launch(plan: Plan, spec: InstanceSpec, free_port: Callable[[], int], run: str) -> LaunchSpec:
-    """The start of an instance; `run` identifies the process as part of this run of `up`."""
-    process = plan.process(spec.process)
-    own = spec.number > 1 and process.name in plan.lone
+def resolve(plan: Plan, spec: ProcessSpec, free_port: Callable[[], int], run: str) -> ProcessSpec:
+    """One start of an instance: command, ports, environment. `run` marks the process as part of this run of `up`."""
+    own = spec.number > 1 and spec.name in plan.lone
     unused = distinct_ports(free_port, plan.ports.values())
-    port = (0 if own else process.port) or unused()
-    ports = {name: (0 if own else number) or unused() for name, number in process.ports.items()}
-    host = plan.host if process.public and plan.host else HOST
+    port = (0 if own else spec.port) or unused()
+    ports = {name: (0 if own else number) or unused() for name, number in spec.ports.items()}
+    host = plan.host if spec.public and plan.host else HOST
     values = {
         **plan.values,
         "host": host,
         "port": str(port),
-        "instance": spec.name,
+        "instance": spec.instance,
         "version": spec.version,
         **{f"ports.{name}": str(number) for name, number in ports.items()},
     }
@@ -192,24 +156,22 @@ def launch(plan: Plan, spec: InstanceSpec, free_port: Callable[[], int], run: st
     def fill(text: str) -> str:
         return expand(text, values, outer)
 
-    argv = process.command or (sys.executable, "-m", process.module)
-    written = {**plan.topology.environment, **process.environment}
+    written = {**plan.topology.environment, **spec.environment}
     identity = {
-        "MESHWRIGHT_SERVICE": process.service,
+        "MESHWRIGHT_SERVICE": spec.service,
         "MESHWRIGHT_VERSION": spec.version,
-        "MESHWRIGHT_INSTANCE": spec.name,
+        "MESHWRIGHT_INSTANCE": spec.instance,
         "MESHWRIGHT_PORT": str(port),
         RUN_MARK: run,
     }
-    return LaunchSpec(
-        spec=spec,
-        process=process,
+    return replace(
+        spec,
         port=port,
         ports=ports,
-        argv=tuple(fill(part) for part in argv),
+        command=tuple(fill(part) for part in spec.command or (sys.executable, "-m", spec.module)),
         environment={
             **outer,
-            **{name: text for name, text in spec.environment if name not in plan.mesh},
+            **{name: text for name, text in spec.variables if name not in plan.mesh},
             **identity,
             **{name: fill(text) for name, text in written.items()},
         },
@@ -367,7 +329,7 @@ def _checked(plan: Plan) -> tuple[Hint, ...]:
     problems: list[Violation] = []
     for process in plan.topology.processes:
         try:
-            launch(plan, InstanceSpec(process.name, 1, process.version), lambda: 0, "")
+            resolve(plan, process.numbered(1), lambda: 0, "")
         except UnknownNameError as error:
             problems.append(Violation(f"processes.{process.name}", str(error)))
     present = {name: value for name, value in plan.values.items() if value or name == "postgres"}

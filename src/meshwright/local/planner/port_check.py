@@ -9,7 +9,7 @@ import psutil
 
 from meshwright import ports
 from meshwright.errors import ValidationError, Violation
-from meshwright.local.planner.plan import HOST
+from meshwright.local.topology.spec import HOST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from meshwright.errors import ValidationError, Violation
-from meshwright.local.planner.plan import InstanceSpec
 from meshwright.local.topology.spec import COMPONENTS, MAX_REPLICAS
 from meshwright.names import NoSuchNameError, no_such_service
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 class ScaleChange:
     """The instances to add and to remove."""
 
-    added: tuple[InstanceSpec, ...] = ()
-    removed: tuple[InstanceSpec, ...] = ()
+    added: tuple[ProcessSpec, ...] = ()
+    removed: tuple[ProcessSpec, ...] = ()
 
 
-def initial(plan: Plan) -> list[InstanceSpec]:
+def initial(plan: Plan) -> list[ProcessSpec]:
     """The topology's instances, the mesh's components first; for a service with a rollout, the rollout's."""
     specs = [
-        InstanceSpec(process.name, number, process.version)
+        process.numbered(number)
         for process in plan.processes
         if process.name in COMPONENTS or process.service not in plan.resumed
         for number in range(1, process.replicas + 1)
@@ -43,13 +42,13 @@ def initial(plan: Plan) -> list[InstanceSpec]:
 
 def scale(
     plan: Plan,
-    specs: Collection[InstanceSpec],
+    specs: Collection[ProcessSpec],
     name: str,
     replicas: int,
     version: str | None = None,
     *,
     environment: Mapping[str, str] | None = None,
-    leaving: Collection[InstanceSpec] = (),
+    leaving: Collection[ProcessSpec] = (),
 ) -> ScaleChange:
     """Scales the service or process `name` to `replicas` instances of that version (default: the topology's).
 
@@ -64,18 +63,18 @@ def scale(
         raise ValidationError(f"scaling {name}", [Violation("replicas", what)])
     process = _process(plan, name, version)
     wanted = version or process.version
-    own = sorted((spec for spec in specs if spec.process == process.name), key=lambda spec: spec.number)
+    own = sorted((spec for spec in specs if spec.name == process.name), key=lambda spec: spec.number)
     present = [spec for spec in own if spec.version == wanted]
     if replicas <= len(present):
         return ScaleChange(removed=tuple(reversed(present[replicas:])))
     if process.port and process.name not in plan.lone and replicas - len(present) + len(own) > 1:
         what = f"has the port {process.port} in one instance; leave `port` out of the topology to have more"
         raise ValidationError(f"scaling {name}", [Violation(name, what)])
-    taken = {spec.number for spec in (*own, *leaving) if spec.process == process.name}
+    taken = {spec.number for spec in (*own, *leaving) if spec.name == process.name}
     numbers = (number for number in count(1) if number not in taken)
     missing = replicas - len(present)
     extra = tuple(sorted((environment or {}).items()))
-    return ScaleChange(added=tuple(InstanceSpec(process.name, next(numbers), wanted, extra) for _ in range(missing)))
+    return ScaleChange(added=tuple(process.numbered(next(numbers), wanted, extra) for _ in range(missing)))
 
 
 def _process(plan: Plan, name: str, version: str | None) -> ProcessSpec:

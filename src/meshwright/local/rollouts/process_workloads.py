@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from meshwright.errors import MeshwrightError
 from meshwright.local.planner import resumed_versions
 from meshwright.local.planner.resumed_versions import VersionTemplate
-from meshwright.local.supervisor.instances import InstanceState
+from meshwright.local.supervisor.status import InstanceState
 from meshwright.local.supervisor.supervisor import StartError
 from meshwright.rollout.api.observed import Explanation, Trouble, Workload
 from meshwright.rollout.api.vocabulary import VERSION_VARIABLE
@@ -53,16 +53,16 @@ class ProcessWorkloads:
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
         found: dict[str, list[Instance]] = {}
         for instance in self._supervisor.instances.values():
-            if instance.process.service == rollout.service and not instance.stopping:
+            if instance.spec.service == rollout.service and not instance.stopping:
                 found.setdefault(instance.spec.version, []).append(instance)
         return {version: self._workload(rollout, version, instances) for version, instances in found.items()}
 
     def _workload(self, rollout: Rollout, version: str, instances: list[Instance]) -> Workload:
         template = self._template_of(rollout, version)
-        old = sum(dict(instance.spec.environment) != template.variables for instance in instances)
+        old = sum(dict(instance.spec.variables) != template.variables for instance in instances)
         # During a replacement there is one instance more than desired.
         leaving = self._replacing.get((rollout.service, version))
-        surplus = sum(instance.spec.name == leaving for instance in instances)
+        surplus = sum(instance.spec.instance == leaving for instance in instances)
         running = sum(instance.state is InstanceState.READY for instance in instances)
         return Workload(
             version,
@@ -106,10 +106,11 @@ class ProcessWorkloads:
             return
         for instance in self._supervisor.instances.values():
             spec = instance.spec
-            is_mine = (instance.process.service, spec.version) == key and not instance.stopping
-            if is_mine and dict(spec.environment) != values:
+            is_mine = (instance.spec.service, spec.version) == key and not instance.stopping
+            if is_mine and dict(spec.variables) != values:
                 self._changes[key] = asyncio.create_task(
-                    self._replace(key, spec.name, values), name=f"{rollout.service} {version}: {spec.name}"
+                    self._replace(key, spec.instance, values),
+                    name=f"{rollout.service} {version}: {spec.instance}",
                 )
                 return
 
@@ -131,7 +132,7 @@ class ProcessWorkloads:
             mine = [
                 instance
                 for instance in self._supervisor.instances.values()
-                if (instance.process.service, instance.spec.version) == (rollout.service, version)
+                if (instance.spec.service, instance.spec.version) == (rollout.service, version)
                 and not instance.stopping
             ]
             found = [trouble for instance in mine if (trouble := self._trouble(instance)) is not None]
@@ -140,16 +141,16 @@ class ProcessWorkloads:
                 found = [failure]
             troubles[version] = tuple(found[:1])
             ready[version] = tuple(
-                instance.launch.address
+                instance.resolved.address
                 for instance in mine
                 if instance.state is InstanceState.READY
-                and instance.launch
+                and instance.resolved
                 and time.time() - instance.since > _REGISTERS
             )
         return Explanation(troubles, ready)
 
     def _trouble(self, instance: Instance) -> Trouble | None:
-        name = instance.spec.name
+        name = instance.spec.instance
         if instance.state is InstanceState.FAILED:
             return Trouble(name, "Failed", instance.detail)
         if instance.state is InstanceState.STARTING and instance.readiness and instance.readiness.registered_as:

@@ -168,7 +168,7 @@ class Rollouts:
         """The status of a new rollout: the running version is the stable one."""
         specs = [instance.spec for instance in self._supervisor.instances.values() if not instance.stopping]
         processes = {process.name for process in self._supervisor.plan.processes if process.service == rollout.service}
-        running = Counter(spec.version for spec in specs if spec.process in processes)
+        running = Counter(spec.version for spec in specs if spec.name in processes)
         if not running:
             return {}
         version, _ = running.most_common(1)[0]

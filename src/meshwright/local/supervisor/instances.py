@@ -1,69 +1,35 @@
-"""An instance: the supervisor's state of it, and its status for clients."""
+"""An instance: one process, running or to be started again, and the supervisor's state of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
-from enum import StrEnum
+from signal import SIGKILL, Signals
 from typing import TYPE_CHECKING, Any
 
+from meshwright.local.supervisor.child_process import read_lines, signal_group, spawn
 from meshwright.local.supervisor.restarts import Restarts
+from meshwright.local.supervisor.run_state import start_time
+from meshwright.local.supervisor.status import InstanceState, InstanceStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from meshwright.local.planner.plan import InstanceSpec, LaunchSpec
-    from meshwright.local.supervisor.child_process import ChildProcess
     from meshwright.local.supervisor.readiness import Readiness
     from meshwright.local.topology.spec import ProcessSpec
 
 
-class InstanceState(StrEnum):
-    """The state of an instance."""
-
-    WAITING = "waiting"
-    """for its dependencies"""
-    STARTING = "starting"
-    """runs, not ready yet"""
-    READY = "ready"
-    BACKOFF = "backoff"
-    """ended, waiting for the restart delay"""
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
-    """could not be started; there is no retry"""
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceStatus:
-    """The status of an instance at one moment."""
-
-    instance: str
-    process: str
-    service: str
-    version: str
-    state: InstanceState
-    detail: str
-    pid: int | None
-    address: str
-    restarts: int
-    started: float | None
-    """Seconds since the epoch."""
-
-
 class Instance:
-    """One instance: mutable, changed by the supervisor only."""
+    """One instance: mutable, changed by the supervisor only. Its process may end and be started again."""
 
-    def __init__(self, spec: InstanceSpec, process: ProcessSpec) -> None:
+    def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
-        self.process = process
         self.state = InstanceState.WAITING
         self.detail = ""
         self.since = time.time()
-        self.launch: LaunchSpec | None = None
-        self.child: ChildProcess | None = None
+        self.resolved: ProcessSpec | None = None
+        """As it was started last."""
         self.task: asyncio.Task[None] | None = None
         self.restarts = Restarts()
         self.early_ends = 0
@@ -74,6 +40,44 @@ class Instance:
         self.was_ready = asyncio.Event()
         """Set once the instance has been ready for the first time."""
         self.stop_requested = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self._started = 0.0
+        self._reading: asyncio.Task[None] | None = None
+
+    # Its process
+
+    async def start(self, resolved: ProcessSpec, on_line: Callable[[str], None]) -> None:
+        """Starts the process. Raises `ValidationError` for a missing program or folder, OSError without resources."""
+        self.resolved = resolved
+        self._process = await spawn(resolved)
+        self._started = start_time(self._process.pid)
+        self._reading = asyncio.create_task(read_lines(self._process, on_line), name=f"log of {self._process.pid}")
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the running process; None where none runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def wait(self) -> int:
+        """Waits for the end, kills the rest of the process group, and reads the last lines; returns the exit code.
+
+        The code is negative for a signal.
+        """
+        assert self._process is not None
+        assert self._reading is not None
+        code = await self._process.wait()
+        signal_group(self._process.pid, SIGKILL)
+        # A descendant outside the group may keep the pipe open.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._reading, 1.0)
+        return code
+
+    def signal(self, number: Signals) -> None:
+        """Sends a signal to the process group; does nothing if the process has ended."""
+        if self.pid is not None:
+            signal_group(self.pid, number)
+
+    # Its state
 
     @property
     def not_ready_reason(self) -> str:
@@ -101,16 +105,16 @@ class Instance:
                 await self.stop_requested.wait()
 
     def status(self) -> InstanceStatus:
-        running = self.child if self.child and self.child.code is None else None
+        pid = self.pid
         return InstanceStatus(
-            instance=self.spec.name,
-            process=self.spec.process,
-            service=self.process.service,
+            instance=self.spec.instance,
+            process=self.spec.name,
+            service=self.spec.service,
             version=self.spec.version,
             state=self.state,
             detail=self.detail,
-            pid=running.pid if running else None,
-            address=self.launch.address if self.launch else "",
+            pid=pid,
+            address=self.resolved.address if self.resolved else "",
             restarts=self.restarts.total,
-            started=running.started if running else None,
+            started=self._started if pid is not None else None,
         )

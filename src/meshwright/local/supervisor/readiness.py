@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from meshwright.config import ConsulConfig, load_config
 from meshwright.errors import MeshwrightError
+from meshwright.local import http_client
 from meshwright.model import Health, InstanceId
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from meshwright.consul import Consul
-    from meshwright.local.planner.plan import LaunchSpec
+    from meshwright.local.topology.spec import ProcessSpec
     from meshwright.model import Instance
 
 PROBE_INTERVAL = 0.02
@@ -29,7 +29,6 @@ PROBE_TIMEOUT = 2.0
 """The timeout of one probe, in seconds."""
 _QUERY_WAIT = 2.0
 """Seconds of one blocking query, after which registrations under other names are searched too."""
-_FIRST_ERROR = 400
 _MOST_OF_BODY = 4096
 _LONGEST_REASON = 300
 
@@ -37,9 +36,9 @@ _LONGEST_REASON = 300
 class Readiness:
     """Whether one instance is ready, in the sense of `kind` (see meshwright.local.topology.spec)."""
 
-    def __init__(self, kind: str, launch: LaunchSpec) -> None:
+    def __init__(self, kind: str, spec: ProcessSpec) -> None:
         self._kind = kind
-        self._launch = launch
+        self._spec = spec
         self.reason = "it was not probed yet"
         """The failure of the last probe."""
         self.registered_as = ""
@@ -54,7 +53,7 @@ class Readiness:
         if self._kind == "consul":
             await self._until_registered()
             return
-        where, ask = _question(self._kind, self._launch)
+        where, ask = _question(self._kind, self._spec)
         while (reason := await _answer(where, ask)) is not None:
             self.reason = reason
             await asyncio.sleep(PROBE_INTERVAL)
@@ -64,25 +63,23 @@ class Readiness:
         from meshwright.consul import Blocking, Consul  # noqa: PLC0415 - processes start while this is imported
 
         index = 0
-        async with Consul(load_config(ConsulConfig, self._launch.environment)) as consul:
+        async with Consul(load_config(ConsulConfig, self._spec.environment)) as consul:
             while True:
                 try:
-                    found = await consul.instances(
-                        self._launch.process.service, blocking=Blocking(index, wait=_QUERY_WAIT)
-                    )
-                    reason = _why_not_registered(found.value, self._launch)
+                    found = await consul.instances(self._spec.service, blocking=Blocking(index, wait=_QUERY_WAIT))
+                    reason = _why_not_registered(found.value, self._spec)
                     if reason is not None and index:  # not in the first query: it may still be starting
-                        self.registered_as = await _registered_as(consul, self._launch)
+                        self.registered_as = await _registered_as(consul, self._spec)
                 except MeshwrightError as error:
                     self.reason = str(error)
                     index = 0
                     await asyncio.sleep(PROBE_INTERVAL)
                     continue
                 if reason is None:
-                    self.warning = _version_warning(found.value, self._launch)
+                    self.warning = _version_warning(found.value, self._spec)
                     return
                 if self.registered_as:
-                    own = self._launch.process.service
+                    own = self._spec.service
                     reason = (
                         f"it has registered as service {self.registered_as}, not {own}, which MESHWRIGHT_SERVICE says"
                     )
@@ -92,25 +89,13 @@ class Readiness:
 
 async def why_not_http(url: str) -> str | None:
     """None where a GET of `url` returns a status below 400; else the failure."""
-    parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
-    context = ssl.create_default_context() if secure else None
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        writer.write(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode())
-        line = await reader.readline()
-        status = line.split()
-        if len(status) < 2 or not status[1].isdigit():  # noqa: PLR2004 - version and status
-            return f"{url} does not answer in HTTP"
-        if int(status[1]) < _FIRST_ERROR:
-            return None
-        while (await reader.readline()).strip():
-            pass
-        return f"{url} answers {int(status[1])}: {_said(await reader.read(_MOST_OF_BODY))}"
-    finally:
-        writer.close()
+        answer = await http_client.get_async(url, PROBE_TIMEOUT, _MOST_OF_BODY)
+    except http_client.HTTPException:
+        return f"{url} does not answer in HTTP"
+    if answer.status < HTTPStatus.BAD_REQUEST:
+        return None
+    return f"{url} answers {answer.status}: {_said(answer.body)}"
 
 
 def _said(body: bytes) -> str:
@@ -125,13 +110,13 @@ def _said(body: bytes) -> str:
     return first[:_LONGEST_REASON] or "(an empty answer)"
 
 
-def _question(kind: str, launch: LaunchSpec) -> tuple[str, Callable[[], Awaitable[str | None]]]:
+def _question(kind: str, spec: ProcessSpec) -> tuple[str, Callable[[], Awaitable[str | None]]]:
     """The target of the probe, and the probe."""
     if kind == "tcp":
-        return launch.address, lambda: _why_not_tcp(launch)
+        return spec.address, lambda: _why_not_tcp(spec)
     if kind == "grpc":
-        return launch.address, lambda: _why_not_grpc(launch)
-    own = f"http://{launch.address}{kind.removeprefix('http:')}"
+        return spec.address, lambda: _why_not_grpc(spec)
+    own = f"http://{spec.address}{kind.removeprefix('http:')}"
     url = kind if kind.startswith(("http://", "https://")) else own
     return url, lambda: why_not_http(url)
 
@@ -147,17 +132,17 @@ async def _answer(where: str, ask: Callable[[], Awaitable[str | None]]) -> str |
         return f"{where}: {error or type(error).__name__}"
 
 
-async def _why_not_tcp(launch: LaunchSpec) -> None:
-    _, writer = await asyncio.open_connection(launch.host, launch.port)
+async def _why_not_tcp(spec: ProcessSpec) -> None:
+    _, writer = await asyncio.open_connection(spec.host, spec.port)
     writer.close()
 
 
-async def _why_not_grpc(launch: LaunchSpec) -> str | None:
+async def _why_not_grpc(spec: ProcessSpec) -> str | None:
     import grpc  # noqa: PLC0415 - most topologies do not need it here, and it takes a while
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
-    await _why_not_tcp(launch)
-    async with grpc.aio.insecure_channel(launch.address) as channel:
+    await _why_not_tcp(spec)
+    async with grpc.aio.insecure_channel(spec.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT)
@@ -167,37 +152,37 @@ async def _why_not_grpc(launch: LaunchSpec) -> str | None:
         return None if status == "SERVING" else f"its health check says {status}"
 
 
-def _why_not_registered(found: Sequence[Instance], launch: LaunchSpec) -> str | None:
+def _why_not_registered(found: Sequence[Instance], spec: ProcessSpec) -> str | None:
     """None where the instance is passing, with the port of this process: an earlier one may have had the name."""
-    service, wanted = launch.process.service, launch.spec.name
+    service, wanted = spec.service, spec.instance
     instance = next((one for one in found if one.id == wanted), None)
     if instance is None:
         others = f"; there are {', '.join(sorted(one.id for one in found))}" if found else ""
         return f"it has not registered as instance {wanted} of service {service}{others}"
-    if instance.address.port != launch.port and not launch.environment.get("MESHWRIGHT_ADVERTISE"):
-        return f"its registration names port {instance.address.port}, not {launch.port}, which MESHWRIGHT_PORT says"
+    if instance.address.port != spec.port and not spec.environment.get("MESHWRIGHT_ADVERTISE"):
+        return f"its registration names port {instance.address.port}, not {spec.port}, which MESHWRIGHT_PORT says"
     if instance.health is not Health.PASSING:
         return f"it is registered, and its check says {instance.health.value}"
     return None
 
 
-async def _registered_as(consul: Consul, launch: LaunchSpec) -> str:
+async def _registered_as(consul: Consul, spec: ProcessSpec) -> str:
     """The other service under which this process is registered, by its instance and port; empty without one."""
     try:
-        found = await consul.agent_service(InstanceId(launch.spec.name))
+        found = await consul.agent_service(InstanceId(spec.instance))
     except MeshwrightError:  # the token may be limited to the own service
         return ""
-    if found is None or found.service == launch.process.service or found.address.port != launch.port:
+    if found is None or found.service == spec.service or found.address.port != spec.port:
         return ""
     return found.service
 
 
-def _version_warning(found: Sequence[Instance], launch: LaunchSpec) -> str:
+def _version_warning(found: Sequence[Instance], spec: ProcessSpec) -> str:
     """The warning about a registered version other than the started one: routes and rollouts use the registered one."""
-    registered = next(one.version for one in found if one.id == launch.spec.name)
-    if registered == launch.spec.version:
+    registered = next(one.version for one in found if one.id == spec.instance)
+    if registered == spec.version:
         return ""
     return (
-        f"it registered as version {registered or '(none)'}, not {launch.spec.version}, which MESHWRIGHT_VERSION says: "
+        f"it registered as version {registered or '(none)'}, not {spec.version}, which MESHWRIGHT_VERSION says: "
         "calls are routed by the registered one"
     )

@@ -26,6 +26,7 @@ import psutil
 from meshwright.config import env_field, load_config
 from meshwright.errors import MeshwrightError
 from meshwright.local.planner.plan import RUN_MARK
+from meshwright.local.supervisor.status import InstanceStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ _SOCKET_LENGTH = 100
 """The maximum length of a unix socket's path (107 on Linux, 103 elsewhere)."""
 _CLOCK_SLACK = 0.05
 """The tolerance between two readings of one start time, in seconds."""
+_IDENTITY = ("instance", "pid", "started")
+"""What `state.json` keeps of a process's status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +46,6 @@ class HomeConfig:
 
 class AlreadyUpError(MeshwrightError):
     """A supervisor of this topology is running already."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessRecord:
-    """A process, identified by its id and start time."""
-
-    instance: str
-    pid: int
-    started: float
-    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,8 @@ class RunRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """The variables by which a client finds the mesh."""
     addresses: Mapping[str, str] = field(default_factory=dict)
-    lives: tuple[ProcessRecord, ...] = ()
+    lives: tuple[InstanceStatus, ...] = ()
+    """The running processes. Each is identified by its id and start time; nothing else of the status is stored."""
 
 
 class StateFolder:
@@ -112,14 +106,15 @@ class StateFolder:
         """The record of the last supervisor; None where it is missing or invalid."""
         try:
             document: dict[str, Any] = json.loads((self.path / "state.json").read_text())
-            lives = tuple(ProcessRecord(**life) for life in document.pop("lives"))
+            lives = tuple(InstanceStatus(**{key: life[key] for key in _IDENTITY}) for life in document.pop("lives"))
             return RunRecord(**document, lives=lives)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def write(self, record: RunRecord) -> None:
         draft = self.path / "state.json.new"
-        draft.write_text(json.dumps(asdict(record), indent=1))
+        lives = [{key: getattr(life, key) for key in _IDENTITY} for life in record.lives]
+        draft.write_text(json.dumps({**asdict(record), "lives": lives}, indent=1))
         draft.replace(self.path / "state.json")
 
     def _refusal(self) -> str:
@@ -152,7 +147,7 @@ def start_time(pid: int) -> float:
         return time.time()
 
 
-def end_leftovers(record: RunRecord, timeout: float = 3.0) -> list[ProcessRecord]:
+def end_leftovers(record: RunRecord, timeout: float = 3.0) -> list[InstanceStatus]:
     """Ends the processes of a killed supervisor: SIGTERM, after `timeout` seconds SIGKILL. Returns their records."""
     found = _leftovers(record)
     processes = [process for process, _ in found]
@@ -183,16 +178,16 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def _leftovers(record: RunRecord) -> list[tuple[psutil.Process, ProcessRecord]]:
+def _leftovers(record: RunRecord) -> list[tuple[psutil.Process, InstanceStatus]]:
     known = {life.pid: life for life in record.lives}
-    found: list[tuple[psutil.Process, ProcessRecord]] = []
+    found: list[tuple[psutil.Process, InstanceStatus]] = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.uids().real != os.getuid() or not _alive(process) or process.pid == os.getpid():
                 continue
             life = known.get(process.pid)
-            if life is not None and abs(process.create_time() - life.started) < _CLOCK_SLACK:
+            if life is not None and abs(process.create_time() - (life.started or 0.0)) < _CLOCK_SLACK:
                 found.append((process, life))
             elif record.run and process.environ().get(RUN_MARK) == record.run:
-                found.append((process, ProcessRecord(process.name(), process.pid, process.create_time())))
+                found.append((process, InstanceStatus(process.name(), pid=process.pid, started=process.create_time())))
     return found

@@ -20,20 +20,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from meshwright import ports
 from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.local.planner import scaling
-from meshwright.local.planner.plan import launch, stop_stages
-from meshwright.local.supervisor.child_process import ChildProcess, describe_end
-from meshwright.local.supervisor.instances import Instance, InstanceState, InstanceStatus
+from meshwright.local.planner.plan import resolve, stop_stages
+from meshwright.local.supervisor.child_process import describe_end
+from meshwright.local.supervisor.instances import Instance
 from meshwright.local.supervisor.log_files import LogFile
 from meshwright.local.supervisor.readiness import Readiness
-from meshwright.local.supervisor.run_state import ProcessRecord
+from meshwright.local.supervisor.status import InstanceState, InstanceStatus
 from meshwright.names import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from signal import Signals
 
-    from meshwright.local.planner.plan import InstanceSpec, Plan
+    from meshwright.local.planner.plan import Plan
     from meshwright.local.supervisor.run_state import StateFolder
+    from meshwright.local.topology.spec import ProcessSpec
 
 TAIL = 15
 """The number of log lines in an error."""
@@ -55,7 +56,7 @@ class StartError(MeshwrightError):
 class Report(Protocol):
     """Receives the output and the changes of instances."""
 
-    def line(self, spec: InstanceSpec, text: str) -> None:
+    def line(self, spec: ProcessSpec, text: str) -> None:
         """An instance wrote a line."""
 
     def changed(self, status: InstanceStatus) -> None:
@@ -100,7 +101,7 @@ class Supervisor:
     async def stop(self) -> None:
         """Stops everything, dependencies last."""
         for stage in stop_stages(self.plan):
-            instances = [instance for instance in self.instances.values() if instance.spec.process in stage]
+            instances = [instance for instance in self.instances.values() if instance.spec.name in stage]
             await asyncio.gather(*(self._stop(instance) for instance in instances))
 
     def kill_all(self) -> None:
@@ -109,20 +110,19 @@ class Supervisor:
         for instance in self.instances.values():
             instance.stopping = True
             instance.stop_requested.set()
-            if instance.child:
-                instance.child.signal(SIGKILL)
+            instance.signal(SIGKILL)
 
     def kill(self, name: str, number: Signals) -> None:
         """Sends a signal to an instance. Raises `ValidationError` if it does not run, `NoSuchNameError` if unknown."""
         instance = self.instances.get(name)
         if instance is None:
             raise NoSuchNameError(self._no_such_instance(name))
-        if instance.child is None or instance.child.code is not None:
+        if instance.pid is None:
             raise ValidationError("the instance", [Violation(name, f"does not run: it is {instance.state}")])
-        instance.child.signal(number)
+        instance.signal(number)
 
     def _no_such_instance(self, name: str) -> str:
-        own = [one.spec.name for one in self.instances.values() if name in (one.spec.process, one.process.service)]
+        own = [one.spec.instance for one in self.instances.values() if name in (one.spec.name, one.spec.service)]
         if own:
             return f"{name} is a service, not an instance; its instances are {', '.join(own)}"
         return no_such("instance", name, self.instances)
@@ -135,12 +135,12 @@ class Supervisor:
         leaving = [instance.spec for instance in self.instances.values() if instance.stopping]
         change = scaling.scale(self.plan, taken, name, replicas, version, environment=environment, leaving=leaving)
         added = [self._add(spec) for spec in change.added]
-        removed = [self.instances[spec.name] for spec in change.removed]
+        removed = [self.instances[spec.instance] for spec in change.removed]
         for instance in removed:
             instance.stopping = True
         await asyncio.gather(*(self._remove(instance) for instance in removed))
         waits = {asyncio.create_task(instance.was_ready.wait()): instance for instance in added}
-        timeout = self.plan.process(change.added[0].process).ready_timeout if added else 0.0
+        timeout = change.added[0].ready_timeout if added else 0.0
         _, late = await asyncio.wait(waits, timeout=timeout) if waits else (set(), set())
         if late:
             texts = [
@@ -160,20 +160,15 @@ class Supervisor:
         Raises `StartError` where the new one does not become ready; the old one stays.
         """
         old = self.instances[name]
-        specs = [one.spec for one in self.instances.values() if one.process is old.process and not one.stopping]
+        specs = [one.spec for one in self.instances.values() if one.spec.name == old.spec.name and not one.stopping]
         present = sum(spec.version == old.spec.version for spec in specs)
-        await self.scale(old.process.name, present + 1, old.spec.version, environment)
+        await self.scale(old.spec.name, present + 1, old.spec.version, environment)
         await self._remove(old)
         self._changed()
 
-    def lives(self) -> tuple[ProcessRecord, ...]:
+    def lives(self) -> tuple[InstanceStatus, ...]:
         """The running processes."""
-        running = [instance for instance in self.instances.values() if instance.child and instance.child.code is None]
-        return tuple(
-            ProcessRecord(instance.spec.name, instance.child.pid, instance.child.started)
-            for instance in running
-            if instance.child
-        )
+        return tuple(instance.status() for instance in self.instances.values() if instance.pid is not None)
 
     def statuses(self) -> list[InstanceStatus]:
         return [instance.status() for instance in self.instances.values()]
@@ -195,17 +190,17 @@ class Supervisor:
 
     # One instance
 
-    def _add(self, spec: InstanceSpec) -> Instance:
-        instance = Instance(spec, self.plan.process(spec.process))
-        self.instances[spec.name] = instance
-        instance.task = asyncio.create_task(self._supervise(instance), name=spec.name)
+    def _add(self, spec: ProcessSpec) -> Instance:
+        instance = Instance(spec)
+        self.instances[spec.instance] = instance
+        instance.task = asyncio.create_task(self._supervise(instance), name=spec.instance)
         instance.task.add_done_callback(self._note_bug)
         return instance
 
     async def _supervise(self, instance: Instance) -> None:
         if not await instance.finishes_before_stop(self._needs_ready(instance)):
             return
-        log = LogFile(self._folder.logs / f"{instance.spec.name}.log")
+        log = LogFile(self._folder.logs / f"{instance.spec.instance}.log")
         with contextlib.closing(log):
             while not instance.stopping:
                 began = time.monotonic()
@@ -214,7 +209,7 @@ class Supervisor:
                 except ValidationError as error:
                     self._fail(instance, f"cannot be started: {'; '.join(map(str, error.violations))}")
                     return
-                if instance.stopping or not instance.process.restart:
+                if instance.stopping or not instance.spec.restart:
                     self._set(instance, InstanceState.STOPPED)
                     return
                 delay, instance.restarts = instance.restarts.after(time.monotonic() - began)
@@ -227,32 +222,31 @@ class Supervisor:
     async def _run_once(self, instance: Instance, log: LogFile) -> None:
         """Starts the process; returns when it has ended."""
         self._set(instance, InstanceState.STARTING)
-        started = launch(self.plan, instance.spec, ports.find_free, self._run)
-        tail = self._tails.setdefault(instance.spec.name, deque(maxlen=KEPT))
+        resolved = resolve(self.plan, instance.spec, ports.find_free, self._run)
+        tail = self._tails.setdefault(instance.spec.instance, deque(maxlen=KEPT))
 
         def on_line(line: str) -> None:
             self._written += 1
             tail.append((self._written, line))
             self._report.line(instance.spec, line)
             for listener in tuple(self._listeners):
-                listener(instance.spec.name, line)
+                listener(instance.spec.instance, line)
             log.write(line)  # last, because it fails on a full disk
 
-        instance.launch = started
         try:
-            instance.child = child = await ChildProcess.start(started, on_line)
+            await instance.start(resolved, on_line)
         except OSError as error:  # the machine is out of resources
             instance.end = f"could not be started ({error})"
             return
         if instance.stopping:
-            child.signal(SIGKILL if self._killed else SIGTERM)
+            instance.signal(SIGKILL if self._killed else SIGTERM)
         self._changed()
-        ending = asyncio.create_task(child.wait())
+        ending = asyncio.create_task(instance.wait())
         try:
             await self._until_ready(instance, ending)
             instance.end = describe_end(await ending)
         except ValidationError:
-            child.signal(SIGKILL)  # it would stay without supervision
+            instance.signal(SIGKILL)  # it would stay without supervision
             await ending
             raise
         finally:
@@ -261,25 +255,24 @@ class Supervisor:
 
     async def _until_ready(self, instance: Instance, ending: asyncio.Task[int]) -> None:
         """Returns when the process is ready or has ended, or was killed after its timeout."""
-        assert instance.launch is not None
-        assert instance.child is not None
-        kind = self.plan.readiness(instance.process)
-        instance.readiness = readiness = Readiness(kind, instance.launch)
+        assert instance.resolved is not None
+        kind = self.plan.readiness(instance.spec)
+        instance.readiness = readiness = Readiness(kind, instance.resolved)
         probing = asyncio.create_task(readiness.wait())
-        limit = instance.process.ready_timeout
+        limit = instance.spec.ready_timeout
         try:
             await asyncio.wait({probing, ending}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if probing.done() and not ending.done():
                 probing.result()
                 instance.was_ready.set()
                 self._set(instance, InstanceState.READY, readiness.warning)
-                self._mark_ready(instance.spec.process)
+                self._mark_ready(instance.spec.name)
             elif not ending.done() and not instance.stopping:
                 late = f"not ready ({kind}) after {limit:g} s: {readiness.reason}"
                 if not self._started:
                     self._fail(instance, f"was {late}")
                 self._set(instance, InstanceState.STARTING, f"{late}; ended")
-                instance.child.signal(SIGKILL)
+                instance.signal(SIGKILL)
         finally:
             probing.cancel()
 
@@ -287,16 +280,15 @@ class Supervisor:
         """SIGTERM, then SIGKILL after the timeout."""
         instance.stopping = True
         instance.stop_requested.set()
-        if instance.child and instance.child.code is None:
+        if instance.pid is not None:
             self._set(instance, InstanceState.STOPPING)
-            instance.child.signal(SIGTERM)
+            instance.signal(SIGTERM)
         if instance.task:
-            _, late = await asyncio.wait({instance.task}, timeout=instance.process.stop_timeout)
+            _, late = await asyncio.wait({instance.task}, timeout=instance.spec.stop_timeout)
             if late:
-                timeout = instance.process.stop_timeout
+                timeout = instance.spec.stop_timeout
                 self._set(instance, InstanceState.STOPPING, f"did not end within {timeout:g} s of SIGTERM; killed")
-                if instance.child:
-                    instance.child.signal(SIGKILL)
+                instance.signal(SIGKILL)
                 await asyncio.wait({instance.task})
         self._set(instance, InstanceState.STOPPED)
 
@@ -307,16 +299,16 @@ class Supervisor:
             await instance.was_ready.wait()
 
     async def _needs_ready(self, instance: Instance) -> None:
-        for need in self.plan.needs(instance.process):
+        for need in self.plan.needs(instance.spec):
             await self._ready[need].wait()
 
     async def _remove(self, instance: Instance) -> None:
         await self._stop(instance)
-        self.instances.pop(instance.spec.name, None)
+        self.instances.pop(instance.spec.instance, None)
 
     def _mark_ready(self, name: str) -> None:
         """Releases the dependents of the process, if all its instances have been ready."""
-        own = [instance for instance in self.instances.values() if instance.spec.process == name]
+        own = [instance for instance in self.instances.values() if instance.spec.name == name]
         if all(instance.was_ready.is_set() for instance in own):
             self._ready[name].set()
 
@@ -326,9 +318,9 @@ class Supervisor:
             self.failure.set_exception(StartError(self._last_lines(instance, reason)))
 
     def _last_lines(self, instance: Instance, reason: str) -> str:
-        lines = list(self._tails.get(instance.spec.name, ()))[-TAIL:]
+        lines = list(self._tails.get(instance.spec.instance, ()))[-TAIL:]
         tail = "\n".join(f"  | {line}" for _, line in lines) or "  | (it wrote nothing)"
-        return f"{instance.spec.name} {reason}. Its last lines:\n{tail}"
+        return f"{instance.spec.instance} {reason}. Its last lines:\n{tail}"
 
     def _set(self, instance: Instance, state: InstanceState, detail: str = "") -> None:
         if instance.state is not state or detail:

@@ -57,12 +57,15 @@ This module has the values; `meshwright.local.topology.parsing` parses and valid
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+HOST = "127.0.0.1"
+"""Where everything listens that is not public."""
 
 REGISTRY = "registry"
 CONTROLPLANE = "controlplane"
@@ -101,7 +104,11 @@ class MeshSpec:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """A process of the topology: the specification of its instances."""
+    """What is to run: a process of the topology, one instance of it, or that instance with all values filled in.
+
+    `numbered` makes the second of the first. `meshwright.local.planner.plan.resolve` makes the third of the second, for
+    one start: command and environment without placeholders, and the ports that it gets.
+    """
 
     name: str
     service: str
@@ -124,6 +131,27 @@ class ProcessSpec:
     ready_timeout: float = 30.0
     stop_timeout: float = 15.0
     restart: bool = True
+    number: int = 0
+    """The instance's number, from 1; 0: the process of the topology."""
+    variables: tuple[tuple[str, str], ...] = ()
+    """Variables of this version only; those of the topology and of `up` itself have precedence."""
+    host: str = HOST
+    """The host at which `up` reaches it."""
+
+    @property
+    def instance(self) -> str:
+        """`cart-1`; a component of the mesh has one instance, with its own name."""
+        return self.name if self.name in COMPONENTS else f"{self.name}-{self.number}"
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def numbered(
+        self, number: int, version: str | None = None, variables: tuple[tuple[str, str], ...] = ()
+    ) -> ProcessSpec:
+        """One instance. It may crash and be replaced; its number, and so its name, stay. `version`: if another."""
+        return replace(self, number=number, version=self.version if version is None else version, variables=variables)
 
 
 @dataclass(frozen=True, slots=True)
