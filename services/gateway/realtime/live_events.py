@@ -23,6 +23,7 @@ from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
 from services.gateway.domain import ApiError
+from services.gateway.http import server_sent_events as sse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -59,12 +60,12 @@ class OrderUpdate:
     total_cents: int
 
     @property
-    def frame(self) -> str:
+    def frame(self) -> bytes:
         at = self.at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         document: dict[str, object] = {"state": self.state, "at": at}
         if self.state == "completed":
             document["total_cents"] = self.total_cents
-        return f"id: {self.sequence}\nevent: order\ndata: {json.dumps(document)}\n\n"
+        return sse.event("order", json.dumps(document), self.sequence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,10 @@ class SecondFigures:
         return replace(counted, revenue_cents=self.revenue_cents + update.total_cents)
 
     @property
-    def frame(self) -> str:
+    def frame(self) -> bytes:
         at = datetime.fromtimestamp(self.number, UTC).isoformat().replace("+00:00", "Z")
         figures = {name: getattr(self, name) for name in ("placed", "completed", "rejected", "revenue_cents")}
-        return f"id: {self.number}\nevent: second\ndata: {json.dumps({'at': at} | figures)}\n\n"
+        return sse.event("second", json.dumps({"at": at} | figures), self.number)
 
 
 def order_update_of(message: StoredMessage) -> OrderUpdate | None:
@@ -123,7 +124,7 @@ class LiveEvents:
         async with self._consumer.running(), background_task(self._tick(), "seconds of the live chart"):
             yield
 
-    async def feed(self, after: int | None) -> AsyncGenerator[str]:
+    async def feed(self, after: int | None) -> AsyncGenerator[bytes]:
         """Yields order updates after that sequence; None: the latest first. Raises ApiError."""
         try:
             # Another replica may be ahead of this one. A sequence beyond the end belongs to a lost stream.
@@ -143,11 +144,11 @@ class LiveEvents:
                 while taken := inbox.take():
                     gap, update = taken
                     if gap:
-                        yield f"event: missed\ndata: {json.dumps({'count': gap.count})}\n\n"
+                        yield sse.event("missed", json.dumps({"count": gap.count}))
                     if update.sequence > seen:
                         yield update.frame
 
-    async def chart(self, after: int | None) -> AsyncGenerator[str]:
+    async def chart(self, after: int | None) -> AsyncGenerator[bytes]:
         """Yields the figures of each second after that one; None or a future second: the last minute first."""
         if after is not None and after > self._clock() + CLOCKS_SECONDS:
             after = None

@@ -241,7 +241,7 @@ async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_se
             await eventually(lambda: live._fanout.count("orders"))
             behind.set()
             await tell(nats, ("OrderPlaced",), first=4)
-            assert (await asyncio.wait_for(coming, 10)).startswith("id: 4\n")
+            assert (await asyncio.wait_for(coming, 10)).endswith(b"\nid: 4\n\n")
 
 
 async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer):
@@ -251,10 +251,10 @@ async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: Nats
             coming = asyncio.create_task(anext(frames))
             await eventually(lambda: live._fanout.count("orders"))
             await tell(nats, ("OrderPlaced",) * (BUFFER + 51))
-            assert (await coming).startswith("id: 1\n")
+            assert (await coming).endswith(b"\nid: 1\n\n")
             await eventually(lambda: live._consumer.position == BUFFER + 51)
-            assert await anext(frames) == 'event: missed\ndata: {"count": 50}\n\n'
-            assert (await anext(frames)).startswith("id: 52\n")
+            assert await anext(frames) == b'event: missed\ndata: {"count": 50}\n\n'
+            assert (await anext(frames)).endswith(b"\nid: 52\n\n")
 
 
 async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_every_second(nats: NatsServer):
@@ -268,7 +268,7 @@ async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_
 
     async def watch(live: LiveEvents) -> None:
         async for frame in live.chart(None):
-            number, data = re.fullmatch(r"id: (\d+)\nevent: second\ndata: (.*)\n\n", frame).groups()
+            data, number = re.fullmatch(rb"event: second\ndata: (.*)\nid: (\d+)\n\n", frame).groups()
             figures.append(json.loads(data) | {"id": int(number)})
 
     async with live_events(nats, clock) as live, background_task(watch(live), "watching"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.gateway.api.orders import event_stream
+from services.gateway.http import server_sent_events
 from support.demo.gateway import Storefront, storefront
 from support.demo.people import Person, reason, sign_up
 from support.waiting import eventually
@@ -142,7 +142,7 @@ async def test_a_replica_that_stops_ends_the_watch_with_a_reason(store: Storefro
 
 
 async def test_a_quiet_stream_is_kept_open_by_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(event_stream, "QUIET_SECONDS", 0.05)
+    monkeypatch.setattr(server_sent_events, "QUIET_SECONDS", 0.05)
     async with storefront(tmp_path) as store:
         person = await sign_up(store.demo)
         gate = store.gate("Reserve")

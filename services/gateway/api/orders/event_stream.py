@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request, Response
@@ -20,20 +19,16 @@ from pydantic import TypeAdapter
 from services.gateway.api.orders.response_models import RESTING, Order
 from services.gateway.api.orders.routes import BASE, Me, OrderId, TheShop
 from services.gateway.api.parameters import Seen, StreamWithin  # noqa: TC001 - FastAPI reads the annotations
-from services.gateway.domain import ApiError, problem_of
+from services.gateway.domain import ApiError
+from services.gateway.http import server_sent_events as sse
 from services.gateway.http.openapi import problems
-from services.gateway.http.tracing import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
-MEDIA_TYPE = "text/event-stream"
-QUIET_SECONDS = 15.0
-"""Interval of comments without events: proxies close idle connections."""
-RETRY_MILLISECONDS = 1000
 _ORDER = TypeAdapter(Order)
 _EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "An event for each state", "content": {MEDIA_TYPE: {"example": "id: 3\nevent: order\n"}}},
+    200: sse.EVENTS | {"description": "An event for each state"},
     204: {"description": "The order rests, and the client has seen its last state"},
 }
 
@@ -56,33 +51,30 @@ async def watch_order(
     if seen is not None and order.version <= seen and order.state in RESTING:
         return Response(status_code=204)
     changes = shop.watch(order_id, within)
-    return StreamingResponse(
-        _events(changes, seen or 0, request.url.path), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
-    )
+    return sse.streaming(_events(changes, seen or 0, request.url.path))
 
 
-async def _events(changes: AsyncGenerator[Order], seen: int, path: str) -> AsyncIterator[str]:
-    yield f"retry: {RETRY_MILLISECONDS}\n\n"
+async def _events(changes: AsyncGenerator[Order], seen: int, path: str) -> AsyncIterator[bytes]:
+    yield sse.RETRY
     # A disconnect cancels this generator; closing it ends the upstream call.
     async with contextlib.aclosing(_with_pauses(changes)) as coming:
         try:
             async for order in coming:
                 if order is None:
-                    yield ": still here\n\n"
+                    yield sse.QUIET
                 elif order.version > seen:
-                    yield f"id: {order.version}\nevent: order\ndata: {_ORDER.dump_json(order).decode()}\n\n"
+                    yield sse.event("order", _ORDER.dump_json(order).decode(), order.version)
         except ApiError as failure:
-            document = problem_of(failure, path, trace_id()).document()
-            yield f"event: problem\ndata: {json.dumps(document)}\n\n"
+            yield sse.problem_event(failure, path)
 
 
 async def _with_pauses(changes: AsyncGenerator[Order]) -> AsyncGenerator[Order | None]:
-    """Yields None after each QUIET_SECONDS without an order."""
+    """Yields None after each `sse.QUIET_SECONDS` without an order."""
     async with contextlib.aclosing(changes):
         while True:
             coming = asyncio.ensure_future(anext(changes, None))
             try:
-                while not (await asyncio.wait({coming}, timeout=QUIET_SECONDS))[0]:
+                while not (await asyncio.wait({coming}, timeout=sse.QUIET_SECONDS))[0]:
                     yield None
                 order = coming.result()
             finally:
