@@ -57,7 +57,7 @@ async def history(
 ) -> list[StoredEvent]:
     """The events of a user after that version, in their order; at most `limit`."""
     query = sa.select(events).where(events.c.subject == user_id, events.c.version > after)
-    return [_stored_event(row) for row in await connection.execute(query.order_by(events.c.version).limit(limit))]
+    return [stored_event(row) for row in await connection.execute(query.order_by(events.c.version).limit(limit))]
 
 
 async def state(connection: AsyncConnection, user_id: str, until: datetime | None = None) -> tuple[User | None, int]:
@@ -159,6 +159,7 @@ def user_of(row: sa.Row[Any]) -> User:
     )
 
 
-def _stored_event(row: sa.Row[Any]) -> StoredEvent:
+def stored_event(row: sa.Row[Any]) -> StoredEvent:
+    """The event of a row."""
     data = json.loads(row.data)
     return StoredEvent(row.version, event_of(row.type, data), row.occurred_at, data.get("actor", UNKNOWN_ACTOR))

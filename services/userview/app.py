@@ -192,7 +192,7 @@ class ReadSide:
 
     async def _after(self, at_least: Positions, time_left: float | None, found: Callable[[], Awaitable[T]]) -> T:
         """Reads as soon as the views include those positions."""
-        end, pause = self._monotonic() + _wait_seconds(time_left), POLL_SECONDS
+        end, pause = self._monotonic() + wait_seconds(time_left), POLL_SECONDS
         while at_least:
             positions = (await self._views.progress()).positions
             missing = {source: wanted for source, wanted in at_least.items() if positions.get(source, 0) < wanted}
@@ -206,7 +206,7 @@ class ReadSide:
         return await found()
 
 
-def _wait_seconds(time_left: float | None) -> float:
+def wait_seconds(time_left: float | None) -> float:
     """The wait in seconds for a caller with `time_left`."""
     if time_left is None:
         return PATIENCE_SECONDS

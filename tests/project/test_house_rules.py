@@ -122,3 +122,14 @@ def test_property_tests_have_no_wall_clock_deadline() -> None:
         if any(keyword.arg == "deadline" for keyword in node.keywords)
     ]
     assert of_their_own == [], "the profile in tests/conftest.py has no deadline; a test sets none of its own"
+
+
+def test_tests_import_nothing_private() -> None:
+    """Ruff's SLF001 holds attributes; this holds what is imported."""
+    offenders = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imports(path)
+        if any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+    ]
+    assert offenders == []

@@ -63,7 +63,7 @@ async def serving(
     `ping_seconds`: between pings, and for the answer to one, without which the socket is closed.
     Raises `ValidationError` where the address cannot be bound.
     """
-    listener = _bind(host, port)
+    listener = bind(host, port)
     config = uvicorn.Config(
         app,
         http=http_protocol(header_seconds, send_seconds),
@@ -89,7 +89,8 @@ async def serving(
         await _ended(server.server_state.tasks)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket at that address. Raises `ValidationError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named, not left to the default: asyncio switches Nagle's algorithm off only for sockets that name it, and with it
     # the 40 ms that a response in two writes waits for the client's delayed acknowledgement.

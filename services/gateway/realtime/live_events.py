@@ -112,11 +112,27 @@ class LiveEvents:
         self._consumer = OrderedConsumer(bus, stream_of(SOURCE), self._prepare, self._take, self._lost)
         self._fanout = Fanout[OrderUpdate]()
         self._seconds: dict[int, SecondFigures] = {}
-        self._last_second = 0
+        self.last_second = 0
+        """The last second whose figures were sent, since 1970; 0: none yet."""
         self._filled = False
         self._first_taken: int | None = None
         """Sequence of the first event that the consumer delivered."""
         self._ticked = asyncio.Event()
+
+    @property
+    def hearing(self) -> bool:
+        """Whether events reach this replica now."""
+        return self._consumer.hearing
+
+    @property
+    def position(self) -> int:
+        """Sequence of the last event that was taken in."""
+        return self._consumer.position
+
+    @property
+    def viewers(self) -> int:
+        """Number of open feeds."""
+        return self._fanout.count(_KEY)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -128,8 +144,8 @@ class LiveEvents:
         """Yields order updates after that sequence; None: the latest first. Raises ApiError."""
         try:
             # Another replica may be ahead of this one. A sequence beyond the end belongs to a lost stream.
-            ahead = after is not None and after > self._consumer.position and after <= await self._reader.end()
-            position = self._consumer.position
+            ahead = after is not None and after > self.position and after <= await self._reader.end()
+            position = self.position
         except BusUnavailableError as error:
             raise _away() from error
         first = position if after is None or (after > position and not ahead) else after
@@ -155,9 +171,9 @@ class LiveEvents:
         seen, most = after or 0, KEPT_SECONDS if after else SECONDS
         while True:
             ticked = self._ticked
-            if self._last_second:
-                seen, most = max(seen, self._last_second - most), KEPT_SECONDS
-            while seen < self._last_second:
+            if self.last_second:
+                seen, most = max(seen, self.last_second - most), KEPT_SECONDS
+            while seen < self.last_second:
                 seen += 1
                 yield self._seconds.get(seen, SecondFigures(seen)).frame
             await ticked.wait()
@@ -201,8 +217,8 @@ class LiveEvents:
             with contextlib.suppress(BusUnavailableError, ApiError):
                 await self._fill(now)
             # Without a connection, wait: sent figures never change.
-            if self._consumer.hearing and now - SETTLED_SECONDS > self._last_second:
-                self._last_second = now - SETTLED_SECONDS
+            if self.hearing and now - SETTLED_SECONDS > self.last_second:
+                self.last_second = now - SETTLED_SECONDS
                 for number in [number for number in self._seconds if number < now - KEPT_SECONDS]:
                     del self._seconds[number]
                 self._ticked.set()
@@ -213,7 +229,7 @@ class LiveEvents:
         """Counts, once, the events before this replica's first one."""
         if self._filled:
             return
-        until = self._consumer.position if self._first_taken is None else self._first_taken - 1
+        until = self.position if self._first_taken is None else self._first_taken - 1
         older = await self._stored(max(0, until - MOST_AGAIN), until)
         self._filled = True
         for update in older:

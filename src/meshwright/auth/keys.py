@@ -162,13 +162,16 @@ def _ids(keys: KeySet) -> dict[str, Any]:
     return {kid: key._jwk_data for kid, key in keys.keys.items()}  # noqa: SLF001 - the document that it was made from
 
 
-def open_keys(where: str | Path | Mapping[str, Any] | Keys) -> Keys:
-    """Keys from a URL (http or https), a file, or a document. Raises `ValidationError` for another kind of URL."""
+def open_keys(where: str | Path | Mapping[str, Any] | Keys, *, min_interval: float = MIN_INTERVAL) -> Keys:
+    """Keys from a URL (http or https), a file, or a document. Raises `ValidationError` for another kind of URL.
+
+    `min_interval`: seconds between two requests to a URL.
+    """
     if isinstance(where, Path):
         return ReadKeys(_from_file(where), str(where), max_age=FILE_MAX_AGE, min_interval=1.0)
     if isinstance(where, str):
         if where.startswith(("http://", "https://")):
-            return ReadKeys(_from_url(where), where)
+            return ReadKeys(_from_url(where), where, min_interval=min_interval)
         if "://" in where:
             raise ValidationError(
                 "the place of a JWKS", [Violation("", f"must be a file or an http(s) URL, not {where!r}")]

@@ -83,7 +83,7 @@ class Probe:
         until = time.perf_counter() + patience
         with grpc.insecure_channel(_NOWHERE, options=_options()) as channel:
             calls = [self._call(channel, index, timeout) for index, timeout in enumerate(_TIMEOUTS)]
-            found = self._watch(until)
+            found = self.watch(until)
             for call in calls:
                 call.cancel()
         return found
@@ -96,12 +96,16 @@ class Probe:
         return call
 
     def _ended(self, timeout: float, began: float, _call: object) -> None:
-        elapsed = time.perf_counter() - began
+        self.note(timeout, time.perf_counter() - began)
+
+    def note(self, timeout: float, elapsed: float) -> None:
+        """A call with that timeout gave up after `elapsed` seconds. From any thread."""
         with self._changed:
             self._estimates[timeout] = timeout - elapsed
             self._changed.notify()
 
-    def _watch(self, until: float) -> float | None:
+    def watch(self, until: float) -> float | None:
+        """Waits for what the calls say, until a time on `time.perf_counter`; None where they say too little."""
         with self._changed:
             while True:
                 estimates = [self._estimates[timeout] for timeout in sorted(self._estimates)]

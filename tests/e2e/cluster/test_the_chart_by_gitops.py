@@ -90,7 +90,7 @@ class Calls:
     client: httpx.AsyncClient
     reads: list[tuple[float, int]] = field(default_factory=list)
     writes: list[tuple[float, int]] = field(default_factory=list)
-    _path: str = ""
+    path: str = ""
 
     async def _call(
         self, kept: list[tuple[float, int]], method: str, path: str, **options: Any
@@ -106,12 +106,12 @@ class Calls:
     async def write(self) -> None:
         body = {"name": "Ada", "email": f"ada-{time.monotonic_ns()}@example.org"}
         answer = await self._call(self.writes, "POST", "/api/v1/users", json=body)
-        if answer is not None and answer.status_code < UNAVAILABLE and not self._path:
-            self._path = f"/api/v1/users/{answer.json()['id']}"
+        if answer is not None and answer.status_code < UNAVAILABLE and not self.path:
+            self.path = f"/api/v1/users/{answer.json()['id']}"
 
     async def read_on(self) -> None:
         while True:
-            await self._call(self.reads, "GET", self._path)
+            await self._call(self.reads, "GET", self.path)
             await asyncio.sleep(0.02)
 
     async def write_on(self) -> None:
@@ -127,7 +127,7 @@ async def load(made: Release) -> AsyncIterator[Calls]:
 
         async def first() -> bool:
             await calls.write()
-            return bool(calls._path)
+            return bool(calls.path)
 
         await eventually(first, 60, every=1)
         tasks = [asyncio.create_task(calls.read_on()) for _ in range(4)] + [asyncio.create_task(calls.write_on())]
@@ -200,7 +200,7 @@ async def test_a_release_that_is_uninstalled_and_installed_again_finds_its_data(
     namespace = "meshwright-e2e-again"
     async with release(namespace, *SMALL) as mw:
         async with load(mw) as calls:
-            path = calls._path
+            path = calls.path
         password = await mw.kube("get", "secret", "mw-database", "--output=jsonpath={.data.password}")
         await mw.helm("uninstall", "mw", "--wait")
         await mw.helm("install", "mw", CHART, "--wait", "--timeout", "5m", *given(), *SMALL)

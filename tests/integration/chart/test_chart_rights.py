@@ -156,7 +156,8 @@ async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(g
 def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
     handlers = Handlers(None, None, None, None, watched=SimpleNamespace(), finalizer=None, reconcilers={})  # type: ignore[arg-type]
     registry = handlers.registry()
-    registries = (registry._watching, registry._spawning, registry._changing)
+    # kopf tells its handlers nowhere else.
+    registries = (registry._watching, registry._spawning, registry._changing)  # noqa: SLF001
     found = watched(handler for each in registries for handler in each.get_all_handlers())
     assert found == WATCHED
     for group, resource in found:

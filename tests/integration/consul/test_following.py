@@ -118,10 +118,10 @@ async def test_forty_watches_leave_the_short_requests_their_connections(consul):
 async def test_more_blocking_queries_than_consul_allows_fail_instead_of_waiting_unseen(any_consul, monkeypatch):
     monkeypatch.setattr("meshwright.consul.transport.CONNECT_TIMEOUT", 0.2)
     monkeypatch.setattr("meshwright.consul.transport.BLOCKING_CONNECTIONS", 2)
-    async with Consul(any_consul.config) as small:
+    async with proxied(any_consul) as proxy, Consul(proxy.config) as small:
         index = (await small.kv_list("x")).index
         holders = [asyncio.create_task(small.kv_list("x", Blocking(index, 60.0))) for _ in range(2)]
-        await eventually(lambda: len(small._http._blocking.connector._acquired) == 2)
+        await eventually(lambda: proxy.count("GET /v1/kv/x") == 3)
         with pytest.raises(UnreachableError, match="no connection in time"):
             await small.kv_list("x", Blocking(index, 60.0))
         for holder in holders:

@@ -133,6 +133,11 @@ async def test_withdrawing_waits_for_a_consul_that_comes_back_in_time(any_consul
     await eventually(unknown_to(consul))
 
 
+def keeps_no_more() -> bool:
+    """Whether the task that keeps the instance registered has ended."""
+    return f"registrar {ID}" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def test_a_registration_under_way_does_not_outlive_the_withdrawal(any_consul, consul, served):
     async with proxied(any_consul) as proxy, Consul(proxy.config) as slow:
         registrar = Registrar(slow, served.registration(), patience=30.0)
@@ -140,7 +145,7 @@ async def test_a_registration_under_way_does_not_outlive_the_withdrawal(any_cons
             starting = asyncio.create_task(registrar.start())
             await eventually(lambda: REGISTER in proxy.arrived)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(registrar._keeper.done)
+            await eventually(keeps_no_more)
             assert not withdrawing.done()
             let_go.set()
             assert await withdrawing
@@ -157,7 +162,7 @@ async def test_a_registration_that_comes_back_from_the_dead_is_withdrawn_too(any
             await consul.deregister(ID)
             await eventually(lambda: proxy.count(REGISTER) == 2)
             withdrawing = asyncio.create_task(registrar.withdraw())
-            await eventually(registrar._keeper.done)
+            await eventually(keeps_no_more)
             let_go.set()
             assert await withdrawing
         assert proxy.done[-2:] == [REGISTER, "PUT /v1/agent/service/deregister/user-1"]

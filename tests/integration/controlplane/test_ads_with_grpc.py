@@ -358,9 +358,9 @@ async def test_a_reader_that_takes_nothing_holds_up_no_other_and_gets_the_newest
 
 
 def _version_of(fed: FedAds) -> str:
-    group = next(iter(fed.ads.cache._node_groups.values()))
-    assert group.view is not None
-    return group.view[ENDPOINTS].version
+    assert fed.ads.cache.snapshot is not None
+    profile = fed.ads.cache.streams[0].node.node_profile
+    return fed.ads.cache.snapshot.view(profile)[ENDPOINTS].version
 
 
 async def test_a_stop_tells_clients_to_go_elsewhere(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, m
     read: list[StoredEvent] = []
 
     def counted(
-        row: sa.Row[Any], happened: Callable[[sa.Row[Any]], StoredEvent] = event_log._stored_event
+        row: sa.Row[Any], happened: Callable[[sa.Row[Any]], StoredEvent] = event_log.stored_event
     ) -> StoredEvent:
         read.append(happened(row))
         return read[-1]
@@ -95,7 +95,7 @@ async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, m
     for number in range(230):
         fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
         assert await users.record_balance(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
-    monkeypatch.setattr(event_log, "_stored_event", counted)
+    monkeypatch.setattr(event_log, "stored_event", counted)
     for minute in (0, 1, 98, 99, 100, 150, 199, 230):
         read.clear()
         state, version = await users.at(ada.id, NOW + timedelta(minutes=minute, seconds=30))

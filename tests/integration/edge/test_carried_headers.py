@@ -23,7 +23,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     begin = ServerCall.begin
 
     def noting(call: ServerCall) -> None:
-        found.append((call._method.name.rpartition("/")[2], dict(call._inner.invocation_metadata())))
+        found.append((call.method.name.rpartition("/")[2], dict(call.metadata)))
         begin(call)
 
     monkeypatch.setattr(ServerCall, "begin", noting)

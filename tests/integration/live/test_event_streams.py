@@ -9,13 +9,12 @@ import logging
 import re
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, stream_of, subject_of
-from services.common.messaging.ordered_consumer import ConsumerSession
 from services.common.runtime.tasks import background_task
 from services.gateway.realtime.live_events import BUFFER, LiveEvents
 from support.demo.people import reason, sign_up
@@ -23,7 +22,7 @@ from support.demo.sockets import line
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from nats.aio.msg import Msg
 
@@ -214,31 +213,41 @@ async def test_a_poll_after_a_message_of_a_stream_that_is_gone_says_so(edge: Edg
 
 
 @contextlib.asynccontextmanager
-async def live_events(nats: NatsServer, clock: Callable[[], float]) -> AsyncIterator[LiveEvents]:
-    async with open_bus(BusConfig((nats.url,)), "gateway") as bus:
+async def live_events(
+    nats: NatsServer, clock: Callable[[], float], heard: asyncio.Event | None = None
+) -> AsyncIterator[LiveEvents]:
+    """`heard`: events come once it is set; heartbeats come all the time."""
+    async with open_bus(BusConfig((nats.url,)), "gateway") as bus, contextlib.AsyncExitStack() as stack:
+        if heard is not None:
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            patch.setattr(bus.connection, "subscribe", _held_back(bus.connection.subscribe, heard))
         live = LiveEvents(bus, clock)
         async with live.running():
             yield live
 
 
-async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_sent(
-    nats: NatsServer, monkeypatch: pytest.MonkeyPatch
-):
+def _held_back(subscribe: Callable[..., Awaitable[Any]], heard: asyncio.Event) -> Callable[..., Awaitable[Any]]:
+    """nats-py's `subscribe`, whose callbacks hear a message of a stream once the event is set."""
+
+    async def subscribed(subject: str, *, cb: Callable[[Msg], Awaitable[None]], **options: Any) -> Any:
+        async def later(message: Msg) -> None:
+            if message.reply:
+                await heard.wait()
+            await cb(message)
+
+        return await subscribe(subject, cb=later, **options)
+
+    return subscribed
+
+
+async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_sent(nats: NatsServer):
     behind = asyncio.Event()
-    hear = ConsumerSession._hear
-
-    async def hear_later(self: ConsumerSession, message: Msg) -> None:
-        if message.reply:
-            await behind.wait()
-        await hear(self, message)
-
-    monkeypatch.setattr(ConsumerSession, "_hear", hear_later)
-    async with live_events(nats, time.time) as live:
-        await eventually(lambda: live._consumer.hearing)
+    async with live_events(nats, time.time, behind) as live:
+        await eventually(lambda: live.hearing)
         await tell(nats, ("OrderPlaced",) * 3)
         async with contextlib.aclosing(live.feed(3)) as frames:
             coming = asyncio.create_task(anext(frames))
-            await eventually(lambda: live._fanout.count("orders"))
+            await eventually(lambda: live.viewers)
             behind.set()
             await tell(nats, ("OrderPlaced",), first=4)
             assert (await asyncio.wait_for(coming, 10)).endswith(b"\nid: 4\n\n")
@@ -246,13 +255,13 @@ async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_se
 
 async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer):
     async with live_events(nats, time.time) as live:
-        await eventually(lambda: live._consumer.hearing)
+        await eventually(lambda: live.hearing)
         async with contextlib.aclosing(live.feed(None)) as frames:
             coming = asyncio.create_task(anext(frames))
-            await eventually(lambda: live._fanout.count("orders"))
+            await eventually(lambda: live.viewers)
             await tell(nats, ("OrderPlaced",) * (BUFFER + 51))
             assert (await coming).endswith(b"\nid: 1\n\n")
-            await eventually(lambda: live._consumer.position == BUFFER + 51)
+            await eventually(lambda: live.position == BUFFER + 51)
             assert await anext(frames) == b'event: missed\ndata: {"count": 50}\n\n'
             assert (await anext(frames)).endswith(b"\nid: 52\n\n")
 
@@ -274,14 +283,14 @@ async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_
     async with live_events(nats, clock) as live, background_task(watch(live), "watching"):
         await eventually(lambda: figures)
         await nats.kill()
-        await eventually(lambda: not live._consumer.hearing)
-        told = live._last_second
+        await eventually(lambda: not live.hearing)
+        told = live.last_second
         ahead, before = 10.0, looks
         await eventually(lambda: looks > before + 6, 15)
         ahead = 0.0
-        assert live._last_second == told
+        assert live.last_second == told
         await nats.start()
-        await eventually(lambda: live._consumer.hearing, 15)
+        await eventually(lambda: live.hearing, 15)
         await tell(nats)
         await eventually(lambda: sum(each["placed"] for each in figures) == 1, 15)
     ids = [each["id"] for each in figures]

@@ -18,7 +18,7 @@ from services.common.messaging import bus
 from services.gateway.http import http_server
 from support.demo.people import reason, sign_up
 from support.demo.realtime import Edge, edge, gateway
-from support.demo.sockets import NARROW, bare, line, narrowly_bound, raw_frame
+from support.demo.sockets import NARROW, bare, line, narrowly_bound, raw_frame, transport_of
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def narrow_edge(
     stack: contextlib.AsyncExitStack, nats: NatsServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Edge, Person, Person]:
     """Two gateways whose sockets buffer little, and a user who has signed up at each."""
-    monkeypatch.setattr(http_server, "_bind", narrowly_bound(http_server._bind))
+    monkeypatch.setattr(http_server, "bind", narrowly_bound(http_server.bind))
     running = await stack.enter_async_context(edge(nats, folder, GATEWAY_SOCKET_RATE="5000"))
     ada, bob = [await sign_up(gateway) for gateway in running.gateways]
     return running, ada, bob
@@ -179,13 +179,13 @@ async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edg
 async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
     edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(http_server, "_bind", narrowly_bound(http_server._bind))
+    monkeypatch.setattr(http_server, "bind", narrowly_bound(http_server.bind))
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brisk", live, ping_seconds=1.0) as served:
         ada, bob = await sign_up(served), await sign_up(served)
-        async with line(edge.gateways[1].address, bob) as quick, bare(served.address, ada, NARROW) as (reader, writer):
+        async with line(edge.gateways[1].address, bob) as quick, bare(served.address, ada, NARROW) as (_, writer):
             await quick.join()
-            reader._transport.pause_reading()
+            transport_of(writer).pause_reading()
             writer.write(raw_frame(1, b'{"type":"join","room":"hall"}'))
             await quick.first("presence")
             for number in range(150):
@@ -204,7 +204,7 @@ async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_
         await quick.join()
         writer.write(raw_frame(1, b'{"type":"join","room":"hall"}'))
         await quick.first("presence")
-        reader._transport.pause_reading()
+        transport_of(writer).pause_reading()
         count = 200
         for number in range(count):
             await quick.say("say", room="hall", text=f"<{number}> {'x' * 1900}")
@@ -212,7 +212,7 @@ async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_
         one.stopping.set()
         # It has left the room: the gateway sends only what waited.
         await eventually(lambda: False in [change["present"] for change in quick.of("presence")])
-        reader._transport.resume_reading()
+        transport_of(writer).resume_reading()
         received = await asyncio.wait_for(reader.read(), 15)
         heard = [int(number) for number in re.findall(rb"<(\d+)>", received)]
         assert heard == list(range(len(heard)))

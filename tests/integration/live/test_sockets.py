@@ -263,8 +263,7 @@ async def test_a_sockets_header_goes_on_with_all_that_is_said_on_it(edge: Edge, 
     begin = ServerCall.begin
 
     def noting(call: ServerCall) -> None:
-        metadata = dict(call._inner.invocation_metadata())
-        found.append((call._method.name.rpartition("/")[2], metadata.get("x-preview")))
+        found.append((call.method.name.rpartition("/")[2], dict(call.metadata).get("x-preview")))
         begin(call)
 
     monkeypatch.setattr(ServerCall, "begin", noting)

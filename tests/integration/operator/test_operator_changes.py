@@ -125,7 +125,7 @@ async def caller(world: World) -> None:
         id=InstanceId("gateway-1"),
         service=ServiceName("gateway"),
         address=Address("127.0.0.1", 9),
-        meta={"version": "1.0.0", "metrics_port": str(await world.pods._metrics_port("caller"))},
+        meta={"version": "1.0.0", "metrics_port": str(await world.pods.metrics_port("caller"))},
         grpc_check=None,
     )
     await world.consul.register(registration)

@@ -83,7 +83,7 @@ def writes(world: World) -> list[str]:
     """What the world's own operator has written."""
     return [
         f"{one.method.value} {one.url}"
-        for one in world.cluster.emulator._requests
+        for one in world.cluster.emulator.seen
         if one.method.value.upper() in {"PATCH", "POST", "DELETE"} and one.headers.get("Authorization") == "Bearer test"
     ]
 
@@ -289,7 +289,7 @@ async def test_every_write_names_its_field_manager(world: World) -> None:
     await world.cluster.patch("user", commands.set_version("2.0.0"))
     await world.until_phase("Paused", weight=20)
     seen = []
-    for one in world.cluster.emulator._requests:
+    for one in world.cluster.emulator.seen:
         agent = one.headers.get("User-Agent", "")
         if one.method.value.upper() in {"PATCH", "POST", "PUT"} and "aiohttp" not in agent:
             manager = one.params.get("fieldManager") or agent.partition("/")[0]

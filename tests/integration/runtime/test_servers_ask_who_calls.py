@@ -12,7 +12,8 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import http
-from meshwright.auth import Auth
+from meshwright.auth import Auth, JwtVerifier
+from meshwright.auth.keys import open_keys
 from meshwright.config import AuthConfig
 from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
@@ -128,9 +129,11 @@ async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
     app.router.add_get("/jwks.json", jwks)
     async with http.serving(app, "127.0.0.1", 0) as address:
         config = AuthConfig(issuer.name, f"http://{address}/jwks.json", (issuer.audience,))
-        auth = Auth.configured(config)
-        assert auth is not None
-        auth.verifier._keys._min_interval = 0.0
+        async with everything(Everything(), auth=Auth.configured(config)) as calculator:
+            stub = rpc.CalculatorStub(calculator.channel)
+            assert (await stub.Add(NUMBERS, metadata=issuer.metadata())).value == 3
+        keys = open_keys(config.jwks, min_interval=0.0)
+        auth = Auth(JwtVerifier(keys, issuer=config.issuer, audience=config.audience))
         async with everything(Everything(), auth=auth) as calculator:
             stub = rpc.CalculatorStub(calculator.channel)
             assert (await stub.Add(NUMBERS, metadata=issuer.metadata())).value == 3

@@ -205,13 +205,14 @@ async def test_metrics_tell_how_many_sagas_are_under_way_and_since_when_one_wait
 
 
 async def test_replicas_that_start_at_once_share_one_new_database(url):
-    stores = [DatabaseOrders("ORDER_DATABASE_URL", url, open_database("ORDER_DATABASE_URL", url)) for _ in range(4)]
+    engines = [open_database("ORDER_DATABASE_URL", url) for _ in range(4)]
+    stores = [DatabaseOrders("ORDER_DATABASE_URL", url, engine) for engine in engines]
     await asyncio.gather(*(store.prepare() for store in stores))
     made = [await placed(store, number) for number, store in enumerate(stores)]
-    for store in stores:
+    for store, engine in zip(stores, engines, strict=True):
         assert [order.id for order in await store.page("", [], "", 10)] == [order.id for order in reversed(made)]
         await store.close()
-        await store._reading.dispose()
+        await engine.dispose()
 
 
 async def test_a_password_that_the_url_leaves_out_is_that_of_pgpassword(postgres: Cluster, monkeypatch):

@@ -73,7 +73,7 @@ async def test_what_a_replica_has_counted_another_does_not_count_again(nats: Nat
 async def test_garbage_and_events_of_later_releases_are_passed_over(nats: NatsServer, database: str, teller: Teller):
     async with replica(nats, database) as side:
         await teller.created("ada", "Ada")
-        await teller._bus.streams.publish("events.user.Nonsense", b"no event")
+        await teller.bus.streams.publish("events.user.Nonsense", b"no event")
         await teller.tell("user", "PetAdopted", "ada", kind="cat")
         broken = await teller.created("eve", "Eve")
         await side.seen(broken)

@@ -77,10 +77,10 @@ def narrow(replica: Replica) -> grpc.aio.Channel:
 
 
 @contextlib.asynccontextmanager
-async def process(
+async def started(
     service: str, nats: NatsServer, folder: Path, **environ: str
-) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
-    """One replica as a process of its own, and a channel to it."""
+) -> AsyncIterator[tuple[Process, Address]]:
+    """One replica as a process of its own, and where it serves."""
     address = Address("127.0.0.1", promised_port())
     given = {
         "MESHWRIGHT_PORT": str(address.port),
@@ -90,11 +90,20 @@ async def process(
         **environ,
     }
     command = python("-m", f"services.{service}")
+    async with running(command, folder / f"{service}-{address.port}.log", given) as child:
+        await serving(address, "", child)
+        yield child, address
+
+
+@contextlib.asynccontextmanager
+async def process(
+    service: str, nats: NatsServer, folder: Path, **environ: str
+) -> AsyncIterator[tuple[Process, grpc.aio.Channel]]:
+    """One replica as a process of its own, and a channel to it."""
     async with (
-        running(command, folder / f"{service}-{address.port}.log", given) as child,
+        started(service, nats, folder, **environ) as (child, address),
         grpc.aio.insecure_channel(str(address)) as channel,
     ):
-        await serving(address, "", child)
         yield child, channel
 
 
@@ -299,10 +308,5 @@ async def gateway(folder: Path, name: str, live: Live, **more: Any) -> AsyncIter
 async def chat_processes(nats: NatsServer, folder: Path) -> AsyncIterator[tuple[list[Process], list[Address]]]:
     """Two replicas of the chat that may be killed, and where they are."""
     async with contextlib.AsyncExitStack() as stack:
-        made = [await stack.enter_async_context(process("chat", nats, folder)) for _ in range(2)]
-        yield [child for child, _ in made], [address_of(channel) for _, channel in made]
-
-
-def address_of(channel: grpc.aio.Channel) -> Address:
-    host, _, port = channel._channel.target.decode().rpartition("/")[2].rpartition(":")
-    return Address(host, int(port))
+        made = [await stack.enter_async_context(started("chat", nats, folder)) for _ in range(2)]
+        yield [child for child, _ in made], [address for _, address in made]

@@ -65,7 +65,8 @@ class Line:
         await asyncio.wait_for(self.connection.wait_closed(), 15)
         return self.connection.close_code, self.connection.close_reason
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
+        """Takes down what comes, until the end."""
         with contextlib.suppress(websockets.ConnectionClosed):
             async for text in self.connection:
                 self.heard.append(json.loads(text))
@@ -78,7 +79,7 @@ async def line(address: Address, person: Person | None = None, **options: Any) -
     uri = f"ws://{address}/ws"
     async with websockets.connect(uri, additional_headers=headers, compression=None, proxy=None, **options) as made:
         opened = Line(made)
-        listening = asyncio.create_task(opened._listen())
+        listening = asyncio.create_task(opened.listen())
         try:
             if person:
                 await opened.first("welcome")
@@ -112,6 +113,12 @@ async def bare(
         writer.transport.abort()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+def transport_of(writer: asyncio.StreamWriter) -> asyncio.Transport:
+    """The transport of a bare WebSocket, whose reading may be paused: a client that does not read."""
+    assert isinstance(writer.transport, asyncio.Transport)
+    return writer.transport
 
 
 def raw_frame(opcode: int, data: bytes = b"", *, final: bool = True) -> bytes:

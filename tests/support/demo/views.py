@@ -41,7 +41,7 @@ class Teller:
     """Tells events as the services do; sequences have gaps."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        self.bus = bus
         self.headers: dict[str, str] = {}
         """Of messages, such as a trace context."""
         self.sequences = {"user": 0, "order": 0}
@@ -55,8 +55,8 @@ class Teller:
         return event
 
     async def publish(self, event: Event) -> None:
-        await self._bus.ensure_stream(stream_of(event.source), f"events.{event.source}.>")
-        await self._bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
+        await self.bus.ensure_stream(stream_of(event.source), f"events.{event.source}.>")
+        await self.bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
 
     async def tell_again(self, event: Event) -> None:
         """As a relay does once the server is back."""

@@ -62,6 +62,11 @@ class Emulator(kmock.KubernetesEmulator):
     _versions: Any = attrs.field(factory=lambda: itertools.count(1), init=False)
     _seconds: Any = attrs.field(factory=lambda: itertools.cycle(range(60)), init=False)
 
+    @property
+    def seen(self) -> list[Any]:
+        """The requests so far."""
+        return list(self._requests)
+
     async def _handle(self, request: Any) -> Any:
         if self.delay:
             await asyncio.sleep(self.delay)
@@ -169,7 +174,7 @@ class Kube:
 
     def status_writes(self) -> int:
         """How often a rollout's status was written."""
-        return sum(one.resource == ROLLOUTS and one.subresource == "status" for one in self.emulator._requests)
+        return sum(one.resource == ROLLOUTS and one.subresource == "status" for one in self.emulator.seen)
 
     def events(self) -> list[tuple[str, str]]:
         """(reason, message) of each Event."""
@@ -289,7 +294,7 @@ class Pods:
     _ports: dict[str, int] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
-    async def _metrics_port(self, version: str) -> int:
+    async def metrics_port(self, version: str) -> int:
         """Where the instances of a version are scraped."""
         if version not in self._ports:
 
@@ -375,7 +380,7 @@ class Pods:
             id=InstanceId(f"{name}-{number}"),
             service=ServiceName(self.service),
             address=Address("127.0.0.1", 20000 + number),
-            meta={"version": version, "metrics_port": str(await self._metrics_port(version))},
+            meta={"version": version, "metrics_port": str(await self.metrics_port(version))},
             grpc_check=None,
         )
         await self.consul.register(registration)

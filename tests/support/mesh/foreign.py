@@ -41,7 +41,7 @@ class ForeignCaller(Caller):
     """The test's end of one client, for one service."""
 
     def __init__(self, caller: Caller, kind: str, service: str) -> None:
-        super().__init__(caller._process)
+        super().__init__(caller.process)
         self.kind = kind
         self.service = service
 

@@ -53,10 +53,10 @@ class Caller:
     """The test's end of `support.programs.caller`."""
 
     def __init__(self, process: Process) -> None:
-        self._process = process
+        self.process = process
 
     async def do(self, command: str, **arguments: Any) -> dict[str, Any]:
-        child = self._process.child
+        child = self.process.child
         assert child.stdin
         assert child.stdout
         child.stdin.write(json.dumps({"do": command, **arguments}).encode() + b"\n")
@@ -64,9 +64,9 @@ class Caller:
         return await self.answer()
 
     async def answer(self) -> dict[str, Any]:
-        assert self._process.child.stdout
-        line = await self._process.child.stdout.readline()
-        assert line, f"the caller ended:\n{self._process.tail()}"
+        assert self.process.child.stdout
+        line = await self.process.child.stdout.readline()
+        assert line, f"the caller ended:\n{self.process.tail()}"
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from meshwright.controlplane.metrics import RequestKind
-from meshwright.controlplane.model.snapshot import NodeKind, ResourceType
-from meshwright.controlplane.xds.snapshot_cache import SnapshotCache
+from meshwright.controlplane.model.snapshot import NodeKind, Resource, ResourceType
+from meshwright.controlplane.xds import response_cache
+from meshwright.controlplane.xds.snapshot_cache import NodeGroup, SnapshotCache
 from support.controlplane.ads import CLUSTER, ENDPOINTS, LISTENER, ROUTE, Mesh, Talk, kinds_in, names_in
 
 BASE = {
@@ -277,20 +280,21 @@ def test_changes_while_a_reader_is_slow_become_one_answer_with_the_newest_conten
     assert names_in(talk.one()) == ["order.c", "user.c"]
 
 
-def test_streams_that_want_the_same_share_the_bytes(scene: Scene) -> None:
+def test_streams_that_want_the_same_share_the_bytes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     talks = [Talk(scene.cache, skew=skew) for skew in (0, 0, 1500)]
     for talk in talks:
         talk.asked_and_acked(CLUSTER, ["user.c"])
     scene.publish(cluster={**BASE[CLUSTER], "user.c": "c2"})
-    factory = scene.cache._factory
-    assert factory is not None
-    bodies = {
-        id(group.view[CLUSTER].body(frozenset({"user.c"}))[0])
-        for group in scene.cache._node_groups.values()
-        if group.view
-    }
-    assert len(bodies) == 1
+    encoded: list[ResourceType] = []
+    encode = response_cache.encode_body
+
+    def counted(kind: ResourceType, version: str, resources: list[Resource]) -> bytes:
+        encoded.append(kind)
+        return encode(kind, version, resources)
+
+    monkeypatch.setattr(response_cache, "encode_body", counted)
     assert len({talk.one().SerializeToString() for talk in talks}) == 1
+    assert encoded == [CLUSTER]
 
 
 def test_before_the_first_snapshot_a_stream_waits_and_then_gets_what_it_asked_for() -> None:
@@ -334,13 +338,21 @@ def test_versions_depend_on_content_alone() -> None:
     assert answers[0] == answers[1] != answers[2]
 
 
+def node_groups() -> int:
+    """The groups of nodes in memory."""
+    gc.collect()
+    return sum(isinstance(each, NodeGroup) for each in gc.get_objects())
+
+
 def test_a_closed_stream_leaves_nothing_behind(scene: Scene) -> None:
+    before = node_groups()
     talk = Talk(scene.cache)
+    assert node_groups() == before + 1
     talk.asked_and_acked(CLUSTER, ["user.c"])
     scene.cache.close(talk.stream)
     scene.cache.close(talk.stream)
     assert scene.cache.streams == ()
-    assert scene.cache._node_groups == {}
+    assert node_groups() == before
     assert scene.publish(cluster={"user.c": "c9"}) == 0
 
 

@@ -61,8 +61,13 @@ def consul() -> Consul:
 
 
 @pytest.fixture
-def reader(consul: Consul) -> Reader:
-    return Reader(consul, Metrics(), Problems())  # type: ignore[arg-type]
+def problems() -> Problems:
+    return Problems()
+
+
+@pytest.fixture
+def reader(consul: Consul, problems: Problems) -> Reader:
+    return Reader(consul, Metrics(), problems)  # type: ignore[arg-type]
 
 
 async def read(reader: Reader, *stale: str) -> None:
@@ -86,7 +91,9 @@ async def test_only_what_is_missing_or_stale_is_read_and_equal_values_keep_their
     assert all(reader.instances[target] is found for target, found in lists.items())
 
 
-async def test_a_refused_chain_keeps_its_last_good_value_and_the_others_go_on(consul: Consul, reader: Reader) -> None:
+async def test_a_refused_chain_keeps_its_last_good_value_and_the_others_go_on(
+    consul: Consul, reader: Reader, problems: Problems
+) -> None:
     await read(reader)
     consul.chains["user"] = NO
     consul.lists["order", ""] = ()
@@ -94,10 +101,10 @@ async def test_a_refused_chain_keeps_its_last_good_value_and_the_others_go_on(co
     assert set(reader.chains) == NAMES
     assert reader.instances[Target(ServiceName("order"))] == ()
     assert reader.refused == {"user"}
-    assert [problem.path for problem in reader._problems.all] == ["chain of user"]
+    assert [problem.path for problem in problems.all] == ["chain of user"]
     consul.chains["user"] = plain_chain("user")
     await read(reader, "user")
-    assert reader._problems.all == ()
+    assert problems.all == ()
 
 
 async def test_a_chain_that_was_refused_from_the_start_is_left_out(consul: Consul, reader: Reader) -> None:

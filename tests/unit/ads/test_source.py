@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def test_a_move_of_the_index_that_nothing_explains_wakes_a_sleeping_source(
     consul: Consul, following: Following
 ) -> None:
-    await eventually(lambda: following.source._scheduler.at is None, timeout=15)
+    await eventually(lambda: following.source.sweep_at is None, timeout=15)
     consul.lists["user", ""] = (instance("2"),)
     await consul.put("services", {USER: ()})
     await eventually(lambda: following.instances() == (instance("2"),), timeout=15)
@@ -88,7 +88,7 @@ async def test_what_a_token_may_not_read_for_a_while_is_asked_for_again_before_i
         await eventually(over)
         seen.append(len(following.instances()))
         assert set(seen) == {2}
-        assert following.source._tracker.checked == {("n", each.id) for each in PAIR}
+        assert following.source.checked == {("n", each.id) for each in PAIR}
 
 
 async def test_what_is_gone_when_asked_again_is_gone(consul: Consul) -> None:
@@ -125,7 +125,7 @@ async def test_what_a_token_may_read_again_is_served_when_a_wait_runs_out_withou
     async with followed(consul, recovery=0.0) as following:
         order = Target(ServiceName("order"))
         await eventually(lambda: following.last and following.last.instances.get(order))
-        await eventually(lambda: following.source._scheduler.at is None, timeout=15)
+        await eventually(lambda: following.source.sweep_at is None, timeout=15)
         shown = consul.topics["checks"].value
         consul.lists["user", ""] = consul.lists["order", ""] = ()
         consul.show("checks", ())

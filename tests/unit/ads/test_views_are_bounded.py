@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 
 from meshwright.controlplane.model.catalog import Catalog
 from meshwright.controlplane.model.policy import Policy
@@ -55,14 +56,23 @@ def test_of_many_skews_each_is_told_what_changed_and_nothing_else() -> None:
 
 def test_answers_are_kept_up_to_a_number_of_bytes() -> None:
     bodies = TypeBodies(ResourceType.LISTENER, ResourceTable({}), answer_unknown=True)
-    for number in range(40):
-        data, count = bodies.body(frozenset(f"{number}-{index}-{'x' * 900}" for index in range(500)))
+    asked = [frozenset(f"{number}-{index}-{'x' * 900}" for index in range(500)) for number in range(40)]
+    answers = []
+    for names in asked:
+        data, count = bodies.body(names)
         assert (len(data) > 900 * 500, count) == (True, 500)
-    assert sum(len(data) for data, _ in bodies._bodies.values()) <= 16 * 1024 * 1024
+        answers.append(data)
+    kept = itertools.takewhile(
+        lambda pair: bodies.body(pair[0])[0] is pair[1], zip(reversed(asked), reversed(answers), strict=True)
+    )
+    assert 0 < sum(len(data) for _, data in kept) <= 16 * 1024 * 1024
 
 
 def test_views_of_envoys_that_each_listen_elsewhere_are_kept_up_to_a_number() -> None:
     made = Translator().translate(timed())
-    views = [made.view(NodeProfile(NodeKind.ENVOY, ingress=Address("127.0.0.1", port))) for port in range(1, 5_000)]
-    assert len(views) == 4_999
-    assert len(made._cache) <= 1_024
+    profiles = [NodeProfile(NodeKind.ENVOY, ingress=Address("127.0.0.1", port)) for port in range(1, 5_000)]
+    views = [made.view(profile) for profile in profiles]
+    kept = itertools.takewhile(
+        lambda pair: made.view(pair[0]) is pair[1], zip(reversed(profiles), reversed(views), strict=True)
+    )
+    assert 0 < sum(1 for _ in kept) <= 1_024

@@ -45,7 +45,7 @@ class Store:
         if self.away:
             raise UnreachableError("the API server is away")
 
-    def _write(self, namespace: str, part: Mapping[str, Any]) -> Lease:
+    def write(self, namespace: str, part: Mapping[str, Any]) -> Lease:
         self.version += 1
         old = self.leases.get(namespace, {"metadata": {}, "spec": {}})
         self.leases[namespace] = {
@@ -61,14 +61,14 @@ class Store:
 
     async def create_lease(self, namespace: str, part: Mapping[str, Any]) -> Lease | None:
         await self._asked()
-        return None if namespace in self.leases or namespace in self.terminating else self._write(namespace, part)
+        return None if namespace in self.leases or namespace in self.terminating else self.write(namespace, part)
 
     async def patch_lease(self, namespace: str, version: str, part: Mapping[str, Any]) -> Lease | None:
         await self._asked()
         known = self.leases.get(namespace)
         if known is None or known["metadata"]["resourceVersion"] != version:
             return None
-        return self._write(namespace, part)
+        return self.write(namespace, part)
 
     async def delete_lease(self, namespace: str, lease: Lease) -> bool:
         await self._asked()
@@ -256,7 +256,7 @@ async def test_a_lease_that_another_took_closes_the_gate_at_once():
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
-        store._write("shop", {"spec": {"holderIdentity": TWO.holder}})
+        store.write("shop", {"spec": {"holderIdentity": TWO.holder}})
         with pytest.raises(LeaseLostError, match="was taken by"):
             await one.task
         assert not await may_write(one.guard)
@@ -264,36 +264,33 @@ async def test_a_lease_that_another_took_closes_the_gate_at_once():
 
 async def test_a_frozen_process_wakes_up_and_writes_nothing():
     store, now = Store(), 1000.0
-    guard = Guard(store, ONE, TIMING, clock=lambda: now)
-    guard.set_namespaces({"shop"})
-    await guard._visit("shop", LeaseCallbacks())
-    assert await may_write(guard)
-    now += TIMING.duration  # as when the machine slept
-    assert not await may_write(guard)
-    with pytest.raises(LeaseLostError):
-        guard._check_all()
-    # Meanwhile another pod has it: not even the Lease is asked for.
-    store.leases["shop"]["spec"]["holderIdentity"] = TWO.holder
-    store.leases["shop"]["metadata"]["resourceVersion"] = "99"
-    with pytest.raises(LeaseLostError, match="could not be renewed"):
-        await guard._look("shop", LeaseCallbacks())
+    async with working(store, ONE, clock=lambda: now) as one:
+        await one.until(LeaseState.HOLDING)
+        assert await may_write(one.guard)
+        now += TIMING.duration  # as when the machine slept
+        assert not await may_write(one.guard)
+        # Meanwhile another pod has it: not even the Lease is asked for.
+        store.leases["shop"]["spec"]["holderIdentity"] = TWO.holder
+        store.leases["shop"]["metadata"]["resourceVersion"] = "99"
+        with pytest.raises(LeaseLostError, match="could not be renewed"):
+            await one.task
+        assert not await may_write(one.guard)
 
 
 async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
     store = Store()
-    guard = Guard(store, ONE, TIMING)
-    guard.set_namespaces({"shop"})
-    await guard._visit("shop", LeaseCallbacks())
-    with pytest.raises(NotHeldError, match="ran out during a write"):
-        async with guard.acting("shop"):
-            await asyncio.sleep(60)
+    async with working(store, ONE) as one:
+        await one.until(LeaseState.HOLDING)
+        with pytest.raises(NotHeldError, match="ran out during a write"):
+            async with one.guard.acting("shop"):
+                await asyncio.sleep(60)
 
 
 async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
-        store._write("shop", {"metadata": {"labels": {"a": "b"}}})
+        store.write("shop", {"metadata": {"labels": {"a": "b"}}})
         before = len(store.writes)
         await eventually(lambda: len(store.writes) >= before + 3, 5)
         assert not one.task.done()

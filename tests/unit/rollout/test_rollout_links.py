@@ -23,7 +23,7 @@ from support.spans import EPOCH, request, span
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 SEARCH = Search("user", "3.0.0", EPOCH / 1e9 - 5, EPOCH / 1e9 + 5)
 LINKS = [("01" * 16, "02" * 8)]
@@ -142,14 +142,16 @@ def test_links_are_asked_for_until_some_come_or_a_minute_has_passed(elapsed: flo
 class Telling:
     """Tells an abort to a Jaeger whose answers are `answers`, the last one for ever; an exception is raised."""
 
-    def __init__(self, *answers: list[tuple[str, str]] | Exception) -> None:
+    def __init__(
+        self, *answers: list[tuple[str, str]] | Exception, sleep: Callable[[float], Awaitable[None]] | None = None
+    ) -> None:
         self.recorder = SpanRecorder()
         telemetry = Telemetry(load_config(ServiceConfig, {}, service="rollouts"), exporter=self.recorder)
         self.answers = list(answers)
         self.asked: list[Search] = []
         self.now = 0.0
         self.traces = TraceExporter(
-            telemetry, "http://jaeger", find=self._find, clock=lambda: self.now, sleep=self._sleep
+            telemetry, "http://jaeger", find=self._find, clock=lambda: self.now, sleep=sleep or self._sleep
         )
 
     async def _find(self, _: str, search: Search) -> list[tuple[str, str]]:
@@ -195,14 +197,13 @@ async def test_without_links_an_abort_is_told_after_a_minute(caplog: pytest.LogC
 
 
 async def test_the_end_of_the_process_tells_what_still_waits() -> None:
-    telling = Telling([])
     waiting = asyncio.Event()
 
     async def for_ever(_: float) -> None:
         waiting.set()
         await asyncio.Event().wait()
 
-    telling.traces._sleep = for_ever
+    telling = Telling([], sleep=for_ever)
     async with telling.traces:
         await telling.abort()
         await waiting.wait()

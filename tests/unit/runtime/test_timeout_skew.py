@@ -47,8 +47,8 @@ def test_the_last_of_calls_that_failed_at_once_is_no_measurement() -> None:
 def test_what_a_stalled_process_saw_is_no_measurement() -> None:
     probe = Probe()
     for timeout in (1.0, 1.01, 1.02):
-        probe._ended(timeout, time.perf_counter(), None)
-    assert probe._watch(time.perf_counter()) is None
+        probe.note(timeout, 0.0)
+    assert probe.watch(time.perf_counter()) is None
 
 
 def test_measurements_in_one_process_agree() -> None:

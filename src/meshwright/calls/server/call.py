@@ -48,17 +48,17 @@ class ServerCall:
     __slots__ = (
         "_ended",
         "_inner",
-        "_method",
         "_span",
         "_start",
         "_task",
         "authorization",
         "context",
         "deadline",
+        "method",
     )
 
     def __init__(self, method: ServerMethod, inner: Any) -> None:
-        self._method = method
+        self.method = method
         self._inner = inner
         self._ended = False
         self._span: trace.Span | None = None
@@ -70,13 +70,18 @@ class ServerCall:
         method.metrics.begun += 1
         self.context = HandlerContext(inner, method.calls.trailers, method.write, self._task)
 
+    @property
+    def metadata(self) -> Any:
+        """The call's metadata, as pairs."""
+        return self._inner.invocation_metadata() or ()
+
     def begin(self) -> None:
         """Take over the caller's trace, deadline and authorization."""
         traceparent = attempts = None
-        method = self._method
+        method = self.method
         plain = method.calls.w3c
         carries, names = False, method.calls.carried
-        metadata: Any = self._inner.invocation_metadata() or ()
+        metadata = self.metadata
         for key, value in metadata:
             if key == "traceparent":
                 traceparent = value
@@ -104,7 +109,7 @@ class ServerCall:
 
         gRPC runs each call in a task of its own, so that nothing needs to be detached.
         """
-        method = self._method
+        method = self.method
         context = _context_of(parent)
         if method.skips_unsampled and type(parent) is Unsampled:
             otel_context.attach(context)
@@ -142,7 +147,7 @@ class ServerCall:
         code = self._inner.code() or _OK
         message = "" if code is _OK else self._inner.details() or ""
         self._ended = True
-        self._method.calls.overdue.discard(self)
+        self.method.calls.overdue.discard(self)
         # The answer goes out first; the books are kept while the network is at work.
         asyncio.get_running_loop().call_soon(self._record, code, message, None, now - self._start, time.time_ns())
 
@@ -165,10 +170,10 @@ class ServerCall:
         elif not isinstance(error, grpc.aio.AbortError):
             bug = error
         if bug is not None:
-            log.error("unhandled error in %s", self._method.name, exc_info=bug)
+            log.error("unhandled error in %s", self.method.name, exc_info=bug)
         sent = self._conclude(bug)
         if isinstance(error, KeyboardInterrupt | SystemExit):
-            self._method.calls.leave(error)
+            self.method.calls.leave(error)
         if sent is not None:
             raise sent.error from error
         raise asyncio.CancelledError from error
@@ -183,7 +188,7 @@ class ServerCall:
 
     async def _tell(self, error: BaseException) -> BaseException | None:
         """Aborts with the status for `error`; returns the error if it is a bug."""
-        calls = self._method.calls
+        calls = self.method.calls
         span = trace.get_current_span().get_span_context()
         trace_id = trace.format_trace_id(span.trace_id) if span.is_valid else ""
         failure = describe(error, calls.errors, calls.service, trace_id)
@@ -202,7 +207,7 @@ class ServerCall:
 
     def _gone(self) -> grpc.StatusCode:
         """The status that a caller sees who has not waited for ours."""
-        if self._method.calls.is_cut_off():
+        if self.method.calls.is_cut_off():
             return grpc.StatusCode.UNAVAILABLE
         if self.deadline is None:
             return grpc.StatusCode.CANCELLED
@@ -215,13 +220,13 @@ class ServerCall:
         if self._ended:  # a handler that was given up ends afterwards
             return
         self._ended = True
-        self._method.calls.overdue.discard(self)
+        self.method.calls.overdue.discard(self)
         self._record(code, message, bug, time.perf_counter() - self._start, None)
 
     def _record(
         self, code: grpc.StatusCode, message: str, bug: BaseException | None, seconds: float, now_ns: int | None
     ) -> None:
-        method = self._method
+        method = self.method
         method.metrics.end(code.name, method.calls.version, seconds)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: %s in %.1f ms", method.name, code.name, 1000 * seconds)

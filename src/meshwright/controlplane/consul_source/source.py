@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from meshwright.controlplane.metrics import Metrics
     from meshwright.controlplane.model.catalog import Target
     from meshwright.controlplane.model.upstream_config import CallerRules
-    from meshwright.model import ServiceName
+    from meshwright.model import InstanceId, ServiceName
 
 RETRY = 0.25
 """Seconds before a pass that failed is tried again."""
@@ -103,6 +103,16 @@ class Source:
     def connected(self) -> bool:
         """Whether every blocking query works."""
         return not self.errors
+
+    @property
+    def sweep_at(self) -> float | None:
+        """When every service may be read once more, on the loop's clock; None: not until Consul's index moves."""
+        return self._scheduler.at
+
+    @property
+    def checked(self) -> frozenset[tuple[str, InstanceId]]:
+        """The instances that have checks, each as its node and id."""
+        return self._tracker.checked
 
     async def catalogs(self) -> AsyncIterator[Catalog]:
         """The state of the mesh, now and whenever it changes."""
@@ -173,7 +183,7 @@ class Source:
 
     def _see_services(self, answer: Indexed[dict[ServiceName, tuple[str, ...]]]) -> bool:
         self._stale_services |= self._tracker.see_services(answer.value)
-        checked = self._tracker.checked
+        checked = self.checked
         for target, instances in self._reader.instances.items():
             if any(checked_key(instance.node, instance.id) not in checked for instance in instances):
                 self._stale_services.add(target.service)
@@ -190,7 +200,7 @@ class Source:
         """Until there is something to do: a wake, a sweep that is due, or the end of a recovery."""
         loop = asyncio.get_running_loop()
         while True:
-            times = [time for time in (self._scheduler.at, self.guard.until) if time is not None]
+            times = [time for time in (self.sweep_at, self.guard.until) if time is not None]
             timeout = max(0.0, min(times) - loop.time()) if times and not self._watches.awaited else None
             try:
                 async with asyncio.timeout(timeout):
