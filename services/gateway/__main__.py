@@ -15,14 +15,13 @@ from services.common.runtime.entry_point import run_service
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import HEALTH_CAUSE, TableRecovery
-from services.gateway.adapters import MeshUpstream
 from services.gateway.api.calculator.client import CalculatorClient
 from services.gateway.api.dependencies import GatewayDependencies, sweeping
 from services.gateway.api.orders.client import ShopClient
 from services.gateway.api.parameters import Backends, RequestTimeouts
 from services.gateway.api.users.client import UserClient
-from services.gateway.app import Readiness
 from services.gateway.http.http_server import serving
+from services.gateway.readiness import MeshUpstream, Readiness
 from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.server import QUIET, UNTRACED, make_app

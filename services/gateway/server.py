@@ -18,7 +18,7 @@ from services.gateway.api.orders import routes as orders
 from services.gateway.api.parameters import backends_of
 from services.gateway.api.users import routes as users
 from services.gateway.auth.middleware import AuthenticationMiddleware, RejectInvalidToken
-from services.gateway.domain import FieldError
+from services.gateway.errors import FieldError
 from services.gateway.http import openapi, problems
 from services.gateway.http.middleware import consistency
 from services.gateway.http.middleware.body_limit import BodyLimitMiddleware

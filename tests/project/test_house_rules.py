@@ -69,10 +69,24 @@ def test_the_operator_folder_cannot_shadow_the_standard_library() -> None:
     assert stray == []
 
 
-def test_services_have_the_five_files() -> None:
+def test_services_have_the_five_files_and_the_gateway_a_room_for_each_capability() -> None:
     for folder in sorted(path.parent for path in (ROOT / "services").glob("*/__main__.py")):
-        names = {path.name for path in folder.glob("*.py")}
-        assert {"__main__.py", "adapters.py", "app.py", "domain.py", "server.py"} <= names, folder
+        names = {path.name for path in folder.iterdir()}
+        if folder.name == "gateway":
+            expected = {
+                "__main__.py",
+                "server.py",
+                "wiring.py",
+                "errors.py",
+                "api",
+                "auth",
+                "http",
+                "pages",
+                "realtime",
+            }
+        else:
+            expected = {"__main__.py", "adapters.py", "app.py", "domain.py", "server.py"}
+        assert expected <= names, folder
 
 
 def test_no_room_grows_too_large() -> None:

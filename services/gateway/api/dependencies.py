@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from services.gateway.api.orders.client import ShopClient
-    from services.gateway.app import Users
     from services.gateway.auth.accounts import Accounts
     from services.gateway.auth.callers import Callers
     from services.gateway.auth.signing_keys import SigningKeys
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from services.gateway.http.middleware.idempotency import IdempotencyStore
     from services.gateway.http.middleware.rate_limit import RateLimiter
     from services.gateway.http.versions import VersionMatrix
+    from services.gateway.users import Users
 
 log = logging.getLogger(__name__)
 

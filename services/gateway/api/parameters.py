@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 
-from services.gateway import app, domain
+from services.gateway import errors, readiness, users
+from services.gateway.api.calculator import calculator_port
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.auth.tenancy import TenantUsers
 
@@ -28,9 +29,9 @@ class RequestTimeouts:
 class Backends:
     """The services behind the routes."""
 
-    users: app.Users
-    calculator: app.Calculator
-    readiness: app.Readiness
+    users: users.Users
+    calculator: calculator_port.Calculator
+    readiness: readiness.Readiness
     timeouts: RequestTimeouts
 
 
@@ -51,12 +52,12 @@ Timeout = Annotated[
 
 def answer_within(request: Request, header: Timeout = None) -> float:
     timeouts = backends_of(request).timeouts
-    return domain.seconds_to_answer(header, timeouts.answer, timeouts.most)
+    return errors.seconds_to_answer(header, timeouts.answer, timeouts.most)
 
 
 def stream_within(request: Request, header: Timeout = None) -> float:
     timeouts = backends_of(request).timeouts
-    return domain.seconds_to_answer(header, timeouts.stream, timeouts.most)
+    return errors.seconds_to_answer(header, timeouts.stream, timeouts.most)
 
 
 def dependencies_of(request: Request) -> GatewayDependencies:
@@ -68,13 +69,13 @@ def _users(request: Request) -> TenantUsers:
     return dependencies_of(request).users(backends_of(request).users)
 
 
-def _calculator(request: Request) -> app.Calculator:
+def _calculator(request: Request) -> calculator_port.Calculator:
     return backends_of(request).calculator
 
 
 Users = Annotated[TenantUsers, Depends(_users)]
 Dependencies = Annotated[GatewayDependencies, Depends(dependencies_of)]
-Calculator = Annotated[app.Calculator, Depends(_calculator)]
+Calculator = Annotated[calculator_port.Calculator, Depends(_calculator)]
 Within = Annotated[float, Depends(answer_within)]
 StreamWithin = Annotated[float, Depends(stream_within)]
 UserId = Annotated[str, Path(description="the id of a user")]

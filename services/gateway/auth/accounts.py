@@ -18,16 +18,15 @@ from services.gateway.auth import domain
 from services.gateway.auth.domain import ADMIN, OPERATOR, Account, Tokens
 from services.gateway.auth.signup import SignUpService
 from services.gateway.auth.store import TakenError
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.gateway.app import Users
     from services.gateway.auth.passwords import Passwords
     from services.gateway.auth.signing_keys import SigningKeys
     from services.gateway.auth.store import AuthStore
-    from services.gateway.domain import User
+    from services.gateway.users import User, Users
 
 
 @dataclass(frozen=True, slots=True)

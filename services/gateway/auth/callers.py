@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import meshwright
 from meshwright.auth.guard import bearer
 from meshwright.errors import ServiceError
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from meshwright.auth import Identity, JwtVerifier

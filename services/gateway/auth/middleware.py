@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 
 import meshwright
 from meshwright.auth.identity import calling
-from services.gateway.domain import ApiError, problem_of
+from services.gateway.errors import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id
 

@@ -17,7 +17,7 @@ import aiohttp
 
 from meshwright.auth import JwtVerifier
 from meshwright.errors import ServiceError
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from services.common.runtime.ids import new_id
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import REFUSED, ApiError, Changes
+from services.gateway.errors import REFUSED, ApiError
+from services.gateway.users import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.gateway.app import Users
     from services.gateway.auth.store import AuthStore
-    from services.gateway.domain import User
+    from services.gateway.users import User, Users
 
 
 class SignUpService:

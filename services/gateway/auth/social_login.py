@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 from services.gateway.auth import domain
 from services.gateway.auth.domain import LinkedIdentity, Tokens
 from services.gateway.auth.store import SocialLogin, TakenError
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.gateway.app import Users
     from services.gateway.auth.accounts import Accounts
     from services.gateway.auth.oidc import OidcClient
     from services.gateway.auth.store import AuthStore
-    from services.gateway.domain import User
+    from services.gateway.users import User, Users
 
 LOGIN_SECONDS = 600.0
 """Maximum duration of a login at the other issuer."""

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from services.common.runtime.ids import new_id
 from services.common.storage.database import translate_store_errors
 from services.gateway.auth.domain import email_key
-from services.gateway.domain import REFUSED, ApiError
+from services.gateway.errors import REFUSED, ApiError
 from services.gateway.tables import tenant_members
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from services.gateway.app import Users
     from services.gateway.auth.store import AuthStore
-    from services.gateway.domain import Changes, Summary, User, Validation
+    from services.gateway.users import Changes, Summary, User, Users, Validation
 
 AT_ONCE = 16
 """Concurrent requests for users of a tenant."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from services.gateway.domain import ProblemDetails, title
+from services.gateway.errors import ProblemDetails, title
 from services.gateway.http.problems import MEDIA_TYPE
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway import domain
+from services.gateway import errors
 from services.gateway.http.problems import MEDIA_TYPE
 
 
@@ -37,6 +37,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route may answer with, for OpenAPI: its own by number, and those that any may have."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     own: dict[int | str, dict[str, Any]] = {
-        status: {"description": domain.title(status), "content": content} for status in statuses
+        status: {"description": errors.title(status), "content": content} for status in statuses
     }
     return own | {"default": {"description": "Any other problem", "content": content}}

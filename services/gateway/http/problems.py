@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
 
 from services.common.runtime.errors import StoreUnavailableError
-from services.gateway.domain import BUG, TRY_AGAIN_AFTER, ApiError, FieldError, ProblemDetails, problem_of, title
+from services.gateway.errors import BUG, TRY_AGAIN_AFTER, ApiError, FieldError, ProblemDetails, problem_of, title
 from services.gateway.http.tracing import trace_id
 
 if TYPE_CHECKING:

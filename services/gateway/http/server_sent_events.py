@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from services.gateway.domain import problem_of
+from services.gateway.errors import problem_of
 from services.gateway.http.tracing import trace_id
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.gateway.domain import ApiError
+    from services.gateway.errors import ApiError
 
 QUIET_SECONDS = 15.0
 """Interval of comments without events: proxies close idle connections."""

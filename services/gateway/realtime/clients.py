@@ -12,7 +12,7 @@ from demo.chat.v1 import chat_pb2 as chat_pb
 from demo.chat.v1 import chat_pb2_grpc as chat_rpc
 from demo.notification.v1 import notification_pb2 as note_pb
 from demo.notification.v1 import notification_pb2_grpc as note_rpc
-from services.gateway.adapters import translate_grpc_errors
+from services.gateway.grpc_errors import translate_grpc_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

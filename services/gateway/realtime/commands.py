@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.common.runtime.text import is_unicode
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http.middleware.rate_limit import client_of
 
 if TYPE_CHECKING:

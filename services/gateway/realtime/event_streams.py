@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 
 from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.api.parameters import Seen  # noqa: TC001 - FastAPI reads the annotations
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http import server_sent_events as sse
 from services.gateway.http.openapi import problems
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from demo.chat.v1 import chat_pb2 as chat_pb
     from demo.notification.v1 import notification_pb2 as note_pb
-    from services.gateway.domain import ApiError
+    from services.gateway.errors import ApiError
 
 
 def frame(kind: str, /, **fields: Any) -> str:

@@ -22,7 +22,7 @@ from services.common.messaging.ordered_consumer import OrderedConsumer
 from services.common.messaging.stream_reader import StreamReader
 from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import background_task
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http import server_sent_events as sse
 
 if TYPE_CHECKING:

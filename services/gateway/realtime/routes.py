@@ -11,7 +11,7 @@ from fastapi import APIRouter, Header, Query, WebSocket
 
 from services.common.messaging.stream_position import InvalidPositionError, parse_position
 from services.gateway.auth.callers import require_identity, token_of
-from services.gateway.domain import ApiError, problem_of
+from services.gateway.errors import ApiError, problem_of
 from services.gateway.http.openapi import problems
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.realtime import frames

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth.identity import calling
 from services.common.runtime.tasks import cancel_and_wait
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http.middleware.rate_limit import RateLimiter
 from services.gateway.realtime import commands, frames
 from services.gateway.realtime.clients import UserCredentials

@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.realtime import frames
 
 if TYPE_CHECKING:

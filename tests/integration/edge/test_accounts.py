@@ -23,7 +23,7 @@ from services.gateway.auth import passwords
 from services.gateway.auth.domain import KeyRotation
 from services.gateway.auth.signing_keys import SigningKeys
 from services.gateway.auth.store import AuthStore
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.tables import prepare
 from support.demo.gateway import demo
 from support.demo.people import PASSWORD, address, reason, sign_up

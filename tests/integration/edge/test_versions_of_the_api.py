@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from services.gateway.auth.tenancy import TenantUsers
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from support.demo.gateway import Demo, demo
 from support.demo.people import PASSWORD, Person, address, reason, sign_up
 

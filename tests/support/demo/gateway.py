@@ -26,13 +26,12 @@ from services.calculator import server as calculator_server
 from services.calculator.adapters import Interval
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.storage.database import open_database
-from services.gateway.adapters import MeshUpstream
 from services.gateway.api.calculator.client import CalculatorClient
 from services.gateway.api.orders.client import ShopClient
 from services.gateway.api.parameters import Backends, RequestTimeouts
 from services.gateway.api.users.client import UserClient
-from services.gateway.app import Readiness
 from services.gateway.http.http_server import PING_SECONDS, serving
+from services.gateway.readiness import MeshUpstream, Readiness
 from services.gateway.realtime.clients import SMALL_WINDOW
 from services.gateway.realtime.wiring import RealtimeConfig, realtime
 from services.gateway.server import QUIET, UNTRACED, make_app

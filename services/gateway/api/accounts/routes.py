@@ -12,7 +12,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 import meshwright
-from services.gateway import app as application
+from services.gateway import users
 from services.gateway.api.dependencies import GatewayDependencies, TokenIssuer
 from services.gateway.api.parameters import Within, backends_of, dependencies_of
 from services.gateway.api.request_models import RequestModel, Text
@@ -20,7 +20,7 @@ from services.gateway.auth.accounts import NewAccount
 from services.gateway.auth.domain import MAX_PASSWORD, MIN_PASSWORD, Tokens
 from services.gateway.auth.signing_keys import ALGORITHM
 from services.gateway.auth.social_login import LOGIN_SECONDS, SocialLogins
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http.openapi import problems
 
 COOKIE = "login_state"
@@ -62,7 +62,7 @@ def _issuer(dependencies: Annotated[GatewayDependencies, Depends(dependencies_of
     return dependencies.issuer
 
 
-def _users(request: Request) -> application.Users:
+def _users(request: Request) -> users.Users:
     # Without tenants: a sign-up has no caller.
     return backends_of(request).users
 
@@ -80,7 +80,7 @@ def _never_stored(response: Response) -> None:
 
 
 Own = Annotated[TokenIssuer, Depends(_issuer)]
-Users = Annotated[application.Users, Depends(_users)]
+Users = Annotated[users.Users, Depends(_users)]
 Provider = Annotated[SocialLogins, Depends(_login)]
 
 auth = APIRouter(prefix="/auth", tags=["authentication"], dependencies=[Depends(_never_stored)])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
 from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
-from services.gateway.adapters import translate_grpc_errors
+from services.gateway.grpc_errors import translate_grpc_errors
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
-from services.gateway import domain
+from services.gateway import errors
 from services.gateway.api.calculator.request_models import Operands  # noqa: TC001 - FastAPI reads the annotations
 from services.gateway.api.calculator.response_models import Value
 from services.gateway.api.parameters import Calculator, StreamWithin, Within  # noqa: TC001 - FastAPI reads the annotations
@@ -68,8 +68,8 @@ async def _lines(first: int | None, rest: AsyncGenerator[int], path: str) -> Asy
                 yield _line({"value": first})
             async for value in rest:
                 yield _line({"value": value})
-        except domain.ApiError as failure:
-            yield _line({"problem": domain.problem_of(failure, path, trace_id()).document()})
+        except errors.ApiError as failure:
+            yield _line({"problem": errors.problem_of(failure, path, trace_id()).document()})
 
 
 def _line(item: dict[str, Any]) -> str:

@@ -12,21 +12,23 @@ from fastapi.encoders import jsonable_encoder
 from pydantic import Field
 
 from services.common.runtime.errors import StoreUnavailableError
-from services.gateway import app, domain
 from services.gateway.api.calculator.request_models import Operands
 from services.gateway.api.jsonrpc.protocol import SERVER_ERRORS, Dispatcher, Method, RpcError
 from services.gateway.api.parameters import MAX_PAGE, Calculator, Dependencies, Users, Within
 from services.gateway.api.request_models import RequestModel, Text
 from services.gateway.api.users.request_models import NewUser
+from services.gateway.errors import ApiError
 from services.gateway.http.middleware.rate_limit import client_of
 from services.gateway.http.openapi import problems
 from services.gateway.http.problems import ProblemResponse, problem
+from services.gateway.users import Changes, page_of
+from services.gateway.users import update as update_user
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from services.gateway.api.calculator.calculator_port import Calculator as CalculatorPort
     from services.gateway.api.dependencies import GatewayDependencies
-    from services.gateway.app import Calculator as CalculatorPort
     from services.gateway.auth.tenancy import TenantUsers
 
 log = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ def methods(
     async def update(params: UpdateParams) -> Any:
         await dependencies.check_owner(users, params.id, 1)
         given = params.model_dump(include=params.model_fields_set - {"id"})
-        return await app.update(users, params.id, domain.Changes(**given), None, within)
+        return await update_user(users, params.id, Changes(**given), None, within)
 
     async def delete(params: UserIdParams) -> Any:
         await dependencies.check_owner(users, params.id, 1)
@@ -84,7 +86,7 @@ def methods(
     return {
         "createUser": _method(NewUser, create),
         "getUser": by_id(users.get),
-        "listUsers": _method(ListParams, lambda params: app.page_of(users, params.limit, params.after, within)),
+        "listUsers": _method(ListParams, lambda params: page_of(users, params.limit, params.after, within)),
         "updateUser": _method(UpdateParams, update),
         "deleteUser": _method(UserIdParams, delete),
         "validateUser": by_id(users.validate),
@@ -99,7 +101,7 @@ def _method(params: type[RequestModel], call: Callable[[Any], Awaitable[Any]]) -
         try:
             return jsonable_encoder(await call(given))
         except StoreUnavailableError as error:
-            raise domain.ApiError("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE") from error
+            raise ApiError("UNAVAILABLE", str(error), reason="STORE_UNAVAILABLE") from error
 
     return Method(params, encoded)
 

@@ -13,7 +13,6 @@ from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from demo.userview.v1 import userview_pb2 as view_pb
 from demo.userview.v1 import userview_pb2_grpc as view_rpc
-from services.gateway.adapters import translate_grpc_errors
 from services.gateway.api.orders.response_models import (
     Balance,
     Booking,
@@ -24,7 +23,8 @@ from services.gateway.api.orders.response_models import (
     Stock,
     UserView,
 )
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
+from services.gateway.grpc_errors import translate_grpc_errors
 from services.gateway.http.middleware.consistency import call_noting_writes
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from services.gateway.api.orders.response_models import RESTING, Order
 from services.gateway.api.orders.routes import BASE, Me, OrderId, TheShop
 from services.gateway.api.parameters import Seen, StreamWithin  # noqa: TC001 - FastAPI reads the annotations
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http import server_sent_events as sse
 from services.gateway.http.openapi import problems
 

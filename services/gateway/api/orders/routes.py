@@ -17,7 +17,7 @@ from services.gateway.api.orders.request_models import Deposit, NewOrder  # noqa
 from services.gateway.api.orders.response_models import Balance, Booking, Item, Order, OrderEvent, Stock, UserView
 from services.gateway.api.parameters import MAX_PAGE, Dependencies, UserId, Users, Within, backends_of, dependencies_of
 from services.gateway.auth.callers import require_identity
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http.middleware.consistency import at_least
 from services.gateway.http.openapi import problems
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from demo.user.v1 import user_pb2 as user_pb
 from demo.user.v1 import user_pb2_grpc as user_rpc
-from services.gateway.adapters import translate_grpc_errors
-from services.gateway.domain import Changes, Summary, User, Validation
+from services.gateway.grpc_errors import translate_grpc_errors
 from services.gateway.http.middleware.consistency import call_noting_writes
+from services.gateway.users import Changes, Summary, User, Validation
 
 if TYPE_CHECKING:
     from datetime import datetime

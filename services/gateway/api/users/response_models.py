@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway import domain
+from services.gateway import users
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,12 +123,12 @@ class UserPresenter:
         self.version = version
         self._tenant = tenant
 
-    async def one(self, user: domain.User) -> tuple[Any, str]:
+    async def one(self, user: users.User) -> tuple[Any, str]:
         """The body and its ETag. Raises StoreUnavailableError."""
         shown = await self.many([user])
         return shown.bodies[0], shown.tags[0]
 
-    async def many(self, users: Sequence[domain.User]) -> PresentedUsers:
+    async def many(self, users: Sequence[users.User]) -> PresentedUsers:
         """Raises StoreUnavailableError."""
         if self.version.number < LOGINS:
             return PresentedUsers([self._plain(user) for user in users], [self._tag(user) for user in users])
@@ -138,11 +138,11 @@ class UserPresenter:
             [self._tag(user, _digest(linked.get(user.id, []))) for user in users],
         )
 
-    def _tag(self, user: domain.User, more: str = "") -> str:
+    def _tag(self, user: users.User, more: str = "") -> str:
         # One path serves every version (API-Version), so tags differ by version.
-        return domain.tag(user.updated_at, self.version.name + more)
+        return users.tag(user.updated_at, self.version.name + more)
 
-    async def page(self, page: domain.Page) -> Any:
+    async def page(self, page: users.Page) -> Any:
         """Raises StoreUnavailableError."""
         bodies = (await self.many(page.users)).bodies
         return PAGES[self.version.number](users=bodies, next=page.next)
@@ -152,13 +152,13 @@ class UserPresenter:
         address = self._dependencies.matrix.new_address(self.version, path)
         return {"deprecated": self._dependencies.matrix.deprecated(self.version), "new_api_url": address or ""}
 
-    def _plain(self, user: domain.User) -> Any:
+    def _plain(self, user: users.User) -> Any:
         if self.version.number == 1:
             flags = self._flags(f"users/{user.id}")
             return UserV1(**_fields(user), phone=user.phone, avatar=user.avatar, **flags)
         return UserV2(**_fields(user), phone=user.phone or None, avatar=user.avatar)
 
-    def _with_logins(self, user: domain.User, linked: list[LinkedIdentity]) -> Any:
+    def _with_logins(self, user: users.User, linked: list[LinkedIdentity]) -> Any:
         logins = [
             LinkedLogin(
                 provider=item.provider, issuer=item.issuer, linked_at=datetime.fromtimestamp(item.linked_at, UTC)
@@ -171,7 +171,7 @@ class UserPresenter:
         return UserV4(**shown, identities=logins, tenant=self._tenant)
 
 
-def _fields(user: domain.User) -> dict[str, Any]:
+def _fields(user: users.User) -> dict[str, Any]:
     return {
         "id": user.id,
         "name": user.name,

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 import meshwright
 from services.common.runtime.errors import StoreUnavailableError
-from services.gateway import app, domain
+from services.gateway import users
 from services.gateway.api.parameters import After, Dependencies, IfMatch, Limit, UserId, Users, Within, dependencies_of
 from services.gateway.api.users.request_models import NewMember, NewProfile, NewUser, ProfileChanges, UserChanges
 from services.gateway.api.users.response_models import PAGES, TENANTS, USERS, UserPresenter
 from services.gateway.auth.callers import is_admin, require_identity, tenant_of
-from services.gateway.domain import ApiError
+from services.gateway.errors import ApiError
 from services.gateway.http.openapi import problems
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _updating(kind: type[UserChanges]) -> Callable[..., Any]:
     ) -> Any:
         """Change some fields of a user; with `If-Match`, only if it has not changed since."""
         await dependencies.check_owner(service, user_id, show.version.number)
-        user = await app.update(service, user_id, domain.Changes(**body.given()), domain.seen(if_match), within)
+        user = await users.update(service, user_id, users.Changes(**body.given()), users.seen(if_match), within)
         shown, response.headers["ETag"] = await show.one(user)
         return shown
 
@@ -107,7 +107,7 @@ def _reading(handler: Callable[..., Any], kind: type[RequestModel]) -> Callable[
 
 async def list_users(service: Users, show: Show, within: Within, limit: Limit = 50, after: After = "") -> Any:
     """List users in the order of their creation, page by page."""
-    return await show.page(await app.page_of(service, limit, after, within))
+    return await show.page(await users.page_of(service, limit, after, within))
 
 
 async def get_user(user_id: UserId, response: Response, service: Users, show: Show, within: Within) -> Any:
@@ -121,15 +121,15 @@ async def delete_user(
 ) -> None:
     """Delete a user; with `If-Match`, only if it has not changed since. Deletes its account, too."""
     await dependencies.check_owner(service, user_id, show.version.number)
-    await app.delete(service, user_id, domain.seen(if_match), within)
+    await users.delete(service, user_id, users.seen(if_match), within)
 
 
-async def validate_user(user_id: UserId, service: Users, within: Within) -> domain.Validation:
+async def validate_user(user_id: UserId, service: Users, within: Within) -> users.Validation:
     """Ask whether others may act for a user. An unknown one is an answer, not an error."""
     return await service.validate(user_id, within)
 
 
-async def summarise_user(user_id: UserId, service: Users, within: Within) -> domain.Summary:
+async def summarise_user(user_id: UserId, service: Users, within: Within) -> users.Summary:
     """A user, and points for membership, which the user service has the calculator work out."""
     return await service.summary(user_id, within)
 
@@ -147,7 +147,7 @@ class _Permission:
             raise ApiError("PERMISSION_DENIED", "the token is of no tenant", reason="NO_TENANT")
 
 
-async def _create(body: NewUser, service: TenantUsers, dependencies: GatewayDependencies, within: float) -> domain.User:
+async def _create(body: NewUser, service: TenantUsers, dependencies: GatewayDependencies, within: float) -> users.User:
     password = body.password if isinstance(body, NewMember) else ""
     if password and dependencies.issuer is not None:
         dependencies.issuer.accounts.check_password(password)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.calls.http.asgi import path_matcher
-from services.gateway.domain import ApiError, problem_of
+from services.gateway.errors import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id
 

@@ -1,4 +1,4 @@
-"""The gateway's resources, and the mapping of errors to HTTP.
+"""Failed calls and requests, and what HTTP clients are told of them.
 
 A failed call has a gRPC status code, which is mapped to an HTTP status (as google.rpc.Code documents it) and an RFC
 9457 problem document. Client errors have the message of the service; internal errors have a generic message, since
@@ -8,15 +8,12 @@ messages of transports and bugs disclose internals.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CLIENT_CLOSED_REQUEST = 499
 """Unregistered; proxies log it for clients that disconnected."""
@@ -165,84 +162,3 @@ def seconds_to_answer(header: str | None, default: float, most: float) -> float:
         message = "X-Request-Timeout must be a number of seconds above 0"
         raise ApiError("INVALID_ARGUMENT", message, fields={"X-Request-Timeout": "must be a number of seconds above 0"})
     return min(seconds, most)
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user, as callers of the gateway see it."""
-
-    id: str
-    name: str
-    email: str
-    phone: str
-    active: bool
-    created_at: datetime
-    updated_at: datetime
-    avatar: str | None = None
-    """None if the user service has no avatars yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Fields of a PATCH; None: unchanged."""
-
-    name: str | None = None
-    email: str | None = None
-    phone: str | None = None
-    active: bool | None = None
-    avatar: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page of users."""
-
-    users: list[User]
-    next: str | None = field(metadata={"description": "the value of `after` for the next page; null on the last"})
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Whether a user is valid, and if not, why."""
-
-    is_valid: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A user with figures that the user service computes."""
-
-    user: User
-    member_days: int
-    points: float
-
-
-def tag(updated_at: datetime, more: str = "") -> str:
-    """The entity tag (RFC 9110, 8.8.3) of a user: its update time in microseconds, and `more` that the body shows."""
-    version = f"{(updated_at - _EPOCH) // timedelta(microseconds=1):x}"
-    return f'"{version}.{more}"' if more else f'"{version}"'
-
-
-def seen(if_match: str | None) -> datetime | None:
-    """The latest update time in If-Match; None without the header or for `*`. Older entries in the list can never
-    match."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    found = [version for item in if_match.split(",") if (version := _version(item.strip())) is not None]
-    if not found:
-        raise ApiError(
-            "FAILED_PRECONDITION",
-            "If-Match is not an ETag of this user",
-            fields={"If-Match": "is no ETag of ours"},
-            status=412,
-        )
-    return max(found)
-
-
-def _version(tag: str) -> datetime | None:
-    """Parses an entity tag; None for foreign and weak tags, which never match (RFC 9110, 13.1.1)."""
-    try:
-        return _EPOCH + timedelta(microseconds=int(tag.removeprefix('"').removesuffix('"').partition(".")[0], 16))
-    except (ValueError, OverflowError):
-        return None
