@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from meshwright import durations
+from meshwright.dev import booleans
 from meshwright.dev.consul.http_errors import bad_request
 
 if TYPE_CHECKING:
@@ -271,11 +272,7 @@ def _weak_string(value: Any) -> str:
 
 def _weak_bool(value: Any) -> bool:
     if isinstance(value, str):
-        if value in ("1", "t", "T", "TRUE", "true", "True"):
-            return True
-        if value in ("", "0", "f", "F", "FALSE", "false", "False"):
-            return False
-        raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        return bool(value) and booleans.parse(value)
     return bool(value)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from meshwright.dev.consul.booleans import read_bool
+from meshwright.dev import booleans
 from meshwright.dev.consul.http_errors import refused
 
 Predicate = Callable[[Any], bool]
@@ -337,8 +337,9 @@ def _test(operator: str, kind: Any, value: str) -> Predicate:
             raise _CoercionError(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
         return lambda found: found == number
     if kind == "bool":
-        truth = read_bool(value)
-        if truth is None:
-            raise _CoercionError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        try:
+            truth = booleans.parse(value)
+        except ValueError as error:
+            raise _CoercionError(str(error)) from None
         return lambda found: found is truth
     return lambda found: found == value

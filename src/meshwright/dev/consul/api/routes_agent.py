@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from meshwright.dev import booleans
 from meshwright.dev.consul.api import requests
 from meshwright.dev.consul.api.agent_info import agent_self, members
-from meshwright.dev.consul.booleans import read_bool
 from meshwright.dev.consul.catalog.agent import aggregate, health_json
 from meshwright.dev.consul.catalog.catalog import SERVICES
 from meshwright.dev.consul.catalog.models import CRITICAL, PASSING, WARNING
@@ -95,7 +95,7 @@ class AgentRoutes:
         service, checks = requests.service(
             await request.read(), self._state.node, min_deregister=self._state.min_deregister
         )
-        replace_checks = read_bool(request.query.get("replace-existing-checks", "")) or False
+        replace_checks = booleans.lenient(request.query.get("replace-existing-checks", ""))
         self._agent.register(service, checks, time.monotonic(), replace_checks=replace_checks)
         return web.Response()
 
@@ -197,7 +197,7 @@ def _maintenance(request: web.Request) -> tuple[bool, str]:
     if "enable" not in request.query:
         raise bad_request("Missing value for enable")
     text = request.query["enable"]
-    enable = read_bool(text)
-    if enable is None:
-        raise bad_request(f'Invalid value for enable: "{text}"')
-    return enable, request.query.get("reason", "")
+    try:
+        return booleans.parse(text), request.query.get("reason", "")
+    except ValueError:
+        raise bad_request(f'Invalid value for enable: "{text}"') from None

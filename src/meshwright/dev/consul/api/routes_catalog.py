@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from meshwright.dev import booleans
 from meshwright.dev.consul.api.registration import deregister, register
-from meshwright.dev.consul.booleans import read_bool
 from meshwright.dev.consul.catalog import catalog as topics
 from meshwright.dev.consul.catalog.catalog import checks_topic, instances_topic, service_topic
 from meshwright.dev.consul.catalog.models import PASSING
@@ -220,10 +220,10 @@ def _passing(request: web.Request) -> bool:
     text = request.query["passing"]
     if not text:
         return True
-    value = read_bool(text)
-    if value is None:
-        raise bad_request("Invalid value for ?passing")
-    return value
+    try:
+        return booleans.parse(text)
+    except ValueError:
+        raise bad_request("Invalid value for ?passing") from None
 
 
 def _name(request: web.Request, missing: str) -> str:

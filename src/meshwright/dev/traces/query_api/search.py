@@ -13,8 +13,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from meshwright.dev import booleans
 from meshwright.dev.traces.query_api.jaeger_json import event_to_json, process_to_json, span_tags, text_of
-from meshwright.dev.traces.query_api.v1_parameters import parse_boolean
 from meshwright.messages.otlp import Status
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def has_tag(span: StoredSpan, key: str, value: str) -> bool:
 
 def _has_error(span: StoredSpan, value: str) -> bool:
     try:
-        return span.failed == parse_boolean(value)
+        return span.failed == booleans.parse(value)
     except ValueError:
         return False
 

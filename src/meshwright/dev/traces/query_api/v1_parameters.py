@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meshwright import durations
+from meshwright.dev import booleans
 from meshwright.errors import MeshwrightError
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ _MAX_ID_DIGITS = 32
 _LONG = re.compile(r"([0-9]{1,6})([dw])")
 _LONG_UNITS = {"d": 24 * 3600 * NANOS, "w": 7 * 24 * 3600 * NANOS}
 _BASE64_LENGTHS = (22, 24)
-_BOOLEANS = {
-    **dict.fromkeys(("1", "t", "T", "TRUE", "true", "True"), True),
-    **dict.fromkeys(("0", "f", "F", "FALSE", "false", "False"), False),
-}
 
 
 class BadQueryError(MeshwrightError):
@@ -130,19 +127,12 @@ def parse_duration(parameters: MultiMapping[str], name: str) -> int:
         raise BadQueryError(f"unable to parse param '{name}': {error}") from None
 
 
-def parse_boolean(text: str) -> bool:
-    """A truth value, as Go's `strconv.ParseBool` reads one; raises ValueError with its words."""
-    if text not in _BOOLEANS:
-        raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
-    return _BOOLEANS[text]
-
-
 def check_trace_parameters(parameters: MultiMapping[str]) -> None:
     """Refuse a `start`, `end` or `raw` of `/api/traces/{id}` that cannot be read. They change nothing here."""
     for name in ("start", "end"):
         parse_micros(parameters, name, 0)
     try:
-        parse_boolean(parameters.get("raw") or "false")
+        booleans.parse(parameters.get("raw") or "false")
     except ValueError as error:
         raise BadQueryError(f"unable to parse param 'raw': {error}") from None
 

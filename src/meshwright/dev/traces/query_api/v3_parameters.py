@@ -11,12 +11,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from meshwright import durations
+from meshwright.dev import booleans
 from meshwright.dev.traces.query_api.gotime import read_rfc3339
 from meshwright.dev.traces.query_api.v1_parameters import (
     DEFAULT_LIMIT,
     BadQueryError,
     TraceQuery,
-    parse_boolean,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read_boolean(parameters: Mapping[str, str], name: str) -> bool:
     """A truth value, as Go's `strconv.ParseBool` reads one; false where it is not given."""
     text, given = value_of(parameters, name)
     try:
-        return bool(text) and parse_boolean(text)
+        return bool(text) and booleans.parse(text)
     except ValueError as error:
         raise _malformed(given, str(error)) from None
 
