@@ -44,7 +44,7 @@ class MissingError(Exception):
 
 
 async def until(look: Callable[[], Awaitable[T]], patience: float) -> T:
-    """Repeats `look` until it raises nothing; returns its result. Raises `MissingError` with the last failure."""
+    """Repeats `look` until it raises nothing; returns its result. Raises `MissingError` after `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -56,6 +56,7 @@ async def until(look: Callable[[], Awaitable[T]], patience: float) -> T:
 
 
 def client() -> httpx2.AsyncClient:
+    """An HTTP client of the checks: 10 s for a request, no proxies from the environment."""
     return httpx2.AsyncClient(timeout=10.0, trust_env=False)
 
 
@@ -259,6 +260,7 @@ CHECKS = {
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line of the checks."""
     made = argparse.ArgumentParser(prog="acceptance", description=__doc__)
     made.add_argument(
         "--patience", type=float, default=TIMEOUT, help="seconds that a check waits for what it looks for"
@@ -280,6 +282,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one check; exits with its failure in one line."""
     options = parser().parse_args(arguments)
     try:
         said = asyncio.run(CHECKS[options.check](options))

@@ -93,7 +93,7 @@ class Finalizer:
 
 
 def gave_up_message(document: Mapping[str, Any], missing: str, deadline: float) -> str:
-    """The message of the Event for a rollout removed before it was finalized."""
+    """The message of the Event for a rollout removed before it was finalized, `deadline` seconds after its deletion."""
     service = (document.get("spec") or {}).get("service", "")
     return (
         f"not done within {deadline:g} s of the deletion: {missing}; the resource is removed anyway."

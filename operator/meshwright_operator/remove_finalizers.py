@@ -63,6 +63,7 @@ async def clean_all(cluster: Cluster, me: Identity, namespaces: Iterable[str], t
 
 
 async def run(config: OperatorConfig) -> None:
+    """Remove the finalizers of all rollouts, trying again while the API server is away."""
     async with Cluster() as cluster, asyncio.timeout(TIMEOUT + 10):
         me = config.identity(cluster.namespace)
         timing = Timing(config.lease_seconds)
@@ -85,6 +86,7 @@ async def _namespaces(config: OperatorConfig, cluster: Cluster) -> set[str]:
 
 
 def main() -> None:
+    """Run as a Job of the chart; exits with one line where it fails."""
     try:
         config = load_config(OperatorConfig)
         logs.configure("meshwright-remove-finalizers", "", "", config.log_level)

@@ -38,6 +38,8 @@ class LogFormat(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogConfig:
+    """The format of log lines."""
+
     format: LogFormat | None = env_field("MESHWRIGHT_LOG_FORMAT", None, help="json or text; unset: text on a terminal")
 
 

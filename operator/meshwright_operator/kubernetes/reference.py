@@ -30,6 +30,7 @@ BEFORE_ANNOTATION = f"{GROUP}/replicas-before"
 
 
 def idled_by(deployment: Mapping[str, Any]) -> str:
+    """The rollout that scaled the Deployment to 0; empty for none."""
     return str(_annotations(deployment).get(IDLED_BY_ANNOTATION, ""))
 
 

@@ -154,6 +154,7 @@ def _told(size: str, storage_class: str) -> str:
 
 
 async def run(plan: Plan) -> None:
+    """Make the secrets and check the volumes, trying again while the API server is away."""
     async with SetupCluster() as cluster, asyncio.timeout(TIMEOUT):
         while True:
             try:
@@ -168,6 +169,7 @@ async def run(plan: Plan) -> None:
 
 
 def main() -> None:
+    """Run as a Job of the chart; exits with one line where it fails."""
     try:
         config = load_config(SetupConfig)
         logs.configure("meshwright-setup", "", "", config.log_level)

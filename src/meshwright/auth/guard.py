@@ -20,8 +20,11 @@ _SCHEME = "bearer"
 class Verifier(Protocol):
     """What `Auth` needs of a `JwtVerifier`."""
 
-    def known(self, token: str) -> Identity | None: ...
-    async def verify(self, token: str) -> Identity: ...
+    def known(self, token: str) -> Identity | None:
+        """The identity of a token that was verified before; None otherwise."""
+
+    async def verify(self, token: str) -> Identity:
+        """The identity of a token. Raises `UnauthenticatedError` for one that is not valid."""
 
 
 @dataclass(frozen=True, slots=True)

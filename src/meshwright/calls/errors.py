@@ -69,6 +69,7 @@ class ErrorMap:
         self._errors = dict(errors or {})
 
     def translate(self, error: BaseException) -> ServiceError | None:
+        """The `ServiceError` that an exception means; None for one that is not mapped."""
         if isinstance(error, ServiceError):
             return error
         for kind in type(error).__mro__:

@@ -45,7 +45,7 @@ def time_left() -> float | None:
 
 
 def earlier_deadline(timeout: float | None, deadline: float | None, now: float) -> float | None:
-    """The timeout of an outgoing call: its own, or what is left until `deadline`, whichever is sooner."""
+    """The seconds that an outgoing call has: its own timeout, or what is left until `deadline`, whichever is less."""
     if deadline is None:
         return timeout
     left = deadline - now

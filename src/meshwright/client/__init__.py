@@ -49,7 +49,8 @@ def channel(
     that one in any case. `authorization`: whether the incoming call's is passed on. `options`: gRPC channel arguments.
     `telemetry`: instead of that of `config`.
 
-    A call that no server was there for says why in its details: a name that no service has, or what does not answer.
+    A call that reaches no server says why in its details: an unknown name, or the part that does not answer. Raises
+    `ValidationError` for a name that Consul could not have.
     """
     if problem := path_problem(name):
         raise ValidationError("the name of a service", [Violation(repr(name), problem)])

@@ -68,6 +68,7 @@ def static_target(addresses: Sequence[Address], options: Iterable[tuple[str, Any
 
 
 def open_xds(name: str, options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+    """A gRPC channel to the service by xDS."""
     return grpc.aio.insecure_channel(xds_target(name), options=merged(options))
 
 
@@ -77,5 +78,6 @@ def known_target(name: str, addresses: Sequence[Address], options: Iterable[tupl
 
 
 def open_known(name: str, addresses: Sequence[Address], options: Iterable[tuple[str, Any]]) -> grpc.aio.Channel:
+    """A gRPC channel to those addresses, or to none while there are none."""
     target, chosen = known_target(name, addresses, options)
     return grpc.aio.insecure_channel(target, options=chosen)

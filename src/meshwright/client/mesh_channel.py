@@ -59,17 +59,21 @@ class MeshChannel(grpc.aio.Channel):
             task.add_done_callback(self._draining.discard)
 
     def unary_unary(self, method: str, *codec: Any, **options: Any) -> UnaryUnary:
+        """A method with one request and one response, for generated stubs."""
         return UnaryUnary(self._calls.method(method), *self._made("unary_unary", method, codec, options))
 
     def unary_stream(self, method: str, *codec: Any, **options: Any) -> UnaryStream:
+        """A method with one request and a stream of responses, for generated stubs."""
         calls = self._calls.method(method, streams=True)
         return UnaryStream(calls, *self._made("unary_stream", method, codec, options))
 
     def stream_unary(self, method: str, *codec: Any, **options: Any) -> StreamUnary:
+        """A method with a stream of requests and one response, for generated stubs."""
         calls = self._calls.method(method, streams=True)
         return StreamUnary(calls, *self._made("stream_unary", method, codec, options))
 
     def stream_stream(self, method: str, *codec: Any, **options: Any) -> StreamStream:
+        """A method with a stream of requests and one of responses, for generated stubs."""
         calls = self._calls.method(method, streams=True)
         return StreamStream(calls, *self._made("stream_stream", method, codec, options))
 
@@ -118,10 +122,13 @@ class MeshChannel(grpc.aio.Channel):
             await self._on_close()
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """The connectivity of gRPC's channel; `try_to_connect` makes an idle one connect."""
         return self.connection().get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Return once the connectivity is no longer `last_observed_state`."""
         await self.connection().wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
+        """Return once the channel is connected; without a limit of time."""
         await self.connection().channel_ready()

@@ -70,6 +70,7 @@ class ConsulChannel(MeshChannel):
         return self
 
     async def close(self, grace: float | None = None) -> None:
+        """End the channel and its watch; calls in flight get `grace` seconds."""
         if self._follower is not None:
             self._follower.cancel()
             await asyncio.gather(self._follower, return_exceptions=True)

@@ -120,7 +120,8 @@ class Consul:
         return (await self._http.read("/v1/agent/services")).parse(decode.agent_services)
 
     async def agent_service(self, instance: InstanceId, *, known: str = "", wait: float = 300.0) -> AgentService | None:
-        """One instance of this agent, or None. With `known`, its content hash: waits until that is no longer true."""
+        """One instance of this agent, or None. With `known`, its content hash: waits until it has
+        changed, for `wait` seconds at most."""
         params = {"hash": known, "wait": durations.of_seconds(wait)} if known else {}
         path = f"/v1/agent/service/{_quoted(instance)}"
         answer = await self._http.request("GET", path, params, wait=wait if known else None, missing_ok=True)

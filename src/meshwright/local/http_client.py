@@ -47,13 +47,16 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def get(url: str, timeout: float, most: int = MOST) -> Answer:
-    """GETs a URL. Raises OSError where it cannot be reached in time, `HTTPException` for an answer that is not HTTP."""
+    """GETs a URL, with `timeout` seconds for each wait and at most `most` bytes of the body.
+
+    Raises OSError where it cannot be reached in time, `HTTPException` for an answer that is not HTTP.
+    """
     with contextlib.closing(_connection(url, timeout)) as connection:
         return _get(connection, url, most)
 
 
 async def get_async(url: str, timeout: float, most: int = MOST) -> Answer:
-    """As `get`; `timeout` is that of the whole request."""
+    """As `get`; `timeout`: seconds for the whole request."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Answer] = loop.create_future()
     connection = _connection(url, timeout)

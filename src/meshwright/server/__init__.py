@@ -151,7 +151,10 @@ class Server:
             logs.CONSTANTS.set(outside[1])
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
-        """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`."""
+        """Serve `servicer`; `add_to_server` is the generated `add_XServicer_to_server`.
+
+        Raises `RuntimeError` after the server has started.
+        """
         if self._started:
             raise RuntimeError("services are added before the server starts")
         recorder = Recorder(self._server, self._calls)

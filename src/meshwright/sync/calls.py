@@ -68,7 +68,10 @@ class Requests:
 
 
 def explanation(calls: ClientCalls, error: Any, timeout: float | None, ongoing: ClientCall) -> str | None:
-    """Why no server was reached by a call that failed; None where one was, or where that is not known."""
+    """Why no server was reached by a call that failed; None where one was, or where that is not known.
+
+    `timeout`: seconds that the call had.
+    """
     explain = calls.explain
     if explain is None or calls.reached:
         return None

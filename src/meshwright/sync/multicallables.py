@@ -128,18 +128,26 @@ class _ManyRequests(_Multicallable):
 
 
 class UnaryUnary(_OneRequest, _Answered):
+    """A method with one request and one response."""
+
     kind = "unary_unary"
 
 
 class UnaryStream(_OneRequest, _Streamed):
+    """A method with one request and a stream of responses."""
+
     kind = "unary_stream"
 
 
 class StreamUnary(_ManyRequests, _Answered):
+    """A method with a stream of requests and one response."""
+
     kind = "stream_unary"
 
 
 class StreamStream(_ManyRequests, _Streamed):
+    """A method with a stream of requests and one of responses."""
+
     kind = "stream_stream"
 
 

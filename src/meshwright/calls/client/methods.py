@@ -91,7 +91,7 @@ class ClientMethod:
         self._short_cuts = calls.w3c and self._sampling.skips_unsampled
 
     def begin(self, timeout: float | None, metadata: Any) -> tuple[float | None, grpc.aio.Metadata, ClientCall]:
-        """What a call is made with, and the object to hand it to when it is made."""
+        """The timeout in seconds, the metadata and the record of a call that is about to be made."""
         incoming = INCOMING.get()
         calls = self.calls
         timeout = self.timeout if timeout is None else timeout

@@ -60,6 +60,8 @@ class _Multicallable:
 
 
 class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
+    """A method with one request and one response."""
+
     def __call__(
         self,
         request: Any,
@@ -81,6 +83,8 @@ class UnaryUnary(_Multicallable, grpc.aio.UnaryUnaryMultiCallable[Any, Any]):
 
 
 class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
+    """A method with one request and a stream of responses."""
+
     def __call__(
         self,
         request: Any,
@@ -102,6 +106,8 @@ class UnaryStream(_Multicallable, grpc.aio.UnaryStreamMultiCallable[Any, Any]):
 
 
 class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
+    """A method with a stream of requests and one response."""
+
     def __call__(  # noqa: PLR0917 - gRPC's signature
         self,
         request_iterator: Any = None,
@@ -122,6 +128,8 @@ class StreamUnary(_Multicallable, grpc.aio.StreamUnaryMultiCallable[Any, Any]):
 
 
 class StreamStream(_Multicallable, grpc.aio.StreamStreamMultiCallable[Any, Any]):
+    """A method with a stream of requests and one of responses."""
+
     def __call__(  # noqa: PLR0917 - gRPC's signature
         self,
         request_iterator: Any = None,

@@ -82,7 +82,7 @@ async def dump(
 ) -> Dump:
     """The resources that a client gets now that dials `service` from `place`.
 
-    Raises `UnreachableError` where nothing whole came in time.
+    Raises `UnreachableError` where not all of them came within `timeout` seconds.
     """
     view = _View(service)
     try:

@@ -65,6 +65,7 @@ class Source:
     """One mesh in one Consul. Iterate `catalogs()` once."""
 
     def __init__(self, consul: Consul, metrics: Metrics, *, debounce: float = 0.02, recovery: float = 60.0) -> None:
+        """`debounce`: seconds in which changes share a pass. `recovery`: seconds for which a lost state is kept."""
         self.problems = Problems()
         self.guard = StateLossGuard(recovery)
         self.synced = False

@@ -73,7 +73,7 @@ class Waiting:
         return respond(request, found)
 
     async def moved(self, topics: tuple[str, ...], deadline: float) -> bool:
-        """Wait until a topic is touched; False when the deadline passed or the server stops."""
+        """Wait until a topic is touched; False after `deadline` (in the loop's seconds) or when the server stops."""
         if self._stopping:
             return False
         moved = asyncio.Event()

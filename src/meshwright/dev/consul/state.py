@@ -37,6 +37,7 @@ class State:
     """The store and all that lives on it."""
 
     def __init__(self, identity: Identity, runner: Runner, *, min_deregister: float) -> None:
+        """`min_deregister`: the least seconds after which a critical instance is deregistered."""
         self.identity = identity
         self.node, self.datacenter = identity.node, identity.datacenter
         self.min_deregister = min_deregister

@@ -48,6 +48,7 @@ class ReflectionClient:
     """Finds and calls methods over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel, timeout: float) -> None:
+        """`timeout`: seconds for each call."""
         self._channel = channel
         self._timeout = timeout
         self._pool = descriptor_pool.DescriptorPool()

@@ -70,6 +70,7 @@ def choose_traces(topology: Topology, options: UpOptions) -> ComponentSource:
 
 
 def parse_source(wanted: str, who: str) -> ComponentSource:
+    """The source of a component that the option or the topology (`who`) wants: `dev`, `none` or an address."""
     if wanted == NONE:
         return ComponentSource(dev=False, why=who)
     return ComponentSource(dev=wanted == DEV, address="" if wanted == DEV else wanted, why=who)

@@ -41,6 +41,8 @@ _IDENTITY = ("instance", "pid", "started")
 
 @dataclass(frozen=True, slots=True)
 class HomeConfig:
+    """The folder in which `meshwright up` keeps its state and logs."""
+
     home: Path | None = env_field("MESHWRIGHT_HOME", None, help="folder for state and logs; default .meshwright here")
 
 

@@ -45,6 +45,7 @@ class ConsulMetricSource:
     """`meshwright.rollout.ports.MetricSource`. `clock` is unix time, as the rollouts' `now`."""
 
     def __init__(self, consul: Consul, *, timeout: float = 1.0, clock: Callable[[], float] = time.time) -> None:
+        """`timeout`: seconds for reading one page."""
         self._consul = consul
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._clock = clock

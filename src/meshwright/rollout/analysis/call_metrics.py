@@ -56,7 +56,7 @@ class Window:
     """Cumulative, by upper bound in seconds."""
 
     def add(self, name: str, labels: Mapping[str, str], value: float) -> None:
-        """Adds one series' increase."""
+        """Adds the increase of one series: calls, or those of at most `le` seconds."""
         if name == CALLS:
             status = labels.get("status", "")
             self.by_status[status] = self.by_status.get(status, 0.0) + value

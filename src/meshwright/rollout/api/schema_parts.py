@@ -35,27 +35,33 @@ def obj(
 
 
 def text(description: str, limit: int, pattern: str = "", **more: Any) -> Schema:
+    """A string of 1 to `limit` characters; `more` adds keys of JSON schema."""
     found: Schema = {"type": "string", "description": description, "minLength": 1, "maxLength": limit}
     return found | ({"pattern": pattern} if pattern else {}) | more
 
 
 def whole(description: str, least: int, most: int, **more: Any) -> Schema:
+    """An integer from `least` to `most`."""
     return {"type": "integer", "description": description, "minimum": least, "maximum": most, **more}
 
 
 def flag(description: str, **more: Any) -> Schema:
+    """A boolean."""
     return {"type": "boolean", "description": description, **more}
 
 
 def span(description: str, **more: Any) -> Schema:
+    """A duration, written as Go does."""
     return text(f"a duration such as 500ms, 30s, 5m or 1h30m: {description}", 32, DURATION, **more)
 
 
 def many(description: str, items: Schema, most: int, **more: Any) -> Schema:
+    """A list of at most `most` items."""
     return {"type": "array", "description": description, "items": items, "maxItems": most, **more}
 
 
 def rule(cel: str, message: str) -> Schema:
+    """A CEL rule and the message of its violation."""
     return {"rule": cel, "message": message}
 
 

@@ -85,6 +85,7 @@ def time_text(at: float) -> str:
 
 
 def time_value(text: str) -> float:
+    """Seconds since 1970 of a time in ISO 8601, rounded to milliseconds."""
     return round(datetime.fromisoformat(text).timestamp(), 3)
 
 

@@ -26,6 +26,8 @@ ACTIVE = frozenset({Phase.PROGRESSING, Phase.PAUSED})
 
 @dataclass(slots=True)
 class ReconcileContext:
+    """One pass: what is given, and what it has decided so far. `now` is in seconds since 1970."""
+
     rollout: Rollout
     status: RolloutStatus
     observed: Observed

@@ -62,6 +62,7 @@ def waits(context: ReconcileContext, version: str, replicas: int) -> bool:
 
 
 def forget(context: ReconcileContext) -> None:
+    """Forget corrections older than `QUIET`."""
     context.set(corrections=tuple(one for one in context.status.corrections if context.now - one.at < QUIET))
 
 

@@ -87,6 +87,7 @@ def is_recent(rollout: Rollout, status: RolloutStatus) -> bool:
 
 
 def serves(api: Api, version: str) -> bool:
+    """Whether the version serves the API, by the patterns of `servedBy`."""
     return any(fnmatchcase(version, pattern) for pattern in api.served_by)
 
 

@@ -30,6 +30,7 @@ def begin(context: ReconcileContext) -> None:
 
 
 def open_step(context: ReconcileContext, name: str) -> None:
+    """Begin the span of a step; without a trace nothing happens."""
     trace = context.status.trace
     if trace is None:
         return
@@ -38,6 +39,7 @@ def open_step(context: ReconcileContext, name: str) -> None:
 
 
 def close_step(context: ReconcileContext, *, ok: bool = True, message: str = "") -> None:
+    """End the span of the step that is open, if there is one."""
     trace = context.status.trace
     if trace is None or not trace.step:
         return

@@ -94,7 +94,7 @@ def update(body: bytes) -> tuple[str, str]:
 
 
 def service(body: bytes, node: str, *, min_deregister: float) -> tuple[Service, list[tuple[Check, CheckSpec]]]:
-    """The service and checks of `/v1/agent/service/register`."""
+    """The service and checks of `/v1/agent/service/register`. `min_deregister` is in seconds."""
     form = decode(body, _SERVICE)
     name = form.get("Name", "")
     if not name:
@@ -125,7 +125,7 @@ def service(body: bytes, node: str, *, min_deregister: float) -> tuple[Service, 
 
 
 def check(body: bytes, node: str, *, min_deregister: float) -> tuple[Check, CheckSpec]:
-    """The check of `/v1/agent/check/register`."""
+    """The check of `/v1/agent/check/register`. `min_deregister` is in seconds."""
     form = decode(body, _REGISTER_CHECK)
     name = form.get("Name", "")
     if not name:

@@ -219,7 +219,7 @@ def scaled(weight: float) -> int:
 
 
 def weight(value: float) -> float:
-    """A weight rounded to what a split can express."""
+    """A weight in per cent, rounded to what a split can express (0.01)."""
     return single(scaled(value) / 100)
 
 
