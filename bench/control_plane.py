@@ -23,8 +23,8 @@ import aiohttp
 import psutil
 
 from bench.report import Section
+from meshwright.free_ports import find_free
 from meshwright.model import Address
-from meshwright.ports import find_free
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from bench.report import Section
 from meshwright.consul import Registration
+from meshwright.free_ports import find_free
 from meshwright.model import Address, InstanceId, ServiceName
-from meshwright.ports import find_free
 from support.consul.servers import dev_registry, find_consul, real_consul
 from support.mesh.mesh import Caller, Mesh, mesh, serving
 from support.processes import python

@@ -25,8 +25,8 @@ from bench.notifications import ask, merged
 from bench.report import Section
 from demo.chat.v1 import chat_pb2 as pb
 from demo.chat.v1 import chat_pb2_grpc as rpc
+from meshwright.free_ports import find_free
 from meshwright.model import Address
-from meshwright.ports import find_free
 from meshwright.testing import Issuer
 from support.demo.realtime import process
 from support.mesh.mesh import serving

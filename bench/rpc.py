@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from bench.report import Section
 from bench.rpc_envoy import envoy_hop
 from meshwright.consul import Registration
+from meshwright.free_ports import find_free
 from meshwright.model import Address, InstanceId, ServiceName
-from meshwright.ports import find_free
 from support.consul.servers import dev_registry, find_consul, real_consul
 from support.mesh.mesh import Mesh, mesh, serving
 from support.processes import Process, python

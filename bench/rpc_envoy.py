@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from meshwright.free_ports import find_free
 from meshwright.model import Address
-from meshwright.ports import find_free
 from support.processes import running
 
 if TYPE_CHECKING:

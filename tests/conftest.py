@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from meshwright import ports
+from meshwright import free_ports
 from support.consul.credentials import authority
 from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
 from support.servers.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
@@ -34,9 +34,9 @@ def pytest_configure() -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
         count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-        stretch = (ports.LAST + 1 - ports.FIRST) // count
-        ports.FIRST += int(worker.removeprefix("gw")) * stretch
-        ports.LAST = ports.FIRST + stretch - 1
+        stretch = (free_ports.LAST + 1 - free_ports.FIRST) // count
+        free_ports.FIRST += int(worker.removeprefix("gw")) * stretch
+        free_ports.LAST = free_ports.FIRST + stretch - 1
 
 
 NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d/consul.sh"

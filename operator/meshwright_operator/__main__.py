@@ -18,9 +18,9 @@ from meshwright.telemetry import Telemetry
 from meshwright_operator.config import OperatorConfig
 from meshwright_operator.health import GuardMetrics, OperatorState, pages
 from meshwright_operator.kubernetes.cluster import Cluster
+from meshwright_operator.leadership import NAME, LeadershipTerm
 from meshwright_operator.lease.guard import LeaseLostError
 from meshwright_operator.metrics import register_metrics
-from meshwright_operator.term import NAME, Term
 
 log = logging.getLogger("meshwright_operator")
 
@@ -45,7 +45,7 @@ async def run(config: OperatorConfig) -> None:
         while not stopping.is_set():
             try:
                 async with Cluster() as cluster:
-                    await Term(config, cluster, consul, traces).run(operator_state, rollout_metrics, stopping)
+                    await LeadershipTerm(config, cluster, consul, traces).run(operator_state, rollout_metrics, stopping)
                 return
             except LeaseLostError as error:
                 log.error("%s: all work has stopped, and restarts once the Lease is held", error)

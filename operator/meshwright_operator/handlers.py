@@ -3,7 +3,7 @@
 Each rollout has one daemon, which runs the shared loop (`meshwright.rollout.reconciler`) while the resource exists and
 its namespace is watched (`meshwright_operator.lease.namespaces`). Other events only wake that loop: a changed resource,
 a changed Deployment. kopf keeps the finalizer, so that a deletion waits until the traffic rules are restored, or until
-its deadline (`meshwright_operator.finalize`).
+its deadline (`meshwright_operator.deletion`).
 
 kopf's watches can stall without an error (its issues 585, 955, 957): each has a server-side timeout of a minute and a
 slightly longer client-side one. The loop needs them for speed only, not for progress.
@@ -23,7 +23,7 @@ from meshwright.rollout.api import status_document
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL, ConditionType
 from meshwright.rollout.reconciler import Reconciler
-from meshwright_operator.finalize import gave_up_message
+from meshwright_operator.deletion import gave_up_message
 from meshwright_operator.kubernetes import reference
 from meshwright_operator.kubernetes.cluster import FIELD_MANAGER, merge_patch
 from meshwright_operator.kubernetes.deployments import ROLLOUT_LABEL
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from meshwright.rollout.api.status import RolloutStatus
     from meshwright.rollout.engine import Engine
     from meshwright.rollout.metrics import RolloutMetrics
-    from meshwright_operator.finalize import Finalizer
+    from meshwright_operator.deletion import Finalizer
     from meshwright_operator.kubernetes.cluster import Cluster
     from meshwright_operator.kubernetes.deployments import Deployments
     from meshwright_operator.lease.namespaces import WatchedNamespaces

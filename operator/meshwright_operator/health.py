@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class OperatorState:
-    """The state shown by the pages. It outlasts the operator's terms (`meshwright_operator.term`)."""
+    """The state shown by the pages. It outlasts the operator's terms (`meshwright_operator.leadership`)."""
 
     guard: Guard | None = None
     reconcilers: dict[tuple[str, str], Reconciler] = field(default_factory=dict)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from meshwright import extras
+from meshwright import optional_imports
 
 _NOT_INSTALLED = 2
 
 
 def _command_line() -> Any:
     try:
-        return extras.load("meshwright.cli", "the command line", "standard")
-    except extras.MissingExtraError as error:
+        return optional_imports.load("meshwright.cli", "the command line", "standard")
+    except optional_imports.MissingExtraError as error:
         sys.stderr.write(f"meshwright: {error}\n")
         sys.exit(_NOT_INSTALLED)
 

@@ -4,7 +4,7 @@
 write while the Lease is held, by a clock that also runs while the process is frozen or the machine sleeps, and cancels
 it when that time is over. So an operator that was stopped for a minute and resumes in the middle of a pass writes
 nothing. A guard that loses a Lease (`LeaseLostError`) closes its gate permanently, because the state behind it may be
-stale. The next term has another guard (`meshwright_operator.term`).
+stale. The next term has another guard (`meshwright_operator.leadership`).
 """
 
 from __future__ import annotations

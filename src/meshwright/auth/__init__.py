@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright import extras
+from meshwright import optional_imports
 from meshwright.auth.guard import Auth
 from meshwright.auth.identity import Identity, caller
 
@@ -24,4 +24,4 @@ __all__ = ["Auth", "Identity", "JwtVerifier", "caller"]
 def __getattr__(name: str) -> Any:
     if name != "JwtVerifier":
         raise AttributeError(f"module 'meshwright.auth' has no attribute {name!r}")
-    return extras.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier
+    return optional_imports.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from meshwright import extras
+from meshwright import optional_imports
 from meshwright.auth.identity import CALLER, Identity
 from meshwright.errors import PermissionDeniedError, ServiceError, UnauthenticatedError
 
@@ -50,7 +50,7 @@ class Auth:
         """What the environment demands; None where it names no issuer."""
         if not config.issuer:
             return None
-        kind = extras.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier
+        kind = optional_imports.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier
         return cls(kind(config.jwks, issuer=config.issuer, audience=config.audience), public)
 
     def guard(self, method: str) -> Guard:

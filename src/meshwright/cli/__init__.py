@@ -16,7 +16,7 @@ import click
 
 from meshwright.cli import output
 from meshwright.errors import MeshwrightError, ValidationError
-from meshwright.extras import MissingExtraError
+from meshwright.optional_imports import MissingExtraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

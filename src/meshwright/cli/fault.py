@@ -11,7 +11,7 @@ import click
 from meshwright.cli import output
 from meshwright.cli.options import json_option, pairs, topology_option
 from meshwright.local.mesh import endpoints, faults
-from meshwright.names import NoSuchNameError
+from meshwright.name_suggestions import NoSuchNameError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

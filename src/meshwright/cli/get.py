@@ -12,7 +12,7 @@ import click
 from meshwright.cli import output
 from meshwright.cli.options import json_option, topology_option
 from meshwright.local.mesh import endpoints, faults
-from meshwright.names import NoSuchNameError, no_such_service
+from meshwright.name_suggestions import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from rich.console import Console

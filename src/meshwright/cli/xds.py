@@ -17,7 +17,7 @@ from meshwright.controlplane.model.localities import Place
 from meshwright.errors import MeshwrightError, UnreachableError, ValidationError, Violation
 from meshwright.local.mesh import endpoints
 from meshwright.model import Address
-from meshwright.names import no_such_service
+from meshwright.name_suggestions import no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

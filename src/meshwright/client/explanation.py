@@ -16,7 +16,7 @@ import grpc
 from meshwright.client.bootstrap import control_planes_asked, server_uris
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError
-from meshwright.names import no_such_service
+from meshwright.name_suggestions import no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright import ports
+from meshwright import free_ports
 from meshwright.local.planner import consul_probe, plan, port_check, resumed_versions
 from meshwright.local.planner.component_source import choose_registry
 from meshwright.local.supervisor import run_state
@@ -87,7 +87,7 @@ async def decide(topology: Topology, options: UpOptions, folder: StateFolder) ->
         registry = await consul_probe.find(plan.registry_port(topology, options))
     if registry.address:
         await consul_probe.check(registry, dict(options.environment))
-    made = plan.make(topology, options, registry, folder.data.resolve(), ports.find_free)
+    made = plan.make(topology, options, registry, folder.data.resolve(), free_ports.find_free)
     services = {process.service for process in topology.processes}
     found = (
         resumed_versions.read(folder.rollouts, rules_are_kept=not registry.dev)

@@ -24,8 +24,8 @@ from meshwright.calls.server.methods import ServerCalls
 from meshwright.client import channel
 from meshwright.consul import Consul, Registrar
 from meshwright.errors import ValidationError, Violation
+from meshwright.free_ports import find_free
 from meshwright.model import Address
-from meshwright.ports import find_free
 from meshwright.process import stop_event
 from meshwright.server.admin import add_admin_services
 from meshwright.server.binding import OPTIONS, advertised, bind

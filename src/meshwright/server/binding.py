@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from meshwright.errors import ValidationError, Violation
+from meshwright.free_ports import find_free
 from meshwright.model import Address
-from meshwright.ports import find_free
 
 if TYPE_CHECKING:
     import grpc

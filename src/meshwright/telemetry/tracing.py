@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 
-from meshwright import extras
+from meshwright import optional_imports
 from meshwright.config import env_field, load_config
 from meshwright.errors import ValidationError, Violation
 
@@ -158,7 +158,9 @@ def _exporter(config: TracingConfig) -> SpanExporter:
     if config.speaks == HTTP:
         # Looked up by name: it brings an HTTP client of its own, which who speaks gRPC need not load, nor have.
         what = f"exporting spans by {HTTP}"
-        made: SpanExporter = extras.load(_HTTP_EXPORTER, what, "otlp-http").OTLPSpanExporter(endpoint=config.target())
+        made: SpanExporter = optional_imports.load(_HTTP_EXPORTER, what, "otlp-http").OTLPSpanExporter(
+            endpoint=config.target()
+        )
         return made
     explicit = None if config.traces_endpoint or config.endpoint else DEFAULT_ENDPOINT
     return OTLPSpanExporter(endpoint=explicit)

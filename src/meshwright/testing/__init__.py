@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from meshwright import extras
+from meshwright import optional_imports
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing.clock import ManualClock
 from meshwright.testing.service import Served, resolving, served
@@ -25,4 +25,4 @@ __all__ = ["Issuer", "ManualClock", "Served", "SpanRecorder", "resolving", "serv
 def __getattr__(name: str) -> Any:
     if name != "Issuer":
         raise AttributeError(f"module 'meshwright.testing' has no attribute {name!r}")
-    return extras.load("meshwright.testing.issuer", "Issuer", "auth").Issuer
+    return optional_imports.load("meshwright.testing.issuer", "Issuer", "auth").Issuer

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from meshwright import ports
+from meshwright import free_ports
 from meshwright.errors import ValidationError
 from meshwright.local.planner.component_source import ComponentSource, UpOptions
 from meshwright.local.planner.plan import make
@@ -53,7 +53,9 @@ class Hearer:
 async def supervised(tmp_path: Path, text: str) -> AsyncIterator[tuple[Supervisor, Hearer]]:
     topology = parse(NO_MESH + text, tmp_path / "shop.toml")
     environment = {"PATH": os.environ["PATH"]}
-    plan = make(topology, UpOptions(environment=environment), ComponentSource(dev=False), tmp_path, ports.find_free)
+    plan = make(
+        topology, UpOptions(environment=environment), ComponentSource(dev=False), tmp_path, free_ports.find_free
+    )
     folder = StateFolder(tmp_path, "shop")
     folder.logs.mkdir(parents=True)
     hearer = Hearer()
@@ -180,7 +182,7 @@ async def test_a_process_whose_readiness_cannot_be_asked_for_is_not_left_behind(
     topology = parse(NO_MESH.replace('registry = "none"', 'registry = "127.0.0.1:1"') + text, tmp_path / "shop.toml")
     environment = {"PATH": os.environ["PATH"]}
     registry = ComponentSource(dev=False, address="127.0.0.1:1")
-    plan = make(topology, UpOptions(environment=environment), registry, tmp_path, ports.find_free)
+    plan = make(topology, UpOptions(environment=environment), registry, tmp_path, free_ports.find_free)
     folder = StateFolder(tmp_path, "shop")
     folder.logs.mkdir(parents=True)
     supervisor = Supervisor(plan, folder, "a-run", Hearer(), lambda: None)

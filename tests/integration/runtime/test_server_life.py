@@ -15,8 +15,8 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
+from meshwright.free_ports import FIRST, LAST
 from meshwright.model import Address, Health, ServiceName
-from meshwright.ports import FIRST, LAST
 from meshwright.server.admin import CSDS
 from meshwright.server.binding import advertised
 from support.consul.servers import ConsulServer, dev_registry

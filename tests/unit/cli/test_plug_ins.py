@@ -84,7 +84,7 @@ def test_the_help_still_lists_it_and_all_others(install: Install, capsys: pytest
 def test_a_missing_package_of_an_extra_says_what_to_install(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    install("from meshwright import extras\nextras.load('nothing_of_this_name', 'the greeting', 'greet')\n")
+    install("from meshwright.optional_imports import load\nload('nothing_of_this_name', 'the greeting', 'greet')\n")
     assert run(["greet"]) == output.BAD_INPUT
     needs = "the greeting needs the package nothing_of_this_name: pip install 'meshwright[greet]'"
     assert capsys.readouterr().err == f"error: the command greet of greetings cannot be loaded: {needs}\n"

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from meshwright.local.control_api import client
-from meshwright.names import no_such
+from meshwright.name_suggestions import no_such
 from meshwright.rollout.api.parsing import parse_on_laptop
 
 if TYPE_CHECKING:

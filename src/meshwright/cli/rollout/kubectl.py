@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError, UnreachableError
-from meshwright.names import no_such
+from meshwright.name_suggestions import no_such
 from meshwright.rollout.api.parsing import parse
 from meshwright.rollout.api.vocabulary import GROUP, KIND, PLURAL
 

@@ -11,7 +11,7 @@ from meshwright.errors import MeshwrightError, UnreachableError
 from meshwright.local.http_client import HTTPException, UnixConnection
 from meshwright.local.supervisor.log_files import last_lines
 from meshwright.local.supervisor.run_state import StateFolder, nearest_home
-from meshwright.names import NoSuchNameError, no_such
+from meshwright.name_suggestions import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

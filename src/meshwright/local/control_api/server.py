@@ -26,7 +26,7 @@ from aiohttp import web
 from meshwright.config import ConsulConfig, load_config
 from meshwright.consul import Consul
 from meshwright.errors import MeshwrightError, ValidationError, Violation
-from meshwright.names import NoSuchNameError, no_such
+from meshwright.name_suggestions import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -14,7 +14,7 @@ from meshwright.errors import UnreachableError
 from meshwright.local import http_client
 from meshwright.local.control_api import client
 from meshwright.model import folded
-from meshwright.names import NoSuchNameError, no_such_service
+from meshwright.name_suggestions import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

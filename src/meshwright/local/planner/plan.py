@@ -16,12 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from meshwright.errors import ValidationError, Violation
+from meshwright.free_ports import distinct_ports
 from meshwright.local.planner import component_addresses
 from meshwright.local.planner.component_source import TOPOLOGY, choose_traces, mesh_environment, parse_source
 from meshwright.local.planner.network_addresses import in_url
 from meshwright.local.topology.placeholders import UnknownNameError, expand
 from meshwright.local.topology.spec import CONTROLPLANE, DEFAULT_PORTS, HOST, REGISTRY, TRACES, ProcessSpec
-from meshwright.ports import distinct_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

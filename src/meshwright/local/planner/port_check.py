@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from meshwright import ports
+from meshwright import free_ports
 from meshwright.errors import ValidationError, Violation
 from meshwright.local.topology.spec import HOST
 
@@ -26,7 +26,7 @@ def check(wanted: Mapping[str, int], hosts: Mapping[str, str]) -> None:
     used = set(wanted.values())
     for name, port in wanted.items():
         host = hosts.get(name, HOST)
-        if not ports.is_free(port, host):
+        if not free_ports.is_free(port, host):
             advice = _advice(name, _another(port, used, host)) + _or_used(name, port)
             problems.append(Violation(f"port {port} ({name})", f"is taken{_by(port)}; {advice}"))
     if problems:
@@ -63,7 +63,7 @@ def _by(port: int) -> str:
 def _another(port: int, used: set[int], host: str) -> int | None:
     """The next free port that is not in `used`, to which it is added: each name gets another suggestion."""
     for other in range(port + 1, min(port + 1000, 65536)):
-        if other not in used and ports.is_free(other, host):
+        if other not in used and free_ports.is_free(other, host):
             used.add(other)
             return other
     return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from meshwright.errors import ValidationError, Violation
 from meshwright.local.topology.spec import COMPONENTS, MAX_REPLICAS
-from meshwright.names import NoSuchNameError, no_such_service
+from meshwright.name_suggestions import NoSuchNameError, no_such_service
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import UnreachableError, ValidationError, Violation
 from meshwright.local.rollouts.process_workloads import ProcessWorkloads, environment
-from meshwright.names import NoSuchNameError, no_such, no_such_service
+from meshwright.name_suggestions import NoSuchNameError, no_such, no_such_service
 from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.api import commands, status_document
 from meshwright.rollout.api.parsing import parse_on_laptop, refuse_change

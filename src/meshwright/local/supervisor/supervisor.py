@@ -17,7 +17,7 @@ from collections import deque
 from signal import SIGKILL, SIGTERM
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright import ports
+from meshwright import free_ports
 from meshwright.errors import MeshwrightError, ValidationError, Violation
 from meshwright.local.planner import scaling
 from meshwright.local.planner.plan import resolve, stop_stages
@@ -26,7 +26,7 @@ from meshwright.local.supervisor.instances import Instance
 from meshwright.local.supervisor.log_files import LogFile
 from meshwright.local.supervisor.readiness import Readiness
 from meshwright.local.supervisor.status import InstanceState, InstanceStatus
-from meshwright.names import NoSuchNameError, no_such
+from meshwright.name_suggestions import NoSuchNameError, no_such
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -222,7 +222,7 @@ class Supervisor:
     async def _run_once(self, instance: Instance, log: LogFile) -> None:
         """Starts the process; returns when it has ended."""
         self._set(instance, InstanceState.STARTING)
-        resolved = resolve(self.plan, instance.spec, ports.find_free, self._run)
+        resolved = resolve(self.plan, instance.spec, free_ports.find_free, self._run)
         tail = self._tails.setdefault(instance.spec.instance, deque(maxlen=KEPT))
 
         def on_line(line: str) -> None:

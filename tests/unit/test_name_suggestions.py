@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from meshwright.names import closest, no_such_service
+from meshwright.name_suggestions import closest, no_such_service
 
 KNOWN = ["calculator", "weather", "userview", "user"]
 

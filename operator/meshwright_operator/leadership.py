@@ -24,8 +24,8 @@ from meshwright.errors import MeshwrightError
 from meshwright.process import stop_event
 from meshwright.rollout.adapters import ConsulMetricSource, ConsulTraffic
 from meshwright.rollout.engine import Engine
+from meshwright_operator.deletion import Finalizer
 from meshwright_operator.event_recorder import KubernetesEventRecorder
-from meshwright_operator.finalize import Finalizer
 from meshwright_operator.handlers import Handlers
 from meshwright_operator.kubernetes.deployments import Deployments
 from meshwright_operator.lease.client import LeaseClient
@@ -57,7 +57,7 @@ class StuckError(MeshwrightError):
     """The tasks of a finished term do not end; the process has to end."""
 
 
-class Term:
+class LeadershipTerm:
     """One term, made from the objects that outlast it."""
 
     def __init__(self, config: OperatorConfig, cluster: Cluster, consul: Consul, traces: TraceExporter) -> None:
