@@ -19,7 +19,7 @@ PRODUCT = [ROOT / "src" / "meshwright", ROOT / "operator" / "meshwright_operator
 UNIT = re.compile(
     r"seconds?\b|\bs\b|\bms\b|minutes?\b|per ?cent|share|fraction|between 0 and 1|since 1970", re.IGNORECASE
 )
-SELF_EXPLAINING = re.compile(r"^(now|at|clock|since|.*seconds|percent|.*_at|.*_ms)$")
+SELF_EXPLAINING = re.compile(r"^(now|at|until|clock|since|.*seconds|percent|.*_at|.*_ms)$")
 """Parameters whose name says their unit, or a moment of the clock that the caller passes."""
 VAGUE = re.compile(r"^(tuple|dict|list)(\[(Any|object).*)?$|^tuple\[.*\]$")
 """Return types that say nothing of the parts of what is returned: the docstring does."""
