@@ -10,16 +10,18 @@ import pytest
 from aiohttp import web
 
 from meshwright import http
+from meshwright.acceptance import MissingError
 from meshwright.consul import Consul, Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright_operator import acceptance
-from meshwright_operator.acceptance import MissingError
+from services import acceptance as demo_acceptance
 from support.consul.servers import dev_registry
 from support.kubernetes.prometheus import rendered
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
+    from types import ModuleType
 
 BASIC = ("registry", "call", "event", "rollout", "lease", "policy")
 
@@ -37,8 +39,13 @@ def hooks(*settings: str) -> dict[str, dict[str, Any]]:
 
 def arguments(pod: dict[str, Any]) -> list[str]:
     module, *rest = pod["spec"]["containers"][0]["args"]
-    assert module == "meshwright_operator.acceptance"
+    assert module == of_check(rest[0]).__name__
     return rest
+
+
+def of_check(name: str) -> ModuleType:
+    """The module that has the check."""
+    return demo_acceptance if name in demo_acceptance.CHECKS else acceptance
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_tests_that_do_not_apply_are_not_rendered_and_all_others_can_be_parsed(
     found = hooks(*settings)
     assert tuple(found) == expected
     for name, pod in found.items():
-        assert acceptance.parser().parse_args(arguments(pod)).check == name
+        assert of_check(name).parser().parse_args(arguments(pod)).check == name
 
 
 def test_only_what_asks_the_api_server_has_a_token_and_a_stranger_has_no_label_of_the_release() -> None:
@@ -95,7 +102,8 @@ def test_external_parts_are_asked_where_they_are() -> None:
 
 
 def options(*given: str) -> argparse.Namespace:
-    return acceptance.parser().parse_args(["--patience", "1", *given])
+    parsed: argparse.Namespace = of_check(given[0]).parser().parse_args(["--patience", "1", *given])
+    return parsed
 
 
 class Release:
@@ -151,7 +159,7 @@ class Release:
         return web.Response(status=204)
 
     async def metrics(self, _: web.Request) -> web.Response:
-        return web.Response(text=f'{acceptance.OUTBOX}{{source="user"}} {self.published}\n')
+        return web.Response(text=f'{demo_acceptance.OUTBOX}{{source="user"}} {self.published}\n')
 
 
 @contextlib.asynccontextmanager
@@ -166,24 +174,24 @@ async def test_a_call_and_its_trace_are_looked_for_in_either_generation_of_jaege
     async with serving() as (release, address):
         release.generation = generation
         asked = options("call", "--gateway", f"http://{address}", "--traces", f"http://{address}")
-        assert "has calculator, gateway" in await acceptance.call(asked)
+        assert "has calculator, gateway" in await demo_acceptance.call(asked)
         release.services = ["gateway"]
         with pytest.raises(MissingError, match=r"has spans of \['gateway'\]"):
-            await acceptance.call(asked)
+            await demo_acceptance.call(asked)
         release.result = 4
         with pytest.raises(MissingError, match=r"1 \+ 2 is 4"):
-            await acceptance.call(asked)
+            await demo_acceptance.call(asked)
     with pytest.raises(MissingError, match="after 1 s"):
-        await acceptance.call(asked)
+        await demo_acceptance.call(asked)
 
 
 async def test_an_event_arrives_at_the_read_side_and_the_user_is_taken_away_again() -> None:
     async with serving() as (release, address):
         asked = options("event", "--gateway", f"http://{address}", "--views")
-        assert "arrived at the read side" in await acceptance.event(asked)
+        assert "arrived at the read side" in await demo_acceptance.event(asked)
         release.views = 404
         with pytest.raises(MissingError, match="the read side answered 404"):
-            await acceptance.event(asked)
+            await demo_acceptance.event(asked)
         assert release.left == ["u-1", "u-1"]
 
 
@@ -195,10 +203,10 @@ async def test_without_a_read_side_the_stream_takes_the_event(monkeypatch: pytes
         name = ServiceName("user")
         await consul.register(Registration(InstanceId("user-1"), name, place, meta=meta, grpc_check=None))
         asked = options("event", "--gateway", f"http://{address}")
-        assert "in its stream on NATS" in await acceptance.event(asked)
+        assert "in its stream on NATS" in await demo_acceptance.event(asked)
         release.publishes = 0
         with pytest.raises(MissingError, match="no instance of user has published an event"):
-            await acceptance.event(asked)
+            await demo_acceptance.event(asked)
         assert await acceptance.registry(options("registry", "user")) == "Consul has 1 user"
         with pytest.raises(MissingError, match="no passing instance of order"):
             await acceptance.registry(options("registry", "user", "order"))
@@ -208,7 +216,7 @@ def test_a_part_that_is_away_is_named_in_one_line(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
     for check in (("registry", "user"), ("event", "--gateway", "http://127.0.0.1:1")):
         with pytest.raises(SystemExit, match=rf"{check[0]}: FAILED: .*127\.0\.0\.1:1"):
-            acceptance.main(["--patience", "0.1", *check])
+            of_check(check[0]).main(["--patience", "0.1", *check])
 
 
 async def test_a_policy_is_enforced_or_not_or_has_a_hole() -> None:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from meshwright_operator import acceptance
+from services import acceptance as demo_acceptance
 from support.demo.up import first_answer, starting
 from support.waiting import eventually
 
@@ -28,5 +29,6 @@ async def test_the_checks_of_helm_test_pass_on_the_demo(tmp_path: Path, monkeypa
             (("event", "--gateway", gateway, "--views"), "at the read side"),
             (("event", "--gateway", gateway), "in its stream on NATS"),
         ):
-            options = acceptance.parser().parse_args(arguments)
-            assert said in await acceptance.CHECKS[options.check](options)
+            module = demo_acceptance if arguments[0] in demo_acceptance.CHECKS else acceptance
+            options = module.parser().parse_args(arguments)
+            assert said in await module.CHECKS[options.check](options)
