@@ -13,7 +13,15 @@ import xds from "@grpc/grpc-js-xds";
 import loader from "@grpc/proto-loader";
 
 const SERVICE = "demo.calculator.v1.Calculator";
-const DEFAULTS = { method: "Add", times: 1, workers: 1, timeout: 10, pause: 0.002, metadata: {}, wait_for_ready: false };
+const DEFAULTS = {
+  method: "Add",
+  times: 1,
+  workers: 1,
+  timeout: 10,
+  pause: 0.002,
+  metadata: {},
+  wait_for_ready: false,
+};
 
 xds.register();
 const [, , descriptors] = process.argv;
@@ -44,7 +52,14 @@ function one(asked) {
       const seen = (key) => status.metadata.get(key)[0] ?? "";
       const message = ended ? ended.details : "";
       const seconds = monotonic() - began;
-      resolve([grpc.status[status.code], seen("meshwright-instance"), seen("meshwright-version"), seconds, message, began]);
+      resolve([
+        grpc.status[status.code],
+        seen("meshwright-instance"),
+        seen("meshwright-version"),
+        seconds,
+        message,
+        began,
+      ]);
     });
   });
 }
@@ -91,6 +106,9 @@ async function obey(asked) {
 
 const version = (name) => createRequire(import.meta.url)(`${name}/package.json`).version;
 const answer = (content) => process.stdout.write(`${JSON.stringify(content)}\n`);
-answer({ version: `grpc-js ${version("@grpc/grpc-js")}, grpc-js-xds ${version("@grpc/grpc-js-xds")}, node ${process.versions.node}` });
-for await (const line of createInterface({ input: process.stdin })) answer(await obey({ ...DEFAULTS, ...JSON.parse(line) }));
+answer({
+  version: `grpc-js ${version("@grpc/grpc-js")}, grpc-js-xds ${version("@grpc/grpc-js-xds")}, node ${process.versions.node}`,
+});
+for await (const line of createInterface({ input: process.stdin }))
+  answer(await obey({ ...DEFAULTS, ...JSON.parse(line) }));
 process.exit(0);

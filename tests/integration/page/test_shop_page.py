@@ -24,7 +24,7 @@ AWAY = (
     "the server responded with a status of 503",
 )
 """What Chromium complains of while the gateway, or a service behind it, is away."""
-KEPT = "() => import('/shop/kept.js').then((kept) => kept.read())"
+KEPT = "() => import('/shop/session_store.js').then((store) => store.read())"
 """The session, as the browser keeps it."""
 
 
@@ -175,7 +175,7 @@ async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(s
         await person.order("TEA", 11)
         await expect(person.verdict).to_contain_text("Rejected")
         assert await person.states() == ["refused", "waiting", "waiting"]
-        await expect(person.steps.last).to_contain_text("not begun")
+        await expect(person.steps.last).to_contain_text("not started")
         await expect(person.page.locator("#balance")).to_have_text("€500.00")
 
 
@@ -234,7 +234,7 @@ async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Store
         await expect(page.locator("#version-body")).to_contain_text("_deprecated")
         await page.get_by_text("v4beta", exact=True).click()
         await expect(page.locator("#version-body")).to_contain_text("API-Beta: v4")
-        await expect(page.locator("#version-body")).to_contain_text("your account is of none")
+        await expect(page.locator("#version-body")).to_contain_text("your account has none")
         await expect(page.get_by_role("row", name="v2")).to_contain_text("Jan 1, 2029")
 
 

@@ -73,7 +73,7 @@ async def test_a_cancelled_social_login_is_reported_and_may_be_tried_again(tmp_p
         await page.goto("/")
         await page.get_by_role("button", name="Continue with local").click()
         await page.get_by_role("button", name="Deny").click()
-        await expect(page.get_by_text("You are not signed in by that")).to_be_visible()
+        await expect(page.get_by_text("The sign-in has failed")).to_be_visible()
         await expect(page.get_by_role("button", name="Continue with local")).to_be_visible()
 
 

@@ -42,7 +42,15 @@
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
 const DEEPEST = 5;
-const EMPTY = new Map(/** @type {[string, unknown][]} */ ([["string", ""], ["number", 0], ["integer", 0], ["boolean", false], ["object", {}]]));
+const EMPTY = new Map(
+  /** @type {[string, unknown][]} */ ([
+    ["string", ""],
+    ["number", 0],
+    ["integer", 0],
+    ["boolean", false],
+    ["object", {}],
+  ]),
+);
 
 /** Reads a description: references, examples, names of types. */
 export class Description {
@@ -86,7 +94,9 @@ export class Description {
     if (found.anyOf) return this.example(found.anyOf[0], depth);
     if (found.type === "array") return depth < DEEPEST ? [this.example(found.items, depth + 1)] : [];
     if (found.properties && depth < DEEPEST) {
-      return Object.fromEntries(Object.entries(found.properties).map(([key, value]) => [key, this.example(value, depth + 1)]));
+      return Object.fromEntries(
+        Object.entries(found.properties).map(([key, value]) => [key, this.example(value, depth + 1)]),
+      );
     }
     return EMPTY.get(found.type ?? "") ?? null;
   }
@@ -141,7 +151,9 @@ export class Description {
       groups.set(tag, [...(groups.get(tag) ?? []), route]);
       found.set(version, groups);
     }
-    return [...found].filter(([, groups]) => groups.size).map(([name, groups]) => ({ name, about: known.get(name), groups }));
+    return [...found]
+      .filter(([, groups]) => groups.size)
+      .map(([name, groups]) => ({ name, about: known.get(name), groups }));
   }
 
   /** @returns {Route[]} */
@@ -179,17 +191,17 @@ export function contentOfSuccess(operation) {
 /**
  * What a form asks for, as an address relative to the page's and the options of `fetch`.
  * @param {Route} route
- * @param {(name: string) => string} valueOf Of the form's fields: `path:user_id`, `query:limit`, `body`.
+ * @param {(name: string) => string} field A value of the form, by the field's name: `path:user_id`, `query:limit`, `body`.
  * @param {string} token Empty: none.
  * @returns {[address: string, options: RequestInit]}
  */
-export function requestOf({ method, path, operation }, valueOf, token) {
+export function requestOf({ method, path, operation }, field, token) {
   const query = new URLSearchParams();
   /** @type {Record<string, string>} */
   const headers = {};
   let address = path;
   for (const item of operation.parameters ?? []) {
-    const value = valueOf(`${item.in}:${item.name}`);
+    const value = field(`${item.in}:${item.name}`);
     if (item.in === "path") address = address.replace(`{${item.name}}`, encodeURIComponent(value));
     else if (value !== "" && item.in === "query") query.set(item.name, value);
     else if (value !== "" && item.in === "header") headers[item.name] = value;
@@ -200,7 +212,7 @@ export function requestOf({ method, path, operation }, valueOf, token) {
   const options = { method: method.toUpperCase(), headers };
   if (jsonBody(operation)) {
     headers["Content-Type"] = "application/json";
-    options.body = valueOf("body");
+    options.body = field("body");
   }
   return [address.replace(/^\//, "") + (query.size ? `?${query}` : ""), options];
 }

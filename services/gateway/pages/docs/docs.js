@@ -1,7 +1,7 @@
 // Shows /openapi.json, and sends requests to each operation. No library, nothing from elsewhere.
 
 import { Description } from "./description.js";
-import { byId, find, plural, Problem, reachable, readJson, words } from "./shared/page.js";
+import { byId, find, Problem, plural, reachable, readJson, words } from "./shared/page.js";
 import { contentsView, prose, sectionView } from "./views.js";
 
 /** @import { Versions } from "./description.js" */
@@ -70,7 +70,11 @@ const read = (address) => readJson(address, { server: "The gateway" });
 const settings = read("shop/settings.json").catch(() => ({ traces_url: "" }));
 
 try {
-  const [document, versions, { traces_url: url }] = await Promise.all([read("openapi.json"), read("api/versions"), settings]);
+  const [document, versions, { traces_url: url }] = await Promise.all([
+    read("openapi.json"),
+    read("api/versions"),
+    settings,
+  ]);
   render(new Description(document), versions, reachable(url, location.hostname));
 } catch (error) {
   if (!(error instanceof Problem)) throw error;

@@ -15,13 +15,27 @@ const SECONDS = 3600; // streams may last; a button stops them
  */
 export function tryIt(route, api, traces) {
   const { method, path, operation } = route;
-  const output = el("pre", { hidden: true, "aria-live": "polite", "aria-label": `Response of ${method.toUpperCase()} ${path}`, tabindex: "0" });
+  const output = el("pre", {
+    hidden: true,
+    "aria-live": "polite",
+    "aria-label": `Response of ${method.toUpperCase()} ${path}`,
+    tabindex: "0",
+  });
   const stop = el("button", { type: "button", class: "quiet", hidden: true }, "Stop");
   const body = jsonBody(operation);
-  const form = el("form", {},
+  const form = el(
+    "form",
+    {},
     (operation.parameters ?? []).map(field),
-    body && el("label", {}, "body (JSON)", el("textarea", { name: "body", spellcheck: "false" }, JSON.stringify(api.example(body.schema), null, 2))),
-    el("div", { class: "buttons" }, el("button", { type: "submit" }, "Send"), stop));
+    body &&
+      el(
+        "label",
+        {},
+        "body (JSON)",
+        el("textarea", { name: "body", spellcheck: "false" }, JSON.stringify(api.example(body.schema), null, 2)),
+      ),
+    el("div", { class: "buttons" }, el("button", { type: "submit" }, "Send"), stop),
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send(route, form, output, stop, traces);
@@ -33,10 +47,19 @@ export function tryIt(route, api, traces) {
 function field(item) {
   const [example = ""] = item.examples ?? item.schema.examples ?? [];
   const value = item.schema.default ?? "";
-  return el("label", {}, `${item.name} (${item.in})`, el("input", {
-    name: `${item.in}:${item.name}`, value: String(value), required: item.required, placeholder: String(example ?? ""),
-    autocomplete: "off", spellcheck: "false",
-  }));
+  return el(
+    "label",
+    {},
+    `${item.name} (${item.in})`,
+    el("input", {
+      name: `${item.in}:${item.name}`,
+      value: String(value),
+      required: item.required,
+      placeholder: String(example ?? ""),
+      autocomplete: "off",
+      spellcheck: "false",
+    }),
+  );
 }
 
 /**
@@ -57,7 +80,12 @@ async function send(route, form, output, stop, traces) {
   const token = byId("token", HTMLInputElement).value.trim();
   const [address, options] = requestOf(route, (name) => String(values.get(name) ?? ""), token);
   try {
-    const response = await request(address, { ...options, signal: controller.signal, server: "The gateway", seconds: SECONDS });
+    const response = await request(address, {
+      ...options,
+      signal: controller.signal,
+      server: "The gateway",
+      seconds: SECONDS,
+    });
     output.classList.toggle("bad", !response.ok);
     await show(response, output, traces);
   } catch (error) {
@@ -78,7 +106,9 @@ async function send(route, form, output, stop, traces) {
  * @param {string} traces
  */
 async function show(response, output, traces) {
-  const headers = SHOWN.flatMap((name) => (response.headers.has(name) ? [`${name}: ${response.headers.get(name)}`] : []));
+  const headers = SHOWN.flatMap((name) =>
+    response.headers.has(name) ? [`${name}: ${response.headers.get(name)}`] : [],
+  );
   output.textContent = [`${response.status} ${response.statusText}`, ...headers, "", ""].join("\n");
   const trace = response.headers.get("x-trace-id");
   if (trace && traces) output.append("trace: ", el("a", { href: `${traces}/trace/${trace}` }, trace), "\n\n");

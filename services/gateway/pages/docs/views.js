@@ -18,8 +18,30 @@ export const prose = (text = "") => text.split("`").map((part, index) => (index 
  * @param {Content[][]} rows
  */
 function table(heads, rows) {
-  return el("table", {}, el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell) => el("td", {}, cell))))));
+  return el(
+    "table",
+    {},
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        heads.map((head) => el("th", { scope: "col" }, head)),
+      ),
+    ),
+    el(
+      "tbody",
+      {},
+      rows.map((row) =>
+        el(
+          "tr",
+          {},
+          row.map((cell) => el("td", {}, cell)),
+        ),
+      ),
+    ),
+  );
 }
 
 /**
@@ -29,8 +51,18 @@ function table(heads, rows) {
 function parameters(operation, api) {
   const list = operation.parameters ?? [];
   if (!list.length) return null;
-  return [el("h4", {}, "Parameters"), table(["name", "where and type", "needed", "meaning"], list.map((item) => [
-    el("code", {}, item.name), `${item.in}, ${api.typeName(item.schema)}`, item.required && "required", prose(item.description)]))];
+  return [
+    el("h4", {}, "Parameters"),
+    table(
+      ["name", "where and type", "needed", "meaning"],
+      list.map((item) => [
+        el("code", {}, item.name),
+        `${item.in}, ${api.typeName(item.schema)}`,
+        item.required && "required",
+        prose(item.description),
+      ]),
+    ),
+  ];
 }
 
 /**
@@ -40,8 +72,15 @@ function parameters(operation, api) {
 function body(operation, api) {
   const content = jsonBody(operation);
   if (!content) return null;
-  return [el("h4", {}, "Body"), table(["field", "type", "needed", "meaning"], api.fields(content.schema).map((field) => [
-    el("code", {}, field.name), field.type, field.required && "required", field.description]))];
+  return [
+    el("h4", {}, "Body"),
+    table(
+      ["field", "type", "needed", "meaning"],
+      api
+        .fields(content.schema)
+        .map((field) => [el("code", {}, field.name), field.type, field.required && "required", field.description]),
+    ),
+  ];
 }
 
 /**
@@ -56,8 +95,11 @@ function responses(operation, api) {
   });
   const content = contentOfSuccess(operation);
   const example = content?.example ?? (content?.schema && JSON.stringify(api.example(content.schema), null, 2));
-  return [el("h4", {}, "Responses"), table(["status", "meaning", "content"], rows),
-    example && el("pre", { tabindex: "0", "aria-label": "Example of a response" }, example)];
+  return [
+    el("h4", {}, "Responses"),
+    table(["status", "meaning", "content"], rows),
+    example && el("pre", { tabindex: "0", "aria-label": "Example of a response" }, example),
+  ];
 }
 
 /**
@@ -67,11 +109,26 @@ function responses(operation, api) {
  */
 function operationView(route, api, traces) {
   const { method, path, operation } = route;
-  return el("details", { class: "operation", id: operation.operationId },
-    el("summary", {}, el("span", { class: `method ${method}` }, method.toUpperCase()), el("span", { class: "path" }, path),
-      el("span", { class: "short" }, operation.summary)),
-    el("div", { class: "body" }, el("p", {}, prose(operation.description)), parameters(operation, api), body(operation, api),
-      responses(operation, api), tryIt(route, api, traces)));
+  return el(
+    "details",
+    { class: "operation", id: operation.operationId },
+    el(
+      "summary",
+      {},
+      el("span", { class: `method ${method}` }, method.toUpperCase()),
+      el("span", { class: "path" }, path),
+      el("span", { class: "short" }, operation.summary),
+    ),
+    el(
+      "div",
+      { class: "body" },
+      el("p", {}, prose(operation.description)),
+      parameters(operation, api),
+      body(operation, api),
+      responses(operation, api),
+      tryIt(route, api, traces),
+    ),
+  );
 }
 
 /** @param {Section} section */
@@ -88,11 +145,25 @@ export function sectionView(section, api, traces) {
   const id = `section-${section.name || "others"}`;
   const ends = about?.sunset_at && `until ${about.sunset_at.slice(0, 10)}`;
   const lead = about ? [about.features, ends].filter(Boolean).join("; ") : "sign-in, JSON-RPC, operation";
-  return el("section", { class: "version", id, "aria-labelledby": `${id}-title` },
-    el("h2", { id: `${id}-title` }, titleOf(section), about && el("span", { class: `badge ${about.status}` }, about.status)),
+  return el(
+    "section",
+    { class: "version", id, "aria-labelledby": `${id}-title` },
+    el(
+      "h2",
+      { id: `${id}-title` },
+      titleOf(section),
+      about && el("span", { class: `badge ${about.status}` }, about.status),
+    ),
     el("p", { class: "dim" }, lead),
-    [...section.groups].map(([tag, routes]) => el("div", { class: "group" }, el("h3", {}, tag),
-      routes.map((route) => operationView(route, api, traces)))));
+    [...section.groups].map(([tag, routes]) =>
+      el(
+        "div",
+        { class: "group" },
+        el("h3", {}, tag),
+        routes.map((route) => operationView(route, api, traces)),
+      ),
+    ),
+  );
 }
 
 /**
@@ -103,10 +174,24 @@ export function sectionView(section, api, traces) {
 export function contentsView(section, open) {
   const count = [...section.groups.values()].flat().length;
   /** @param {Route} route */
-  const item = ({ method, path, operation }) => el("li", { "data-for": operation.operationId },
-    el("a", { href: `#${operation.operationId}` }, el("span", { class: `method ${method}` }, method.toUpperCase()), " ",
-      operation.summary || path));
-  return el("details", { class: "contents", open, "data-open": open },
+  const item = ({ method, path, operation }) =>
+    el(
+      "li",
+      { "data-for": operation.operationId },
+      el(
+        "a",
+        { href: `#${operation.operationId}` },
+        el("span", { class: `method ${method}` }, method.toUpperCase()),
+        " ",
+        operation.summary || path,
+      ),
+    );
+  return el(
+    "details",
+    { class: "contents", open, "data-open": open },
     el("summary", {}, titleOf(section), el("span", { class: "count" }, ` ${count}`)),
-    [...section.groups].map(([tag, routes]) => el("div", { class: "group" }, el("p", { class: "tag" }, tag), el("ul", {}, routes.map(item)))));
+    [...section.groups].map(([tag, routes]) =>
+      el("div", { class: "group" }, el("p", { class: "tag" }, tag), el("ul", {}, routes.map(item))),
+    ),
+  );
 }

@@ -1,50 +1,60 @@
 // Where the page begins: every part is started, in the order in which it is read.
 
-import { call, guardedBy, Problem } from "./api.js";
 import { startAccount } from "./account.js";
+import { authenticateBy, call } from "./api.js";
 import { startChat } from "./chat.js";
-import { backoff, byId, pause, sentence, show } from "./dom.js";
+import { Connection } from "./connection.js";
+import { startConnectionState } from "./connection_state.js";
 import { startGoods } from "./goods.js";
-import { startLink } from "./link.js";
 import { startLive } from "./live.js";
 import { startNotifications } from "./notifications.js";
 import { startOrders } from "./orders.js";
 import { trouble } from "./parts.js";
-import { Line } from "./socket.js";
-import { comeBack, renew, restore, token } from "./session.js";
+import { completeLogin, renew, restore, token } from "./session.js";
+import { backoff, byId, Problem, pause, sentence, show } from "./shared/page.js";
 import { toast } from "./toasts.js";
 import { startTrace } from "./trace.js";
 import { startVersions } from "./versions.js";
 import { startViews } from "./views.js";
 import { startWelcome } from "./welcome.js";
 
-guardedBy({ token, renew });
+/** @import { Settings } from "./resources.js" */
 
-// Without this nothing can be shown: a gateway that starts or stops just now is asked again.
-async function eventually(read) {
+const LONGEST_WAIT = 5000;
+
+/**
+ * The settings. Without them nothing can be shown: a gateway that is starting or stopping is asked again.
+ * @returns {Promise<Settings>}
+ */
+async function readSettings() {
   const waiting = byId("waiting");
   for (let attempt = 0; ; attempt += 1) {
     try {
-      const found = await read();
+      const found = await call("GET", "/shop/settings.json", { anonymous: true });
       waiting.hidden = true;
       return found;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       waiting.hidden = false;
       show(waiting, trouble(error));
-      await pause(1000 * backoff(attempt, 5));
+      await pause(backoff(attempt, LONGEST_WAIT));
     }
   }
 }
 
-const settings = await eventually(() => call("GET", "/shop/settings.json", { anonymous: true }));
-await restore();
-try {
-  await comeBack();
-} catch (error) {
-  if (!(error instanceof Problem)) throw error;
-  toast("You are not signed in by that", sentence(error.message), "bad");
+async function finishLogin() {
+  try {
+    await completeLogin();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    toast("The sign-in has failed", sentence(error.message), "bad");
+  }
 }
+
+authenticateBy({ token, renew });
+const settings = await readSettings();
+await restore();
+await finishLogin();
 startTrace(settings.traces_url);
 startWelcome(settings.logins);
 startAccount(settings.logins);
@@ -54,12 +64,12 @@ startVersions();
 
 // A gateway without chat, notifications and live streams has the rest all the same.
 if (settings.realtime) {
-  for (const link of document.querySelectorAll(".bar nav a[hidden]")) link.hidden = false;
-  const line = new Line();
-  startLink(line);
-  startChat(line);
-  startNotifications(line);
-  line.start();
+  for (const link of document.querySelectorAll(".bar nav a[hidden]")) link.removeAttribute("hidden");
+  const connection = new Connection();
+  startConnectionState(connection);
+  startChat(connection);
+  startNotifications(connection);
+  connection.start();
   startLive();
 }
 startViews();

@@ -1,59 +1,122 @@
-// One's orders. The chosen one is watched while it is under way: by a stream, and where there is none by asking again
+// The user's orders. The chosen one is watched while it is under way: by a stream, and where there is none by asking again
 // with the ETag of what is known, which costs no body while nothing has changed.
 
-import { byId, el, money, pause, plural, show, when } from "./dom.js";
-import { ask, call, problemOf, Problem } from "./api.js";
 import { refreshBalance } from "./account.js";
+import { ask, call } from "./api.js";
+import { money, when } from "./format.js";
 import { nameOf, refreshGoods } from "./goods.js";
 import { Part, trouble } from "./parts.js";
-import { badge, historyView, RESTING, stepsView, verdict } from "./saga.js";
-import { follow } from "./sse.js";
+import { badge, historyView, isResting, stepsView, verdict } from "./saga.js";
 import { signedIn, watchSession } from "./session.js";
+import { byId, el, Problem, pause, plural, problemOf, show } from "./shared/page.js";
+import { follow } from "./sse.js";
+
+/** @import { Order, OrderEvent, OrderItem } from "./resources.js" */
 
 const POLL = 1000;
 const SHOWN = 12;
+const BREAKS = 2;
+/** @type {Map<string, Order>} By id. */
 const orders = new Map();
-let part = null;
+/** @type {Part<Order[]>} */
+let part;
 let chosen = "";
+/** @type {OrderEvent[]} */
 let history = [];
+/** @type {AbortController | null} */
 let watching = null;
+/** @type {Problem | null} */
 let failure = null;
 
+/** @param {string} id */
 const path = (id) => `/api/v3/orders/${encodeURIComponent(id)}`;
+/** @param {Order} order */
 const summary = (order) => order.items.map((item) => `${item.quantity} × ${nameOf(item.sku)}`).join(", ");
+/** @param {string} id */
+const rests = (id) => isResting(orders.get(id)?.state);
 
+/** @param {Order} order */
 function row(order) {
-  return el("li", {}, el("button", { type: "button", id: `order-${order.id}`, class: "order", "aria-pressed": String(order.id === chosen),
-    onclick: () => choose(order.id) },
-  el("span", { class: "items" }, summary(order)),
-  el("span", { class: "soft small" }, when(order.placed_at), order.total_cents ? `, ${money(order.total_cents)}` : ""), badge(order)));
+  return el(
+    "li",
+    {},
+    el(
+      "button",
+      {
+        type: "button",
+        id: `order-${order.id}`,
+        class: "order",
+        "aria-pressed": String(order.id === chosen),
+        onclick: () => choose(order.id),
+      },
+      el("span", { class: "items" }, summary(order)),
+      el(
+        "span",
+        { class: "soft small" },
+        when(order.placed_at),
+        order.total_cents ? `, ${money(order.total_cents)}` : "",
+      ),
+      badge(order),
+    ),
+  );
 }
 
+/** @param {Order} order */
 function detail(order) {
-  return el("div", { class: "detail" }, el("h3", {}, summary(order)), stepsView(order),
-    el("p", { class: "verdict", role: "status" }, verdict(order)), failure ? trouble(failure) : null, historyView(history),
-    el("p", { class: "soft small" }, "Order ", el("span", { class: "mono" }, order.id)));
+  return el(
+    "div",
+    { class: "detail" },
+    el("h3", {}, summary(order)),
+    stepsView(order),
+    el("p", { class: "verdict", role: "status" }, verdict(order)),
+    failure ? trouble(failure) : null,
+    historyView(history),
+    el("p", { class: "soft small" }, "Order ", el("span", { class: "mono" }, order.id)),
+  );
 }
 
 function render() {
   const found = [...orders.values()].sort((one, other) => (one.id < other.id ? 1 : -1)).slice(0, SHOWN);
   const heading = el("h2", {}, "Your orders");
-  if (!found.length) {
-    show(byId("orders"), heading, el("p", { class: "empty" }, "None yet. Each order goes through three services, and you will see it do so here."));
+  const [newest] = found;
+  if (!newest) {
+    show(
+      byId("orders"),
+      heading,
+      el("p", { class: "empty" }, "None yet. Each order goes through three services; its steps are shown here."),
+    );
     return;
   }
-  if (!orders.has(chosen)) choose(found[0].id);
-  show(byId("orders"), heading, el("div", { class: "split" },
-    el("ul", { class: "list", "aria-label": plural(found.length, "order") }, found.map(row)), detail(orders.get(chosen))));
+  const order = orders.get(chosen);
+  if (!order) {
+    choose(newest.id);
+    return;
+  }
+  show(
+    byId("orders"),
+    heading,
+    el(
+      "div",
+      { class: "split" },
+      el("ul", { class: "list", "aria-label": plural(found.length, "order") }, found.map(row)),
+      detail(order),
+    ),
+  );
 }
 
-function know(order) {
+/**
+ * Keeps an order, unless a later version of it is known.
+ * @param {Order} order
+ */
+function keep(order) {
   const known = orders.get(order.id);
-  if (known && known.version > order.version) return;
-  orders.set(order.id, order);
-  render();
+  if (!known || known.version <= order.version) orders.set(order.id, order);
 }
 
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ */
 async function readHistory(id, signal) {
   const found = await call("GET", `${path(id)}/history`, { signal });
   if (id !== chosen) return;
@@ -61,37 +124,47 @@ async function readHistory(id, signal) {
   render();
 }
 
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ */
 async function stream(id, signal) {
   let broken = 0;
   await follow(`${path(id)}/watch`, {
     signal,
-    last: String(orders.get(id)?.version || ""),
-    event(event) {
+    last: String(orders.get(id)?.version ?? ""),
+    onEvent(event) {
       if (event.type !== "order") return;
       broken = 0;
       failure = null;
-      const order = JSON.parse(event.data);
-      know(order);
+      keep(JSON.parse(event.data));
+      render();
     },
-    state(connected, problem) {
-      if (connected || RESTING.has(orders.get(id)?.state)) return;
+    onState(connected, problem) {
+      if (connected || rests(id)) return;
       broken += 1;
       if (problem instanceof Problem) failure = problem;
       render();
       // A stream that breaks again and again may be a proxy's doing: asking will do.
-      if (broken > 2) throw new Problem(0, { detail: "The stream of this order breaks; it is asked for each second." });
+      if (broken > BREAKS)
+        throw new Problem(0, { detail: "The stream of this order breaks off; the order is read each second instead." });
     },
   });
 }
 
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ */
 async function poll(id, signal) {
-  for (let tag = ""; !signal.aborted && !RESTING.has(orders.get(id)?.state);) {
+  for (let tag = ""; !signal.aborted && !rests(id); ) {
     try {
       const response = await ask("GET", path(id), { signal, headers: tag ? { "If-None-Match": tag } : {} });
       if (response.status === 200) {
-        tag = response.headers.get("etag") || "";
+        tag = response.headers.get("etag") ?? "";
         failure = null;
-        know(await response.json());
+        keep(await response.json());
+        render();
       } else if (response.status !== 304) throw await problemOf(response);
     } catch (error) {
       if (signal.aborted || !(error instanceof Problem)) return;
@@ -103,11 +176,18 @@ async function poll(id, signal) {
   }
 }
 
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ */
 async function watch(id, signal) {
   try {
-    if (!RESTING.has(orders.get(id).state)) {
+    if (!rests(id)) {
       await stream(id, signal).catch(() => poll(id, signal));
-      if (!signal.aborted) { refreshBalance(); refreshGoods(); }
+      if (!signal.aborted) {
+        refreshBalance();
+        refreshGoods();
+      }
     }
     if (!signal.aborted) await readHistory(id, signal);
   } catch (error) {
@@ -118,6 +198,7 @@ async function watch(id, signal) {
   }
 }
 
+/** @param {string} id */
 function choose(id) {
   watching?.abort();
   watching = new AbortController();
@@ -128,24 +209,35 @@ function choose(id) {
   watch(id, watching.signal);
 }
 
-/** Rejects with a Problem. Where no answer comes it is sent again: with the same `key` it is one order in any case. */
+/**
+ * Places an order; sent again while no answer comes, since with the same key it is one order in any case. Rejects with a
+ * Problem.
+ * @param {OrderItem[]} items
+ * @param {string} key
+ * @returns {Promise<Order>}
+ */
 export async function placeOrder(items, key) {
+  /** @type {Order} */
   const order = await call("POST", "/api/v3/orders", { body: { items }, key });
   orders.set(order.id, order);
   choose(order.id);
   return order;
 }
 
-/** Look again: an order of another window, or one that was told of. */
+/** Reads the orders again: there may be one from another window, or a notification was about one. */
 export function refreshOrders() {
   if (signedIn()) part.refresh();
 }
 
 export function startOrders() {
-  part = new Part(byId("orders"), (signal) => call("GET", `/api/v3/orders?limit=${SHOWN}`, { signal }), (found) => {
-    for (const order of found) if (!(orders.get(order.id)?.version > order.version)) orders.set(order.id, order);
-    render();
-  });
+  part = new Part(
+    byId("orders"),
+    (signal) => call("GET", `/api/v3/orders?limit=${SHOWN}`, { signal }),
+    (found) => {
+      for (const order of found) keep(order);
+      render();
+    },
+  );
   watchSession((session) => {
     watching?.abort();
     orders.clear();

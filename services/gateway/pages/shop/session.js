@@ -1,21 +1,35 @@
-// Who is signed in. All windows of one browser share it, and each is told of a change.
+// The signed-in user. All windows of one browser share the session, and each is told of a change.
 //
-// Access tokens live for minutes; they are renewed a little before they end, and when the gateway refuses one. A refresh
+// Access tokens live for minutes; they are renewed a little before they expire, and when the gateway refuses one. A refresh
 // token serves once, and one that is used twice ends the session. So windows take turns, by a lock that the browser
-// keeps: who has it looks first whether another window has renewed the token already.
+// keeps: the window that has it looks first whether another has renewed the token already.
 
-import { call, Problem } from "./api.js";
-import { read, watchKept, write } from "./kept.js";
+import { call } from "./api.js";
+import { read, watchStore, write } from "./session_store.js";
+import { Problem } from "./shared/page.js";
+
+/** @import { Tokens } from "./resources.js" */
+/** @import { Session } from "./session_store.js" */
 
 const LOCK = "meshwright.session.renewal";
+const RETRY = 5000;
+/** @type {Set<(session: Session | null) => void>} */
 const watchers = new Set();
+/** @type {Set<(token: string) => void>} */
 const tokenWatchers = new Set();
+/** @type {Session | null} */
 let current = null;
-let timer = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
 
+/**
+ * @param {Tokens} tokens
+ * @param {Session["profile"]} profile
+ */
 async function keep(tokens, profile) {
   const lifetime = tokens.expires_in * 1000;
-  const stored = {
+  /** @type {Session} */
+  const session = {
     access: tokens.access_token,
     refresh: tokens.refresh_token,
     subject: tokens.subject,
@@ -23,41 +37,66 @@ async function keep(tokens, profile) {
     expires: Date.now() + lifetime,
     profile,
   };
-  await write(stored);
-  changed(stored);
+  await write(session);
+  become(session);
 }
 
-function changed(stored) {
+/** @param {Session | null} session */
+function become(session) {
   const before = current;
-  current = stored;
+  current = session;
   schedule();
-  if (stored && before && before.access !== stored.access) for (const watcher of tokenWatchers) watcher(stored.access);
-  if (before?.subject !== stored?.subject || before?.profile?.name !== stored?.profile?.name) {
-    for (const watcher of watchers) watcher(stored);
+  if (session && before && before.access !== session.access)
+    for (const watcher of tokenWatchers) watcher(session.access);
+  if (before?.subject !== session?.subject || before?.profile?.name !== session?.profile?.name) {
+    for (const watcher of watchers) watcher(session);
   }
 }
 
-// A fifth of the time before the end, and at most half a minute: late enough to be rare, early enough for slow networks.
-const renewalAt = (stored) => stored.expires - Math.min(30000, stored.lifetime / 5);
+/**
+ * When to renew: a fifth of the lifetime before the end, and at most half a minute. Late enough to be rare, early enough
+ * for slow networks.
+ * @param {Pick<Session, "expires" | "lifetime">} session
+ */
+const renewalAt = (session) => session.expires - Math.min(30000, session.lifetime / 5);
 
 function schedule() {
   clearTimeout(timer);
   if (!current) return;
   const ms = Math.max(0, renewalAt(current) - Date.now()) + Math.random() * 500;
-  timer = setTimeout(() => token().catch(() => { timer = setTimeout(schedule, 5000); }), ms);
+  timer = setTimeout(
+    () =>
+      token().catch(() => {
+        timer = setTimeout(schedule, RETRY);
+      }),
+    ms,
+  );
 }
 
+/**
+ * One window at a time; a page that is not from a secure origin has no locks.
+ * @template Result
+ * @param {() => Promise<Result>} work
+ * @returns {Promise<Result>}
+ */
 const locked = (work) => (navigator.locks ? navigator.locks.request(LOCK, work) : work());
 
-/** A token in place of `spent`; null if the session has ended. Rejects with a Problem if that is unknown. */
+/**
+ * A token in place of `spent`; null if the session has ended. Rejects with a Problem if that is unknown.
+ * @param {string} spent
+ * @returns {Promise<string | null>}
+ */
 export function renew(spent) {
   return locked(async () => {
-    const stored = await read();
-    if (!stored) { changed(null); return null; }
-    if (stored.access !== spent) { changed(stored); return stored.access; }
+    const session = await read();
+    if (!session || session.access !== spent) {
+      become(session);
+      return session?.access ?? null;
+    }
     try {
-      const tokens = await call("POST", "/auth/refresh", { body: { refresh_token: stored.refresh }, anonymous: true });
-      await keep(tokens, stored.profile);
+      /** @type {Tokens} */
+      const tokens = await call("POST", "/auth/refresh", { body: { refresh_token: session.refresh }, anonymous: true });
+      await keep(tokens, session.profile);
       return tokens.access_token;
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 401) throw error;
@@ -74,65 +113,92 @@ export async function token() {
 }
 
 async function end() {
-  changed(null);
+  become(null);
   await write(null);
 }
 
+/** @param {Tokens} tokens */
 async function enter(tokens) {
   const headers = { Authorization: `Bearer ${tokens.access_token}` };
   const user = await call("GET", `/api/v3/users/${tokens.subject}`, { anonymous: true, headers });
   await keep(tokens, { name: user.name, email: user.email });
 }
 
+/**
+ * Creates an account and signs in. Rejects with a Problem.
+ * @param {string} name
+ * @param {string} email
+ * @param {string} password
+ */
 export async function signUp(name, email, password) {
   await enter(await call("POST", "/auth/sign-up", { body: { name, email, password }, anonymous: true }));
 }
 
+/**
+ * Signs in. Rejects with a Problem.
+ * @param {string} email
+ * @param {string} password
+ */
 export async function signIn(email, password) {
   await enter(await call("POST", "/auth/sign-in", { body: { email, password }, anonymous: true }));
 }
 
-/** Go to sign in at `login`, an issuer elsewhere; who is signed in already links the two. Comes back by `comeBack()`. */
+/**
+ * Leaves the page to sign in at another issuer, which links it to the signed-in user; `completeLogin` continues.
+ * @param {string} login The issuer's name.
+ */
 export async function leaveFor(login) {
-  const { authorization_url: there } = await call("POST", `/auth/social/${encodeURIComponent(login)}`, { anonymous: !current });
-  location.assign(there);
+  const { authorization_url: address } = await call("POST", `/auth/social/${encodeURIComponent(login)}`, {
+    anonymous: !current,
+  });
+  location.assign(address);
 }
 
 /** Completes a social login if an issuer has redirected to the page. Rejects with a Problem. */
-export async function comeBack() {
+export async function completeLogin() {
   const query = new URLSearchParams(location.search);
   const login = query.get("login");
   if (!login) return;
   query.delete("login");
-  // What the code is for happens once; neither a reload nor a bookmark shall have it.
+  // A code serves once: neither a reload nor a bookmark may repeat it.
   history.replaceState(null, "", location.pathname + location.hash);
   await enter(await call("GET", `/auth/social/${encodeURIComponent(login)}/callback?${query}`, { anonymous: true }));
 }
 
-/** The session ends here in any case; where the gateway is away, there by itself after its time. */
+/** Ends the session here in any case; where the gateway is unavailable, its own ends after its time. */
 export async function signOut() {
-  changed(null);
-  const stored = await locked(async () => {
+  become(null);
+  const session = await locked(async () => {
     const last = await read();
     await end();
     return last;
   });
-  if (stored) await call("POST", "/auth/sign-out", { body: { refresh_token: stored.refresh }, anonymous: true }).catch(() => {});
+  if (session)
+    await call("POST", "/auth/sign-out", { body: { refresh_token: session.refresh }, anonymous: true }).catch(() => {});
 }
 
-/** Calls `watcher` with the signed-in user (null: none), now and on each change. */
+/**
+ * Calls `watcher` with the session (null: none), now and on each change.
+ * @param {(session: Session | null) => void} watcher
+ */
 export function watchSession(watcher) {
   watchers.add(watcher);
   watcher(current);
 }
 
-/** `watcher(token)` is called when there is a new one in place of an old one. */
-export function watchToken(watcher) { tokenWatchers.add(watcher); }
+/**
+ * Calls `watcher` when a token has been renewed.
+ * @param {(token: string) => void} watcher
+ */
+export function watchToken(watcher) {
+  tokenWatchers.add(watcher);
+}
 
+/** The session of the signed-in user; null for none. */
 export const signedIn = () => current;
 
-/** Who was signed in when the page was last here. */
+/** Takes up the session that the browser has kept. */
 export async function restore() {
-  watchKept(async () => changed(await read()));
-  changed(await read());
+  watchStore(async () => become(await read()));
+  become(await read());
 }

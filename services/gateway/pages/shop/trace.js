@@ -1,25 +1,19 @@
-// The last request, and where its trace is to be seen.
+// The last request, and where its trace is shown.
 
-import { byId, el, milliseconds, show } from "./dom.js";
 import { watchRequests } from "./api.js";
+import { milliseconds } from "./format.js";
+import { byId, el, reachable, show } from "./shared/page.js";
 
-let address = "";
-
-function tell({ method, path, status, ms, trace }) {
-  const words = `Last request: ${method} ${path.split("?")[0]}, ${status || "no answer"} in ${milliseconds(ms)}`;
-  const known = trace && (address ? el("a", { href: `${address}/trace/${trace}`, class: "mono" }, trace) : el("span", { class: "mono" }, trace));
-  show(byId("trace"), el("span", {}, words, known ? "; trace " : ""), known);
-}
-
-const LOOPBACK = /^(localhost|127\.[0-9.]+|\[::1\])$/;
-
-/** Whether an address on the gateway's own machine is of no use to the one that shows this page. */
-function elsewhere(url) {
-  return url !== "" && LOOPBACK.test(new URL(url).hostname) && !LOOPBACK.test(location.hostname);
-}
-
-/** `url`: where people look at traces; empty where the gateway does not know. */
+/**
+ * @param {string} url Of the trace UI; empty: the gateway knows none.
+ */
 export function startTrace(url) {
-  address = elsewhere(url) ? "" : url;
-  watchRequests(tell);
+  const traces = reachable(url, location.hostname);
+  watchRequests(({ method, path, status, ms, trace }) => {
+    const request = `Last request: ${method} ${path.split("?")[0]}, ${status || "no answer"} in ${milliseconds(ms)}`;
+    const link = traces
+      ? el("a", { href: `${traces}/trace/${trace}`, class: "mono" }, trace)
+      : el("span", { class: "mono" }, trace);
+    show(byId("trace"), el("span", {}, request, trace ? "; trace " : ""), trace && link);
+  });
 }

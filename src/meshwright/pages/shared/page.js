@@ -45,7 +45,8 @@ function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (typeof value === "function") node.addEventListener(name.replace(/^on/, ""), value);
     else if (value === undefined || value === null || value === false) continue;
-    else if (typeof value === "object") for (const [key, item] of Object.entries(value)) node.style.setProperty(key, item);
+    else if (typeof value === "object")
+      for (const [key, item] of Object.entries(value)) node.style.setProperty(key, item);
     else node.setAttribute(name, value === true ? "" : String(value));
   }
   node.append(...flatten(children));
@@ -168,7 +169,9 @@ export async function request(address, { server = "The server", seconds = 15, ..
     return await fetch(address, { ...options, signal });
   } catch (error) {
     if (options.signal?.aborted) throw error;
-    const detail = limit.aborted ? `${server} has not answered within ${seconds} seconds.` : `${server} does not answer. Check that it is running.`;
+    const detail = limit.aborted
+      ? `${server} has not answered within ${seconds} seconds.`
+      : `${server} does not answer. Check that it is running.`;
     throw new Problem(0, { detail });
   }
 }
@@ -193,8 +196,12 @@ export async function readJson(address, options = {}) {
 export function pause(ms, signal) {
   return new Promise((resolve) => {
     if (signal?.aborted) return resolve();
+    const stop = () => {
+      clearTimeout(timer);
+      resolve();
+    };
     const timer = setTimeout(resolve, ms);
-    return signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    return signal?.addEventListener("abort", stop, { once: true });
   });
 }
 
@@ -207,7 +214,12 @@ export const backoff = (n, most = 15000) => Math.min(most, 500 * 2 ** n) * (0.6 
 
 /** @typedef {Date | number | string} Moment A date, milliseconds since 1970, or a date in words. */
 
-const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const CLOCK = new Intl.DateTimeFormat("en", {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
 
 /**

@@ -30,7 +30,11 @@ export function breakable(text) {
 export function copyButton(text, what) {
   /** @param {string} path */
   const icon = (path) => svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, svg("path", { d: path }));
-  const button = el("button", { type: "button", class: "copy", title: `Copy ${what}`, "aria-label": `Copy ${what}` }, icon(SHEETS));
+  const button = el(
+    "button",
+    { type: "button", class: "copy", title: `Copy ${what}`, "aria-label": `Copy ${what}` },
+    icon(SHEETS),
+  );
   button.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(text);

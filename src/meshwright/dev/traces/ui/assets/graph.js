@@ -9,7 +9,8 @@
 export function layers(links) {
   const names = [...new Set(links.flatMap((link) => [link.parent, link.child]))].sort();
   /** @param {string} name */
-  const calleesOf = (name) => links.filter((link) => link.parent === name && link.child !== name).map((link) => link.child);
+  const calleesOf = (name) =>
+    links.filter((link) => link.parent === name && link.child !== name).map((link) => link.child);
   const callees = new Map(names.map((name) => [name, calleesOf(name)]));
   const called = new Set(links.filter((link) => link.parent !== link.child).map((link) => link.child));
   /** @type {Map<string, number>} */
@@ -30,7 +31,10 @@ export function layers(links) {
   for (const name of names) if (!depth.has(name)) visit(name, 0, new Set());
   /** @type {string[][]} */
   const columns = [];
-  for (const name of names) (columns[depth.get(name) ?? 0] ??= []).push(name);
+  for (const name of names) {
+    const column = depth.get(name) ?? 0;
+    columns[column] = [...(columns[column] ?? []), name];
+  }
   return columns.filter(Boolean);
 }
 
@@ -79,7 +83,11 @@ export function edge(from, to) {
   if (x2 - x1 > NODE.across) return above(from, to, x2 - x1);
   const [y1, y2] = [from.y + NODE.height / 2, to.y + NODE.height / 2];
   const bend = Math.max((x2 - x1) / 2, 30);
-  return { d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`, x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 7 };
+  return {
+    d: `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`,
+    x: (x1 + x2) / 2,
+    y: (y1 + y2) / 2 - 7,
+  };
 }
 
 /**

@@ -37,7 +37,9 @@ export function minimap(tree, onRange) {
   function set(next) {
     range = next;
     reset.hidden = range[0] === 0 && range[1] === 1;
-    reset.textContent = reset.hidden ? "" : `${offset(range[0] * tree.duration)} – ${duration(range[1] * tree.duration)}  ✕`;
+    reset.textContent = reset.hidden
+      ? ""
+      : `${offset(range[0] * tree.duration)} – ${duration(range[1] * tree.duration)}  ✕`;
     reset.setAttribute("aria-label", "Undo the zoom");
     mark(range);
     onRange(range);
@@ -60,33 +62,44 @@ export function minimap(tree, onRange) {
   canvas.addEventListener("dblclick", () => set([0, 1]));
   reset.addEventListener("click", () => set([0, 1]));
 
-  function draw() {
-    const box = canvas.getBoundingClientRect();
-    const scale = devicePixelRatio || 1;
-    canvas.width = Math.max(box.width * scale, 1);
-    canvas.height = 64 * scale;
-    const pen = canvas.getContext("2d");
-    if (!pen) return;
-    const style = getComputedStyle(element);
-    const light = style.getPropertyValue("--bar-l");
-    const chroma = style.getPropertyValue("--bar-c");
-    const rows = Math.max(tree.ordered.length, 12);
-    const height = Math.max((canvas.height - 8 * scale) / rows, 0.6 * scale);
-    tree.ordered.forEach((span, row) => {
-      const y = 4 * scale + (row / rows) * (canvas.height - 8 * scale);
-      pen.fillStyle = span.failed ? style.getPropertyValue("--error") : `oklch(${light} ${chroma} ${hue(span.service)})`;
-      const x = ((span.start - tree.start) / tree.duration) * canvas.width;
-      pen.fillRect(x, y, Math.max((span.duration / tree.duration) * canvas.width, 1.5 * scale), Math.max(height * 0.8, 0.8 * scale));
-    });
-  }
-
+  const draw = () => paint(canvas, tree);
   const observer = new ResizeObserver(draw);
   observer.observe(canvas);
   const theme = matchMedia("(prefers-color-scheme: dark)");
   theme.addEventListener("change", draw);
   return {
-    element, set,
-    get zoomed() { return range[0] !== 0 || range[1] !== 1; },
-    leave() { observer.disconnect(); theme.removeEventListener("change", draw); },
+    element,
+    set,
+    get zoomed() {
+      return range[0] !== 0 || range[1] !== 1;
+    },
+    leave() {
+      observer.disconnect();
+      theme.removeEventListener("change", draw);
+    },
   };
+}
+
+/**
+ * Draws each span as a line.
+ * @param {HTMLCanvasElement} canvas
+ * @param {Tree} tree
+ */
+function paint(canvas, tree) {
+  const pen = canvas.getContext("2d");
+  if (!pen) return;
+  const scale = devicePixelRatio || 1;
+  canvas.width = Math.max(canvas.getBoundingClientRect().width * scale, 1);
+  canvas.height = 64 * scale;
+  const style = getComputedStyle(canvas);
+  const [light, chroma, error] = ["--bar-l", "--bar-c", "--error"].map((name) => style.getPropertyValue(name));
+  const tall = canvas.height - 8 * scale;
+  const rows = Math.max(tree.ordered.length, 12);
+  const height = Math.max(Math.max(tall / rows, 0.6 * scale) * 0.8, 0.8 * scale);
+  for (const [row, span] of tree.ordered.entries()) {
+    pen.fillStyle = (span.failed && error) || `oklch(${light} ${chroma} ${hue(span.service)})`;
+    const x = ((span.start - tree.start) / tree.duration) * canvas.width;
+    const width = Math.max((span.duration / tree.duration) * canvas.width, 1.5 * scale);
+    pen.fillRect(x, 4 * scale + (row / rows) * tall, width, height);
+  }
 }

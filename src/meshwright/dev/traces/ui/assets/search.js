@@ -1,22 +1,14 @@
 // Search: the form, the picture of what was found, and the list.
 
-import { live, operations, services, summaries } from "./api.js";
+import { live, summaries } from "./api.js";
 import { announce } from "./controls.js";
-import { ago, askForErrors, asksForErrors, hue, readTags, tagsOf } from "./format.js";
-import { clock, dateAndTime, duration, el, plural, Problem } from "./shared/page.js";
+import { SearchForm } from "./search_form.js";
+import { emptyState, hit, scatter } from "./search_results.js";
+import { el, Problem, plural } from "./shared/page.js";
 
 /** @import { Context, View } from "./app.js" */
 /** @import { Summary } from "./api.js" */
 
-const LOOKBACKS = [
-  ["5m", "5 minutes"],
-  ["15m", "15 minutes"],
-  ["1h", "hour"],
-  ["6h", "6 hours"],
-  ["24h", "day"],
-  ["48h", "2 days"],
-];
-const LIMITS = [20, 50, 100, 200, 500];
 /** @type {Record<string, [label: string, compare: (a: Summary, b: Summary) => number]>} */
 const ORDERS = {
   newest: ["Newest first", (a, b) => b.start - a.start],
@@ -46,15 +38,20 @@ class SearchView {
   #seen = null;
   /** @type {AbortController | null} */
   #request = null;
-  #order = el("select", { "aria-label": "Order", onchange: () => this.#draw() },
-    Object.entries(ORDERS).map(([value, [label]]) => el("option", { value }, label)));
+  #order = el(
+    "select",
+    { "aria-label": "Order", onchange: () => this.#draw() },
+    Object.entries(ORDERS).map(([value, [label]]) => el("option", { value }, label)),
+  );
   #plot = el("div");
   #title = el("h2");
   #list = el("ol", { class: "hits" });
   #head = el("div", { class: "list-head" }, this.#title, this.#order);
   #results = el("section", { class: "results", "aria-label": "Traces found", "aria-busy": "true" });
   #wide = matchMedia("(min-width: 56rem)");
-  #context; #form; #panel;
+  #context;
+  #form;
+  #panel;
 
   /**
    * @param {HTMLElement} main
@@ -65,9 +62,17 @@ class SearchView {
     document.title = "Search · Traces";
     this.#context = context;
     this.#form = new SearchForm(parameters, () => this.#submit());
-    this.#panel = el("details", { class: "panel", open: this.#wide.matches }, el("summary", {}, "Search"), this.#form.element);
+    this.#panel = el(
+      "details",
+      { class: "panel", open: this.#wide.matches },
+      el("summary", {}, "Search"),
+      this.#form.element,
+    );
     this.#wide.addEventListener("change", this.#unfold);
-    main.append(el("h1", { class: "hidden" }, "Search traces"), el("div", { class: "search" }, this.#panel, this.#results));
+    main.append(
+      el("h1", { class: "hidden" }, "Search traces"),
+      el("div", { class: "search" }, this.#panel, this.#results),
+    );
   }
 
   #unfold = () => {
@@ -86,7 +91,8 @@ class SearchView {
     const query = this.#form.query();
     if (!query) return;
     this.#request?.abort();
-    const { signal } = (this.#request = new AbortController());
+    this.#request = new AbortController();
+    const { signal } = this.#request;
     this.#results.setAttribute("aria-busy", "true");
     try {
       const [found] = await Promise.all([summaries(query, signal), this.#form.refresh()]);
@@ -115,9 +121,13 @@ class SearchView {
     // The frame stays, so that an open menu survives what comes in live.
     if (this.#head.parentElement !== results) results.replaceChildren(this.#plot, this.#head, this.#list);
     this.#plot.replaceChildren(scatter(sorted, this.#context));
-    this.#title.replaceChildren(plural(sorted.length, "trace"),
-      failed ? el("span", { class: "count-errors" }, ` · ${failed} with errors`) : "");
-    this.#list.replaceChildren(...sorted.map((trace) => hit(trace, longest, seen !== null && !seen.has(trace.traceID))));
+    this.#title.replaceChildren(
+      plural(sorted.length, "trace"),
+      failed ? el("span", { class: "count-errors" }, ` · ${failed} with errors`) : "",
+    );
+    this.#list.replaceChildren(
+      ...sorted.map((trace) => hit(trace, longest, seen !== null && !seen.has(trace.traceID))),
+    );
     const held = active && results.querySelector(`.hit[data-id="${CSS.escape(active)}"]`);
     if (held instanceof HTMLElement) held.focus({ preventScroll: true });
     if (!seen) announce(`${plural(sorted.length, "trace")} found`);
@@ -133,9 +143,16 @@ class SearchView {
     if (event.key === "Escape" && typing && focused instanceof HTMLElement) focused.blur();
     const hits = [...this.#results.querySelectorAll("a")].filter((link) => link.matches(".hit"));
     if (typing || !hits.length) return;
-    const at = hits.findIndex((link) => link === focused);
+    const at = focused instanceof HTMLAnchorElement ? hits.indexOf(focused) : -1;
     const [next, before] = [at + 1, Math.max(at - 1, 0)];
-    const target = new Map([["ArrowDown", next], ["j", next], ["ArrowUp", before], ["k", before], ["Home", 0], ["End", hits.length - 1]]).get(event.key);
+    const target = new Map([
+      ["ArrowDown", next],
+      ["j", next],
+      ["ArrowUp", before],
+      ["k", before],
+      ["Home", 0],
+      ["End", hits.length - 1],
+    ]).get(event.key);
     if (target === undefined) return;
     event.preventDefault();
     const chosen = hits[Math.min(target, hits.length - 1)];
@@ -147,181 +164,4 @@ class SearchView {
     this.#request?.abort();
     this.#wide.removeEventListener("change", this.#unfold);
   }
-}
-
-/** What is searched for. */
-class SearchForm {
-  #service; #operation; #tags; #shortest; #longest; #lookback; #limit;
-  #errorsOnly = el("input", { type: "checkbox", name: "errors" });
-  #problem = el("p", { class: "field-problem", role: "alert" });
-
-  /**
-   * @param {URLSearchParams} parameters What the fields begin with.
-   * @param {() => void} submit Called when something else is asked for.
-   */
-  constructor(parameters, submit) {
-    /** @param {string} name */
-    const wanted = (name) => parameters.get(name) ?? "";
-    this.#service = el("select", { name: "service", "data-find": true }, el("option", { value: "" }, "Any service"));
-    this.#operation = el("select", { name: "operation" }, el("option", { value: "" }, "Any operation"));
-    this.#tags = el("input", { name: "tags", type: "text", spellcheck: "false", autocomplete: "off", "aria-describedby": "tags-hint",
-      placeholder: "error=true rpc.method=Add", value: tagsOf(wanted("tags")) });
-    this.#shortest = el("input", { name: "minDuration", type: "text", placeholder: "1.2ms", value: wanted("minDuration"), autocomplete: "off" });
-    this.#longest = el("input", { name: "maxDuration", type: "text", placeholder: "1m30s", value: wanted("maxDuration"), autocomplete: "off" });
-    this.#lookback = el("select", { name: "lookback" }, LOOKBACKS.map(([value, label]) =>
-      el("option", { value, selected: value === (wanted("lookback") || "1h") }, `Last ${label}`)));
-    this.#limit = el("select", { name: "limit" }, LIMITS.map((value) =>
-      el("option", { value, selected: String(value) === (wanted("limit") || "20") }, `${value} traces`)));
-    this.element = this.#layout(submit);
-    ensure(this.#service, wanted("service"));
-    ensure(this.#operation, wanted("operation"));
-    this.#errorsOnly.checked = asksForErrors(this.#tags.value);
-    this.#listen(submit);
-  }
-
-  /** @param {() => void} submit */
-  #layout(submit) {
-    const onsubmit = (/** @type {Event} */ event) => { event.preventDefault(); submit(); };
-    return el("form", { class: "form", onsubmit },
-      field("Service", this.#service), field("Operation", this.#operation),
-      field("Tags", this.#tags, el("span", { class: "hint", id: "tags-hint" }, "key=value, several separated by spaces")),
-      el("div", { class: "pair" }, field("At least", this.#shortest), field("At most", this.#longest)),
-      el("div", { class: "pair" }, field("Started in the", this.#lookback), field("Show", this.#limit)),
-      el("label", { class: "check" }, this.#errorsOnly, "Only traces with errors"),
-      this.#problem,
-      el("button", { class: "primary", type: "submit" }, "Find traces"));
-  }
-
-  /** @param {() => void} submit */
-  #listen(submit) {
-    this.#service.addEventListener("change", () => { this.#operation.value = ""; submit(); });
-    for (const control of [this.#operation, this.#lookback, this.#limit]) control.addEventListener("change", submit);
-    this.#errorsOnly.addEventListener("change", () => {
-      this.#tags.value = askForErrors(this.#tags.value, this.#errorsOnly.checked);
-      submit();
-    });
-    this.#tags.addEventListener("input", () => { this.#errorsOnly.checked = asksForErrors(this.#tags.value); });
-  }
-
-  narrowed() {
-    return [this.#service, this.#operation, this.#tags, this.#shortest, this.#longest].some((control) => control.value);
-  }
-
-  /** Reads which services and operations there are to choose from. Rejects with a Problem. */
-  async refresh() {
-    options(this.#service, "Any service", await services());
-    options(this.#operation, "Any operation", this.#service.value ? await operations(this.#service.value) : []);
-  }
-
-  /** The query; null, with the reason shown, where the tags are none. */
-  query() {
-    const read = readTags(this.#tags.value);
-    this.#problem.textContent = read ? "" : "Tags are key=value; put values with spaces into double quotes.";
-    this.#tags.setAttribute("aria-invalid", String(!read));
-    if (!read) return null;
-    const query = new URLSearchParams();
-    for (const control of [this.#service, this.#operation, this.#shortest, this.#longest, this.#lookback, this.#limit]) {
-      if (control.value.trim()) query.set(control.name, control.value.trim());
-    }
-    if (Object.keys(read).length) query.set("tags", JSON.stringify(read));
-    return query;
-  }
-}
-
-/**
- * @param {string} label
- * @param {HTMLInputElement | HTMLSelectElement} control
- * @param {...Node} more
- */
-function field(label, control, ...more) {
-  control.id = `field-${control.name}`;
-  return el("div", { class: "field" }, el("label", { class: "label", for: control.id }, label), control, ...more);
-}
-
-/**
- * Fills a select without losing what is chosen in it.
- * @param {HTMLSelectElement} select
- * @param {string} any
- * @param {string[]} names
- */
-function options(select, any, names) {
-  const now = [...select.options].slice(1).map((option) => option.value);
-  const chosen = select.value;
-  const wanted = chosen && !names.includes(chosen) ? [...names, chosen] : names;
-  if (now.length === wanted.length && now.every((value, index) => value === wanted[index])) return;
-  select.replaceChildren(el("option", { value: "" }, any), ...wanted.map((name) => el("option", { value: name }, name)));
-  select.value = chosen;
-}
-
-/**
- * @param {HTMLSelectElement} select
- * @param {string} value
- */
-function ensure(select, value) {
-  if (!value) return;
-  select.append(el("option", { value }, value));
-  select.value = value;
-}
-
-/**
- * @param {Summary} trace
- * @param {number} longest
- * @param {boolean} fresh
- */
-function hit(trace, longest, fresh) {
-  const errors = trace.errors ? el("span", { class: "badge error" }, plural(trace.errors, "error")) : null;
-  const share = Math.max(trace.duration / longest, 0.002);
-  return el("li", {},
-    el("a", { class: `hit${fresh ? " fresh" : ""}`, href: `/trace/${trace.traceID}`, "data-id": trace.traceID,
-      style: { "--hue": hue(trace.rootService), "--share": String(share) } },
-      el("span", { class: "hit-name" },
-        el("span", { class: "service" }, trace.rootService), " ",
-        el("span", { class: "operation" }, trace.rootOperation),
-        trace.rootMissing ? el("span", { class: "badge" }, "root missing") : null),
-      el("span", { class: "hit-duration" }, duration(trace.duration)),
-      el("span", { class: `hit-bar${trace.errors ? " failed" : ""}`, "aria-hidden": "true" }),
-      el("span", { class: "hit-facts" },
-        trace.services.map((service) =>
-          el("span", { class: "chip", style: { "--hue": hue(service.name) } }, service.name,
-            el("span", { class: "number" }, String(service.spans)),
-            service.errors ? el("span", { class: "chip-error", title: plural(service.errors, "error") }, "!") : null))),
-      el("span", { class: "hit-when" }, errors, el("span", {}, plural(trace.spans, "span")),
-        el("time", { title: dateAndTime(trace.start / 1000) }, ago(trace.start)))));
-}
-
-/**
- * Each trace as a dot: when it started, how long it took (as a square root), how large it is.
- * @param {Summary[]} traces
- * @param {Context} context
- */
-function scatter(traces, context) {
-  const starts = traces.map((trace) => trace.start);
-  const first = Math.min(...starts);
-  const span = Math.max(Math.max(...starts) - first, 1);
-  const longest = Math.max(...traces.map((trace) => trace.duration), 1);
-  const lines = [1, 0.25].map((share) =>
-    el("span", { class: "grid", style: { "--y": String(Math.sqrt(share)) } }, duration(longest * share)));
-  const dots = [...traces].sort((a, b) => b.spans - a.spans).map((trace) =>
-    el("span", {
-      class: trace.errors ? "dot failed" : "dot",
-      title: `${trace.rootService} ${trace.rootOperation}\n${duration(trace.duration)}, ${plural(trace.spans, "span")}`,
-      style: {
-        "--x": String((trace.start - first) / span),
-        "--y": String(Math.sqrt(trace.duration / longest)),
-        "--size": `${Math.min(8 + Math.sqrt(trace.spans) * 1.6, 24)}px`,
-      },
-      onclick: () => context.go(`/trace/${trace.traceID}`),
-    }));
-  return el("div", { class: "scatter", "aria-hidden": "true" },
-    el("div", { class: "plot" }, lines, dots),
-    el("div", { class: "axis" }, el("span", {}, clock(first / 1000)), el("span", {}, clock((first + span) / 1000))));
-}
-
-/** @param {boolean} narrowed */
-function emptyState(narrowed) {
-  return el("div", { class: "empty" },
-    el("p", { class: "empty-title" }, narrowed ? "No trace matches." : "No traces yet."),
-    narrowed
-      ? el("p", {}, "Choose a longer time, or fewer conditions.")
-      : el("p", {}, "Send some: point OTEL_EXPORTER_OTLP_ENDPOINT at this store (gRPC on 4317, HTTP on 4318), then call a service. Turn on Live to see them come."));
 }

@@ -65,7 +65,13 @@ export function makeTree(trace) {
     services.set(span.service, (services.get(span.service) ?? 0) + 1);
   }
   return {
-    id: trace.traceID, roots, ordered, spans, start, duration: Math.max(end - start, 1), services,
+    id: trace.traceID,
+    roots,
+    ordered,
+    spans,
+    start,
+    duration: Math.max(end - start, 1),
+    services,
     errors: ordered.filter((span) => span.failed).length,
     depth: ordered.reduce((most, span) => Math.max(most, span.depth + 1), 0),
   };
@@ -83,11 +89,25 @@ function makeSpan(raw, processes) {
   const own = raw.references.filter((ref) => ref.traceID === raw.traceID);
   const parent = own.find((ref) => ref.refType === "CHILD_OF") ?? own[0];
   return {
-    raw, process, id: raw.spanID, name: raw.operationName, service: process.serviceName,
-    version: about.get("service.version") ?? "", instance: about.get("service.instance.id") ?? "",
-    start: raw.startTime, duration: raw.duration, end: raw.startTime + raw.duration,
-    kind: String(tags.get("span.kind") ?? ""), failed: String(tags.get("error")) === "true", tags,
-    parentId: parent?.spanID ?? "", parent: null, children: [], depth: 0, below: 0, failedBelow: 0,
+    raw,
+    process,
+    id: raw.spanID,
+    name: raw.operationName,
+    service: process.serviceName,
+    version: about.get("service.version") ?? "",
+    instance: about.get("service.instance.id") ?? "",
+    start: raw.startTime,
+    duration: raw.duration,
+    end: raw.startTime + raw.duration,
+    kind: String(tags.get("span.kind") ?? ""),
+    failed: String(tags.get("error")) === "true",
+    tags,
+    parentId: parent?.spanID ?? "",
+    parent: null,
+    children: [],
+    depth: 0,
+    below: 0,
+    failedBelow: 0,
   };
 }
 
@@ -168,8 +188,9 @@ export function findSpans(tree, text) {
   const wanted = words(text);
   if (!wanted.length) return [];
   return tree.ordered.filter((span) => {
-    const found = (span.text ??= searchable(span));
-    return wanted.every((word) => found.includes(word));
+    const text = span.text ?? searchable(span);
+    span.text = text;
+    return wanted.every((word) => text.includes(word));
   });
 }
 
@@ -178,9 +199,17 @@ function searchable(span) {
   /** @param {Tag} tag */
   const tag = ({ key, value }) => `${key}=${value}`;
   return [
-    span.service, span.name, span.id, span.kind, ...span.raw.tags.map(tag), ...span.process.tags.map(tag),
-    ...span.raw.logs.flatMap((log) => log.fields.map(tag)), ...(span.raw.warnings ?? []),
-  ].join("\n").toLowerCase();
+    span.service,
+    span.name,
+    span.id,
+    span.kind,
+    ...span.raw.tags.map(tag),
+    ...span.process.tags.map(tag),
+    ...span.raw.logs.flatMap((log) => log.fields.map(tag)),
+    ...(span.raw.warnings ?? []),
+  ]
+    .join("\n")
+    .toLowerCase();
 }
 
 /**

@@ -34,11 +34,23 @@ export class Waterfall {
   #ruler = el("div", { class: "ruler", role: "row" });
   #holder = el("div", { role: "rowgroup", class: "ruler-holder" }, this.#ruler);
   #body = el("div", { class: "rows", role: "rowgroup" });
-  element = el("div", {
-    class: "waterfall", role: "treegrid", tabindex: "0", "aria-label": "Spans", "aria-colcount": "2",
-    "aria-describedby": "keys-hint",
-  }, this.#holder, this.#body, el("p", { class: "hidden", id: "keys-hint" }, "Arrow keys move and fold, Enter shows details."));
-  #tree; #onOpen; #onFold;
+  element = el(
+    "div",
+    {
+      class: "waterfall",
+      role: "treegrid",
+      tabindex: "0",
+      "aria-label": "Spans",
+      "aria-colcount": "2",
+      "aria-describedby": "keys-hint",
+    },
+    this.#holder,
+    this.#body,
+    el("p", { class: "hidden", id: "keys-hint" }, "Arrow keys move and fold, Enter shows details."),
+  );
+  #tree;
+  #onOpen;
+  #onFold;
 
   /**
    * @param {Tree} tree
@@ -163,20 +175,36 @@ export class Waterfall {
    */
   #row(span, at, height) {
     const parent = span.children.length > 0;
-    return el("div", {
-      class: this.#classes(span),
-      id: `span-${span.id}`, role: "row", "data-id": span.id, "aria-level": span.depth + 1, "aria-rowindex": at + 2,
-      "aria-selected": String(span.id === this.opened),
-      "aria-expanded": parent ? String(!this.folded.has(span.id)) : undefined,
-      style: { "--top": `${at * height}px`, "--depth": String(Math.min(span.depth, 24)), "--hue": hue(span.service) },
-    }, this.#name(span, parent, parent && this.folded.has(span.id)), this.#lane(span));
+    return el(
+      "div",
+      {
+        class: this.#classes(span),
+        id: `span-${span.id}`,
+        role: "row",
+        "data-id": span.id,
+        "aria-level": span.depth + 1,
+        "aria-rowindex": at + 2,
+        "aria-selected": String(span.id === this.opened),
+        "aria-expanded": parent ? String(!this.folded.has(span.id)) : undefined,
+        style: { "--top": `${at * height}px`, "--depth": String(Math.min(span.depth, 24)), "--hue": hue(span.service) },
+      },
+      this.#name(span, parent, parent && this.folded.has(span.id)),
+      this.#lane(span),
+    );
   }
 
   /** @param {Span} span */
   #classes(span) {
     const matching = this.matches.size > 0 && (this.matches.has(span.id) ? "match" : "dim");
-    return ["row", span === this.active && "active", span.id === this.opened && "opened", span.failed && "failed", matching]
-      .filter(Boolean).join(" ");
+    return [
+      "row",
+      span === this.active && "active",
+      span.id === this.opened && "opened",
+      span.failed && "failed",
+      matching,
+    ]
+      .filter(Boolean)
+      .join(" ");
   }
 
   /**
@@ -188,15 +216,27 @@ export class Waterfall {
   #name(span, parent, folded) {
     const entered = span.parent?.raw.processID !== span.raw.processID;
     const warnings = span.raw.warnings ?? [];
-    return el("div", { class: "name", role: "gridcell" },
+    return el(
+      "div",
+      { class: "name", role: "gridcell" },
       el("span", { class: `fold${parent ? "" : " leaf"}`, "aria-hidden": "true" }),
       el("span", { class: "service" }, span.service),
       entered && span.version ? el("span", { class: "version", title: `version ${span.version}` }, span.version) : null,
-      span.failed ? el("span", { class: "error-mark", title: "error" }, el("span", { "aria-hidden": "true" }, "!"), el("span", { class: "hidden" }, "error")) : null,
-      folded && span.failedBelow > 0 ? el("span", { class: "error-mark hollow", title: `${plural(span.failedBelow, "error")} inside` }, "!") : null,
+      span.failed
+        ? el(
+            "span",
+            { class: "error-mark", title: "error" },
+            el("span", { "aria-hidden": "true" }, "!"),
+            el("span", { class: "hidden" }, "error"),
+          )
+        : null,
+      folded && span.failedBelow > 0
+        ? el("span", { class: "error-mark hollow", title: `${plural(span.failedBelow, "error")} inside` }, "!")
+        : null,
       warnings.length ? el("span", { class: "warn-mark", title: warnings.join("\n") }, "△") : null,
       el("span", { class: "operation", title: `${span.service}: ${span.name}` }, shortName(span.name)),
-      folded ? el("span", { class: "count", title: `${plural(span.below, "span")} folded` }, `+${span.below}`) : null);
+      folded ? el("span", { class: "count", title: `${plural(span.below, "span")} folded` }, `+${span.below}`) : null,
+    );
   }
 
   /**
@@ -206,22 +246,44 @@ export class Waterfall {
   #lane(span) {
     const { start } = this.#tree;
     const { left, width, label } = bar(span, this.#tree, this.range);
-    const marks = span.raw.logs.map((log) => el("i", { class: "mark", style: { "--at": String(markAt(span, log.timestamp)) } }));
-    return el("div", { class: "lane", role: "gridcell" },
-      el("span", { class: "bar-holder" },
-        el("span", { class: `span-bar ${label}`, style: { "--left": String(left), "--width": String(width) } }, marks,
-          el("span", { class: "took" }, duration(span.duration), el("span", { class: "hidden" }, `, starts at ${offset(span.start - start)}`)))));
+    const marks = span.raw.logs.map((log) =>
+      el("i", { class: "mark", style: { "--at": String(markAt(span, log.timestamp)) } }),
+    );
+    return el(
+      "div",
+      { class: "lane", role: "gridcell" },
+      el(
+        "span",
+        { class: "bar-holder" },
+        el(
+          "span",
+          { class: `span-bar ${label}`, style: { "--left": String(left), "--width": String(width) } },
+          marks,
+          el(
+            "span",
+            { class: "took" },
+            duration(span.duration),
+            el("span", { class: "hidden" }, `, starts at ${offset(span.start - start)}`),
+          ),
+        ),
+      ),
+    );
   }
 
   #drawRuler() {
     const [from, to] = this.range;
     const count = this.#narrow.matches ? 2 : TICKS;
     const ticks = Array.from({ length: count + 1 }, (_, i) =>
-      el("span", { class: "tick", style: { "--at": String(i / count) } },
-        el("span", {}, offset(this.#tree.duration * (from + ((to - from) * i) / count)))));
+      el(
+        "span",
+        { class: "tick", style: { "--at": String(i / count) } },
+        el("span", {}, offset(this.#tree.duration * (from + ((to - from) * i) / count))),
+      ),
+    );
     this.#ruler.replaceChildren(
       el("div", { class: "name", role: "columnheader" }, "Service and operation"),
-      el("div", { class: "lane", role: "columnheader", "aria-label": "Time" }, ticks));
+      el("div", { class: "lane", role: "columnheader", "aria-label": "Time" }, ticks),
+    );
   }
 
   /** @param {Event} event */
