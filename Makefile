@@ -34,6 +34,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/buf lint protos
 	$(BIN)/buf breaking protos --against protos/baseline.binpb
 	scripts/proto.sh --check
+	scripts/javascript.sh check
 
 # Git hooks: the checks of what is committed, and of the commit's subject.
 hooks: $(VENV)/.installed-dev

@@ -15,9 +15,16 @@
 const NAME = "meshwright";
 const STORE = "kept";
 const KEY = "session";
-const channel = new BroadcastChannel(NAME);
+/** @type {BroadcastChannel | null} */
+let shared = null;
 /** @type {Promise<IDBDatabase> | null} */
 let opened = null;
+
+/** Where windows tell each other of changes. */
+function channel() {
+  shared ||= new BroadcastChannel(NAME);
+  return shared;
+}
 
 function open() {
   opened ||= new Promise((resolve, reject) => {
@@ -63,7 +70,7 @@ export async function write(session) {
     "readwrite",
     (store) => /** @type {IDBRequest} */ (session === null ? store.delete(KEY) : store.put(session, KEY)),
   );
-  channel.postMessage("changed");
+  channel().postMessage("changed");
 }
 
 /**
@@ -71,5 +78,5 @@ export async function write(session) {
  * @param {() => void} onChange
  */
 export function watchStore(onChange) {
-  channel.onmessage = onChange;
+  channel().onmessage = onChange;
 }
