@@ -66,7 +66,7 @@ async def edge(demo: DemoUp, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_json_and_grpc_web_find_their_way_through_the_edge(tmp_path: Path):
+async def test_json_and_grpc_web_find_their_way_through_the_edge(tmp_path: Path) -> None:
     async with starting(tmp_path) as demo:
         async with httpx.AsyncClient() as client:
             await first_answer(demo, client)

@@ -59,7 +59,7 @@ async def met(window, *names: str, **options) -> list[Shopper]:
     return people
 
 
-async def test_people_talk_buy_and_watch(tmp_path: Path):
+async def test_people_talk_buy_and_watch(tmp_path: Path) -> None:
     async with starting(tmp_path) as demo:
         await ready(demo)
         async with browser(demo.url("gateway")) as window:
@@ -138,7 +138,7 @@ async def _a_visitor_on_a_phone(window, demo: DemoUp) -> None:
         assert await findings(eve.page) == [], name
 
 
-async def test_what_is_said_while_the_gateway_dies_is_said_once(tmp_path: Path):
+async def test_what_is_said_while_the_gateway_dies_is_said_once(tmp_path: Path) -> None:
     async with starting(tmp_path) as demo:
         await ready(demo)
         async with browser(demo.url("gateway"), AWAY) as window:

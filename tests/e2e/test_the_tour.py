@@ -31,7 +31,9 @@ async def toured(demo: DemoUp) -> str:
 
 @pytest.mark.timeout(360)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-async def test_each_stop_sees_what_its_slide_says_with_two_replicas_of_everything(tmp_path: Path, database: str):
+async def test_each_stop_sees_what_its_slide_says_with_two_replicas_of_everything(
+    tmp_path: Path, database: str
+) -> None:
     with contextlib.ExitStack() as stack:
         arguments: list[str] = []
         if database == "postgresql":

@@ -36,7 +36,7 @@ def declared(pyproject: Path) -> set[str]:
         name: listed for name, listed in project.get("optional-dependencies", {}).items() if name not in {"dev", "docs"}
     }
     lines = [*project["dependencies"], *(line for listed in extras.values() for line in listed)]
-    return {normal(re.match(r"[A-Za-z0-9._-]+", line)[0]) for line in lines}  # type: ignore[index]
+    return {normal(re.match(r"[A-Za-z0-9._-]+", line)[0]) for line in lines}
 
 
 def normal(name: str) -> str:
@@ -55,6 +55,7 @@ def imported(folder: Path) -> Iterator[tuple[str, str]]:
             elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
                 names = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             for name in names:
+                assert isinstance(node, ast.stmt | ast.expr)
                 if name.split(".")[0] not in sys.stdlib_module_names | OURS:
                     yield name, f"{path.relative_to(ROOT)}:{node.lineno}"
 

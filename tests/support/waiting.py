@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import os
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -14,14 +14,36 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    condition: Callable[[], T | Awaitable[T]],
+    condition: Callable[[], Awaitable[T | None]],
+    timeout: float = ...,
+    *,
+    every: float = ...,
+    ignore: tuple[type[Exception], ...] = ...,
+    message: str = ...,
+) -> T: ...
+
+
+@overload
+async def eventually(
+    condition: Callable[[], T | None],
+    timeout: float = ...,
+    *,
+    every: float = ...,
+    ignore: tuple[type[Exception], ...] = ...,
+    message: str = ...,
+) -> T: ...
+
+
+async def eventually(
+    condition: Callable[[], Any],
     timeout: float = 10.0,
     *,
     every: float = 0.02,
     ignore: tuple[type[Exception], ...] = (),
     message: str = "",
-) -> T:
+) -> Any:
     """Call `condition` until it returns something true and raises no AssertionError; returns what it returned.
 
     Exceptions of the kinds in `ignore` count as "not yet" as well. After `timeout` seconds the last AssertionError
@@ -29,15 +51,16 @@ async def eventually(
     else to do; a crowded one gets as many times more.
     """
     began = time.monotonic()
+    expected: tuple[type[Exception], ...] = (AssertionError, *ignore)
     while True:
         failure: Exception | None = None
-        value: T | None = None
+        value: Any = None
         try:
             outcome = condition()
             value = await outcome if inspect.isawaitable(outcome) else outcome
             if value:
                 return value
-        except (AssertionError, *ignore) as error:
+        except expected as error:
             failure = error
         waited = time.monotonic() - began
         if waited >= timeout and waited >= timeout * crowd():

@@ -31,20 +31,20 @@ def amount(text: str) -> float:
 
 
 @each_values
-def test_the_chart_lints(values: Path):
+def test_the_chart_lints(values: Path) -> None:
     done = helm("lint", "--strict", CHART, "--values", values)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @each_values
-def test_the_chart_renders_as_committed(values: Path):
+def test_the_chart_renders_as_committed(values: Path) -> None:
     assert render(values) == golden(values).read_text("utf-8"), (
         "meant? then: cd tests && python -m support.kubernetes.chart"
     )
 
 
 @each_values
-def test_kubernetes_would_take_each_manifest(values: Path, tmp_path: Path):
+def test_kubernetes_would_take_each_manifest(values: Path, tmp_path: Path) -> None:
     file = tmp_path / "manifests.yaml"
     file.write_text(render(values), "utf-8")
     tool = Path(sys.executable).with_name("kubernetes-validate")
@@ -53,7 +53,7 @@ def test_kubernetes_would_take_each_manifest(values: Path, tmp_path: Path):
 
 
 @each_values
-def test_every_workload_is_probed_restricted_and_requests_what_it_needs(values: Path):
+def test_every_workload_is_probed_restricted_and_requests_what_it_needs(values: Path) -> None:
     for each in workloads(values):
         pod = each["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"]
@@ -76,7 +76,9 @@ def replicas(workload: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize(("services", "memory"), [("all", 2 * 2**30), ("basic", 1.25 * 2**30)])
-def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(services: str, memory: float, tmp_path: Path):
+def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(
+    services: str, memory: float, tmp_path: Path
+) -> None:
     values = tmp_path / "values.yaml"
     values.write_text(f"demo: {{services: {services}}}")
     total = {"cpu": 0.0, "memory": 0.0}
@@ -100,7 +102,7 @@ def test_an_install_requests_less_than_one_cpu_and_what_the_readme_says(services
         ("operator", 68, 128),
     ],
 )
-def test_a_workload_has_room_for_the_memory_that_was_measured(name: str, idle: int, most: int):
+def test_a_workload_has_room_for_the_memory_that_was_measured(name: str, idle: int, most: int) -> None:
     """In MiB: what was measured on a cluster, and the most that has to fit; a quarter more is left free. Of the gateway
     alone that is what a cluster under load reported."""
     (pod,) = [each["spec"]["template"]["spec"] for each in workloads(CHART / "values.yaml") if named(each) == name]
@@ -124,7 +126,7 @@ def named(workload: dict[str, Any]) -> str:
         ("networkPolicy.allow[0].ipblock.cidr=10.0.0.0/8", "ipblock"),
     ],
 )
-def test_a_typo_in_the_values_is_refused(typo: str, wrong: str):
+def test_a_typo_in_the_values_is_refused(typo: str, wrong: str) -> None:
     done = helm("template", "meshwright", CHART, "--set", typo)
     assert done.returncode != 0
     assert f"additional properties '{wrong}' not allowed" in done.stderr
@@ -142,13 +144,13 @@ def test_a_typo_in_the_values_is_refused(typo: str, wrong: str):
         ("database.mode=external", "database.url is needed"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_by_its_name(setting: str, words: str):
+def test_a_value_that_cannot_be_is_refused_by_its_name(setting: str, words: str) -> None:
     done = helm("template", "meshwright", CHART, "--set", setting)
     assert done.returncode != 0
     assert words in done.stderr
 
 
-def test_the_dockerfile_is_clean():
+def test_the_dockerfile_is_clean() -> None:
     tool = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([tool, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

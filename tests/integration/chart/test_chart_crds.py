@@ -21,12 +21,12 @@ def source() -> dict[str, Any]:
     return {each["metadata"]["name"]: each for each in found}
 
 
-def test_by_default_no_release_owns_the_crds(tmp_path: Path):
+def test_by_default_no_release_owns_the_crds(tmp_path: Path) -> None:
     assert not [each for each in manifests({}, tmp_path) if each["kind"] == KIND]
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_the_crds_of_a_release_are_those_of_the_folder(keep: bool, tmp_path: Path):
+def test_the_crds_of_a_release_are_those_of_the_folder(keep: bool, tmp_path: Path) -> None:
     documents = manifests({"crds": {"install": True, "keep": keep}}, tmp_path)
     found = {each["metadata"]["name"]: each for each in documents if each["kind"] == KIND}
     assert found.keys() == source().keys()

@@ -18,11 +18,11 @@ VALUES = (CHART / "values.yaml").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("file", "render"), [("values.schema.json", "schema"), ("README.md", "readme")])
-def test_what_is_generated_is_up_to_date(file: str, render: str):
+def test_what_is_generated_is_up_to_date(file: str, render: str) -> None:
     assert (CHART / file).read_text("utf-8") == MAKE[render](), "run scripts/make_chart.py"
 
 
-def test_every_value_has_a_comment_and_is_in_the_readme():
+def test_every_value_has_a_comment_and_is_in_the_readme() -> None:
     notes = MAKE["comments"](VALUES)
     readme = (CHART / "README.md").read_text("utf-8")
     values = yaml.safe_load(VALUES)
@@ -32,14 +32,14 @@ def test_every_value_has_a_comment_and_is_in_the_readme():
         assert f"| `{path}` |" in readme
 
 
-def test_every_key_of_a_component_has_a_comment():
+def test_every_key_of_a_component_has_a_comment() -> None:
     notes = MAKE["of_components"](MAKE["comments"](VALUES))
     for name, each in SCHEMA["definitions"]["component"]["properties"].items():
         assert name in notes, f"components.*.{name} has no comment in values.yaml"
         assert "$ref" in each or each["description"] == notes[name]
 
 
-def test_every_value_has_a_type():
+def test_every_value_has_a_type() -> None:
     def missing(values: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
         properties = schema.get("properties", {})
         found = [f"{path}{name}" for name in values if name not in properties]
@@ -51,7 +51,7 @@ def test_every_value_has_a_type():
     assert missing(yaml.safe_load(VALUES), SCHEMA, "") == []
 
 
-def test_no_object_of_the_schema_takes_keys_that_it_does_not_know():
+def test_no_object_of_the_schema_takes_keys_that_it_does_not_know() -> None:
     def opened(schema: Any, path: str) -> list[str]:
         if not isinstance(schema, dict):
             return []
@@ -66,7 +66,7 @@ def test_no_object_of_the_schema_takes_keys_that_it_does_not_know():
         assert opened(each, name) == []
 
 
-def test_the_schema_knows_the_variables_that_the_code_reads():
+def test_the_schema_knows_the_variables_that_the_code_reads() -> None:
     known = SCHEMA["definitions"]["variable"]["anyOf"][1]["enum"]
     assert {"MESHWRIGHT_XDS", "MESHWRIGHT_OPERATOR_NAMESPACES", "MESHWRIGHT_TRACES_HOST", "GATEWAY_RATE"} <= set(known)
     assert not [each for each in known if not each.startswith(MAKE["OURS"])]

@@ -71,7 +71,7 @@ def variables(documents: list[dict[str, Any]]) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in container["env"]}
 
 
-def test_a_service_may_be_a_load_balancers(tmp_path: Path):
+def test_a_service_may_be_a_load_balancers(tmp_path: Path) -> None:
     service = {
         "type": "LoadBalancer",
         "annotations": {"cloud/internal": "true"},
@@ -95,13 +95,13 @@ def test_a_service_may_be_a_load_balancers(tmp_path: Path):
     assert (plain["spec"]["type"], plain["metadata"].get("annotations")) == ("ClusterIP", None)
 
 
-def test_nothing_leads_in_from_outside_by_default(tmp_path: Path):
+def test_nothing_leads_in_from_outside_by_default(tmp_path: Path) -> None:
     documents = manifests({}, tmp_path)
     assert not {"Ingress", "Gateway", "HTTPRoute", "GRPCRoute"} & {each["kind"] for each in documents}
     assert variables(documents)["GATEWAY_PROXIES"] == "0"
 
 
-def test_an_ingress_leads_to_the_gateway_with_tls(tmp_path: Path):
+def test_an_ingress_leads_to_the_gateway_with_tls(tmp_path: Path) -> None:
     hosts = [
         {"host": "mesh.example.org"},
         {"host": "api.example.org", "paths": [{"path": "/api", "pathType": "Exact"}]},
@@ -158,7 +158,7 @@ def routes() -> dict[str, Any]:
     }
 
 
-def test_routes_lead_to_services_that_exist_and_a_gateway_ends_tls(tmp_path: Path):
+def test_routes_lead_to_services_that_exist_and_a_gateway_ends_tls(tmp_path: Path) -> None:
     documents = manifests(routes(), tmp_path)
     gateway = the(documents, "Gateway", "gateway")
     assert gateway["spec"]["gatewayClassName"] == "envoy"
@@ -177,12 +177,12 @@ def test_routes_lead_to_services_that_exist_and_a_gateway_ends_tls(tmp_path: Pat
     assert protocols["grpc"] == "kubernetes.io/h2c"
 
 
-def test_a_route_of_http_gives_websockets_the_time_that_they_take(tmp_path: Path):
+def test_a_route_of_http_gives_websockets_the_time_that_they_take(tmp_path: Path) -> None:
     (rule,) = the(manifests(routes(), tmp_path), "HTTPRoute", "gateway")["spec"]["rules"]
     assert rule["timeouts"] == {"request": "0s"}
 
 
-def test_the_gateway_api_would_take_each_object(tmp_path: Path):
+def test_the_gateway_api_would_take_each_object(tmp_path: Path) -> None:
     documents = [each for each in manifests(routes(), tmp_path) if "gateway.networking.k8s.io" in each["apiVersion"]]
     assert {each["kind"] for each in documents} == {"Gateway", "HTTPRoute", "GRPCRoute"}
     for each in documents:
@@ -207,7 +207,7 @@ def test_the_gateway_api_would_take_each_object(tmp_path: Path):
         ("gatewayApi: {grpcRoutes: {x: {component: controlplane}}}", "port"),
     ],
 )
-def test_an_edge_that_cannot_be_is_refused_by_its_name(values: str, words: str, tmp_path: Path):
+def test_an_edge_that_cannot_be_is_refused_by_its_name(values: str, words: str, tmp_path: Path) -> None:
     done = template(values, tmp_path)
     assert done.returncode != 0
     assert words in done.stderr

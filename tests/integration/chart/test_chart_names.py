@@ -37,7 +37,7 @@ def names(documents: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 
 @pytest.mark.parametrize("release", ["mw", LONGEST, "2nd", "team.mesh", f"{'a.b-' * 13}c"])
 @pytest.mark.parametrize("values", [EVERYTHING, REPLICATED], ids=lambda path: path.stem)
-def test_kubernetes_takes_every_name_whatever_the_release_is_called(release: str, values: Path):
+def test_kubernetes_takes_every_name_whatever_the_release_is_called(release: str, values: Path) -> None:
     documents = objects(release, values)
     found = names(documents)
     assert len(found) == len(set(found))
@@ -47,12 +47,12 @@ def test_kubernetes_takes_every_name_whatever_the_release_is_called(release: str
             assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name), (kind, name)
 
 
-def test_two_long_names_that_begin_alike_stay_apart():
+def test_two_long_names_that_begin_alike_stay_apart() -> None:
     ours, theirs = names(objects(LONGEST)), names(objects(f"{LONGEST[:-1]}x"))
     assert not set(ours) & set(theirs)
 
 
-def test_an_address_leads_to_a_service_whatever_the_release_is_called():
+def test_an_address_leads_to_a_service_whatever_the_release_is_called() -> None:
     for release in ("mw", LONGEST, "team.mesh"):
         documents = objects(release)
         services = {each["metadata"]["name"] for each in documents if each["kind"] == "Service"}
@@ -62,19 +62,19 @@ def test_an_address_leads_to_a_service_whatever_the_release_is_called():
         assert used <= services
 
 
-def test_cluster_scoped_names_carry_the_namespace():
+def test_cluster_scoped_names_carry_the_namespace() -> None:
     ours, theirs = (names(objects("mw", REPLICATED, namespace)) for namespace in ("one", "two"))
     cluster = {each for each in ours if each[0].startswith("Cluster")}
     assert cluster
     assert not cluster & set(theirs)
 
 
-def test_a_name_can_be_given():
+def test_a_name_can_be_given() -> None:
     found = names(objects("mw", EVERYTHING, "mesh", "--set", "fullnameOverride=shop"))
     assert {name.split("-")[0] for _, _, name in found} == {"shop"}
 
 
-def test_every_object_has_the_recommended_labels_and_a_selector_never_changes():
+def test_every_object_has_the_recommended_labels_and_a_selector_never_changes() -> None:
     for each in objects("mw"):
         if each["apiVersion"].startswith("apiextensions"):
             continue
@@ -101,7 +101,7 @@ def test_every_object_has_the_recommended_labels_and_a_selector_never_changes():
         (f"consul@sha256:{'a' * 64}", "0.1.0"),
     ],
 )
-def test_the_version_label_is_the_images_tag(image: str, version: str):
+def test_the_version_label_is_the_images_tag(image: str, version: str) -> None:
     documents = objects("mw", EVERYTHING, "mesh", "--set", f"consul.image={image}")
     (consul,) = [
         each for each in documents if each["kind"] == "StatefulSet" and each["metadata"]["name"] == "mw-consul"

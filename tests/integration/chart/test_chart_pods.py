@@ -53,25 +53,25 @@ def every_pod(documents: Objects) -> list[dict[str, Any]]:
         ("'{{ .Release.Name }}'", "meshwright"),
     ],
 )
-def test_a_number_in_a_values_file_is_written_as_it_is(value: str, text: str, tmp_path: Path):
+def test_a_number_in_a_values_file_is_written_as_it_is(value: str, text: str, tmp_path: Path) -> None:
     documents = manifests(f"components: {{user: {{env: {{OTEL_BSP_MAX_QUEUE_SIZE: {value}}}}}}}", tmp_path)
     assert variables(documents, "user")["OTEL_BSP_MAX_QUEUE_SIZE"]["value"] == text
 
 
 @pytest.mark.parametrize("flag", ["--set", "--set-json", "--set-string"])
-def test_a_big_number_on_the_command_line_is_written_as_it_is(flag: str, tmp_path: Path):
+def test_a_big_number_on_the_command_line_is_written_as_it_is(flag: str, tmp_path: Path) -> None:
     value = f'"{BIG}"' if flag == "--set-string" else str(BIG)
     documents = manifests({}, tmp_path, flag, f"components.user.env.A_SIZE={value.strip(chr(34))}")
     assert variables(documents, "user")["A_SIZE"]["value"] == str(BIG)
 
 
-def test_a_big_user_id_stays_a_number(tmp_path: Path):
+def test_a_big_user_id_stays_a_number(tmp_path: Path) -> None:
     documents = manifests({"components": {"user": {"uid": 1000740000}}}, tmp_path)
     assert spec(documents, "user")["securityContext"]["runAsUser"] == 1000740000
     assert spec(documents, "chat")["securityContext"]["runAsUser"] == 10001
 
 
-def test_no_replicas_are_none(tmp_path: Path):
+def test_no_replicas_are_none(tmp_path: Path) -> None:
     names = ("controlplane", "user", "gateway", "jaeger", "prometheus")
     values = {
         "components": {name: {"replicas": 0} for name in names},
@@ -90,7 +90,7 @@ def test_no_replicas_are_none(tmp_path: Path):
     assert variables(documents, "user")["NATS_STREAM_REPLICAS"]["value"] == "1"
 
 
-def test_replicas_that_are_decided_elsewhere_are_not_written(tmp_path: Path):
+def test_replicas_that_are_decided_elsewhere_are_not_written(tmp_path: Path) -> None:
     documents = manifests({"components": {"user": {"replicas": None}}}, tmp_path)
     assert "replicas" not in the(documents, "Deployment", "user")["spec"]
     assert "annotations" not in the(documents, "Deployment", "user")["metadata"]
@@ -99,7 +99,7 @@ def test_replicas_that_are_decided_elsewhere_are_not_written(tmp_path: Path):
     ]
 
 
-def test_what_holds_for_all_pods_holds_for_those_of_hooks_and_tests_too(tmp_path: Path):
+def test_what_holds_for_all_pods_holds_for_those_of_hooks_and_tests_too(tmp_path: Path) -> None:
     toleration = {"key": "mesh", "operator": "Exists"}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}}
     values = {
@@ -136,7 +136,7 @@ def test_what_holds_for_all_pods_holds_for_those_of_hooks_and_tests_too(tmp_path
         assert found["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-def test_a_component_wins_over_what_holds_for_all(tmp_path: Path):
+def test_a_component_wins_over_what_holds_for_all(tmp_path: Path) -> None:
     own = {"key": "own", "operator": "Exists"}
     values = {
         "defaults": {
@@ -193,14 +193,14 @@ def test_a_component_wins_over_what_holds_for_all(tmp_path: Path):
     assert user["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is False
 
 
-def test_a_cluster_that_gives_user_ids_gets_none_from_the_chart(tmp_path: Path):
+def test_a_cluster_that_gives_user_ids_gets_none_from_the_chart(tmp_path: Path) -> None:
     none = dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"))
     documents = manifests({"defaults": {"podSecurityContext": none}}, tmp_path)
     for each in every_pod(documents):
         assert each["spec"]["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
 
-def test_an_image_may_be_named_by_its_digest(tmp_path: Path):
+def test_an_image_may_be_named_by_its_digest(tmp_path: Path) -> None:
     digest = f"sha256:{'0' * 64}"
     values = {
         "image": {"tag": "", "digest": digest},
@@ -212,7 +212,7 @@ def test_an_image_may_be_named_by_its_digest(tmp_path: Path):
     assert (user["image"], user["imagePullPolicy"]) == (f"example.org/user@{digest}", "Always")
 
 
-def test_an_image_of_ones_own_keeps_what_a_service_of_the_mesh_needs(tmp_path: Path):
+def test_an_image_of_ones_own_keeps_what_a_service_of_the_mesh_needs(tmp_path: Path) -> None:
     documents = manifests({"components": {"user": {"image": "example.org/user:2"}}}, tmp_path)
     assert {"CONSUL_HTTP_ADDR", "MESHWRIGHT_XDS", "MESHWRIGHT_LOG_FORMAT"} <= variables(documents, "user").keys()
     assert "lifecycle" in spec(documents, "user")["containers"][0]
@@ -221,7 +221,7 @@ def test_an_image_of_ones_own_keeps_what_a_service_of_the_mesh_needs(tmp_path: P
     assert "CONSUL_HTTP_ADDR" not in [each["name"] for each in postgresql["env"]]
 
 
-def test_a_component_may_run_as_an_account_of_its_own(tmp_path: Path):
+def test_a_component_may_run_as_an_account_of_its_own(tmp_path: Path) -> None:
     values = {
         "defaults": {"serviceAccountAnnotations": {"cloud/team": "mesh"}},
         "components": {
@@ -241,7 +241,7 @@ def test_a_component_may_run_as_an_account_of_its_own(tmp_path: Path):
     assert spec(documents, "operator")["automountServiceAccountToken"] is True
 
 
-def test_probes_of_a_component_win_over_the_charts(tmp_path: Path):
+def test_probes_of_a_component_win_over_the_charts(tmp_path: Path) -> None:
     values = {
         "components": {
             "user": {
@@ -258,13 +258,13 @@ def test_probes_of_a_component_win_over_the_charts(tmp_path: Path):
     assert container["startupProbe"] == startup
 
 
-def test_a_startup_probe_may_ask_in_a_way_of_its_own(tmp_path: Path):
+def test_a_startup_probe_may_ask_in_a_way_of_its_own(tmp_path: Path) -> None:
     values = {"components": {"user": {"startup": {"grpc": {"port": 20000}}}}}
     container = spec(manifests(values, tmp_path), "user")["containers"][0]
     assert container["startupProbe"] == {"grpc": {"port": 20000}, "failureThreshold": 60, "periodSeconds": 2}
 
 
-def test_a_selectors_label_cannot_be_overwritten(tmp_path: Path):
+def test_a_selectors_label_cannot_be_overwritten(tmp_path: Path) -> None:
     done = template({"defaults": {"podLabels": {"app.kubernetes.io/name": "x"}}}, tmp_path)
     assert done.returncode != 0
     assert "app.kubernetes.io/name" in done.stderr

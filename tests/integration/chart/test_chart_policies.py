@@ -164,7 +164,7 @@ def pods(documents: list[Document]) -> dict[str, tuple[Place, set[int]]]:
     return found
 
 
-def test_every_conversation_passes_and_no_other_between_any_two_pods():
+def test_every_conversation_passes_and_no_other_between_any_two_pods() -> None:
     documents = rendered(*SETTINGS)
     rules, places = policies(documents), pods(documents)
     assert {*OURS, "consul", "consul-client", "jaeger", "nats", "postgresql", "prometheus", "setup", "test"} <= set(
@@ -187,7 +187,7 @@ def test_every_conversation_passes_and_no_other_between_any_two_pods():
 
 
 @pytest.mark.parametrize("source", [STRAY, STRANGER, ELSEWHERE, INTERNET])
-def test_who_is_not_of_the_release_reaches_the_gateway_alone(source: Place):
+def test_who_is_not_of_the_release_reaches_the_gateway_alone(source: Place) -> None:
     documents = rendered(*SETTINGS)
     reached = {
         (name, port)
@@ -198,7 +198,7 @@ def test_who_is_not_of_the_release_reaches_the_gateway_alone(source: Place):
     assert reached == {("gateway", 8080)}
 
 
-def test_no_pod_gets_out_but_for_dns_and_the_operator_and_jobs_to_the_api_server():
+def test_no_pod_gets_out_but_for_dns_and_the_operator_and_jobs_to_the_api_server() -> None:
     documents = rendered(*SETTINGS)
     out = {
         (name, port, protocol)
@@ -215,7 +215,7 @@ def test_no_pod_gets_out_but_for_dns_and_the_operator_and_jobs_to_the_api_server
 TALKERS = {"operator", "setup", "remove-finalizers", "test"}
 
 
-def test_a_rollouts_pod_has_the_policy_of_the_deployment_that_it_is_of():
+def test_a_rollouts_pod_has_the_policy_of_the_deployment_that_it_is_of() -> None:
     documents = rendered()
     rules, places = policies(documents), pods(documents)
     version = Place(
@@ -229,7 +229,7 @@ def test_a_rollouts_pod_has_the_policy_of_the_deployment_that_it_is_of():
     assert not allows(rules, STRAY, version, 20000)
 
 
-def test_a_service_under_a_rollout_that_is_not_the_charts_is_a_member_of_the_mesh():
+def test_a_service_under_a_rollout_that_is_not_the_charts_is_a_member_of_the_mesh() -> None:
     documents = rendered()
     rules, places = policies(documents), pods(documents)
     for name, port in (("controlplane", 18000), ("consul", 8500), ("jaeger", 4317), ("user", 20000), ("gateway", 8080)):
@@ -240,7 +240,7 @@ def test_a_service_under_a_rollout_that_is_not_the_charts_is_a_member_of_the_mes
         assert not allows(rules, MEMBER, places[name][0], port), name
 
 
-def test_members_of_other_namespaces_are_those_that_the_operator_looks_after_and_the_values_name():
+def test_members_of_other_namespaces_are_those_that_the_operator_looks_after_and_the_values_name() -> None:
     far = Place(MEMBER.labels, "shop")
     own = Place({"team": "b"}, "b")
     for settings, members in (
@@ -253,7 +253,7 @@ def test_members_of_other_namespaces_are_those_that_the_operator_looks_after_and
         assert tuple(each for each in (far, own) if allows(policies(documents), each, control, 18000)) == members
 
 
-def test_external_parts_are_reached_at_their_ports_or_where_the_values_say():
+def test_external_parts_are_reached_at_their_ports_or_where_the_values_say() -> None:
     settings = (
         "consul.external=consul.infra:8501",
         "jaeger.external=http://collector:4319",
@@ -301,13 +301,13 @@ def test_external_parts_are_reached_at_their_ports_or_where_the_values_say():
         for each in (("user", 20000, True), ("postgresql", 5432, True))
     ],
 )
-def test_a_namespace_that_the_values_name_gets_in(setting: str, name: str, port: int, passes: bool):
+def test_a_namespace_that_the_values_name_gets_in(setting: str, name: str, port: int, passes: bool) -> None:
     documents = rendered(setting)
     assert allows(policies(documents), ELSEWHERE, pods(documents)[name][0], port) is passes
     assert not allows(policies(rendered()), ELSEWHERE, pods(documents)[name][0], port)
 
 
-def test_monitors_let_any_prometheus_of_the_cluster_in_at_the_ports_of_metrics_unless_one_is_named():
+def test_monitors_let_any_prometheus_of_the_cluster_in_at_the_ports_of_metrics_unless_one_is_named() -> None:
     named = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.kubernetes\\.io/metadata\\.name=watching"
     for settings, passes in (((), True), ((named,), False)):
         documents = rendered("monitoring.scrape.enabled=true", *settings)
@@ -318,7 +318,7 @@ def test_monitors_let_any_prometheus_of_the_cluster_in_at_the_ports_of_metrics_u
         assert not allows(rules, INTERNET, places["user"][0], 20001)
 
 
-def test_rules_of_ones_own_are_added():
+def test_rules_of_ones_own_are_added() -> None:
     documents = rendered(
         "networkPolicy.extra.gateway.egress[0].ports[0].port=8443",
         "networkPolicy.extra.nats.ingress[0].ports[0].port=8222",
@@ -329,5 +329,5 @@ def test_rules_of_ones_own_are_added():
     assert allows(rules, STRAY, places["nats"][0], 8222)
 
 
-def test_without_policies_there_are_none():
+def test_without_policies_there_are_none() -> None:
     assert policies(rendered("networkPolicy.enabled=false")) == []

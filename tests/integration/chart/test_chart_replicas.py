@@ -44,7 +44,7 @@ def checksum(documents: list[dict[str, Any]], kind: str, name: str) -> str:
     return found
 
 
-def test_a_new_operator_stands_by_until_the_one_before_has_ended():
+def test_a_new_operator_stands_by_until_the_one_before_has_ended() -> None:
     operator = one(rendered(), "Deployment", "meshwright-operator")
     assert operator["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert variables(operator)["MESHWRIGHT_OPERATOR_INSTALLATION"] == "mesh/meshwright"
@@ -52,7 +52,7 @@ def test_a_new_operator_stands_by_until_the_one_before_has_ended():
     assert probes == {"readinessProbe": "/readyz", "livenessProbe": "/healthz"}
 
 
-def test_what_a_rollout_may_take_over_has_no_number_of_pods_but_a_wish():
+def test_what_a_rollout_may_take_over_has_no_number_of_pods_but_a_wish() -> None:
     for settings, is_ours in [
         ((), True),
         (("operator.enabled=false",), False),
@@ -66,7 +66,7 @@ def test_what_a_rollout_may_take_over_has_no_number_of_pods_but_a_wish():
         assert "replicas" in one(rendered(), "Deployment", f"meshwright-{name}")["spec"], name
 
 
-def test_a_changed_configuration_restarts_only_the_pods_that_read_it():
+def test_a_changed_configuration_restarts_only_the_pods_that_read_it() -> None:
     before = rendered("prometheus.enabled=true")
     after = rendered("prometheus.enabled=true", "consul.external=consul.infra:8500", "database.password=another")
     for kind, name in [
@@ -83,7 +83,7 @@ def test_a_changed_configuration_restarts_only_the_pods_that_read_it():
         assert (checksum(before, *place) != checksum(opened, *place)) is restarts, name
 
 
-def test_prometheus_scrapes_what_consul_lists_and_each_replica_of_the_mesh():
+def test_prometheus_scrapes_what_consul_lists_and_each_replica_of_the_mesh() -> None:
     documents = rendered("prometheus.enabled=true")
     config = yaml.safe_load(one(documents, "ConfigMap", "meshwright-prometheus")["data"]["prometheus.yml"])
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
@@ -97,7 +97,7 @@ def test_prometheus_scrapes_what_consul_lists_and_each_replica_of_the_mesh():
         assert found["port"] in [each["containerPort"] for each in ports]
 
 
-def test_a_pod_ends_later_than_its_server_does():
+def test_a_pod_ends_later_than_its_server_does() -> None:
     for name in ("calculator", "user", "gateway", "controlplane"):
         pod = one(rendered(), "Deployment", f"meshwright-{name}")["spec"]["template"]["spec"]
         assert "sleep(2)" in pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][-1]
@@ -105,7 +105,7 @@ def test_a_pod_ends_later_than_its_server_does():
         assert pod["terminationGracePeriodSeconds"] > 2 + 0.5 + 10
 
 
-def test_the_notes_say_how_to_get_in():
+def test_the_notes_say_how_to_get_in() -> None:
     done = helm("install", "mine", CHART, "--namespace", "mesh", "--dry-run=client", "--set", "operator.replicas=2")
     assert done.returncode == 0, done.stderr
     assert "helm -n mesh test mine" in done.stdout
@@ -124,7 +124,7 @@ def test_the_notes_say_how_to_get_in():
         ("jaeger.standin=true", "/status", 16686),
     ],
 )
-async def test_jaeger_of_either_generation_is_ready_when_its_health_says_so(setting: str, path: str, port: int):
+async def test_jaeger_of_either_generation_is_ready_when_its_health_says_so(setting: str, path: str, port: int) -> None:
     jaeger = container(one(rendered(setting), "Deployment", "meshwright-jaeger"))
     probe = jaeger["readinessProbe"]["httpGet"]
     ports = {each["name"]: each["containerPort"] for each in jaeger["ports"]}
@@ -144,14 +144,14 @@ async def test_jaeger_of_either_generation_is_ready_when_its_health_says_so(sett
         (("jaeger.publicUrl=https://traces.example",), "http://meshwright-jaeger:16686", "https://traces.example"),
     ],
 )
-def test_the_operator_asks_jaeger_and_the_page_links_to_it(settings: tuple[str, ...], asked: str, shown: str):
+def test_the_operator_asks_jaeger_and_the_page_links_to_it(settings: tuple[str, ...], asked: str, shown: str) -> None:
     documents = rendered(*settings)
     operator, gateway = (one(documents, "Deployment", f"meshwright-{name}") for name in ("operator", "gateway"))
     assert variables(operator)["MESHWRIGHT_TRACES_QUERY"] == asked
     assert variables(gateway)["GATEWAY_TRACES_URL"] == shown
 
 
-def test_servers_of_a_quorum_are_replaced_slower_than_they_become_voters():
+def test_servers_of_a_quorum_are_replaced_slower_than_they_become_voters() -> None:
     for replicas, seconds in ((1, None), (3, 15)):
         consul = one(rendered(f"consul.replicas={replicas}"), "StatefulSet", "meshwright-consul")
         assert consul["spec"].get("minReadySeconds") == seconds
@@ -197,7 +197,7 @@ def test_the_real_consul_knows_every_flag_that_the_chart_gives_it(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_image_chart_and_package_have_one_version():
+def test_image_chart_and_package_have_one_version() -> None:
     package = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
     assert chart["appVersion"] == package

@@ -136,24 +136,24 @@ def public(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind, inspect.iscoroutinefunction) if not name.startswith("_")}
 
 
-def test_every_request_of_the_operator_is_among_those_that_are_checked():
+def test_every_request_of_the_operator_is_among_those_that_are_checked() -> None:
     assert public(Cluster) == CALLS.keys()
     assert public(LeaseClient) == LEASE_CALLS.keys()
     functions = {name for name, _ in inspect.getmembers(pod_requests, inspect.iscoroutinefunction)}
     assert functions == POD_CALLS.keys()
 
 
-async def test_the_operator_may_make_each_of_its_requests(granted: set[Right]):
+async def test_the_operator_may_make_each_of_its_requests(granted: set[Right]) -> None:
     assert await asked_by(EVERYTHING) <= granted
 
 
-async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(granted: set[Right]):
+async def test_the_operator_may_not_touch_anything_in_a_way_that_it_never_does(granted: set[Right]) -> None:
     asked = await asked_by(EVERYTHING)
     kopf = {(group, resource, verb) for group, resource in WATCHED for verb in ("list", "watch")}
     assert granted == asked | kopf
 
 
-def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
+def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]) -> None:
     handlers = Handlers(None, None, None, None, watched=SimpleNamespace(), finalizer=None, reconcilers={})  # type: ignore[arg-type]
     registry = handlers.registry()
     # kopf tells its handlers nowhere else.
@@ -167,11 +167,11 @@ def test_the_operator_may_watch_what_it_has_handlers_for(granted: set[Right]):
 
 
 @pytest.mark.parametrize("values", ["default", "everything", "replicated"])
-async def test_what_takes_finalizers_off_may_do_just_that(values: str):
+async def test_what_takes_finalizers_off_may_do_just_that(values: str) -> None:
     assert await asked_by(REMOVING) == rights(values, "-remove-finalizers.mesh")
 
 
-def test_one_release_name_works_in_two_namespaces():
+def test_one_release_name_works_in_two_namespaces() -> None:
     def cluster_scoped(namespace: str) -> set[tuple[str, str]]:
         done = helm("template", "mw", CHART, "--namespace", namespace, "--set", "operator.clusterwide=true")
         found = parsed(done.stdout)
@@ -182,7 +182,7 @@ def test_one_release_name_works_in_two_namespaces():
     assert not one & two
 
 
-def test_by_default_the_operator_has_no_rights_beyond_its_namespace():
+def test_by_default_the_operator_has_no_rights_beyond_its_namespace() -> None:
     documents = parsed(render(CHART / "ci" / "default-values.yaml"))
     roles = [each for each in documents if each["kind"] in {"Role", "RoleBinding"}]
     assert {each["metadata"].get("namespace", "mesh") for each in roles} == {"mesh"}
@@ -190,7 +190,7 @@ def test_by_default_the_operator_has_no_rights_beyond_its_namespace():
 
 
 @pytest.mark.parametrize("is_on", [True, False])
-def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_rollouts(is_on: bool):
+def test_who_may_view_or_edit_a_namespace_may_do_so_with_its_rollouts(is_on: bool) -> None:
     done = helm("template", "mw", CHART, "--namespace", "mesh", "--set", f"rbac.aggregate={str(is_on).lower()}")
     roles = [each for each in parsed(done.stdout) if each and each["kind"] == "ClusterRole"]
     granted: dict[str, set[tuple[str, str]]] = {"view": set(), "edit": set(), "admin": set()}

@@ -67,7 +67,7 @@ def plan(documents: list[Document]) -> Plan:
     return parse_plan(entry["value"])
 
 
-def test_two_renders_are_the_same_to_the_byte():
+def test_two_renders_are_the_same_to_the_byte() -> None:
     first, second = (helm("template", "meshwright", CHART, "--namespace", "mesh").stdout for _ in range(2))
     assert first == second
     assert "meshwright-setup" in first
@@ -81,7 +81,7 @@ def test_no_template_is_random(template):
     assert [each for each in code if re.search(words, each)] == []
 
 
-def test_by_default_passwords_are_the_setup_jobs_to_make_and_no_secret_is_rendered():
+def test_by_default_passwords_are_the_setup_jobs_to_make_and_no_secret_is_rendered() -> None:
     documents = rendered()
     assert secrets(documents) == set()
     assert plan(documents).secrets == {
@@ -97,13 +97,13 @@ def test_by_default_passwords_are_the_setup_jobs_to_make_and_no_secret_is_render
     assert url == "postgresql://meshwright@meshwright-postgresql:5432/demo"
 
 
-def test_a_value_in_clear_is_a_secret_of_the_release():
+def test_a_value_in_clear_is_a_secret_of_the_release() -> None:
     documents = rendered("database.password=clear", "demo.operatorPassword=clear-as-day")
     assert secrets(documents) == {"meshwright-database", "meshwright-gateway"}
     assert plan(documents).secrets == {}
 
 
-def test_nothing_that_exists_already_is_rendered_or_made():
+def test_nothing_that_exists_already_is_rendered_or_made() -> None:
     settings = ("database.existingSecret=mine", "database.passwordKey=pg", "demo.existingSecret=ours")
     documents = rendered(*settings)
     assert secrets(documents) == set()
@@ -129,7 +129,7 @@ def test_nothing_that_exists_already_is_rendered_or_made():
 )
 def test_an_external_database_is_secret_as_a_whole_or_by_its_password(
     settings: tuple[str, ...], refs: dict[str, tuple[str, str]], url: str | None
-):
+) -> None:
     documents = rendered("database.mode=external", *settings)
     assert from_secrets(documents, "user") == refs
     assert variables(documents, "user").get("USER_DATABASE_URL") == url
@@ -159,20 +159,20 @@ def test_an_external_database_is_secret_as_a_whole_or_by_its_password(
 )
 def test_other_secret_values_come_from_secrets_too(
     settings: tuple[str, ...], component: str, variable: str, place: tuple[str, str]
-):
+) -> None:
     documents = rendered(*settings)
     assert from_secrets(documents, component)[variable] == place
     assert variable not in variables(documents, component)
     assert variable not in from_secrets(rendered(), component)
 
 
-def test_a_components_own_variable_wins_over_a_secret():
+def test_a_components_own_variable_wins_over_a_secret() -> None:
     documents = rendered("components.gateway.env.GATEWAY_OPERATOR_PASSWORD=mine-and-mine")
     assert "GATEWAY_OPERATOR_PASSWORD" not in from_secrets(documents, "gateway")
     assert variables(documents, "gateway")["GATEWAY_OPERATOR_PASSWORD"] == "mine-and-mine"
 
 
-def test_consuls_token_and_certificates_are_files_of_each_of_its_clients():
+def test_consuls_token_and_certificates_are_files_of_each_of_its_clients() -> None:
     documents = rendered(
         "consul.external=consul.infra:8501",
         "consul.token.existingSecret=acl",
@@ -212,7 +212,7 @@ def test_consuls_token_and_certificates_are_files_of_each_of_its_clients():
     assert "consul" not in [each["name"] for each in pod(documents, "jaeger")["spec"]["volumes"]]
 
 
-def test_prometheus_shows_consul_the_same_token_and_certificates():
+def test_prometheus_shows_consul_the_same_token_and_certificates() -> None:
     documents = rendered(
         "prometheus.enabled=true",
         "consul.external=consul.infra:8501",
@@ -233,7 +233,7 @@ def test_prometheus_shows_consul_the_same_token_and_certificates():
     assert "consul" in [each["name"] for each in pod(documents, "prometheus")["spec"]["volumes"]]
 
 
-def test_pods_restart_by_what_they_read_and_never_by_a_made_password():
+def test_pods_restart_by_what_they_read_and_never_by_a_made_password() -> None:
     def checksum(name: str, *settings: str) -> str:
         found: str = pod(rendered(*settings), name)["metadata"]["annotations"]["checksum/config"]
         return found
@@ -245,7 +245,7 @@ def test_pods_restart_by_what_they_read_and_never_by_a_made_password():
     assert checksum("gateway") != checksum("gateway", "demo.operatorPassword=another-one")
 
 
-def test_the_job_has_another_name_whenever_it_is_another_job_and_fits_each_tool():
+def test_the_job_has_another_name_whenever_it_is_another_job_and_fits_each_tool() -> None:
     names = {
         setup_job(rendered(*each))["metadata"]["name"]
         for each in ((), ("image.tag=v2",), ("demo.existingSecret=mine",), ("consul.storage=2Gi",))
@@ -265,12 +265,12 @@ def test_the_job_has_another_name_whenever_it_is_another_job_and_fits_each_tool(
         assert (weight == -10) is (each["kind"] == "Job"), "after what it needs"
 
 
-def test_where_nothing_is_to_be_made_or_checked_there_is_no_job():
+def test_where_nothing_is_to_be_made_or_checked_there_is_no_job() -> None:
     documents = rendered("demo.existingSecret=a", "database.existingSecret=b", "persistence.check=false")
     assert [each for each in documents if each["kind"] == "Job" and "setup" in each["metadata"]["name"]] == []
 
 
-def test_the_plan_has_each_stateful_set_with_the_volume_that_it_gets():
+def test_the_plan_has_each_stateful_set_with_the_volume_that_it_gets() -> None:
     settings = ("persistence.storageClass=fast", "nats.storageClass=slow", "consul.storage=")
     documents = rendered(*settings)
     told = {each.name: (each.size, each.storage_class) for each in plan(documents).volumes}
@@ -305,7 +305,7 @@ def _right(method: str, path: str) -> tuple[str, str, str, str]:
     return group, resource, verb, name[0] if name else "*"
 
 
-async def test_the_job_may_do_what_it_does_and_nothing_else():
+async def test_the_job_may_do_what_it_does_and_nothing_else() -> None:
     documents = rendered()
     wanted = plan(documents)
     async with setup_api() as (server, config), SetupCluster(config) as cluster:
@@ -318,7 +318,7 @@ async def test_the_job_may_do_what_it_does_and_nothing_else():
     assert asked == _granted(documents)
 
 
-def test_the_notes_say_what_was_chosen():
+def test_the_notes_say_what_was_chosen() -> None:
     def notes(*settings: str) -> str:
         sets = [part for setting in settings for part in ("--set", setting)]
         done = helm("install", "mine", CHART, "--namespace", "mesh", "--dry-run=client", *sets)
@@ -350,13 +350,13 @@ def test_the_notes_say_what_was_chosen():
         ("components.user.secrets.FOO=plain", "/components/user/secrets/FOO"),
     ],
 )
-def test_a_secret_or_volume_that_cannot_be_is_refused_by_its_name(setting: str, words: str):
+def test_a_secret_or_volume_that_cannot_be_is_refused_by_its_name(setting: str, words: str) -> None:
     done = helm("template", "meshwright", CHART, "--set", setting)
     assert done.returncode != 0
     assert words in done.stderr
 
 
-def test_the_plan_is_json_that_the_chart_quotes_whole():
+def test_the_plan_is_json_that_the_chart_quotes_whole() -> None:
     (entry,) = setup_job(rendered())["spec"]["template"]["spec"]["containers"][0]["env"]
     assert json.loads(entry["value"])["annotations"] == {
         "meta.helm.sh/release-name": "meshwright",

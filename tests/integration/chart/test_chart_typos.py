@@ -67,11 +67,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("values", "field"), WRONG, ids=[values for values, _ in WRONG])
-def test_a_wrong_values_file_is_refused_and_the_message_names_the_field(values: str, field: str, tmp_path: Path):
+def test_a_wrong_values_file_is_refused_and_the_message_names_the_field(
+    values: str, field: str, tmp_path: Path
+) -> None:
     done = template(values, tmp_path)
     assert done.returncode != 0
     assert field in done.stderr
 
 
-def test_there_are_thirty_of_them():
+def test_there_are_thirty_of_them() -> None:
     assert len(WRONG) >= 30

@@ -55,7 +55,7 @@ async def test_many_talking_at_once_are_heard_by_all_in_one_order_and_each_in_it
             for number in range(60):
                 await somebody.say(f"{name}{number}")
 
-        async def post():
+        async def post() -> None:
             for number in range(30):
                 await a.post(f"p{number}")
 

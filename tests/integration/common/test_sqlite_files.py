@@ -37,7 +37,9 @@ def open_files(folder: Path) -> list[str]:
     return [name for link in links if (name := str(link.resolve())).startswith(str(folder))]
 
 
-async def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path: Path, writer: sqlite3.Connection):
+async def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(
+    tmp_path: Path, writer: sqlite3.Connection
+) -> None:
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
 
     async def count() -> int:
@@ -56,7 +58,7 @@ async def test_who_opens_a_new_file_waits_for_another_who_writes_to_it(tmp_path:
 
 async def test_a_file_that_another_never_lets_go_is_unavailable(
     tmp_path: Path, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.2)
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
     with pytest.raises(StoreUnavailableError), translate_store_errors():
@@ -68,7 +70,7 @@ async def test_a_file_that_another_never_lets_go_is_unavailable(
 
 async def test_a_task_cancelled_while_its_connection_opens_leaves_none_behind(
     tmp_path: Path, writer: sqlite3.Connection
-):
+) -> None:
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
     before = drivers()
     asking = asyncio.create_task(engine.connect().start())
@@ -84,7 +86,7 @@ async def test_a_task_cancelled_while_its_connection_opens_leaves_none_behind(
 
 
 @pytest.mark.parametrize("steps", range(8))
-async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tmp_path: Path, steps: int):
+async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tmp_path: Path, steps: int) -> None:
     """As a process does that ends."""
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
     before = drivers()
@@ -102,7 +104,9 @@ async def test_all_tasks_may_be_cancelled_wherever_a_connection_is_on_its_way(tm
     await eventually(lambda: not open_files(tmp_path))
 
 
-async def test_a_task_cancelled_again_while_its_connection_is_closed_leaves_nothing_that_waits_for_ever(tmp_path: Path):
+async def test_a_task_cancelled_again_while_its_connection_is_closed_leaves_nothing_that_waits_for_ever(
+    tmp_path: Path,
+) -> None:
     engine = open_database("X", f"sqlite:///{tmp_path}/x.db")
     entered, let_go, here = threading.Event(), threading.Event(), asyncio.current_task()
 

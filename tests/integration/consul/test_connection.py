@@ -31,7 +31,7 @@ needs_consul = pytest.mark.skipif(find_consul() is None, reason="no real Consul 
 class Recorder:
     """A server that answers like Consul's `/v1/status/leader`, or as it is told, and keeps the requests."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.requests = []
         self.answer = lambda: web.json_response("127.0.0.1:8300")
 
@@ -156,7 +156,7 @@ async def test_basic_authentication_is_sent(recorder, fake):
     assert recorder.requests[-1].headers["Authorization"] == f"Basic {expected}"
 
 
-async def test_an_unreachable_consul_is_named_with_its_address_and_the_request():
+async def test_an_unreachable_consul_is_named_with_its_address_and_the_request() -> None:
     address = f"127.0.0.1:{promised_port()}"
     with pytest.raises(NotConnectedError) as caught:
         await leader(ConsulConfig(address=address))
@@ -165,7 +165,7 @@ async def test_an_unreachable_consul_is_named_with_its_address_and_the_request()
     )
 
 
-async def test_a_host_that_does_not_resolve_is_named():
+async def test_a_host_that_does_not_resolve_is_named() -> None:
     with pytest.raises(
         UnreachableError, match=r"^Consul at http://no\.such\.host\.invalid:8500 \(CONSUL_HTTP_ADDR\): "
     ):
@@ -225,7 +225,7 @@ async def test_a_blocking_query_asks_in_durations_that_go_reads(recorder, fake):
         assert dict(recorder.requests[-1].query) == {"index": "12", "wait": "1.5s"}
 
 
-async def test_a_client_outside_its_context_says_so():
+async def test_a_client_outside_its_context_says_so() -> None:
     with pytest.raises(RuntimeError, match="async with Consul"):
         await Consul(ConsulConfig()).leader()
 
@@ -238,7 +238,7 @@ async def test_a_connection_that_consul_closed_in_between_does_no_harm(any_consu
 
 
 @needs_consul
-async def test_a_real_consul_with_acls_lets_in_only_the_token():
+async def test_a_real_consul_with_acls_lets_in_only_the_token() -> None:
     token = str(uuid.uuid4())
     async with real_consul(token=token) as server:
         registration = Registration(InstanceId("a-1"), ServiceName("a"), Address("127.0.0.1", 1), grpc_check=None)

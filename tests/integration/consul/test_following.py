@@ -27,7 +27,7 @@ class Follower:
         async for answer in watch(fetch, report=self.reports.append, **options):
             self.seen.append(answer)
 
-    async def stop(self):
+    async def stop(self) -> None:
         self.task.cancel()
         await asyncio.wait({self.task})
 

@@ -87,7 +87,7 @@ async def test_a_limit_has_bounds(numbers, limit):
     assert (found.code, found.fields) == ("INVALID_ARGUMENT", {"limit": "must be from 0 to 100000"})
 
 
-async def test_each_prime_is_sent_when_the_pace_says_so(tmp_path: Path):
+async def test_each_prime_is_sent_when_the_pace_says_so(tmp_path: Path) -> None:
     gate = Gate()
     async with demo(tmp_path, pace=gate) as running:
         call = rpc.NumberServiceStub(running.calculator_channel).GetPrimes(pb.PrimeRequest(limit=10))
@@ -98,7 +98,7 @@ async def test_each_prime_is_sent_when_the_pace_says_so(tmp_path: Path):
         call.cancel()
 
 
-async def test_a_caller_that_goes_away_ends_the_work(tmp_path: Path):
+async def test_a_caller_that_goes_away_ends_the_work(tmp_path: Path) -> None:
     gate = Gate()
     async with demo(tmp_path, pace=gate) as running:
         call = rpc.NumberServiceStub(running.calculator_channel).GetPrimes(pb.PrimeRequest(limit=10))
@@ -108,7 +108,7 @@ async def test_a_caller_that_goes_away_ends_the_work(tmp_path: Path):
         await eventually(lambda: gate.cancelled == 1)
 
 
-async def test_a_deadline_that_passes_ends_the_work(tmp_path: Path):
+async def test_a_deadline_that_passes_ends_the_work(tmp_path: Path) -> None:
     gate = Gate()
     async with demo(tmp_path, pace=gate) as running:
         call = rpc.NumberServiceStub(running.calculator_channel).GetPrimes(pb.PrimeRequest(limit=10), timeout=0.2)

@@ -96,7 +96,7 @@ async def test_a_wrong_environment_is_told_in_a_line_for_each_variable(tmp_path:
     assert "secret" not in text
 
 
-async def test_replicas_that_start_at_once_share_one_new_file(tmp_path: Path):
+async def test_replicas_that_start_at_once_share_one_new_file(tmp_path: Path) -> None:
     ports = [promised_port() for _ in range(3)]
     async with contextlib.AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(user_process(tmp_path, port)) for port in ports]
@@ -127,7 +127,7 @@ def user_process(folder: Path, port: int) -> contextlib.AbstractAsyncContextMana
     return running(python("-m", "services.user"), folder / f"{port}.log", environ)
 
 
-async def test_the_gateway_starts_without_a_mesh_and_says_what_is_missing(tmp_path: Path):
+async def test_the_gateway_starts_without_a_mesh_and_says_what_is_missing(tmp_path: Path) -> None:
     port = promised_port()
     environ = {"MESHWRIGHT_PORT": str(port), "MESHWRIGHT_XDS": f"127.0.0.1:{promised_port()}"}
     async with running(python("-m", "services.gateway"), tmp_path / "log", environ) as process:
@@ -150,7 +150,7 @@ async def test_the_gateway_starts_without_a_mesh_and_says_what_is_missing(tmp_pa
         assert await process.terminate() == 0
 
 
-async def test_the_topology_of_the_demo_has_every_service():
+async def test_the_topology_of_the_demo_has_every_service() -> None:
     topology = load(ROOT / "services" / "demo.toml")
     services = {path.parent.name for path in (ROOT / "services").glob("*/server.py")}
     assert {process.name for process in topology.processes} == services | {"nats"}

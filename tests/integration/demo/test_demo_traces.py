@@ -26,7 +26,7 @@ def lineage(spans: list[ReadableSpan]) -> list[tuple[str, SpanKind, str]]:
     return line
 
 
-async def test_a_summary_crosses_three_services_in_one_trace(served: Demo):
+async def test_a_summary_crosses_three_services_in_one_trace(served: Demo) -> None:
     user_id = await served.user_id()
     served.spans.spans.clear()
     response = await served.http.get(f"/api/v1/users/{user_id}/summary")
@@ -42,7 +42,7 @@ async def test_a_summary_crosses_three_services_in_one_trace(served: Demo):
     assert traces == {response.headers["x-trace-id"]}
 
 
-async def test_a_problem_names_its_trace(served: Demo):
+async def test_a_problem_names_its_trace(served: Demo) -> None:
     response = await served.http.get("/api/v1/users/nobody")
     assert response.status_code == 404
     assert response.json()["trace_id"] == response.headers["x-trace-id"]
@@ -50,13 +50,13 @@ async def test_a_problem_names_its_trace(served: Demo):
     assert response.json()["trace_id"] in traces
 
 
-async def test_the_trace_of_a_caller_goes_on(served: Demo):
+async def test_the_trace_of_a_caller_goes_on(served: Demo) -> None:
     known = "0af7651916cd43dd8448eb211c80319c"
     response = await served.http.get("/api/v1/users", headers={"traceparent": f"00-{known}-b7ad6b7169203331-01"})
     assert response.headers["x-trace-id"] == known
 
 
-async def test_a_page_and_its_files_leave_no_trace(served: Demo):
+async def test_a_page_and_its_files_leave_no_trace(served: Demo) -> None:
     files = [f"/{page}/{name}" for page in ("shop", "docs") for name in assets(PAGES / page)]
     assert {"/shop/main.js", "/shop/shared/page.js", "/docs/docs.js", "/docs/shared/page.js"} <= set(files)
     for path in ("/", "/docs", "/openapi.json", "/shop/settings.json", *files):

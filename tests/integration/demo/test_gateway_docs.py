@@ -81,7 +81,7 @@ async def test_the_page_loads_nothing_from_elsewhere(served: Demo, path):
     assert "http" not in policy
 
 
-async def test_all_that_the_page_refers_to_is_there(served: Demo):
+async def test_all_that_the_page_refers_to_is_there(served: Demo) -> None:
     page = (await served.http.get("/docs")).text
     references = set(re.findall(r'(?:src|href)="([^"#]+)"', page)) - {"data:,"}
     assert references == {"docs/docs.css", "docs/docs.js", "openapi.json", "./"}
@@ -89,12 +89,12 @@ async def test_all_that_the_page_refers_to_is_there(served: Demo):
         assert (await served.http.get(f"/{reference}")).status_code == 200
 
 
-async def test_nothing_else_is_served_beside_the_page(served: Demo):
+async def test_nothing_else_is_served_beside_the_page(served: Demo) -> None:
     for name in ("docs.html", "..%2fserver.py", "%2e%2e"):
         assert (await served.http.get(f"/docs/{name}")).status_code == 404
 
 
-async def test_the_description_has_every_route_and_its_problems(served: Demo):
+async def test_the_description_has_every_route_and_its_problems(served: Demo) -> None:
     document = (await served.http.get("/openapi.json")).json()
     found = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert found == ROUTES
@@ -104,7 +104,7 @@ async def test_the_description_has_every_route_and_its_problems(served: Demo):
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-async def test_every_reference_in_the_description_leads_somewhere(served: Demo):
+async def test_every_reference_in_the_description_leads_somewhere(served: Demo) -> None:
     response = await served.http.get("/openapi.json")
     schemas = response.json()["components"]["schemas"]
     references = set(re.findall(r'"#/components/schemas/([^"]+)"', response.text))

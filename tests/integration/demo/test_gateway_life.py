@@ -38,14 +38,14 @@ class Held:
             raise
 
 
-async def test_it_is_alive_and_ready(served: Demo):
+async def test_it_is_alive_and_ready(served: Demo) -> None:
     alive = await served.http.get("/healthz")
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
     ready = await served.http.get("/readyz")
     assert (ready.status_code, ready.json()) == (200, {"status": "ready"})
 
 
-async def test_it_is_alive_but_not_ready_without_a_service_that_it_needs(served: Demo):
+async def test_it_is_alive_but_not_ready_without_a_service_that_it_needs(served: Demo) -> None:
     await served.user.stop()
     ready = await served.http.get("/readyz")
     assert (ready.status_code, ready.headers["content-type"]) == (503, "application/problem+json")
@@ -53,26 +53,26 @@ async def test_it_is_alive_but_not_ready_without_a_service_that_it_needs(served:
     assert (await served.http.get("/healthz")).status_code == 200
 
 
-async def test_it_is_not_ready_where_a_service_says_that_it_does_not_serve(served: Demo):
+async def test_it_is_not_ready_where_a_service_says_that_it_does_not_serve(served: Demo) -> None:
     served.calculator.health.drain()
     ready = await served.http.get("/readyz")
     assert (ready.status_code, ready.json()["detail"]) == (503, "calculator is not serving")
 
 
-async def test_it_is_not_ready_once_it_stops(served: Demo):
+async def test_it_is_not_ready_once_it_stops(served: Demo) -> None:
     served.draining = True
     ready = await served.http.get("/readyz")
     assert (ready.status_code, ready.json()["detail"]) == (503, "gateway is stopping")
 
 
-async def test_a_probe_leaves_no_trace(served: Demo):
+async def test_a_probe_leaves_no_trace(served: Demo) -> None:
     await served.http.get("/readyz")
     assert served.spans.spans == []
     await served.http.get("/api/v1/users")
     assert served.spans.spans != []
 
 
-async def test_a_request_ends_by_the_deadline_that_it_brings(tmp_path: Path):
+async def test_a_request_ends_by_the_deadline_that_it_brings(tmp_path: Path) -> None:
     held = Held()
     async with demo(tmp_path, pace=held) as running:
         began = time.monotonic()
@@ -85,24 +85,24 @@ async def test_a_request_ends_by_the_deadline_that_it_brings(tmp_path: Path):
         await eventually(lambda: held.cancelled == 1)
 
 
-async def test_without_one_it_ends_by_the_gateways(tmp_path: Path):
+async def test_without_one_it_ends_by_the_gateways(tmp_path: Path) -> None:
     async with demo(tmp_path, pace=Held(), timeouts=RequestTimeouts(answer=5, stream=0.2, most=300)) as running:
         response = await running.http.get(PRIMES)
         assert json.loads(response.text.splitlines()[-1])["problem"]["status"] == 504
 
 
-async def test_no_request_gets_more_than_the_most(tmp_path: Path):
+async def test_no_request_gets_more_than_the_most(tmp_path: Path) -> None:
     async with demo(tmp_path, pace=Held(), timeouts=RequestTimeouts(answer=0.1, stream=0.1, most=0.2)) as running:
         response = await running.http.get(PRIMES, headers={"X-Request-Timeout": "3600"})
         assert json.loads(response.text.splitlines()[-1])["problem"]["status"] == 504
 
 
-async def test_a_deadline_that_is_over_at_once_is_a_gateway_timeout(served: Demo):
+async def test_a_deadline_that_is_over_at_once_is_a_gateway_timeout(served: Demo) -> None:
     response = await served.http.get("/api/v1/users", headers={"X-Request-Timeout": "0.0000001"})
     assert (response.status_code, response.json()["code"]) == (504, "DEADLINE_EXCEEDED")
 
 
-async def test_a_client_that_goes_away_ends_the_call_behind(tmp_path: Path):
+async def test_a_client_that_goes_away_ends_the_call_behind(tmp_path: Path) -> None:
     held = Held()
     async with demo(tmp_path, pace=held) as running:
         async with running.http.stream("GET", PRIMES) as response:
@@ -111,7 +111,7 @@ async def test_a_client_that_goes_away_ends_the_call_behind(tmp_path: Path):
         await eventually(lambda: held.cancelled == 1)
 
 
-async def test_lines_arrive_as_they_are_made(tmp_path: Path):
+async def test_lines_arrive_as_they_are_made(tmp_path: Path) -> None:
     held = Held()
     async with demo(tmp_path, pace=held) as running, running.http.stream("GET", PRIMES) as response:
         lines = response.aiter_lines()
@@ -120,7 +120,7 @@ async def test_lines_arrive_as_they_are_made(tmp_path: Path):
         assert await anext(lines) == '{"value":3}'
 
 
-async def test_stopping_finishes_what_was_begun_and_takes_nothing_new(tmp_path: Path):
+async def test_stopping_finishes_what_was_begun_and_takes_nothing_new(tmp_path: Path) -> None:
     held = Held()
     async with demo(tmp_path, pace=held) as running:
         request = asyncio.create_task(running.http.get("/api/v1/calculator/primes?limit=5"))
@@ -142,7 +142,7 @@ async def test_stopping_finishes_what_was_begun_and_takes_nothing_new(tmp_path: 
         await stopping
 
 
-async def test_stopping_cuts_off_what_takes_too_long(tmp_path: Path):
+async def test_stopping_cuts_off_what_takes_too_long(tmp_path: Path) -> None:
     held = Held()
     async with demo(tmp_path, pace=held) as running:
         request = asyncio.create_task(running.http.get(PRIMES))
@@ -153,13 +153,13 @@ async def test_stopping_cuts_off_what_takes_too_long(tmp_path: Path):
             await request
 
 
-async def test_a_port_that_is_taken_is_refused_by_name(served: Demo):
+async def test_a_port_that_is_taken_is_refused_by_name(served: Demo) -> None:
     with pytest.raises(ValueError, match=f"address {served.address} is not valid:\n  cannot listen: .*in use"):
         async with serving(None, served.address.host, served.address.port, grace=1):
             pass
 
 
-async def test_an_answer_does_not_wait_for_acknowledgements(served: Demo):
+async def test_an_answer_does_not_wait_for_acknowledgements(served: Demo) -> None:
     async def seconds() -> float:
         began = time.perf_counter()
         assert (await served.http.get("/healthz")).status_code == 200

@@ -78,13 +78,13 @@ async def test_what_is_no_usual_number_is_refused(served: Demo, value, detail):
     assert (status, document["detail"]) == (422, detail)
 
 
-async def test_a_patch_takes_no_null(served: Demo):
+async def test_a_patch_takes_no_null(served: Demo) -> None:
     response = await served.http.patch(f"{USERS}/{await served.user_id()}", json={"phone": None, "active": 1})
     errors = {item["field"]: item["detail"] for item in response.json()["errors"]}
     assert (response.status_code, errors) == (422, {"phone": "must be a string", "active": "must be true or false"})
 
 
-async def test_a_body_nested_too_deep_is_refused(served: Demo):
+async def test_a_body_nested_too_deep_is_refused(served: Demo) -> None:
     status, document = await refused(served, USERS, "[" * MAX_BODY)
     assert status == 400
     assert document["detail"].startswith("the body is not valid JSON")
@@ -97,24 +97,24 @@ async def test_another_media_type_is_refused_with_the_one_that_is_taken(served: 
     assert document["detail"] == "send the body as JSON, with Content-Type: application/json"
 
 
-async def test_no_body_is_told_as_such(served: Demo):
+async def test_no_body_is_told_as_such(served: Demo) -> None:
     response = await served.http.post(USERS)
     assert (response.status_code, response.json()["detail"]) == (422, "body is required")
 
 
-async def test_a_body_of_the_largest_size_is_read(served: Demo):
+async def test_a_body_of_the_largest_size_is_read(served: Demo) -> None:
     body = '{"a": 1, "b": 2}'.ljust(MAX_BODY)
     response = await served.http.post(ADD, content=body, headers=JSON)
     assert response.json() == {"value": 3}
 
 
-async def test_a_larger_body_is_refused(served: Demo):
+async def test_a_larger_body_is_refused(served: Demo) -> None:
     status, document = await refused(served, ADD, '{"a": 1, "b": 2}'.ljust(MAX_BODY + 1))
     assert (status, document["title"]) == (413, "Content Too Large")
     assert document["detail"] == f"the body is larger than {MAX_BODY} bytes"
 
 
-async def test_a_larger_body_is_refused_even_where_its_length_is_not_announced(served: Demo):
+async def test_a_larger_body_is_refused_even_where_its_length_is_not_announced(served: Demo) -> None:
     async def chunks():
         for _ in range(MAX_BODY // 100 + 1):
             yield b" " * 100
@@ -123,7 +123,7 @@ async def test_a_larger_body_is_refused_even_where_its_length_is_not_announced(s
     assert response.status_code == 413
 
 
-async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(served: Demo):
+async def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(served: Demo) -> None:
     reader, writer = await asyncio.open_connection(served.address.host, served.address.port)
     writer.write(
         f"POST {ADD} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10000000\r\n\r\n".encode()

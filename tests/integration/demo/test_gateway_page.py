@@ -29,7 +29,7 @@ async def page(served: Demo) -> AsyncIterator[Page]:
         yield opened
 
 
-async def test_every_operation_is_there_with_its_parameters_and_answers(page: Page, served: Demo):
+async def test_every_operation_is_there_with_its_parameters_and_answers(page: Page, served: Demo) -> None:
     described = (await served.http.get("/openapi.json")).json()["paths"].values()
     operations = sum(len(methods) for methods in described)
     await expect(page.locator("details.operation")).to_have_count(operations)
@@ -41,7 +41,7 @@ async def test_every_operation_is_there_with_its_parameters_and_answers(page: Pa
         await expect(operation.get_by_text(text).first).to_be_visible()
 
 
-async def test_versions_are_apart_and_say_how_long_they_stay(page: Page):
+async def test_versions_are_apart_and_say_how_long_they_stay(page: Page) -> None:
     titles = await page.locator("main h2").all_text_contents()
     assert titles[:2] == ["Version 3current", "Any version"]
     assert "Version 1deprecated" in titles
@@ -49,7 +49,7 @@ async def test_versions_are_apart_and_say_how_long_they_stay(page: Page):
     await expect(page.locator("#section-v3 h3", has_text="calculator")).to_have_count(1)
 
 
-async def test_an_operation_is_found_by_words(page: Page):
+async def test_an_operation_is_found_by_words(page: Page) -> None:
     await page.get_by_label("Find an operation").fill("patch v2")
     await expect(page.locator("details.operation:visible")).to_have_count(1)
     await expect(page.get_by_role("status")).to_have_text("1 operation")
@@ -58,7 +58,7 @@ async def test_an_operation_is_found_by_words(page: Page):
     await expect(page.get_by_label("Find an operation")).to_have_value("")
 
 
-async def test_a_token_goes_along(page: Page, served: Demo):
+async def test_a_token_goes_along(page: Page, served: Demo) -> None:
     person = await sign_up(served)
     await page.goto("/docs#get_user_v4")
     operation = page.locator("#get_user_v4")
@@ -70,7 +70,7 @@ async def test_a_token_goes_along(page: Page, served: Demo):
     await expect(operation.locator("pre[aria-live]")).to_contain_text("NO_TENANT")
 
 
-async def test_an_operation_can_be_tried(page: Page):
+async def test_an_operation_can_be_tried(page: Page) -> None:
     await page.goto("/docs#add")
     operation = page.locator("#add")
     await operation.get_by_role("button", name="Send").click()
@@ -80,7 +80,7 @@ async def test_an_operation_can_be_tried(page: Page):
     await expect(operation.locator("pre[aria-live]")).to_contain_text("b is required")
 
 
-async def test_a_path_and_a_query_are_filled_in(page: Page, served: Demo):
+async def test_a_path_and_a_query_are_filled_in(page: Page, served: Demo) -> None:
     user_id = await served.user_id(name="Grace")
     await page.goto("/docs#get_user")
     operation = page.locator("#get_user")
@@ -91,7 +91,7 @@ async def test_a_path_and_a_query_are_filled_in(page: Page, served: Demo):
     )
 
 
-async def test_a_stream_is_shown(page: Page):
+async def test_a_stream_is_shown(page: Page) -> None:
     await page.goto("/docs#primes")
     operation = page.locator("#primes")
     await operation.get_by_label("limit (query)").fill("7")
@@ -99,7 +99,7 @@ async def test_a_stream_is_shown(page: Page):
     await expect(operation.locator("pre[aria-live]")).to_contain_text('{"value":7}')
 
 
-async def test_it_works_by_keyboard_alone(page: Page):
+async def test_it_works_by_keyboard_alone(page: Page) -> None:
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to the operations")).to_be_focused()
     await page.locator("#ready > summary").focus()

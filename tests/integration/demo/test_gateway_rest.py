@@ -25,7 +25,7 @@ def problem(response) -> dict:
     return document
 
 
-async def test_a_user_is_created_where_location_says(served: Demo):
+async def test_a_user_is_created_where_location_says(served: Demo) -> None:
     body = {"name": "Ada Lovelace", "email": "ada@example.org", "phone": "+49 30 123456"}
     created = await served.http.post(USERS, json=body)
     assert created.status_code == 201
@@ -37,7 +37,7 @@ async def test_a_user_is_created_where_location_says(served: Demo):
     assert (found.status_code, found.json(), found.headers["etag"]) == (200, user, created.headers["etag"])
 
 
-async def test_wrong_fields_are_named_by_the_service_that_owns_them(served: Demo):
+async def test_wrong_fields_are_named_by_the_service_that_owns_them(served: Demo) -> None:
     response = await served.http.post(USERS, json={"name": "", "email": "ada"})
     document = problem(response)
     assert (response.status_code, document["code"], document["reason"]) == (400, "INVALID_ARGUMENT", "INVALID_USER")
@@ -47,7 +47,7 @@ async def test_wrong_fields_are_named_by_the_service_that_owns_them(served: Demo
     ]
 
 
-async def test_an_address_that_is_taken_is_a_conflict(served: Demo):
+async def test_an_address_that_is_taken_is_a_conflict(served: Demo) -> None:
     await served.user_id(email="ada@example.org")
     response = await served.http.post(USERS, json={"name": "Ada", "email": "Ada@Example.org"})
     document = problem(response)
@@ -66,7 +66,7 @@ async def test_an_unknown_user_is_not_found(served: Demo, method, path, user_id)
     assert (response.status_code, response.json()["detail"]) == (404, "there is no such user")
 
 
-async def test_a_patch_changes_what_it_carries(served: Demo):
+async def test_a_patch_changes_what_it_carries(served: Demo) -> None:
     user_id = await served.user_id(phone="+4930123456")
     response = await served.http.patch(f"{USERS}/{user_id}", json={"phone": "", "active": False})
     assert response.status_code == 200
@@ -75,7 +75,7 @@ async def test_a_patch_changes_what_it_carries(served: Demo):
     assert (await served.http.patch(f"{USERS}/{user_id}", json={})).json() == user
 
 
-async def test_a_patch_of_an_older_state_fails_its_precondition(served: Demo):
+async def test_a_patch_of_an_older_state_fails_its_precondition(served: Demo) -> None:
     path = f"{USERS}/{await served.user_id()}"
     etag = (await served.http.get(path)).headers["etag"]
     first = await served.http.patch(path, json={"name": "Ada King"}, headers={"If-Match": etag})
@@ -88,14 +88,14 @@ async def test_a_patch_of_an_older_state_fails_its_precondition(served: Demo):
     assert (await served.http.get(path)).json()["name"] == "Ada King"
 
 
-async def test_a_deleted_user_is_gone(served: Demo):
+async def test_a_deleted_user_is_gone(served: Demo) -> None:
     path = f"{USERS}/{await served.user_id()}"
     deleted = await served.http.delete(path)
     assert (deleted.status_code, deleted.content) == (204, b"")
     assert (await served.http.get(path)).status_code == 404
 
 
-async def test_users_are_listed_page_by_page(served: Demo):
+async def test_users_are_listed_page_by_page(served: Demo) -> None:
     assert (await served.http.get(USERS)).json() == {"users": [], "next": None}
     ids = sorted([await served.user_id() for _ in range(5)])
     seen, after = [], ""
@@ -120,14 +120,14 @@ async def test_a_page_has_bounds(served: Demo, query, status, detail):
     assert (response.status_code, problem(response)["detail"]) == (status, detail)
 
 
-async def test_validation_answers_for_unknown_users_too(served: Demo):
+async def test_validation_answers_for_unknown_users_too(served: Demo) -> None:
     good = await served.http.post(f"{USERS}/{await served.user_id()}/validate")
     assert (good.status_code, good.json()) == (200, {"is_valid": True, "reason": ""})
     unknown = await served.http.post(f"{USERS}/{NOBODY}/validate")
     assert (unknown.status_code, unknown.json()) == (200, {"is_valid": False, "reason": "there is no such user"})
 
 
-async def test_a_summary_is_composed_of_two_services(served: Demo):
+async def test_a_summary_is_composed_of_two_services(served: Demo) -> None:
     user_id = await served.user_id()
     response = await served.http.get(f"{USERS}/{user_id}/summary")
     assert response.status_code == 200
@@ -143,18 +143,18 @@ async def test_two_numbers_give_one(served: Demo, operation, a, b, value):
     assert (response.status_code, response.json()) == (200, {"value": value})
 
 
-async def test_a_result_that_no_double_holds_is_refused(served: Demo):
+async def test_a_result_that_no_double_holds_is_refused(served: Demo) -> None:
     response = await served.http.post("/api/v1/calculator/multiply", json={"a": 1e200, "b": 1e200})
     assert (response.status_code, problem(response)["code"]) == (400, "OUT_OF_RANGE")
 
 
-async def test_primes_come_as_lines(served: Demo):
+async def test_primes_come_as_lines(served: Demo) -> None:
     response = await served.http.get("/api/v1/calculator/primes?limit=12")
     assert response.headers["content-type"] == "application/x-ndjson"
     assert [json.loads(line)["value"] for line in response.text.splitlines()] == [2, 3, 5, 7, 11]
 
 
-async def test_no_primes_are_no_lines(served: Demo):
+async def test_no_primes_are_no_lines(served: Demo) -> None:
     response = await served.http.get("/api/v1/calculator/primes?limit=1")
     assert (response.status_code, response.text) == (200, "")
 
@@ -175,7 +175,7 @@ async def test_a_limit_is_checked_before_the_first_line(served: Demo, query, sta
     assert (response.status_code, problem(response)["detail"]) == (status, detail)
 
 
-async def test_what_is_not_there_and_what_is_not_possible_are_problems_too(served: Demo):
+async def test_what_is_not_there_and_what_is_not_possible_are_problems_too(served: Demo) -> None:
     missing = await served.http.get("/api/v1/people")
     assert (missing.status_code, problem(missing)["title"]) == (404, "Not Found")
     impossible = await served.http.put(USERS, json={})
@@ -185,7 +185,7 @@ async def test_what_is_not_there_and_what_is_not_possible_are_problems_too(serve
     assert (options.status_code, options.headers["allow"]) == (204, "DELETE, GET, HEAD, OPTIONS, PATCH")
 
 
-async def test_a_service_that_is_away_is_told_without_its_address(served: Demo):
+async def test_a_service_that_is_away_is_told_without_its_address(served: Demo) -> None:
     await served.user.stop()
     response = await served.http.get(f"{USERS}/{NOBODY}")
     document = problem(response)
@@ -194,7 +194,7 @@ async def test_a_service_that_is_away_is_told_without_its_address(served: Demo):
     assert response.headers["retry-after"] == "1"
 
 
-async def test_a_service_behind_the_service_that_is_away_is_told_alike(served: Demo):
+async def test_a_service_behind_the_service_that_is_away_is_told_alike(served: Demo) -> None:
     user_id = await served.user_id()
     await served.calculator.stop()
     response = await served.http.get(f"{USERS}/{user_id}/summary")

@@ -47,7 +47,7 @@ async def version(engine: AsyncEngine) -> str | None:
         return (await connection.execute(query)).scalar_one_or_none()
 
 
-async def test_an_empty_database_gets_the_tables_that_queries_expect(engine: AsyncEngine):
+async def test_an_empty_database_gets_the_tables_that_queries_expect(engine: AsyncEngine) -> None:
     await migrations.migrate(engine)
 
     def differences(connection: sa.Connection) -> list[object]:
@@ -58,14 +58,16 @@ async def test_an_empty_database_gets_the_tables_that_queries_expect(engine: Asy
         assert await connection.run_sync(differences) == []
 
 
-async def test_a_second_start_finds_nothing_to_do(engine: AsyncEngine):
+async def test_a_second_start_finds_nothing_to_do(engine: AsyncEngine) -> None:
     await migrations.migrate(engine)
     await migrations.migrate(engine)
     assert await version(engine) == "0003"
     assert await DatabaseUsers(engine).page("", 1) == []
 
 
-async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(database: str, engine: AsyncEngine):
+async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
+    database: str, engine: AsyncEngine
+) -> None:
     pipe = asyncio.subprocess.PIPE
     racers = [
         await asyncio.create_subprocess_exec(
@@ -80,7 +82,9 @@ async def test_of_processes_that_start_at_once_one_migrates_and_the_others_wait(
     assert await version(engine) == "0003"
 
 
-async def test_a_migration_that_fails_leaves_nothing_behind(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch):
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def half_way(connection: sa.Connection) -> None:
         connection.execute(sa.text("CREATE TABLE half (id INTEGER)"))
         raise RuntimeError("half way")
@@ -92,7 +96,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(engine: AsyncEngine,
         assert await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names()) == []
 
 
-async def test_a_database_that_is_ahead_is_left_as_it_is(engine: AsyncEngine, caplog: pytest.LogCaptureFixture):
+async def test_a_database_that_is_ahead_is_left_as_it_is(engine: AsyncEngine, caplog: pytest.LogCaptureFixture) -> None:
     await migrations.migrate(engine)
     async with engine.begin() as connection:
         await connection.execute(sa.text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from support.demo.gateway import Demo
 
 
-async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo):
+async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo) -> None:
     ada = await sign_up(stored)
     found = await stored.http.get(f"/api/v3/users/{ada.subject}")
     assert (found.status_code, found.json()["email"]) == (200, ada.email)
@@ -45,7 +45,7 @@ async def test_a_sign_up_is_a_user_and_a_token_that_names_it(stored: Demo):
     assert "d" not in jwks["keys"][0]
 
 
-async def test_the_token_opens_other_services_that_trust_the_gateway(served: Demo):
+async def test_the_token_opens_other_services_that_trust_the_gateway(served: Demo) -> None:
     ada = await sign_up(served)
     config = AuthConfig("http://localhost:8080", f"http://{served.address}/.well-known/jwks.json")
     auth = Auth.configured(config)
@@ -53,7 +53,7 @@ async def test_the_token_opens_other_services_that_trust_the_gateway(served: Dem
     assert (await auth.verifier.verify(ada.tokens["access_token"])).subject == ada.subject
 
 
-async def test_discovery_names_the_keys(served: Demo):
+async def test_discovery_names_the_keys(served: Demo) -> None:
     document = (await served.http.get("/.well-known/openid-configuration")).json()
     assert document["issuer"] == "http://localhost:8080"
     assert document["jwks_uri"] == "http://localhost:8080/.well-known/jwks.json"
@@ -73,7 +73,7 @@ async def test_a_sign_up_that_is_wrong_makes_nothing(served: Demo, changes, refu
     assert (await served.http.get("/api/v1/users")).json()["users"] == []
 
 
-async def test_one_address_signs_up_once(stored: Demo):
+async def test_one_address_signs_up_once(stored: Demo) -> None:
     ada = await sign_up(stored)
     body = {"name": "Eve", "email": ada.email.upper(), "password": PASSWORD}
     assert reason(await stored.http.post("/auth/sign-up", json=body)) == (409, "EMAIL_TAKEN")
@@ -84,7 +84,7 @@ async def sign_in(stored: Demo, email: str) -> tuple[int, str]:
     return answer.status_code, answer.json().get("subject", "")
 
 
-async def test_an_account_follows_its_user(stored: Demo):
+async def test_an_account_follows_its_user(stored: Demo) -> None:
     ada, new = await sign_up(stored), address()
     path = f"/api/v3/users/{ada.subject}"
     changed = await stored.http.patch(path, json={"email": new.upper()}, headers=ada.headers)
@@ -102,7 +102,7 @@ async def test_an_account_follows_its_user(stored: Demo):
     assert again.subject != ada.subject
 
 
-async def test_an_account_that_lost_sight_of_its_user_is_found_out(stored: Demo):
+async def test_an_account_that_lost_sight_of_its_user_is_found_out(stored: Demo) -> None:
     ada, bob = await sign_up(stored), await sign_up(stored)
     # A gateway that died after the user service had done its part leaves the account as it was.
     users = user_rpc.UserServiceStub(stored.user_channel)
@@ -115,7 +115,7 @@ async def test_an_account_that_lost_sight_of_its_user_is_found_out(stored: Demo)
     assert await sign_in(stored, bob.email) == (200, eve.subject)
 
 
-async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):
+async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo) -> None:
     ada = await sign_up(stored)
     good = await stored.http.post("/auth/sign-in", json={"email": ada.email.upper(), "password": PASSWORD})
     assert (good.status_code, good.json()["subject"]) == (200, ada.subject)
@@ -128,12 +128,12 @@ async def test_signing_in_tells_not_which_of_the_two_was_wrong(stored: Demo):
     assert answers[0] == answers[1]
 
 
-async def test_an_address_that_no_database_could_hold_is_refused(stored: Demo):
+async def test_an_address_that_no_database_could_hold_is_refused(stored: Demo) -> None:
     answer = await stored.http.post("/auth/sign-in", json={"email": "ada\0@example.org", "password": PASSWORD})
     assert (reason(answer)[0], answer.json()["errors"][0]["field"]) == (422, "email")
 
 
-async def test_a_flood_of_sign_ins_is_asked_to_come_again(served: Demo, monkeypatch: pytest.MonkeyPatch):
+async def test_a_flood_of_sign_ins_is_asked_to_come_again(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passwords, "MOST_WAITING", 3)
     ada = await sign_up(served)
     body = {"email": ada.email, "password": PASSWORD}
@@ -144,7 +144,7 @@ async def test_a_flood_of_sign_ins_is_asked_to_come_again(served: Demo, monkeypa
     assert (await served.http.post("/auth/sign-in", json=body)).status_code == 200
 
 
-async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(stored: Demo):
+async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(stored: Demo) -> None:
     first = (await sign_up(stored)).tokens["refresh_token"]
 
     async def refresh(token: str):
@@ -156,14 +156,14 @@ async def test_a_refresh_token_serves_once_and_a_stolen_one_ends_the_session(sto
     assert reason(await refresh(third)) == (401, "REFRESH_TOKEN_INVALID")
 
 
-async def test_of_two_refreshes_at_once_one_wins(stored: Demo):
+async def test_of_two_refreshes_at_once_one_wins(stored: Demo) -> None:
     token = (await sign_up(stored)).tokens["refresh_token"]
     body = {"refresh_token": token}
     answers = await asyncio.gather(*(stored.http.post("/auth/refresh", json=body) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
 
 
-async def test_who_signs_out_cannot_go_on(stored: Demo):
+async def test_who_signs_out_cannot_go_on(stored: Demo) -> None:
     token = (await sign_up(stored)).tokens["refresh_token"]
     assert (await stored.http.post("/auth/sign-out", json={"refresh_token": token})).status_code == 204
     assert reason(await stored.http.post("/auth/refresh", json={"refresh_token": token}))[0] == 401
@@ -180,7 +180,7 @@ def everything_in(folder: Path) -> bytes:
     return b"".join(file.read_bytes() for file in folder.glob("gateway.db*"))
 
 
-async def test_no_secret_is_readable_in_the_database(tmp_path: Path):
+async def test_no_secret_is_readable_in_the_database(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_KEY_PASSPHRASE": "of the keys"}) as running:
         ada = await sign_up(running)
         content = everything_in(tmp_path)
@@ -189,7 +189,7 @@ async def test_no_secret_is_readable_in_the_database(tmp_path: Path):
             assert secret.encode() not in content
 
 
-async def test_keys_rotate_and_tokens_of_the_old_one_stay_good(database: str):
+async def test_keys_rotate_and_tokens_of_the_old_one_stay_good(database: str) -> None:
     engine = open_database("X", database)
     await prepare(engine)
     now = [1_800_000_000.0]
@@ -220,7 +220,7 @@ async def test_keys_rotate_and_tokens_of_the_old_one_stay_good(database: str):
         await engine.dispose()
 
 
-async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, database: str):
+async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, database: str) -> None:
     async with demo(tmp_path, database=database) as one, demo(tmp_path, database=database) as other:
         found = await asyncio.gather(*(item.http.get("/.well-known/jwks.json") for item in (one, other)))
         assert found[0].json() == found[1].json()
@@ -232,7 +232,7 @@ async def test_replicas_that_start_at_once_share_their_keys(tmp_path: Path, data
 @pytest.mark.parametrize("cut_off", ["before the account", "before the answer"])
 async def test_a_sign_up_that_was_cut_off_is_made_again_with_the_user_that_it_left(
     tmp_path: Path, database: str, cut_off: str, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     body = {"name": "Ada", "email": address(), "password": PASSWORD, "phone": "+491511234567"}
     async with demo(tmp_path, database=database) as running:
         with monkeypatch.context() as patch:
@@ -266,7 +266,7 @@ async def test_a_sign_up_that_was_cut_off_is_made_again_with_the_user_that_it_le
         assert signed_in.json()["subject"] == made.json()["subject"]
 
 
-async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_path: Path, database: str):
+async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_path: Path, database: str) -> None:
     def claims(tokens: dict) -> tuple[list[str], str]:
         found = jwt.decode(tokens["access_token"], options={"verify_signature": False})
         return found["roles"], found.get("tenant", "")
@@ -284,7 +284,7 @@ async def test_operators_are_admins_and_founders_of_tenants_only_of_theirs(tmp_p
 
 async def test_the_operator_signs_in_by_the_password_of_the_configuration_and_keeps_no_session(
     tmp_path: Path, database: str
-):
+) -> None:
     body = {"email": " Operator ", "password": PASSWORD}
     async with demo(tmp_path, database=database) as running:
         none = await running.http.post("/auth/sign-in", json=body)
@@ -301,13 +301,13 @@ async def test_the_operator_signs_in_by_the_password_of_the_configuration_and_ke
         assert reason(taken) == (400, "INVALID_USER")
 
 
-async def test_a_short_password_of_the_operator_is_refused_at_the_start(tmp_path: Path):
+async def test_a_short_password_of_the_operator_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="GATEWAY_OPERATOR_PASSWORD: must be 10 to 128 characters long"):
         async with demo(tmp_path, settings={"GATEWAY_OPERATOR_PASSWORD": "short"}):
             pass
 
 
-async def test_another_issuer_may_take_its_place(tmp_path: Path):
+async def test_another_issuer_may_take_its_place(tmp_path: Path) -> None:
     issuer = Issuer()
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps(issuer.jwks()))

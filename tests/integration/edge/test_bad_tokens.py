@@ -35,7 +35,7 @@ async def forged(served: Demo, person: Person, **changes: Any) -> str:
     return await served.edge.issuer.keys.sign(claims, "at+jwt")
 
 
-async def test_a_token_without_a_signature_or_with_anothers_is_refused(served: Demo):
+async def test_a_token_without_a_signature_or_with_anothers_is_refused(served: Demo) -> None:
     person = await sign_up(served)
     good = person.tokens["access_token"]
     header, claims = jwt.get_unverified_header(good), jwt.decode(good, options={"verify_signature": False})
@@ -104,26 +104,26 @@ CHANGES = [
 ]
 
 
-async def test_a_token_of_the_wrong_time_audience_or_issuer_is_refused(served: Demo):
+async def test_a_token_of_the_wrong_time_audience_or_issuer_is_refused(served: Demo) -> None:
     person = await sign_up(served)
     for changes, expected in CHANGES:
         assert reason(await ask(served, await forged(served, person, **changes))) == (401, expected), changes
 
 
-async def test_a_header_of_another_form_is_refused(served: Demo):
+async def test_a_header_of_another_form_is_refused(served: Demo) -> None:
     for header in ("Bearer", "Basic YTpi", "bearer x y", "Token abc", "Bearer \x7f"):
         response = await served.http.get("/api/v3/account", headers={"Authorization": header})
         assert response.status_code == 401, header
         assert response.headers["WWW-Authenticate"].startswith("Bearer"), header
 
 
-async def test_of_two_tokens_none_is_taken(served: Demo):
+async def test_of_two_tokens_none_is_taken(served: Demo) -> None:
     good = (await sign_up(served)).tokens["access_token"]
     twice = [("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {good}")]
     assert reason(await served.http.get("/api/v3/account", headers=twice)) == (401, "TOKEN_INVALID")
 
 
-async def test_a_bad_token_is_refused_also_where_none_is_needed_and_not_where_one_gets_a_new_one(served: Demo):
+async def test_a_bad_token_is_refused_also_where_none_is_needed_and_not_where_one_gets_a_new_one(served: Demo) -> None:
     bad = {"Authorization": "Bearer nonsense"}
     assert (await served.http.get("/api/v1/users", headers=bad)).status_code == 401
     assert (await served.http.get("/.well-known/jwks.json", headers=bad)).status_code == 200

@@ -22,7 +22,7 @@ ENDLESS = r"/live/|/watch$|/primes$"
 PROGRAM = Path(sys.executable).with_name("st")
 
 
-async def test_no_request_of_the_descriptions_making_breaks_the_gateway(tmp_path: Path):
+async def test_no_request_of_the_descriptions_making_breaks_the_gateway(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path / "nats") as nats,
         replica(nats, f"sqlite:///{tmp_path}/views.db") as side,

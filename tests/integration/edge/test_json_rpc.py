@@ -32,14 +32,14 @@ def request(method: str, params: Any = None, **more: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "method": method, **({} if params is None else {"params": params}), **more}
 
 
-async def test_params_go_by_position_or_by_name_and_ids_come_back_as_they_went(served: Demo):
+async def test_params_go_by_position_or_by_name_and_ids_come_back_as_they_went(served: Demo) -> None:
     for params in ([42, 23], {"a": 42, "b": 23}, {"b": 23, "a": 42}):
         for number in (1, "one", 1.5, None, 0, ""):
             answer = await post(served, request("add", params, id=number))
             assert answer == {"jsonrpc": "2.0", "result": 65.0, "id": number}
 
 
-async def test_a_notification_is_carried_out_and_not_answered(served: Demo):
+async def test_a_notification_is_carried_out_and_not_answered(served: Demo) -> None:
     email = address()
     assert await post(served, request("createUser", {"name": "Ada", "email": email})) is None
     taken = await post(served, request("createUser", {"name": "Ada", "email": email}, id=1))
@@ -70,14 +70,14 @@ NO_REQUESTS = [
 ]
 
 
-async def test_what_is_no_request_is_refused_without_an_id(served: Demo):
+async def test_what_is_no_request_is_refused_without_an_id(served: Demo) -> None:
     for body, code in NO_REQUESTS:
         answer = await post(served, body)
         assert (answer["jsonrpc"], answer["error"]["code"], answer["id"]) == ("2.0", code, None), body
         assert answer["error"]["message"] == {-32700: "Parse error", -32600: "Invalid Request"}[code]
 
 
-async def test_what_is_wrong_with_a_call_is_told_by_the_specifications_codes(served: Demo):
+async def test_what_is_wrong_with_a_call_is_told_by_the_specifications_codes(served: Demo) -> None:
     calls = {
         -32601: request("foobar", id="1"),
         -32602: request("add", [1, 2, 3], id="1"),
@@ -93,7 +93,7 @@ async def test_what_is_wrong_with_a_call_is_told_by_the_specifications_codes(ser
     assert {item["field"] for item in wrong["error"]["data"]["errors"]} == {"name", "email"}
 
 
-async def test_a_service_that_is_away_is_an_error_of_the_server(served: Demo):
+async def test_a_service_that_is_away_is_an_error_of_the_server(served: Demo) -> None:
     await served.calculator.stop()
     answer = await post(served, request("add", [1, 2], id=1))
     assert answer["error"]["code"] == -32009
@@ -101,7 +101,7 @@ async def test_a_service_that_is_away_is_an_error_of_the_server(served: Demo):
     assert "127.0.0.1" not in json.dumps(answer)
 
 
-async def test_a_bug_is_an_internal_error_that_tells_nothing(served: Demo, monkeypatch: pytest.MonkeyPatch):
+async def test_a_bug_is_an_internal_error_that_tells_nothing(served: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_arguments: Any) -> float:
         raise ZeroDivisionError("of no concern to you")
 
@@ -110,7 +110,7 @@ async def test_a_bug_is_an_internal_error_that_tells_nothing(served: Demo, monke
     assert answer["error"] == {"code": -32603, "message": "Internal error"}
 
 
-async def test_a_batch_is_answered_as_the_specification_has_it(served: Demo):
+async def test_a_batch_is_answered_as_the_specification_has_it(served: Demo) -> None:
     batch = [
         request("add", [1, 2], id="1"),
         request("multiply", [7, 2]),
@@ -131,7 +131,7 @@ async def test_a_batch_is_answered_as_the_specification_has_it(served: Demo):
     assert [item["error"]["code"] for item in await post(served, [1, 2, 3])] == [-32600] * 3
 
 
-async def test_a_batch_has_a_largest_size(served: Demo):
+async def test_a_batch_has_a_largest_size(served: Demo) -> None:
     # The body's own limit is low in tests: short requests.
     small = [{"jsonrpc": "2.0", "method": "x", "id": 1}] * 45
     assert len(await post(served, json.dumps(small, separators=(",", ":")))) == 45
@@ -139,7 +139,7 @@ async def test_a_batch_has_a_largest_size(served: Demo):
     assert (await post(served, many))["error"]["data"] == "a batch may hold 50 requests at most"
 
 
-async def test_the_requests_of_a_batch_count_one_by_one(tmp_path: Path):
+async def test_the_requests_of_a_batch_count_one_by_one(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_RATE": "0.001", "GATEWAY_BURST": "10"}) as served:
         batch = [request("add", [1, 2], id=number) for number in range(6)]
         assert len(await post(served, batch)) == 6
@@ -151,7 +151,7 @@ async def test_the_requests_of_a_batch_count_one_by_one(tmp_path: Path):
         assert (answer.status_code, answer.headers["content-type"]) == (429, "application/problem+json")
 
 
-async def test_users_live_by_json_rpc_alone(served: Demo):
+async def test_users_live_by_json_rpc_alone(served: Demo) -> None:
     made = (await post(served, request("createUser", {"name": "Ada", "email": address()}, id=1)))["result"]
     assert (await post(served, request("getUser", {"id": made["id"]}, id=1)))["result"]["name"] == "Ada"
     changed = await post(served, request("updateUser", {"id": made["id"], "name": "Ada King"}, id=1))
@@ -164,7 +164,7 @@ async def test_users_live_by_json_rpc_alone(served: Demo):
     assert (await post(served, request("getUser", [made["id"]], id=1)))["error"]["code"] == -32001
 
 
-async def test_another_media_type_and_a_large_body_are_refused_before_they_are_read(served: Demo):
+async def test_another_media_type_and_a_large_body_are_refused_before_they_are_read(served: Demo) -> None:
     assert (await served.http.post("/rpc", content="{}", headers={"Content-Type": "text/plain"})).status_code == 415
     assert (await served.http.post("/rpc", content="x" * 3000, headers=HEADERS)).status_code == 413
     assert (await served.http.get("/rpc")).status_code == 405

@@ -22,7 +22,7 @@ NEW = {"name": "Ada", "email": "ada@example.org"}
 SITE = "https://shop.example"
 
 
-async def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path):
+async def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:
     settings = {"GATEWAY_RATE": "0.05", "GATEWAY_BURST": "5", "GATEWAY_PROXIES": "1"}
     async with demo(tmp_path, settings=settings) as served:
         answers = [await served.http.get("/api/versions") for _ in range(7)]
@@ -52,25 +52,25 @@ async def test_a_client_that_asks_too_often_is_told_when_to_come_back(tmp_path: 
         assert (await served.http.get("/healthz")).status_code == 200
 
 
-async def test_guessing_tokens_is_limited_too(tmp_path: Path):
+async def test_guessing_tokens_is_limited_too(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_RATE": "0.05", "GATEWAY_BURST": "3"}) as served:
         bad = {"Authorization": "Bearer nonsense"}
         answers = [(await served.http.get("/api/v1/users", headers=bad)).status_code for _ in range(6)]
         assert (answers[0], answers[-1]) == (401, 429)
 
 
-def test_an_ipv4_client_of_a_socket_for_both_kinds_is_itself():
+def test_an_ipv4_client_of_a_socket_for_both_kinds_is_itself() -> None:
     found = [address_of({"client": (f"::ffff:203.0.113.{n}", 1), "headers": []}, 0) for n in (1, 2)]
     assert found == ["203.0.113.1", "203.0.113.2"]
 
 
-async def test_without_a_proxy_of_ours_the_header_means_nothing(tmp_path: Path):
+async def test_without_a_proxy_of_ours_the_header_means_nothing(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_RATE": "0.05", "GATEWAY_BURST": "2"}) as served:
         asked = [served.http.get("/api/versions", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(20)]
         assert 429 in {answer.status_code for answer in await asyncio.gather(*asked)}
 
 
-def test_clients_are_forgotten_before_they_are_too_many():
+def test_clients_are_forgotten_before_they_are_too_many() -> None:
     limiter = RateLimiter(1, 2, lambda: 0.0)
     for number in range(MOST_CLIENTS + 1):
         limiter.check(str(number), 2)
@@ -98,7 +98,7 @@ async def _raw(served: Demo, *parts: bytes, pause: float = 0.0) -> bytes:
     return answer
 
 
-async def test_a_head_or_a_body_that_comes_too_slowly_is_cut_off_and_others_are_served(tmp_path: Path):
+async def test_a_head_or_a_body_that_comes_too_slowly_is_cut_off_and_others_are_served(tmp_path: Path) -> None:
     settings = {"GATEWAY_HEADER_SECONDS": "1", "GATEWAY_BODY_SECONDS": "1"}
     async with demo(tmp_path, settings=settings) as served:
         head = b"POST /api/v1/users HTTP/1.1\r\nHost: x\r\n"
@@ -113,7 +113,7 @@ async def test_a_head_or_a_body_that_comes_too_slowly_is_cut_off_and_others_are_
         assert b"the body did not come within 1 seconds" in answer
 
 
-async def test_a_client_that_does_not_read_its_answers_is_cut_off(tmp_path: Path):
+async def test_a_client_that_does_not_read_its_answers_is_cut_off(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_SEND_SECONDS": "1"}) as served:
         _unread, writer = await asyncio.open_connection(served.address.host, served.address.port, limit=1024)
         # More answers than the buffers of both sides' kernels hold.
@@ -133,7 +133,7 @@ async def _write_for_ever(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_head_that_has_no_end_or_is_none_is_refused(served: Demo):
+async def test_a_head_that_has_no_end_or_is_none_is_refused(served: Demo) -> None:
     endless = b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 300_000
     # Cut off in the middle of what is sent, the answer may be lost on the way.
     assert (await _raw(served, endless))[:12] in {b"", b"HTTP/1.1 400"}
@@ -141,7 +141,7 @@ async def test_a_head_that_has_no_end_or_is_none_is_refused(served: Demo):
     assert (await served.http.get("/healthz")).status_code == 200
 
 
-async def test_other_sites_may_ask_where_they_are_listed(tmp_path: Path):
+async def test_other_sites_may_ask_where_they_are_listed(tmp_path: Path) -> None:
     async with demo(tmp_path, settings={"GATEWAY_CORS_ORIGINS": SITE}) as served:
         preflight = {"Origin": SITE, "Access-Control-Request-Method": "POST"}
         allowed = await served.http.options(
@@ -159,12 +159,12 @@ async def test_other_sites_may_ask_where_they_are_listed(tmp_path: Path):
         assert (missing.status_code, missing.headers["Access-Control-Allow-Origin"]) == (404, SITE)
 
 
-async def test_without_a_list_no_other_site_may(served: Demo):
+async def test_without_a_list_no_other_site_may(served: Demo) -> None:
     answer = await served.http.get("/api/versions", headers={"Origin": SITE})
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-async def test_every_answer_carries_the_headers_that_browsers_need_and_its_id(served: Demo):
+async def test_every_answer_carries_the_headers_that_browsers_need_and_its_id(served: Demo) -> None:
     answers = [
         await served.http.get("/"),
         await served.http.get("/docs"),
@@ -188,7 +188,7 @@ async def test_every_answer_carries_the_headers_that_browsers_need_and_its_id(se
     assert replaced.headers["X-Request-Id"] != "a b\tc<script>"
 
 
-async def test_a_bug_is_answered_with_the_same_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_bug_is_answered_with_the_same_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_arguments: object) -> None:
         raise ZeroDivisionError
 
@@ -200,12 +200,12 @@ async def test_a_bug_is_answered_with_the_same_headers(tmp_path: Path, monkeypat
         assert answer.headers["Access-Control-Allow-Origin"] == SITE
 
 
-async def test_no_cache_keeps_a_problem(served: Demo):
+async def test_no_cache_keeps_a_problem(served: Demo) -> None:
     for path in ("/api/v1/users/x", "/no/such/place", "/api/v9/users", "/api/v4/users"):
         assert (await served.http.get(path)).headers["Cache-Control"] == "no-store", path
 
 
-async def test_a_body_that_is_compressed_or_has_two_lengths_is_refused_unread(served: Demo):
+async def test_a_body_that_is_compressed_or_has_two_lengths_is_refused_unread(served: Demo) -> None:
     packed = gzip.compress(b"[" * 10_000_000)
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     for path in ("/api/v1/users", "/rpc", "/auth/sign-in"):
@@ -220,7 +220,7 @@ async def test_a_body_that_is_compressed_or_has_two_lengths_is_refused_unread(se
     assert answers.count(b"HTTP/1.1 ") == 1
 
 
-async def test_head_says_what_get_would(served: Demo):
+async def test_head_says_what_get_would(served: Demo) -> None:
     for path in ("/", "/docs", "/api/versions", f"/api/v1/users/{await served.user_id()}", "/api/v1/users", "/healthz"):
         read, asked = await served.http.get(path), await served.http.head(path)
         assert (asked.status_code, asked.content) == (200, b""), path
@@ -231,12 +231,12 @@ async def test_head_says_what_get_would(served: Demo):
     assert (await served.http.head("/api/v1/users/x")).status_code == 404
 
 
-async def test_an_address_with_a_slash_too_many_leads_nowhere(served: Demo):
+async def test_an_address_with_a_slash_too_many_leads_nowhere(served: Demo) -> None:
     answer = await served.http.get("/api/v1/users/", headers={"Host": "evil.example"})
     assert reason(answer)[0] == 404
 
 
-async def test_asking_again_with_the_same_key_does_it_once(stored: Demo):
+async def test_asking_again_with_the_same_key_does_it_once(stored: Demo) -> None:
     body = NEW | {"email": address()}
     key = {"Idempotency-Key": "k1"}
     first = await stored.http.post("/api/v1/users", json=body, headers=key)
@@ -257,7 +257,7 @@ async def test_asking_again_with_the_same_key_does_it_once(stored: Demo):
     assert long.status_code == 400
 
 
-async def test_a_notification_of_json_rpc_is_repeated_as_such(served: Demo):
+async def test_a_notification_of_json_rpc_is_repeated_as_such(served: Demo) -> None:
     call = {"jsonrpc": "2.0", "method": "createUser", "params": ["Ada", address()]}
     for _ in range(2):
         answer = await served.http.post("/rpc", json=call, headers={"Idempotency-Key": "k"})
@@ -288,7 +288,7 @@ async def test_a_key_is_free_again_when_its_replica_died_and_the_dead_one_change
     assert (again.json(), again.headers["Idempotency-Replayed"]) == ({"value": 3.0}, "true")
 
 
-async def test_of_many_at_once_with_one_key_one_does_it_on_two_replicas(tmp_path: Path, database: str):
+async def test_of_many_at_once_with_one_key_one_does_it_on_two_replicas(tmp_path: Path, database: str) -> None:
     (tmp_path / "two").mkdir()
     async with demo(tmp_path, database=database) as one, demo(tmp_path / "two", database=database) as two:
         # Both before one user service: the first's.
@@ -313,7 +313,7 @@ async def test_a_key_is_forgotten_after_a_day(stored: Demo, clock):
     assert reason(await stored.http.post("/api/v1/users", json=body, headers=key)) == (409, "EMAIL_TAKEN")
 
 
-async def test_a_failure_that_may_pass_is_not_kept(served: Demo):
+async def test_a_failure_that_may_pass_is_not_kept(served: Demo) -> None:
     key = {"Idempotency-Key": "k"}
     await served.calculator.stop()
     body = {"a": 1, "b": 2}
@@ -322,7 +322,7 @@ async def test_a_failure_that_may_pass_is_not_kept(served: Demo):
     assert (again.status_code, "Idempotency-Replayed" in again.headers) == (503, False)
 
 
-async def test_what_a_client_has_already_is_not_sent_again(served: Demo):
+async def test_what_a_client_has_already_is_not_sent_again(served: Demo) -> None:
     user_id = await served.user_id()
     for path in (f"/api/v1/users/{user_id}", f"/api/v2/users/{user_id}", "/api/versions"):
         first = await served.http.get(path)
@@ -334,7 +334,7 @@ async def test_what_a_client_has_already_is_not_sent_again(served: Demo):
 
 
 @pytest.mark.parametrize("value", ["GATEWAY_BURST", "GATEWAY_MAX_BATCH", "GATEWAY_BODY_SECONDS"])
-async def test_a_limit_of_nothing_is_no_setting(tmp_path: Path, value: str):
+async def test_a_limit_of_nothing_is_no_setting(tmp_path: Path, value: str) -> None:
     with pytest.raises(ValueError, match=f"{value}: must be above 0"):
         async with demo(tmp_path, settings={value: "0"}):
             pass

@@ -39,7 +39,7 @@ async def refusal(call: grpc.aio.UnaryUnaryCall) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_what_a_service_lets_through_are_methods_that_it_has(service: str):
+def test_what_a_service_lets_through_are_methods_that_it_has(service: str) -> None:
     """A slip in the list would keep the service from starting; what is not in it needs a token."""
     public = importlib.import_module(f"services.{service}.server").PUBLIC
     methods = set()
@@ -55,7 +55,7 @@ def test_what_a_service_lets_through_are_methods_that_it_has(service: str):
         assert methods - public
 
 
-async def test_what_is_in_stock_and_what_it_costs_is_an_admins_to_say(tmp_path: Path):
+async def test_what_is_in_stock_and_what_it_costs_is_an_admins_to_say(tmp_path: Path) -> None:
     issuer = Issuer()
     engine = open_database("X", f"sqlite:///{tmp_path}/inventory.db")
     store = inventory_adapters.DatabaseStore(engine)
@@ -74,7 +74,7 @@ async def test_what_is_in_stock_and_what_it_costs_is_an_admins_to_say(tmp_path: 
     await engine.dispose()
 
 
-async def test_money_is_its_owners_and_an_admins(tmp_path: Path):
+async def test_money_is_its_owners_and_an_admins(tmp_path: Path) -> None:
     issuer = Issuer()
     engine = open_database("X", f"sqlite:///{tmp_path}/payment.db")
     store = adapters.DatabaseStore(engine)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("key", ["k", "with a space", "x" * 255])
-async def test_an_order_is_placed_once_whatever_the_key_looks_like(tmp_path: Path, key: str):
+async def test_an_order_is_placed_once_whatever_the_key_looks_like(tmp_path: Path, key: str) -> None:
     async with storefront(tmp_path) as store:
         http, ada = store.demo.http, await sign_up(store.demo)
         headers = ada.headers | {"Idempotency-Key": key}
@@ -36,7 +36,7 @@ async def test_an_order_is_placed_once_whatever_the_key_looks_like(tmp_path: Pat
         assert len((await http.get("/api/v3/orders", headers=ada.headers)).json()) == 1
 
 
-async def test_users_of_a_tenant_do_not_crowd_others_out_of_a_search(tmp_path: Path):
+async def test_users_of_a_tenant_do_not_crowd_others_out_of_a_search(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path / "nats") as nats,
         open_bus(BusConfig((nats.url,)), "test") as bus,
@@ -59,7 +59,7 @@ async def test_users_of_a_tenant_do_not_crowd_others_out_of_a_search(tmp_path: P
         assert len(await found(3)) == 3
 
 
-async def test_a_client_reads_its_own_writes_by_the_position_that_the_answer_to_them_has(tmp_path: Path):
+async def test_a_client_reads_its_own_writes_by_the_position_that_the_answer_to_them_has(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path / "nats") as nats,
         open_bus(BusConfig((nats.url,)), "test") as bus,
@@ -93,7 +93,7 @@ async def test_a_client_reads_its_own_writes_by_the_position_that_the_answer_to_
             assert (await view(wrong, "5")).status_code == status, wrong
 
 
-async def test_an_answer_that_is_given_again_has_the_position_of_the_first(tmp_path: Path):
+async def test_an_answer_that_is_given_again_has_the_position_of_the_first(tmp_path: Path) -> None:
     async with storefront(tmp_path) as store:
         http, ada = store.demo.http, await sign_up(store.demo)
         headers = ada.headers | {"Idempotency-Key": "once"}

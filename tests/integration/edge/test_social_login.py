@@ -44,7 +44,7 @@ def ada(provider: Provider) -> dict[str, Any]:
 
 async def test_a_first_sign_in_creates_a_user_and_the_next_one_finds_it(
     linked: Demo, provider: Provider, ada: dict[str, Any]
-):
+) -> None:
     first = await oidc.log_in(linked, provider, "ada")
     assert first.status_code == 200, first.text
     assert first.headers["cache-control"] == "no-store"
@@ -64,7 +64,9 @@ async def test_a_first_sign_in_creates_a_user_and_the_next_one_finds_it(
     assert (await oidc.log_in(linked, provider, "ada")).json()["subject"] != subject
 
 
-async def test_the_flow_is_held_together_by_state_nonce_and_pkce(linked: Demo, provider: Provider, ada: dict[str, Any]):
+async def test_the_flow_is_held_together_by_state_nonce_and_pkce(
+    linked: Demo, provider: Provider, ada: dict[str, Any]
+) -> None:
     await oidc.log_in(linked, provider, "ada")
     await oidc.log_in(linked, provider, "ada")
     for asked, redeemed in zip(provider.asked, provider.redeemed, strict=True):
@@ -78,13 +80,13 @@ async def test_the_flow_is_held_together_by_state_nonce_and_pkce(linked: Demo, p
 
 
 @pytest.mark.parametrize("claims", [{}, {"email": "ada@example.org"}, {"email": "a@b.c", "email_verified": "true"}])
-async def test_an_unverified_address_makes_no_user(linked: Demo, provider: Provider, claims: dict[str, Any]):
+async def test_an_unverified_address_makes_no_user(linked: Demo, provider: Provider, claims: dict[str, Any]) -> None:
     provider.person("ada", name="Ada", **claims)
     assert reason(await oidc.log_in(linked, provider, "ada")) == (400, "EMAIL_NOT_VERIFIED")
     assert (await linked.http.get("/api/v1/users")).json()["users"] == []
 
 
-async def test_the_address_of_a_user_is_not_enough_to_be_that_user(linked: Demo, provider: Provider):
+async def test_the_address_of_a_user_is_not_enough_to_be_that_user(linked: Demo, provider: Provider) -> None:
     ada = await sign_up(linked)
     provider.person("ada", name="Ada", email=ada.email.upper(), email_verified=True)
     assert reason(await oidc.log_in(linked, provider, "ada")) == (409, "EMAIL_TAKEN")
@@ -95,7 +97,9 @@ async def test_the_address_of_a_user_is_not_enough_to_be_that_user(linked: Demo,
     assert reason(await oidc.log_in(linked, provider, "ada", person=eve)) == (409, "IDENTITY_TAKEN")
 
 
-async def test_a_login_is_for_the_browser_that_began_it_and_once(linked: Demo, provider: Provider, ada: dict[str, Any]):
+async def test_a_login_is_for_the_browser_that_began_it_and_once(
+    linked: Demo, provider: Provider, ada: dict[str, Any]
+) -> None:
     begun = await linked.http.post("/auth/social/local")
     cookie = begun.headers["set-cookie"].lower()
     assert all(part in cookie for part in ("httponly", "samesite=lax", "path=/auth/social"))
@@ -119,14 +123,14 @@ async def test_a_login_that_takes_too_long_is_refused(linked: Demo, provider: Pr
     assert reason(await linked.http.get(back)) == (400, "LOGIN_UNKNOWN")
 
 
-async def test_a_login_that_the_issuer_refuses_is_told(linked: Demo, provider: Provider, ada: dict[str, Any]):
+async def test_a_login_that_the_issuer_refuses_is_told(linked: Demo, provider: Provider, ada: dict[str, Any]) -> None:
     refused = (401, "SOCIAL_LOGIN_REFUSED")
     for wrong in ("error=access_denied", "code=made-up", "code=&error="):
         state = provider_state(await linked.http.post("/auth/social/local"))
         assert reason(await linked.http.get(f"{CALLBACK}?state={state}&{wrong}")) == refused
 
 
-async def test_a_code_of_another_login_is_refused(linked: Demo, provider: Provider, ada: dict[str, Any]):
+async def test_a_code_of_another_login_is_refused(linked: Demo, provider: Provider, ada: dict[str, Any]) -> None:
     begun = await linked.http.post("/auth/social/local")
     stolen = (await provider.consent(begun.json()["authorization_url"], "ada")).params["code"]
     state = provider_state(await linked.http.post("/auth/social/local"))
@@ -136,7 +140,7 @@ async def test_a_code_of_another_login_is_refused(linked: Demo, provider: Provid
 
 async def test_an_issuer_that_is_away_or_says_what_it_should_not_is_told_as_such(
     tmp_path: Path, provider: Provider, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     for wrong in ("http://localhost:9", f"{provider.issuer}/", f"{provider.issuer}/nothing"):
         folder = tmp_path / str(abs(hash(wrong)))
         folder.mkdir()
@@ -148,13 +152,13 @@ async def test_an_issuer_that_is_away_or_says_what_it_should_not_is_told_as_such
 
 async def test_a_client_secret_that_is_wrong_is_our_own_fault_and_logged(
     tmp_path: Path, provider: Provider, ada: dict[str, Any], caplog: pytest.LogCaptureFixture
-):
+) -> None:
     async with demo(tmp_path, settings=provider.settings | {"GATEWAY_SOCIAL_CLIENT_SECRET": "wrong"}) as served:
         assert reason(await oidc.log_in(served, provider, "ada")) == (503, "PROVIDER_UNAVAILABLE")
     assert "invalid_client" in caplog.text
 
 
-async def test_an_unknown_issuer_is_told_with_those_that_are_known(linked: Demo):
+async def test_an_unknown_issuer_is_told_with_those_that_are_known(linked: Demo) -> None:
     answer = await linked.http.post("/auth/social/elsewhere")
     assert (answer.status_code, "known: local" in answer.json()["detail"]) == (404, True)
 
@@ -165,7 +169,9 @@ async def test_a_login_that_is_to_be_linked_needs_a_token_that_is_good(linked: D
     assert reason(await linked.http.post("/auth/social/local", headers=ada.headers)) == (401, "TOKEN_EXPIRED")
 
 
-async def test_a_browser_that_navigates_is_sent_to_the_page(linked: Demo, provider: Provider, ada: dict[str, Any]):
+async def test_a_browser_that_navigates_is_sent_to_the_page(
+    linked: Demo, provider: Provider, ada: dict[str, Any]
+) -> None:
     begun = await linked.http.post("/auth/social/local")
     back = (await provider.consent(begun.json()["authorization_url"], "ada")).raw_path.decode()
     page = await linked.http.get(back, headers={"Accept": "text/html,*/*;q=0.8"})

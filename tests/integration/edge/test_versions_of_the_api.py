@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PICTURE = "https://example.org/ada.png"
 
 
-async def test_each_version_shows_what_the_one_before_did_and_more(served: Demo):
+async def test_each_version_shows_what_the_one_before_did_and_more(served: Demo) -> None:
     ada = await sign_up(served)
     shown = [(await served.http.get(f"/api/v{number}/users/{ada.subject}")).json() for number in (1, 2, 3)]
     assert set(shown[0]) - {"_deprecated", "_new_api_url"} == set(shown[1])
@@ -29,7 +29,7 @@ async def test_each_version_shows_what_the_one_before_did_and_more(served: Demo)
     assert (shown[1]["phone"], shown[2]["identities"]) == (None, [])
 
 
-async def test_version_1_says_in_body_and_headers_that_it_is_to_go(served: Demo):
+async def test_version_1_says_in_body_and_headers_that_it_is_to_go(served: Demo) -> None:
     path = f"/api/v1/users/{await served.user_id()}"
     answer = await served.http.get(path)
     successor = path.replace("v1", "v2")
@@ -40,7 +40,7 @@ async def test_version_1_says_in_body_and_headers_that_it_is_to_go(served: Demo)
     assert (await served.http.get(answer.json()["_new_api_url"])).status_code == 200
 
 
-async def test_the_current_version_says_nothing_of_the_kind(served: Demo):
+async def test_the_current_version_says_nothing_of_the_kind(served: Demo) -> None:
     answer = await served.http.get("/api/v3/users")
     assert not {"deprecation", "sunset", "link"} & set(answer.headers)
     assert answer.headers["api-version"] == "v3"
@@ -68,7 +68,7 @@ async def test_an_address_of_an_unknown_version_is_refused_with_the_known_ones(s
     assert (answer.status_code, answer.json()["detail"]) == (400, f"there is no {name}; versions are v1, v2, v3, v4")
 
 
-async def test_no_two_versions_of_a_body_have_one_tag(served: Demo):
+async def test_no_two_versions_of_a_body_have_one_tag(served: Demo) -> None:
     path = f"/api/users/{await served.user_id()}"
     tags = [(await served.http.get(path, headers={"API-Version": f"v{n}"})).headers["etag"] for n in (1, 2, 3)]
     assert len(set(tags)) == 3
@@ -78,7 +78,7 @@ async def test_no_two_versions_of_a_body_have_one_tag(served: Demo):
     assert changed.status_code == 200
 
 
-async def test_an_address_and_a_header_that_differ_are_refused(served: Demo):
+async def test_an_address_and_a_header_that_differ_are_refused(served: Demo) -> None:
     answer = await served.http.get("/api/v2/users", headers={"API-Version": "v1"})
     assert (answer.status_code, answer.json()["detail"]) == (400, "API-Version says v1, and the address says v2")
 
@@ -111,7 +111,7 @@ async def test_the_matrix_tells_what_the_headers_tell(served: Demo, clock):
     assert [row["status"] for row in later] == ["sunset", "sunset", "current", "beta"]
 
 
-async def test_from_version_2_on_a_write_needs_a_token_and_ones_own(served: Demo):
+async def test_from_version_2_on_a_write_needs_a_token_and_ones_own(served: Demo) -> None:
     ada, eve = await sign_up(served), await sign_up(served)
     path = f"/api/v2/users/{ada.subject}"
     body = {"phone": "+4930123456", "avatar": PICTURE}
@@ -125,7 +125,7 @@ async def test_from_version_2_on_a_write_needs_a_token_and_ones_own(served: Demo
 
 
 @pytest.mark.parametrize(("mode", "read", "write"), [("open", 200, 201), ("writes", 200, 401), ("all", 401, 401)])
-async def test_what_needs_a_token_is_a_setting(tmp_path: Path, mode: str, read: int, write: int):
+async def test_what_needs_a_token_is_a_setting(tmp_path: Path, mode: str, read: int, write: int) -> None:
     async with demo(tmp_path, settings={"GATEWAY_AUTH": mode}) as served:
         for method in ("GET", "HEAD"):
             assert (await served.http.request(method, "/api/v3/users")).status_code == read
@@ -134,7 +134,7 @@ async def test_what_needs_a_token_is_a_setting(tmp_path: Path, mode: str, read: 
         assert (await served.http.get("/api/v1/users")).status_code == 200
 
 
-async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Demo):
+async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Demo) -> None:
     ada = await sign_up(served)
     body = {"name": "Bob", "email": "bob@example.org", "avatar": "http://plain"}
     assert reason(await served.http.post("/api/v3/users", json=body, headers=ada.headers))[0] == 400
@@ -143,7 +143,7 @@ async def test_a_user_with_a_picture_that_is_none_is_not_made_at_all(served: Dem
     assert (made.status_code, made.json()["avatar"]) == (201, PICTURE)
 
 
-async def test_the_creator_of_a_user_may_give_it_a_picture_where_services_verify_tokens(tmp_path: Path):
+async def test_the_creator_of_a_user_may_give_it_a_picture_where_services_verify_tokens(tmp_path: Path) -> None:
     async with demo(tmp_path, asks=True) as served:
         ada, acme = await sign_up(served), await sign_up(served, tenant="acme")
         for version, headers in (("v2", ada.headers), ("v3", ada.headers), ("v4", acme.beta)):
@@ -155,7 +155,7 @@ async def test_the_creator_of_a_user_may_give_it_a_picture_where_services_verify
         assert (changed.status_code, changed.json()["avatar"]) == (200, f"{PICTURE}2")
 
 
-async def test_of_changes_all_are_made_or_none(served: Demo):
+async def test_of_changes_all_are_made_or_none(served: Demo) -> None:
     ada = await sign_up(served)
     path = f"/api/v3/users/{ada.subject}"
     changes = {"name": "Ada King", "avatar": "http://plain"}
@@ -163,7 +163,7 @@ async def test_of_changes_all_are_made_or_none(served: Demo):
     assert (await served.http.get(path)).json()["name"] == "Ada"
 
 
-async def test_a_user_that_has_changed_is_not_deleted_by_who_has_not_seen_that(served: Demo):
+async def test_a_user_that_has_changed_is_not_deleted_by_who_has_not_seen_that(served: Demo) -> None:
     path = f"/api/v1/users/{await served.user_id()}"
     seen = (await served.http.get(path)).headers["etag"]
     now = (await served.http.patch(path, json={"name": "Ada King"})).headers["etag"]
@@ -172,7 +172,7 @@ async def test_a_user_that_has_changed_is_not_deleted_by_who_has_not_seen_that(s
     assert reason(await served.http.delete(path, headers={"If-Match": now})) == (404, "USER_NOT_FOUND")
 
 
-async def test_who_has_an_account_is_not_anybodys_to_change_by_the_open_protocols(served: Demo):
+async def test_who_has_an_account_is_not_anybodys_to_change_by_the_open_protocols(served: Demo) -> None:
     ada, eve, acme = await sign_up(served), await sign_up(served), await sign_up(served, tenant="acme")
     path = f"/api/v1/users/{ada.subject}"
     rpc = [
@@ -190,7 +190,7 @@ async def test_who_has_an_account_is_not_anybodys_to_change_by_the_open_protocol
     assert (await served.http.delete(path, headers=ada.headers)).status_code == 204
 
 
-async def test_the_beta_is_for_those_who_ask_for_it(served: Demo):
+async def test_the_beta_is_for_those_who_ask_for_it(served: Demo) -> None:
     path = "/api/v4/users"
     hidden = await served.http.get(path)
     assert (hidden.status_code, hidden.json()["detail"]) == (404, "v4 is beta: send API-Beta: v4")
@@ -206,7 +206,7 @@ async def members(served: Demo, person: Person) -> set[str]:
     return {user["id"] for user in page.json()["users"]}
 
 
-async def test_a_tenant_never_sees_anothers_users(stored: Demo):
+async def test_a_tenant_never_sees_anothers_users(stored: Demo) -> None:
     acme, other = await sign_up(stored, tenant="acme"), await sign_up(stored, tenant="other")
     body = {"name": "Bob", "email": address(), "password": PASSWORD}
     made = await stored.http.post("/api/v4/users", json=body, headers=acme.beta)
@@ -232,7 +232,7 @@ async def test_a_tenant_never_sees_anothers_users(stored: Demo):
     assert (await stored.http.get(f"/api/v4/users/{bob}", headers=acme.beta)).json()["name"] == "Bob"
 
 
-async def test_a_member_signs_in_to_its_tenant_and_makes_no_user(stored: Demo):
+async def test_a_member_signs_in_to_its_tenant_and_makes_no_user(stored: Demo) -> None:
     acme = await sign_up(stored, tenant="acme")
     email = address()
     body = {"name": "Bob", "email": email, "password": PASSWORD}
@@ -263,7 +263,7 @@ class Users:
 
 
 @pytest.mark.parametrize(("code", "stays"), [("DEADLINE_EXCEEDED", True), ("ALREADY_EXISTS", False)])
-async def test_a_tenants_user_is_the_tenants_before_it_is_there(stored: Demo, code: str, stays: bool):
+async def test_a_tenants_user_is_the_tenants_before_it_is_there(stored: Demo, code: str, stays: bool) -> None:
     tenancy = stored.edge.tenancy
     users = Users(tenancy, code)
     with pytest.raises(ApiError, match=code):
@@ -272,7 +272,7 @@ async def test_a_tenants_user_is_the_tenants_before_it_is_there(stored: Demo, co
     assert await tenancy.tenants_of([users.user_id]) == ({users.user_id: "acme"} if stays else {})
 
 
-async def test_pages_of_a_tenant_go_on_past_users_who_are_gone(stored: Demo):
+async def test_pages_of_a_tenant_go_on_past_users_who_are_gone(stored: Demo) -> None:
     acme = await sign_up(stored, tenant="acme")
     made = []
     for _ in range(4):
@@ -288,19 +288,19 @@ async def test_pages_of_a_tenant_go_on_past_users_who_are_gone(stored: Demo):
     assert found == [acme.subject, *made[2:]]
 
 
-async def test_a_name_of_a_tenant_is_founded_once(stored: Demo):
+async def test_a_name_of_a_tenant_is_founded_once(stored: Demo) -> None:
     await sign_up(stored, tenant="acme")
     body = {"name": "Eve", "email": address(), "password": PASSWORD, "tenant": "acme"}
     assert reason(await stored.http.post("/auth/sign-up", json=body)) == (409, "TENANT_TAKEN")
 
 
-async def test_an_admin_of_a_tenant_is_none_elsewhere(served: Demo):
+async def test_an_admin_of_a_tenant_is_none_elsewhere(served: Demo) -> None:
     acme, ada = await sign_up(served, tenant="acme"), await sign_up(served)
     answer = await served.http.patch(f"/api/v3/users/{ada.subject}", json={"name": "Eve"}, headers=acme.headers)
     assert reason(answer) == (404, "USER_NOT_FOUND")
 
 
-async def test_a_page_is_full_though_users_of_tenants_are_left_out(stored: Demo):
+async def test_a_page_is_full_though_users_of_tenants_are_left_out(stored: Demo) -> None:
     first = await stored.user_id()
     await sign_up(stored, tenant="acme")
     second = await stored.user_id()

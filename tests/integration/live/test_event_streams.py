@@ -72,7 +72,7 @@ async def watching(served: Demo, path: str, after: str | None = None) -> AsyncIt
             await task
 
 
-async def test_the_feed_shows_what_becomes_of_orders_and_nothing_personal(edge: Edge):
+async def test_the_feed_shows_what_becomes_of_orders_and_nothing_personal(edge: Edge) -> None:
     await tell(edge.nats)
     async with watching(edge.gateways[0], "/api/live/feed") as heard:
         await eventually(lambda: len(heard) == 3)
@@ -88,7 +88,7 @@ async def test_the_feed_shows_what_becomes_of_orders_and_nothing_personal(edge: 
         await eventually(lambda: len(anew) == 4)
 
 
-async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
+async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge) -> None:
     await tell(edge.nats, NAMES * 5)
     async with (
         watching(edge.gateways[0], "/api/live/chart") as one,
@@ -113,7 +113,7 @@ async def test_the_chart_counts_each_second_alike_on_every_gateway(edge: Edge):
 @pytest.mark.parametrize("path", ["/api/live/feed", "/api/live/chart"])
 async def test_streams_end_with_the_instance_and_are_not_begun_there(
     edge: Edge, path: str, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     await tell(edge.nats)
     served = edge.gateways[0]
     async with served.http.stream("GET", path, timeout=20) as response:
@@ -127,7 +127,7 @@ async def test_streams_end_with_the_instance_and_are_not_begun_there(
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_a_viewer_that_goes_away_leaves_nothing_behind(edge: Edge, caplog: pytest.LogCaptureFixture):
+async def test_a_viewer_that_goes_away_leaves_nothing_behind(edge: Edge, caplog: pytest.LogCaptureFixture) -> None:
     await tell(edge.nats)
     for path in ("/api/live/feed", "/api/live/chart"):
         async with watching(edge.gateways[0], path) as heard:
@@ -136,7 +136,7 @@ async def test_a_viewer_that_goes_away_leaves_nothing_behind(edge: Edge, caplog:
     assert not [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_a_feed_whose_stream_is_away_says_so(edge: Edge):
+async def test_a_feed_whose_stream_is_away_says_so(edge: Edge) -> None:
     await tell(edge.nats)
     async with watching(edge.gateways[0], "/api/live/feed") as heard:
         await eventually(lambda: len(heard) == 3)
@@ -146,7 +146,7 @@ async def test_a_feed_whose_stream_is_away_says_so(edge: Edge):
     assert (heard[0]["event"], heard[0]["data"]["reason"]) == ("problem", "BUS_UNAVAILABLE")
 
 
-async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge: Edge):
+async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     http = edge.gateways[1].http
     assert reason(await http.get("/api/messages?room=hall")) == (401, "TOKEN_MISSING")
@@ -189,7 +189,7 @@ async def test_polling_tells_what_is_new_and_costs_nothing_where_nothing_is(edge
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "since"), wrong
 
 
-async def test_a_poll_after_a_message_of_a_stream_that_is_gone_says_so(edge: Edge):
+async def test_a_poll_after_a_message_of_a_stream_that_is_gone_says_so(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     http = edge.gateways[0].http
     async with line(edge.gateways[0].address, ada) as one:
@@ -240,7 +240,7 @@ def _held_back(subscribe: Callable[..., Awaitable[Any]], heard: asyncio.Event) -
     return subscribed
 
 
-async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_sent(nats: NatsServer):
+async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_sent(nats: NatsServer) -> None:
     behind = asyncio.Event()
     async with live_events(nats, time.time, behind) as live:
         await eventually(lambda: live.hearing)
@@ -253,7 +253,7 @@ async def test_a_gateway_that_is_behind_repeats_no_event_that_another_one_has_se
             assert (await asyncio.wait_for(coming, 10)).endswith(b"\nid: 4\n\n")
 
 
-async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer):
+async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: NatsServer) -> None:
     async with live_events(nats, time.time) as live:
         await eventually(lambda: live.hearing)
         async with contextlib.aclosing(live.feed(None)) as frames:
@@ -266,7 +266,7 @@ async def test_a_viewer_that_does_not_read_is_told_how_much_it_missed(nats: Nats
             assert (await anext(frames)).endswith(b"\nid: 52\n\n")
 
 
-async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_every_second(nats: NatsServer):
+async def test_the_chart_stands_still_while_nothing_can_be_heard_and_then_tells_every_second(nats: NatsServer) -> None:
     ahead, looks = 0.0, 0
     figures: list[dict] = []
 

@@ -38,7 +38,7 @@ BROKEN = {
 @pytest.mark.parametrize("what", BROKEN)
 async def test_a_broken_frame_ends_the_socket_with_its_code_and_is_no_error_of_ours(
     edge: Edge, what: str, caplog: pytest.LogCaptureFixture
-):
+) -> None:
     served = edge.gateways[0]
     sent, code = BROKEN[what]
     async with bare(served.address, await sign_up(served)) as (reader, writer):
@@ -57,7 +57,7 @@ async def test_a_broken_frame_ends_the_socket_with_its_code_and_is_no_error_of_o
     ],
     ids=["pings", "pongs", "empty pieces", "messages of empty pieces"],
 )
-async def test_a_flood_below_the_messages_ends_the_socket(edge: Edge, first: bytes, flood: bytes):
+async def test_a_flood_below_the_messages_ends_the_socket(edge: Edge, first: bytes, flood: bytes) -> None:
     served = edge.gateways[0]
     async with bare(served.address, await sign_up(served)) as (reader, writer):
         writer.write(first)
@@ -71,7 +71,7 @@ async def test_a_flood_below_the_messages_ends_the_socket(edge: Edge, first: byt
         assert received.done()
 
 
-async def test_binary_messages_count_as_messages(edge: Edge):
+async def test_binary_messages_count_as_messages(edge: Edge) -> None:
     served = edge.gateways[0]
     async with line(served.address, await sign_up(served)) as one:
         with contextlib.suppress(websockets.ConnectionClosed):
@@ -81,7 +81,7 @@ async def test_binary_messages_count_as_messages(edge: Edge):
         assert {frame["reason"] for frame in one.of("error")} == {"NO_TEXT", "RATE_LIMITED"}
 
 
-async def test_half_a_character_is_refused_and_the_socket_goes_on(edge: Edge):
+async def test_half_a_character_is_refused_and_the_socket_goes_on(edge: Edge) -> None:
     served = edge.gateways[0]
     async with line(served.address, await sign_up(served)) as one:
         await one.join()
@@ -97,7 +97,7 @@ async def test_half_a_character_is_refused_and_the_socket_goes_on(edge: Edge):
 
 
 @pytest.mark.parametrize("origin", ["http://[", "null", "", "http://:0", "https://x.example:99999999"])
-async def test_an_origin_that_is_none_is_refused(edge: Edge, origin: str):
+async def test_an_origin_that_is_none_is_refused(edge: Edge, origin: str) -> None:
     with pytest.raises(websockets.InvalidStatus) as caught:
         async with line(edge.gateways[0].address, origin=origin):
             pass

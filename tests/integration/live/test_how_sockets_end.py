@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from support.servers.nats import NatsServer
 
 
-async def test_a_gateway_that_stops_sends_its_clients_to_another_without_a_lost_message(edge: Edge):
+async def test_a_gateway_that_stops_sends_its_clients_to_another_without_a_lost_message(edge: Edge) -> None:
     one, two = edge.gateways
     ada, bob = await sign_up(one), await sign_up(two)
     async with contextlib.AsyncExitStack() as stack:
@@ -74,7 +74,7 @@ async def narrow_edge(
 
 async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_up_no_other(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     # Every message is to be stored, however long a busy disk takes for it.
     monkeypatch.setattr(bus, "ANSWER_SECONDS", 60.0)
     async with contextlib.AsyncExitStack() as stack:
@@ -125,7 +125,9 @@ async def test_a_client_that_does_not_read_is_told_what_it_missed_and_holds_up_n
         assert heard == sorted(set(heard))
 
 
-async def test_too_many_messages_are_refused_and_a_client_that_goes_on_is_closed(tmp_path: Path, nats: NatsServer):
+async def test_too_many_messages_are_refused_and_a_client_that_goes_on_is_closed(
+    tmp_path: Path, nats: NatsServer
+) -> None:
     async with edge(nats, tmp_path, GATEWAY_SOCKET_RATE="5") as running:
         ada = await sign_up(running.gateways[0])
         async with line(running.gateways[0].address, ada) as one:
@@ -137,7 +139,7 @@ async def test_too_many_messages_are_refused_and_a_client_that_goes_on_is_closed
             assert {frame["reason"] for frame in one.of("error")} == {"RATE_LIMITED"}
 
 
-async def test_rooms_and_sockets_are_limited(tmp_path: Path, edge: Edge):
+async def test_rooms_and_sockets_are_limited(tmp_path: Path, edge: Edge) -> None:
     live = edge.gateways[0].live
     few = type(live)(
         live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "3", "GATEWAY_SOCKETS_PER_USER": "2"}
@@ -160,7 +162,7 @@ async def test_rooms_and_sockets_are_limited(tmp_path: Path, edge: Edge):
         assert caught.value.response.status_code == 503
 
 
-async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edge: Edge, tmp_path: Path):
+async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edge: Edge, tmp_path: Path) -> None:
     live = edge.gateways[0].live
     two = type(live)(live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "2"})
     async with gateway(tmp_path, "brisk", two, ping_seconds=0.5) as served:
@@ -178,7 +180,7 @@ async def test_a_peer_that_answers_no_ping_is_given_up_and_its_place_is_free(edg
 
 async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
     edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(http_server, "bind", narrowly_bound(http_server.bind))
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brisk", live, ping_seconds=1.0) as served:
@@ -195,7 +197,7 @@ async def test_a_peer_that_is_gone_is_given_up_though_much_was_on_its_way_to_it(
 
 async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_and_can_go_on_after_it(
     tmp_path: Path, nats: NatsServer, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     async with contextlib.AsyncExitStack() as stack:
         running, ada, bob = await narrow_edge(stack, nats, tmp_path, monkeypatch)
         one, two = running.gateways
@@ -219,7 +221,7 @@ async def test_a_slow_client_of_a_gateway_that_stops_has_all_up_to_some_message_
         assert 0 < len(heard) < count
 
 
-async def test_a_socket_whose_words_wait_for_a_bus_that_does_not_answer_stays_open(edge: Edge, tmp_path: Path):
+async def test_a_socket_whose_words_wait_for_a_bus_that_does_not_answer_stays_open(edge: Edge, tmp_path: Path) -> None:
     async with (
         gateway(tmp_path, "brisk", edge.gateways[0].live, ping_seconds=0.5) as served,
         line(served.address, await sign_up(served)) as one,
@@ -234,7 +236,9 @@ async def test_a_socket_whose_words_wait_for_a_bus_that_does_not_answer_stays_op
         await one.first("pong")
 
 
-async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+async def test_a_token_ends_while_the_socket_is_open(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     live = edge.gateways[0].live
     async with gateway(tmp_path, "brief", live, settings={"GATEWAY_ACCESS_SECONDS": "1"}) as served:
         ada = await sign_up(served)
@@ -242,7 +246,7 @@ async def test_a_token_ends_while_the_socket_is_open(edge: Edge, monkeypatch: py
             assert await one.closed() == (4401, "TOKEN_EXPIRED")
 
 
-async def test_the_rest_of_the_gateway_works_while_chat_and_nats_are_away(edge: Edge):
+async def test_the_rest_of_the_gateway_works_while_chat_and_nats_are_away(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         await edge.chats.stop(0)
@@ -257,7 +261,7 @@ async def test_the_rest_of_the_gateway_works_while_chat_and_nats_are_away(edge: 
         assert reason(polled)[0] == 503
 
 
-async def test_viewers_without_a_token_leave_room_for_sockets_with_one(edge: Edge, tmp_path: Path):
+async def test_viewers_without_a_token_leave_room_for_sockets_with_one(edge: Edge, tmp_path: Path) -> None:
     live = edge.gateways[0].live
     four = type(live)(live.nats_url, live.chat, live.notification, {"GATEWAY_SOCKETS": "4"})
     async with gateway(tmp_path, "small", four) as served, contextlib.AsyncExitStack() as stack:
@@ -274,7 +278,7 @@ async def test_viewers_without_a_token_leave_room_for_sockets_with_one(edge: Edg
             await stack.enter_async_context(line(served.address, ada))
 
 
-async def test_handshakes_count_as_requests(edge: Edge, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_handshakes_count_as_requests(edge: Edge, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = {"GATEWAY_RATE": "0.01", "GATEWAY_BURST": "3"}
     async with gateway(tmp_path, "strict", edge.gateways[0].live, settings=settings) as served:
         ada = await sign_up(edge.gateways[0])

@@ -35,7 +35,7 @@ def socket_status(span) -> int | None:
     return span.attributes.get("http.response.status_code") if span.attributes.get("url.path") == "/ws" else None
 
 
-async def test_people_at_different_gateways_talk_in_one_room(edge: Edge):
+async def test_people_at_different_gateways_talk_in_one_room(edge: Edge) -> None:
     ada, bob = await sign_up(edge.gateways[0]), await sign_up(edge.gateways[1])
     async with line(edge.gateways[0].address, ada) as one, line(edge.gateways[1].address, bob) as two:
         await one.join(name="Ada", ref="j1")
@@ -57,7 +57,7 @@ async def test_people_at_different_gateways_talk_in_one_room(edge: Edge):
         assert one.texts == ["hello"]
 
 
-async def test_a_socket_is_one_span_and_what_is_said_on_it_is_inside(edge: Edge):
+async def test_a_socket_is_one_span_and_what_is_said_on_it_is_inside(edge: Edge) -> None:
     served = edge.gateways[0]
     ada = await sign_up(served)
     assert await refused(edge, origin="https://evil.example") == (403, "ORIGIN_NOT_ALLOWED")
@@ -76,7 +76,7 @@ async def test_a_socket_is_one_span_and_what_is_said_on_it_is_inside(edge: Edge)
     assert {name.rpartition("/")[2] for name in inside} >= {"Post", "Connect", "History"}
 
 
-async def test_history_comes_first_and_a_stay_goes_on_after_the_last_message_seen(edge: Edge):
+async def test_history_comes_first_and_a_stay_goes_on_after_the_last_message_seen(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         await one.join()
@@ -96,7 +96,7 @@ async def test_history_comes_first_and_a_stay_goes_on_after_the_last_message_see
 
 
 @pytest.mark.parametrize("way", ["subprotocol", "message"])
-async def test_browsers_have_other_ways_to_bring_their_token(edge: Edge, way: str):
+async def test_browsers_have_other_ways_to_bring_their_token(edge: Edge, way: str) -> None:
     ada = await sign_up(edge.gateways[0])
     token = ada.tokens["access_token"]
     offered = ["meshwright.v1", f"bearer.{token}"] if way == "subprotocol" else None
@@ -108,7 +108,7 @@ async def test_browsers_have_other_ways_to_bring_their_token(edge: Edge, way: st
         assert one.connection.subprotocol == ("meshwright.v1" if offered else None)
 
 
-async def test_a_client_without_a_valid_token_is_refused(edge: Edge):
+async def test_a_client_without_a_valid_token_is_refused(edge: Edge) -> None:
     assert await refused(edge, origin="https://evil.example") == (403, "ORIGIN_NOT_ALLOWED")
     assert await refused(edge, subprotocols=["bearer.nonsense"]) == (401, "TOKEN_INVALID")
     async with line(edge.gateways[0].address) as one:
@@ -122,7 +122,9 @@ async def test_a_client_without_a_valid_token_is_refused(edge: Edge):
         assert (await one.closed())[0] == 4401
 
 
-async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_are_unavailable(edge: Edge, tmp_path: Path):
+async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_are_unavailable(
+    edge: Edge, tmp_path: Path
+) -> None:
     away = "http://127.0.0.1:9"
     settings = {"MESHWRIGHT_AUTH_ISSUER": away, "MESHWRIGHT_AUTH_JWKS": f"{away}/jwks"}
     ada = await sign_up(edge.gateways[0])
@@ -137,7 +139,7 @@ async def test_a_token_is_not_called_bad_while_the_keys_of_its_issuer_are_unavai
         assert caught.value.response.status_code == 503
 
 
-async def test_a_token_that_ends_ends_the_socket_unless_a_new_one_comes(edge: Edge):
+async def test_a_token_that_ends_ends_the_socket_unless_a_new_one_comes(edge: Edge) -> None:
     gateway = edge.gateways[0]
     ada, bob = await sign_up(gateway), await sign_up(gateway)
     async with line(gateway.address, ada) as one:
@@ -150,7 +152,7 @@ async def test_a_token_that_ends_ends_the_socket_unless_a_new_one_comes(edge: Ed
         await one.join()
 
 
-async def test_what_is_wrong_with_a_message_is_said_and_the_socket_goes_on(edge: Edge):
+async def test_what_is_wrong_with_a_message_is_said_and_the_socket_goes_on(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         wrong = ['{"type"', "[]", '"x"', "{}", '{"type": 7}', '{"type": "dance"}', '{"type": "join"}']
@@ -177,7 +179,7 @@ async def test_what_is_wrong_with_a_message_is_said_and_the_socket_goes_on(edge:
         assert (await one.closed())[0] == 1009
 
 
-async def test_notifications_arrive_once_and_go_on_where_they_were(edge: Edge):
+async def test_notifications_arrive_once_and_go_on_where_they_were(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         await one.say("subscribe", types=["INFO"], ref="s")
@@ -197,7 +199,7 @@ async def test_notifications_arrive_once_and_go_on_where_they_were(edge: Edge):
         await other.first("unsubscribed")
 
 
-async def test_nothing_is_lost_or_doubled_when_a_service_behind_stops(edge: Edge):
+async def test_nothing_is_lost_or_doubled_when_a_service_behind_stops(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         await one.join()
@@ -212,7 +214,7 @@ async def test_nothing_is_lost_or_doubled_when_a_service_behind_stops(edge: Edge
     assert one.texts == [str(number) for number in range(10)]
 
 
-async def test_nothing_is_lost_or_doubled_when_a_chat_is_killed(tmp_path: Path, nats: NatsServer, edge: Edge):
+async def test_nothing_is_lost_or_doubled_when_a_chat_is_killed(tmp_path: Path, nats: NatsServer, edge: Edge) -> None:
     async with chat_processes(nats, tmp_path) as (children, addresses):
         live = edge.gateways[0].live
         other = type(live)(live.nats_url, addresses, live.notification, live.settings)
@@ -229,7 +231,7 @@ async def test_nothing_is_lost_or_doubled_when_a_chat_is_killed(tmp_path: Path, 
                 assert (one.texts, two.texts) == (expected, expected)
 
 
-async def test_nothing_is_lost_or_doubled_while_nats_is_restarted(edge: Edge):
+async def test_nothing_is_lost_or_doubled_while_nats_is_restarted(edge: Edge) -> None:
     ada = await sign_up(edge.gateways[0])
     async with line(edge.gateways[0].address, ada) as one:
         await one.join()
@@ -258,7 +260,9 @@ async def _talk(one: Line, start: int, end: int) -> None:
     await eventually(lambda: str(end - 1) in one.texts, 20)
 
 
-async def test_a_sockets_header_goes_on_with_all_that_is_said_on_it(edge: Edge, monkeypatch: pytest.MonkeyPatch):
+async def test_a_sockets_header_goes_on_with_all_that_is_said_on_it(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found: list[tuple[str, str | None]] = []
     begin = ServerCall.begin
 

@@ -16,7 +16,7 @@ from support import installed
 from support.installed import program
 from support.mesh.mesh import mesh
 from support.mesh.up import own_ports
-from support.processes import running
+from support.processes import ROOT, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return installed.wheel(installed.ROOT, tmp_path_factory.mktemp("wheel"))
+    return installed.wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support import installed
+from support.processes import ROOT
 
 
 def top_level(wheel: Path) -> set[str]:
@@ -20,7 +21,7 @@ def top_level(wheel: Path) -> set[str]:
     ("folder", "packages"), [("operator", {"meshwright_operator"}), ("services", {"demo", "services"})]
 )
 def test_a_wheel_holds_its_own_packages(folder: str, packages: set[str], tmp_path: Path) -> None:
-    made = installed.wheel(installed.ROOT / folder, tmp_path)
+    made = installed.wheel(ROOT / folder, tmp_path)
     assert top_level(made) == packages
     with zipfile.ZipFile(made) as archive:
         names = set(archive.namelist())
@@ -33,5 +34,5 @@ def test_a_wheel_holds_its_own_packages(folder: str, packages: set[str], tmp_pat
 def test_the_tests_run_the_checkout(package: str) -> None:
     """An installation that copied the sources would test what they were."""
     (place,) = importlib.import_module(package).__path__
-    assert Path(place).is_relative_to(installed.ROOT)
+    assert Path(place).is_relative_to(ROOT)
     assert "site-packages" not in place

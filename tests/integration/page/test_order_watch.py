@@ -69,7 +69,7 @@ async def buyer(store: Storefront) -> Person:
     return person
 
 
-async def test_each_step_is_told_as_it_happens(store: Storefront, buyer: Person):
+async def test_each_step_is_told_as_it_happens(store: Storefront, buyer: Person) -> None:
     gates = {call: store.gate(call) for call in ("Reserve", "Charge", "Ship")}
     order = await place(store, buyer)
     waiting = list(gates.values())
@@ -88,7 +88,7 @@ async def test_each_step_is_told_as_it_happens(store: Storefront, buyer: Person)
     assert [step["state"] for step in event.data["steps"]] == ["done", "done", "done"]
 
 
-async def test_a_client_that_comes_back_hears_of_what_it_has_not_seen(store: Storefront, buyer: Person):
+async def test_a_client_that_comes_back_hears_of_what_it_has_not_seen(store: Storefront, buyer: Person) -> None:
     gate = store.gate("Ship")
     order = await place(store, buyer)
     async with watching_order(store, buyer, order["id"]) as response:
@@ -104,14 +104,14 @@ async def test_a_client_that_comes_back_hears_of_what_it_has_not_seen(store: Sto
         assert response.status_code == 204
 
 
-async def test_a_rejected_order_is_watched_to_its_end(store: Storefront, buyer: Person):
+async def test_a_rejected_order_is_watched_to_its_end(store: Storefront, buyer: Person) -> None:
     order = await place(store, buyer, quantity=11)
     last = (await all_events(store, buyer, order["id"]))[-1]
     assert (last.data["state"], last.data["steps"][0]["state"]) == ("rejected", "refused")
     assert last.data["reason"]
 
 
-async def test_an_order_is_there_for_its_buyer_alone(store: Storefront, buyer: Person):
+async def test_an_order_is_there_for_its_buyer_alone(store: Storefront, buyer: Person) -> None:
     order = await place(store, buyer)
     other = await sign_up(store.demo)
     for path in ("", "/history", "/watch"):
@@ -129,7 +129,7 @@ async def test_an_order_is_there_for_its_buyer_alone(store: Storefront, buyer: P
         assert states[-1].data["state"] in {"completed", "rejected"}
 
 
-async def test_a_replica_that_stops_ends_the_watch_with_a_reason(store: Storefront, buyer: Person):
+async def test_a_replica_that_stops_ends_the_watch_with_a_reason(store: Storefront, buyer: Person) -> None:
     gate = store.gate("Charge")
     order = await place(store, buyer)
     async with watching_order(store, buyer, order["id"]) as response:
@@ -141,7 +141,7 @@ async def test_a_replica_that_stops_ends_the_watch_with_a_reason(store: Storefro
     gate.opened.set()
 
 
-async def test_a_quiet_stream_is_kept_open_by_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_quiet_stream_is_kept_open_by_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_sent_events, "QUIET_SECONDS", 0.05)
     async with storefront(tmp_path) as store:
         person = await sign_up(store.demo)
@@ -154,7 +154,7 @@ async def test_a_quiet_stream_is_kept_open_by_comments(tmp_path: Path, monkeypat
         gate.opened.set()
 
 
-async def test_a_client_that_goes_away_ends_the_call_behind(store: Storefront, buyer: Person):
+async def test_a_client_that_goes_away_ends_the_call_behind(store: Storefront, buyer: Person) -> None:
     gate = store.gate("Reserve")
     order = await place(store, buyer)
     async with watching_order(store, buyer, order["id"]) as response:

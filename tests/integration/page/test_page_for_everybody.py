@@ -31,7 +31,7 @@ async def press(page: Page, *keys: str) -> None:
         await page.keyboard.press(key)
 
 
-async def test_the_checks_find_what_is_wrong(store: Storefront):
+async def test_the_checks_find_what_is_wrong(store: Storefront) -> None:
     async with browser(url(store)) as window:
         page = await window()
         await page.goto("/")
@@ -56,7 +56,7 @@ async def test_the_checks_find_what_is_wrong(store: Storefront):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_everything_has_a_name_an_order_and_contrast(store: Storefront, scheme: str):
+async def test_everything_has_a_name_an_order_and_contrast(store: Storefront, scheme: str) -> None:
     async with browser(url(store)) as window:
         page = await window(color_scheme=scheme, **STILL)
         await page.goto("/")
@@ -79,7 +79,7 @@ async def test_everything_has_a_name_an_order_and_contrast(store: Storefront, sc
         assert await findings(person.page) == []
 
 
-async def test_nothing_is_wider_than_a_telephone(store: Storefront):
+async def test_nothing_is_wider_than_a_telephone(store: Storefront) -> None:
     async with browser(url(store)) as window:
         small = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
         page = await window(**small)
@@ -95,7 +95,7 @@ async def test_nothing_is_wider_than_a_telephone(store: Storefront):
         assert await overflow(person.page) == []
 
 
-async def test_an_order_is_placed_by_keyboard_alone(store: Storefront):
+async def test_an_order_is_placed_by_keyboard_alone(store: Storefront) -> None:
     async with browser(url(store)) as window:
         page = await window()
         await page.goto("/")
@@ -126,7 +126,7 @@ async def test_an_order_is_placed_by_keyboard_alone(store: Storefront):
         await expect(page.locator('.order[aria-pressed="true"]')).to_be_focused()
 
 
-async def test_the_page_asks_for_nothing_from_elsewhere_and_allows_nothing_inline(store: Storefront):
+async def test_the_page_asks_for_nothing_from_elsewhere_and_allows_nothing_inline(store: Storefront) -> None:
     response = await store.demo.http.get("/")
     policy = response.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
@@ -136,7 +136,7 @@ async def test_the_page_asks_for_nothing_from_elsewhere_and_allows_nothing_inlin
         assert (await store.demo.http.get(f"/shop/{name}")).status_code == 404
 
 
-async def test_the_last_request_leads_to_its_trace(tmp_path: Path):
+async def test_the_last_request_leads_to_its_trace(tmp_path: Path) -> None:
     settings = {"GATEWAY_TRACES_URL": "http://traces.example:16686/"}
     async with storefront(tmp_path, settings=settings) as store, browser(url(store)) as window:
         page = await window()

@@ -32,7 +32,7 @@ def url(store: Storefront) -> str:
     return f"http://{store.demo.address}"
 
 
-async def test_what_is_wrong_with_a_sign_up_is_said_at_the_field(store: Storefront):
+async def test_what_is_wrong_with_a_sign_up_is_said_at_the_field(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window)
         await person.sign_out()
@@ -52,7 +52,7 @@ async def test_what_is_wrong_with_a_sign_up_is_said_at_the_field(store: Storefro
         await expect(form.get_by_label("Password")).to_have_js_property("ariaInvalid", None)
 
 
-async def test_all_that_is_missing_in_a_sign_up_is_said_at_once(store: Storefront):
+async def test_all_that_is_missing_in_a_sign_up_is_said_at_once(store: Storefront) -> None:
     async with browser(url(store)) as window:
         page = await window()
         asked = []
@@ -69,7 +69,7 @@ async def test_all_that_is_missing_in_a_sign_up_is_said_at_once(store: Storefron
         assert asked == []
 
 
-async def test_a_quantity_that_is_being_typed_outlives_news_of_money_and_stock(store: Storefront):
+async def test_a_quantity_that_is_being_typed_outlives_news_of_money_and_stock(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window)
         page = person.page
@@ -91,7 +91,7 @@ async def test_a_quantity_that_is_being_typed_outlives_news_of_money_and_stock(s
         await expect(quantity).to_have_value("13")
 
 
-async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits(store: Storefront):
+async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits(store: Storefront) -> None:
     stopping = '{"title": "Service Unavailable", "detail": "this instance stops"}'
     answers = [stopping] * 2
 
@@ -110,7 +110,7 @@ async def test_a_page_that_is_opened_while_the_gateway_stops_shows_why_and_waits
         await expect(page.locator("#waiting")).to_be_hidden()
 
 
-async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront):
+async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront) -> None:
     """The answers are lost on their way: pressing the button again must not make two orders."""
     lost = []
 
@@ -136,7 +136,7 @@ async def test_a_basket_that_is_sent_again_is_one_order(store: Storefront):
         await expect(person.page.locator("#balance")).to_have_text("€15.00")
 
 
-async def test_signing_in_again_works_and_a_wrong_password_is_reported(store: Storefront):
+async def test_signing_in_again_works_and_a_wrong_password_is_reported(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window, "Grace <b>Hopper</b>")
         await person.sign_out()
@@ -147,7 +147,7 @@ async def test_signing_in_again_works_and_a_wrong_password_is_reported(store: St
         await expect(person.page.get_by_role("button", name="Account of Grace <b>Hopper</b>")).to_be_visible()
 
 
-async def test_an_order_is_watched_step_by_step(store: Storefront):
+async def test_an_order_is_watched_step_by_step(store: Storefront) -> None:
     gates = [store.gate(call) for call in ("Reserve", "Charge", "Ship")]
     async with browser(url(store)) as window:
         person = await shopper(window)
@@ -168,7 +168,7 @@ async def test_an_order_is_watched_step_by_step(store: Storefront):
         await expect(history.last).to_contain_text("OrderCompleted")
 
 
-async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(store: Storefront):
+async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window)
         await person.give(500)
@@ -179,7 +179,7 @@ async def test_an_order_that_is_out_of_stock_is_refused_and_nothing_is_charged(s
         await expect(person.page.locator("#balance")).to_have_text("€500.00")
 
 
-async def test_a_declined_payment_is_undone_before_ones_eyes(store: Storefront):
+async def test_a_declined_payment_is_undone_before_ones_eyes(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window)
         await expect(person.page.locator("#balance")).to_have_text("€0.00")
@@ -192,7 +192,7 @@ async def test_a_declined_payment_is_undone_before_ones_eyes(store: Storefront):
         await expect(person.page.locator(".goods li", has_text="MUG")).to_contain_text("10 left")
 
 
-async def test_a_sign_out_while_a_version_is_asked_for_ends_the_request(store: Storefront):
+async def test_a_sign_out_while_a_version_is_asked_for_ends_the_request(store: Storefront) -> None:
     asked, signed_out, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def hold(route: Route) -> None:
@@ -218,7 +218,7 @@ async def test_a_sign_out_while_a_version_is_asked_for_ends_the_request(store: S
         await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
-async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Storefront):
+async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Storefront) -> None:
     async with browser(url(store)) as window:
         person = await shopper(window)
         page = person.page
@@ -238,7 +238,7 @@ async def test_versions_are_switched_and_the_deprecated_one_says_so(store: Store
         await expect(page.get_by_role("row", name="v2")).to_contain_text("Jan 1, 2029")
 
 
-async def test_windows_share_one_session_and_renew_it_once(store: Storefront):
+async def test_windows_share_one_session_and_renew_it_once(store: Storefront) -> None:
     """A refresh token that is used twice ends the session, so that both would be signed out."""
     async with browser(url(store)) as window:
         person = await shopper(window)
@@ -258,7 +258,7 @@ async def test_windows_share_one_session_and_renew_it_once(store: Storefront):
         await expect(other.get_by_role("heading", name="A small shop on a mesh")).to_be_visible()
 
 
-async def test_a_session_is_renewed_before_its_token_ends(store: Storefront):
+async def test_a_session_is_renewed_before_its_token_ends(store: Storefront) -> None:
     store.demo.settings["GATEWAY_ACCESS_SECONDS"] = "2"
     await store.demo.stop_gateway()
     await store.demo.serve_gateway()
@@ -278,7 +278,7 @@ async def _renewed(person: Shopper, known: dict[str, str]) -> bool:
     return bool(kept["access"] != known["access"])
 
 
-async def test_an_order_outlives_a_restart_of_the_gateway(store: Storefront):
+async def test_an_order_outlives_a_restart_of_the_gateway(store: Storefront) -> None:
     gate = store.gate("Ship")
     async with browser(url(store), AWAY) as window:
         person = await shopper(window)
@@ -293,7 +293,7 @@ async def test_an_order_outlives_a_restart_of_the_gateway(store: Storefront):
         await expect(person.page.locator(".trouble")).to_have_count(0, timeout=15000)
 
 
-async def test_a_service_that_is_away_is_told_where_it_is_missed(store: Storefront):
+async def test_a_service_that_is_away_is_told_where_it_is_missed(store: Storefront) -> None:
     async with browser(url(store), AWAY) as window:
         person = await shopper(window)
         await store.shop.proxied["inventory"].server.stop()

@@ -47,7 +47,7 @@ async def windows(folder: Path, provider: Provider) -> AsyncIterator[Window]:
         yield window
 
 
-async def test_a_social_login_finds_the_same_user_the_next_time(tmp_path: Path, provider: Provider):
+async def test_a_social_login_finds_the_same_user_the_next_time(tmp_path: Path, provider: Provider) -> None:
     email = address()
     provider.person("ada", name="Ada Lovelace", email=email, email_verified=True)
     async with windows(tmp_path, provider) as window:
@@ -67,7 +67,7 @@ async def test_a_social_login_finds_the_same_user_the_next_time(tmp_path: Path, 
             await expect(page.get_by_role("heading", name="A small shop on a mesh")).to_be_visible()
 
 
-async def test_a_cancelled_social_login_is_reported_and_may_be_tried_again(tmp_path: Path, provider: Provider):
+async def test_a_cancelled_social_login_is_reported_and_may_be_tried_again(tmp_path: Path, provider: Provider) -> None:
     async with windows(tmp_path, provider) as window:
         page = await window()
         await page.goto("/")
@@ -77,7 +77,7 @@ async def test_a_cancelled_social_login_is_reported_and_may_be_tried_again(tmp_p
         await expect(page.get_by_role("button", name="Continue with local")).to_be_visible()
 
 
-async def test_a_user_adds_a_login_elsewhere_and_comes_in_by_it(tmp_path: Path, provider: Provider):
+async def test_a_user_adds_a_login_elsewhere_and_comes_in_by_it(tmp_path: Path, provider: Provider) -> None:
     async with windows(tmp_path, provider) as window:
         person: Shopper = await shopper(window)
         provider.person("ada", email=person.email, email_verified=True)

@@ -62,7 +62,7 @@ async def test_a_call_without_a_request_is_answered_and_counted() -> None:
 
 
 class Yields(rpc.CalculatorServicer):
-    async def Add(self, request: pb.Numbers, context: Any) -> AsyncIterator[pb.Result]:  # type: ignore[override]
+    async def Add(self, request: pb.Numbers, context: Any) -> AsyncIterator[pb.Result]:
         yield pb.Result()
 
 

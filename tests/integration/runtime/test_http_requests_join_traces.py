@@ -53,7 +53,7 @@ def app_over(calculator: Served, **options) -> meshwright.AsgiMiddleware:
 
 @contextlib.asynccontextmanager
 async def browser(app: meshwright.AsgiMiddleware) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:
         yield http
 

@@ -40,7 +40,7 @@ async def drained(stream) -> list:
     return [message async for message in stream]
 
 
-async def test_a_call_without_a_token_is_refused_whatever_its_kind():
+async def test_a_call_without_a_token_is_refused_whatever_its_kind() -> None:
     auth = Auth(Issuer().verifier())
     async with everything(Everything(), auth=auth) as calculator:
         unary, streams = rpc.CalculatorStub(calculator.channel), rpc.NumberServiceStub(calculator.channel)
@@ -51,7 +51,7 @@ async def test_a_call_without_a_token_is_refused_whatever_its_kind():
         assert await told(drained(streams.Chat(iter([pb.ChatMessage(text="hi")])))) == refused
 
 
-async def test_a_call_with_a_token_is_answered_whatever_its_kind():
+async def test_a_call_with_a_token_is_answered_whatever_its_kind() -> None:
     issuer = Issuer()
     async with everything(Everything(), auth=Auth(issuer.verifier())) as calculator:
         unary, streams = rpc.CalculatorStub(calculator.channel), rpc.NumberServiceStub(calculator.channel)
@@ -74,7 +74,7 @@ async def test_what_is_no_token_is_refused(authorization, reason):
         assert await told(call) == ("UNAUTHENTICATED", reason)
 
 
-async def test_the_handler_knows_who_calls_and_forgets_with_the_call():
+async def test_the_handler_knows_who_calls_and_forgets_with_the_call() -> None:
     issuer = Issuer()
     auth = Auth(issuer.verifier(), public={"/demo.calculator.v1.Calculator/*"})
     async with everything(caller_seen(), auth=auth) as calculator:
@@ -85,7 +85,7 @@ async def test_the_handler_knows_who_calls_and_forgets_with_the_call():
     assert meshwright.caller() is None
 
 
-async def test_public_methods_need_no_token_and_their_neighbours_do():
+async def test_public_methods_need_no_token_and_their_neighbours_do() -> None:
     auth = Auth(Issuer().verifier(), public={ADD})
     async with everything(Everything(), auth=auth) as calculator:
         stub = rpc.CalculatorStub(calculator.channel)
@@ -93,14 +93,14 @@ async def test_public_methods_need_no_token_and_their_neighbours_do():
         assert await told(stub.Multiply(NUMBERS)) == ("UNAUTHENTICATED", "TOKEN_MISSING")
 
 
-async def test_health_is_asked_without_a_token():
+async def test_health_is_asked_without_a_token() -> None:
     async with everything(Everything(), auth=Auth(Issuer().verifier())) as calculator:
         stub = health_pb2_grpc.HealthStub(calculator.channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_who_is_known_may_still_not_do_everything():
+async def test_who_is_known_may_still_not_do_everything() -> None:
     issuer = Issuer()
     auth = Auth(issuer.verifier(), allow={ADD: lambda identity: "admin" in identity.claims.get("roles", ())})
     async with everything(Everything(), auth=auth) as calculator:
@@ -110,7 +110,7 @@ async def test_who_is_known_may_still_not_do_everything():
         assert (await stub.Multiply(NUMBERS, metadata=issuer.metadata())).value == 2
 
 
-async def test_a_rule_for_an_unserved_method_is_refused_at_the_start():
+async def test_a_rule_for_an_unserved_method_is_refused_at_the_start() -> None:
     auth = Auth(Issuer().verifier(), public={"/demo.calculator.v1.Calculator/Ad"})
     with pytest.raises(ValidationError, match="Calculator/Ad: is no method that is served here"):
         async with everything(Everything(), auth=auth):
@@ -119,7 +119,7 @@ async def test_a_rule_for_an_unserved_method_is_refused_at_the_start():
         Auth(Issuer().verifier(), public={"demo.calculator.v1.Calculator/Add"})
 
 
-async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
+async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change() -> None:
     issuer = Issuer()
 
     async def jwks(_request: web.Request) -> web.Response:
@@ -141,7 +141,7 @@ async def test_keys_are_fetched_from_the_issuer_and_again_when_they_change():
             assert (await stub.Add(NUMBERS, metadata=issuer.metadata())).value == 3
 
 
-async def test_keys_that_cannot_be_fetched_are_nobodys_fault():
+async def test_keys_that_cannot_be_fetched_are_nobodys_fault() -> None:
     config = AuthConfig("https://issuer.test", "http://127.0.0.1:1/jwks.json", ("meshwright",))
     auth = Auth.configured(config)
     async with everything(Everything(), auth=auth) as calculator:
@@ -150,7 +150,7 @@ async def test_keys_that_cannot_be_fetched_are_nobodys_fault():
         assert await told(call) == ("UNAVAILABLE", "KEYS_UNAVAILABLE")
 
 
-def test_an_issuer_without_keys_is_refused_in_the_environment():
+def test_an_issuer_without_keys_is_refused_in_the_environment() -> None:
     assert Auth.configured(meshwright.load_config(AuthConfig, {})) is None
     with pytest.raises(ValidationError, match="MESHWRIGHT_AUTH_JWKS: is required"):
         meshwright.load_config(AuthConfig, {"MESHWRIGHT_AUTH_ISSUER": "https://issuer.test"})

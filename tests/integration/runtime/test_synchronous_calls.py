@@ -59,7 +59,7 @@ def behaviour() -> dict[str, object]:
 @pytest.fixture(scope="module")
 def served(behaviour: dict[str, object]) -> Iterator[Served]:
     async def act(context: grpc.aio.ServicerContext) -> object:
-        return await behaviour["act"](context)  # type: ignore[operator]
+        return await behaviour["act"](context)
 
     with in_a_thread(Everything(act)) as calculator:
         yield calculator

@@ -34,7 +34,7 @@ async def told(server: NatsServer, heard: list[str], count: int) -> None:
         await eventually(tell, 20, every=0.1)
 
 
-async def test_news_of_other_replicas_are_heard_whenever_nats_is_there(tmp_path: Path):
+async def test_news_of_other_replicas_are_heard_whenever_nats_is_there(tmp_path: Path) -> None:
     server, heard = NatsServer(tmp_path / "nats"), []
     async with open_bus(BusConfig((server.url,)), "order") as bus, order_changes(bus, heard.append):
         try:
@@ -49,7 +49,7 @@ async def test_news_of_other_replicas_are_heard_whenever_nats_is_there(tmp_path:
     assert set(heard) == {"an order"}
 
 
-async def test_news_end_with_those_who_listen(tmp_path: Path):
+async def test_news_end_with_those_who_listen(tmp_path: Path) -> None:
     heard: list[str] = []
     async with nats_server(tmp_path / "nats") as server, open_bus(BusConfig((server.url,)), "order") as bus:
         async with order_changes(bus, heard.append):
@@ -60,7 +60,7 @@ async def test_news_end_with_those_who_listen(tmp_path: Path):
         assert len(heard) == count
 
 
-async def test_a_watch_ends_with_its_replica_and_goes_on_at_another(tmp_path: Path):
+async def test_a_watch_ends_with_its_replica_and_goes_on_at_another(tmp_path: Path) -> None:
     async with shop(lambda name: f"sqlite:///{tmp_path}/{name}.db") as market:
         market.proxies["payment"].always("Charge", lost_request)
         market.proxies["payment"].always("Refund", lost_request)

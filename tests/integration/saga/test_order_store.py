@@ -222,7 +222,7 @@ async def test_a_password_that_the_url_leaves_out_is_that_of_pgpassword(postgres
         assert (await placed(store)).id == order_id(1)
 
 
-async def test_a_url_says_whether_the_way_to_postgresql_is_encrypted(postgres: Cluster):
+async def test_a_url_says_whether_the_way_to_postgresql_is_encrypted(postgres: Cluster) -> None:
     """This server cannot encrypt."""
     url = postgres.new_database()
     async for made in opened(f"{url}?sslmode=prefer"):

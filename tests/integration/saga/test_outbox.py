@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-async def test_each_booking_is_told_with_what_it_did(engine: AsyncEngine):
+async def test_each_booking_is_told_with_what_it_did(engine: AsyncEngine) -> None:
     store = PaymentStore(engine)
     await store.prepare()
     cashier = Cashier(store)
@@ -45,7 +45,7 @@ async def test_each_booking_is_told_with_what_it_did(engine: AsyncEngine):
     assert await store.events.after(events[0].sequence, 1) == [events[1]]
 
 
-async def test_each_movement_of_stock_is_told_once(engine: AsyncEngine):
+async def test_each_movement_of_stock_is_told_once(engine: AsyncEngine) -> None:
     store = InventoryStore(engine)
     await store.prepare()
     warehouse = Warehouse(store)
@@ -67,7 +67,7 @@ async def test_each_movement_of_stock_is_told_once(engine: AsyncEngine):
     assert len(await store.events.after(0, 100)) == len(CATALOGUE) + 4
 
 
-async def test_an_event_never_appears_before_one_that_a_reader_has_passed(engine: AsyncEngine):
+async def test_an_event_never_appears_before_one_that_a_reader_has_passed(engine: AsyncEngine) -> None:
     metadata = sa.MetaData()
     outbox = Outbox("shop", outbox_table(metadata), engine)
     await make_tables(engine, metadata)

@@ -41,7 +41,7 @@ async def through(town: Town, method: str, *, after: bool, participant: bool = F
 
 
 @pytest.mark.slow
-async def test_a_participant_killed_before_or_after_any_step_loses_and_doubles_nothing(place: Town):
+async def test_a_participant_killed_before_or_after_any_step_loses_and_doubles_nothing(place: Town) -> None:
     for method in (*DOING, *UNDOING):
         for after in (False, True):
             await through(place, method, after=after, participant=True)
@@ -50,7 +50,7 @@ async def test_a_participant_killed_before_or_after_any_step_loses_and_doubles_n
 
 
 @pytest.mark.slow
-async def test_an_order_service_killed_before_or_after_any_step_is_taken_over_from(place: Town):
+async def test_an_order_service_killed_before_or_after_any_step_is_taken_over_from(place: Town) -> None:
     for method in (*DOING, *UNDOING):
         for after in (False, True):
             await through(place, method, after=after)
@@ -59,7 +59,7 @@ async def test_an_order_service_killed_before_or_after_any_step_is_taken_over_fr
 
 
 @pytest.mark.slow
-async def test_money_and_stock_add_up_whichever_process_is_killed_under_many_orders(place: Town):
+async def test_money_and_stock_add_up_whichever_process_is_killed_under_many_orders(place: Town) -> None:
     """All at once: two order services, lost and doubled calls, refusals, and again and again a killed process."""
     chosen = random.Random(7)
     kills = [(method, chosen.random() < 0.5, whom) for method in (*DOING, *UNDOING) for whom in (False, True)]

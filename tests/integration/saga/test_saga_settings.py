@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         ("payment", {"PAYMENT_DATABASE_URL": "sqlite:////proc/x.db"}, "would not help: unable to open database file"),
     ],
 )
-async def test_a_wrong_environment_is_told_in_a_line(tmp_path: Path, service: str, environ: dict[str, str], line: str):
+async def test_a_wrong_environment_is_told_in_a_line(
+    tmp_path: Path, service: str, environ: dict[str, str], line: str
+) -> None:
     away = f"postgresql://ada:secret@127.0.0.1:{promised_port()}/shop"
     chosen = {name: value.format(away=away) for name, value in environ.items()}
     common = {"MESHWRIGHT_REGISTER": "false", "NATS_URL": f"nats://127.0.0.1:{promised_port()}"}

@@ -37,7 +37,9 @@ async def outcome(call) -> ErrorDetails:
 
 
 @pytest.mark.slow
-async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothing(place: Town, own_postgres: Cluster):
+async def test_postgresql_and_nats_restarted_in_the_middle_lose_and_double_nothing(
+    place: Town, own_postgres: Cluster
+) -> None:
     for number in range(4):
         await place.place("ab"[number % 2])
     await place.nats.kill()

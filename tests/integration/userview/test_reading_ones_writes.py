@@ -67,7 +67,9 @@ async def position(call: grpc.aio.UnaryUnaryCall) -> pb.Position:
     return pb.Position(source=source, position=int(number))
 
 
-async def test_a_write_is_read_with_the_position_that_it_answered(nats: NatsServer, database: str, tmp_path: Path):
+async def test_a_write_is_read_with_the_position_that_it_answered(
+    nats: NatsServer, database: str, tmp_path: Path
+) -> None:
     async with writers(nats, tmp_path) as (users, payments), replica(nats, database) as side:
 
         async def view(user_id: str, *at_least: pb.Position) -> pb.UserView:

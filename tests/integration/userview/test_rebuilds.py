@@ -39,7 +39,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 async def test_what_fills_a_view_is_in_the_traces_of_its_events_and_a_rebuild_in_none(
     nats: NatsServer, database: str, teller: Teller
-):
+) -> None:
     spans = SpanRecorder()
     telemetry = Telemetry(load_config(ServiceConfig, {}, service="userview", version="1.0.0"), exporter=spans)
     teller.headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01", "Demo-Event-Sequence": "2"}
@@ -58,7 +58,7 @@ async def test_what_fills_a_view_is_in_the_traces_of_its_events_and_a_rebuild_in
     await telemetry.close()
 
 
-async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, database: str, teller: Teller):
+async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database) as side:
         for number in range(5):
             await teller.created(f"u{number}", f"User {number}")
@@ -75,7 +75,7 @@ async def test_views_that_were_lost_begin_at_the_first_event(nats: NatsServer, d
 
 async def test_views_of_a_stream_that_was_lost_with_its_log_are_made_anew(
     nats: NatsServer, database: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 0.5)
     monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)
     async with replica(nats, database) as one, replica(nats, database) as two:
@@ -98,7 +98,9 @@ async def test_views_of_a_stream_that_was_lost_with_its_log_are_made_anew(
         assert await two.listed() == ["u0", "u1"]
 
 
-async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsServer, database: str, teller: Teller):
+async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     async with replica(nats, database) as side:
         for number in range(30):
             await teller.created(f"u{number:02}", f"User {number}")
@@ -133,7 +135,7 @@ async def test_a_rebuild_repairs_the_views_while_the_old_ones_answer(nats: NatsS
 
 async def test_readers_never_go_back_in_time_while_events_come_and_views_are_made_anew(
     nats: NatsServer, database: str, teller: Teller
-):
+) -> None:
     """Two replicas fill; after each order its position is asked for at one of them, and the other never shows less."""
     async with replica(nats, database) as one, replica(nats, database) as two:
         await one.seen(await teller.created("ada", "Ada"))
@@ -151,7 +153,9 @@ async def test_readers_never_go_back_in_time_while_events_come_and_views_are_mad
             generations.add(lag.generation)
 
 
-async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(nats: NatsServer, database: str, teller: Teller):
+async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     await teller.created("ada", "Ada")
     async with replica(nats, database, following=False) as side:
         await side.stub.Rebuild(pb.RebuildRequest())
@@ -166,7 +170,7 @@ async def test_one_rebuild_at_a_time_and_any_replica_carries_it_on(nats: NatsSer
 
 async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_past(
     nats: NatsServer, database: str, teller: Teller, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(adapters, "SWEEP", 3)
     async with replica(nats, database, following=False) as one, replica(nats, database, following=False) as two:
         told = [(number + 1, await teller.created(f"u{number:02}", f"User {number}")) for number in range(60)]
@@ -190,7 +194,7 @@ async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_pas
 
 async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_each_other(
     nats: NatsServer, postgres: Cluster, teller: Teller
-):
+) -> None:
     """PostgreSQL would notice after a second and take back the work of one of them."""
     database = postgres.new_database()
     engine = open_database("X", database)
@@ -215,7 +219,7 @@ async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_e
 
 async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_other(
     nats: NatsServer, postgres: Cluster, teller: Teller
-):
+) -> None:
     """Rows lie in a table as they were changed last, and transactions that lock several in that order collide."""
     database = postgres.new_database()
     engine = open_database("X", database)
@@ -244,7 +248,9 @@ async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_oth
     await engine.dispose()
 
 
-async def test_where_callers_are_verified_a_rebuild_is_an_admins(nats: NatsServer, database: str, teller: Teller):
+async def test_where_callers_are_verified_a_rebuild_is_an_admins(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     issuer = Issuer()
     async with replica(nats, database, following=False, auth=Auth(issuer.verifier(), PUBLIC)) as side:
         assert await side.listed() == []
@@ -254,7 +260,7 @@ async def test_where_callers_are_verified_a_rebuild_is_an_admins(nats: NatsServe
         assert (await side.stub.Rebuild(pb.RebuildRequest(), metadata=issuer.metadata("r", roles=["admin"]))).rebuilding
 
 
-async def test_a_rebuild_outlives_a_kill(nats: NatsServer, database: str, teller: Teller, tmp_path: Path):
+async def test_a_rebuild_outlives_a_kill(nats: NatsServer, database: str, teller: Teller, tmp_path: Path) -> None:
     for number in range(400):
         last = await teller.created(f"u{number:03}", f"User {number}")
     environ = {"USERVIEW_DATABASE_URL": database, "MESHWRIGHT_SERVICE": "userview"}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from support.servers.nats import NatsServer
 
 
-async def test_a_view_is_what_the_events_of_two_services_make_of_it(nats: NatsServer, database: str, teller: Teller):
+async def test_a_view_is_what_the_events_of_two_services_make_of_it(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     async with replica(nats, database) as side:
         await teller.completed("ada")
         await teller.created("ada", "Ada Lovelace")
@@ -37,7 +39,7 @@ async def test_a_view_is_what_the_events_of_two_services_make_of_it(nats: NatsSe
         assert (await side.found("king"), await side.listed()) == ([], [])
 
 
-async def test_a_user_with_only_orders_is_unseen_until_known(nats: NatsServer, database: str, teller: Teller):
+async def test_a_user_with_only_orders_is_unseen_until_known(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database) as side:
         await side.seen(await teller.completed("bob"))
         assert (await refusal(side.view("bob"))).reason == "USER_NOT_FOUND"
@@ -47,7 +49,7 @@ async def test_a_user_with_only_orders_is_unseen_until_known(nats: NatsServer, d
         assert await side.listed() == ["bob"]
 
 
-async def test_two_replicas_count_each_event_once(nats: NatsServer, database: str, teller: Teller):
+async def test_two_replicas_count_each_event_once(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database) as one, replica(nats, database) as two:
         for number in range(20):
             await teller.created(f"u{number:02}", f"User {number}")
@@ -59,7 +61,9 @@ async def test_two_replicas_count_each_event_once(nats: NatsServer, database: st
         assert [view.total_orders for view in views.users] == [6] * 20
 
 
-async def test_what_a_replica_has_counted_another_does_not_count_again(nats: NatsServer, database: str, teller: Teller):
+async def test_what_a_replica_has_counted_another_does_not_count_again(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     await teller.created("ada", "Ada")
     async with replica(nats, database) as first:
         await teller.completed("ada")
@@ -70,7 +74,9 @@ async def test_what_a_replica_has_counted_another_does_not_count_again(nats: Nat
         assert (await second.view("ada")).total_orders == 2
 
 
-async def test_garbage_and_events_of_later_releases_are_passed_over(nats: NatsServer, database: str, teller: Teller):
+async def test_garbage_and_events_of_later_releases_are_passed_over(
+    nats: NatsServer, database: str, teller: Teller
+) -> None:
     async with replica(nats, database) as side:
         await teller.created("ada", "Ada")
         await teller.bus.streams.publish("events.user.Nonsense", b"no event")
@@ -80,7 +86,7 @@ async def test_garbage_and_events_of_later_releases_are_passed_over(nats: NatsSe
         assert await side.listed() == ["ada", "eve"]
 
 
-async def test_search_finds_the_same_on_both_kinds_of_database(nats: NatsServer, database: str, teller: Teller):
+async def test_search_finds_the_same_on_both_kinds_of_database(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database) as side:
         await teller.created("1", "Ada Lovelace", "ada@example.org")
         await teller.created("2", "José García", "jose_garcia@example.net")
@@ -115,7 +121,7 @@ async def test_search_finds_the_same_on_both_kinds_of_database(nats: NatsServer,
         assert (await side.found("lovelace"), await side.found("augusta")) == ([], ["1"])
 
 
-async def test_lists_go_page_by_page(nats: NatsServer, database: str, teller: Teller):
+async def test_lists_go_page_by_page(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database) as side:
         for name in "abcde":
             last = await teller.created(name, name)
@@ -130,7 +136,7 @@ async def test_lists_go_page_by_page(nats: NatsServer, database: str, teller: Te
 
 async def test_a_reader_waits_for_what_it_wrote_and_is_told_when_it_does_not_come(
     nats: NatsServer, database: str, teller: Teller
-):
+) -> None:
     async with replica(nats, database) as side:
         await side.seen(await teller.created("ada", "Ada"))
         waiting = asyncio.create_task(side.view("ada", user=teller.sequences["user"] + 2, payment=3))
@@ -147,7 +153,7 @@ async def test_a_reader_waits_for_what_it_wrote_and_is_told_when_it_does_not_com
         assert set(wrong.fields) == {"at_least[0].source", "at_least[1].position"}
 
 
-async def test_how_far_the_view_is_behind_is_told(nats: NatsServer, database: str, teller: Teller):
+async def test_how_far_the_view_is_behind_is_told(nats: NatsServer, database: str, teller: Teller) -> None:
     async with replica(nats, database, following=False) as side:
         empty = await side.lag()
         assert [(one.source, one.head, one.seconds) for one in empty.sources] == [("user", 0, 0), ("order", 0, 0)]
@@ -167,7 +173,7 @@ async def test_how_far_the_view_is_behind_is_told(nats: NatsServer, database: st
 
 async def test_events_that_come_again_with_other_data_do_not_count_twice(
     nats: NatsServer, database: str, teller: Teller
-):
+) -> None:
     """The stream itself keeps a publisher from publishing twice; here a reader reads the same messages twice."""
     async with replica(nats, database) as side:
         await teller.created("ada", "Ada")

@@ -43,7 +43,7 @@ class Backend(rpc.CalculatorServicer):
         self.instance = instance
         self.calls = 0
 
-    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext) -> pb.Result:
+    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Result:
         self.calls += 1
         context.set_trailing_metadata((("meshwright-instance", self.instance),))
         return pb.Result(value=request.a + request.b)

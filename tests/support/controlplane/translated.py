@@ -104,7 +104,7 @@ class Backend:
 class _Everything(grpc.GenericRpcHandler):
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._handler = grpc.unary_unary_rpc_method_handler(backend.answer)
+        self._handler: Any = grpc.unary_unary_rpc_method_handler(backend.answer)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         self._backend.paths.append(handler_call_details.method)

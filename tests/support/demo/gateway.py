@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from meshwright.model import Address
     from services.calculator.app import Pace
+    from services.order.saga import RetryPolicy
     from support.demo.saga import Forward
 
 
@@ -195,15 +196,15 @@ class Demo:
         self.stopping.set()
         await self.gateway.aclose()
 
-    def server(self, service: str, errors, auth: Auth | None = None) -> meshwright.Server:
+    def server(self, service: str, errors: Any, auth: Auth | None = None) -> meshwright.Server:
         telemetry = self.telemetry(service)
         return meshwright.Server(telemetry.config, errors=errors, telemetry=telemetry, auth=auth)
 
-    async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> grpc.aio.Channel:
+    async def channel(self, name: str, server: meshwright.Server, telemetry: Telemetry) -> meshwright.MeshChannel:
         with resolving({name: [server.address]}):
             return await self.stack.enter_async_context(meshwright.channel(name, telemetry=telemetry))
 
-    async def user_id(self, **changes) -> str:
+    async def user_id(self, **changes: Any) -> str:
         """The id of a user who was not there before."""
         body = {"name": "Ada", "email": f"{os.urandom(6).hex()}@example.org"} | changes
         response = await self.http.post("/api/v1/users", json=body)
@@ -270,7 +271,7 @@ class Storefront:
 
 @contextlib.asynccontextmanager
 async def storefront(
-    folder: Path, policy: saga.Policy = saga.QUICK, views: grpc.aio.Channel | None = None, **more: Any
+    folder: Path, policy: RetryPolicy = saga.QUICK, views: grpc.aio.Channel | None = None, **more: Any
 ) -> AsyncIterator[Storefront]:
     """Ten of each item on sale, one replica of each service; `views`: a read side. `more`: fields of `Demo`."""
     async with contextlib.AsyncExitStack() as stack:

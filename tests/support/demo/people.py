@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.common.runtime.ids import new_id
 from services.user import domain
@@ -27,7 +27,7 @@ class Person:
 
     email: str
     subject: str
-    tokens: dict
+    tokens: dict[str, Any]
 
     @property
     def headers(self) -> dict[str, str]:
@@ -65,7 +65,7 @@ def user(number: int) -> User:
     return domain.new_user("Ada", f"ada{number}@example.org", "", id=new_id(made, number.to_bytes), now=made)
 
 
-async def changed(users: DatabaseUsers, before: User, seconds: int, **changes: str | bool) -> User:
+async def changed(users: DatabaseUsers, before: User, seconds: int, **changes: Any) -> User:
     """The user after a change by `grace`, so long after the first of all times."""
     after = domain.changed(before, domain.Changes(**changes), now=NOW + timedelta(seconds=seconds))
     assert await users.replace(before, after, "grace")

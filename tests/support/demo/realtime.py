@@ -124,7 +124,7 @@ class Listener:
 
 
 @contextlib.asynccontextmanager
-async def listening(call: Any, kind: type[L] = Listener) -> AsyncIterator[L]:
+async def listening(call: Any, kind: type[L] = Listener) -> AsyncIterator[L]:  # type: ignore[assignment]
     """A listener for as long as the context lasts; the call is cancelled then."""
     listener = kind(call)
     task = asyncio.create_task(listener.run())
@@ -211,7 +211,7 @@ class Notifier:
     def stub(self) -> note_rpc.NotificationServiceStub:
         return note_rpc.NotificationServiceStub(self.replica.channel)
 
-    async def send(self, user_id: str, title: str, key: str = "", kind: int = note_pb.INFO, **data: str) -> None:
+    async def send(self, user_id: str, title: str, key: str = "", kind: Any = note_pb.INFO, **data: str) -> None:
         request = note_pb.SendNotificationRequest(
             user_id=user_id, type=kind, title=title, message="m", data=data, idempotency_key=key
         )
@@ -221,11 +221,12 @@ class Notifier:
         await self.stub.Broadcast(note_pb.BroadcastRequest(title=title, idempotency_key=key), timeout=10)
 
     @contextlib.asynccontextmanager
-    async def subscribed(self, user_id: str, *types: int, after: str = "") -> AsyncIterator[Listener]:
+    async def subscribed(self, user_id: str, *types: Any, after: str = "") -> AsyncIterator[Listener]:
         """A subscriber that has had its welcome."""
         request = note_pb.SubscribeRequest(user_id=user_id, types=types, resume_after=after)
-        async with listening(self.stub.Subscribe(request)) as listener:
-            await eventually(lambda: listener.got or listener.error)
+
+        async with listening(self.stub.Subscribe(request), Listener) as listener:
+            await eventually(lambda: bool(listener.got or listener.error))
             yield listener
 
 

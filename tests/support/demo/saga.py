@@ -11,7 +11,7 @@ import os
 import random
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -81,24 +81,27 @@ class Proxy(grpc.GenericRpcHandler):
         """Every request that ever arrived arrives again, the last one first; the responses are dropped."""
         for method, request in reversed(list(self._delivered)):
             with contextlib.suppress(grpc.aio.AioRpcError):
-                await self._channel.unary_unary(method)(request, timeout=5)
+                await self._unary(method)(request, timeout=5)
 
-    def service(self, handler_call_details):
+    def _unary(self, method: str) -> Any:
+        return self._channel.unary_unary(method)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = handler_call_details.method
 
-        async def handle(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        async def handle(request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             return await self._handle(method, request, context)
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    async def _handle(self, method: str, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def _handle(self, method: str, request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         name = method.rpartition("/")[2]
         self.calls.append(name)
         metadata = [(key, value) for key, value in context.invocation_metadata() or () if key == "traceparent"]
 
         async def forward() -> bytes:
             self._delivered.append((method, request))
-            return await self._channel.unary_unary(method)(request, timeout=5, metadata=metadata)
+            return await self._unary(method)(request, timeout=5, metadata=metadata)
 
         queue = self._faults[name]
         fault = queue.popleft() if queue else self._always.get(name, passed)
@@ -286,7 +289,7 @@ class Shop:
             "payment", payment_rpc.add_PaymentServiceServicer_to_server, service, payment_server.ERRORS
         )
 
-    async def _serve(self, name, add, service, errors) -> meshwright.MeshChannel:
+    async def _serve(self, name: str, add: Any, service: Any, errors: Any) -> meshwright.MeshChannel:
         made = await self.stack.enter_async_context(served(add, service, service=name, errors=errors))
         self.proxied[name] = made
         self.proxies[name] = await self.stack.enter_async_context(Proxy(made.address).serving())

@@ -37,7 +37,7 @@ from services.payment.app import Cashier
 from services.payment.server import PaymentService
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
 
@@ -161,7 +161,7 @@ class World:
     """What is late arrives when all orders rest, and not between two turns."""
     late: list[Callable[[], Awaitable[Any]]] = field(default_factory=list)
     seen: list[Callable[[], Awaitable[Any]]] = field(default_factory=list)
-    _names: Iterable[int] = field(default_factory=itertools.count)
+    _names: Iterator[int] = field(default_factory=itertools.count)
     _statements: int = -1
     _stalled: bool = False
 
@@ -205,9 +205,10 @@ class World:
     def service(self) -> tuple[OrderBook, Driver]:
         """A new order service, as a process that has just started."""
         mortal = Mortal(self)
-        store = MortalStore(self.orders, mortal)
-        inventory = MortalStub(self, InventoryService(self.warehouse), mortal)
-        payment = MortalStub(self, Payment(self, self.cashier), mortal)
+        # They have every method of what they stand before.
+        store: Any = MortalStore(self.orders, mortal)
+        inventory: Any = MortalStub(self, InventoryService(self.warehouse), mortal)
+        payment: Any = MortalStub(self, Payment(self, self.cashier), mortal)
         participants = MeshParticipants(inventory, payment, 1.0)
         bell = ChangeNotifier()
         name = f"driver {next(self._names)}"

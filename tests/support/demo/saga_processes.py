@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import httpx
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from services.common.messaging.events import Event
-    from support.demo.saga import Fault
+    from support.demo.saga import Fault, Forward
 
 
 METHODS = {"inventory": ("Reserve", "Ship", "Release"), "payment": ("Charge", "Refund")}
@@ -148,7 +148,7 @@ class Town:
         service = next(service for service, methods in METHODS.items() if method in methods)
 
         def fault(victim: str) -> Fault:
-            async def kill(forward) -> bytes:
+            async def kill(forward: Forward) -> bytes:
                 if claimed.is_set():
                     return await forward()
                 claimed.set()
@@ -185,7 +185,7 @@ class Town:
         """What befalls each call, by its method, until told otherwise."""
 
         def fault(method: str) -> Fault:
-            async def whatever(forward) -> bytes:
+            async def whatever(forward: Forward) -> bytes:
                 return await chosen(method)(forward)
 
             return whatever
@@ -205,10 +205,10 @@ class Town:
         self.placed.append(order)
         return order
 
-    async def answered(self, method: str, request: object, replica: str = "a"):
+    async def answered(self, method: str, request: object, replica: str = "a") -> Any:
         others = [replica, *(name for name in REPLICAS if name != replica)]
 
-        async def call():
+        async def call() -> Any:
             others.append(others.pop(0))
             return await getattr(self.orders[others[-1]], method)(request, timeout=3)
 
@@ -250,7 +250,7 @@ class Town:
         assert charges == {f"order/{order.id}" for order in done}
 
 
-async def refused_shipping(forward) -> bytes:
+async def refused_shipping(forward: Forward) -> bytes:
     raise grpc.aio.AioRpcError(
         grpc.StatusCode.FAILED_PRECONDITION, grpc.aio.Metadata(), grpc.aio.Metadata(), "the carrier is on strike"
     )

@@ -248,7 +248,7 @@ async def kube(folder: Path) -> AsyncIterator[Kube]:
         yield Kube(emulator, str(server.url).rstrip("/"), folder)
 
 
-def _info(kind: str, singular: str, subresources: set[str], *, namespaced: bool = True) -> dict[str, Any]:
+def _info(kind: str, singular: str, subresources: set[str], *, namespaced: bool = True) -> Any:
     verbs = {"get", "list", "watch", "create", "patch", "delete", "update"}
     return {
         "kind": kind,

@@ -37,7 +37,7 @@ START = 1_800_000_000.0
 STEPS: list[dict[str, Any]] = [{"setWeight": 20}, {"pause": {"duration": "10s"}}, {"setWeight": 50}]
 
 
-def document(version: str = "1.0.0", *, steps: list[dict[str, Any]] | None = None, **spec: Any) -> dict[str, Any]:
+def document(version: Any = "1.0.0", *, steps: list[dict[str, Any]] | None = None, **spec: Any) -> dict[str, Any]:
     """A resource; `steps` of a canary unless `spec` has a strategy."""
     strategy = {"canary": {"steps": STEPS if steps is None else steps, "scaleDownDelay": "30s"}}
     template = {"spec": {"containers": [{"name": "user", "image": "user"}]}}

@@ -30,10 +30,10 @@ class Everything(rpc.CalculatorServicer, rpc.NumberServiceServicer):
         self.cancelled = asyncio.Event()
         self.release = asyncio.Event()
 
-    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext) -> pb.Result:
+    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Result:
         return pb.Result(value=request.a + request.b)
 
-    async def Multiply(self, request: pb.Numbers, context: grpc.aio.ServicerContext) -> pb.Result:
+    async def Multiply(self, request: pb.Numbers, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Result:
         self.entered.set()
         try:
             result = await self.act(context) if self.act else None
@@ -42,7 +42,9 @@ class Everything(rpc.CalculatorServicer, rpc.NumberServiceServicer):
             raise
         return pb.Result(value=result if isinstance(result, int | float) else request.a * request.b)
 
-    async def GetPrimes(self, request: pb.PrimeRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[pb.Prime]:
+    async def GetPrimes(
+        self, request: pb.PrimeRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[pb.Prime]:
         for value in (2, 3, 5, 7):
             yield pb.Prime(value=value)
         if request.limit < 0:
@@ -51,7 +53,9 @@ class Everything(rpc.CalculatorServicer, rpc.NumberServiceServicer):
             self.entered.set()
             await self.release.wait()
 
-    async def SumNumbers(self, request_iterator: AsyncIterator[pb.Number], context: grpc.aio.ServicerContext) -> pb.Sum:
+    async def SumNumbers(
+        self, request_iterator: AsyncIterator[pb.Number], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.Sum:
         total = 0.0
         async for number in request_iterator:
             if number.value < 0:
@@ -60,7 +64,7 @@ class Everything(rpc.CalculatorServicer, rpc.NumberServiceServicer):
         return pb.Sum(value=total)
 
     async def Chat(
-        self, request_iterator: AsyncIterator[pb.ChatMessage], context: grpc.aio.ServicerContext
+        self, request_iterator: AsyncIterator[pb.ChatMessage], context: grpc.aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[pb.ChatMessage]:
         async for message in request_iterator:
             yield pb.ChatMessage(user="server", text=message.text.upper())

@@ -86,7 +86,9 @@ class Up:
         return record
 
     def pid(self, instance: str) -> int:
-        return next(life.pid for life in self.record.lives if life.instance == instance)
+        found = next(life.pid for life in self.record.lives if life.instance == instance)
+        assert found is not None, f"{instance} has no process"
+        return found
 
     def notes(self) -> list[str]:
         path = self.folder / "notes"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
@@ -34,11 +34,11 @@ class Target(rpc.CalculatorServicer):
     def __init__(self, config: TargetConfig) -> None:
         self._config = config
 
-    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext) -> pb.Result:
+    async def Add(self, request: pb.Numbers, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Result:
         await self._behave()
         return pb.Result(value=request.a + request.b)
 
-    async def Multiply(self, request: pb.Numbers, context: grpc.aio.ServicerContext) -> pb.Result:
+    async def Multiply(self, request: pb.Numbers, context: grpc.aio.ServicerContext[Any, Any]) -> pb.Result:
         await self._behave()
         return pb.Result(value=request.a * request.b)
 

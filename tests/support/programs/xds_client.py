@@ -62,7 +62,7 @@ class Client:
         target = command["target"]
         if target not in self._channels:
             self._channels[target] = grpc.aio.insecure_channel(f"xds:///{target}")
-        call = self._channels[target].unary_unary(command["path"])
+        call: Any = self._channels[target].unary_unary(command["path"])
         began = time.monotonic()
         try:
             answer = await call(

@@ -86,11 +86,12 @@ def provider() -> Iterator[Provider]:
     made = Provider()
     app = oidc_provider_mock.app(require_client_registration=True, require_nonce=True)
 
-    @app.after_request
     def plain(response: Any) -> Any:
         # Its pages want a style sheet from far away.
         response.headers["Content-Security-Policy"] = "style-src 'none'"
         return response
+
+    app.after_request(plain)
 
     def noting(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"] == "/oauth2/authorize":

@@ -8,7 +8,7 @@ import pytest
 
 from meshwright.controlplane.metrics import RequestKind
 from meshwright.controlplane.model.snapshot import NodeKind, Resource, ResourceType
-from meshwright.controlplane.xds import response_cache
+from meshwright.controlplane.xds import codec, response_cache
 from meshwright.controlplane.xds.snapshot_cache import NodeGroup, SnapshotCache
 from support.controlplane.ads import CLUSTER, ENDPOINTS, LISTENER, ROUTE, Mesh, Talk, kinds_in, names_in
 
@@ -286,7 +286,7 @@ def test_streams_that_want_the_same_share_the_bytes(scene: Scene, monkeypatch: p
         talk.asked_and_acked(CLUSTER, ["user.c"])
     scene.publish(cluster={**BASE[CLUSTER], "user.c": "c2"})
     encoded: list[ResourceType] = []
-    encode = response_cache.encode_body
+    encode = codec.encode_body
 
     def counted(kind: ResourceType, version: str, resources: list[Resource]) -> bytes:
         encoded.append(kind)

@@ -55,7 +55,7 @@ def test_primes_come_in_order_up_to_and_including_the_limit(limit, expected):
     assert list(domain.primes(limit)) == expected
 
 
-def test_there_are_9592_primes_below_the_largest_limit():
+def test_there_are_9592_primes_below_the_largest_limit() -> None:
     assert sum(1 for _ in domain.primes(domain.MAX_LIMIT)) == 9592
 
 
@@ -77,7 +77,7 @@ def test_a_sum_loses_nothing_on_its_way(numbers, expected):
     assert total.value == expected
 
 
-def test_a_sum_names_the_number_that_is_none():
+def test_a_sum_names_the_number_that_is_none() -> None:
     total = domain.RunningSum()
     total.add(1)
     with pytest.raises(domain.InvalidNumbersError) as caught:
@@ -85,7 +85,7 @@ def test_a_sum_names_the_number_that_is_none():
     assert caught.value.fields == {"numbers[1].value": "must be a finite number"}
 
 
-def test_a_sum_beyond_a_double_is_refused():
+def test_a_sum_beyond_a_double_is_refused() -> None:
     total = domain.RunningSum()
     total.add(1.7e308)
     with pytest.raises(domain.TooLargeError):
@@ -111,12 +111,12 @@ def test_a_message_is_worked_out_or_repeated(text, expected):
     assert domain.answer(text) == expected
 
 
-def test_a_message_that_is_too_long_is_refused():
+def test_a_message_that_is_too_long_is_refused() -> None:
     with pytest.raises(domain.InvalidNumbersError, match="text must be at most 1000 characters long"):
         domain.answer("1" * 1001)
 
 
-async def test_the_pace_is_kept_between_primes_and_not_before_the_first():
+async def test_the_pace_is_kept_between_primes_and_not_before_the_first() -> None:
     class Counting:
         waits = 0
 

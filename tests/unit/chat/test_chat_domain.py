@@ -18,7 +18,7 @@ def at(seconds: int, user_id: str = "ada", room: str = "hall", name: str = "") -
     return Connection(Member(room, user_id, name or user_id), NOW + timedelta(seconds=seconds))
 
 
-def test_a_name_is_trimmed_and_may_be_left_out():
+def test_a_name_is_trimmed_and_may_be_left_out() -> None:
     assert domain.member("r", "u", "  Ada ").name == "Ada"
     assert domain.member("r", "u", " ").name == "u"
 
@@ -35,14 +35,14 @@ def test_what_cannot_be_said_is_refused(text):
         domain.new_message(Member("r", "u", "n"), text, "")
 
 
-def test_the_size_of_a_page_has_bounds():
+def test_the_size_of_a_page_has_bounds() -> None:
     assert (domain.page_size(0), domain.page_size(500)) == (50, 500)
     for wrong in (-1, 501):
         with pytest.raises(InvalidChatError):
             domain.page_size(wrong)
 
 
-def test_a_member_comes_with_the_first_connection_and_goes_with_the_last():
+def test_a_member_comes_with_the_first_connection_and_goes_with_the_last() -> None:
     roster = Roster()
     (came,) = roster.add("a", "1", at(5, name="Ada"))
     assert (came.room, came.person.user_id, came.present) == ("hall", "ada", True)
@@ -56,7 +56,7 @@ def test_a_member_comes_with_the_first_connection_and_goes_with_the_last():
     assert (roster.rooms(), roster.count("hall"), roster.people("hall")) == ({}, 0, [])
 
 
-def test_a_replica_that_is_gone_takes_its_people_with_it():
+def test_a_replica_that_is_gone_takes_its_people_with_it() -> None:
     roster = Roster()
     roster.add("a", "1", at(0))
     roster.replace("b", {"1": at(0), "2": at(0, "bob"), "3": at(0, "eve", "attic")})

@@ -10,7 +10,7 @@ import pytest
 from services.common.runtime.tasks import background_task, cancel_and_wait
 
 
-async def test_a_task_that_takes_a_cancellation_for_nothing_is_cancelled_again():
+async def test_a_task_that_takes_a_cancellation_for_nothing_is_cancelled_again() -> None:
     ignored = 0
 
     async def deaf() -> None:
@@ -28,7 +28,7 @@ async def test_a_task_that_takes_a_cancellation_for_nothing_is_cancelled_again()
     assert ignored == 2
 
 
-async def test_what_a_task_raised_is_raised_at_the_end_and_one_that_is_done_is_no_trouble():
+async def test_what_a_task_raised_is_raised_at_the_end_and_one_that_is_done_is_no_trouble() -> None:
     async def fail() -> None:
         raise RuntimeError("why")
 
@@ -41,7 +41,7 @@ async def test_what_a_task_raised_is_raised_at_the_end_and_one_that_is_done_is_n
             await asyncio.sleep(0)
 
 
-async def test_who_is_cancelled_while_he_waits_for_the_end_of_others_leaves_none_of_them_behind():
+async def test_who_is_cancelled_while_he_waits_for_the_end_of_others_leaves_none_of_them_behind() -> None:
     """As a service does whose stop is asked for again."""
     let_go, ended = asyncio.Event(), []
 
@@ -70,7 +70,7 @@ async def test_who_is_cancelled_while_he_waits_for_the_end_of_others_leaves_none
     assert sorted(ended) == ["first", "second"]
 
 
-async def test_who_is_cancelled_stays_so_though_one_of_those_it_waits_for_fails():
+async def test_who_is_cancelled_stays_so_though_one_of_those_it_waits_for_fails() -> None:
     async def work() -> None:
         try:
             await asyncio.sleep(60)
@@ -91,7 +91,7 @@ async def test_who_is_cancelled_stays_so_though_one_of_those_it_waits_for_fails(
     assert waiting.cancelled()
 
 
-async def test_who_takes_work_back_is_not_cut_short_where_the_one_that_waits_is_cancelled():
+async def test_who_takes_work_back_is_not_cut_short_where_the_one_that_waits_is_cancelled() -> None:
     async def work() -> None:
         try:
             await asyncio.sleep(60)

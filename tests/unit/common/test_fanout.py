@@ -48,7 +48,7 @@ def test_whatever_is_put_is_taken_in_order_or_counted_as_left_out_right_where_it
     assert seen == put
 
 
-def test_an_inbox_never_holds_more_than_its_size():
+def test_an_inbox_never_holds_more_than_its_size() -> None:
     inbox = Inbox[Item](3)
     for number in range(100):
         inbox.put(Item(number))
@@ -58,14 +58,14 @@ def test_an_inbox_never_holds_more_than_its_size():
     assert held == [97, 98, 99]
 
 
-def test_what_is_not_wanted_takes_no_room():
+def test_what_is_not_wanted_takes_no_room() -> None:
     inbox = Inbox[Item](1, lambda item: item.sequence % 2 == 0)
     inbox.put(Item(2))
     inbox.put(Item(3))
     assert inbox.take() == (None, Item(2))
 
 
-async def test_waiting_ends_when_an_item_comes_or_it_is_woken_or_closed():
+async def test_waiting_ends_when_an_item_comes_or_it_is_woken_or_closed() -> None:
     inbox = Inbox[Item](1)
     for act in (lambda: inbox.put(Item(1)), inbox.wake):
         waiting = asyncio.create_task(inbox.wait())
@@ -84,7 +84,7 @@ async def test_waiting_ends_when_an_item_comes_or_it_is_woken_or_closed():
         inbox.take()
 
 
-async def test_a_fan_out_reaches_each_inbox_of_a_key_while_it_is_open():
+async def test_a_fan_out_reaches_each_inbox_of_a_key_while_it_is_open() -> None:
     fanout = Fanout[Item]()
     ada, bob = Inbox[Item](9), Inbox[Item](9)
     with fanout.open(("ada", "all"), ada):
@@ -99,7 +99,7 @@ async def test_a_fan_out_reaches_each_inbox_of_a_key_while_it_is_open():
     assert fanout.count("all") == 0
 
 
-async def test_a_closed_fan_out_ends_what_is_open_and_what_opens_later():
+async def test_a_closed_fan_out_ends_what_is_open_and_what_opens_later() -> None:
     fanout = Fanout[Item]()
     now, later = Inbox[Item](1), Inbox[Item](1)
     with fanout.open(("k",), now):
@@ -110,7 +110,7 @@ async def test_a_closed_fan_out_ends_what_is_open_and_what_opens_later():
         await later.wait()
 
 
-async def test_what_opens_for_a_place_from_before_an_end_is_ended():
+async def test_what_opens_for_a_place_from_before_an_end_is_ended() -> None:
     fanout = Fanout[Item]()
     before, after = fanout.era, Inbox[Item](1)
     fanout.end(EndError())
@@ -122,7 +122,7 @@ async def test_what_opens_for_a_place_from_before_an_end_is_ended():
         await old.wait()
 
 
-async def test_the_way_back_is_read_in_stretches_until_the_tail_is_near():
+async def test_the_way_back_is_read_in_stretches_until_the_tail_is_near() -> None:
     tail = 5 * NEAR
     asked = []
 

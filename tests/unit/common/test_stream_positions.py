@@ -39,5 +39,5 @@ def test_garbage_is_refused(text):
         parse_position(text)
 
 
-def test_a_moment_is_cut_to_the_millisecond():
+def test_a_moment_is_cut_to_the_millisecond() -> None:
     assert str(StreamPosition(7, datetime(2026, 1, 1, microsecond=999_999, tzinfo=UTC))).endswith("999")

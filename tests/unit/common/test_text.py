@@ -79,17 +79,17 @@ def test_nothing_but_control_characters_is_refused(letter):
     assert bool(text_problem(letter, 1, lines=True)) == (control and letter not in "\n\t")
 
 
-def test_lengths_are_counted_in_code_points():
+def test_lengths_are_counted_in_code_points() -> None:
     family = ORDINARY["a family, held together by joiners"]
     assert (text_problem(family, 7), text_problem(family, 6)) == ("", "must be at most 6 characters long")
 
 
-def test_spaces_alone_are_no_text_where_one_is_needed():
+def test_spaces_alone_are_no_text_where_one_is_needed() -> None:
     for blank in ("", " ", "\n", "\u00a0\u3000"):
         assert text_problem(blank, 5, required=True, lines=True) == "is required"
         assert not text_problem(blank, 5, lines=True)
 
 
-def test_lines_end_in_one_way():
+def test_lines_end_in_one_way() -> None:
     assert with_line_breaks("a\r\nb\rc\n\r\nd") == "a\nb\nc\n\nd"
     assert chat.new_message(chat.Member("r", "u", "n"), "a\r\n\tb", "").text == "a\n\tb"

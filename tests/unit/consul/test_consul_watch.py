@@ -38,7 +38,7 @@ async def play(*answers, **options):
     script = Script(*answers)
     seen = []
 
-    async def follow():
+    async def follow() -> None:
         async for answer in watch(script, backoff=FAST, **options):
             seen.append(answer)  # noqa: PERF401 (the loop never ends)
 
@@ -56,47 +56,47 @@ def at(index: int, value: str = "x") -> Indexed[str]:
     return Indexed(value, index)
 
 
-async def test_each_query_asks_past_the_last_answer():
+async def test_each_query_asks_past_the_last_answer() -> None:
     seen, asked = await play(at(5), at(9, "y"))
     assert seen == [at(5), at(9, "y")]
     assert asked == [0, 5, 9]
 
 
-async def test_the_same_answer_is_not_passed_on_twice():
+async def test_the_same_answer_is_not_passed_on_twice() -> None:
     seen, _ = await play(at(5), at(5), at(5), at(6, "y"))
     assert seen == [at(5), at(6, "y")]
 
 
-async def test_an_equal_value_at_a_new_index_is_passed_on():
+async def test_an_equal_value_at_a_new_index_is_passed_on() -> None:
     seen, _ = await play(at(5), at(6))
     assert seen == [at(5), at(6)]
 
 
-async def test_an_index_that_goes_backwards_starts_over_from_zero():
+async def test_an_index_that_goes_backwards_starts_over_from_zero() -> None:
     seen, asked = await play(at(50), at(7, "y"), at(7, "y"))
     assert asked == [0, 50, 0, 7]
     assert seen == [at(50), at(7, "y")]
 
 
-async def test_after_an_error_the_watch_starts_over_because_it_may_have_been_a_restart():
+async def test_after_an_error_the_watch_starts_over_because_it_may_have_been_a_restart() -> None:
     _, asked = await play(at(50), UnreachableError("gone"), at(50), ConsulError("GET /x", 500, "no leader"), at(51))
     assert asked == [0, 50, 0, 50, 0, 51]
 
 
-async def test_failures_are_reported_one_by_one_and_recovery_once():
+async def test_failures_are_reported_one_by_one_and_recovery_once() -> None:
     reports = []
     gone, refused = UnreachableError("gone"), ConsulError("GET /x", 500, "no leader")
     await play(gone, refused, at(1), at(2), report=reports.append)
     assert reports == [gone, refused, None]
 
 
-async def test_what_is_not_consuls_fault_ends_the_watch():
+async def test_what_is_not_consuls_fault_ends_the_watch() -> None:
     problem = ValidationError("the token for Consul", [Violation("CONSUL_HTTP_TOKEN_FILE", "cannot read it")])
     with pytest.raises(ValidationError, match="cannot read it"):
         await play(problem)
 
 
-async def test_answers_that_come_at_once_are_paced():
+async def test_answers_that_come_at_once_are_paced() -> None:
     asked = 0
 
     async def restless(blocking: Blocking) -> Indexed[int]:

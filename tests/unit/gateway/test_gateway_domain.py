@@ -13,7 +13,7 @@ from services.gateway.readiness import Readiness
 SECRET = "failed to connect to ipv4:10.1.2.3:20001"
 
 
-def test_every_status_of_grpc_has_one_of_http():
+def test_every_status_of_grpc_has_one_of_http() -> None:
     assert set(errors.STATUSES) == {code.name for code in grpc.StatusCode} - {"OK"}
 
 
@@ -51,12 +51,12 @@ def test_what_went_wrong_on_our_side_is_told_in_ours(code):
     assert document["detail"]
 
 
-def test_a_service_may_say_itself_why_it_is_not_available():
+def test_a_service_may_say_itself_why_it_is_not_available() -> None:
     failure = errors.ApiError("UNAVAILABLE", "the database cannot be read or written now", reason="STORE_UNAVAILABLE")
     assert failure.detail == "the database cannot be read or written now"
 
 
-def test_a_bug_stays_anonymous_even_with_a_reason():
+def test_a_bug_stays_anonymous_even_with_a_reason() -> None:
     problem = errors.problem_of(errors.ApiError("INTERNAL", SECRET, reason="SEGMENT_7"), "/", "ab12")
     assert problem.document() == {
         "type": "about:blank",
@@ -69,7 +69,7 @@ def test_a_bug_stays_anonymous_even_with_a_reason():
     }
 
 
-def test_wrong_fields_are_in_the_document():
+def test_wrong_fields_are_in_the_document() -> None:
     failure = errors.ApiError("INVALID_ARGUMENT", "name is required", fields={"name": "is required"})
     assert errors.problem_of(failure, "/", "").document()["errors"] == [{"field": "name", "detail": "is required"}]
 
@@ -89,7 +89,7 @@ def test_a_time_that_is_none_is_refused(header):
     assert caught.value.fields == {"X-Request-Timeout": "must be a number of seconds above 0"}
 
 
-def test_a_version_comes_back_from_its_tag_to_the_microsecond():
+def test_a_version_comes_back_from_its_tag_to_the_microsecond() -> None:
     moment = datetime(2026, 3, 1, 12, 0, 0, 123457, tzinfo=UTC)
     assert users.seen(users.tag(moment)) == moment
     assert users.seen(users.tag(moment, "v3")) == moment
@@ -108,7 +108,7 @@ def test_a_tag_that_is_not_ours_matches_nothing(header):
     assert caught.value.status == 412
 
 
-async def test_a_gateway_that_lost_its_database_is_not_ready_and_says_so():
+async def test_a_gateway_that_lost_its_database_is_not_ready_and_says_so() -> None:
     reasons: dict[str, str] = {}
     readiness = Readiness([], draining=lambda: False, own=lambda: reasons)
     assert await readiness.missing() == {}

@@ -50,19 +50,19 @@ def test_whatever_the_order_no_piece_comes_or_goes_and_the_first_fate_stays(step
         assert known.state is (fate[after[0]] if after else ReservationState.HELD)
 
 
-def test_what_is_missing_is_counted_for_each_item():
+def test_what_is_missing_is_counted_for_each_item() -> None:
     change = domain.reserve(None, "k", (Item("TEA", 7), Item("MUG", 1)), STOCK)
     assert change.reservation.state is ReservationState.OUT_OF_STOCK
     assert change.reservation.missing == (Item("TEA", 2),)
     assert (change.stock, change.event) == ((), "")
 
 
-def test_the_order_of_the_items_makes_no_difference():
+def test_the_order_of_the_items_makes_no_difference() -> None:
     held = domain.reserve(None, "k", ITEMS, STOCK).reservation
     assert domain.reserve(held, "k", tuple(reversed(ITEMS)), STOCK).reservation == held
 
 
-def test_an_item_is_not_restocked_beyond_what_can_be_counted():
+def test_an_item_is_not_restocked_beyond_what_can_be_counted() -> None:
     full = Stock("TEA", "Tea", 1, available=domain.MAX_STOCK - 5, shipped=4)
     assert domain.restock(Restock("k", "TEA", 1), full).available == domain.MAX_STOCK - 4
     with pytest.raises(domain.InvalidRequestError, match="quantity would make more than"):

@@ -14,11 +14,11 @@ from services.notification.adapters import subject_of, token
 from services.notification.domain import Draft, InvalidNotificationError, NotificationKind
 
 
-def test_the_kinds_are_the_contracts():
+def test_the_kinds_are_the_contracts() -> None:
     assert {kind.name: kind.value for kind in NotificationKind} == dict(pb.NotificationType.items())
 
 
-def test_all_that_is_wrong_is_named_at_once():
+def test_all_that_is_wrong_is_named_at_once() -> None:
     draft = Draft("", NotificationKind.INFO, "", "m" * 2001, {"k": "v" * 501})
     with pytest.raises(InvalidNotificationError) as caught:
         domain.checked(draft, "k" * 129, for_everybody=False)
@@ -36,7 +36,7 @@ def test_the_limits_themselves_are_allowed(draft):
     assert domain.checked(draft, "k" * 128, for_everybody=False) is draft
 
 
-def test_more_entries_than_allowed_are_refused():
+def test_more_entries_than_allowed_are_refused() -> None:
     with pytest.raises(InvalidNotificationError):
         domain.checked(
             Draft("", NotificationKind.INFO, "t", "m", {str(n): "" for n in range(21)}), "", for_everybody=True

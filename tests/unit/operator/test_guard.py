@@ -145,7 +145,7 @@ async def may_write(guard: Guard) -> bool:
         return False
 
 
-async def test_the_first_holds_and_its_replica_stands_by_until_it_ends():
+async def test_the_first_holds_and_its_replica_stands_by_until_it_ends() -> None:
     store = Store()
     async with working(store, ONE) as one, working(store, TWO) as two:
         await one.until(LeaseState.HOLDING)
@@ -159,7 +159,7 @@ async def test_the_first_holds_and_its_replica_stands_by_until_it_ends():
         assert two.callbacks.told == ["held shop"]
 
 
-async def test_a_replica_that_dies_is_followed_when_its_lease_expires():
+async def test_a_replica_that_dies_is_followed_when_its_lease_expires() -> None:
     store = Store()
     async with working(store, ONE) as one, working(store, TWO) as two:
         await one.until(LeaseState.HOLDING)
@@ -169,7 +169,7 @@ async def test_a_replica_that_dies_is_followed_when_its_lease_expires():
         assert not await may_write(one.guard)
 
 
-async def test_another_installation_refuses_and_outlasts_an_upgrade():
+async def test_another_installation_refuses_and_outlasts_an_upgrade() -> None:
     store = Store()
     async with working(store, ONE) as one, working(store, STRANGER) as stranger:
         await one.until(LeaseState.HOLDING)
@@ -185,7 +185,7 @@ async def test_another_installation_refuses_and_outlasts_an_upgrade():
         await stranger.until(LeaseState.HOLDING)
 
 
-async def test_a_dead_installation_is_followed_by_another_after_four_durations():
+async def test_a_dead_installation_is_followed_by_another_after_four_durations() -> None:
     store, began = Store(), asyncio.get_running_loop().time()
     async with working(store, ONE) as one, working(store, STRANGER) as stranger:
         await one.until(LeaseState.HOLDING)
@@ -194,7 +194,7 @@ async def test_a_dead_installation_is_followed_by_another_after_four_durations()
         assert asyncio.get_running_loop().time() - began >= 4 * TIMING.duration
 
 
-async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_begin():
+async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_begin() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -204,7 +204,7 @@ async def test_an_outage_of_the_api_server_ends_the_holder_before_another_may_be
         assert not await may_write(one.guard)
 
 
-async def test_a_short_outage_is_waited_out():
+async def test_a_short_outage_is_waited_out() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -216,7 +216,7 @@ async def test_a_short_outage_is_waited_out():
         assert one.callbacks.told == ["held shop"]
 
 
-async def test_a_renewal_that_gets_no_answer_is_tried_again_within_the_limit():
+async def test_a_renewal_that_gets_no_answer_is_tried_again_within_the_limit() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -228,7 +228,7 @@ async def test_a_renewal_that_gets_no_answer_is_tried_again_within_the_limit():
         assert one.callbacks.told == ["held shop"]
 
 
-async def test_a_namespace_that_hangs_takes_no_other_down_and_its_own_lease_is_renewed():
+async def test_a_namespace_that_hangs_takes_no_other_down_and_its_own_lease_is_renewed() -> None:
     store = Store(slow={"shop"})
     async with working(store, ONE) as one:
         one.guard.set_namespaces({"shop", "other"})
@@ -238,7 +238,7 @@ async def test_a_namespace_that_hangs_takes_no_other_down_and_its_own_lease_is_r
         assert one.guard.held == {"shop", "other"}
 
 
-async def test_what_is_left_of_a_term_writes_nothing_though_the_lease_is_taken_anew():
+async def test_what_is_left_of_a_term_writes_nothing_though_the_lease_is_taken_anew() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -252,7 +252,7 @@ async def test_what_is_left_of_a_term_writes_nothing_though_the_lease_is_taken_a
             assert (await may_write(anew.guard), await may_write(one.guard)) == (True, False)
 
 
-async def test_a_lease_that_another_took_closes_the_gate_at_once():
+async def test_a_lease_that_another_took_closes_the_gate_at_once() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -262,7 +262,7 @@ async def test_a_lease_that_another_took_closes_the_gate_at_once():
         assert not await may_write(one.guard)
 
 
-async def test_a_frozen_process_wakes_up_and_writes_nothing():
+async def test_a_frozen_process_wakes_up_and_writes_nothing() -> None:
     store, now = Store(), 1000.0
     async with working(store, ONE, clock=lambda: now) as one:
         await one.until(LeaseState.HOLDING)
@@ -277,7 +277,7 @@ async def test_a_frozen_process_wakes_up_and_writes_nothing():
         assert not await may_write(one.guard)
 
 
-async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
+async def test_a_write_that_takes_longer_than_the_lease_is_cut_off() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -286,7 +286,7 @@ async def test_a_write_that_takes_longer_than_the_lease_is_cut_off():
                 await asyncio.sleep(60)
 
 
-async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
+async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -299,7 +299,7 @@ async def test_a_lease_that_was_edited_by_hand_is_renewed_all_the_same():
         assert store.holder() == ONE.holder
 
 
-async def test_what_follows_from_a_lease_is_tried_until_it_works():
+async def test_what_follows_from_a_lease_is_tried_until_it_works() -> None:
     store = Store()
     async with working(store, ONE) as one:
         one.callbacks.failing = 2
@@ -307,7 +307,7 @@ async def test_what_follows_from_a_lease_is_tried_until_it_works():
         assert one.callbacks.told == ["held shop"]
 
 
-async def test_a_namespace_that_is_being_deleted_is_let_go_of_while_its_lease_is_held():
+async def test_a_namespace_that_is_being_deleted_is_let_go_of_while_its_lease_is_held() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -320,7 +320,7 @@ async def test_a_namespace_that_is_being_deleted_is_let_go_of_while_its_lease_is
         await one.until(LeaseState.HOLDING)
 
 
-async def test_a_namespace_without_work_is_left_and_its_lease_goes():
+async def test_a_namespace_without_work_is_left_and_its_lease_goes() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)
@@ -330,7 +330,7 @@ async def test_a_namespace_without_work_is_left_and_its_lease_goes():
         assert not store.leases
 
 
-async def test_what_takes_finalizers_off_waits_for_its_own_and_passes_by_others():
+async def test_what_takes_finalizers_off_waits_for_its_own_and_passes_by_others() -> None:
     store = Store()
     async with working(store, ONE) as one:
         await one.until(LeaseState.HOLDING)

@@ -35,12 +35,14 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (replace(FOREIGN, holder=""), 60, LeaseVerdict.TAKE),
     ],
 )
-def test_a_lease_is_taken_by_its_own_installation_first(lease: Lease | None, unchanged: float, verdict: LeaseVerdict):
+def test_a_lease_is_taken_by_its_own_installation_first(
+    lease: Lease | None, unchanged: float, verdict: LeaseVerdict
+) -> None:
     seen = None if lease is None else ObservedLease(lease, 100.0)
     assert election.judge(seen, ME, 100.0 + unchanged) is verdict
 
 
-def test_a_lease_counts_from_when_it_last_changed_and_not_from_what_it_says_of_the_time():
+def test_a_lease_counts_from_when_it_last_changed_and_not_from_what_it_says_of_the_time() -> None:
     first = election.look(replace(FOREIGN, renewed="1999-01-01T00:00:00Z"), None, 5.0)
     assert first is not None
     assert first.since == 5.0
@@ -54,13 +56,13 @@ def test_a_lease_counts_from_when_it_last_changed_and_not_from_what_it_says_of_t
     )
 
 
-def test_a_lease_that_vanishes_while_it_is_held_is_held_until_it_would_have_expired():
+def test_a_lease_that_vanishes_while_it_is_held_is_held_until_it_would_have_expired() -> None:
     seen = ObservedLease(FOREIGN, 10.0)
     assert election.look(None, seen, 20.0) == seen
     assert election.look(None, ObservedLease(FREE, 10.0), 20.0) is None
 
 
-def test_what_is_written_is_what_is_read():
+def test_what_is_written_is_what_is_read() -> None:
     part = election.taken(None, ME, Timing(), NOW)
     document = {"metadata": {**part["metadata"], "resourceVersion": "4", "uid": "u"}, "spec": part["spec"]}
     lease = election.read(document)
@@ -73,7 +75,7 @@ def test_what_is_written_is_what_is_read():
     assert election.read({"metadata": {}, "spec": {"holderIdentity": "somebody"}}).installation == "somebody"
 
 
-def test_a_holder_stops_well_before_another_may_begin():
+def test_a_holder_stops_well_before_another_may_begin() -> None:
     for duration in (3.0, 15.0, 60.0):
         timing = Timing(duration)
         assert timing.hold <= duration * 2 / 3

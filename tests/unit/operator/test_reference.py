@@ -23,7 +23,7 @@ def patched(given: Deployment, patch: dict[str, Any] | None) -> Deployment:
     return {"metadata": {**given["metadata"], "annotations": kept}, "spec": dict(patch["spec"]), "status": {}}
 
 
-def test_a_wish_is_obeyed_once_for_each_change():
+def test_a_wish_is_obeyed_once_for_each_change() -> None:
     one = deployment(1, replicas="3")
     after = patched(one, reference.replicas_patch(one))
     assert after["spec"]["replicas"] == 3
@@ -40,7 +40,7 @@ def test_a_wish_is_obeyed_once_for_each_change():
     ("before", "after"),
     [(deployment(2), 2), (deployment(2, replicas="3"), 3), (deployment(5, replicas="0"), 0)],
 )
-def test_pods_come_back_when_the_rollout_goes(before: Deployment, after: int):
+def test_pods_come_back_when_the_rollout_goes(before: Deployment, after: int) -> None:
     idled = patched(before, reference.idle_patch(before, "user"))
     assert (idled["spec"]["replicas"], reference.idled_by(idled)) == (0, "user")
     assert reference.idle_patch(idled, "user") is None
@@ -50,7 +50,7 @@ def test_pods_come_back_when_the_rollout_goes(before: Deployment, after: int):
     assert reference.replicas_patch(restored) is None
 
 
-def test_it_serves_when_all_of_its_pods_are_ready():
+def test_it_serves_when_all_of_its_pods_are_ready() -> None:
     one = deployment(2)
     assert not reference.is_serving(one)
     assert reference.is_serving({**one, "status": {"readyReplicas": 2}})

@@ -72,12 +72,12 @@ async def stopped(made: Driver, orders: Idle, *, woken: bool) -> None:
     await asyncio.wait_for(work(), 5)
 
 
-async def test_a_driver_that_is_woken_while_it_is_stopped_stops():
+async def test_a_driver_that_is_woken_while_it_is_stopped_stops() -> None:
     orders = Idle()
     await stopped(driver(orders), orders, woken=True)
 
 
-async def test_a_driver_that_is_stopped_gives_back_what_it_drives():
+async def test_a_driver_that_is_stopped_gives_back_what_it_drives() -> None:
     orders = One()
     await stopped(driver(orders), orders, woken=False)
     assert orders.given_back
@@ -90,14 +90,14 @@ class Broken(One):
         raise ValueError("an event that this version does not know")
 
 
-async def test_an_order_that_breaks_its_driver_is_left_alone_until_the_lease_has_run_out():
+async def test_an_order_that_breaks_its_driver_is_left_alone_until_the_lease_has_run_out() -> None:
     orders = Broken()
     with pytest.raises(ValueError, match="an event that this version does not know"):
         await driver(orders).drive(ORDER.id)
     assert not orders.given_back
 
 
-async def test_a_call_that_fails_in_an_unexpected_way_has_no_answer():
+async def test_a_call_that_fails_in_an_unexpected_way_has_no_answer() -> None:
     class Stub:
         async def Reserve(self, request: Any, timeout: float) -> Any:
             raise RuntimeError("a slip of ours")

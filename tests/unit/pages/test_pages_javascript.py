@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_pages_pure_parts_pass_their_tests() -> None:
-    command = [ROOT / "scripts" / "javascript.sh", "test"]
+    command = [str(ROOT / "scripts" / "javascript.sh"), "test"]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if reason := re.match(r"JavaScript skipped: (.*)", ran.stdout):
         pytest.skip(reason[1])

@@ -35,7 +35,7 @@ def test_whatever_the_order_money_is_taken_at_most_once_and_given_back_at_most_o
         assert known.state is (PaymentState.REFUNDED if "refund" in steps else PaymentState.CHARGED)
 
 
-def test_no_balance_grows_beyond_what_can_be_counted():
+def test_no_balance_grows_beyond_what_can_be_counted() -> None:
     full = Account("ada", domain.MAX_BALANCE - 1)
     assert domain.deposit(None, "k", "ada", 1, full, now=NOW).balance_after_cents == domain.MAX_BALANCE
     with pytest.raises(domain.InvalidRequestError, match="amount_cents would make a balance of more than"):

@@ -75,7 +75,7 @@ def test_an_analysis_step_inherits_what_it_does_not_say() -> None:
     found = parse(document(steps=[{"analysis": {"count": 9}}], analysis={"interval": "7s"})).strategy
     assert isinstance(found, Canary)
     (step,) = found.steps
-    assert (step.analysis.count, step.analysis.interval) == (9, 7.0)  # type: ignore[union-attr]
+    assert (step.analysis.count, step.analysis.interval) == (9, 7.0)
 
 
 def test_every_rule_of_the_cluster_has_its_twin() -> None:

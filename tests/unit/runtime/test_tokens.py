@@ -49,12 +49,12 @@ def unsigned(header: dict, claims: dict) -> str:
     return ".".join(parts)
 
 
-async def test_a_good_token_names_its_subject_and_claims(issuer: Issuer):
+async def test_a_good_token_names_its_subject_and_claims(issuer: Issuer) -> None:
     verifier = issuer.verifier()
     identity = await verifier.verify(issuer.token("ada", tenant="acme"))
     assert (identity.subject, identity.claims["tenant"]) == ("ada", "acme")
     with pytest.raises(TypeError):
-        identity.claims["sub"] = "eve"  # type: ignore[index]
+        identity.claims["sub"] = "eve"
 
 
 @pytest.mark.parametrize(
@@ -75,25 +75,25 @@ async def test_a_token_that_is_not_right_is_refused_with_what_is_wrong(issuer: I
     assert await refusal(issuer.verifier(), issuer.token(**claims)) == refused
 
 
-async def test_clocks_may_differ_a_little(issuer: Issuer):
+async def test_clocks_may_differ_a_little(issuer: Issuer) -> None:
     verifier = issuer.verifier()
     assert (await verifier.verify(issuer.token(lifetime=-4.0))).subject == "user-1"
     assert (await verifier.verify(issuer.token(nbf=NOW + 4))).subject == "user-1"
 
 
-async def test_one_of_several_audiences_suffices(issuer: Issuer):
+async def test_one_of_several_audiences_suffices(issuer: Issuer) -> None:
     verifier = JwtVerifier(issuer.jwks(), issuer=issuer.name, audience=["a", "b"], clock=issuer.clock)
     assert (await verifier.verify(issuer.token(aud=["b", "c"]))).subject == "user-1"
 
 
-async def test_an_algorithm_of_none_is_refused(issuer: Issuer):
+async def test_an_algorithm_of_none_is_refused(issuer: Issuer) -> None:
     claims = {"iss": issuer.name, "aud": issuer.audience, "sub": "eve", "exp": NOW + 60}
     for alg in ("none", "None", "nOnE"):
         token = unsigned({"alg": alg, "typ": "JWT", "kid": issuer.kid}, claims) + "."
         assert (await refusal(issuer.verifier(), token))[0] == "TOKEN_INVALID"
 
 
-async def test_a_public_key_does_not_serve_as_a_shared_secret(issuer: Issuer):
+async def test_a_public_key_does_not_serve_as_a_shared_secret(issuer: Issuer) -> None:
     secret = issuer.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     claims = {"iss": issuer.name, "aud": issuer.audience, "sub": "eve", "exp": NOW + 60}
     text = unsigned({"alg": "HS256", "typ": "JWT", "kid": issuer.kid}, claims)
@@ -102,7 +102,7 @@ async def test_a_public_key_does_not_serve_as_a_shared_secret(issuer: Issuer):
     assert told == ("TOKEN_INVALID", "the token's algorithm is not its key's")
 
 
-async def test_another_key_under_the_same_id_is_refused(issuer: Issuer):
+async def test_another_key_under_the_same_id_is_refused(issuer: Issuer) -> None:
     other = Issuer(algorithm=issuer.algorithm, clock=issuer.clock)
     claims = jwt.decode(other.token(), options={"verify_signature": False})
     forged = jwt.encode(claims, other.key, algorithm=other.algorithm, headers={"kid": issuer.kid})
@@ -114,13 +114,13 @@ async def test_garbage_is_refused(issuer: Issuer, token):
     assert (await refusal(issuer.verifier(), token))[0] == "TOKEN_INVALID"
 
 
-async def test_a_token_whose_header_names_odd_things_is_refused(issuer: Issuer):
+async def test_a_token_whose_header_names_odd_things_is_refused(issuer: Issuer) -> None:
     for header in ({"kid": "unknown"}, {"kid": ""}, {"crit": ["urgent"], "urgent": True}):
         token = jwt.encode({"sub": "eve"}, issuer.key, algorithm=issuer.algorithm, headers={"kid": issuer.kid} | header)
         assert (await refusal(issuer.verifier(), token))[0] == "TOKEN_INVALID"
 
 
-async def test_what_is_remembered_ends_when_the_token_does(issuer: Issuer):
+async def test_what_is_remembered_ends_when_the_token_does(issuer: Issuer) -> None:
     verifier, token = issuer.verifier(), issuer.token(lifetime=60.0)
     identity = await verifier.verify(token)
     assert verifier.known(token) is identity
@@ -131,7 +131,7 @@ async def test_what_is_remembered_ends_when_the_token_does(issuer: Issuer):
     assert (await refusal(verifier, token))[0] == "TOKEN_EXPIRED"
 
 
-async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch):
+async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("meshwright.auth.verifier.REMEMBERED", 2)
     issuer = Issuer(clock=Clock())
     verifier = issuer.verifier()
@@ -141,7 +141,7 @@ async def test_only_so_many_tokens_are_remembered(monkeypatch: pytest.MonkeyPatc
     assert [verifier.known(token) is not None for token in tokens] == [False, True, True]
 
 
-def test_keys_that_must_not_verify_are_left_out(issuer: Issuer):
+def test_keys_that_must_not_verify_are_left_out(issuer: Issuer) -> None:
     short = jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key(), as_dict=True)
     private = jwt.get_algorithm_by_name(issuer.algorithm).to_jwk(issuer.key, as_dict=True)
     good = issuer.jwks()["keys"][0]
@@ -182,14 +182,14 @@ class Source:
         return self.issuer.jwks()
 
 
-async def test_keys_are_read_once_for_many_tokens(issuer: Issuer):
+async def test_keys_are_read_once_for_many_tokens(issuer: Issuer) -> None:
     source = Source(issuer)
     for number in range(5):
         await source.verifier.verify(issuer.token(f"user-{number}"))
     assert source.reads == 1
 
 
-async def test_a_new_key_is_found_when_a_token_names_it(issuer: Issuer):
+async def test_a_new_key_is_found_when_a_token_names_it(issuer: Issuer) -> None:
     source = Source(issuer)
     await source.verifier.verify(issuer.token())
     issuer.rotate()
@@ -198,7 +198,7 @@ async def test_a_new_key_is_found_when_a_token_names_it(issuer: Issuer):
     assert source.reads == 2
 
 
-async def test_made_up_key_ids_do_not_make_us_read_without_end(issuer: Issuer):
+async def test_made_up_key_ids_do_not_make_us_read_without_end(issuer: Issuer) -> None:
     source = Source(issuer)
     await source.verifier.verify(issuer.token())
     source.clock.now += 10
@@ -208,7 +208,7 @@ async def test_made_up_key_ids_do_not_make_us_read_without_end(issuer: Issuer):
     assert source.reads == 2
 
 
-async def test_a_key_that_was_withdrawn_verifies_no_longer_even_what_is_remembered(issuer: Issuer):
+async def test_a_key_that_was_withdrawn_verifies_no_longer_even_what_is_remembered(issuer: Issuer) -> None:
     source = Source(issuer)
     token = issuer.token(lifetime=3600)
     await source.verifier.verify(token)
@@ -219,7 +219,7 @@ async def test_a_key_that_was_withdrawn_verifies_no_longer_even_what_is_remember
     assert (await refusal(source.verifier, token))[0] == "TOKEN_INVALID"
 
 
-async def test_an_issuer_that_is_away_does_not_take_its_keys_with_it(issuer: Issuer):
+async def test_an_issuer_that_is_away_does_not_take_its_keys_with_it(issuer: Issuer) -> None:
     source = Source(issuer)
     await source.verifier.verify(issuer.token())
     source.issuer = None
@@ -229,7 +229,7 @@ async def test_an_issuer_that_is_away_does_not_take_its_keys_with_it(issuer: Iss
     assert source.reads == 2
 
 
-async def test_without_any_keys_no_token_is_refused_for_good(issuer: Issuer):
+async def test_without_any_keys_no_token_is_refused_for_good(issuer: Issuer) -> None:
     source = Source(issuer)
     source.issuer = None
     with pytest.raises(UnavailableError) as caught:
@@ -240,13 +240,13 @@ async def test_without_any_keys_no_token_is_refused_for_good(issuer: Issuer):
     assert (await source.verifier.verify(issuer.token())).subject == "user-1"
 
 
-async def test_keys_come_from_a_file_too(issuer: Issuer, tmp_path: Path):
+async def test_keys_come_from_a_file_too(issuer: Issuer, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps(issuer.jwks()))
     verifier = JwtVerifier(file, issuer=issuer.name, audience=issuer.audience, clock=issuer.clock)
     assert (await verifier.verify(issuer.token())).subject == "user-1"
 
 
-def test_another_kind_of_address_is_refused():
+def test_another_kind_of_address_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be a file or an http"):
         JwtVerifier("ftp://keys", issuer="x", audience="y")

@@ -20,7 +20,7 @@ async def tour_of(*visits) -> tuple[list[str], str]:
     return failed, click.unstyle("\n".join(said))
 
 
-async def test_a_stop_that_sees_something_else_is_named_and_the_tour_goes_on():
+async def test_a_stop_that_sees_something_else_is_named_and_the_tour_goes_on() -> None:
     async def otherwise(guide: Guide) -> None:
         guide.check(right=False, what="3, not 4")
 
@@ -35,7 +35,7 @@ async def test_a_stop_that_sees_something_else_is_named_and_the_tour_goes_on():
     assert "Otherwise: a" in said
 
 
-async def test_a_gateway_that_is_away_fails_a_stop_and_not_the_tour():
+async def test_a_gateway_that_is_away_fails_a_stop_and_not_the_tour() -> None:
     async def asks(guide: Guide) -> None:
         await guide.get("/api/versions")
 
@@ -48,7 +48,7 @@ async def test_a_gateway_that_is_away_fails_a_stop_and_not_the_tour():
 @pytest.mark.parametrize(
     "error", [KeyError("state"), TypeError("no list"), ValueError("no JSON"), httpx.ReadTimeout("")]
 )
-async def test_an_answer_of_another_form_is_said(error: Exception):
+async def test_an_answer_of_another_form_is_said(error: Exception) -> None:
     async def falls(guide: Guide) -> None:
         raise error
 
@@ -57,7 +57,7 @@ async def test_an_answer_of_another_form_is_said(error: Exception):
     assert (str(error) or type(error).__name__) in said
 
 
-async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
+async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.tour.guide.WAIT_SECONDS", 0.0)
 
     async def nothing() -> None:
@@ -71,20 +71,20 @@ async def test_what_never_comes_ends_the_stop(monkeypatch: pytest.MonkeyPatch):
     assert "x expected the end of the saga within 0 s" in said
 
 
-def test_a_stop_that_there_is_not_is_refused_with_those_that_there_are():
+def test_a_stop_that_there_is_not_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(click.BadParameter, match=r"no stop sagas; there are polling, .*saga"):
         chosen(["sagas"])
     assert [stop.name for stop in chosen(["saga"])] == ["saga"]
 
 
-def test_a_gateway_that_is_away_is_said_once_and_not_at_each_stop():
+def test_a_gateway_that_is_away_is_said_once_and_not_at_each_stop() -> None:
     done = CliRunner().invoke(tour, ["--gateway", "http://127.0.0.1:9"])
     assert done.exit_code == 1
     assert "Error: the gateway at http://127.0.0.1:9 does not answer" in done.output
     assert all_stops()[0].slide not in done.output
 
 
-async def test_a_gateway_that_goes_away_on_the_way_is_named():
+async def test_a_gateway_that_goes_away_on_the_way_is_named() -> None:
     async def asks(guide: Guide) -> None:
         await guide.ask("GET", "/api/versions")
 
@@ -92,12 +92,12 @@ async def test_a_gateway_that_goes_away_on_the_way_is_named():
     assert "x no answer of http://127.0.0.1:9 to GET /api/versions" in said
 
 
-def test_stops_have_names_of_their_own():
+def test_stops_have_names_of_their_own() -> None:
     names = [stop.name for stop in all_stops()]
     assert len(set(names)) == len(names)
 
 
-async def test_a_command_that_does_not_end_is_named_and_ended(monkeypatch: pytest.MonkeyPatch):
+async def test_a_command_that_does_not_end_is_named_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.tour.guide.COMMAND_TIMEOUT", 0.01)
 
     async def commands(guide: Guide) -> None:
@@ -126,7 +126,7 @@ async def test_where_traces_cannot_be_read_the_tour_says_so_and_goes_on(handler)
     assert said == ["  - the trace is not checked: http://traces does not answer Jaeger's query API"]
 
 
-async def test_a_trace_is_whole_when_the_order_service_is_in_it_too():
+async def test_a_trace_is_whole_when_the_order_service_is_in_it_too() -> None:
     services = ["gateway", "inventory", "payment", "notification", "userview"]
     asked = 0
 

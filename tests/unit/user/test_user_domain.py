@@ -120,23 +120,23 @@ def test_what_is_no_number_is_refused(phone):
     assert caught.value.fields == {"phone": "must be a number with its country code, as in +4930123456, or empty"}
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(domain.InvalidUserError) as caught:
         ada(name="", email="", phone="1")
     assert set(caught.value.fields) == {"name", "email", "phone"}
 
 
-def test_addresses_are_the_same_whatever_their_case():
+def test_addresses_are_the_same_whatever_their_case() -> None:
     assert ada(email="ADA@Example.org").email_key == ada(email="ada@example.ORG").email_key
 
 
-def test_a_change_writes_what_it_carries_and_a_new_version():
+def test_a_change_writes_what_it_carries_and_a_new_version() -> None:
     later = NOW + timedelta(hours=1)
     after = domain.changed(ada(phone="+4930123456"), domain.Changes(name="Ada King", phone=""), now=later)
     assert after == replace(ada(), name="Ada King", updated_at=later)
 
 
-def test_a_change_of_nothing_is_the_same_user():
+def test_a_change_of_nothing_is_the_same_user() -> None:
     user = ada()
     assert domain.changed(user, domain.Changes(name="Ada "), now=NOW + timedelta(hours=1)) is user
 
@@ -147,7 +147,7 @@ def test_versions_rise_even_where_the_clock_does_not(step):
     assert after.updated_at == NOW + timedelta(microseconds=1)
 
 
-def test_a_change_is_held_to_the_rules():
+def test_a_change_is_held_to_the_rules() -> None:
     with pytest.raises(domain.InvalidUserError, match="name is required"):
         domain.changed(ada(), domain.Changes(name=""), now=NOW)
 
@@ -185,7 +185,7 @@ def test_the_first_day_counts(passed, days):
     assert domain.member_days(ada(), NOW + passed) == days
 
 
-def test_ids_are_uuids_of_version_7_that_sort_by_time():
+def test_ids_are_uuids_of_version_7_that_sort_by_time() -> None:
     ids = [new_id(NOW + timedelta(milliseconds=step), lambda size: b"\xff" * size) for step in range(3)]
     assert ids == sorted(ids)
     parsed = uuid.UUID(ids[0])

@@ -63,7 +63,7 @@ def test_the_order_between_the_logs_does_not_matter(of_user, of_order, gone, dat
     assert bool(expected.words) is (not gone and bool(words(f"{expected.name} {expected.email}")))
 
 
-def test_an_order_belongs_to_the_user_that_it_names_and_steps_to_no_user():
+def test_an_order_belongs_to_the_user_that_it_names_and_steps_to_no_user() -> None:
     assert ViewEvent("order", "OrderCompleted", "o", NOW, {"user_id": "ada"}).user_id == "ada"
     assert ViewEvent("order", "StepStarted", "o", NOW, {"step": "x"}).user_id is None
     assert ViewEvent("chat", "Said", "c", NOW, {"user_id": "ada"}).user_id is None
@@ -83,19 +83,19 @@ def test_a_balance_says_which_payment_it_follows(name, data, position):
     assert payment_seen(ViewEvent("user", name, "ada", NOW, data)) == position
 
 
-def test_words_are_runs_of_letters_and_digits_without_marks_and_case():
+def test_words_are_runs_of_letters_and_digits_without_marks_and_case() -> None:
     assert words("José-García_X, 42% ÅNGSTRÖM Straße ﬁn") == [
         *("jose", "garcia", "x", "42", "angstrom", "strasse", "fin")
     ]
 
 
-def test_words_that_are_cut_again_stay_as_they_are():
+def test_words_that_are_cut_again_stay_as_they_are() -> None:
     every = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
     once = [word for char in every for word in words(f"ab{char}yz")]
     assert [word for word in once if words(word) != [word]] == []
 
 
-def test_whole_words_come_before_beginnings_and_names_before_addresses():
+def test_whole_words_come_before_beginnings_and_names_before_addresses() -> None:
     views = [
         UserView("1", "Adam Smith", "x@y", known=True),
         UserView("2", "Zoe", "ada@y", known=True),

@@ -9,11 +9,11 @@ from services.userview.domain import ViewBehindError
 
 
 @pytest.mark.parametrize(("time_left", "wait"), [(None, 5), (10, 8), (0.1, 0.05), (0.01, -0.04), (3600, 30)])
-def test_a_wait_ends_before_the_callers_time_does_and_soon_enough(time_left: float | None, wait: float):
+def test_a_wait_ends_before_the_callers_time_does_and_soon_enough(time_left: float | None, wait: float) -> None:
     assert wait_seconds(time_left) == pytest.approx(wait)
 
 
-async def test_what_never_comes_is_told_with_all_that_is_missing():
+async def test_what_never_comes_is_told_with_all_that_is_missing() -> None:
     class Nothing:
         async def progress(self):
             return self
