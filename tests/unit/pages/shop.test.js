@@ -15,7 +15,7 @@ import { Problem } from "../../../src/meshwright/pages/shared/page.js";
 
 test("money is in euros, durations in whole milliseconds", () => {
   assert.deepEqual([money(123456), money(0), roundMoney(50000)], ["€1,234.56", "€0.00", "€500"]);
-  assert.deepEqual([milliseconds(3.6), milliseconds(1250)], ["4 ms", "1.25 s"]);
+  assert.deepEqual([milliseconds(0.2), milliseconds(3.6), milliseconds(1250)], ["0 ms", "4 ms", "1.25 s"]);
 });
 
 const STOCK = new Map([

@@ -75,7 +75,7 @@ function stepView(item, resting) {
 export function verdict(order) {
   const took = milliseconds(Date.parse(order.updated_at) - Date.parse(order.placed_at));
   if (order.state === "completed") return `Reserved, paid and shipped in ${took}: ${money(order.total_cents)}.`;
-  if (order.state === "rejected") return `Rejected after ${took}: ${order.reason}. The steps before are undone.`;
+  if (order.state === "rejected") return `Rejected after ${took}: ${order.reason}. Completed steps are undone.`;
   if (order.state === "needs_attention") return `This order needs attention: ${order.reason}.`;
   if (order.state === "compensating") return "A step was refused; the steps before it are being undone.";
   return "Under way.";
