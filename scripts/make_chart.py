@@ -191,72 +191,101 @@ def resources() -> Schema:
 
 def component(kube: Definitions) -> Schema:
     """What a component takes."""
-    policies = choice("", "Cluster", "Local")
-    service = {
-        "enabled": {"type": "boolean"},
-        "type": choice("ClusterIP", "NodePort", "LoadBalancer"),
-        "annotations": MAP,
-        "nodePorts": {"type": "object", "additionalProperties": {**PORT, "minimum": 1024}},
-        "loadBalancerClass": {"type": "string"},
-        "loadBalancerSourceRanges": {
-            "type": "array",
-            "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"},
-        },
-        "externalTrafficPolicy": policies,
-        "internalTrafficPolicy": policies,
-        "sessionAffinity": choice("", "ClientIP", "None"),
-    }
-    account = {
-        "create": {"type": "boolean"},
-        "name": {"type": "string"},
-        "automount": {"type": "boolean"},
-        "annotations": MAP,
-    }
-    probe = kube.kubernetes("Probe")
     return closed(
         {
             "enabled": SWITCH,
             "kind": choice("Deployment", "StatefulSet", "DaemonSet"),
             "replicas": {"anyOf": [{"type": "null"}, integer(), TEMPLATE]},
             "thirdParty": SWITCH,
-            "image": {"type": "string"},
-            "imagePullPolicy": choice("", "Always", "IfNotPresent", "Never"),
-            "imagePullSecrets": {"type": "array", "items": {"$ref": "#/definitions/pullSecret"}},
+            **_image(),
             "uid": integer(1),
             "headless": SWITCH,
             "recreate": SWITCH,
             "mesh": {"type": "boolean"},
             "nats": {"type": "boolean"},
             "config": {"type": "boolean"},
-            "storage": {"anyOf": [{"$ref": "#/definitions/storage"}, TEMPLATE]},
-            "storageClass": {"anyOf": [{"$ref": "#/definitions/storageClass"}, TEMPLATE]},
-            "secrets": {
-                "type": "object",
-                "propertyNames": {"$ref": "#/definitions/variable"},
-                "additionalProperties": {"$ref": "#/definitions/secretKey"},
-            },
-            "database": {"type": "string", "pattern": "^([A-Z_]+)?$"},
+            **_state(),
             "command": STRINGS,
             "args": STRINGS,
             "ports": {"type": "object", "additionalProperties": PORT},
             "hostPorts": STRINGS,
             "scratch": {"type": "array", "items": {"type": "string", "pattern": "^/"}},
-            "service": closed(service),
-            "serviceAccount": closed(account),
+            "service": _service(),
+            "serviceAccount": _service_account(),
             "env": {
                 "type": "object",
                 "propertyNames": {"$ref": "#/definitions/variable"},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
             },
-            "startup": {"anyOf": [{"maxProperties": 0}, _without_oneof(kube), probe]},
-            "readiness": probe,
-            "liveness": probe,
+            **_probes(kube),
             "resources": resources(),
             "autoscaling": autoscaling(kube),
             "serviceAccountAnnotations": MAP,
             **pods(kube),
         }
     )
+
+
+def _image() -> dict[str, Schema]:
+    return {
+        "image": {"type": "string"},
+        "imagePullPolicy": choice("", "Always", "IfNotPresent", "Never"),
+        "imagePullSecrets": {"type": "array", "items": {"$ref": "#/definitions/pullSecret"}},
+    }
+
+
+def _state() -> dict[str, Schema]:
+    """Volumes, secrets, the database."""
+    return {
+        "storage": {"anyOf": [{"$ref": "#/definitions/storage"}, TEMPLATE]},
+        "storageClass": {"anyOf": [{"$ref": "#/definitions/storageClass"}, TEMPLATE]},
+        "secrets": {
+            "type": "object",
+            "propertyNames": {"$ref": "#/definitions/variable"},
+            "additionalProperties": {"$ref": "#/definitions/secretKey"},
+        },
+        "database": {"type": "string", "pattern": "^([A-Z_]+)?$"},
+    }
+
+
+def _service() -> Schema:
+    policies = choice("", "Cluster", "Local")
+    return closed(
+        {
+            "enabled": {"type": "boolean"},
+            "type": choice("ClusterIP", "NodePort", "LoadBalancer"),
+            "annotations": MAP,
+            "nodePorts": {"type": "object", "additionalProperties": {**PORT, "minimum": 1024}},
+            "loadBalancerClass": {"type": "string"},
+            "loadBalancerSourceRanges": {
+                "type": "array",
+                "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"},
+            },
+            "externalTrafficPolicy": policies,
+            "internalTrafficPolicy": policies,
+            "sessionAffinity": choice("", "ClientIP", "None"),
+        }
+    )
+
+
+def _service_account() -> Schema:
+    return closed(
+        {
+            "create": {"type": "boolean"},
+            "name": {"type": "string"},
+            "automount": {"type": "boolean"},
+            "annotations": MAP,
+        }
+    )
+
+
+def _probes(kube: Definitions) -> dict[str, Schema]:
+    probe = kube.kubernetes("Probe")
+    return {
+        "startup": {"anyOf": [{"maxProperties": 0}, _without_oneof(kube), probe]},
+        "readiness": probe,
+        "liveness": probe,
+    }
 
 
 def _without_oneof(kube: Definitions) -> Schema:
