@@ -30,6 +30,13 @@ def test_a_wheel_holds_its_own_packages(folder: str, packages: set[str], tmp_pat
         assert {"services/demo.toml", "services/gateway/pages/shop/goods.js", "demo/user/v1/user_pb2.py"} <= names
 
 
+def test_the_librarys_wheel_holds_the_pages(tmp_path: Path) -> None:
+    with zipfile.ZipFile(installed.wheel(ROOT, tmp_path)) as archive:
+        names = set(archive.namelist())
+    shared, traces = "meshwright/pages/shared/page.js", "meshwright/dev/traces/ui/assets"
+    assert {shared, f"{traces}/index.html", f"{traces}/app.js", f"{traces}/icon.svg"} <= names
+
+
 @pytest.mark.parametrize("package", ["meshwright", "meshwright_operator", "services", "demo"])
 def test_the_tests_run_the_checkout(package: str) -> None:
     """An installation that copied the sources would test what they were."""
