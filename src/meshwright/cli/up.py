@@ -44,9 +44,18 @@ _STATES = {InstanceState.READY: "green", InstanceState.BACKOFF: "yellow", Instan
 @click.option("--postgres", default="", metavar="URL", help="A PostgreSQL for the services that want one.")
 @click.option("--port", "ports", multiple=True, metavar="NAME=NUMBER", help="Another port, such as gateway=8081.")
 @click.option("--host", default="", metavar="ADDRESS", help="Open the public process to others: 0.0.0.0, or ::.")
+@click.option("--watch", is_flag=True, help="Restart a process when its source or the topology changes.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show what the processes write.")
 def up(
-    *, file: Path | None, demo: bool, consul: str, postgres: str, ports: Sequence[str], host: str, quiet: bool
+    *,
+    file: Path | None,
+    demo: bool,
+    consul: str,
+    postgres: str,
+    ports: Sequence[str],
+    host: str,
+    watch: bool,
+    quiet: bool,
 ) -> None:
     """Run a topology: the mesh, and the services on it.
 
@@ -60,6 +69,10 @@ def up(
 
     Everything listens on the loopback alone. --host opens the processes that the topology calls public (of the demo the
     gateway) to the network, and shows their address, on a terminal as a QR code too.
+
+    --watch restarts a process when a file of its module's package, of its folder or a .proto changes, and carries out
+    changes of the topology file. A new instance is ready before the running ones are restarted, unless the process has
+    a fixed port or is a single instance of a command. What is broken is told, and what runs stays.
     """
     if file is not None and demo:
         raise click.UsageError("-f names one topology and --demo another; leave one of them out")
@@ -68,7 +81,7 @@ def up(
     reachable = network_addresses.reachable(host) if host else ()
     choices = UpOptions(consul, postgres, _ports(ports), host, reachable, environment())
     folder = run_state.StateFolder(run_state.home(), topology.name)
-    asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet)))
+    asyncio.run(run_up(topology, choices, folder, Screen(topology, quiet=quiet), watch=watch))
 
 
 def _topology(file: Path | None, *, demo: bool) -> Topology:
@@ -162,6 +175,9 @@ class Screen:
 
     def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
         self._instance(f"~{rollout}", f"~{rollout}", self._style(text, "yellow" if warning else "cyan", bold=True))
+
+    def watch_event(self, text: str, *, warning: bool = False) -> None:
+        self._instance("~watch", "~watch", self._style(text, "yellow" if warning else "cyan", bold=True))
 
     def stopping(self) -> None:
         self._say("\nStopping, in order. Ctrl-C again ends everything at once.")

@@ -11,17 +11,19 @@ import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from meshwright import free_ports
+from meshwright import free_ports, optional_imports
 from meshwright.local.planner import consul_probe, plan, port_check, resumed_versions
 from meshwright.local.planner.component_source import choose_registry
 from meshwright.local.supervisor import run_state
-from meshwright.local.supervisor.supervisor import Report, StartError, Supervisor
+from meshwright.local.supervisor.report import Report
+from meshwright.local.supervisor.supervisor import StartError, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from meshwright.local.planner.component_source import UpOptions
     from meshwright.local.planner.plan import Plan
+    from meshwright.local.rollouts.rollout_manager import RolloutManager
     from meshwright.local.supervisor.run_state import StateFolder
     from meshwright.local.supervisor.status import InstanceStatus
     from meshwright.local.topology.spec import Topology
@@ -52,17 +54,22 @@ class View(Report, Protocol):
     def rollout_event(self, rollout: str, text: str, *, warning: bool) -> None:
         """An event of a rollout."""
 
+    def watch_event(self, text: str, *, warning: bool = False) -> None:
+        """What `--watch` sees and does."""
+
     def stopping(self) -> None:
         """A signal was received; a second one kills everything at once."""
 
 
-async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: View) -> None:
-    """Runs a topology until SIGINT, SIGTERM or SIGHUP.
+async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: View, *, watch: bool = False) -> None:
+    """Runs a topology until SIGINT, SIGTERM or SIGHUP. With `watch`, what changes in its sources is restarted.
 
-    Raises `ValidationError` or `AlreadyUpError` before anything is started, and `StartError` after everything that was
-    started has been stopped again.
+    Raises `ValidationError`, `AlreadyUpError` or `MissingExtraError` before anything is started, and `StartError` after
+    everything that was started has been stopped again.
     """
     began = time.monotonic()
+    if watch:
+        optional_imports.load("watchfiles", "`meshwright up --watch`", "watch")
     with folder.locked():
         record = folder.read()
         leftovers = run_state.end_leftovers(record) if record and record.lives else []
@@ -70,11 +77,11 @@ async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: 
         port_check.check(made.ports, {name: made.host for name in made.ports if name in made.public})
         view.starting(made, leftovers)
         run = uuid.uuid4().hex
-        writer = _StateWriter(made, folder, run)
+        writer = _StateWriter(folder, run)
         supervisor = Supervisor(made, folder, run, view, lambda: writer.write(supervisor))
         with _interrupts() as interrupts:
             try:
-                await _serve(supervisor, folder, view, interrupts, began)
+                await _serve(supervisor, folder, view, interrupts, began=began, watched=options if watch else None)
             finally:
                 await _end(supervisor, interrupts)
                 writer.write(supervisor)
@@ -98,8 +105,15 @@ async def decide(topology: Topology, options: UpOptions, folder: StateFolder) ->
 
 
 async def _serve(
-    supervisor: Supervisor, folder: StateFolder, view: View, interrupts: asyncio.Queue[int], began: float
+    supervisor: Supervisor,
+    folder: StateFolder,
+    view: View,
+    interrupts: asyncio.Queue[int],
+    *,
+    began: float,
+    watched: UpOptions | None,
 ) -> None:
+    """Starts and serves until a signal. `watched`: the options, for changes of the topology; None: no watching."""
     interrupted = asyncio.create_task(interrupts.get())
     starting = asyncio.create_task(supervisor.start())
     try:
@@ -114,10 +128,12 @@ async def _serve(
                 await _raise_with_reason(starting, supervisor.plan)
                 view.ready(supervisor.plan, supervisor.statuses(), time.monotonic() - began)
                 await manager.resume()
-                either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure]
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if supervisor.failure.done():
-                    supervisor.failure.result()
+                async with _watching(supervisor, folder, view, manager, watched) as watching:
+                    either: list[asyncio.Future[Any]] = [interrupted, supervisor.failure, *watching]
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                for ended in (supervisor.failure, *watching):
+                    if ended.done() and not ended.cancelled():
+                        ended.result()
             view.stopping()
     finally:
         interrupted.cancel()
@@ -126,6 +142,25 @@ async def _serve(
         await asyncio.wait({starting})
         if not starting.cancelled():
             starting.exception()
+
+
+@contextlib.asynccontextmanager
+async def _watching(
+    supervisor: Supervisor, folder: StateFolder, view: View, manager: RolloutManager, options: UpOptions | None
+) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Restarts what changes, within the context. Yields the task, which ends only by a bug; none without `options`."""
+    if options is None:
+        yield []
+        return
+    from meshwright.local.watch import reloader  # noqa: PLC0415 - most runs do without
+
+    restarting = reloader.Reloader(supervisor, options, folder, view.watch_event, manager.rollout_of)
+    task = asyncio.create_task(restarting.run(), name="watch")
+    try:
+        yield [task]
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
 
 
 async def _raise_with_reason(starting: asyncio.Task[None], made: Plan) -> None:
@@ -170,23 +205,22 @@ def _interrupts() -> Iterator[asyncio.Queue[int]]:
 class _StateWriter:
     """Writes `state.json` on each change."""
 
-    def __init__(self, made: Plan, folder: StateFolder, run: str) -> None:
-        self._plan = made
+    def __init__(self, folder: StateFolder, run: str) -> None:
         self._folder = folder
         self._run = run
         self._started = run_state.start_time(os.getpid())
 
     def write(self, supervisor: Supervisor) -> None:
-        environment = self._plan.environment
+        plan = supervisor.plan
         self._folder.write(
             run_state.RunRecord(
                 pid=os.getpid(),
                 started=self._started,
                 run=self._run,
-                topology=str(self._plan.topology.source.resolve()),
+                topology=str(plan.topology.source.resolve()),
                 socket=str(self._folder.socket),
-                environment={name: environment[name] for name in CLIENT_VARIABLES if name in environment},
-                addresses=dict(self._plan.addresses),
+                environment={name: plan.environment[name] for name in CLIENT_VARIABLES if name in plan.environment},
+                addresses=dict(plan.addresses),
                 lives=supervisor.lives(),
             )
         )

@@ -173,3 +173,16 @@ def test_a_wrong_environment_is_one_paragraph(
     monkeypatch.setenv("CONSUL_HTTP_SSL", "perhaps")
     assert run(["get", "x", "-t", ""]) == output.BAD_INPUT
     assert "CONSUL_HTTP_SSL: expected true or false, not 'perhaps'" in capsys.readouterr().err
+
+
+def test_watching_without_its_package_says_what_to_install_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    monkeypatch.setenv("MESHWRIGHT_HOME", str(tmp_path / "home"))
+    (tmp_path / "shop.toml").write_text('[processes.cart]\ncommand = ["sleep", "60"]\nready = "started"\n')
+    assert run(["up", "--watch", "-f", str(tmp_path / "shop.toml")]) == output.BAD_INPUT
+    said = capsys.readouterr()
+    needs = "`meshwright up --watch` needs the package watchfiles: pip install 'meshwright[watch]'"
+    assert (said.out, said.err) == ("", f"error: {needs}\n")
+    assert not (tmp_path / "home").exists()

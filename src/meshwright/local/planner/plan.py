@@ -21,7 +21,7 @@ from meshwright.local.planner import component_addresses
 from meshwright.local.planner.component_source import TOPOLOGY, choose_traces, mesh_environment, parse_source
 from meshwright.local.planner.network_addresses import in_url
 from meshwright.local.topology.placeholders import UnknownNameError, expand
-from meshwright.local.topology.spec import CONTROLPLANE, DEFAULT_PORTS, HOST, REGISTRY, TRACES, ProcessSpec
+from meshwright.local.topology.spec import COMPONENTS, CONTROLPLANE, DEFAULT_PORTS, HOST, REGISTRY, TRACES, ProcessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -74,6 +74,11 @@ class Plan:
         """The processes reachable from other machines."""
         return frozenset(process.name for process in self.processes if process.public and self.host)
 
+    @property
+    def own(self) -> tuple[ProcessSpec, ...]:
+        """The processes of the topology, without the mesh's components."""
+        return tuple(process for process in self.processes if process.name not in COMPONENTS)
+
     def process(self, name: str) -> ProcessSpec:
         return next(process for process in self.processes if process.name == name)
 
@@ -96,14 +101,24 @@ def registry_port(topology: Topology, options: UpOptions) -> int:
 
 
 def make(
-    topology: Topology, options: UpOptions, registry: ComponentSource, state: Path, free_port: Callable[[], int]
+    topology: Topology,
+    options: UpOptions,
+    registry: ComponentSource,
+    state: Path,
+    free_port: Callable[[], int],
+    *,
+    carried: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Makes the plan. Raises `ValidationError` for unknown or colliding ports, and unknown placeholders."""
+    """Makes the plan. Raises `ValidationError` for unknown or colliding ports, and unknown placeholders.
+
+    `carried`: ports by name that a running `up` has chosen for single instances, and keeps.
+    """
+    carried = carried or {}
     traces = choose_traces(topology, options)
     controlplane = parse_source(topology.mesh.controlplane, TOPOLOGY)
     components = _components(registry, controlplane, traces)
-    unused = distinct_ports(free_port, _fixed(topology, options))
-    own = [_with_ports(process, options.ports, unused) for process in topology.processes]
+    unused = distinct_ports(free_port, _fixed(topology, options) | set(carried.values()))
+    own = [_with_ports(process, options.ports, carried, unused) for process in topology.processes]
     ports = _ports(topology, options, components, own)
     public = _public(options, own)
     addresses = {
@@ -229,13 +244,15 @@ def _component(name: str, ports: Mapping[str, int]) -> ProcessSpec:
     )
 
 
-def _with_ports(process: ProcessSpec, chosen: Mapping[str, int], free_port: Callable[[], int]) -> ProcessSpec:
+def _with_ports(
+    process: ProcessSpec, chosen: Mapping[str, int], carried: Mapping[str, int], free_port: Callable[[], int]
+) -> ProcessSpec:
     """The process with the ports of the command line; a single instance gets its free ports now, for placeholders."""
     port = chosen.get(process.name, process.port)
     ports = {name: chosen.get(f"{process.name}.{name}", port) for name, port in process.ports.items()}
     if process.replicas == 1:
-        port = port or free_port()
-        ports = {name: port or free_port() for name, port in ports.items()}
+        port = port or carried.get(process.name) or free_port()
+        ports = {name: port or carried.get(f"{process.name}.{name}") or free_port() for name, port in ports.items()}
     return replace(process, port=port, ports=ports)
 
 

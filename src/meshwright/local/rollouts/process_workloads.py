@@ -53,7 +53,7 @@ class ProcessWorkloads:
     async def observe(self, rollout: Rollout) -> dict[str, Workload]:
         found: dict[str, list[Instance]] = {}
         for instance in self._supervisor.instances.values():
-            if instance.spec.service == rollout.service and not instance.stopping:
+            if instance.spec.service == rollout.service and instance.counts:
                 found.setdefault(instance.spec.version, []).append(instance)
         return {version: self._workload(rollout, version, instances) for version, instances in found.items()}
 
@@ -106,7 +106,7 @@ class ProcessWorkloads:
             return
         for instance in self._supervisor.instances.values():
             spec = instance.spec
-            is_mine = (instance.spec.service, spec.version) == key and not instance.stopping
+            is_mine = (instance.spec.service, spec.version) == key and instance.counts
             if is_mine and dict(spec.variables) != values:
                 self._changes[key] = asyncio.create_task(
                     self._replace(key, spec.instance, values),
@@ -132,8 +132,7 @@ class ProcessWorkloads:
             mine = [
                 instance
                 for instance in self._supervisor.instances.values()
-                if (instance.spec.service, instance.spec.version) == (rollout.service, version)
-                and not instance.stopping
+                if (instance.spec.service, instance.spec.version) == (rollout.service, version) and instance.counts
             ]
             found = [trouble for instance in mine if (trouble := self._trouble(instance)) is not None]
             failure = self._failures.get((rollout.service, version))

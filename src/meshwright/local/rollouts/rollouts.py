@@ -166,7 +166,7 @@ class Rollouts:
 
     def _adopted(self, rollout: Rollout) -> dict[str, Any]:
         """The status of a new rollout: the running version is the stable one."""
-        specs = [instance.spec for instance in self._supervisor.instances.values() if not instance.stopping]
+        specs = [instance.spec for instance in self._supervisor.instances.values() if instance.counts]
         processes = {process.name for process in self._supervisor.plan.processes if process.service == rollout.service}
         running = Counter(spec.version for spec in specs if spec.name in processes)
         if not running:

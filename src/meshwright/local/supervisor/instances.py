@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 class Instance:
     """One instance: mutable, changed by the supervisor only. Its process may end and be started again."""
 
-    def __init__(self, spec: ProcessSpec) -> None:
+    def __init__(self, spec: ProcessSpec, *, on_trial: bool = False) -> None:
         self.spec = spec
+        self.on_trial = on_trial
+        """Started to see whether it becomes ready: it is not restarted before that, and counts for nothing."""
         self.state = InstanceState.WAITING
         self.detail = ""
         self.since = time.time()
@@ -78,6 +80,11 @@ class Instance:
             signal_group(self.pid, number)
 
     # Its state
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is one of the instances that its process or version should have."""
+        return not self.stopping and not self.on_trial
 
     @property
     def not_ready_reason(self) -> str:

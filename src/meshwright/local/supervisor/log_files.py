@@ -13,12 +13,16 @@ LIMIT = 4 * 1024 * 1024
 
 
 class LogFile:
-    """Appends lines; the file of an earlier run is renamed to `<name>.1`."""
+    """Appends lines. The file of an earlier run is renamed to `<name>.1`, unless it is `continued`."""
 
-    def __init__(self, path: Path, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = LIMIT, *, continued: bool = False) -> None:
         self._path = path
         self._limit = limit
-        self._open()
+        if continued and path.exists():
+            self._file = path.open("ab")
+            self._size = path.stat().st_size
+        else:
+            self._open()
 
     def write(self, line: str) -> None:
         data = line.encode() + b"\n"

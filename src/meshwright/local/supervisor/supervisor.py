@@ -14,8 +14,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from itertools import count
 from signal import SIGKILL, SIGTERM
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from meshwright import free_ports
 from meshwright.errors import MeshwrightError, ValidationError, Violation
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from meshwright.local.planner.plan import Plan
+    from meshwright.local.supervisor.report import Report
     from meshwright.local.supervisor.run_state import StateFolder
     from meshwright.local.topology.spec import ProcessSpec
 
@@ -53,16 +55,6 @@ class StartError(MeshwrightError):
         """The service name of its registration, if another than its own."""
 
 
-class Report(Protocol):
-    """Receives the output and the changes of instances."""
-
-    def line(self, spec: ProcessSpec, text: str) -> None:
-        """An instance wrote a line."""
-
-    def changed(self, status: InstanceStatus) -> None:
-        """An instance changed its state."""
-
-
 class Supervisor:
     """Runs a plan. `changed` is called after each start and end of a process, to write `state.json`."""
 
@@ -71,6 +63,7 @@ class Supervisor:
         self.instances: dict[str, Instance] = {}
         self._tails: dict[str, deque[tuple[int, str]]] = {}
         self._written = 0
+        self._logged: set[str] = set()
         self._listeners: set[Callable[[str, str], None]] = set()
         self._folder = folder
         self._run = run
@@ -131,8 +124,8 @@ class Supervisor:
         self, name: str, replicas: int, version: str | None = None, environment: Mapping[str, str] | None = None
     ) -> scaling.ScaleChange:
         """Scales to that number of instances; returns when the new ones are ready and the removed ones have ended."""
-        taken = [instance.spec for instance in self.instances.values() if not instance.stopping]
-        leaving = [instance.spec for instance in self.instances.values() if instance.stopping]
+        taken = [instance.spec for instance in self.instances.values() if instance.counts]
+        leaving = [instance.spec for instance in self.instances.values() if not instance.counts]
         change = scaling.scale(self.plan, taken, name, replicas, version, environment=environment, leaving=leaving)
         added = [self._add(spec) for spec in change.added]
         removed = [self.instances[spec.instance] for spec in change.removed]
@@ -160,10 +153,74 @@ class Supervisor:
         Raises `StartError` where the new one does not become ready; the old one stays.
         """
         old = self.instances[name]
-        specs = [one.spec for one in self.instances.values() if one.spec.name == old.spec.name and not one.stopping]
+        specs = [one.spec for one in self.instances.values() if one.spec.name == old.spec.name and one.counts]
         present = sum(spec.version == old.spec.version for spec in specs)
         await self.scale(old.spec.name, present + 1, old.spec.version, environment)
         await self._remove(old)
+        self._changed()
+
+    # Changes of code or topology: see `rolling_restart`
+
+    async def try_out(self, spec: ProcessSpec) -> Instance:
+        """Starts one instance more, which counts for nothing, and returns it once it is ready.
+
+        Raises `StartError` where it does not become ready; it is removed then.
+        """
+        taken = {one.spec.number for one in self.instances.values() if one.spec.name == spec.name}
+        number = next(number for number in count(1) if number not in taken)
+        instance = self._add(spec.numbered(number, variables=spec.variables), on_trial=True)
+        try:
+            await self._until_ready_again(instance)
+        except StartError:
+            await self._remove(instance)
+            raise
+        return instance
+
+    async def restart(self, name: str, spec: ProcessSpec) -> None:
+        """Stops an instance and starts it as `spec` says, under its name; returns when it is ready.
+
+        Raises `StartError` where it does not become ready in time; it is started again until it does.
+        """
+        old = self.instances[name]
+        await self._stop(old)
+        instance = self._add(spec.numbered(old.spec.number, variables=spec.variables))
+        instance.restarts = old.restarts
+        await self._until_ready_again(instance)
+
+    async def remove(self, name: str) -> None:
+        """Stops an instance, and forgets it; does nothing if there is none of that name."""
+        if name in self.instances:
+            await self._remove(self.instances[name])
+            self._changed()
+
+    def change_plan(self, plan: Plan) -> None:
+        """Has another topology on the same mesh from now on. Its processes are added and removed one by one."""
+        self.plan = plan
+        self._ready = {process.name: self._ready.get(process.name, asyncio.Event()) for process in plan.processes}
+
+    async def add(self, process: ProcessSpec) -> None:
+        """Starts the instances of a process that is new in the plan; returns when they are ready.
+
+        Raises `StartError` for the first that does not become ready in time; they are started again until they do.
+        """
+        added = [self._add(process.numbered(number)) for number in range(1, process.replicas + 1)]
+        self._mark_ready(process.name)
+        for instance in added:
+            await self._until_ready_again(instance)
+
+    async def _until_ready_again(self, instance: Instance) -> None:
+        """Returns when the instance is ready. Raises `StartError` after its timeout, or when it is given up before."""
+        assert instance.task is not None
+        ready = asyncio.create_task(instance.was_ready.wait())
+        limit = instance.spec.ready_timeout
+        try:
+            await asyncio.wait({ready, instance.task}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if not instance.was_ready.is_set():
+            is_given_up = instance.state is InstanceState.FAILED
+            reason = instance.detail if is_given_up else f"was {instance.not_ready_reason}"
+            raise StartError(self._last_lines(instance, reason))
         self._changed()
 
     def lives(self) -> tuple[InstanceStatus, ...]:
@@ -190,8 +247,8 @@ class Supervisor:
 
     # One instance
 
-    def _add(self, spec: ProcessSpec) -> Instance:
-        instance = Instance(spec)
+    def _add(self, spec: ProcessSpec, *, on_trial: bool = False) -> Instance:
+        instance = Instance(spec, on_trial=on_trial)
         self.instances[spec.instance] = instance
         instance.task = asyncio.create_task(self._supervise(instance), name=spec.instance)
         instance.task.add_done_callback(self._note_bug)
@@ -200,7 +257,9 @@ class Supervisor:
     async def _supervise(self, instance: Instance) -> None:
         if not await instance.finishes_before_stop(self._needs_ready(instance)):
             return
-        log = LogFile(self._folder.logs / f"{instance.spec.instance}.log")
+        name = instance.spec.instance
+        log = LogFile(self._folder.logs / f"{name}.log", continued=name in self._logged)
+        self._logged.add(name)
         with contextlib.closing(log):
             while not instance.stopping:
                 began = time.monotonic()
@@ -211,6 +270,9 @@ class Supervisor:
                     return
                 if instance.stopping or not instance.spec.restart:
                     self._set(instance, InstanceState.STOPPED)
+                    return
+                if instance.on_trial and not instance.was_ready.is_set():
+                    self._fail(instance, f"{instance.end} before it was ready")
                     return
                 delay, instance.restarts = instance.restarts.after(time.monotonic() - began)
                 instance.early_ends += not instance.was_ready.is_set()

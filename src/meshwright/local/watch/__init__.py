@@ -1,0 +1,1 @@
+"""`meshwright up --watch`: restarts what changed."""
