@@ -20,13 +20,14 @@ from services.common.runtime.tasks import background_task
 from services.common.storage.database import Databases, ensure_database, open_database, service_database_url
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import TableRecovery
-from services.order.adapters import MeshParticipants, OrderEvents, order_changes
+from services.order.adapters import MeshParticipants, order_changes
 from services.order.app import ChangeNotifier, OrderBook
 from services.order.driver import Driver
 from services.order.saga import RetryPolicy
 from services.order.saga_metrics import SagaMetrics
 from services.order.server import ERRORS, PUBLIC, OrderService
 from services.order.store import SOURCE, DatabaseOrders
+from services.order.tables import metadata
 
 DATABASE = "ORDER_DATABASE_URL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "order", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -88,10 +89,9 @@ async def run(config: OrderConfig) -> None:
         own = service_database_url(config.database, SOURCE) if config.databases.per_service else config.database
         engine = open_database(DATABASE, own)
         server.on_stop(engine.dispose)
-        orders = DatabaseOrders(DATABASE, own, engine)
-        server.on_stop(orders.close)
+        orders = DatabaseOrders(engine)
         bus = await server.enter(open_bus(config.bus, SOURCE, server.telemetry))
-        publisher = OutboxPublisher(bus, SOURCE, OrderEvents(orders))
+        publisher = OutboxPublisher(bus, SOURCE, orders.log)
         notifier = ChangeNotifier()
         inventory = inventory_rpc.InventoryServiceStub(await server.channel(config.inventory))
         payment = payment_rpc.PaymentServiceStub(await server.channel(config.payment))
@@ -114,7 +114,7 @@ async def run(config: OrderConfig) -> None:
 
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
-            await server.enter(TableRecovery(engine, orders.tables(), make_tables, server.health).running())
+            await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
             await server.enter(publisher.running())
             await server.enter(order_changes(bus, notifier.notify))
             await server.enter(driver.running())

@@ -1,11 +1,11 @@
-"""Adapters of the order service: participants over the mesh, the event log, and changes by other replicas."""
+"""Adapters of the order service: participants over the mesh, and changes by other replicas."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc
 from nats import errors as nats_errors
@@ -13,22 +13,20 @@ from nats import errors as nats_errors
 import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.payment.v1 import payment_pb2 as payment_pb
-from services.common.messaging.events import Event, InvalidEventError, decode
+from services.common.messaging.events import InvalidEventError, decode
 from services.common.runtime.tasks import background_task
-from services.order.aggregate import name_of, plain_fields, version_of
 from services.order.events import StepName
 from services.order.saga import Do, Done, NoAnswer, Outcome, Refused, TooLate, Undo
 from services.order.store import SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
     from demo.payment.v1 import payment_pb2_grpc as payment_rpc
     from services.common.messaging.bus import Bus
     from services.order.domain import Order
-    from services.order.store import DatabaseOrders
 
 log = logging.getLogger(__name__)
 
@@ -144,30 +142,6 @@ async def _outcome(call: Awaitable[Outcome]) -> Outcome:
 
 def _unknown(state: object) -> NoAnswer:
     return NoAnswer(f"an answer that this version does not know: {state}")
-
-
-class OrderEvents:
-    """The event store's notification log as an EventLog.
-
-    The library assigns positions in the order of commits: on PostgreSQL it locks the table against other writers, on
-    SQLite there is one writer at a time. So no event appears below one that was read.
-    """
-
-    def __init__(self, orders: DatabaseOrders) -> None:
-        self._orders = orders
-
-    async def after(self, sequence: int, limit: int) -> Sequence[Event]:
-        found = await self._orders.notifications(sequence, limit)
-        traces = await self._orders.traceparents({str(event.originator_id) for _, event in found})
-        return [_event(position, event, traces.get(str(event.originator_id), "")) for position, event in found]
-
-
-def _event(position: int, event: Any, trace: str) -> Event:
-    """`trace`: of the request that placed the order; all its events belong to that trace."""
-    data = plain_fields(event)
-    data.pop("traceparent", None)
-    kind = f"demo.{SOURCE}.{name_of(event)}.v{version_of(event)}"
-    return Event(SOURCE, position, kind, str(event.originator_id), event.timestamp, data, trace)
 
 
 def order_changes(bus: Bus, heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +15,7 @@ from services.order.events import AttentionResolved, OrderPlaced, Resolution
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
+    from services.common.event_sourcing.event_types import StoredEvent
     from services.order.domain import Order
     from services.order.events import Event, Item
 
@@ -31,15 +31,6 @@ class KeyTakenError(Exception):
 
 class OrderChangedError(Exception):
     """The order has changed since it was read: another replica or an operator was first."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event with its version and time."""
-
-    version: int
-    event: Event
-    at: datetime
 
 
 class Orders(Protocol):
@@ -58,7 +49,7 @@ class Orders(Protocol):
     async def version(self, order_id: str) -> int:
         """0 if the order does not exist."""
 
-    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent]: ...
+    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent[Event]]: ...
 
     async def page(self, user_id: str, states: Sequence[OrderState], before: str, limit: int) -> Sequence[Order]:
         """Newest first; empty arguments do not filter."""
@@ -149,7 +140,7 @@ class OrderBook:
         )
         return await self._orders.page(user_id, states, known or "", limit or domain.DEFAULT_LIST)
 
-    async def history(self, order_id: str) -> Sequence[StoredEvent]:
+    async def history(self, order_id: str) -> Sequence[StoredEvent[Event]]:
         """All events of the order. Raises OrderNotFoundError."""
         known = domain.parse_id(order_id)
         found = await self._orders.history(known) if known else []

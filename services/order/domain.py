@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass, replace
+from datetime import datetime  # noqa: TC003 - stored orders are decoded by their annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from services.order.events import (
     CompensationCompleted,
     CompensationFailed,
     CompensationStarted,
+    Item,
     OrderCompleted,
     OrderNeedsAttention,
     OrderPlaced,
@@ -33,9 +35,8 @@ from services.order.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
-    from services.order.events import Event, Item
+    from services.order.events import Event
 
 MAX_ITEMS = 100
 MAX_QUANTITY = 1_000_000

@@ -1,17 +1,14 @@
 """The events of an order, as they are stored and published.
 
-A stored event never changes. For an event with new fields, `aggregate` raises its version and upcasts stored ones.
+A stored event never changes. For an event with new fields, `event_types` raises its version and upcasts stored ones.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - stored events are decoded by their annotations
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
 
 
 class StepName(StrEnum):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import timestamp_pb2
@@ -20,12 +19,12 @@ from meshwright.errors import (
     NotFoundError,
     UnavailableError,
 )
+from services.common.event_sourcing.event_types import to_json
 from services.common.runtime.authorization import check_admin, check_owner
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.runtime.trace_context import current_traceparent
 from services.common.storage.consistency_token import token_trailers
 from services.order import domain
-from services.order.aggregate import name_of, plain_fields
 from services.order.app import OrderChangedError
 from services.order.events import Item, Resolution
 
@@ -36,7 +35,9 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.order.app import OrderBook, StoredEvent
+    from services.common.event_sourcing.event_types import StoredEvent
+    from services.order.app import OrderBook
+    from services.order.events import Event
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -164,12 +165,12 @@ def order_message(order: domain.Order) -> pb.Order:
     )
 
 
-def event_message(recorded: StoredEvent) -> pb.OrderEvent:
+def event_message(recorded: StoredEvent[Event]) -> pb.OrderEvent:
     return pb.OrderEvent(
         version=recorded.version,
-        type=name_of(recorded.event),
+        type=type(recorded.event).__name__,
         occurred_at=_timestamp(recorded.at),
-        data=json.dumps(plain_fields(recorded.event)),
+        data=to_json(recorded.event),
     )
 
 

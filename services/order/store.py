@@ -1,153 +1,110 @@
-"""Orders in the event store: the library's application, and its use from asyncio.
+"""Orders in the database: a row for each, and its events, in one transaction.
 
-The library is synchronous: its calls run in threads. Drivers use optimistic concurrency: of two that store an event
-as the same version of an order, one fails with OrderChangedError.
+Concurrency is optimistic: a row is changed only at the version that its driver has read. Of two drivers that store the
+next event of an order, one fails with OrderChangedError.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from eventsourcing import persistence
-from eventsourcing.application import AggregateNotFoundError, Application
+from sqlalchemy import exc
 
-from meshwright.config import environment
-from services.common.runtime.errors import StoreUnavailableError
+from services.common.event_sourcing.event_store import Entity, EventStore
+from services.common.event_sourcing.event_types import StoredEvent
 from services.common.storage.consistency_token import record_write
-from services.common.storage.database import SQLITE, parse_database, translate_store_errors
+from services.common.storage.database import translate_store_errors
 from services.common.storage.transactions import make_tables
-from services.order import aggregate, saga
-from services.order.aggregate import EVENTS, OrderAggregate, fields_of
-from services.order.app import KeyTakenError, OrderChangedError, StoredEvent
+from services.order import domain, saga
+from services.order.app import KeyTakenError, OrderChangedError
 from services.order.domain import OrderState
-from services.order.recorders import SSLMODE, metadata, orders
+from services.order.event_types import CODEC, TYPES, evolve
+from services.order.library_events import copy_library_events
 from services.order.saga_metrics import SagaOverview
+from services.order.tables import events, metadata, orders, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from eventsourcing.persistence import JSONTranscoder
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from services.order.domain import Order
     from services.order.events import Event, OrderPlaced
 
-T = TypeVar("T")
-
 SOURCE = "order"
 SNAPSHOT_EVERY = 25
 """Events between snapshots. Most orders need none; an order whose participants were unavailable for long does."""
-THREADS = 8
-ANSWER_SECONDS = 10.0
-"""Timeout of a library call; a hanging call is abandoned."""
-OPEN_ATTEMPTS = 50
+ORDERS = Entity(SOURCE, events, snapshots, TYPES, domain.Order, evolve, SNAPSHOT_EVERY)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-class OrdersApplication(Application[UUID]):
-    """The library's side: event store, snapshots, notification log."""
-
-    snapshotting_intervals = {OrderAggregate: SNAPSHOT_EVERY}  # noqa: RUF012 - the library's way to say it
-
-    def register_transcodings(self, transcoder: JSONTranscoder) -> None:
-        super().register_transcodings(transcoder)
-        for transcoding in aggregate.TRANSCODINGS:
-            transcoder.register(transcoding())
-
-
 class DatabaseOrders:
-    """Orders, their events and leases. Opened by `prepare`."""
+    """Orders, their events and leases. Every method may raise StoreUnavailableError."""
 
-    def __init__(self, variable: str, url: str, engine: AsyncEngine) -> None:
-        self._url = parse_database(variable, url)
+    def __init__(self, engine: AsyncEngine) -> None:
         self._reading = engine
         self._writing = engine.execution_options(writes=True)
-        self._threads = ThreadPoolExecutor(THREADS, "orders")
-        self._application: OrdersApplication | None = None
-
-    @property
-    def application(self) -> OrdersApplication:
-        """The library's own object, once prepared."""
-        if self._application is None:
-            raise StoreUnavailableError
-        return self._application
+        self._store = EventStore(ORDERS, engine)
+        self.log = self._store.log
+        """The events of all orders in their order, for the outbox publisher."""
 
     async def prepare(self) -> None:
-        """Creates missing tables, and opens the event store. Raises StoreUnavailableError."""
+        """Creates missing tables, and takes the events of earlier releases over."""
         await make_tables(self._reading, metadata)
-        aggregate.register_topics()
-        before = self._application
-        for attempt in range(1, OPEN_ATTEMPTS + 1):
-            try:
-                self._application = await self._in_thread(lambda: OrdersApplication(environment_of(self._url)))
-            except (StoreUnavailableError, persistence.IntegrityError):
-                # Replicas that start concurrently conflict: the library creates its tables without a lock.
-                if attempt == OPEN_ATTEMPTS:
-                    raise
-                await asyncio.sleep(0.1)
-            else:
-                break
-        if before is not None:
-            await asyncio.to_thread(before.close)
-
-    def tables(self) -> Sequence[str]:
-        """The names of the required tables, once prepared."""
-        recorders: list[Any] = [self.application.recorder, self.application.snapshots.recorder]  # type: ignore[union-attr]
-        return [*metadata.tables, *(recorder.events_table_name for recorder in recorders)]
-
-    async def close(self) -> None:
-        """Waits for the threads, and closes the library's connections."""
-        await asyncio.to_thread(self._threads.shutdown)
-        if self._application is not None:
-            await asyncio.to_thread(self._application.close)
+        with translate_store_errors():
+            async with self._writing.begin() as connection:
+                await copy_library_events(connection, self._store)
 
     async def add(self, order_id: str, event: OrderPlaced, at: datetime) -> Order:
         """Raises KeyTakenError."""
+        order = domain.placed(order_id, event, at)
         try:
-            return self._with_token(await self._in_thread(lambda: self._add(order_id, event, at)))
-        except persistence.IntegrityError as error:
+            with translate_store_errors():
+                async with self._writing.begin() as connection:
+                    await connection.execute(sa.insert(orders).values(id=order.id, key=order.key, **_row(order)))
+                    sequence = await self._append(connection, order, 0, [event], at)
+        except exc.IntegrityError as error:
             raise KeyTakenError from error
+        record_write(SOURCE, sequence)
+        return order
 
-    async def append(self, order: Order, events: Sequence[Event], at: datetime) -> Order:
+    async def append(self, order: Order, happened: Sequence[Event], at: datetime) -> Order:
         """Appends events; raises OrderChangedError if the order has changed since it was read."""
+        after = order
+        for event in happened:
+            after = domain.evolve(after, event, at)
+        seen = sa.and_(orders.c.id == order.id, orders.c.version == order.version)
         try:
-            return self._with_token(await self._in_thread(lambda: self._append(order, events, at)))
-        except persistence.IntegrityError as error:
+            with translate_store_errors():
+                async with self._writing.begin() as connection:
+                    done = await connection.execute(sa.update(orders).where(seen).values(_row(after)))
+                    if done.rowcount != 1:
+                        raise OrderChangedError
+                    sequence = await self._append(connection, after, order.version, happened, at)
+        except exc.IntegrityError as error:
             raise OrderChangedError from error
+        record_write(SOURCE, sequence)
+        return after
 
     async def get(self, order_id: str) -> Order | None:
         """The sum of the order's events."""
-        try:
-            found: OrderAggregate = await self._in_thread(lambda: self._aggregate(order_id))
-        except AggregateNotFoundError:
-            return None
-        return found.order
+        with translate_store_errors():
+            async with self._reading.connect() as connection:
+                order, _ = await self._store.state(connection, order_id)
+        return order
 
-    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent]:
+    async def history(self, order_id: str, after: int = 0) -> Sequence[StoredEvent[Event]]:
         """The events after that version, in their order."""
-        return await self._in_thread(lambda: self._history(order_id, after))
-
-    async def notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
-        """At most `limit` events of all orders after that position, with their positions, ascending."""
-        return await self._in_thread(lambda: self._notifications(after, limit))
+        with translate_store_errors():
+            async with self._reading.connect() as connection:
+                return await self._store.history(connection, order_id, after)
 
     async def with_key(self, key: str) -> Order | None:
         """The order that was placed with that key."""
         return next(iter(await self._documents(sa.select(orders).where(orders.c.key == key))), None)
-
-    async def traceparents(self, order_ids: Collection[str]) -> Mapping[str, str]:
-        """The traces in which these orders were placed, if any."""
-        if not order_ids:
-            return {}
-        found = await self._documents(sa.select(orders).where(orders.c.id.in_(sorted(order_ids))))
-        return {order.id: order.traceparent for order in found}
 
     async def version(self, order_id: str) -> int:
         """Number of events of the order; 0 if it does not exist."""
@@ -208,107 +165,26 @@ class DatabaseOrders:
         with translate_store_errors():
             async with self._reading.connect() as connection:
                 rows = await connection.execute(query)
-                return [self._decoded(row.document) for row in rows]
+                return [CODEC.decode(row.document) for row in rows]
 
-    def _add(self, order_id: str, event: OrderPlaced, at: datetime) -> tuple[Order, int]:
-        kind = EVENTS[type(event)]
-        made = OrderAggregate._create(kind, id=UUID(order_id), timestamp=at, **fields_of(event))  # type: ignore[arg-type]  # noqa: SLF001
-        return self._saved(made)
-
-    def _append(self, order: Order, events: Sequence[Event], at: datetime) -> tuple[Order, int]:
-        found = self._aggregate(order.id)
-        if found.version != order.version:
-            raise OrderChangedError
-        for event in events:
-            found.trigger_event(EVENTS[type(event)], timestamp=at, **fields_of(event))
-        return self._saved(found)
-
-    def _saved(self, changed: OrderAggregate) -> tuple[Order, int]:
-        """Saves the order; returns it and the position of its last event in the log of all orders."""
-        order = changed.order
-        due = saga.due(order)
-        row = {
-            "id": order.id,
-            "key": order.key,
-            "user_id": order.user_id,
-            "state": order.state.value,
-            "version": order.version,
-            "due_at": None if due is None else _milliseconds(due),
-            "document": self._transcoder.encode(order).decode(),
-        }
-        recorded = self.application.save(changed, row=row)
-        return order, recorded[-1].notification.id if recorded else 0
-
-    @staticmethod
-    def _with_token(saved: tuple[Order, int]) -> Order:
-        """Returns the order, and sets the consistency token of the call."""
-        order, position = saved
-        record_write(SOURCE, position)
-        return order
-
-    def _aggregate(self, order_id: str) -> OrderAggregate:
-        return self.application.repository.get(UUID(order_id))
-
-    def _history(self, order_id: str, after: int) -> Sequence[StoredEvent]:
-        stored = self.application.events.get(UUID(order_id), gt=after or None)
-        return [StoredEvent(event.originator_version, event, event.timestamp) for event in stored]  # type: ignore[attr-defined, arg-type]
-
-    def _notifications(self, after: int, limit: int) -> Sequence[tuple[int, Any]]:
-        found = self.application.recorder.select_notifications(after, limit, inclusive_of_start=False)
-        return [(stored.id, self.application.mapper.to_domain_event(stored)) for stored in found]
-
-    @property
-    def _transcoder(self) -> persistence.Transcoder:
-        return self.application.mapper.transcoder
-
-    def _decoded(self, document: str) -> Order:
-        found: Order = self._transcoder.decode(document.encode())
-        return found
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        with unavailable():
-            running = asyncio.get_running_loop().run_in_executor(self._threads, work)
-            return await asyncio.wait_for(running, ANSWER_SECONDS)
+    async def _append(
+        self, connection: AsyncConnection, order: Order, after: int, happened: Sequence[Event], at: datetime
+    ) -> int:
+        """All events of an order belong to the trace in which it was placed."""
+        stored = [StoredEvent(0, event, at) for event in happened]
+        return await self._store.append(connection, order.id, stored, after=after, trace=order.traceparent)
 
 
-def environment_of(url: sa.URL) -> dict[str, str]:
-    """The library's variables for a database; they override the process's environment."""
-    if url.get_backend_name() == SQLITE:
-        return {
-            "PERSISTENCE_MODULE": "eventsourcing.sqlite",
-            "APPLICATION_RECORDER_TOPIC": "services.order.recorders:SQLiteOrdersRecorder",
-            "SQLITE_DBNAME": str(url.database),
-            "SQLITE_LOCK_TIMEOUT": "5",
-        }
+def _row(order: Order) -> dict[str, Any]:
+    """What events change in the order's row."""
+    due = saga.due(order)
     return {
-        "PERSISTENCE_MODULE": "services.order.recorders:PostgresOrdersFactory",
-        "POSTGRES_DBNAME": str(url.database or "postgres"),
-        "POSTGRES_HOST": str(url.host or "127.0.0.1"),
-        "POSTGRES_PORT": str(url.port or 5432),
-        "POSTGRES_USER": str(url.username or "postgres"),
-        # PGPASSWORD is read here: libpq ignores it for an empty password, which the library passes.
-        "POSTGRES_PASSWORD": str(url.password or environment().get("PGPASSWORD", "")),
-        "POSTGRES_CONNECT_TIMEOUT": "3",
-        "POSTGRES_LOCK_TIMEOUT": "5",
-        "POSTGRES_POOL_SIZE": "1",
-        "POSTGRES_MAX_OVERFLOW": "4",
-        "POSTGRES_PRE_PING": "yes",
-        SSLMODE: str(url.query.get("sslmode", "")),
+        "user_id": order.user_id,
+        "state": order.state.value,
+        "version": order.version,
+        "due_at": None if due is None else _milliseconds(due),
+        "document": CODEC.encode(order),
     }
-
-
-@contextlib.contextmanager
-def unavailable() -> Iterator[None]:
-    """Converts the library's errors that concern the database's state or the connection to StoreUnavailableError.
-
-    IntegrityError (a concurrent write) passes.
-    """
-    try:
-        yield
-    except persistence.IntegrityError:
-        raise
-    except (persistence.PersistenceError, persistence.ConnectionPoolClosedError, TimeoutError) as error:
-        raise StoreUnavailableError from error
 
 
 def _milliseconds(moment: datetime) -> int:

@@ -17,23 +17,15 @@ from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from demo.calculator.v1 import calculator_pb2 as calculator_pb
-from services.common.messaging.outbox import Outbox
+from services.common.event_sourcing.event_store import EventStore
+from services.common.event_sourcing.event_types import StoredEvent
 from services.common.storage.consistency_token import record_write
 from services.common.storage.database import POSTGRESQL, translate_store_errors
 from services.common.storage.transactions import in_transaction
 from services.user.app import ANONYMOUS, utc_now
 from services.user.domain import EmailTakenError, User
-from services.user.event_log import (
-    SOURCE,
-    append,
-    history,
-    locked,
-    make_up,
-    state,
-    unaccounted,
-    user_of,
-)
-from services.user.events import BalanceUpdated, StoredEvent, UserDeleted, events_between, type_of
+from services.user.event_log import SOURCE, USERS, locked, make_up, unaccounted, user_of
+from services.user.events import TYPES, BalanceUpdated, UserDeleted, events_between
 from services.user.migrations import migrate
 from services.user.tables import events, places, users
 
@@ -44,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
+    from services.user.events import Event
 
 PAYMENT = "payment"
 
@@ -76,7 +69,8 @@ class DatabaseUsers:
         self._reading = engine
         self._writing = engine.execution_options(writes=True)
         self._now = now
-        self.log = Outbox(SOURCE, events, engine)
+        self._store = EventStore(USERS, engine)
+        self.log = self._store.log
         """All events in order, for the outbox publisher."""
 
     async def add(self, user: User, actor: str = ANONYMOUS) -> None:
@@ -84,7 +78,7 @@ class DatabaseUsers:
             async with self._writing.begin() as connection:
                 await connection.execute(sa.insert(users).values(_row(user)))
                 happened = [StoredEvent(0, event, user.created_at, actor) for event in events_between(None, user)]
-                sequence = await append(connection, self.log, user.id, happened)
+                sequence = await self._store.append(connection, user.id, happened)
         record_write(SOURCE, sequence)
 
     async def get(self, user_id: str) -> User | None:
@@ -95,24 +89,24 @@ class DatabaseUsers:
     async def replace(self, before: User, after: User, actor: str = ANONYMOUS) -> bool:
         with _translated():
             async with self._writing.begin() as connection:
-                found, missing = await locked(connection, before.id)
+                found, missing = await locked(self._store, connection, before.id)
                 if found is None or found.updated_at != before.updated_at:
                     return False
                 await connection.execute(sa.update(users).where(users.c.id == before.id).values(_row(after)))
                 happened = [StoredEvent(0, event, after.updated_at, actor) for event in events_between(before, after)]
-                sequence = await append(connection, self.log, after.id, [*missing, *happened])
+                sequence = await self._store.append(connection, after.id, [*missing, *happened])
         record_write(SOURCE, sequence)
         return True
 
     async def remove(self, user_id: str, actor: str = ANONYMOUS, seen: datetime | None = None) -> bool:
         with _translated():
             async with self._writing.begin() as connection:
-                found, missing = await locked(connection, user_id)
+                found, missing = await locked(self._store, connection, user_id)
                 if found is None or seen not in {None, found.updated_at}:
                     return False
                 await connection.execute(sa.delete(users).where(users.c.id == user_id))
-                gone = StoredEvent(0, UserDeleted(), self._now(), actor)
-                sequence = await append(connection, self.log, user_id, [*missing, gone])
+                gone: StoredEvent[Event] = StoredEvent(0, UserDeleted(), self._now(), actor)
+                sequence = await self._store.append(connection, user_id, [*missing, gone])
         record_write(SOURCE, sequence)
         return True
 
@@ -125,12 +119,12 @@ class DatabaseUsers:
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
         with _translated():
             async with self._reading.connect() as connection:
-                return await state(connection, user_id, moment)
+                return await self._store.state(connection, user_id, moment)
 
-    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[StoredEvent]:
+    async def history(self, user_id: str, after: int = 0, limit: int | None = None) -> Sequence[StoredEvent[Event]]:
         with _translated():
             async with self._reading.connect() as connection:
-                return await history(connection, user_id, after, limit)
+                return await self._store.history(connection, user_id, after, limit)
 
     async def reconcile(self) -> int:
         """Records changes of releases without events; returns the number of users. Raises StoreUnavailableError."""
@@ -142,7 +136,7 @@ class DatabaseUsers:
                 if not found:
                     return count
                 # If another replica records the same, the transaction runs again and finds it recorded.
-                work = functools.partial(make_up, log=self.log, user_ids=found, now=self._now())
+                work = functools.partial(make_up, store=self._store, user_ids=found, now=self._now())
                 count += await in_transaction(self._reading, work)
 
     async def place(self, source: str) -> int:
@@ -167,19 +161,19 @@ class DatabaseUsers:
             async with self._writing.begin() as connection:
                 if not await _take_place(connection, PAYMENT, place):
                     return False
-                found, missing = await locked(connection, user_id)
+                found, missing = await locked(self._store, connection, user_id)
                 if found is None or await _is_recorded(connection, user_id, event, at):
                     return False
                 change = sa.update(users).where(users.c.id == user_id)
                 await connection.execute(
                     change.values(balance_cents=event.new_balance_cents, recorded_at=found.updated_at)
                 )
-                await append(connection, self.log, user_id, [*missing, StoredEvent(0, event, at, PAYMENT)])
+                await self._store.append(connection, user_id, [*missing, StoredEvent(0, event, at, PAYMENT)])
         return True
 
 
 async def _is_recorded(connection: AsyncConnection, user_id: str, event: BalanceUpdated, at: datetime) -> bool:
-    kind = f"demo.{SOURCE}.{type_of(event)}"
+    kind = f"demo.{SOURCE}.{TYPES.type_of(event)}"
     same = (events.c.subject == user_id, events.c.occurred_at == at, events.c.type == kind)
     told = await connection.scalars(sa.select(events.c.data).where(*same))
     return any(json.loads(data)["key"] == event.key for data in told)

@@ -13,7 +13,8 @@ from services.user.domain import InvalidUserError, User, UserChangedError, UserN
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.user.events import StoredEvent
+    from services.common.event_sourcing.event_types import StoredEvent
+    from services.user.events import Event
 
 PAGE = 200
 """Users per read: a long list needs neither much memory nor a long transaction."""
@@ -42,7 +43,7 @@ class Users(Protocol):
     async def at(self, user_id: str, moment: datetime) -> tuple[User | None, int]:
         """The user at that time, and its number of events; (None, 0) for an unknown user."""
 
-    async def history(self, user_id: str, after: int, limit: int) -> Sequence[StoredEvent]:
+    async def history(self, user_id: str, after: int, limit: int) -> Sequence[StoredEvent[Event]]:
         """At most `limit` events of the user after that version, in their order."""
 
     async def page(self, after: str, limit: int) -> Sequence[User]:
@@ -139,7 +140,7 @@ class UserBook:
             raise UserNotFoundError
         return user, version
 
-    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[StoredEvent]:
+    async def history(self, user_id: str, after: int = 0, limit: int = 0) -> Sequence[StoredEvent[Event]]:
         """The events of a user after that version, also of a deleted one: at most `limit`, 0: the maximum. Raises
         UserNotFoundError for an unknown user, and InvalidUserError."""
         wrong = {} if 0 <= limit <= MAX_HISTORY else {"limit": f"must be 0 to {MAX_HISTORY}"}

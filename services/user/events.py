@@ -6,14 +6,12 @@ the events of a change are the difference of two states (`events_between`), so t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from services.common.event_sourcing.event_types import EventTypes
 from services.user.domain import User
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,25 +85,11 @@ Event = (
     | BalanceUpdated
     | UserDeleted
 )
-KINDS: Mapping[str, type[Any]] = {
-    kind.__name__: kind
-    for kind in (
-        *(UserCreated, NameChanged, EmailChanged, PhoneChanged, AvatarChanged),
-        *(UserDeactivated, UserReactivated, BalanceUpdated, UserDeleted),
-    )
-}
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEvent:
-    """An event with its version, time and actor."""
-
-    version: int
-    """Number of the event in the user's history, from 1."""
-    event: Event
-    at: datetime
-    actor: str
-    """The subject of the caller's token, `anonymous`, or the name of a service."""
+TYPES: EventTypes[Any] = EventTypes(
+    *(UserCreated, NameChanged, EmailChanged, PhoneChanged, AvatarChanged),
+    *(UserDeactivated, UserReactivated, BalanceUpdated, UserDeleted),
+)
+"""The stored names of the events."""
 
 
 def evolve(user: User | None, event: Event, at: datetime, user_id: str) -> User | None:
@@ -136,14 +120,6 @@ def _written(event: Event) -> dict[str, Any]:
             return {"active": isinstance(event, UserReactivated)}
 
 
-def folded(history: Iterable[StoredEvent], user_id: str, start: User | None = None) -> User | None:
-    """Applies all events."""
-    user = start
-    for one in history:
-        user = evolve(user, one.event, one.at, user_id)
-    return user
-
-
 def events_between(before: User | None, after: User | None) -> list[Event]:
     """The events from one state to the other, except of the balance, which has its own events."""
     if after is None:
@@ -163,21 +139,3 @@ def events_between(before: User | None, after: User | None) -> list[Event]:
     if after.active != before.active:
         found.append(UserReactivated() if after.active else UserDeactivated())
     return found
-
-
-def type_of(event: Event) -> str:
-    """As in `EmailChanged.v1`."""
-    return f"{type(event).__name__}.v1"
-
-
-def data_of(event: Event, actor: str) -> dict[str, Any]:
-    """The event's fields and its actor, for JSON."""
-    return {**asdict(event), "actor": actor}
-
-
-def event_of(kind: str, data: Mapping[str, Any]) -> Event:
-    """Decodes an event of a stored type such as `demo.user.EmailChanged.v1`; ignores unknown fields."""
-    made = KINDS[kind.split(".")[-2]]
-    known = {one.name for one in fields(made)}
-    event: Event = made(**{name: value for name, value in data.items() if name in known})
-    return event

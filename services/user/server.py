@@ -7,9 +7,8 @@ answers calls with INTERNAL while its health is SERVING.
 
 from __future__ import annotations
 
-import json
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from meshwright.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from services.common.event_sourcing.event_types import to_json
 from services.common.runtime.authorization import check_owner
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.storage.consistency_token import token_trailers
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     import grpc
 
     from meshwright.errors import ServiceError
-    from services.user.events import StoredEvent
+    from services.common.event_sourcing.event_types import StoredEvent
+    from services.user.events import Event
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -229,14 +230,13 @@ def timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
     return message
 
 
-def event_message(one: StoredEvent) -> pb2.UserEvent:
-    data = json.dumps(asdict(one.event), separators=(",", ":"))
+def event_message(one: StoredEvent[Event]) -> pb2.UserEvent:
     return pb2.UserEvent(
         version=one.version,
         type=type(one.event).__name__,
         occurred_at=timestamp(one.at),
         actor=one.actor,
-        data=data,
+        data=to_json(one.event),
     )
 
 

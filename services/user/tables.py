@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from services.common.messaging.outbox import outbox_table
+from services.common.event_sourcing.event_store import event_tables
 from services.common.storage.columns import UtcDateTime
 
 metadata = sa.MetaData()
@@ -27,22 +27,7 @@ users = sa.Table(
     sa.UniqueConstraint("email_key", name="users_email_key_unique"),
 )
 
-events = outbox_table(
-    metadata,
-    sa.Column("version", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("subject", "version", name="user_events_version_unique"),
-    name="user_events",
-)
-"""The events of all users, with a version per user and an id over all."""
-
-snapshots = sa.Table(
-    "user_snapshots",
-    metadata,
-    sa.Column("user_id", sa.String(36), primary_key=True),
-    sa.Column("version", sa.BigInteger, primary_key=True),
-    sa.Column("at", UtcDateTime, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-)
+events, snapshots = event_tables(metadata, "user")
 
 places = sa.Table(
     "user_places",

@@ -11,6 +11,7 @@ make every reader wait for the longest transaction of the database.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -21,8 +22,7 @@ from services.common.storage.columns import UtcDateTime
 from services.common.storage.database import POSTGRESQL, translate_store_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -47,12 +47,22 @@ def outbox_table(metadata: sa.MetaData, *more: sa.schema.SchemaItem, name: str =
 
 
 class Outbox:
-    """The events of `source`, as in `payment`; their types are `demo.payment.<name>`. An EventLog."""
+    """The events of `source`, as in `payment`; their types are `demo.payment.<name>`. An EventLog.
 
-    def __init__(self, source: str, table: sa.Table, engine: AsyncEngine) -> None:
+    `upcast` converts the type and data of a stored event to those that are published.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        table: sa.Table,
+        engine: AsyncEngine,
+        upcast: Callable[[str, Mapping[str, Any]], tuple[str, Mapping[str, Any]]] = lambda kind, data: (kind, data),
+    ) -> None:
         self._source = source
         self._table = table
         self._engine = engine
+        self._upcast = upcast
 
     async def add(
         self, connection: AsyncConnection, name: str, subject: str, data: Mapping[str, Any], at: datetime, **more: Any
@@ -68,7 +78,7 @@ class Outbox:
             "subject": subject,
             "occurred_at": at,
             "traceparent": current_traceparent(),
-            "data": json.dumps(dict(data), separators=(",", ":")),
+            "data": json.dumps(dict(data), default=datetime.isoformat, separators=(",", ":")),
             **more,
         }
         done = await connection.execute(sa.insert(self._table).values(row))
@@ -82,12 +92,13 @@ class Outbox:
                 return [self._event(row) for row in await connection.execute(query)]
 
     def _event(self, row: sa.Row[Any]) -> Event:
+        kind, data = self._upcast(row.type, json.loads(row.data))
         return Event(
             source=self._source,
             sequence=row.id,
-            type=row.type,
+            type=kind,
             subject=row.subject,
             time=row.occurred_at,
-            data=json.loads(row.data),
+            data=data,
             traceparent=row.traceparent,
         )

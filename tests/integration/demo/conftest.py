@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from support.servers.postgres import Cluster
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many transactions at once wait for each other here, on a busy machine longer than a caller would."""
+    monkeypatch.setattr("services.common.storage.database.POOL_SECONDS", 60.0)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty database: once SQLite's, once PostgreSQL's."""

@@ -16,6 +16,7 @@ from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2 as pb2
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.testing import served
+from services.common.event_sourcing.event_store import folded
 from services.common.messaging import event_consumer
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, subject_of
@@ -25,7 +26,7 @@ from services.common.storage.database import open_database
 from services.user import domain, event_log
 from services.user.adapters import DatabaseUsers, prepare_database
 from services.user.app import UserBook
-from services.user.events import BalanceUpdated, UserCreated, events_between, folded
+from services.user.events import TYPES, BalanceUpdated, UserCreated, events_between, evolve
 from services.user.payment_consumer import consume_payments
 from services.user.server import ERRORS, UserProfileService, UserService, timestamp
 from services.user.tables import snapshots
@@ -35,13 +36,12 @@ from support.servers.nats import NatsServer, events_after, nats_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import pytest
 
     from services.common.messaging.event_metrics import EventLog
-    from services.user.events import StoredEvent
 
 
 async def test_a_user_is_known_as_it_was_at_any_time(users: DatabaseUsers) -> None:
@@ -78,24 +78,23 @@ async def test_of_changes_at_once_only_those_that_were_written_happened(users: D
     await asyncio.gather(*(users.replace(ada, one) for one in wanted))
     history = await users.history(ada.id)
     assert [one.version for one in history] == [1, 2]
-    assert folded(history, ada.id) == await users.get(ada.id)
+    assert folded(evolve, history, ada.id) == await users.get(ada.id)
 
 
 async def test_snapshots_change_nothing_but_what_is_read(users: DatabaseUsers, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[StoredEvent] = []
+    read: list[object] = []
+    decode = TYPES.event_of
 
-    def counted(
-        row: sa.Row[Any], happened: Callable[[sa.Row[Any]], StoredEvent] = event_log.stored_event
-    ) -> StoredEvent:
-        read.append(happened(row))
-        return read[-1]
+    def counted(kind: str, data: Mapping[str, Any]) -> object:
+        read.append(kind)
+        return decode(kind, data)
 
     ada = user(1)
     await users.add(ada)
     for number in range(230):
         fact = BalanceUpdated(number, number + 1, "deposit", f"payment/{number}")
         assert await users.record_balance(number + 1, ada.id, fact, NOW + timedelta(minutes=number + 1))
-    monkeypatch.setattr(event_log, "stored_event", counted)
+    monkeypatch.setattr(TYPES, "event_of", counted)
     for minute in (0, 1, 98, 99, 100, 150, 199, 230):
         read.clear()
         state, version = await users.at(ada.id, NOW + timedelta(minutes=minute, seconds=30))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 
+from services.common.event_sourcing.event_store import folded
 from services.common.storage.database import open_database
 from services.user import domain
 from services.user.adapters import DatabaseUsers
-from services.user.events import BalanceUpdated, folded
+from services.user.events import BalanceUpdated, evolve
 from services.user.tables import users as table
 from support.demo.people import NOW, changed, user
 
@@ -60,7 +61,7 @@ async def test_what_a_release_without_events_did_is_made_up_for(users: DatabaseU
     assert await users.reconcile() == 3
     assert await users.reconcile() == 0
     for one in (kept, gone, made):
-        assert folded(await users.history(one.id), one.id) == await users.get(one.id)
+        assert folded(evolve, await users.history(one.id), one.id) == await users.get(one.id)
     assert (await users.history(kept.id))[-1].actor == "unknown"
 
 
@@ -77,7 +78,7 @@ async def test_a_change_on_top_of_one_without_events_accounts_for_both(
     await changed(users, before, 7200, phone="+4930123456")
     history = await users.history(ada.id)
     assert [type(one.event).__name__ for one in history] == ["UserCreated", "NameChanged", "PhoneChanged"]
-    assert folded(history, ada.id) == await users.get(ada.id)
+    assert folded(evolve, history, ada.id) == await users.get(ada.id)
 
 
 async def test_two_replicas_that_make_up_for_the_same_users_record_them_once(
@@ -117,7 +118,7 @@ async def test_users_who_are_changed_while_they_are_made_up_for_keep_a_true_hist
         history = await users.history(one.id)
         assert [type(each.event).__name__ for each in history] == ["UserCreated", "NameChanged", "NameChanged"]
         assert [each.actor for each in history[1:]] == ["unknown", "grace"]
-        assert folded(history, one.id) == await users.get(one.id)
+        assert folded(evolve, history, one.id) == await users.get(one.id)
 
 
 async def test_a_payment_of_a_user_without_events_comes_after_its_creation(
@@ -130,5 +131,5 @@ async def test_a_payment_of_a_user_without_events_comes_after_its_creation(
     assert await users.reconcile() == 0
     history = await users.history(ada.id)
     assert [type(one.event).__name__ for one in history] == ["UserCreated", "BalanceUpdated"]
-    assert folded(history, ada.id) == await users.get(ada.id) == replace(ada, balance_cents=500)
+    assert folded(evolve, history, ada.id) == await users.get(ada.id) == replace(ada, balance_cents=500)
     assert [type(one.event).__name__ for one in await users.history(bob.id)] == ["UserCreated", "UserDeleted"]

@@ -29,7 +29,7 @@ from services.inventory import adapters as inventory_adapters
 from services.inventory import app as inventory_app
 from services.inventory import server as inventory_server
 from services.order import server as order_server
-from services.order.adapters import MeshParticipants, OrderEvents
+from services.order.adapters import MeshParticipants
 from services.order.app import ChangeNotifier, OrderBook
 from services.order.driver import Driver
 from services.order.saga import RetryPolicy
@@ -237,10 +237,9 @@ class Shop:
     async def replica(self, name: str, *, driving: bool = True, auth: Auth | None = None) -> Replica:
         """One more replica of the order service, on the database of the others; `auth` has it ask who calls."""
         engine = await self.engine(self.orders_url)
-        store = DatabaseOrders("DATABASE_URL", self.orders_url, engine)
-        self.stack.push_async_callback(store.close)
+        store = DatabaseOrders(engine)
         await store.prepare()
-        self.logs["order"] = OrderEvents(store)
+        self.logs["order"] = store.log
         bell = ChangeNotifier()
         stubs = [await self._participant(service) for service in ("inventory", "payment")]
         participants = MeshParticipants(

@@ -318,7 +318,7 @@ async def world(folder: Path) -> AsyncIterator[World]:
     """A world on the SQLite files in that folder, made where they are missing."""
     urls = [f"sqlite:///{folder}/{name}.db" for name in NAMES]
     engines = tuple(open_database("DATABASE_URL", url) for url in urls)
-    orders = DatabaseOrders("DATABASE_URL", urls[0], engines[0])
+    orders = DatabaseOrders(engines[0])
     goods, money = inventory_adapters.DatabaseStore(engines[1]), payment_adapters.DatabaseStore(engines[2])
     try:
         await orders.prepare()
@@ -332,7 +332,6 @@ async def world(folder: Path) -> AsyncIterator[World]:
             sa.event.listen(engine.sync_engine, "before_cursor_execute", made.statement)
         yield made
     finally:
-        await orders.close()
         for engine in engines:
             await engine.dispose()
 
