@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass, field
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.calculator.adapters import Interval
 from services.calculator.server import ERRORS, PUBLIC, Calculator, NumberService
+from services.common.runtime.entry_point import run_service
 
 INTERVAL = "CALCULATOR_PRIME_INTERVAL"
 DEFAULTS = {"MESHWRIGHT_SERVICE": "calculator", "MESHWRIGHT_VERSION": "1.0.0"}
@@ -41,10 +40,7 @@ async def run(config: CalculatorConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load_config(CalculatorConfig, DEFAULTS | environment())))
-    except ValidationError as error:
-        sys.exit(str(error))
+    run_service(run, CalculatorConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

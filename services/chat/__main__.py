@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import meshwright
 from demo.chat.v1 import chat_pb2_grpc as rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.chat.adapters import PROBES, STREAM, Retention, StreamArchive
 from services.chat.app import Chat, StoppingError
@@ -21,6 +19,7 @@ from services.chat.server import ERRORS, PUBLIC, ChatService
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.fanout import Fanout
 from services.common.messaging.refusals import health_listener
+from services.common.runtime.entry_point import run_service
 from services.common.runtime.keepalive import KEEPALIVE
 from services.common.runtime.tasks import background_task
 
@@ -96,10 +95,7 @@ async def run(config: ChatConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load_config(ChatConfig, DEFAULTS | environment())))
-    except ValidationError as error:
-        sys.exit(str(error))
+    run_service(run, ChatConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

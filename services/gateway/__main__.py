@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 import meshwright
-from meshwright.config import ServiceConfig, env_field, environment, load_config
+from meshwright.config import ServiceConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.runtime.entry_point import run_service
@@ -164,7 +164,7 @@ async def _dependencies(
 
 
 def main() -> None:
-    run_service(lambda: run(load_config(GatewayConfig, DEFAULTS | environment())))
+    run_service(run, GatewayConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

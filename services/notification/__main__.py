@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import meshwright
 from demo.notification.v1 import notification_pb2_grpc as rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.event_consumer import consume_events
 from services.common.messaging.fanout import Fanout
 from services.common.messaging.refusals import health_listener
+from services.common.runtime.entry_point import run_service
 from services.common.runtime.keepalive import KEEPALIVE
 from services.common.runtime.tasks import background_task
 from services.notification.adapters import GROUP, PROBES, STREAM, OrderNotifier, Retention, StreamArchive
@@ -86,10 +85,7 @@ async def run(config: NotificationConfig) -> None:
 
 
 def main() -> None:
-    try:
-        asyncio.run(run(load_config(NotificationConfig, DEFAULTS | environment())))
-    except ValidationError as error:
-        sys.exit(str(error))
+    run_service(run, NotificationConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

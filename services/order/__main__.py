@@ -11,7 +11,7 @@ from demo.inventory.v1 import inventory_pb2_grpc as inventory_rpc
 from demo.order.v1 import order_pb2_grpc as rpc
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
@@ -128,7 +128,7 @@ async def run(config: OrderConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load_config(OrderConfig, DEFAULTS | environment())))
+    run_service(run, OrderConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import meshwright
 from demo.payment.v1 import payment_pb2_grpc as rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -60,7 +60,7 @@ async def run(config: PaymentConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load_config(PaymentConfig, DEFAULTS | environment())))
+    run_service(run, PaymentConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

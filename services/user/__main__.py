@@ -13,7 +13,7 @@ from demo.calculator.v1 import calculator_pb2_grpc as calculator_rpc
 from demo.user.v1 import user_pb2_grpc as rpc
 from demo.user.v2 import user_pb2_grpc as rpc2
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.outbox_publisher import OutboxPublisher
 from services.common.runtime.entry_point import run_service
@@ -107,7 +107,7 @@ async def _reconciling(users: DatabaseUsers, on_change: Callable[[], None]) -> N
 
 
 def main() -> None:
-    run_service(lambda: run(load_config(UserConfig, DEFAULTS | environment())))
+    run_service(run, UserConfig, DEFAULTS)
 
 
 if __name__ == "__main__":

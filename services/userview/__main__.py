@@ -10,7 +10,7 @@ from prometheus_client import Gauge
 import meshwright
 from demo.userview.v1 import userview_pb2_grpc as rpc
 from meshwright.auth import Auth
-from meshwright.config import AuthConfig, ServiceConfig, env_field, environment, load_config
+from meshwright.config import AuthConfig, ServiceConfig, env_field
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.runtime.entry_point import run_service
 from services.common.runtime.tasks import background_task
@@ -75,7 +75,7 @@ async def run(config: UserViewConfig) -> None:
 
 
 def main() -> None:
-    run_service(lambda: run(load_config(UserViewConfig, DEFAULTS | environment())))
+    run_service(run, UserViewConfig, DEFAULTS)
 
 
 if __name__ == "__main__":
