@@ -12,11 +12,14 @@ transient error, which is retried and logged.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from meshwright.config import environment
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -30,6 +33,8 @@ STATEMENT_SECONDS = 5
 """The server's timeout of a statement."""
 SILENCE_SECONDS = STATEMENT_SECONDS + 1.0
 """How long an answer may take before the connection is closed."""
+VERIFYING = frozenset({"verify-ca", "verify-full"})
+"""The values of `sslmode` that need a root certificate."""
 _POLL_SECONDS = 0.1
 _SILENT = "no answer in time"
 
@@ -75,12 +80,21 @@ class Connection(psycopg.AsyncConnection[Any]):
 
 async def connect(**options: Any) -> Connection:
     """Opens a connection. Raises psycopg.OperationalError, with the SQLSTATE of known refusals."""
+    _check_root_certificate(str(options.get("sslmode", "")))
     try:
         return await Connection.connect(**options)
     except psycopg.errors.ConnectionTimeout:
         raise psycopg.OperationalError(_SILENT) from None
     except psycopg.OperationalError as error:
         raise refusal(error) from None
+
+
+def _check_root_certificate(sslmode: str) -> None:
+    """libpq misses the file only once the server has answered: a service would wait for that to say so."""
+    file = environment().get("PGSSLROOTCERT") or str(Path.home() / ".postgresql/root.crt")
+    if sslmode in VERIFYING and file != "system" and not Path(file).exists():
+        message = f'root certificate file "{file}" does not exist; PGSSLROOTCERT names another, or "system"'
+        raise RefusedConnectionError(message, "28000")
 
 
 def refusal(error: psycopg.OperationalError) -> psycopg.OperationalError:
