@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -83,6 +84,21 @@ async def running(
 
 def python(*arguments: str) -> list[str]:
     return [sys.executable, *arguments]
+
+
+def run_pytest(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the tests in a folder in a process of its own, without the settings of this run; it has to be passed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        python("-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        cwd=folder,
+        env=kept | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 @contextlib.contextmanager

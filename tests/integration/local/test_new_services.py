@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from support.mesh.up import command, environment, own_ports
-from support.processes import python, running
+from support.processes import python, run_pytest, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -29,16 +26,7 @@ async def test_a_new_service_passes_its_test_runs_and_is_called(name: str, packa
     assert code == 0, said
     assert f"cd {name}" in said
     folder = tmp_path / name
-    tested = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if not key.startswith("PYTEST")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert tested.returncode == 0, tested.stdout + tested.stderr
+    tested = await asyncio.to_thread(run_pytest, folder)
     assert "2 passed" in tested.stdout
     argv = python("-m", "meshwright", "up", *own_ports())
     async with running(argv, tmp_path / "up.log", environment(tmp_path), cwd=folder) as process:

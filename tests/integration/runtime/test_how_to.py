@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from support.processes import run_pytest
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "how-to"
 BLOCK = re.compile(r"^```python\n# (\w+\.py)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -21,15 +20,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     for name, text in BLOCK.findall(page.read_text()):
         (tmp_path / name).write_text(text)
     (tmp_path / "pytest.ini").write_text(SETTINGS)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST")} | {"PYTHONPATH": "."},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_pytest(tmp_path, PYTHONPATH=".")
 
 
 def test_every_python_block_of_the_pages_has_a_name() -> None:
