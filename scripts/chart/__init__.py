@@ -1,0 +1,1 @@
+"""What is written once about the chart, for scripts/make_chart.py."""
