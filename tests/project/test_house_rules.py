@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 from pathlib import Path
 
+import grimp
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -87,6 +89,17 @@ def test_services_have_the_five_files_and_the_gateway_a_room_for_each_capability
         else:
             expected = {"__main__.py", "adapters.py", "app.py", "domain.py", "server.py"}
         assert expected <= names, folder
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    packages = ("meshwright", "services", "meshwright_operator")
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=True, cache_dir=None)
+    direct = {name: sorted(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
+    try:
+        order = list(graphlib.TopologicalSorter(direct).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"an import cycle: {' <- '.join(error.args[1])}")
+    assert len(order) > 500
 
 
 def test_no_room_grows_too_large() -> None:

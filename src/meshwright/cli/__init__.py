@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from meshwright.cli import output
-from meshwright.errors import MeshwrightError, ValidationError
-from meshwright.optional_imports import MissingExtraError
+from meshwright.cli.running import PlugInError, run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,10 +69,6 @@ class _Lazy(click.Group):
 def _plug_ins() -> dict[str, metadata.EntryPoint]:
     """Commands of other packages, by name; none of them hides one of ours."""
     return {point.name: point for point in metadata.entry_points(group=PLUG_INS) if point.name not in _COMMANDS}
-
-
-class PlugInError(MeshwrightError):
-    """A command of another package cannot be loaded. The text says why, in one line."""
 
 
 def _plugged_in(name: str) -> click.Command | None:
@@ -137,24 +131,3 @@ def kubectl_complete_main() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code."""
     return run_command(cli, arguments, "meshwright")
-
-
-def run_command(command: click.Command, arguments: Sequence[str], name: str) -> int:
-    """Run one command of a command line that is called `name`; returns the exit code."""
-    try:
-        outcome = command.main(list(arguments), prog_name=name, standalone_mode=False, color=output.colour())
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        return output.INTERRUPTED
-    except (ValidationError, MissingExtraError, PlugInError) as error:
-        output.error(str(error))
-        return output.BAD_INPUT
-    except MeshwrightError as error:
-        output.error(str(error))
-        return output.FAILED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader is gone, and the interpreter would complain of it on its way out
-        return output.FAILED
-    return outcome if isinstance(outcome, int) else 0

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from meshwright.cli import run_command
 from meshwright.cli.rollout.commands import rollout
 from meshwright.cli.rollout.kubectl import Kubectl
+from meshwright.cli.running import run_command
 from meshwright.errors import MeshwrightError
 
 if TYPE_CHECKING:

@@ -240,10 +240,3 @@ def version_label(version: str) -> str:
 def subset_name(version: str) -> str:
     """The subset of a version in Consul's service-resolver: `v2-0-0`."""
     return f"v{version_label(version).removeprefix('v')}"
-
-
-def parse(document: Mapping[str, Any]) -> Rollout:
-    """Parses the resource. Raises `ValidationError` with every problem and its field."""
-    from meshwright.rollout.api.parsing import parse as read  # noqa: PLC0415 (the reader imports these values)
-
-    return read(document)
