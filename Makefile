@@ -7,7 +7,7 @@ WORKERS ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 IMAGE ?= localhost/meshwright:0.1
 
-.PHONY: venv up tour test test-fast check hooks bench docs proto tools plugin image release kind-up kind-down clean
+.PHONY: venv up tour test test-fast coverage check hooks bench docs proto tools plugin image release kind-up kind-down clean
 
 # The commands `meshwright` and `kubectl meshwright`, in $(VENV)/bin.
 venv: $(VENV)/.installed-demo
@@ -25,6 +25,10 @@ test: $(VENV)/.installed-dev tools
 # What needs no other process: a minute or so.
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/pytest --numprocesses $(WORKERS) -m "not slow" tests/unit tests/project
+
+# How much of the code the tests of test-fast run: a table of what is not run throughout, and the sum.
+coverage: $(VENV)/.installed-dev
+	$(BIN)/pytest --numprocesses $(WORKERS) -m "not slow" tests/unit --cov --cov-report=term:skip-covered
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
