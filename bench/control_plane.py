@@ -98,13 +98,13 @@ async def measure() -> Section:
 
 async def figures_for(streams: int, *, services: int = SERVICES, changes: int = CHANGES) -> Figures:
     """One measurement in processes of its own."""
-    from support.consul.servers import dev_registry, find_consul, real_consul  # noqa: PLC0415 - tests/ is on the path by now
+    from support.consul.servers import dev_consul, find_consul, real_consul  # noqa: PLC0415 - tests/ is on the path by now
     from support.controlplane.plane import plane_process  # noqa: PLC0415
 
     xds, debug = Address("127.0.0.1", find_free()), Address("127.0.0.1", find_free())
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        consul = await stack.enter_async_context(real_consul() if find_consul() else dev_registry())
+        consul = await stack.enter_async_context(real_consul() if find_consul() else dev_consul())
         registry = await stack.enter_async_context(_Registry(str(consul.address)))
         for service in range(services):
             for number in range(INSTANCES):

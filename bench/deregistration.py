@@ -17,7 +17,7 @@ from bench.report import Section
 from meshwright.consul import Registration
 from meshwright.free_ports import find_free
 from meshwright.model import Address, InstanceId, ServiceName
-from support.consul.servers import dev_registry, find_consul, real_consul
+from support.consul.servers import dev_consul, find_consul, real_consul
 from support.mesh.mesh import Caller, Mesh, mesh, serving
 from support.processes import python
 from support.waiting import eventually
@@ -71,7 +71,7 @@ async def measure() -> Section:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        servers = [("dev registry", dev_registry(folder))]
+        servers = [("dev Consul", dev_consul(folder))]
         if find_consul():
             servers.insert(0, ("Consul", real_consul(folder)))
         for label, context in servers:

@@ -21,7 +21,7 @@ from bench.rpc_envoy import envoy_hop
 from meshwright.consul import Registration
 from meshwright.free_ports import find_free
 from meshwright.model import Address, InstanceId, ServiceName
-from support.consul.servers import dev_registry, find_consul, real_consul
+from support.consul.servers import dev_consul, find_consul, real_consul
 from support.mesh.mesh import Mesh, mesh, serving
 from support.processes import Process, python
 
@@ -96,7 +96,7 @@ class Arena:
 
 @contextlib.asynccontextmanager
 async def arena(folder: Path) -> AsyncIterator[Arena]:
-    consul = real_consul(folder) if find_consul() else dev_registry(folder)
+    consul = real_consul(folder) if find_consul() else dev_consul(folder)
     async with consul as registry, mesh(registry, folder) as built:
         ring = Arena(built)
         collector = await built.run(

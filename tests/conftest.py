@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from meshwright import free_ports
 from support.consul.credentials import authority
-from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_consul, find_consul, real_consul
 from support.servers.postgres import NO_POSTGRES, Cluster, cluster, find_postgres
 
 if TYPE_CHECKING:
@@ -44,16 +44,16 @@ NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d
 
 @pytest.fixture(params=["dev", "real"])
 async def any_consul(request: pytest.FixtureRequest) -> AsyncIterator[ConsulServer]:
-    """A Consul of the test's own: once the dev registry, once the real one."""
+    """A Consul of the test's own: once the dev Consul, once the real one."""
     if request.param == "real" and find_consul() is None:
         pytest.skip(NO_CONSUL)
-    async with real_consul() if request.param == "real" else dev_registry() as server:
+    async with real_consul() if request.param == "real" else dev_consul() as server:
         yield server
 
 
 @pytest.fixture
 async def only_real_consul() -> AsyncIterator[ConsulServer]:
-    """A real Consul of the test's own, for what the dev registry need not do."""
+    """A real Consul of the test's own, for what the dev Consul need not do."""
     if find_consul() is None:
         pytest.skip(NO_CONSUL)
     async with real_consul() as server:

@@ -72,10 +72,10 @@ async def add_chat(server: Server, config: ChatConfig) -> Fanout[Message]:
     presence = Presence(bus, os.urandom(8).hex())
     bus.refusals.listen(health_listener(server.health))
     await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
-    await server.enter(archive.tail.running())
+    await server.enter(archive.consumer.running())
     await server.enter(presence.running())
     await server.enter(background_task(_drain(server, fanout), "ending visits when the server stops"))
-    server.warm_up(lambda: archive.tail.ready(START_SECONDS))
+    server.warm_up(lambda: archive.consumer.ready(START_SECONDS))
     chat = Chat(archive, fanout, presence, buffer=config.buffer)
     server.add(rpc.add_ChatServiceServicer_to_server, ChatService(chat, config.join_seconds))
     return fanout

@@ -57,7 +57,7 @@ class StreamArchive:
     """The archive, and the ordered consumer that feeds this replica's callers."""
 
     def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Message]) -> None:
-        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self.consumer = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._reader = StreamReader(bus, STREAM)
         self._bus = bus
         self._keeping = keeping
@@ -76,7 +76,7 @@ class StreamArchive:
         )
 
     def position(self) -> int:
-        return self.tail.position
+        return self.consumer.position
 
     async def store(self, remark: NewMessage) -> int:
         headers = {"Nats-Msg-Id": _key(remark)} if remark.client_id else None
@@ -94,7 +94,7 @@ class StreamArchive:
         return _decode(found) if found else None
 
     async def knows(self, place: StreamPosition) -> bool:
-        return await self._reader.knows(place, self.tail)
+        return await self._reader.knows(place, self.consumer)
 
     async def keeps(self, place: StreamPosition, room: str, now: datetime) -> bool:
         return await self._reader.keeps(place, [_subject(room)], now)

@@ -61,11 +61,11 @@ async def add_notifications(server: Server, config: NotificationConfig) -> Fanou
     notifier = OrderNotifier(bus, archive, config.max_age)
     bus.refusals.listen(health_listener(server.health))
     await server.enter(background_task(bus.probe(STREAM, PROBES), "trying a stream that refuses messages"))
-    await server.enter(archive.tail.running())
+    await server.enter(archive.consumer.running())
     telling = consume_events(bus, "order", notifier.place, notifier.take, GROUP, on_reset=notifier.on_reset)
     await server.enter(background_task(telling, "telling of orders"))
     await server.enter(background_task(_drain(server, fanout), "ending subscriptions when the server stops"))
-    server.warm_up(lambda: archive.tail.ready(START_SECONDS))
+    server.warm_up(lambda: archive.consumer.ready(START_SECONDS))
     notifications = Notifications(archive, fanout, buffer=config.buffer)
     server.add(rpc.add_NotificationServiceServicer_to_server, NotificationService(notifications))
     return fanout

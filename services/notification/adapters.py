@@ -67,7 +67,7 @@ class StreamArchive:
 
     def __init__(self, bus: Bus, keeping: Retention, fanout: Fanout[Notification]) -> None:
         self.reader = StreamReader(bus, STREAM)
-        self.tail = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
+        self.consumer = OrderedConsumer(bus, STREAM, self.prepare, self._take, lambda: fanout.end(StreamLostError()))
         self._bus = bus
         self._keeping = keeping
         self._fanout = fanout
@@ -83,7 +83,7 @@ class StreamArchive:
         )
 
     def position(self) -> int:
-        return self.tail.position
+        return self.consumer.position
 
     async def store(self, draft: Draft, key: str) -> None:
         message_id = hashlib.sha256(f"{draft.user_id}\0{key}".encode()).hexdigest() if key else ""

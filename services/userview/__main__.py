@@ -57,7 +57,7 @@ async def run(config: UserViewConfig) -> None:
             ["source"],
             registry=server.telemetry.metrics.registry,
         )
-        followers = ViewConsumers(bus, views, signal, lambda source, count: pending.labels(source).set(count))
+        consumers = ViewConsumers(bus, views, signal, lambda source, count: pending.labels(source).set(count))
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -66,10 +66,10 @@ async def run(config: UserViewConfig) -> None:
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
-            await server.enter(background_task(followers.run(), "filling the views"))
+            await server.enter(background_task(consumers.run(), "filling the views"))
 
         server.warm_up(prepare)
-        side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
+        side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=consumers.wake)
         server.add(rpc.add_UserViewServiceServicer_to_server, UserViewService(side))
         await server.run()
 

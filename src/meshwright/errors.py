@@ -53,7 +53,7 @@ class UnreachableError(MeshwrightError):
 class ServiceError(MeshwrightError):
     """The outcome of a call that is not a success. Use the subclasses.
 
-    `reason` is an UPPER_SNAKE_CASE constant for programs (`google.rpc.ErrorInfo.reason`), `metadata` its facts.
+    `reason` is an UPPER_SNAKE_CASE constant for programs (`google.rpc.ErrorInfo.reason`), `metadata` its details.
     """
 
     code: ClassVar[str] = "UNKNOWN"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_consul, find_consul, real_consul
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,8 +19,8 @@ NO_CONSUL = "no real Consul here: neither on PATH nor fetched by scripts/tools.d
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def dev_server() -> AsyncIterator[ConsulServer]:
-    """The dev registry."""
-    async with dev_registry() as server:
+    """The dev Consul."""
+    async with dev_consul() as server:
         yield server
 
 

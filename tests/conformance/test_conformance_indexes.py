@@ -1,4 +1,4 @@
-"""Which indexes each change to a registration moves and whom it wakes, in the dev registry as in Consul.
+"""Which indexes each change to a registration moves and whom it wakes, in the dev Consul as in Consul.
 
 To tell that something stays still, both are given something else to do afterwards, and the test waits until that has
 arrived: Consul's agent tells its servers of changes in passes, one after the other.
@@ -14,7 +14,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_consul, find_consul, real_consul
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ CHECKED = {**BODY, "Check": CHECK}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def dev_server() -> AsyncIterator[ConsulServer]:
-    """The dev registry."""
-    async with dev_registry() as server:
+    """The dev Consul."""
+    async with dev_consul() as server:
         await _lose_a_service(server)
         yield server
 

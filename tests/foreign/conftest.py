@@ -14,7 +14,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
-from support.consul.servers import dev_registry, find_consul, real_consul
+from support.consul.servers import dev_consul, find_consul, real_consul
 from support.mesh.foreign import KINDS, foreign
 from support.mesh.mesh import Mesh, mesh
 
@@ -103,9 +103,9 @@ ENTRIES = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """On the real Consul where there is one, else on the dev registry."""
+    """On the real Consul where there is one, else on the dev Consul."""
     folder = tmp_path_factory.mktemp("world")
-    consul = real_consul() if find_consul() else dev_registry()
+    consul = real_consul() if find_consul() else dev_consul()
     async with contextlib.AsyncExitStack() as stack:
         made = World(await stack.enter_async_context(mesh(await stack.enter_async_context(consul), folder)), {})
         for entry in ENTRIES:

@@ -35,7 +35,7 @@ _RETIRED = (
     "Happened Happening kit tail standins Mirror Keeper Sweeper Hub Viewpoint bodies Receipt "
     "spared owed walking upholding people verbs farewell Follower figures Demand Announcer "
     "Announcements seats member child desk taken found origins lines Whereabouts Door Doors Visit "
-    "parts BadInputError Problem detached details Incoming carries_more"
+    "parts BadInputError Problem detached details Incoming has_baggage"
 )
 RETIRED = frozenset(_RETIRED.split())
 """Names of modules, classes and the facade that gave way to the field's terms."""

@@ -98,7 +98,7 @@ def header(span_context: trace.SpanContext) -> str:
     return f"00-{span_context.trace_id:032x}-{span_context.span_id:016x}-{flags:02x}"
 
 
-def carries_more(span_context: trace.SpanContext | None) -> bool:
+def has_baggage(span_context: trace.SpanContext | None) -> bool:
     """Whether a `traceparent` is not all that an outgoing call must carry."""
     if span_context is not None and span_context.trace_state:
         return True

@@ -34,7 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "Move a service from version to version, and back.",
     ),
     "xds": ("meshwright.cli.xds:xds", "Show the xDS resources that a client of a service receives."),
-    "registry": ("meshwright.cli.components:registry", "Run the dev registry, which speaks Consul's HTTP API."),
+    "registry": ("meshwright.cli.components:registry", "Run the dev Consul, which speaks Consul's HTTP API."),
     "controlplane": ("meshwright.cli.components:controlplane", "Run the control plane: Consul in, xDS out."),
     "traces": ("meshwright.cli.components:traces", "Run the dev trace store: OTLP in, Jaeger's query API out."),
 }

@@ -42,7 +42,7 @@ def _help(variable: str, meaning: str, default: Any) -> str:
 
 def __getattr__(name: str) -> click.Command:
     texts = {
-        REGISTRY: "Run the dev registry: Consul's HTTP API, in memory, for development and tests.",
+        REGISTRY: "Run the dev Consul: Consul's HTTP API, in memory, for development and tests.",
         CONTROLPLANE: "Run the control plane: watches Consul (CONSUL_HTTP_ADDR) and serves xDS to gRPC clients.",
         TRACES: "Run the dev trace store: takes OTLP, answers Jaeger's query API, and shows traces on a page.",
     }

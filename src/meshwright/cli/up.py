@@ -123,7 +123,7 @@ class Screen:
         for life in leftovers:
             self._say(f"Ended {life.instance} (pid {life.pid}), which an earlier run had left behind.")
         self._say(f"Starting {plan.topology.name} ({plan.topology.source})")
-        self._say(f"  registry       {_source(plan.registry, 'the dev registry', 'none')}")
+        self._say(f"  registry       {_source(plan.registry, 'the dev Consul', 'none')}")
         self._say(f"  control plane  {_source(plan.controlplane, 'here', 'none: addresses from Consul, round robin')}")
         self._say(f"  spans          {_source(plan.traces, 'the dev trace store', 'none')}")
 

@@ -51,13 +51,13 @@ class ConsulChannel(MeshChannel):
         self._service = ServiceName(calls.target)
         self._config = consul
         self._options = tuple(options)
-        self._follower: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
         self._answered = asyncio.Event()
 
     def connection(self) -> grpc.aio.Channel:
         inner = super().connection()
-        if self._follower is None:
-            self._follower = asyncio.get_running_loop().create_task(
+        if self._watch_task is None:
+            self._watch_task = asyncio.get_running_loop().create_task(
                 self._follow(), name=f"addresses of {self._service}"
             )
         return inner
@@ -71,9 +71,9 @@ class ConsulChannel(MeshChannel):
 
     async def close(self, grace: float | None = None) -> None:
         """End the channel and its watch; calls in flight get `grace` seconds."""
-        if self._follower is not None:
-            self._follower.cancel()
-            await asyncio.gather(self._follower, return_exceptions=True)
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+            await asyncio.gather(self._watch_task, return_exceptions=True)
         await super().close(grace)
 
     async def _follow(self) -> None:

@@ -1,1 +1,1 @@
-"""Stand-ins for the mesh's surroundings on a laptop: each speaks the protocol of the real part."""
+"""Development servers for a laptop: each speaks the protocol of the real part."""

@@ -50,7 +50,7 @@ class FollowingConnection(Connection):
         self._lock = threading.Lock()
         self._closed = False
         answered = threading.Event()
-        self._follower: Future[None] = BACKGROUND.start(
+        self._watch_task: Future[None] = BACKGROUND.start(
             lambda: follow(ServiceName(name), config.consul, self._replace, answered.set)
         )
         answered.wait(FIRST_ANSWER)
@@ -64,7 +64,7 @@ class FollowingConnection(Connection):
         BACKGROUND.later(DRAIN_SECONDS, old.close)
 
     def close(self) -> None:
-        self._follower.cancel()
+        self._watch_task.cancel()
         with self._lock:
             self._closed = True
             self.channel.close()

@@ -15,6 +15,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def a_mesh(any_consul: ConsulServer, tmp_path: Path) -> AsyncIterator[Mesh]:
-    """One control plane on the dev registry and on the real Consul alike."""
+    """One control plane on the dev Consul and on the real Consul alike."""
     async with mesh(any_consul, tmp_path) as built:
         yield built

@@ -15,7 +15,7 @@ from meshwright.consul import Consul, Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright_operator import acceptance
 from services import acceptance as demo_acceptance
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.kubernetes.prometheus import rendered
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ async def test_an_event_arrives_at_the_read_side_and_the_user_is_taken_away_agai
 
 
 async def test_without_a_read_side_the_stream_takes_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving() as (release, address), dev_registry() as registry, Consul(registry.config) as consul:
+    async with serving() as (release, address), dev_consul() as registry, Consul(registry.config) as consul:
         monkeypatch.setenv("CONSUL_HTTP_ADDR", str(registry.config.address))
         place = Address.parse(address)
         meta = {"metrics_port": str(place.port), "version": "1.0.0"}

@@ -141,8 +141,8 @@ async def test_a_stream_that_is_lost_while_joining_ends_with_the_reason(nats):
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Message]()
         archive = StreamArchive(bus, Retention(max_age=3600, per_room=100, in_all=1000, key_window=60), fanout)
-        async with archive.tail.running():
-            assert await archive.tail.ready(10)
+        async with archive.consumer.running():
+            assert await archive.consumer.ready(10)
             talk = Chat(archive, fanout, Presence(bus, "me"), buffer=10)
             await talk.post("hall", "ada", "", "hello", "")
             await eventually(lambda: archive.position() == 1)

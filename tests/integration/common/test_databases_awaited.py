@@ -20,7 +20,7 @@ from services.common.storage.database import ensure_database, open_database
 from services.common.storage.database_wait import wait_for_database
 from services.common.storage.transactions import SCHEMA_LOCK, make_tables
 from support.consul.credentials import needs_openssl
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.processes import Process, frozen, promised_port, python, running
 from support.servers.postgres import OWNER, Cluster
 from support.waiting import eventually
@@ -90,7 +90,7 @@ async def test_a_service_waits_for_its_database_and_serves_as_soon_as_it_is_ther
 ) -> None:
     """Meanwhile its port is bound (as a liveness probe asks), it says what it waits for, and is not in Consul."""
     await asyncio.to_thread(own_postgres.stop)
-    async with dev_registry() as registry:
+    async with dev_consul() as registry:
         consul = str(registry.address)
         told = {"MESHWRIGHT_DISCOVERY": "consul", "CONSUL_HTTP_ADDR": consul, "MESHWRIGHT_REGISTER": "true"}
         async with (

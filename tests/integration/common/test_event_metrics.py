@@ -1,4 +1,4 @@
-"""What Prometheus reads of an outbox and of a follower, with a NATS that goes away."""
+"""What Prometheus reads of an outbox and of a consumer, with a NATS that goes away."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ async def test_the_oldest_event_that_waits_is_as_old_as_it_is_and_nothing_waits_
     log.add(age=500)
     async with open_bus(BusConfig((server.url,)), "shop") as bus:
         page = Page(bus)
-        relay = OutboxPublisher(bus, "shop", log)
-        async with relay.running():
+        publisher = OutboxPublisher(bus, "shop", log)
+        async with publisher.running():
             await eventually(lambda: page.value("outbox_published_events_total", source="shop") == 1)
             assert page.age == 0
             await server.kill()
             await eventually(lambda: page.value("nats_connected") == 0)
             assert page.age == 0, "nothing waits yet"
             log.add(age=300)
-            relay.wake()
+            publisher.wake()
             await eventually(lambda: page.age >= 300)
             assert page.age < 400, "the event that was published long ago does not count"
             log.away = True
-            relay.wake()
+            publisher.wake()
             before = page.age
             await eventually(lambda: page.age > before, message="the age grows though the database is away as well")
             log.away = False
@@ -97,7 +97,7 @@ async def test_the_oldest_event_that_waits_is_as_old_as_it_is_and_nothing_waits_
             assert page.value("nats_connected") == 1
 
 
-async def test_a_relay_that_never_saw_its_stream_counts_from_its_own_start(tmp_path: Path) -> None:
+async def test_a_publisher_that_never_saw_its_stream_counts_from_its_own_start(tmp_path: Path) -> None:
     log = Log()
     nowhere = NatsServer(tmp_path)
     async with open_bus(BusConfig((nowhere.url,)), "shop") as bus:

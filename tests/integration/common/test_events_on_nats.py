@@ -1,4 +1,4 @@
-"""Events go from a log to NATS once and in order, and are followed from a place that the follower keeps."""
+"""Events go from a log to NATS once and in order, and are followed from a place that the consumer keeps."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Log:
         return [event for event in self.events if event.sequence > sequence][:limit]
 
 
-class Follower:
+class Consumer:
     """Keeps its place with what it has seen, and may fail on the way."""
 
     def __init__(self) -> None:
@@ -67,9 +67,9 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 @contextlib.asynccontextmanager
-async def following(server: NatsServer, follower: Follower) -> AsyncIterator[None]:
-    async with open_bus(BusConfig((server.url,)), "follower") as bus:
-        task = asyncio.create_task(consume_events(bus, "shop", follower.place, follower.take))
+async def following(server: NatsServer, consumer: Consumer) -> AsyncIterator[None]:
+    async with open_bus(BusConfig((server.url,)), "consumer") as bus:
+        task = asyncio.create_task(consume_events(bus, "shop", consumer.place, consumer.take))
         try:
             yield
         finally:
@@ -78,53 +78,53 @@ async def following(server: NatsServer, follower: Follower) -> AsyncIterator[Non
                 await task
 
 
-async def test_several_relays_of_one_log_publish_each_event_once_and_in_order(server: NatsServer) -> None:
+async def test_several_publishers_of_one_log_publish_each_event_once_and_in_order(server: NatsServer) -> None:
     log = Log()
     log.add(250)
     async with contextlib.AsyncExitStack() as stack:
-        relays = []
+        publishers = []
         for name in ("a", "b", "c"):
             bus = await stack.enter_async_context(open_bus(BusConfig((server.url,)), name))
-            relays.append(OutboxPublisher(bus, "shop", log))
-        counts = await asyncio.gather(*(relay.publish_all() for relay in relays))
+            publishers.append(OutboxPublisher(bus, "shop", log))
+        counts = await asyncio.gather(*(publisher.publish_all() for publisher in publishers))
     assert sum(counts) == 250
-    follower = Follower()
-    async with following(server, follower):
-        await eventually(lambda: len(follower.seen) == 250)
-    assert follower.seen == [event.sequence for event in log.events]
+    consumer = Consumer()
+    async with following(server, consumer):
+        await eventually(lambda: len(consumer.seen) == 250)
+    assert consumer.seen == [event.sequence for event in log.events]
 
 
-async def test_a_follower_goes_on_where_it_was_and_is_handed_again_what_failed(server: NatsServer) -> None:
-    log, follower = Log(), Follower()
+async def test_a_consumer_goes_on_where_it_was_and_is_handed_again_what_failed(server: NatsServer) -> None:
+    log, consumer = Log(), Consumer()
     log.add(5)
     async with open_bus(BusConfig((server.url,)), "shop") as bus:
-        relay = OutboxPublisher(bus, "shop", log)
-        async with relay.running():
-            async with following(server, follower):
-                await eventually(lambda: len(follower.seen) == 5)
+        publisher = OutboxPublisher(bus, "shop", log)
+        async with publisher.running():
+            async with following(server, consumer):
+                await eventually(lambda: len(consumer.seen) == 5)
             log.add(5)
-            relay.wake()
-            follower.fails = 2
-            async with following(server, follower):
-                await eventually(lambda: len(follower.seen) == 10)
-    assert follower.seen == [event.sequence for event in log.events]
+            publisher.wake()
+            consumer.fails = 2
+            async with following(server, consumer):
+                await eventually(lambda: len(consumer.seen) == 10)
+    assert consumer.seen == [event.sequence for event in log.events]
 
 
 async def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(server: NatsServer) -> None:
-    log, follower = Log(), Follower()
+    log, consumer = Log(), Consumer()
     log.add(3)
     async with open_bus(BusConfig((server.url,)), "shop") as bus:
-        relay = OutboxPublisher(bus, "shop", log)
-        async with relay.running(), following(server, follower):
-            await eventually(lambda: len(follower.seen) == 3)
+        publisher = OutboxPublisher(bus, "shop", log)
+        async with publisher.running(), following(server, consumer):
+            await eventually(lambda: len(consumer.seen) == 3)
             await server.kill()
             log.add(3)
             await eventually(lambda: not bus.connected)
             with pytest.raises(BusUnavailableError):
-                await relay.publish_all()
+                await publisher.publish_all()
             await server.start()
-            await eventually(lambda: len(follower.seen) == 6, 30)
-    assert follower.seen == [event.sequence for event in log.events]
+            await eventually(lambda: len(consumer.seen) == 6, 30)
+    assert consumer.seen == [event.sequence for event in log.events]
 
 
 async def test_a_bus_that_is_away_from_the_start_is_waited_for(tmp_path: Path) -> None:

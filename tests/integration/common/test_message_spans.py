@@ -75,7 +75,7 @@ async def traced(nats: NatsServer) -> AsyncIterator[Traced]:
         await made.telemetry.close()
 
 
-class Follower:
+class Consumer:
     """Takes events, and publishes one more for each."""
 
     def __init__(self, bus: Bus) -> None:
@@ -99,8 +99,8 @@ async def test_a_request_its_event_and_what_follows_from_it_are_one_trace(traced
     async with open_bus(traced.config, "shop-1", traced.telemetry) as bus:
         await bus.ensure_stream("NOTES", "notes.>")
         assert await OutboxPublisher(bus, "shop", traced).publish_all() == 1
-        follower = Follower(bus)
-        async with background_task(consume_events(bus, "shop", follower.place, follower.take, "notes"), "following"):
+        consumer = Consumer(bus)
+        async with background_task(consume_events(bus, "shop", consumer.place, consumer.take, "notes"), "following"):
             await eventually(lambda: len(traced.spans.spans) == 4)
     request, told, note, took = traced.spans.spans
     line = [request, told, took, note]
@@ -155,9 +155,9 @@ async def test_what_is_old_unsampled_or_of_no_trace_leaves_no_spans(traced: Trac
     async with open_bus(traced.config, "shop", traced.telemetry) as bus:
         await bus.ensure_stream("NOTES", "notes.>")
         assert await OutboxPublisher(bus, "shop", traced).publish_all() == 4
-        follower = Follower(bus)
-        async with background_task(consume_events(bus, "shop", follower.place, follower.take), "following"):
-            await eventually(lambda: len(follower.taken) == 4)
+        consumer = Consumer(bus)
+        async with background_task(consume_events(bus, "shop", consumer.place, consumer.take), "following"):
+            await eventually(lambda: len(consumer.taken) == 4)
     assert {span.name for span in traced.spans.spans} == {"request"}
 
 
@@ -166,9 +166,9 @@ async def test_an_event_that_leads_to_nothing_leaves_no_span_of_its_consumer(tra
     traced.events[0] = Event("shop", 1, "demo.shop.Sold.v1", "nothing", datetime.now(UTC), {}, traced.request())
     async with open_bus(traced.config, "shop", traced.telemetry) as bus:
         await OutboxPublisher(bus, "shop", traced).publish_all()
-        follower = Follower(bus)
-        async with background_task(consume_events(bus, "shop", follower.place, follower.take), "following"):
-            await eventually(lambda: follower.taken)
+        consumer = Consumer(bus)
+        async with background_task(consume_events(bus, "shop", consumer.place, consumer.take), "following"):
+            await eventually(lambda: consumer.taken)
     assert traced.of(SpanKind.PRODUCER)
     assert not traced.of(SpanKind.CONSUMER)
 

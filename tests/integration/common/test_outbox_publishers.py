@@ -45,25 +45,25 @@ async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
 
 async def test_a_stray_message_at_the_end_of_a_stream_makes_nothing_be_published_again(bus: Bus) -> None:
     log = Log(2)
-    relay = OutboxPublisher(bus, "shop", log)
-    assert await relay.publish_all() == 2
+    publisher = OutboxPublisher(bus, "shop", log)
+    assert await publisher.publish_all() == 2
     for _ in range(3):
         await bus.streams.publish("events.shop.Garbage", b"{")
-    assert await relay.publish_all() == 0
+    assert await publisher.publish_all() == 0
     log.count = 3
-    assert await relay.publish_all() == 1
+    assert await publisher.publish_all() == 1
     async with contextlib.aclosing(events_after(bus, "shop", 0)) as events:
         assert [(await anext(events))[1].sequence for _ in range(3)] == [1, 2, 3]
 
 
 async def test_a_stream_that_was_emptied_is_told_of_and_one_that_was_deleted_is_filled_again(bus: Bus) -> None:
-    relay = OutboxPublisher(bus, "shop", Log(2))
-    await relay.publish_all()
+    publisher = OutboxPublisher(bus, "shop", Log(2))
+    await publisher.publish_all()
     await bus.streams.purge_stream("EVENTS_SHOP")
     with pytest.raises(StreamEmptiedError, match="EVENTS_SHOP was emptied"):
-        await relay.publish_all()
+        await publisher.publish_all()
     await bus.streams.delete_stream("EVENTS_SHOP")
-    assert await relay.publish_all() == 2
+    assert await publisher.publish_all() == 2
 
 
 async def test_an_event_that_the_stream_refuses_is_no_race_that_was_lost(bus: Bus) -> None:
@@ -94,14 +94,14 @@ async def test_a_log_that_was_lost_or_is_an_older_copy_is_told_from_where_it_dif
 ) -> None:
     """Its numbers were given before, and so say nothing of what was told."""
     assert await OutboxPublisher(bus, "shop", Log(170)).publish_all() == 170
-    relay = OutboxPublisher(bus, "shop", log)
+    publisher = OutboxPublisher(bus, "shop", log)
     told = log.count - log.old if log.count > log.old else 0
-    assert await relay.publish_all() == told
+    assert await publisher.publish_all() == told
     assert len([record for record in caplog.records if "older copy" in record.getMessage()]) == 1
     log.count += 1
     log.old = min(log.old, log.count - 1)
-    assert await relay.publish_all() == 1
-    assert await relay.publish_all() == 0
+    assert await publisher.publish_all() == 1
+    assert await publisher.publish_all() == 0
     async with contextlib.aclosing(events_after(bus, "shop", 170)) as events:
         subjects = [(await anext(events))[1].subject for _ in range(told + 1)]
     assert subjects == [log.subject(number) for number in range(log.old + 1, log.count + 1)]

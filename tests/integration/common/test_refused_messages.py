@@ -101,13 +101,13 @@ async def test_a_full_disk_is_told_of_and_nothing_is_lost(
         await server.start()
         async with open_bus(BusConfig((server.url,)), "test") as bus:
             chat, log = Chat(bus), Log()
-            relay = OutboxPublisher(bus, "shop", log)
+            publisher = OutboxPublisher(bus, "shop", log)
             await chat.prepare()
             await bus.ensure_stream("EVENTS_SHOP", "events.shop.>")
             async with (
                 chat.tail.running(),
                 background_task(bus.probe("TALK", "talk.probe"), "probing"),
-                relay.running(),
+                publisher.running(),
             ):
                 await eventually(lambda: chat.tail.hearing)
                 await eventually(lambda: told(bus, 10))
@@ -119,7 +119,7 @@ async def test_a_full_disk_is_told_of_and_nothing_is_lost(
                 assert "answers no publish, though the server answers" in chat.told[-1]["TALK"]
                 assert "free space on its disk, then restart it" in chat.told[-1]["TALK"]
                 log.sell(5)
-                relay.wake()
+                publisher.wake()
                 await eventually(lambda: set(chat.told[-1]) == {"TALK", "EVENTS_SHOP"}, 20)
                 # Space alone does not help: this is why it must be reported.
                 filler.unlink()

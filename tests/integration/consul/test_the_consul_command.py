@@ -1,4 +1,4 @@
-"""Consul's own command line on the dev registry: what it has works, and what it has not says so."""
+"""Consul's own command line on the dev Consul: what it has works, and what it has not says so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.consul.servers import ConsulServer, dev_registry, find_consul
+from support.consul.servers import ConsulServer, dev_consul, find_consul
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 async def registry() -> AsyncIterator[ConsulServer]:
-    async with dev_registry() as server:
+    async with dev_consul() as server:
         yield server
 
 
@@ -53,7 +53,7 @@ async def test_what_the_dev_registry_has_not_is_named_by_the_command(registry: C
     async def check(command: str, endpoint: str) -> None:
         code, said = await consul(registry, *command.split())
         assert code
-        assert f"404 (the dev registry has no {endpoint})" in said, said
+        assert f"404 (the dev Consul has no {endpoint})" in said, said
 
     await asyncio.gather(*(check(command, endpoint) for command, endpoint in MISSING.items()))
 

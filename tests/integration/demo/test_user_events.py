@@ -156,7 +156,7 @@ async def told_on(server: NatsServer, count: int) -> list[Event]:
 async def test_payments_whose_log_was_lost_and_then_their_stream_are_followed_anew(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The library makes its consumer anew long before the follower looks, and takes the old stream's numbers for it.
+    # The library makes its consumer anew long before the consumer looks, and takes the old stream's numbers for it.
     monkeypatch.setattr(event_consumer, "HEARTBEAT_SECONDS", 0.2)
     monkeypatch.setattr(event_consumer, "QUIET_SECONDS", 2.0)
     monkeypatch.setattr(event_consumer, "SETTLED_SECONDS", 0.3)

@@ -15,7 +15,7 @@ import pytest
 
 from meshwright.local.planner import consul_probe
 from meshwright.local.planner.component_source import ComponentSource
-from support.consul.servers import ConsulServer, dev_registry, find_consul, real_consul
+from support.consul.servers import ConsulServer, dev_consul, find_consul, real_consul
 from support.mesh.up import an_up, environment, own_ports
 from support.processes import promised_port, python
 from support.waiting import eventually
@@ -46,7 +46,7 @@ async def a_mesh(folder: Path, *arguments: str) -> AsyncIterator[Up]:
 async def test_a_service_is_called_seen_and_disturbed_through_the_mesh(tmp_path: Path) -> None:
     async with a_mesh(tmp_path) as up:
         await up.until_up()
-        assert "the dev registry, at 127.0.0.1:" in up.shown
+        assert "the dev Consul, at 127.0.0.1:" in up.shown
         code, text = await up.do("call", "target", "Add", '{"a": 1, "b": 2}')
         answer, who = text.splitlines()
         assert (code, json.loads(answer)) == (0, {"value": 3.0})
@@ -212,7 +212,7 @@ async def test_an_unknown_service_fails_at_once(tmp_path: Path) -> None:
         assert text.count("\n") == 1
 
 
-async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_path: Path) -> None:
+async def test_a_consul_that_is_found_is_used_instead_of_the_dev_consul(tmp_path: Path) -> None:
     if find_consul() is None:
         pytest.skip("no real Consul here")
     async with real_consul() as consul, a_mesh(tmp_path, "--port", f"registry={port_of(consul)}") as up:
@@ -222,7 +222,7 @@ async def test_a_consul_that_is_found_is_used_instead_of_the_dev_registry(tmp_pa
 
 
 async def test_a_dev_registry_of_another_up_is_not_used() -> None:
-    async with dev_registry() as registry:
+    async with dev_consul() as registry:
         assert await consul_probe.find(port_of(registry)) == ComponentSource(dev=True, why="no Consul is running here")
 
 

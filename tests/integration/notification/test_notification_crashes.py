@@ -140,8 +140,8 @@ async def test_a_subscriber_whose_stream_is_lost_right_after_its_welcome_is_told
     async with open_bus(BusConfig((nats.url,)), "test") as bus:
         fanout = Fanout[Notification]()
         archive = StreamArchive(bus, Retention(max_age=3600, per_user=100, key_window=60), fanout)
-        async with archive.tail.running():
-            assert await archive.tail.ready(10)
+        async with archive.consumer.running():
+            assert await archive.consumer.ready(10)
             notifications = Notifications(archive, fanout, buffer=10)
             for title in "abc":
                 await notifications.send(Draft("ada", NotificationKind.INFO, title, ""), "")

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Orders:
-    """The order service's log, and its relay."""
+    """The order service's log, and its publisher."""
 
     def __init__(self, bus: Bus) -> None:
         self.events: list[Event] = []
-        self.relay = OutboxPublisher(bus, "order", self)
+        self.publisher = OutboxPublisher(bus, "order", self)
 
     async def after(self, sequence: int, limit: int) -> Sequence[Event]:
         return [event for event in self.events if event.sequence > sequence][:limit]
@@ -36,7 +36,7 @@ class Orders:
         moment = datetime.now(UTC) - age
         about = {"user_id": user_id, **data}
         self.events.append(Event("order", number, f"demo.order.{name}.v1", f"o{number}", moment, about))
-        await self.relay.publish_all()
+        await self.publisher.publish_all()
 
 
 @pytest.fixture

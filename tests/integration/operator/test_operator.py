@@ -1,4 +1,4 @@
-"""The operator as a process, on an API stand-in with made-up pods and a Consul: a rollout's life and its mishaps."""
+"""The operator as a process, on an API emulator with made-up pods and a Consul: a rollout's life and its mishaps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from meshwright.rollout.api import commands
-from meshwright.rollout.api.vocabulary import Verb
+from meshwright.rollout.api.vocabulary import CommandName
 from support.kubernetes.emulator import DEPLOYMENTS, NAMESPACE, ROLLOUTS
 from support.kubernetes.operator import World, first, operating
 from support.waiting import eventually
@@ -42,7 +42,7 @@ async def test_a_rollout_goes_from_its_first_version_to_the_next_and_away(world:
     await world.until_phase("Paused", weight=20)
     assert await world.weights() == {"v1-0-0": 80, "v2-0-0": 20}
     assert world.replicas() == {"user-1-0-0": 2, "user-2-0-0": 1}
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
 
@@ -91,7 +91,7 @@ async def test_a_killed_operator_goes_on_where_it_was(world: World) -> None:
     await world.until_weights(**{"v1-0-0": 80, "v2-0-0": 20})
     await world.until_replicas(user_1_0_0=2, user_2_0_0=1)
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", commands.command(Verb.ABORT, "b"))
+    await world.cluster.patch("user", commands.command(CommandName.ABORT, "b"))
     await world.until_phase("Aborted", stable="1.0.0")
     await world.until_weights(**{"v1-0-0": 100})
 
@@ -104,7 +104,7 @@ async def test_an_api_server_that_is_away_is_waited_for(world: World) -> None:
     assert world.operator
     await eventually(lambda: "HTTP 503" in world.operator.tail(50), 40)
     world.cluster.emulator.away = False
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "c"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "c"))
     await world.until_phase("Healthy", stable="2.0.0")
     assert world.operator.running
 
@@ -174,12 +174,12 @@ async def test_an_operator_that_is_killed_in_every_phase_ends_where_one_that_liv
     await world.cluster.patch("user", commands.set_version("2.0.0"))
     await killed_in("Progressing")
     await killed_in("Paused")
-    await world.cluster.patch("user", commands.command(Verb.ABORT, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.ABORT, "a"))
     await killed_in("Aborted")
     await world.until_weights(**{"v1-0-0": 100})
-    await world.cluster.patch("user", commands.command(Verb.RETRY, "b"))
+    await world.cluster.patch("user", commands.command(CommandName.RETRY, "b"))
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "c"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "c"))
     assert world.operator
     await world.operator.kill()
     await world.start()

@@ -12,7 +12,7 @@ from meshwright.consul import Registration
 from meshwright.dev.traces import TracesConfig, serving
 from meshwright.model import Address, InstanceId, ServiceName
 from meshwright.rollout.api import commands
-from meshwright.rollout.api.vocabulary import Verb
+from meshwright.rollout.api.vocabulary import CommandName
 from meshwright_operator.lease.election import LEASE
 from support.kubernetes.emulator import LEASES, ROLLOUTS
 from support.kubernetes.operator import World, first, operating
@@ -51,7 +51,7 @@ async def test_a_version_that_is_superseded_half_way_goes_and_the_next_takes_its
     await world.cluster.patch("user", commands.set_version("2.1.0"))
     await world.until_weights(**{"v1-0-0": 80, "v2-1-0": 20})
     await world.until_phase("Paused", weight=20, stable="1.0.0")
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="2.1.0")
     await world.until_weights(**{"v2-1-0": 100})
     await eventually(lambda: world.replicas().get("user-2-0-0", 0) == 0)
@@ -72,7 +72,7 @@ async def test_a_bad_version_is_followed_by_a_good_one(world: World) -> None:
     await world.until_phase("Aborted", refused="3.0.0")
     await world.cluster.patch("user", commands.set_version("3.0.1"))
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="3.0.1")
 
 
@@ -81,7 +81,7 @@ async def test_a_rollout_can_be_scaled_half_way(world: World) -> None:
     await world.cluster.patch("user", {"spec": {"replicas": 10}})
     await world.until_replicas(user_1_0_0=10, user_2_0_0=2)
     await world.until_phase("Paused", weight=20)
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_replicas(user_1_0_0=0, user_2_0_0=10)
 
@@ -95,7 +95,7 @@ async def test_blue_green_shows_a_preview_and_switches_at_once(world: World) -> 
     (route,) = (router or {})["Routes"]
     assert route["Match"]["HTTP"]["Header"] == [{"Name": "x-preview", "Exact": "yes"}]
     assert route["Destination"]["ServiceSubset"] == "v2-0-0"
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE, "a"))
     await world.until_phase("Healthy", stable="2.0.0")
     await world.until_weights(**{"v2-0-0": 100})
     await world.until_replicas(user_1_0_0=0, user_2_0_0=2)
@@ -106,7 +106,7 @@ async def test_a_consul_without_a_leader_is_waited_for_and_nothing_is_given_up(w
     await half_way(world)
     world.proxy.leaderless = True
     arrived = len(world.proxy.arrived)
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE_FULL, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE_FULL, "a"))
     # Several passes come to nothing.
     await eventually(lambda: len(world.proxy.arrived) > arrived + 12, 60)
     assert world.operator
@@ -140,7 +140,7 @@ async def test_a_version_that_takes_away_an_api_in_use_stops_and_names_the_calle
     assert "demo.user.v1" in status["message"]
     assert "gateway" in status["message"]
     assert (await world.weights()).get("v2-0-0", 0) == 0
-    await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
+    await world.cluster.patch("user", commands.command(CommandName.PROMOTE, "a"))
     await world.until_phase("Paused", weight=20)
 
 
@@ -159,7 +159,7 @@ async def test_a_rollout_is_one_trace_though_the_operator_is_killed_in_the_middl
             assert world.operator
             await world.operator.kill()
             await world.start()
-            await world.cluster.patch("user", commands.command(Verb.PROMOTE, "a"))
+            await world.cluster.patch("user", commands.command(CommandName.PROMOTE, "a"))
             await world.until_phase("Healthy", stable="2.0.0")
             await world.operator.terminate()
 

@@ -16,7 +16,7 @@ from meshwright.rollout.api.observed import ApiUse, MetricQuery
 from meshwright.rollout.api.spec import Metric, Rollout
 from meshwright.rollout.api.vocabulary import AnalysisSource, MetricKind
 from meshwright.telemetry.metrics import Metrics
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.kubernetes.rollouts import rollout
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class Place:
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
-    """A dev registry and measurements whose clock the test moves."""
+    """A dev Consul and measurements whose clock the test moves."""
     clock = Clock()
-    async with dev_registry() as server, Consul(server.config) as consul:
+    async with dev_consul() as server, Consul(server.config) as consul:
         found = Place(consul, clock, ConsulMetricSource(consul, clock=clock))
         yield found
         for instance in found.instances:

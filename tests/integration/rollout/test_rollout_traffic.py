@@ -1,4 +1,4 @@
-"""Routings written to a Consul, the real one and the dev registry: what it compiles of them, and what it keeps."""
+"""Routings written to a Consul, the real one and the dev Consul: what it compiles of them, and what it keeps."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from meshwright.errors import UnavailableError
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.mesh.calculator import Everything, add_everything, everything, failure
 from support.mesh.mesh import Caller, mesh
 from support.processes import promised_port, python, running
@@ -40,7 +40,7 @@ async def serving(service: str, consul: ConsulConfig) -> AsyncIterator[meshwrigh
 
 async def test_a_wrong_name_is_answered_with_the_right_one_until_there_is_such_a_service(tmp_path: Path) -> None:
     async with (
-        dev_registry() as registry,
+        dev_consul() as registry,
         mesh(registry, tmp_path) as built,
         serving("weather", registry.config),
     ):
@@ -77,7 +77,7 @@ def by_consul(address: str) -> ServiceConfig:
 
 
 async def test_without_a_control_plane_consul_knows_the_names() -> None:
-    async with dev_registry() as registry, serving("weather", registry.config):
+    async with dev_consul() as registry, serving("weather", registry.config):
         async with meshwright.channel("wether", by_consul(registry.config.address)) as channel:
             error = await failure(rpc.CalculatorStub(channel).Add(pb.Numbers()))
         assert error.code() is grpc.StatusCode.UNAVAILABLE

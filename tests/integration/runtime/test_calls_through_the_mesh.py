@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.mesh.mesh import Mesh, failures, mesh
 from support.waiting import eventually
 
@@ -82,7 +82,7 @@ async def test_without_a_control_plane_channels_follow_consul(any_consul: Consul
 
 
 async def test_without_consul_and_control_plane_calls_say_that_no_instance_is_known(tmp_path: Path) -> None:
-    async with dev_registry() as registry, mesh(registry, tmp_path, control_planes=0) as built:
+    async with dev_consul() as registry, mesh(registry, tmp_path, control_planes=0) as built:
         await registry.kill()
         caller = await built.caller("nobody", MESHWRIGHT_DISCOVERY="consul")
         (outcome,) = await caller.call(1)

@@ -19,7 +19,7 @@ from meshwright.free_ports import FIRST, LAST
 from meshwright.model import Address, Health, ServiceName
 from meshwright.server.admin import CSDS
 from meshwright.server.binding import advertised
-from support.consul.servers import ConsulServer, dev_registry
+from support.consul.servers import ConsulServer, dev_consul
 from support.mesh.calculator import Everything, add_everything, everything
 from support.mesh.mesh import serving
 from support.processes import promised_port, python, running
@@ -253,7 +253,7 @@ def registered(server: meshwright.Server) -> float | None:
 
 
 async def test_without_consul_a_server_serves_and_registers_when_it_comes(caplog: pytest.LogCaptureFixture) -> None:
-    async with dev_registry() as registry:
+    async with dev_consul() as registry:
         await registry.kill()
         mine = config(register=True, consul=registry.config)
         async with meshwright.Server(mine) as server, Consul(registry.config) as consul:

@@ -26,7 +26,7 @@ from meshwright.telemetry import Identity, Telemetry, current
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.telemetry.tracing import isolated_provider
 from meshwright.testing import resolving
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.mesh.calculator import Everything, add_everything
 from support.waiting import eventually
 
@@ -44,7 +44,7 @@ def no_collector(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[ConsulServer]:
-    async with dev_registry() as consul:
+    async with dev_consul() as consul:
         yield consul
 
 

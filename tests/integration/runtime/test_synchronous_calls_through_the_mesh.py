@@ -10,7 +10,7 @@ import pytest
 
 import meshwright
 from meshwright.config import ServiceConfig, load_config
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.mesh.calculator import Everything, add_everything
 from support.mesh.mesh import mesh
 from support.processes import python, running
@@ -42,7 +42,7 @@ async def test_a_name_is_found_and_a_wrong_one_is_explained(
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
     async with (
-        dev_registry() as registry,
+        dev_consul() as registry,
         mesh(registry, tmp_path, control_planes=1 if discovery == "xds" else 0) as built,
         meshwright.Server(
             load_config(ServiceConfig, {}, service="weather", consul=registry.config, propagation=0.0)

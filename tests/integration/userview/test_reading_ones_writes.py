@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 async def writers(
     nats: NatsServer, folder: Path
 ) -> AsyncIterator[tuple[user_rpc.UserServiceStub, payment_rpc.PaymentServiceStub]]:
-    """The two services, each on a database of its own, with their relays."""
+    """The two services, each on a database of its own, with their publishers."""
     async with contextlib.AsyncExitStack() as stack:
         bus = await stack.enter_async_context(open_bus(BusConfig((nats.url,)), "writers"))
         engines = [open_database("X", f"sqlite:///{folder}/{name}.db") for name in ("user", "payment")]
@@ -47,12 +47,12 @@ async def writers(
         await prepare_database(engines[0])
         users, store = DatabaseUsers(engines[0]), DatabaseStore(engines[1])
         await store.prepare()
-        relays = OutboxPublisher(bus, "user", users.log), OutboxPublisher(bus, "payment", store.events)
-        for relay in relays:
-            await stack.enter_async_context(relay.running())
-        await stack.enter_async_context(background_task(consume_payments(bus, users, relays[0].wake), "following"))
-        book = UserBook(users, None, entropy=os.urandom, on_change=relays[0].wake)  # type: ignore[arg-type]
-        cashier = Cashier(store, on_change=relays[1].wake)
+        publishers = OutboxPublisher(bus, "user", users.log), OutboxPublisher(bus, "payment", store.events)
+        for publisher in publishers:
+            await stack.enter_async_context(publisher.running())
+        await stack.enter_async_context(background_task(consume_payments(bus, users, publishers[0].wake), "following"))
+        book = UserBook(users, None, entropy=os.urandom, on_change=publishers[0].wake)  # type: ignore[arg-type]
+        cashier = Cashier(store, on_change=publishers[1].wake)
         user = await stack.enter_async_context(served(user_rpc.add_UserServiceServicer_to_server, UserService(book)))
         payment = await stack.enter_async_context(
             served(payment_rpc.add_PaymentServiceServicer_to_server, PaymentService(cashier))

@@ -184,7 +184,7 @@ async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_pas
             for event in events:
                 await side.views.apply(1, "user", EventBatch([event], 0))
 
-        # As many at a time as a replica has followers: more would wait for a connection, and at last give up.
+        # As many at a time as a replica has consumers: more would wait for a connection, and at last give up.
         late = [come_late((one, two)[first % 2], told[40 + first :: 4]) for first in range(4)]
         await asyncio.gather(one.views.sweep(), *late, two.views.sweep())
         await one.views.sweep()
@@ -192,7 +192,7 @@ async def test_replicas_that_sweep_and_fill_at_once_leave_nothing_of_what_is_pas
         assert await _rows(database, 40)
 
 
-async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_each_other(
+async def test_a_switch_and_a_consumer_that_hears_of_a_payment_do_not_wait_for_each_other(
     nats: NatsServer, postgres: Cluster, teller: Teller
 ) -> None:
     """PostgreSQL would notice after a second and take back the work of one of them."""
@@ -207,17 +207,17 @@ async def test_a_switch_and_a_follower_that_hears_of_a_payment_do_not_wait_for_e
             async with engine.connect() as looking:
                 return bool(await looking.scalar(sa.text(waits)))
 
-        async with engine.begin() as follower:
-            await follower.execute(sa.text(f"{moved} 'user'"))
+        async with engine.begin() as consumer:
+            await consumer.execute(sa.text(f"{moved} 'user'"))
             switching = asyncio.create_task(side.views.switch())
             await eventually(waited_for)
-            await follower.execute(sa.text(f"{moved} 'payment'"))
+            await consumer.execute(sa.text(f"{moved} 'payment'"))
         assert await switching
         assert not await side.views.switch()
     await engine.dispose()
 
 
-async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_other(
+async def test_a_sweep_and_consumers_that_come_too_late_do_not_wait_for_each_other(
     nats: NatsServer, postgres: Cluster, teller: Teller
 ) -> None:
     """Rows lie in a table as they were changed last, and transactions that lock several in that order collide."""
@@ -228,8 +228,8 @@ async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_oth
     async with replica(nats, database, following=False) as side:
         await side.views.begin_rebuild()
         assert await side.views.switch()
-        async with engine.begin() as follower:
-            await follower.execute(sa.text(f"{places_of_1} 'user'"))  # is the last row now
+        async with engine.begin() as consumer:
+            await consumer.execute(sa.text(f"{places_of_1} 'user'"))  # is the last row now
         async with engine.begin() as keeper:
             await keeper.execute(sa.text("ANALYZE places"))  # as the server does by itself: few rows need no index
 
@@ -237,12 +237,12 @@ async def test_a_sweep_and_followers_that_come_too_late_do_not_wait_for_each_oth
             async with engine.connect() as looking:
                 return bool(await looking.scalar(sa.text(waiting)))
 
-        async with engine.begin() as follower:
-            await follower.execute(sa.text(f"{places_of_1} 'user'"))
+        async with engine.begin() as consumer:
+            await consumer.execute(sa.text(f"{places_of_1} 'user'"))
             sweeping = asyncio.create_task(side.views.sweep())
             await eventually(waited_for)
-            await follower.execute(sa.text(f"{places_of_1} 'payment'"))
-            await follower.execute(sa.text(f"{places_of_1} 'order'"))
+            await consumer.execute(sa.text(f"{places_of_1} 'payment'"))
+            await consumer.execute(sa.text(f"{places_of_1} 'order'"))
         await sweeping
         assert await side.views.generations() == {2: CURRENT}
     await engine.dispose()

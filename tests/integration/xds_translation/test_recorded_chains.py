@@ -1,4 +1,4 @@
-"""The chains that the tests of translation use are those that Consul compiles, real or stand-in."""
+"""The chains that the tests of translation use are those that Consul compiles, real or dev."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Consul for tests: real or the dev registry, its credentials, a proxy before it, the chains that it compiles."""
+"""Consul for tests: real or the dev Consul, its credentials, a proxy before it, the chains that it compiles."""

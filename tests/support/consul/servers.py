@@ -1,4 +1,4 @@
-"""A Consul for tests: the real one where it can be had, and the dev registry, both as processes that can be killed."""
+"""A Consul for tests: the real one where it can be had, and the dev Consul, both as processes that can be killed."""
 
 from __future__ import annotations
 
@@ -203,8 +203,8 @@ async def consul_cluster(count: int) -> AsyncIterator[list[ClusterServer]]:
 
 
 @contextlib.asynccontextmanager
-async def dev_registry(folder: Path | None = None) -> AsyncIterator[ConsulProcess]:
-    """The dev registry, which speaks Consul's API and holds everything in memory."""
+async def dev_consul(folder: Path | None = None) -> AsyncIterator[ConsulProcess]:
+    """The dev Consul, which speaks Consul's API and holds everything in memory."""
 
     def make(home: Path) -> ConsulProcess:
         address = Address("127.0.0.1", promised_port())

@@ -226,7 +226,7 @@ class Shop:
         return found.available, found.reserved, found.shipped
 
     async def events(self, source: str, limit: int) -> Sequence[Event]:
-        """The first events that the service has stored for its relay."""
+        """The first events that the service has stored for its publisher."""
         return await self.logs[source].after(0, limit)
 
     async def engine(self, url: str) -> AsyncEngine:

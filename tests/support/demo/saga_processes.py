@@ -1,6 +1,6 @@
 """The saga's services as processes that can be killed, two of each, with NATS, and a proxy on each way between them.
 
-Each order replica finds its participants in a dev registry under names of its own, which lead to proxies of its own,
+Each order replica finds its participants in a dev Consul under names of its own, which lead to proxies of its own,
 and those to replicas of their own: so a test sees which replica calls, and may kill it, or whom it calls, in the middle
 of any call; and who takes an order over asks another replica than the one that was asked before.
 """
@@ -24,7 +24,7 @@ from demo.payment.v1 import payment_pb2 as payment_pb
 from demo.payment.v1 import payment_pb2_grpc as payment_rpc
 from meshwright.model import Address
 from services.common.messaging.bus import BusConfig, open_bus
-from support.consul.servers import dev_registry
+from support.consul.servers import dev_consul
 from support.demo.saga import ADA, RESTING, LostError, Proxy, order_request, passed
 from support.mesh.mesh import serving
 from support.processes import Process, promised_port, python, running
@@ -268,7 +268,7 @@ async def town(folder: Path, database: Callable[[str], Mapping[str, str]] | None
 
     async with contextlib.AsyncExitStack() as stack:
         nats = await stack.enter_async_context(nats_server(folder / "nats"))
-        registry = await stack.enter_async_context(dev_registry())
+        registry = await stack.enter_async_context(dev_consul())
         made = Town(folder, stack, database or sqlite, nats, str(registry.address))
         try:
             await made.start()

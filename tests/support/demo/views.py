@@ -59,7 +59,7 @@ class Teller:
         await self.bus.streams.publish(subject_of(event), encode(event), headers=self.headers or None)
 
     async def tell_again(self, event: Event) -> None:
-        """As a relay does once the server is back."""
+        """As a publisher does once the server is back."""
 
         async def told() -> bool:
             with contextlib.suppress(BusUnavailableError, NatsError):
@@ -159,10 +159,10 @@ async def replica(
         views = DatabaseViews(engine)
         await views.prepare()
         signal = ChangeNotifier()
-        followers = ViewConsumers(bus, views, signal)
+        consumers = ViewConsumers(bus, views, signal)
         if following:
-            await stack.enter_async_context(background_task(followers.run(), "filling the views"))
-        side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=followers.wake)
+            await stack.enter_async_context(background_task(consumers.run(), "filling the views"))
+        side = ReadSide(views, StreamSources(bus), signal, now=lambda: datetime.now(UTC), rebuild_begun=consumers.wake)
         add = rpc.add_UserViewServiceServicer_to_server
         serving = served(add, UserViewService(side), service="userview", errors=ERRORS, auth=auth)
         made = await stack.enter_async_context(serving)

@@ -1,4 +1,4 @@
-"""The operator as a process, between an API stand-in with made-up pods and a Consul."""
+"""The operator as a process, between an API emulator with made-up pods and a Consul."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 from meshwright.consul import Consul
 from support.consul.proxy import Proxy, proxied
-from support.consul.servers import dev_registry, find_consul, real_consul
+from support.consul.servers import dev_consul, find_consul, real_consul
 from support.kubernetes.emulator import NAMESPACE, ROLLOUTS, Kube, Pods, kube, pods
 from support.processes import Process, promised_port, python, running
 from support.waiting import eventually
@@ -120,7 +120,7 @@ async def operating(folder: Path, **environ: str) -> AsyncIterator[World]:
     What it asks of Consul is held to both kinds elsewhere: the real one, where there is one, will do.
     """
     async with (
-        real_consul() if find_consul() else dev_registry() as server,
+        real_consul() if find_consul() else dev_consul() as server,
         proxied(server) as proxy,
         kube(folder) as cluster,
         Consul(server.config) as consul,

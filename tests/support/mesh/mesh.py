@@ -1,4 +1,4 @@
-"""A whole mesh for end-to-end tests: Consul (real or stand-in), control planes, instances, callers, as processes."""
+"""A whole mesh for end-to-end tests: Consul (real or dev), control planes, instances, callers, as processes."""
 
 from __future__ import annotations
 

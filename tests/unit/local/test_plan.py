@@ -120,7 +120,7 @@ def test_without_a_public_process_nothing_can_be_opened() -> None:
         plan(host="0.0.0.0")
 
 
-def test_settings_for_a_real_consul_do_not_reach_the_dev_registry() -> None:
+def test_settings_for_a_real_consul_do_not_reach_the_dev_consul() -> None:
     environment = plan(environment={"CONSUL_HTTP_SSL": "true", "CONSUL_HTTP_TOKEN": "t"}).environment
     assert (environment["CONSUL_HTTP_SSL"], environment["CONSUL_HTTP_TOKEN"]) == ("", "")
 

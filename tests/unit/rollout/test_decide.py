@@ -8,14 +8,14 @@ from meshwright.rollout.api.observed import ApiUse, Observed
 from meshwright.rollout.api.routing import HeaderMatch, HeaderRoute, Routing
 from meshwright.rollout.api.spec import Command, WorkloadRef
 from meshwright.rollout.api.status import RolloutStatus
-from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb, Verdict
+from meshwright.rollout.api.vocabulary import CommandName, ConditionType, Phase, Reason, Verdict
 from meshwright.rollout.reconcile.decide import decide
 from meshwright.rollout.reconcile.decision import DeleteVersion, EnsureVersion, ScaleVersion, SetTraffic
 from support.kubernetes.rollouts import World, rollout, stable_world
 
 
-def command(verb: Verb, token: str = "t") -> Command:
-    return Command(verb, token)
+def command(name: CommandName, token: str = "t") -> Command:
+    return Command(name, token)
 
 
 def test_the_first_version_gets_all_calls_when_it_is_healthy() -> None:
@@ -74,7 +74,7 @@ def test_the_weight_in_the_status_is_the_one_that_consul_has_and_not_the_one_tha
     world.dead.clear()
     world.run(5)
     assert (world.status.phase, world.status.weight, world.weights["2.0.0"]) == (Phase.PAUSED, 10, 10)
-    world.ask(command=command(Verb.ABORT))
+    world.ask(command=command(CommandName.ABORT))
     world.step()
     assert (world.status.phase, world.status.weight) == (Phase.ABORTING, 10), "until the calls have left"
     world.run(5)
@@ -142,7 +142,7 @@ def test_an_abort_sends_the_calls_back_before_it_scales_down() -> None:
     world.run(6)
     assert world.weights["2.0.0"] == 20
     world.actions.clear()
-    world.ask(command=command(Verb.ABORT))
+    world.ask(command=command(CommandName.ABORT))
     world.run(60)
     kinds = [type(action) for action in world.actions]
     assert kinds == [SetTraffic, ScaleVersion]
@@ -158,7 +158,7 @@ def test_a_refused_version_is_not_tried_again_until_retry() -> None:
     world.dead.clear()
     world.run(30)
     assert world.status.phase is Phase.ABORTED
-    world.ask(command=command(Verb.RETRY))
+    world.ask(command=command(CommandName.RETRY))
     world.run(60)
     assert (world.status.phase, world.status.stable) == (Phase.HEALTHY, "2.0.0")
 
@@ -167,17 +167,17 @@ def test_a_command_is_obeyed_once() -> None:
     world = stable_world(steps=[{"pause": {}}, {"setWeight": 10}, {"pause": {}}])
     world.ask("2.0.0")
     world.run(5)
-    world.ask(command=command(Verb.PROMOTE, "a"))
+    world.ask(command=command(CommandName.PROMOTE, "a"))
     world.run(10)
     assert (world.status.phase, world.status.step) == (Phase.PAUSED, 2)
-    world.ask(command=command(Verb.PROMOTE, "b"))
+    world.ask(command=command(CommandName.PROMOTE, "b"))
     world.run(10)
     assert world.status.stable == "2.0.0"
 
 
 def test_a_command_that_means_nothing_is_said_to() -> None:
     world = stable_world()
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(3)
     assert world.reasons() == [Reason.COMMAND_IGNORED.value]
 
@@ -186,7 +186,7 @@ def test_promote_full_skips_all_steps_but_not_health() -> None:
     world = stable_world(steps=[{"setWeight": 10}, {"pause": {}}])
     world.ask("2.0.0")
     world.run(5)
-    world.ask(command=command(Verb.PROMOTE_FULL))
+    world.ask(command=command(CommandName.PROMOTE_FULL))
     world.step()
     assert world.weights == {"1.0.0": 90, "2.0.0": 10}, "four instances are needed for all calls, and one is there"
     world.run(10)
@@ -291,7 +291,7 @@ def test_a_canary_scale_is_in_force_until_all_calls_move() -> None:
     world.ask("2.0.0")
     world.run(10)
     assert (world.desired["2.0.0"], world.weights["2.0.0"]) == (1, 50)
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(10)
     assert (world.desired["2.0.0"], world.weights) == (4, {"2.0.0": 100})
 
@@ -303,7 +303,7 @@ def test_a_header_route_goes_to_the_canary_and_away_with_its_promotion() -> None
     world.run(5)
     route = HeaderRoute("testers", "2.0.0", (HeaderMatch("x-tester", exact="yes"),))
     assert world.routing == Routing({"1.0.0": 100}, (route,))
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(10)
     assert world.routing == Routing.all_to("2.0.0")
 
@@ -387,7 +387,7 @@ def test_an_abort_waits_for_a_stable_version_that_is_down() -> None:
     world.run(8)
     world.dead.add("1.0.0")
     world.settle_instances()
-    world.ask(command=command(Verb.ABORT))
+    world.ask(command=command(CommandName.ABORT))
     world.run(10)
     assert (world.status.phase, world.weights) == (Phase.ABORTING, {"1.0.0": 50, "2.0.0": 50})
     assert world.desired["2.0.0"] == 2, "the only version that answers is not scaled down"
@@ -412,7 +412,7 @@ def test_an_analysis_without_calls_pauses() -> None:
     world.ask("2.0.0")
     world.run(30)
     assert (world.status.phase, world.status.reason) == (Phase.PAUSED, Reason.INCONCLUSIVE.value)
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(30)
     assert world.status.stable == "2.0.0"
 
@@ -453,7 +453,7 @@ def test_blue_green_moves_all_calls_at_once_after_its_analysis() -> None:
     world.run(20)
     assert (world.status.phase, world.weights) == (Phase.PAUSED, {"1.0.0": 100})
     assert world.desired == {"1.0.0": 4, "2.0.0": 4}
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(3)
     assert world.weights == {"2.0.0": 100}
     assert world.status.stable == "1.0.0", "until the second analysis has passed"
@@ -503,7 +503,7 @@ def test_an_api_may_be_taken_away_by_promotion_all_the_same() -> None:
     world.callers = (ApiUse("demo.user.v1", "gateway", 12.0),)
     world.ask("2.0.0")
     world.run(10)
-    world.ask(command=command(Verb.PROMOTE))
+    world.ask(command=command(CommandName.PROMOTE))
     world.run(60)
     assert world.status.stable == "2.0.0"
 

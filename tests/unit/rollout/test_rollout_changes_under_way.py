@@ -6,7 +6,7 @@ from typing import Any
 
 from meshwright.errors import ValidationError, Violation
 from meshwright.rollout.api.spec import Command
-from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
+from meshwright.rollout.api.vocabulary import CommandName, Phase, Reason
 from meshwright.rollout.reconcile.decision import ScaleVersion
 from meshwright.rollout.reconciler import refused
 from support.kubernetes.rollouts import World, rollout, stable_world
@@ -48,7 +48,7 @@ def test_steps_that_begin_with_a_pause_take_the_calls_back_at_once() -> None:
     assert (world.weights, world.routing.header_routes, world.desired["2.0.0"]) == ({"1.0.0": 100}, (), 1)
     assert (world.status.phase, world.status.step) == (Phase.PAUSED, 0)
     assert Reason.STEPS_CHANGED.value in world.reasons()
-    world.ask(command=Command(Verb.PROMOTE, "a"))
+    world.ask(command=Command(CommandName.PROMOTE, "a"))
     world.run(5)
     assert (world.status.phase, world.weights) == (Phase.PAUSED, {"1.0.0": 95, "2.0.0": 5})
 
@@ -60,7 +60,7 @@ def test_a_canary_that_becomes_blue_green_gets_no_ordinary_call_before_its_promo
     assert world.routing
     assert (world.weights, world.routing.header_routes, world.desired["2.0.0"]) == ({"1.0.0": 100}, (), 4)
     assert world.status.phase is Phase.PAUSED
-    world.ask(command=Command(Verb.PROMOTE, "a"))
+    world.ask(command=Command(CommandName.PROMOTE, "a"))
     world.run(10)
     assert world.status.stable == "2.0.0"
 
@@ -84,7 +84,7 @@ def test_steps_that_change_while_it_is_paused_by_the_spec_move_nothing_until_it_
     world.ask(paused=True)
     world.run(5)
     world.ask(strategy=canary({"pause": {}}))
-    world.ask(command=Command(Verb.PROMOTE, "while paused"))
+    world.ask(command=Command(CommandName.PROMOTE, "while paused"))
     world.run(20)
     assert world.weights == {"1.0.0": 50, "2.0.0": 50}
     world.ask(paused=False)

@@ -16,7 +16,7 @@ from meshwright.rollout.api import schema_rules
 from meshwright.rollout.api.crd import schema
 from meshwright.rollout.api.parsing import parse, parse_on_laptop, refuse_change
 from meshwright.rollout.api.spec import Analysis, BlueGreen, Canary, Rollout, SetHeaderRoute, SetWeight, subset_name
-from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, Verb
+from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, CommandName
 from support.kubernetes.rollouts import BAD, document, with_blue_green
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -43,7 +43,7 @@ def test_a_command_is_read() -> None:
     good["metadata"]["annotations"] = {COMMAND_ANNOTATION: "promote-full@abc"}
     found = parse(good).command
     assert found is not None
-    assert (found.verb, found.token) == (Verb.PROMOTE_FULL, "abc")
+    assert (found.name, found.token) == (CommandName.PROMOTE_FULL, "abc")
 
 
 def test_a_laptop_needs_no_template_where_a_cluster_does() -> None:

@@ -17,7 +17,7 @@ from meshwright.errors import UnreachableError
 from meshwright.rollout.api.observed import ApiUse
 from meshwright.rollout.api.routing import Routing
 from meshwright.rollout.api.spec import Command, SetCanaryScale, SetHeaderRoute, SetWeight
-from meshwright.rollout.api.vocabulary import Phase, Verb
+from meshwright.rollout.api.vocabulary import CommandName, Phase
 from meshwright.rollout.reconcile import plan
 from meshwright.rollout.reconcile.context import ACTIVE
 from meshwright.rollout.reconcile.decision import SetTraffic
@@ -71,7 +71,7 @@ HAPPENINGS = st.one_of(
     st.tuples(st.just("time"), st.floats(0.1, 20)),
     st.tuples(st.just("time"), st.floats(0.1, 20)),
     st.tuples(st.just("ask"), _VERSION),
-    st.tuples(st.just("command"), st.sampled_from(list(Verb))),
+    st.tuples(st.just("command"), st.sampled_from(list(CommandName))),
     st.tuples(st.just("replicas"), st.integers(1, 6)),
     st.tuples(st.just("paused"), st.booleans()),
     st.tuples(st.just("strategy"), STRATEGIES),
@@ -232,7 +232,7 @@ def test_an_abort_at_any_moment_and_any_crashes_end_with_the_stable_version_at_1
     world.ask("2.0.0")
     world.run(moment)
     promoted = world.status.stable == "2.0.0"
-    world.ask(command=Command(Verb.ABORT, "stop"))
+    world.ask(command=Command(CommandName.ABORT, "stop"))
     for done in crashes:
         guarded_pass(world, done=done, writes=False)
         world.now = round(world.now + 0.5, 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from meshwright.rollout.api.spec import Command
-from meshwright.rollout.api.vocabulary import ConditionType, Phase, Reason, Verb
+from meshwright.rollout.api.vocabulary import CommandName, ConditionType, Phase, Reason
 from meshwright.rollout.reconcile.decision import EnsureVersion
 from support.kubernetes.rollouts import World, rollout
 
@@ -100,7 +100,7 @@ def test_a_new_template_of_a_canary_walks_its_steps_again() -> None:
     world.run(10)
     assert (world.status.phase, world.weights) == (Phase.PAUSED, {"1.0.0": 50, "2.0.0": 50})
     assert Reason.STEPS_CHANGED.value in world.reasons()
-    world.ask(command=Command(Verb.PROMOTE, "a"))
+    world.ask(command=Command(CommandName.PROMOTE, "a"))
     world.run(10)
     assert (world.status.stable, world.status.phase) == ("2.0.0", Phase.HEALTHY)
 

@@ -1,6 +1,6 @@
 """The client's side of a call: deadline, authorization, trace and metrics around each of gRPC's multicallables.
 
-grpc.aio's client interceptors run each call in a task of its own and answer with a stand-in for the call
+grpc.aio's client interceptors run each call in a task of its own and answer with a substitute for the call
 (docs/decisions/0031). Here the call is made at once and is gRPC's own object; a callback that gRPC runs when the call
 is over, however it ends, ends the span and counts.
 """
@@ -17,7 +17,7 @@ from opentelemetry import trace
 
 from meshwright.calls import carried
 from meshwright.calls.incoming import INCOMING, OVERDUE, RESOLUTION, earlier_deadline
-from meshwright.calls.propagation import Unsampled, carries_more, header, inject, uses_w3c
+from meshwright.calls.propagation import Unsampled, has_baggage, header, inject, uses_w3c
 from meshwright.calls.spans import CLIENT_FAULTS, INSTANCE_KEY, VERSION_KEY, method_attributes, set_status
 
 if TYPE_CHECKING:
@@ -116,18 +116,18 @@ class ClientMethod:
         context: trace.SpanContext | None = None
         if self._short_cuts:
             if type(parent) is Unsampled:
-                if not carries_more(None):
+                if not has_baggage(None):
                     pairs.append(("traceparent", parent.traceparent))
                     return None
             else:
                 context = parent.get_span_context()
                 if context.is_valid:
-                    if not context.trace_flags.sampled and not carries_more(context):
+                    if not context.trace_flags.sampled and not has_baggage(context):
                         pairs.append(("traceparent", header(context)))
                         return None
                 elif self._sampling.root_bound is not None:
                     trace_id = getrandbits(128)
-                    if trace_id & _LOW_64 >= self._sampling.root_bound and not carries_more(None):
+                    if trace_id & _LOW_64 >= self._sampling.root_bound and not has_baggage(None):
                         pairs.append(("traceparent", f"00-{trace_id:032x}-{getrandbits(64):016x}-00"))
                         return None
                     self._sampling.choose(trace_id)
@@ -136,7 +136,7 @@ class ClientMethod:
     def _start(self, pairs: list[Pair]) -> trace.Span | None:
         span = self._tracer.start_span(self.name, kind=trace.SpanKind.CLIENT, attributes=self.attributes)
         context = span.get_span_context()
-        if self.calls.w3c and context.is_valid and not carries_more(context):
+        if self.calls.w3c and context.is_valid and not has_baggage(context):
             pairs.append(("traceparent", header(context)))
         else:
             inject(pairs, span)

@@ -1,4 +1,4 @@
-"""The dev registry: Consul's HTTP API in one process, for laptops and tests.
+"""The dev Consul: Consul's HTTP API in one process, for laptops and tests.
 
 It speaks as far as the mesh, py-consul and curl users need it, and holds everything in memory: agent and catalog,
 health checks that really run, blocking queries, keys and sessions, config entries and the discovery chains compiled

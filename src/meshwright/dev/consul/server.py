@@ -38,7 +38,7 @@ MAX_BODY = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RegistryConfig:
-    """Where the dev registry listens and who it says it is."""
+    """Where the dev Consul listens and who it says it is."""
 
     host: str = env_field("MESHWRIGHT_REGISTRY_HOST", "127.0.0.1", help="address to bind")
     port: int = env_field("MESHWRIGHT_REGISTRY_PORT", 8500, help="HTTP port; 0: any free one")
@@ -81,7 +81,7 @@ async def run(config: RegistryConfig) -> None:
     """Serve until SIGINT or SIGTERM."""
     with process.stop_event() as stop:
         async with serving(config) as address:
-            log.info("dev registry on http://%s, everything in memory", address)
+            log.info("dev Consul on http://%s, everything in memory", address)
             await stop.wait()
 
 

@@ -45,7 +45,7 @@ class ComponentSource:
 
 
 def choose_registry(topology: Topology, options: UpOptions) -> ComponentSource | None:
-    """The source of Consul; None: one running at the registry's address, else the dev registry."""
+    """The source of Consul; None: one running at the registry's address, else the dev Consul."""
     wanted = options.consul or topology.mesh.registry
     who = "--consul" if options.consul else TOPOLOGY
     if wanted == AUTO:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from meshwright.consul import Consul
 
 DEV_MARK = "meshwright"
-"""The dev registry's mark, in the field of Consul's release type."""
+"""The dev Consul's mark, in the field of Consul's release type."""
 _TIMEOUT = 1.0
 
 
 async def find(port: int) -> ComponentSource:
-    """The Consul running at that port, else the dev registry."""
+    """The Consul running at that port, else the dev Consul."""
     with contextlib.suppress(OSError, ValueError, http_client.HTTPException):
         document = await _agent_self(port)
         version = str(document["Config"]["Version"])

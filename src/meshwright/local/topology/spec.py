@@ -37,7 +37,7 @@ port), `tcp` (its port accepts connections), `http:/path` (its port answers belo
 else that answers below 400, or `started` (the process runs).
 
 `auto` means: for the registry, the Consul that `CONSUL_HTTP_ADDR` names, or one that is found running at the
-registry's address, or else the dev registry; for traces, the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, or
+registry's address, or else the dev Consul; for traces, the collector that `OTEL_EXPORTER_OTLP_ENDPOINT` names, or
 else the dev trace store. Components are named `registry`, `controlplane` and `traces` in `wait_for`.
 
 Each process has in its environment the variables of the runtime (`MESHWRIGHT_SERVICE`, `MESHWRIGHT_VERSION`,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from meshwright.errors import MeshwrightError
 from meshwright.rollout.api import status_document
-from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, Phase, Verb
+from meshwright.rollout.api.vocabulary import COMMAND_ANNOTATION, CommandName, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +20,9 @@ class CommandRejectedError(MeshwrightError):
     """The command is not possible in the rollout's phase."""
 
 
-def command(verb: Verb, token: str) -> dict[str, Any]:
+def command(name: CommandName, token: str) -> dict[str, Any]:
     """The patch that gives a command."""
-    return {"metadata": {"annotations": {COMMAND_ANNOTATION: f"{verb.value}@{token}"}}}
+    return {"metadata": {"annotations": {COMMAND_ANNOTATION: f"{name.value}@{token}"}}}
 
 
 def pause() -> dict[str, Any]:
@@ -36,7 +36,7 @@ def promote(document: Mapping[str, Any], token: str, *, full: bool) -> dict[str,
     if status.phase in {Phase.HEALTHY, Phase.UPDATING, Phase.ABORTED} and not document["spec"].get("paused"):
         hint = "; `retry` executes its steps again" if status.phase is Phase.ABORTED else ""
         raise _refusal(document, f"there is nothing to promote: it is {status.phase}{hint}")
-    patch = command(Verb.PROMOTE_FULL if full else Verb.PROMOTE, token)
+    patch = command(CommandName.PROMOTE_FULL if full else CommandName.PROMOTE, token)
     return {**patch, "spec": {"paused": False}} if document["spec"].get("paused") else patch
 
 
@@ -45,7 +45,7 @@ def abort(document: Mapping[str, Any], token: str) -> dict[str, Any]:
     status = status_document.read(document.get("status"))
     if status.phase not in {Phase.PROGRESSING, Phase.PAUSED}:
         raise _refusal(document, f"there is nothing to abort: it is {status.phase}")
-    return command(Verb.ABORT, token)
+    return command(CommandName.ABORT, token)
 
 
 def retry(document: Mapping[str, Any], token: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def retry(document: Mapping[str, Any], token: str) -> dict[str, Any]:
     status = status_document.read(document.get("status"))
     if status.phase is not Phase.ABORTED:
         raise _refusal(document, f"there is nothing to retry: it is {status.phase}")
-    return command(Verb.RETRY, token)
+    return command(CommandName.RETRY, token)
 
 
 def set_version(version: str) -> dict[str, Any]:

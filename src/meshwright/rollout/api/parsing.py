@@ -17,9 +17,9 @@ from meshwright.rollout.api.vocabulary import (
     COMMAND_ANNOTATION,
     KIND,
     AnalysisSource,
+    CommandName,
     MetricKind,
     OnDelete,
-    Verb,
 )
 from meshwright.schema import place, violations
 
@@ -103,16 +103,16 @@ def _bad_command(document: Mapping[str, Any]) -> Iterator[Violation]:
     said = (document["metadata"].get("annotations") or {}).get(COMMAND_ANNOTATION)
     if said is None:
         return
-    verb, _, token = str(said).partition("@")
-    if verb not in set(Verb) or not token:
-        verbs = ", ".join(Verb)
+    name, _, token = str(said).partition("@")
+    if name not in set(CommandName) or not token:
+        names = ", ".join(CommandName)
         where = place(["metadata", "annotations", COMMAND_ANNOTATION])
-        yield Violation(where, f"expected <verb>@<token> with one of {verbs}, not {said!r}")
+        yield Violation(where, f"expected <command>@<token> with one of {names}, not {said!r}")
 
 
 def _rollout(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> values.Rollout:
     said = (metadata.get("annotations") or {}).get(COMMAND_ANNOTATION)
-    verb, _, token = str(said or "").partition("@")
+    name, _, token = str(said or "").partition("@")
     reference = spec.get("workloadRef")
     analysis = _analysis(spec["analysis"], values.Analysis())
     return values.Rollout(
@@ -138,7 +138,7 @@ def _rollout(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> values.Rol
             for api in spec.get("apis", ())
         ),
         on_delete=OnDelete(spec["onDelete"]),
-        command=values.Command(Verb(verb), token) if said else None,
+        command=values.Command(CommandName(name), token) if said else None,
     )
 
 

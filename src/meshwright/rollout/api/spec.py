@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from meshwright.rollout.api.vocabulary import AnalysisSource, MetricKind, OnDelete, StepKind, Verb
+from meshwright.rollout.api.vocabulary import AnalysisSource, CommandName, MetricKind, OnDelete, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -196,7 +196,7 @@ class WorkloadRef:
 class Command:
     """A command; its token distinguishes it from the previous one."""
 
-    verb: Verb
+    name: CommandName
     token: str
 
 

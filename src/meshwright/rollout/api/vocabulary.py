@@ -13,7 +13,7 @@ API_VERSION = "meshwright.dev/v1alpha1"
 KIND = "VersionedRollout"
 PLURAL = "versionedrollouts"
 COMMAND_ANNOTATION = "meshwright.dev/command"
-"""Carries `<verb>@<token>`; a command runs once for each new token."""
+"""Carries `<command>@<token>`; a command runs once for each new token."""
 VERSION_VARIABLE = "MESHWRIGHT_VERSION"
 """The environment variable that holds the version of a process or pod."""
 
@@ -51,7 +51,7 @@ class StepKind(StrEnum):
     ANALYSIS = "analysis"
 
 
-class Verb(StrEnum):
+class CommandName(StrEnum):
     """The commands, beyond changes of the resource's fields."""
 
     PROMOTE = "promote"

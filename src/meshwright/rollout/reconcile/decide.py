@@ -16,7 +16,7 @@ from meshwright.rollout.analysis import evaluation
 from meshwright.rollout.api.routing import WHOLE, Routing
 from meshwright.rollout.api.spec import AnalysisStep, Pause
 from meshwright.rollout.api.status import Interrupted
-from meshwright.rollout.api.vocabulary import Phase, Reason, Verb
+from meshwright.rollout.api.vocabulary import CommandName, Phase, Reason
 from meshwright.rollout.reconcile import plan, template_update, transitions
 from meshwright.rollout.reconcile.actions import keep_clock, plan_actions
 from meshwright.rollout.reconcile.conditions import describe
@@ -150,18 +150,18 @@ def _run_command(context: ReconcileContext) -> None:
         return
     context.set(command=command.token)
     under_way = context.is_active
-    match command.verb:
-        case Verb.ABORT if under_way:
+    match command.name:
+        case CommandName.ABORT if under_way:
             transitions.abort(context, Reason.ABORTED_BY_COMMAND, "aborted by command")
-        case Verb.RETRY if context.status.refused and context.status.refused == context.rollout.version:
+        case CommandName.RETRY if context.status.refused and context.status.refused == context.rollout.version:
             context.record(Reason.RETRIED, f"{context.rollout.version} is tried again")
             transitions.begin(context)
-        case Verb.PROMOTE if under_way:
+        case CommandName.PROMOTE if under_way:
             _promote(context)
-        case Verb.PROMOTE_FULL if under_way:
+        case CommandName.PROMOTE_FULL if under_way:
             _promote_full(context)
         case _:
-            context.warn(Reason.COMMAND_IGNORED, f"{command.verb} is not possible in phase {context.status.phase}")
+            context.warn(Reason.COMMAND_IGNORED, f"{command.name} is not possible in phase {context.status.phase}")
 
 
 def _promote(context: ReconcileContext) -> None:

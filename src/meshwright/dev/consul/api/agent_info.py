@@ -83,9 +83,9 @@ def members(state: State) -> list[dict[str, Any]]:
     return [{"Name": who.node, "Addr": who.host, "Port": who.port, "Tags": tags, "Status": 1, **versions}]
 
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Meshwright dev registry</title>
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Meshwright dev Consul</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 2em auto">
-<h1>Meshwright dev registry</h1>
+<h1>Meshwright dev Consul</h1>
 <p>This speaks Consul's HTTP API for a laptop. It holds everything in memory and has no user interface.</p>
 <ul>
 <li><a href="/v1/catalog/services?pretty">/v1/catalog/services</a></li>

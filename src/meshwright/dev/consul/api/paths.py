@@ -48,7 +48,7 @@ MISSING = (
     "/v1/query",
     "/v1/snapshot",
 )
-"""Where endpoints of Consul's begin that the dev registry does not have."""
+"""Where endpoints of Consul's begin that the dev Consul does not have."""
 
 
 def judging(exact: Collection[str], families: Collection[str]) -> Middleware:
@@ -88,7 +88,7 @@ def cleaned(path: str) -> str:
 
 def missing(path: str) -> str:
     """What to say of a path that is not served: nothing, if Consul has no such endpoint either."""
-    return f"the dev registry has no {path}" if path.startswith(MISSING) else ""
+    return f"the dev Consul has no {path}" if path.startswith(MISSING) else ""
 
 
 def _redirect(request: web.Request, path: str, query: str) -> web.Response:
