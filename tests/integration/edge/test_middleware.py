@@ -299,7 +299,7 @@ async def test_of_many_at_once_with_one_key_one_does_it_on_two_replicas(tmp_path
             return await served.http.post("/api/v1/users", json=body, headers={"Idempotency-Key": "k"})
 
         answers = await asyncio.gather(*(ask(served) for served in (one, two) * 8))
-        assert {answer.status_code for answer in answers} <= {201, 409}
+        assert [answer.text for answer in answers if answer.status_code not in {201, 409}] == []
         made = [answer for answer in answers if answer.status_code == 201]
         assert len({answer.json()["id"] for answer in made}) == 1
         assert sum("Idempotency-Replayed" not in answer.headers for answer in made) == 1

@@ -173,7 +173,7 @@ async def test_calls_that_a_stopping_server_cuts_off_are_unavailable_on_both_sid
 ENDS_ITSELF = """
 import asyncio, sys
 import meshwright
-from support.calculator import Everything, add_everything
+from support.mesh.calculator import Everything, add_everything
 
 async def act(context):
     sys.exit(3)

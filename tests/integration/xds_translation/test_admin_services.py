@@ -18,7 +18,7 @@ PROGRAM = """
 import asyncio, sys
 import grpc
 from meshwright.server.admin import CSDS, add_admin_services
-from support.xds_client import bootstrap
+from support.programs.xds_client import bootstrap
 
 async def main():
     bootstrap(sys.argv[1], plain=True)
