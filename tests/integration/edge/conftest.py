@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from support.servers.postgres import Cluster
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests at once wait for connections here, on a busy machine longer than a caller would."""
+    monkeypatch.setattr("services.common.storage.database.POOL_SECONDS", 60.0)
+
+
 class Clock:
     """Now, and as much later as a test wants."""
 
