@@ -72,7 +72,7 @@ def up(
 
     --watch restarts a process when a file of its module's package, of its folder or a .proto changes, and carries out
     changes of the topology file. A new instance is ready before the running ones are restarted, unless the process has
-    a fixed port or is a single instance of a command. What is broken is told, and what runs stays.
+    a fixed port or is a single instance of a command. What is broken is reported, and what runs stays.
     """
     if file is not None and demo:
         raise click.UsageError("-f names one topology and --demo another; leave one of them out")

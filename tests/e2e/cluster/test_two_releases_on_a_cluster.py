@@ -41,7 +41,7 @@ class Changes:
         self._log = log
 
     def sizes(self) -> dict[str, list[int]]:
-        """Of each Deployment every number that it was asked to have; one that repeats is told once."""
+        """Of each Deployment every number that it was asked to have; one that repeats is noted once."""
         found: dict[str, list[int]] = defaultdict(list)
         for line in self._log.read_text().splitlines():
             name, replicas, _ = line.split()

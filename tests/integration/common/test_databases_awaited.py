@@ -259,7 +259,7 @@ async def test_a_server_whose_certificate_is_not_trusted_is_not_waited_for(
         finally:
             await engine.dispose()
 
-    # The server reads its settings again a moment after it is told to.
+    # The server reads its settings again a moment after the signal.
     await eventually(encrypted, 30, ignore=(sa.exc.OperationalError,))
     monkeypatch.setenv("PGSSLROOTCERT", str(tmp_path / "none.crt"))
     assert "root certificate file" in await ready(f"{url}?sslmode=verify-full")

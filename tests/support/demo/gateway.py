@@ -278,8 +278,8 @@ async def storefront(
         made = await stack.enter_async_context(saga.shop(lambda name: f"sqlite:///{folder}/{name}.db", policy))
         orders = await made.replica("one")
         with resolving({}):
-            nobody = await stack.enter_async_context(meshwright.channel("userview"))
+            absent = await stack.enter_async_context(meshwright.channel("userview"))
         participants = [made.proxied[name].channel for name in ("inventory", "payment")]
-        channels = [orders.served.channel, *participants, views or nobody]
+        channels = [orders.served.channel, *participants, views or absent]
         running = await stack.enter_async_context(demo(folder, shop=ShopClient(*channels), **more))
         yield Storefront(running, made, orders)

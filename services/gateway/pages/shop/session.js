@@ -1,4 +1,4 @@
-// The signed-in user. All windows of one browser share the session, and each is told of a change.
+// The signed-in user. All windows of one browser share the session, and each hears of a change.
 //
 // Access tokens live for minutes; they are renewed a little before they expire, and when the gateway refuses one. A refresh
 // token serves once, and one that is used twice ends the session. So windows take turns, by a lock that the browser

@@ -84,7 +84,7 @@ class Reloader:
             await asyncio.Event().wait()
 
     async def apply(self, changed: Collection[Path]) -> None:
-        """Restarts what the changed files concern. What is broken is told, and what runs stays."""
+        """Restarts what the changed files concern. What is broken is reported, and what runs stays."""
         sources = self.sources()
         done: set[str] = set()
         if sources.topology in changed:
