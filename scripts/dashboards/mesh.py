@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from scripts.dashboards.panels import CALLS, MESH, OF_MESH, Dashboard, Panel, failed, quantile, rate, stat
 
+server = f'{CALLS},side="server"'
+client = f'{CALLS},side="client"'
 
-def mesh() -> list[Panel]:
-    server = f'{CALLS},side="server"'
-    client = f'{CALLS},side="client"'
+
+def _stats() -> list[Panel]:
     return [
         stat("Control planes that serve", f"sum(meshwright_synced{{{MESH}}})"),
         stat("Clients connected", f"sum(meshwright_ads_streams{{{MESH}}})"),
@@ -15,6 +16,11 @@ def mesh() -> list[Panel]:
         stat("Instances in Consul", f"sum(meshwright_instance_registered{{{MESH}}})"),
         stat("Calls per second", f"sum({rate('mesh', 'grpc_requests_total', server)})", "reqps"),
         stat("Alerts that fire", f'count(ALERTS{{{MESH},alertname=~"Meshwright.*",alertstate="firing"}}) or vector(0)'),
+    ]
+
+
+def _calls() -> list[Panel]:
+    return [
         Panel("Calls", ((rate("service", "grpc_requests_total", server), "{{service}}"),), "reqps", stacked=True),
         Panel(
             "Failed calls",
@@ -27,6 +33,11 @@ def mesh() -> list[Panel]:
             ((quantile(0.99, "service", "grpc_request_duration_seconds", server), "{{service}}"),),
             "s",
         ),
+    ]
+
+
+def _control_plane() -> list[Panel]:
+    return [
         Panel(
             "Responses of the control plane",
             ((rate("type", "meshwright_ads_responses_total", MESH), "{{type}}"),),
@@ -70,6 +81,11 @@ def mesh() -> list[Panel]:
             ((rate("instance", "meshwright_ads_sent_bytes_total", MESH), "{{instance}}"),),
             "Bps",
         ),
+    ]
+
+
+def _events() -> list[Panel]:
+    return [
         Panel(
             "Outboxes: age of the oldest event",
             ((f"max by (source) (outbox_oldest_event_age_seconds{{{MESH}}})", "{{source}}"),),
@@ -106,4 +122,4 @@ def mesh() -> list[Panel]:
     ]
 
 
-DASHBOARD = Dashboard("the mesh", mesh(), (OF_MESH,))
+DASHBOARD = Dashboard("the mesh", [*_stats(), *_calls(), *_control_plane(), *_events()], (OF_MESH,))

@@ -16,11 +16,12 @@ from scripts.dashboards.panels import (
     variable,
 )
 
+of = f'{MESH},namespace=~"$namespace",rollout=~"$rollout"'
+calls = f'{CALLS},service=~"$service"'
+server = f'{calls},side="server"'
 
-def rollout() -> list[Panel]:
-    of = f'{MESH},namespace=~"$namespace",rollout=~"$rollout"'
-    calls = f'{CALLS},service=~"$service"'
-    server = f'{calls},side="server"'
+
+def _stats() -> list[Panel]:
     return [
         stat(
             "Under way", f'count(meshwright_rollout_phase{{{of},phase!~"Healthy|Aborted|Invalid"}} == 1) or vector(0)'
@@ -30,6 +31,11 @@ def rollout() -> list[Panel]:
         stat("In this state for", f"time() - max(meshwright_rollout_since_timestamp_seconds{{{of}}})", "s"),
         stat("Rollouts that this operator follows", f"sum(meshwright_operator_rollouts{{{MESH}}})"),
         stat("Leases held", f'sum(meshwright_operator_namespace{{{MESH},state="Holding"}})'),
+    ]
+
+
+def _progress() -> list[Panel]:
+    return [
         Panel(
             "Phase",
             ((f"max by (namespace, rollout, phase) (meshwright_rollout_phase{{{of}}}) > 0", "{{rollout}}: {{phase}}"),),
@@ -45,6 +51,11 @@ def rollout() -> list[Panel]:
             description="The share of calls that each version is meant to have.",
         ),
         Panel("What it is about", ((f"meshwright_rollout_info{{{of}}}", ""),), kind="table", width=WIDTH, height=5),
+    ]
+
+
+def _calls() -> list[Panel]:
+    return [
         Panel(
             "Share of calls that came",
             (
@@ -67,6 +78,11 @@ def rollout() -> list[Panel]:
             "Instances in Consul by version",
             ((f'sum by (version) (meshwright_instance_registered{{{MESH},service=~"$service"}})', "{{version}}"),),
         ),
+    ]
+
+
+def _operator() -> list[Panel]:
+    return [
         Panel(
             "Verdicts of analyses",
             (
@@ -93,7 +109,7 @@ def rollout() -> list[Panel]:
 
 DASHBOARD = Dashboard(
     "a rollout",
-    rollout(),
+    [*_stats(), *_progress(), *_calls(), *_operator()],
     (
         OF_MESH,
         variable("namespace", f"label_values(meshwright_rollout_phase{{{MESH}}}, namespace)"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from scripts.dashboards.panels import CALLS, MESH, OF_MESH, Dashboard, Panel, failed, quantile, rate, stat, variable
 
+of = 'service=~"$service",version=~"$version"'
+server, client = (f'{CALLS},side="{side}",{of}' for side in ("server", "client"))
+target = f"{MESH},{of}"
 
-def service() -> list[Panel]:
-    of = 'service=~"$service",version=~"$version"'
-    server, client = (f'{CALLS},side="{side}",{of}' for side in ("server", "client"))
-    target = f"{MESH},{of}"
+
+def _stats() -> list[Panel]:
     return [
         stat("Calls per second", f"sum({rate('mesh', 'grpc_requests_total', server)})", "reqps"),
         stat("Failed", failed("mesh", client), "percentunit"),
@@ -16,6 +17,11 @@ def service() -> list[Panel]:
         stat("Instances in Consul", f"sum(meshwright_instance_registered{{{MESH},{of}}})"),
         stat("In flight", f'sum(grpc_requests_in_flight{{{CALLS},side="server",service=~"$service"}})'),
         stat("Versions", f"count(count by (version) (meshwright_instance_registered{{{MESH},{of}}}))"),
+    ]
+
+
+def _versions() -> list[Panel]:
+    return [
         Panel(
             "Calls by version",
             ((rate("version", "grpc_requests_total", server), "{{version}}"),),
@@ -38,6 +44,11 @@ def service() -> list[Panel]:
             ),
             "s",
         ),
+    ]
+
+
+def _calls() -> list[Panel]:
+    return [
         Panel("Calls by method", ((rate("method", "grpc_requests_total", server), "{{method}}"),), "reqps"),
         Panel(
             "Calls by status", ((rate("status", "grpc_requests_total", client), "{{status}}"),), "reqps", stacked=True
@@ -52,6 +63,11 @@ def service() -> list[Panel]:
             ((rate("job, instance", "grpc_requests_total", client), "{{job}} {{instance}}"),),
             "reqps",
         ),
+    ]
+
+
+def _edge_and_process() -> list[Panel]:
+    return [
         Panel("HTTP requests by status", ((rate("status", "http_requests_total", target), "{{status}}"),), "reqps"),
         Panel(
             "HTTP latency by route, p99",
@@ -76,7 +92,7 @@ def service() -> list[Panel]:
 
 DASHBOARD = Dashboard(
     "a service",
-    service(),
+    [*_stats(), *_versions(), *_calls(), *_edge_and_process()],
     (
         OF_MESH,
         variable("service", f'label_values(grpc_requests_total{{{MESH},side="server"}}, service)', several=False),
