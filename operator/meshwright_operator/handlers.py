@@ -29,7 +29,6 @@ from meshwright_operator.kubernetes.cluster import FIELD_MANAGER, merge_patch
 from meshwright_operator.kubernetes.deployments import ROLLOUT_LABEL
 from meshwright_operator.kubernetes.finalizer import FINALIZER
 from meshwright_operator.lease.kopf_session import login
-from meshwright_operator.lease.namespaces import ServiceConflictError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -78,7 +77,6 @@ class Handlers:
         self._finalizer = finalizer
         self.reconcilers = reconcilers
         self._running: dict[Key, asyncio.Task[None]] = {}
-        self._conflicts: dict[Key, str] = {}
         watched.release_namespace = self.release_namespace
 
     def registry(self) -> kopf.OperatorRegistry:
@@ -161,18 +159,9 @@ class Handlers:
         return Reconciler(self._engine, given, write, self._metrics, after_pass=self._idle_reference, read=self._read)
 
     def _read(self, given: Mapping[str, Any]) -> Rollout:
-        """Parses the rollout and checks for a conflict over its service; one Event for each new conflict."""
+        """Parses the rollout. Raises `ServiceConflictError` where an earlier one has its service."""
         rollout = parse(given)
-        key = rollout.namespace, rollout.name
-        try:
-            self._watched.check(given)
-        except ServiceConflictError as error:
-            message = "; ".join(map(str, error.violations))
-            if self._conflicts.get(key) != message:
-                self._conflicts[key] = message
-                kopf.event(kopf.Body(cast("Any", dict(given))), type="Warning", reason=error.reason, message=message)
-            raise
-        self._conflicts.pop(key, None)
+        self._watched.check(given)
         return rollout
 
     async def changed(self, type: Any, namespace: Any, name: str, body: Mapping[str, Any], **_: Any) -> None:  # noqa: A002 - kopf's name
@@ -242,7 +231,6 @@ class Handlers:
             kopf.event(cast("kopf.Body", body), type="Warning", reason="FinalizerGaveUp", message=message)
             self._finalizer.retry_traffic_rules(key, reconciler)
         self.reconcilers.pop(key, None)
-        self._conflicts.pop(key, None)
 
     def stop(self) -> None:
         """Stops all reconcilers at once, after the loss of a Lease. kopf ends the daemons."""
