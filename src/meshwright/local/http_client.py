@@ -13,11 +13,7 @@ import http.client
 import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 MOST = 1024 * 1024
 """Bytes of a body that are read by default."""
@@ -60,46 +56,51 @@ async def get_async(url: str, timeout: float, most: int = MOST) -> Answer:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[Answer] = loop.create_future()
     connection = _connection(url, timeout)
+    sockets: list[socket.socket] = []
 
-    def settle(action: Callable[[], None]) -> None:
-        if not answer.done():
-            action()
+    def settle(found: Answer | Exception) -> None:
+        if answer.done():
+            return
+        if isinstance(found, Answer):
+            answer.set_result(found)
+        else:
+            answer.set_exception(found)
 
     def ask() -> None:
-        try:
-            found = _get(connection, url, most)
-            tell = lambda: answer.set_result(found)  # noqa: E731
-        except Exception as error:  # noqa: BLE001 - raised by the caller of get_async
-            failure = error
-            tell = lambda: answer.set_exception(failure)  # noqa: E731
-        connection.close()
         with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, tell)
+            loop.call_soon_threadsafe(settle, _outcome(connection, url, most, sockets))
 
     threading.Thread(target=ask, name=f"GET {url}", daemon=True).start()
     try:
         async with asyncio.timeout(timeout):
             return await answer
     finally:
-        _abort(connection)
+        for each in sockets:  # wakes a thread that still reads from it
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def _outcome(
+    connection: http.client.HTTPConnection, url: str, most: int, sockets: list[socket.socket]
+) -> Answer | Exception:
+    """The answer, or why there is none. `sockets` gets the connection's: it forgets it where the server will close."""
+    try:
+        with contextlib.closing(connection):
+            connection.connect()
+            sockets.append(connection.sock)
+            return _get(connection, url, most)
+    except Exception as error:  # noqa: BLE001 - raised by the caller of get_async
+        return error
 
 
 def _get(connection: http.client.HTTPConnection, url: str, most: int) -> Answer:
     parts = urlsplit(url)
     connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-    response = connection.getresponse()
-    return Answer(response.status, response.read(most))
+    with connection.getresponse() as response:
+        return Answer(response.status, response.read(most))
 
 
 def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     return kind(parts.hostname or "", parts.port, timeout=timeout)
-
-
-def _abort(connection: http.client.HTTPConnection) -> None:
-    """Wakes a thread that reads from the connection."""
-    sock = connection.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 from typing import TYPE_CHECKING
 
@@ -16,23 +17,24 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def answering(text: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
-    """A server that answers every request with that text; None: never."""
+async def answering(text: bytes, *, ends: bool = True) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A server that answers every request with that text, and then closes the connection, or does nothing."""
     heard: list[bytes] = []
     over = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.append(await reader.readuntil(b"\r\n\r\n"))
-        if text is None:
+        writer.write(text)
+        if not ends:
             await over.wait()
-        else:
-            writer.write(text)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
-        over.set()
+        try:
+            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard
+        finally:
+            over.set()
 
 
 async def test_a_url_is_asked_with_its_path_and_query() -> None:
@@ -60,15 +62,21 @@ async def test_where_nothing_listens_the_connection_is_refused(tmp_path: Path) -
         connection.request("GET", "/")
 
 
-async def test_no_thread_stays_behind_a_server_that_does_not_answer() -> None:
+@pytest.mark.parametrize(
+    "text", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\nabc", b"HTTP/1.0 200 OK\r\n\r\n"]
+)
+async def test_neither_thread_nor_socket_stays_behind_a_server_that_does_not_end_its_answer(text: bytes) -> None:
     def asking() -> bool:
         return any(thread.name == f"GET {url}" for thread in threading.enumerate())
 
-    async with answering(None) as (url, heard):
+    async with answering(text, ends=False) as (url, heard):
         with pytest.raises(TimeoutError):
             await http_client.get_async(url, 0.2)
         await eventually(lambda: not asking())
         waiting = asyncio.create_task(http_client.get_async(url, 600))
         await eventually(lambda: len(heard) == 2)
+        await asyncio.sleep(0)
         waiting.cancel()
         await eventually(lambda: not asking())
+        await asyncio.gather(waiting, return_exceptions=True)
+    gc.collect()  # a socket that was left open is a ResourceWarning

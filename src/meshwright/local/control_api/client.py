@@ -154,6 +154,7 @@ class RunningUp:
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json"})
             response = connection.getresponse()
+            stack.callback(response.close)
             if response.status != _OK:
                 text = json.loads(response.read()).get("error", "")
                 raise RefusedError(text)
