@@ -31,6 +31,7 @@ MODULES = (
     "meshwright.config",
     "meshwright.auth.guard",
     "meshwright.auth.verifier",
+    "meshwright.auth.keys",
     "meshwright.auth.identity",
     "meshwright.client.mesh_channel",
     "meshwright.calls.errors",

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from meshwright.auth import JwtVerifier
-from meshwright.auth.keys import ReadKeys
+from meshwright.auth import JwtVerifier, ReadKeys
 from meshwright.config import AuthConfig, env_field
 from meshwright.errors import ValidationError, Violation
 from services.gateway.api.dependencies import GatewayDependencies, RequestLimits, TokenIssuer

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import meshwright
-from meshwright.auth.guard import bearer
+from meshwright.auth import bearer
 from meshwright.errors import ServiceError
 from services.gateway.errors import ApiError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 import meshwright
-from meshwright.auth.identity import calling
+from meshwright.auth import calling
 from services.gateway.errors import ApiError, problem_of
 from services.gateway.http.problems import ProblemResponse
 from services.gateway.http.tracing import trace_id

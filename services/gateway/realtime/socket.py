@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocketDisconnect
 
-from meshwright.auth.identity import calling
+from meshwright.auth import calling
 from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.errors import ApiError
 from services.gateway.http.middleware.rate_limit import RateLimiter

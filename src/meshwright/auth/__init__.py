@@ -12,16 +12,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from meshwright import optional_imports
-from meshwright.auth.guard import Auth
-from meshwright.auth.identity import Identity, caller
+from meshwright.auth.guard import Auth, bearer
+from meshwright.auth.identity import Identity, caller, calling
 
 if TYPE_CHECKING:
+    from meshwright.auth.keys import ReadKeys
     from meshwright.auth.verifier import JwtVerifier
 
-__all__ = ["Auth", "Identity", "JwtVerifier", "caller"]
+__all__ = ["Auth", "Identity", "JwtVerifier", "ReadKeys", "bearer", "caller", "calling"]
+
+_NEED_PYJWT = {"JwtVerifier": "meshwright.auth.verifier", "ReadKeys": "meshwright.auth.keys"}
 
 
 def __getattr__(name: str) -> Any:
-    if name != "JwtVerifier":
+    if name not in _NEED_PYJWT:
         raise AttributeError(f"module 'meshwright.auth' has no attribute {name!r}")
-    return optional_imports.load("meshwright.auth.verifier", "JwtVerifier", "auth").JwtVerifier
+    return getattr(optional_imports.load(_NEED_PYJWT[name], name, "auth"), name)

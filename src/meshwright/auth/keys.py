@@ -91,9 +91,11 @@ class GivenKeys:
         self._set = parse(document)
 
     def current(self) -> KeySet:
+        """The set, always."""
         return self._set
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
+        """The key with that id, or None."""
         return self._set.find(kid)
 
 
@@ -122,9 +124,11 @@ class ReadKeys:
         self._lock = asyncio.Lock()
 
     def current(self) -> KeySet | None:
+        """The set that was read last; None where it is older than `max_age`, or none was read."""
         return self._set if self._clock() < self._due else None
 
     async def find(self, kid: str | None) -> jwt.PyJWK | None:
+        """The key with that id, or None; the set is read anew for it. Raises UnavailableError while none was read."""
         keys = self.current() or await self._refresh(None)
         found = keys.find(kid)
         return found if found is not None else (await self._refresh(keys)).find(kid)
