@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-from services.common.runtime.text import text_problem
+from services.common.runtime.text import legible, text_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -24,6 +24,7 @@ MAX_KEY = 128
 MAX_DATA = 20
 MAX_DATA_KEY = 64
 MAX_DATA_VALUE = 500
+_MOST_CENTS = 2**63 - 1
 
 
 class NotificationKind(IntEnum):
@@ -136,12 +137,12 @@ def of_order(event: str, order_id: str, about: Mapping[str, Any]) -> Draft | Non
     if told is None or not isinstance(user_id, str) or _wrong_user(user_id):
         return None
     status, title, message = told
-    data = {"order_id": order_id[:MAX_DATA_VALUE], "status": status}
+    data = {"order_id": legible(order_id)[:MAX_DATA_VALUE], "status": status}
     reason, total = about.get("reason"), about.get("total_cents")
     if isinstance(reason, str) and reason:
-        data["reason"] = reason[:MAX_DATA_VALUE]
-        message = f"{message}: {reason}"[:MAX_MESSAGE]
-    if isinstance(total, int):
+        data["reason"] = legible(reason)[:MAX_DATA_VALUE]
+        message = f"{message}: {legible(reason)}"[:MAX_MESSAGE]
+    if isinstance(total, int) and abs(total) <= _MOST_CENTS:
         data["total_cents"] = str(total)
     return Draft(user_id, NotificationKind.ORDER_UPDATE, title, message, data)
 

@@ -15,6 +15,8 @@ LINES = frozenset("\n\t")
 """Control characters that multi-line texts may contain."""
 _LINE_END = re.compile(r"\r\n?")
 _CONTROLS = "Cc"
+_SURROGATES = "Cs"
+_REPLACEMENT = "\ufffd"
 
 
 def is_unicode(text: str) -> bool:
@@ -39,6 +41,16 @@ def text_problem(text: str, longest: int, *, required: bool = False, lines: bool
     if any(unicodedata.category(letter) == _CONTROLS and letter not in allowed for letter in text):
         return f"must not hold control characters{' other than line breaks and tabs' if lines else ''}"
     return ""
+
+
+def legible(text: str) -> str:
+    """Another service's text as `text_problem` accepts it, but for its length: line breaks are normalised, other
+    control characters and lone surrogates become U+FFFD."""
+    return "".join(_REPLACEMENT if _is_refused(letter) else letter for letter in with_line_breaks(text))
+
+
+def _is_refused(letter: str) -> bool:
+    return letter not in LINES and unicodedata.category(letter) in {_CONTROLS, _SURROGATES}
 
 
 def with_line_breaks(text: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.chat import domain as chat
-from services.common.runtime.text import text_problem, with_line_breaks
+from services.common.runtime.text import legible, text_problem, with_line_breaks
 from services.inventory import domain as inventory
 from services.notification import domain as notification
 from services.order import domain as order
@@ -93,3 +93,14 @@ def test_spaces_alone_are_no_text_where_one_is_needed() -> None:
 def test_lines_end_in_one_way() -> None:
     assert with_line_breaks("a\r\nb\rc\n\r\nd") == "a\nb\nc\n\nd"
     assert chat.new_message(chat.Member("r", "u", "n"), "a\r\n\tb", "").text == "a\n\tb"
+
+
+@given(st.text())
+def test_a_legible_text_has_no_problem_and_one_without_a_problem_is_legible(text: str) -> None:
+    assert text_problem(legible(text), len(text), lines=True) == ""
+    if not text_problem(text, len(text), lines=True):
+        assert legible(text) == text
+
+
+def test_what_is_not_legible_is_replaced() -> None:
+    assert legible("a\r\nb\x00\ud800\tc") == "a\nb\ufffd\ufffd\tc"

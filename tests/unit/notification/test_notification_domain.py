@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from demo.notification.v1 import notification_pb2 as pb
@@ -55,6 +55,9 @@ JSON = st.recursive(
     st.text(),
     st.dictionaries(st.sampled_from(["user_id", "reason", "total_cents"]) | st.text(), JSON),
 )
+@example("OrderPlaced", "\x08", {"user_id": "0"})
+@example("OrderRejected", "1", {"user_id": "0", "reason": "\ud800 \x00\x7f"})
+@example("OrderCompleted", "1", {"user_id": "0", "total_cents": 10**501})
 def test_whatever_an_event_holds_what_is_told_of_it_is_valid(event, order_id, about):
     draft = domain.of_order(event, order_id, about)
     if draft is not None:
