@@ -75,7 +75,6 @@ async def test_neither_thread_nor_socket_stays_behind_a_server_that_does_not_end
         await eventually(lambda: not asking())
         waiting = asyncio.create_task(http_client.get_async(url, 600))
         await eventually(lambda: len(heard) == 2)
-        await asyncio.sleep(0)
         waiting.cancel()
         await eventually(lambda: not asking())
         await asyncio.gather(waiting, return_exceptions=True)
