@@ -111,7 +111,8 @@ async def test_a_caller_that_goes_away_ends_the_work(tmp_path: Path) -> None:
 async def test_a_deadline_that_passes_ends_the_work(tmp_path: Path) -> None:
     gate = Gate()
     async with demo(tmp_path, pace=gate) as running:
-        call = rpc.NumberServiceStub(running.calculator_channel).GetPrimes(pb.PrimeRequest(limit=10), timeout=0.2)
+        await asyncio.wait_for(running.calculator_channel.channel_ready(), 60)
+        call = rpc.NumberServiceStub(running.calculator_channel).GetPrimes(pb.PrimeRequest(limit=10), timeout=2)
         assert (await call.read()).value == 2
         assert (await refusal(call.read())).code == "DEADLINE_EXCEEDED"
         await eventually(lambda: gate.cancelled == 1)

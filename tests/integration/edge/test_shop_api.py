@@ -77,10 +77,10 @@ async def test_a_client_reads_its_own_writes_by_the_position_that_the_answer_to_
             headers = ada.headers | {"Demo-Position": position, "X-Request-Timeout": seconds}
             return http.get(f"/api/v3/views/{ada.subject}", headers=headers)
 
-        behind = await view(written, "0.5")
+        behind = await view(written, "2")
         assert (behind.status_code, behind.json()["reason"]) == (409, "VIEW_BEHIND")
         # One line for each write is a list as well.
-        lines = [("Demo-Position", "user/0"), ("Demo-Position", written), ("X-Request-Timeout", "0.5")]
+        lines = [("Demo-Position", "user/0"), ("Demo-Position", written), ("X-Request-Timeout", "2")]
         assert (await http.get("/api/v3/search?q=king", headers=lines)).status_code == 409
         reading = asyncio.ensure_future(view(f"payment/0 , {written}", "30"))
         teller.sequences["user"] = int(number) - 2

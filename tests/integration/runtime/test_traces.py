@@ -82,7 +82,8 @@ async def test_the_spans_of_a_call_behind_a_call_are_one_trace() -> None:
 async def test_a_deadline_marks_both_spans() -> None:
     servicer = Everything(lambda context: asyncio.Event().wait())
     async with everything(servicer) as calculator:
-        await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=0.1))
+        await asyncio.wait_for(calculator.channel.channel_ready(), 60)
+        await failure(rpc.CalculatorStub(calculator.channel).Multiply(pb.Numbers(), timeout=1))
         await servicer.cancelled.wait()
         await eventually(lambda: len(calculator.spans.spans) == 2)
     for span in calculator.spans.spans:
