@@ -28,6 +28,6 @@ fi
 case $what in
 demo) set -- --editable ".[standard]" --editable ./services ;;
 docs) set -- --editable ".[standard,docs]" --editable ./services --editable ./operator ;;
-dev) set -- --editable ".[standard,dev]" --editable ./services --editable ./operator ;;
+dev) set -- --editable ".[standard,dev]" --editable "./services[voice]" --editable ./operator ;;
 esac
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt "$@"

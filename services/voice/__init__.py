@@ -1,0 +1,1 @@
+"""The voice service: telephony by SIP."""

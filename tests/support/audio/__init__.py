@@ -1,0 +1,1 @@
+"""Signals whose properties are known, and what is measured of the outcome."""
