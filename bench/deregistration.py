@@ -58,7 +58,7 @@ async def against(server: ConsulServer, folder: Path) -> list[float]:
             "MESHWRIGHT_PORT": str(port),
             "MESHWRIGHT_REGISTER": "false",
         }
-        process = await built.run(python("-m", "support.programs.target"), "leaving", environ)
+        process = await built.run(python("-m", "programs.target"), "leaving", environ)
         await serving(Address("127.0.0.1", port), "", process)
         leaving = Registration(
             id=InstanceId("leaving"), service=ServiceName(service), address=Address("127.0.0.1", port)

@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest_asyncio
+from foreign.foreign_clients import KINDS, foreign
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from support.consul.servers import dev_consul, find_consul, real_consul
-from support.mesh.foreign import KINDS, foreign
 from support.mesh.mesh import Mesh, mesh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
-
-    from support.mesh.foreign import ForeignCaller
+    from foreign.foreign_clients import ForeignCaller
 
 
 class Backend(rpc.CalculatorServicer):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from foreign.conftest import World
+    from foreign.foreign_clients import ForeignCaller
 
-    from support.mesh.foreign import ForeignCaller
     from support.mesh.mesh import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -4,7 +4,7 @@
 - `runtime`: channels that `meshwright.channel` makes
 - an address: no xDS at all, through the Envoy that listens there
 
-Commands and answers are those of `support.programs.caller`, and each command names its target, `xds:///user`.
+Commands and answers are those of `programs.caller`, and each command names its target, `xds:///user`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import grpc
 import meshwright
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ServiceConfig, load_config
-from support.programs.caller import Caller
+from programs.caller import Caller
 
 
 def channel(mode: str, target: str) -> Any:

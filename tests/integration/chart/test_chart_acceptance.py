@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
+from integration.chart.prometheus import rendered
 
 from meshwright import http
 from meshwright.acceptance import MissingError
@@ -16,7 +17,6 @@ from meshwright.model import Address, InstanceId, ServiceName
 from meshwright_operator import acceptance
 from services import acceptance as demo_acceptance
 from support.consul.servers import dev_consul
-from support.kubernetes.prometheus import rendered
 
 if TYPE_CHECKING:
     import argparse

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from integration.chart.prometheus import MESH, alerts, of_kind, panels, rendered, rules
 
 from support.kubernetes.chart import CHART, helm
-from support.kubernetes.prometheus import MESH, alerts, of_kind, panels, rendered, rules
 from support.processes import ROOT
 
 

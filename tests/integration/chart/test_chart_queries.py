@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from integration.chart.prometheus import MESH, Target, of_kind, prometheus, rules, without_data
 
 from meshwright.rollout.api.spec import version_label
 from support.demo.up import TOPOLOGY, first_answer, starting
 from support.kubernetes.operator import operating
-from support.kubernetes.prometheus import MESH, Target, of_kind, prometheus, rules, without_data
 from support.processes import promised_port
 from support.waiting import eventually
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from integration.chart.prometheus import Prometheus
+
     from support.demo.up import DemoUp
     from support.kubernetes.operator import World
-    from support.kubernetes.prometheus import Prometheus
 
 PATIENCE = 120.0
 MEMBERS = ("calculator", "user", "inventory", "payment", "order", "userview", "notification", "chat")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import websockets
+from integration.live.sockets import Line, line
 
 from meshwright.calls.server.call import ServerCall
 from support.demo.people import sign_up
 from support.demo.realtime import Edge, chat_processes, gateway
-from support.demo.sockets import Line, line
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ MESH = f"""
 [environment]
 PYTHONPATH = "{TESTS}"
 [processes.target]
-command = ["{sys.executable}", "-m", "support.programs.target"]
+command = ["{sys.executable}", "-m", "programs.target"]
 version = "1.0.0"
 replicas = 2
 """

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from programs.broken import BROKEN
 from support.mesh.up import an_up, own_ports
 from support.processes import TESTS, python, running
-from support.programs.broken import BROKEN
 from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MESHWRIGHT_GRACE = "0.2"
 """ + "".join(
     f"""
 [processes.{name}]
-command = ["{sys.executable}", "-m", "support.programs.broken"]
+command = ["{sys.executable}", "-m", "programs.broken"]
 version = "1.0.0"
 """
     for name in BROKEN
@@ -54,7 +54,7 @@ async def test_each_broken_version_is_aborted_within_ten_seconds(tmp_path: Path)
         await up.until_up()
         environment = dict(up.record.environment)
         async with running(
-            python("-m", "support.programs.broken", "call"), tmp_path / "calls.log", environment, pipes=True
+            python("-m", "programs.broken", "call"), tmp_path / "calls.log", environment, pipes=True
         ) as it:
             code, said = await up.do("rollout", "apply", str(wanted))
             assert code == 0, said

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from support.mesh.up import Up
 
 TOPOLOGY = f"""{TARGET}[processes.front]
-command = ["{sys.executable}", "-m", "support.programs.front"]
+command = ["{sys.executable}", "-m", "programs.front"]
 wait_for = ["registry", "controlplane", "target"]
 ready = "http:/readyz"
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, add_everything, everything, failure
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
@@ -14,7 +15,6 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from meshwright.errors import UnavailableError
 from support.consul.servers import dev_consul
-from support.mesh.calculator import Everything, add_everything, everything, failure
 from support.mesh.mesh import Caller, mesh
 from support.processes import promised_port, python, running
 from support.waiting import eventually
@@ -61,7 +61,7 @@ async def says(answer: Callable[[], Awaitable[str]], expected: str) -> bool:
 
 async def test_without_a_control_plane_the_caller_hears_how_to_start_one(tmp_path: Path) -> None:
     address = f"127.0.0.1:{promised_port()}"
-    command, log = python("-m", "support.programs.caller", "weather"), tmp_path / "caller.log"
+    command, log = python("-m", "programs.caller", "weather"), tmp_path / "caller.log"
     async with running(command, log, {"MESHWRIGHT_XDS": address}, pipes=True) as process:
         caller = Caller(process)
         await caller.answer()

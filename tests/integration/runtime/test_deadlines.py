@@ -9,6 +9,7 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from integration.runtime.calculator import Everything, everything, failure, numbers
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
@@ -17,7 +18,6 @@ from meshwright.calls.incoming import INCOMING, IncomingContext, earlier_deadlin
 from meshwright.client import channel
 from meshwright.config import ServiceConfig, load_config
 from meshwright.testing import resolving
-from support.mesh.calculator import Everything, everything, failure, numbers
 
 
 @given(

@@ -6,6 +6,7 @@ import logging
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from opentelemetry.trace import StatusCode
 
 import meshwright
@@ -14,7 +15,6 @@ from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import AlreadyExistsError
 from meshwright.logs import JsonFormatter
 from meshwright.testing import served
-from support.mesh.calculator import Everything, everything, failure, numbers
 
 
 class EmailTakenError(Exception):

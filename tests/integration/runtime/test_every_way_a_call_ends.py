@@ -12,13 +12,13 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from integration.runtime.calculator import everything, numbers
 from opentelemetry.trace import StatusCode
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.calls.spans import SERVER_FAULTS
-from support.mesh.calculator import everything, numbers
-from support.mesh.endings import ENDINGS, Ending, Ends
+from programs.endings import ENDINGS, Ending, Ends
 from support.waiting import eventually
 
 if TYPE_CHECKING:

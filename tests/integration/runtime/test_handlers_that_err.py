@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, everything, failure
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.errors import NotFoundError
 from meshwright.testing import served
-from support.mesh.calculator import Everything, everything, failure
 from support.processes import python, running
 from support.waiting import eventually
 
@@ -173,7 +173,7 @@ async def test_calls_that_a_stopping_server_cuts_off_are_unavailable_on_both_sid
 ENDS_ITSELF = """
 import asyncio, sys
 import meshwright
-from support.mesh.calculator import Everything, add_everything
+from integration.runtime.calculator import Everything, add_everything
 
 async def act(context):
     sys.exit(3)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, everything, numbers
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 
@@ -16,7 +17,6 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright import sync
 from meshwright.testing import Served, resolving
-from support.mesh.calculator import Everything, everything, numbers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -9,6 +9,7 @@ import pytest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from integration.runtime.calculator import Everything, add_everything, everything
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
@@ -20,7 +21,6 @@ from meshwright.model import Address, Health, ServiceName
 from meshwright.server.admin import CSDS
 from meshwright.server.binding import advertised
 from support.consul.servers import ConsulServer, dev_consul
-from support.mesh.calculator import Everything, add_everything, everything
 from support.mesh.mesh import serving
 from support.processes import promised_port, python, running
 from support.waiting import eventually
@@ -290,7 +290,7 @@ def test_binding_every_interface_asks_for_an_address_to_advertise() -> None:
 
 
 async def target(folder: Path, **environ: str):
-    """`support.programs.target` as a process, not registered, and its address."""
+    """`programs.target` as a process, not registered, and its address."""
     address = Address("127.0.0.1", promised_port())
     settings = {
         "MESHWRIGHT_SERVICE": "target",
@@ -298,7 +298,7 @@ async def target(folder: Path, **environ: str):
         "MESHWRIGHT_REGISTER": "false",
         "MESHWRIGHT_LOG_FORMAT": "json",
     }
-    return running(python("-m", "support.programs.target"), folder / "target.log", settings | environ), address
+    return running(python("-m", "programs.target"), folder / "target.log", settings | environ), address
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:

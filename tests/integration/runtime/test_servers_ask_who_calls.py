@@ -7,6 +7,7 @@ import json
 import pytest
 from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from integration.runtime.calculator import Everything, everything, failure, numbers
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
@@ -17,7 +18,6 @@ from meshwright.auth.keys import open_keys
 from meshwright.config import AuthConfig
 from meshwright.errors import ValidationError
 from meshwright.testing import Issuer
-from support.mesh.calculator import Everything, everything, failure, numbers
 
 ADD = "/demo.calculator.v1.Calculator/Add"
 NUMBERS = pb.Numbers(a=1, b=2)

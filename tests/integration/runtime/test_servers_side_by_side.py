@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, add_everything
 from opentelemetry import trace
 
 import meshwright
@@ -27,7 +28,6 @@ from meshwright.telemetry.recording import SpanRecorder
 from meshwright.telemetry.tracing import isolated_provider
 from meshwright.testing import resolving
 from support.consul.servers import dev_consul
-from support.mesh.calculator import Everything, add_everything
 from support.waiting import eventually
 
 if TYPE_CHECKING:

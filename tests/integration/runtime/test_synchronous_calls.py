@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, in_a_thread
 from opentelemetry import trace
 
 import meshwright
@@ -24,7 +25,6 @@ from meshwright.errors import InvalidArgumentError
 from meshwright.telemetry import Telemetry
 from meshwright.telemetry.recording import SpanRecorder
 from meshwright.testing import resolving
-from support.mesh.calculator import Everything, in_a_thread
 from support.processes import promised_port
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration.runtime.calculator import Everything, add_everything
 
 import meshwright
 from meshwright.config import ServiceConfig, load_config
 from support.consul.servers import dev_consul
-from support.mesh.calculator import Everything, add_everything
 from support.mesh.mesh import mesh
 from support.processes import python, running
 from support.waiting import eventually

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from support.mesh.calculator import Everything, in_a_thread
+from integration.runtime.calculator import Everything, in_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

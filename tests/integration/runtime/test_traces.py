@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 import pytest
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, StatusCode
@@ -12,7 +13,6 @@ from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.client import channel
 from meshwright.testing import resolving
-from support.mesh.calculator import Everything, everything, failure, numbers
 from support.waiting import eventually
 
 ROOT = "0af7651916cd43dd8448eb211c80319c"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from integration.saga.saga_chaos import POLICY, Fault, copied, world
 
 from services.order.domain import OrderState
 from services.order.events import Resolution
-from support.demo.saga_chaos import POLICY, Fault, copied, world
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.saga.saga_processes import REPLICAS, Town, on_one, refused_shipping, town
 
 from demo.order.v1 import order_pb2 as pb
 from support.demo.saga import doubled, lost_answer, lost_request, passed
-from support.demo.saga_processes import REPLICAS, Town, on_one, refused_shipping, town
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

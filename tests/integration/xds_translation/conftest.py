@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from support.controlplane.translated import Client, ControlPlane, client, control_plane
+from integration.xds_translation.translated import Client, ControlPlane, client, control_plane
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from integration.xds_translation.translated import backends
+
 from support.consul.chains import ALL, recorded
-from support.controlplane.translated import backends
 from support.processes import python, running
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.controlplane.translated import ControlPlane
+    from integration.xds_translation.translated import ControlPlane
 
 PROGRAM = """
 import asyncio, sys
 import grpc
 from meshwright.server.admin import CSDS, add_admin_services
-from support.programs.xds_client import bootstrap
+from programs.xds_client import bootstrap
 
 async def main():
     bootstrap(sys.argv[1], plain=True)

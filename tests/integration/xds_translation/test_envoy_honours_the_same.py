@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from integration.xds_translation.translated import PATH, UNTIMED, backends
 
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import Address, Health, ServiceName
 from support.consul.chains import ALL, V1, V2, all_newer, chain_of, recorded
-from support.controlplane.translated import PATH, UNTIMED, backends
 from support.servers.envoy import NO_ENVOY, Envoy, envoy, find_envoy
 from support.waiting import eventually
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from support.controlplane.translated import ControlPlane
+    from integration.xds_translation.translated import ControlPlane
 
 OTHER = Target(ServiceName("other"))
 RESERVE = Target(ServiceName("user-reserve"))

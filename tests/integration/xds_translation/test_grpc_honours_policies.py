@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from integration.xds_translation.translated import answers, backends, client
 
 from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Health, ServiceName
 from support.consul.chains import ALL, V1, recorded
-from support.controlplane.translated import answers, backends, client
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.controlplane.translated import Backend, Client, ControlPlane
+    from integration.xds_translation.translated import Backend, Client, ControlPlane
 
 RESERVE = Target(ServiceName("user-reserve"))
 

@@ -6,16 +6,17 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING
 
+from integration.xds_translation.translated import PATH, UNTIMED, answers, backends, client
+
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import ServiceName
 from support.consul.chains import ALL, V1, V2, all_newer, names, newer, recorded
-from support.controlplane.translated import PATH, UNTIMED, answers, backends, client
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from support.controlplane.translated import Client, ControlPlane
+    from integration.xds_translation.translated import Client, ControlPlane
 
 CALCULATOR = Target(ServiceName("calculator"))
 

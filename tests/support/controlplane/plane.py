@@ -86,7 +86,7 @@ async def health_of(address: Address, service: str = "") -> Any:
 @contextlib.asynccontextmanager
 async def caller(target: str, folder: Path, *addresses: Address) -> AsyncIterator[Caller]:
     """A gRPC client process that dials `target`, with these control planes."""
-    command = python("-m", "support.programs.plain_caller", target, *map(str, addresses))
+    command = python("-m", "programs.plain_caller", target, *map(str, addresses))
     async with running(command, folder / f"caller-{next(_numbers)}.log", pipes=True) as process:
         made = Caller(process)
         await made.answer()

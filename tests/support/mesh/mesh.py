@@ -50,7 +50,7 @@ def failures(outcomes: Iterable[Outcome]) -> Counter[str]:
 
 
 class Caller:
-    """The test's end of `support.programs.caller`."""
+    """The test's end of `programs.caller`."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -142,7 +142,7 @@ class Mesh:
         """Start one instance of a service and wait until Consul calls it healthy; returns its id."""
         name = f"{service}-{version}-{next(self._numbers)}"
         process = await self.run(
-            python("-m", "support.programs.target"),
+            python("-m", "programs.target"),
             name,
             {
                 "MESHWRIGHT_SERVICE": service,
@@ -169,7 +169,7 @@ class Mesh:
         await eventually(holds, timeout=30)
 
     async def caller(self, service: str, **environ: str) -> Caller:
-        process = await self.run(python("-m", "support.programs.caller", service), "caller", environ, pipes=True)
+        process = await self.run(python("-m", "programs.caller", service), "caller", environ, pipes=True)
         caller = Caller(process)
         await caller.answer()
         return caller

@@ -161,7 +161,7 @@ TARGET = f"""
 [environment]
 PYTHONPATH = "{TESTS}"
 [processes.target]
-command = ["{sys.executable}", "-m", "support.programs.target"]
+command = ["{sys.executable}", "-m", "programs.target"]
 version = "1.0.0"
 replicas = 2
 """
@@ -239,7 +239,7 @@ class Laptop:
     @contextlib.asynccontextmanager
     async def calling(self) -> AsyncIterator[Caller]:
         """A process that calls the service; its environment is what `up` wrote down for clients."""
-        argv = python("-m", "support.programs.caller", "target")
+        argv = python("-m", "programs.caller", "target")
         log = self.folder / "caller.log"
         async with running(argv, log, dict(self.up.record.environment), pipes=True) as process:
             caller = Caller(process)

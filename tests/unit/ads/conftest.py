@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from unit.ads.scripted_consul import USER, Consul, Following, followed, instance
 
 from meshwright.consul import CheckState
 from meshwright.model import Health, InstanceId
-from support.consul.scripted import USER, Consul, Following, followed, instance
 from support.controlplane.plane import plain_chain
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from unit.ads.scripted_consul import USER, filtered_chain, instance
 
 from meshwright.consul import CheckState, ConsulError
 from meshwright.controlplane.consul_source import source
 from meshwright.model import Health, InstanceId, ServiceName
-from support.consul.scripted import USER, filtered_chain, instance
 from support.controlplane.plane import plain_chain
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.consul.scripted import Consul, Following
+    from unit.ads.scripted_consul import Consul, Following
 
 DENIED = ConsulError("GET /v1/discovery-chain/user", 403, "Permission denied")
 CHECK = CheckState("n", "c1", USER, InstanceId("user-1"), Health.PASSING, 11)

@@ -1,4 +1,4 @@
-"""A process that is ready once a call to `target` over the mesh succeeds: `python -m support.programs.front`."""
+"""A process that is ready once a call to `target` over the mesh succeeds: `python -m programs.front`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A service for tests whose behaviour the environment chooses: `python -m support.programs.target`.
+"""A service for tests whose behaviour the environment chooses: `python -m programs.target`.
 
 It serves the demo's Calculator contract, because a test of the mesh needs some contract and none of its own.
 """

@@ -1,10 +1,10 @@
 """A plain gRPC client on xDS, without Meshwright's runtime.
 
-`python -m support.programs.plain_caller TARGET [ADDRESS ...]`
+`python -m programs.plain_caller TARGET [ADDRESS ...]`
 
 TARGET is a channel's target, `xds:///user` for example; ADDRESSes are control planes, in order of preference: one
 `xds_server` with several addresses, because gRPC turns to the next *server* of its list only while it lacks a resource
-(gRFC A71). Commands and answers are those of `support.programs.caller`.
+(gRFC A71). Commands and answers are those of `programs.caller`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import grpc
 
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
-from support.programs.caller import Caller
+from programs.caller import Caller
 
 
 def bootstrap(addresses: list[str]) -> str:

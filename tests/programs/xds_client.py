@@ -1,6 +1,6 @@
 """A bare gRPC client on xDS in a process of its own, without the runtime.
 
-`python -m support.programs.xds_client HOST:PORT [plain]`
+`python -m programs.xds_client HOST:PORT [plain]`
 
 It shows what gRPC itself does with what a control plane publishes. Each line on stdin is a JSON command:
 `{"times": n, "concurrent": c, "target": t, "path": p, "metadata": [[k, v], ..], "timeout": s}`; each line on stdout the

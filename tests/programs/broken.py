@@ -1,6 +1,6 @@
 """Services whose first version is good and whose second is broken, each in a way of its own.
 
-`python -m support.programs.broken` serves the one that `MESHWRIGHT_SERVICE` names. With `call` it calls all of
+`python -m programs.broken` serves the one that `MESHWRIGHT_SERVICE` names. With `call` it calls all of
 them until its stdin ends, and prints `[[service, code, began], ..]` then; `began` is monotonic, machine-wide.
 """
 
@@ -19,12 +19,12 @@ import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from meshwright.config import ServiceConfig, load_config
-from support.mesh.endings import ENDINGS, Ends
+from programs.endings import ENDINGS, Ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from support.mesh.endings import Ending
+    from programs.endings import Ending
 
 
 BROKEN = {

@@ -184,7 +184,7 @@ async def backends(*names: str) -> AsyncIterator[list[Backend]]:
 
 
 class Client:
-    """The test's end of `support.programs.xds_client`."""
+    """The test's end of `programs.xds_client`."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -222,7 +222,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def client(plane: ControlPlane, folder: Path, *, plain: bool = False) -> AsyncIterator[Client]:
     """A gRPC client process. A `plain` one does not say by how much its timeouts fire early."""
-    command = python("-m", "support.programs.xds_client", plane.address, *(["plain"] if plain else []))
+    command = python("-m", "programs.xds_client", plane.address, *(["plain"] if plain else []))
     async with running(command, folder / "client.log", pipes=True) as process:
         yield Client(process)
         assert process.child.stdin

@@ -1,6 +1,6 @@
 """A client of the mesh in a process of its own, told by JSON lines what to call.
 
-`python -m support.programs.caller SERVICE`
+`python -m programs.caller SERVICE`
 
 gRPC reads its xDS bootstrap once for each process, so a test that wants its own control plane needs its own process.
 Commands on stdin, one answer a line on stdout:

@@ -1,1 +1,0 @@
-"""Programs that tests start with `python -m support.programs.NAME`."""
