@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Header, Path, Query, Request
 from pydantic import BeforeValidator, Field
 
-from services.gateway import errors, readiness, users
-from services.gateway.api.calculator import calculator_port
+from services.gateway import calculator, errors, readiness, users
 from services.gateway.api.dependencies import GatewayDependencies
 from services.gateway.auth.tenancy import TenantUsers
 
@@ -30,7 +29,7 @@ class Backends:
     """The services behind the routes."""
 
     users: users.Users
-    calculator: calculator_port.Calculator
+    calculator: calculator.Calculator
     readiness: readiness.Readiness
     timeouts: RequestTimeouts
 
@@ -69,13 +68,13 @@ def _users(request: Request) -> TenantUsers:
     return dependencies_of(request).users(backends_of(request).users)
 
 
-def _calculator(request: Request) -> calculator_port.Calculator:
+def _calculator(request: Request) -> calculator.Calculator:
     return backends_of(request).calculator
 
 
 Users = Annotated[TenantUsers, Depends(_users)]
 Dependencies = Annotated[GatewayDependencies, Depends(dependencies_of)]
-Calculator = Annotated[calculator_port.Calculator, Depends(_calculator)]
+Calculator = Annotated[calculator.Calculator, Depends(_calculator)]
 Within = Annotated[float, Depends(answer_within)]
 StreamWithin = Annotated[float, Depends(stream_within)]
 UserId = Annotated[str, Path(description="the id of a user")]

@@ -27,9 +27,9 @@ from services.gateway.users import update as update_user
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from services.gateway.api.calculator.calculator_port import Calculator as CalculatorPort
     from services.gateway.api.dependencies import GatewayDependencies
     from services.gateway.auth.tenancy import TenantUsers
+    from services.gateway.calculator import Calculator as CalculatorPort
 
 log = logging.getLogger(__name__)
 
