@@ -17,7 +17,6 @@ from sqlalchemy import exc
 from meshwright.config import env_field
 from meshwright.errors import ValidationError, Violation
 from services.common.runtime.errors import StoreUnavailableError
-from services.common.storage.postgresql import open_server
 from services.common.storage.sqlite import open_file
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _with_tls(variable: str, url: sa.URL) -> sa.URL:
 def open_database(variable: str, text: str) -> AsyncEngine:
     """Creates an engine for the URL that `variable` holds. Raises ValidationError, which never shows the password."""
     url = parse_database(variable, text)
-    return _sqlite(variable, url) if url.get_backend_name() == SQLITE else open_server(url, pool_seconds=POOL_SECONDS)
+    return _sqlite(variable, url) if url.get_backend_name() == SQLITE else _server(url)
 
 
 def service_database_url(text: str, service: str) -> str:
@@ -116,7 +115,7 @@ async def ensure_database(given: str, own: str) -> None:
     StoreUnavailableError."""
     if given == own:
         return
-    engine = open_server(parse_database("", given), pool_seconds=POOL_SECONDS)
+    engine = _server(parse_database("", given))
     name = str(sa.make_url(own).database)
     known = sa.text("SELECT 1 FROM pg_database WHERE datname = :name")
     try:
@@ -133,6 +132,13 @@ async def ensure_database(given: str, own: str) -> None:
                             raise
     finally:
         await engine.dispose()
+
+
+def _server(url: sa.URL) -> AsyncEngine:
+    # The driver takes 6 MB, which a service with a file of its own does without.
+    from services.common.storage.postgresql import open_server  # noqa: PLC0415
+
+    return open_server(url, pool_seconds=POOL_SECONDS)
 
 
 def _sqlite(variable: str, url: sa.URL) -> AsyncEngine:
