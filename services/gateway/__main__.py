@@ -95,17 +95,16 @@ async def run(config: GatewayConfig) -> None:
         started = asyncio.Event()
         dependencies = await _dependencies(config, server, started)
         bus = await server.enter(open_bus(config.bus, config.mesh.service, server.telemetry))
-        chat = await server.channel(config.chat, options=SMALL_WINDOW)
-        notification = await server.channel(config.notification, options=SMALL_WINDOW)
         routers = await server.enter(
             realtime(
                 config.realtime,
                 dependencies,
                 bus,
-                chat=chat,
-                notification=notification,
+                chat=await server.channel(config.chat, options=SMALL_WINDOW),
+                notification=await server.channel(config.notification, options=SMALL_WINDOW),
                 draining=server.stopping,
                 clock=time.time,
+                tracer=server.telemetry.tracer,
             )
         )
         mesh = config.mesh

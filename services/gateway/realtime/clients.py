@@ -74,6 +74,15 @@ class ChatClient:
             page: chat_pb.HistoryPage = await self._chat.History(request, timeout=ANSWER_SECONDS, metadata=who.metadata)
         return page
 
+    async def members(self, who: UserCredentials, room: str) -> chat_pb.Presence:
+        """Who is in a room now, over all replicas of the chat."""
+        request = chat_pb.GetPresenceRequest(room=room)
+        with translate_grpc_errors():
+            found: chat_pb.Presence = await self._chat.GetPresence(
+                request, timeout=ANSWER_SECONDS, metadata=who.metadata
+            )
+        return found
+
     async def notifications(
         self, who: UserCredentials, types: Sequence[int], after: str
     ) -> AsyncGenerator[note_pb.Notification]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.common.runtime.text import is_unicode
 from services.gateway.errors import ApiError
+from services.gateway.realtime.calls.messages import parse_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -64,7 +65,15 @@ class Ping:
     ref: str = ""
 
 
-Command = Authenticate | Join | Leave | Say | Subscribe | Unsubscribe | Ping
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """`content`: one of the models of `calls.messages`."""
+
+    content: Any
+    ref: str = ""
+
+
+Command = Authenticate | Join | Leave | Say | Subscribe | Unsubscribe | Ping | Signal
 
 
 class InvalidCommandError(Exception):
@@ -89,17 +98,22 @@ def parse(text: str) -> Command:
         raise _refused(f"ref must be a string of at most {MAX_REF} characters", "INVALID_MESSAGE")
     kind = document.get("type")
     if kind == "signal":
-        raise InvalidCommandError(
-            ApiError("UNIMPLEMENTED", "signalling is not there yet", reason="SIGNAL_UNIMPLEMENTED"), ref
-        )
+        return Signal(_signal(document, ref), ref)
     read = _READERS.get(kind) if isinstance(kind, str) else None
     if read is None:
-        raise _refused(f"type must be one of {', '.join(_READERS)}", "UNKNOWN_TYPE", ref)
+        raise _refused(f"type must be one of {', '.join([*_READERS, 'signal'])}", "UNKNOWN_TYPE", ref)
     fields = _Fields(document)
     command = read(fields, ref)
     if fields.wrong:
         raise _refused("; ".join(f"{name} {what}" for name, what in fields.wrong.items()), "", ref, fields.wrong)
     return command
+
+
+def _signal(document: Mapping[str, Any], ref: str) -> Any:
+    try:
+        return parse_signal(document)
+    except ApiError as failure:
+        raise InvalidCommandError(failure, ref) from failure
 
 
 class _Fields:

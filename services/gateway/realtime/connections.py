@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from meshwright.auth import Identity
     from services.gateway.auth.callers import Callers
     from services.gateway.http.middleware.rate_limit import RateLimiter
+    from services.gateway.realtime.calls.wiring import Calls
     from services.gateway.realtime.clients import ChatClient
 
 
@@ -31,6 +32,9 @@ class SocketLimits:
     rooms: int = 20
     rate: float = 20.0
     burst: int = 40
+    signal_rate: float = 40.0
+    """The same for signals of calls: a group of four exchanges some hundred candidates as it begins."""
+    signal_burst: int = 240
     refusals: int = 40
     """Consecutive rejected messages after which the socket is closed."""
     queue: int = 64
@@ -46,6 +50,7 @@ class ConnectionManager:
 
     callers: Callers
     chat: ChatClient
+    calls: Calls
     limits: SocketLimits
     draining: asyncio.Event
     clock: Callable[[], float]

@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocketDisconnect
 
 from meshwright.auth import calling
+from services.common.runtime.errors import BusUnavailableError
 from services.common.runtime.tasks import cancel_and_wait
 from services.gateway.errors import ApiError
 from services.gateway.http.middleware.rate_limit import RateLimiter
 from services.gateway.realtime import commands, frames
+from services.gateway.realtime.calls.sessions import CallSession
 from services.gateway.realtime.clients import UserCredentials
 from services.gateway.realtime.commands import InvalidCommandError
 from services.gateway.realtime.subscriptions import NotificationSubscription, RoomSubscription
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 POLICY, RESTART, TRY_LATER, UNAUTHENTICATED = 1008, 1012, 1013, 4401
 CLOSE_SECONDS = 2.0
 """Time to send queued frames before a stopping instance closes the socket."""
+
+
+SIGNAL_PREFIX = 128
+"""Characters of a frame in which a signal says that it is one."""
 
 
 class EndedError(Exception):
@@ -57,7 +63,11 @@ class Socket:
         self._rate_limiter = RateLimiter(
             connections.limits.rate, connections.limits.burst, asyncio.get_running_loop().time
         )
+        self._signal_limiter = RateLimiter(
+            connections.limits.signal_rate, connections.limits.signal_burst, asyncio.get_running_loop().time
+        )
         self._refusals = 0
+        self._call_session: CallSession
         self._frames: asyncio.Queue[str | None] = asyncio.Queue(connections.limits.queue)
         """None: the end."""
         self._writing: asyncio.Task[None] | None = None
@@ -77,8 +87,10 @@ class Socket:
                     raise EndedError(POLICY, "TOO_MANY_SOCKETS")
                 self._who = UserCredentials(identity.subject, self._token)
                 self._expires_at = expiry(identity)
+                self._call_session = CallSession(identity.subject, self._send, asyncio.get_running_loop().time)
                 await self._send(self._greeting("welcome"))
-                await self._go_on()
+                with self._connections.calls.sessions.present(self._call_session):
+                    await self._go_on()
         except EndedError as ended:
             await self._close(ended)
         except WebSocketDisconnect:
@@ -157,9 +169,10 @@ class Socket:
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
-        if counted:
-            self._check_rate()
         text = message.get("text")
+        if counted:
+            self._call_session.heard()
+            self._check_rate(self._signal_limiter if is_signal(text) else self._rate_limiter)
         if text is None:
             raise InvalidCommandError(ApiError("INVALID_ARGUMENT", "frames must be text, not binary", reason="NO_TEXT"))
         return str(text)
@@ -171,15 +184,18 @@ class Socket:
             try:
                 command = commands.parse(await self._text())
                 ref = command.ref
-                about = {name: getattr(command, name) for name in ("room", "client_id") if hasattr(command, name)}
+                about = _about(command)
                 await self._do(command)
             except InvalidCommandError as refused:
                 await self._send(frames.error(refused.failure, ref=refused.ref or ref, **about))
             except ApiError as failure:
                 await self._send(frames.error(failure, ref=ref, **about))
+            except BusUnavailableError as error:
+                away = ApiError("UNAVAILABLE", str(error), reason="BUS_UNAVAILABLE")
+                await self._send(frames.error(away, ref=ref, **about))
 
-    def _check_rate(self) -> None:
-        if self._rate_limiter.check("").allowed:
+    def _check_rate(self, limiter: RateLimiter) -> None:
+        if limiter.check("").allowed:
             self._refusals = 0
             return
         self._refusals += 1
@@ -204,6 +220,12 @@ class Socket:
                 await self._send(frames.frame("unsubscribed", ref=command.ref))
             case commands.Authenticate():
                 await self._renew(command)
+            case commands.Signal():
+                handled = await self._connections.calls.service.handle(
+                    self._call_session, self._who, command.content, command.ref
+                )
+                if handled:
+                    await self._send(handled)
             case commands.Ping():
                 await self._send(frames.frame("pong", ref=command.ref))
 
@@ -222,22 +244,32 @@ class Socket:
         if len(self._rooms) >= self._connections.limits.rooms:
             most = f"a socket may be in {self._connections.limits.rooms} rooms"
             raise ApiError("RESOURCE_EXHAUSTED", most, reason="TOO_MANY_ROOMS")
-        subscription = RoomSubscription(self._connections.chat, self._send, self._who, command)
+        subscription = RoomSubscription(
+            self._connections.chat, self._send, self._who, command, lambda: self._joined(command)
+        )
         task = asyncio.create_task(subscription.run(), name="a room subscription")
         self._rooms[command.room] = (command, task)
         task.add_done_callback(lambda _: self._forget(command))
+
+    def _joined(self, join: commands.Join) -> None:
+        calls = self._connections.calls
+        calls.sessions.joined(self._call_session, join.room, join.name)
+        calls.service.tell_room(self._call_session, join.room)
 
     def _forget(self, join: commands.Join) -> None:
         known = self._rooms.get(join.room)
         if known and known[0] is join:
             del self._rooms[join.room]
+            self._connections.calls.sessions.left(self._call_session, join.room)
 
     async def _leave(self, command: commands.Leave) -> None:
         known = self._rooms.pop(command.room, None)
         if known is None:
             raise ApiError("FAILED_PRECONDITION", "this socket is not in that room", reason="NOT_IN_ROOM")
         await _ended([known[1]])
+        self._connections.calls.sessions.left(self._call_session, command.room)
         await self._send(frames.frame("left", room=command.room, ref=command.ref))
+        await self._connections.calls.service.leave_room(self._call_session, command.room)
 
     def _subscribe(self, command: commands.Subscribe) -> None:
         if self._notes and not self._notes.done():
@@ -257,6 +289,17 @@ class Socket:
     def _greeting(self, kind: str, ref: str = "") -> str:
         until = datetime.fromtimestamp(self._expires_at, UTC).isoformat().replace("+00:00", "Z")
         return frames.frame(kind, user_id=self._who.user_id, expires_at=until, ref=ref)
+
+
+def is_signal(text: str | None) -> bool:
+    """Whether a frame counts for the rate of signals: told by its beginning, before it is parsed."""
+    return text is not None and '"signal"' in text[:SIGNAL_PREFIX]
+
+
+def _about(command: commands.Command) -> dict[str, str]:
+    """What an error names of the command that it answers."""
+    subject = command.content if isinstance(command, commands.Signal) else command
+    return {name: getattr(subject, name) for name in ("room", "client_id", "call") if hasattr(subject, name)}
 
 
 def expiry(identity: Identity) -> float:

@@ -49,14 +49,22 @@ async def resubscribing(once: Callable[[], Awaitable[None]], interrupted: Callab
 
 
 class RoomSubscription:
-    """A user's subscription to one room."""
+    """A user's subscription to one room. `on_joined` is called once, when it is in force."""
 
-    def __init__(self, chat: ChatClient, send: Send, who: UserCredentials, join: Join) -> None:
+    def __init__(
+        self,
+        chat: ChatClient,
+        send: Send,
+        who: UserCredentials,
+        join: Join,
+        on_joined: Callable[[], None] = lambda: None,
+    ) -> None:
         self._chat = chat
         self._send = send
         self._who = who
         self._join = join
         self._after = join.resume_after
+        self._on_joined = on_joined
         self._joined = False
         self._interrupted_sent = False
         """Whether `interrupted` was sent since the stream broke."""
@@ -96,6 +104,8 @@ class RoomSubscription:
             case "joined":
                 ref = "" if self._joined else self._join.ref
                 await self._send(frames.joined(event.joined, resumed=self._joined, ref=ref))
+                if not self._joined:
+                    self._on_joined()
                 self._joined, self._interrupted_sent = True, False
             case "presence":
                 await self._send(frames.presence(event.presence))

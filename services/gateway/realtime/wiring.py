@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from meshwright.config import env_field
 from meshwright.errors import ValidationError, Violation
+from services.gateway.realtime.calls.wiring import CallConfig, calls
 from services.gateway.realtime.clients import ChatClient
 from services.gateway.realtime.connections import ConnectionManager, SocketLimits
 from services.gateway.realtime.event_streams import event_router
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import grpc
     from fastapi import APIRouter
+    from opentelemetry.trace import Tracer
 
     from services.common.messaging.bus import Bus
     from services.gateway.api.dependencies import GatewayDependencies
@@ -35,6 +37,7 @@ class RealtimeConfig:
     sockets: int = env_field("GATEWAY_SOCKETS", 10_000, help="WebSockets and event streams of one instance")
     per_user: int = env_field("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
     rate: float = env_field("GATEWAY_SOCKET_RATE", 20.0, help="messages a second that a socket may send")
+    calls: CallConfig = field(default_factory=CallConfig)
 
     def __post_init__(self) -> None:
         values = {
@@ -57,8 +60,10 @@ async def realtime(
     notification: grpc.aio.Channel,
     draining: asyncio.Event,
     clock: Callable[[], float],
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[list[APIRouter]]:
-    """Yields the routers, and runs their background tasks for as long as the context lasts. `clock`: since 1970."""
+    """Yields the routers, and runs their background tasks for as long as the context lasts. `clock`: since 1970.
+    `tracer`: of the spans of calls."""
     limits = SocketLimits(
         sockets=config.sockets,
         sockets_per_user=config.per_user,
@@ -66,9 +71,12 @@ async def realtime(
         burst=max(1, int(config.rate * 2)),
         origins=dependencies.limits.origins,
     )
+    client = ChatClient(chat, notification)
+    handling = calls(config.calls, bus, client, clock, tracer)
     connections = ConnectionManager(
         dependencies.callers,
-        ChatClient(chat, notification),
+        client,
+        handling,
         limits,
         draining,
         clock,
@@ -76,5 +84,5 @@ async def realtime(
         proxies=dependencies.limits.proxies,
     )
     live = LiveEvents(bus, clock)
-    async with live.running():
+    async with live.running(), handling.running():
         yield [socket_router(connections), event_router(connections, live)]

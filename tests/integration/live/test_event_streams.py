@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.live.sockets import line
 
 from services.common.messaging.bus import BusConfig, open_bus
 from services.common.messaging.events import Event, encode, stream_of, subject_of
 from services.common.runtime.tasks import background_task
 from services.gateway.realtime.live_events import BUFFER, LiveEvents
 from support.demo.people import reason, sign_up
+from support.demo.sockets import line
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import websockets
-from integration.live.sockets import bare, ending, line, raw_frame
 
 from support.demo.people import sign_up
+from support.demo.sockets import bare, ending, line, raw_frame
 
 if TYPE_CHECKING:
     from support.demo.realtime import Edge

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import websockets
-from integration.live.sockets import NARROW, bare, line, narrowly_bound, raw_frame, transport_of
 
 from demo.chat.v1 import chat_pb2 as chat_pb
 from services.common.messaging import bus
 from services.gateway.http import http_server
 from support.demo.people import reason, sign_up
 from support.demo.realtime import Edge, edge, gateway
+from support.demo.sockets import NARROW, bare, line, narrowly_bound, raw_frame, transport_of
 from support.waiting import eventually
 
 if TYPE_CHECKING:

@@ -183,11 +183,12 @@ class Demo:
             realtime(
                 load_config(RealtimeConfig, self.live.settings),
                 self.edge,
-                await enter(open_bus(BusConfig((self.live.nats_url,)), "gateway")),
+                await enter(open_bus(BusConfig((self.live.nats_url,)), "gateway", telemetry)),
                 chat=chat,
                 notification=notification,
                 draining=self.stopping,
                 clock=self.clock,
+                tracer=telemetry.tracer,
             )
         )
 
