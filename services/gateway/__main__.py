@@ -105,6 +105,7 @@ async def run(config: GatewayConfig) -> None:
                 draining=server.stopping,
                 clock=time.time,
                 tracer=server.telemetry.tracer,
+                host=config.host or config.mesh.host,
             )
         )
         mesh = config.mesh

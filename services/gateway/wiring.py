@@ -132,6 +132,7 @@ def make_dependencies(
             https=config.public_url.startswith("https://"),
         ),
         traces_url=config.traces_url,
+        public_url=config.public_url,
     )
 
 

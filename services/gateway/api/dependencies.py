@@ -71,6 +71,8 @@ class GatewayDependencies:
     limits: RequestLimits = field(default_factory=RequestLimits)
     traces_url: str = ""
     """URL of the trace UI; empty: none."""
+    public_url: str = ""
+    """Where clients reach the gateway."""
 
     async def check_owner(self, users: TenantUsers, user_id: str, version: int) -> None:
         """Checks that the caller may change the user. Raises ApiError, StoreUnavailableError."""

@@ -12,8 +12,10 @@ from services.gateway.realtime.calls.wiring import CallConfig, calls
 from services.gateway.realtime.clients import ChatClient
 from services.gateway.realtime.connections import ConnectionManager, SocketLimits
 from services.gateway.realtime.event_streams import event_router
+from services.gateway.realtime.ice import IceConfig, ice_router, stun_url
 from services.gateway.realtime.live_events import LiveEvents
 from services.gateway.realtime.routes import socket_router
+from services.gateway.realtime.stun import stun_server
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,6 +40,7 @@ class RealtimeConfig:
     per_user: int = env_field("GATEWAY_SOCKETS_PER_USER", 20, help="WebSockets of one user")
     rate: float = env_field("GATEWAY_SOCKET_RATE", 20.0, help="messages a second that a socket may send")
     calls: CallConfig = field(default_factory=CallConfig)
+    ice: IceConfig = field(default_factory=IceConfig)
 
     def __post_init__(self) -> None:
         values = {
@@ -61,9 +64,10 @@ async def realtime(
     draining: asyncio.Event,
     clock: Callable[[], float],
     tracer: Tracer | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[list[APIRouter]]:
     """Yields the routers, and runs their background tasks for as long as the context lasts. `clock`: since 1970.
-    `tracer`: of the spans of calls."""
+    `tracer`: of the spans of calls. `host`: address to bind for STUN."""
     limits = SocketLimits(
         sockets=config.sockets,
         sockets_per_user=config.per_user,
@@ -84,5 +88,19 @@ async def realtime(
         proxies=dependencies.limits.proxies,
     )
     live = LiveEvents(bus, clock)
-    async with live.running(), handling.running():
-        yield [socket_router(connections), event_router(connections, live)]
+    async with live.running(), handling.running(), own_stun(config.ice, host, dependencies.public_url) as stun:
+        yield [
+            socket_router(connections),
+            event_router(connections, live),
+            ice_router(config.ice, stun, clock),
+        ]
+
+
+@contextlib.asynccontextmanager
+async def own_stun(config: IceConfig, host: str, public_url: str) -> AsyncIterator[str]:
+    """The URL of the gateway's own STUN server, which serves for as long as the context lasts; empty: none."""
+    if not config.port:
+        yield ""
+        return
+    async with stun_server(host, config.port) as port:
+        yield stun_url(public_url, port) if port else ""
