@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from services.tour import calls, consistency, mesh, realtime, versions
+from services.tour import calls, client, consistency, mesh, realtime, versions
 from services.tour.guide import TourStop
 
 STOPS = (
     TourStop("HTTP polling (inefficient)", "polling", realtime.polling),
     TourStop("WebSocket (efficient); message broadcasting", "chat", realtime.chat),
+    TourStop("Flutter WebSocket client; receiving messages in a widget", "client", client.flutter_client),
     TourStop("Server-Sent Events: live news feed, live charts", "events", realtime.events),
     TourStop("HTTP vs gRPC: size comparison; performance comparison", "sizes", calls.sizes),
     TourStop("JSON-RPC: simple RPC over HTTP", "json-rpc", calls.json_rpc),
