@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian packages that some tests use: a real PostgreSQL, a real Chromium, a real Prometheus. Installs what is missing
+# Debian packages that some tests use: a real PostgreSQL, Chromium, Prometheus and coturn. Installs what is missing
 # when root on a Debian; says what to install otherwise. Never fatal: a test whose part is missing skips and says why.
 set -u
 missing=
@@ -7,6 +7,7 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
     missing="$missing chromium"
 command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
+command -v turnserver >/dev/null || missing="$missing coturn"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "some tests will skip; to run them install:$missing" >&2
