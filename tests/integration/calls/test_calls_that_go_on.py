@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from support.demo.calls import Caller, caller, in_call
+import httpx
+
+from meshwright.model import Address
+from support.demo.calls import QUICK, Caller, caller, in_call
+from support.processes import Process, promised_port, python, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
     from support.demo.realtime import Edge
 
 OFFER = {"type": "offer", "sdp": "v=0\r\n"}
@@ -133,3 +141,72 @@ async def test_a_call_whose_bucket_is_lost_is_told_to_be_over(edge: Edge) -> Non
             return (await ada.asked("ring", room="hall", to=bob.user_id))["type"] == "call"
 
         await eventually(rings, 20, every=1.0)
+
+
+@contextlib.asynccontextmanager
+async def gateway_process(edge: Edge, folder: Path) -> AsyncIterator[tuple[Process, Address]]:
+    """A third gateway, as a process that may be killed: it knows the users and calls of the others, and no services."""
+    address = Address("127.0.0.1", promised_port())
+    given = {
+        "MESHWRIGHT_PORT": str(address.port),
+        "MESHWRIGHT_REGISTER": "false",
+        "NATS_URL": edge.nats.url,
+        "GATEWAY_DATABASE_URL": f"sqlite:///{folder}/gateway.db",
+        **QUICK,
+    }
+    async with (
+        running(python("-m", "services.gateway"), folder / "gateway.log", given) as child,
+        httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as http,
+    ):
+
+        async def answers() -> bool:
+            assert child.running, child.tail()
+            return (await http.get("/api/versions")).status_code == httpx.codes.OK
+
+        await eventually(answers, 30, ignore=(httpx.TransportError,))
+        yield child, address
+
+
+@dataclass
+class Served:
+    address: Address
+
+
+async def test_a_gateway_that_is_killed_in_a_call_loses_neither_the_call_nor_the_next_renegotiation(
+    edge: Edge, tmp_path: Path
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        child, address = await stack.enter_async_context(gateway_process(edge, tmp_path))
+        bob = await stack.enter_async_context(caller(edge.gateways[1]))
+        async with caller(edge.gateways[0]) as ada:
+            call = await in_call(ada, bob)
+        killed = await stack.enter_async_context(caller(Served(address), ada.person, room=""))
+        resume = {"call": call, "participant": ada.participant, "token": ada.token}
+        assert (await killed.asked("resume", **resume))["participant"] == ada.participant
+        await bob.until(call, lambda frame: present(frame, ada.participant))
+        await bob.asked("description", call=call, to=ada.participant, description=OFFER)
+        await killed.first("description")
+
+        await child.kill()
+        lost = await bob.refusal("description", call=call, to=ada.participant, description=OFFER)
+        assert lost == ("UNAVAILABLE", "PEER_AWAY")
+        again = await resumed(stack, edge, 0, ada, call)
+        assert (await bob.asked("description", call=call, to=ada.participant, description=OFFER))["type"] == "signalled"
+        await again.first("description")
+
+
+async def test_the_participants_of_a_gateway_that_is_killed_are_gone_within_the_grace(
+    edge: Edge, tmp_path: Path
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        child, address = await stack.enter_async_context(gateway_process(edge, tmp_path))
+        bob = await stack.enter_async_context(caller(edge.gateways[1]))
+        async with caller(edge.gateways[0]) as ada:
+            call = await in_call(ada, bob)
+        killed = await stack.enter_async_context(caller(Served(address), ada.person, room=""))
+        await killed.asked("resume", call=call, participant=ada.participant, token=ada.token)
+        await bob.until(call, lambda frame: present(frame, ada.participant))
+        await child.kill()
+        # Noticed after GONE_SECONDS of silence, which is longer than these tests' grace.
+        ended = await bob.state(call, "ended", 3.5 + 3)
+        assert ended["reason"] == "vanished"

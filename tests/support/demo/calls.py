@@ -15,7 +15,6 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from support.demo.gateway import Demo
     from support.demo.people import Person
 
 QUICK = {"GATEWAY_CALL_RING_SECONDS": "3", "GATEWAY_CALL_GRACE_SECONDS": "3"}
@@ -88,9 +87,9 @@ class Caller:
 
 @contextlib.asynccontextmanager
 async def caller(
-    served: Demo, person: Person | None = None, room: str = "hall", name: str = ""
+    served: Any, person: Person | None = None, room: str = "hall", name: str = ""
 ) -> AsyncIterator[Caller]:
-    """A window in a room; without `person` of a new user."""
+    """A window in a room; without `person` of a new user. `served`: a gateway; with `person` its address is enough."""
     who = person or await sign_up(served)
     async with line(served.address, who) as opened:
         if room:
