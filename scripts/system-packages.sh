@@ -1,5 +1,5 @@
 #!/bin/sh
-# Debian packages that some tests use: a real PostgreSQL, Chromium, Prometheus and coturn. Installs what is missing
+# Debian packages that some tests use: a real PostgreSQL, Chromium, Prometheus, coturn, baresip and sipp. Installs what is missing
 # when root on a Debian; says what to install otherwise. Never fatal: a test whose part is missing skips and says why.
 set -u
 missing=
@@ -8,6 +8,8 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
     missing="$missing chromium"
 command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
 command -v turnserver >/dev/null || missing="$missing coturn"
+command -v baresip >/dev/null || missing="$missing baresip-core"
+command -v sipp >/dev/null || missing="$missing sip-tester"
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "some tests will skip; to run them install:$missing" >&2

@@ -1,0 +1,1 @@
+"""The voice service in a test's process, and telephones in front of it."""
