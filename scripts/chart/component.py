@@ -162,6 +162,7 @@ def component(kube: Definitions) -> Schema:
             "command": STRINGS,
             "args": STRINGS,
             "ports": {"type": "object", "additionalProperties": PORT},
+            "protocol": choice("TCP", "UDP"),
             "hostPorts": STRINGS,
             "scratch": {"type": "array", "items": {"type": "string", "pattern": "^/"}},
             "service": _service(),

@@ -47,3 +47,7 @@ scrape_configs:
       - {source_labels: [__meta_consul_service], target_label: service}
       - {source_labels: [__meta_consul_service_metadata_version], target_label: version}
 {{- end -}}
+
+{{- define "meshwright.config.coturn" -}}
+{{ .Files.Get "coturn/turnserver.conf" }}
+{{- end -}}

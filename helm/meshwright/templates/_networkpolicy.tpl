@@ -132,6 +132,12 @@ spec:
   {{- if eq $name "gateway" }}
   {{- $ingress = append $ingress (dict "ports" (list (dict "port" (int $ports.http) "protocol" "TCP"))) }}
   {{- end }}
+  {{- $relays := list }}
+  {{- if eq $name "coturn" }}
+  {{- /* Clients and their peers are anywhere, but not in the cluster: as denied-peer-ip of its configuration has it. */}}
+  {{- range $port, $number := $ports }}{{- $relays = append $relays (dict "port" (int $number) "protocol" "UDP") }}{{- end }}
+  {{- $ingress = append $ingress (dict "ports" $relays) }}
+  {{- end }}
   {{- range $rows }}
   {{- if and (eq .to $name) (not (and (eq $name "gateway") (eq (first .ports | int) (int $ports.http)))) }}
   {{- $ingress = append $ingress (dict "ports" (include "meshwright.policyPorts" . | fromJsonArray) "from" (include "meshwright.peers" (dict "root" $root "names" .from) | fromYamlArray)) }}
@@ -172,6 +178,9 @@ spec:
     {{- if has $name .users }}
     {{- include "meshwright.outside" . | nindent 4 }}
     {{- end }}
+    {{- end }}
+    {{- if $relays }}
+    - to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 100.64.0.0/10, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16]}}]
     {{- end }}
     {{- with dig $name "egress" list $policy.extra }}
     {{- toYaml . | nindent 4 }}

@@ -64,7 +64,7 @@ envFrom: {{- . | nindent 2 }}
 {{- end }}
 ports:
   {{- range $port, $number := $c.ports }}
-  - {name: {{ $port }}, containerPort: {{ $number }}{{ if has $port ($c.hostPorts | default list) }}, hostPort: {{ $number }}{{ end }}}
+  - {name: {{ $port }}, containerPort: {{ $number }}{{ with $c.protocol }}, protocol: {{ . }}{{ end }}{{ if has $port ($c.hostPorts | default list) }}, hostPort: {{ $number }}{{ end }}}
   {{- end }}
 # Covers a slow start; liveness is asked only afterwards.
 {{- $asked := pick ($c.startup | default dict) "exec" "grpc" "httpGet" "tcpSocket" | default (pick $c.liveness "exec" "grpc" "httpGet" "tcpSocket" "timeoutSeconds") }}

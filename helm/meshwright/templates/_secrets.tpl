@@ -13,6 +13,11 @@ given in clear, which a Secret of the release holds, and for passwords none of b
 {{ .Values.demo.existingSecret | default (include "meshwright.fullname" (dict "root" . "name" "gateway")) }}
 {{- end -}}
 
+{{/* The Secret with what coturn and the gateway share. */}}
+{{- define "meshwright.turnSecret" -}}
+{{ .Values.turn.existingSecret | default (include "meshwright.fullname" (dict "root" . "name" "coturn")) }}
+{{- end -}}
+
 {{/* Secrets that the setup Job makes, as JSON: name -> keys. */}}
 {{- define "meshwright.madeUpSecrets" -}}
 {{- $made := dict -}}
@@ -21,6 +26,9 @@ given in clear, which a Secret of the release holds, and for passwords none of b
 {{- end -}}
 {{- if and .Values.demo.enabled (not .Values.demo.existingSecret) (not .Values.demo.operatorPassword) -}}
 {{- $_ := set $made (include "meshwright.operatorPasswordSecret" .) (list .Values.demo.operatorPasswordKey) -}}
+{{- end -}}
+{{- if and .Values.demo.enabled .Values.turn.enabled (not .Values.turn.existingSecret) (not .Values.turn.secret) -}}
+{{- $_ := set $made (include "meshwright.turnSecret" .) (list .Values.turn.secretKey) -}}
 {{- end -}}
 {{ toJson $made }}
 {{- end -}}
@@ -56,7 +64,13 @@ given in clear, which a Secret of the release holds, and for passwords none of b
 {{- if and $v.jaeger.headers.existingSecret (not (include "meshwright.thirdParty" .)) -}}
 {{- $_ := set $found "OTEL_EXPORTER_OTLP_HEADERS" (list $v.jaeger.headers.existingSecret $v.jaeger.headers.key) -}}
 {{- end -}}
+{{- if eq .name "coturn" -}}
+{{- $_ := set $found "TURN_SECRET" (list (include "meshwright.turnSecret" $root) $v.turn.secretKey) -}}
+{{- end -}}
 {{- if eq .name "gateway" -}}
+{{- if $v.turn.enabled -}}
+{{- $_ := set $found "GATEWAY_TURN_SECRET" (list (include "meshwright.turnSecret" $root) $v.turn.secretKey) -}}
+{{- end -}}
 {{- $_ := set $found "GATEWAY_OPERATOR_PASSWORD" (list (include "meshwright.operatorPasswordSecret" $root) $v.demo.operatorPasswordKey) -}}
 {{- with $v.demo.keyPassphrase.existingSecret -}}
 {{- $_ := set $found "GATEWAY_KEY_PASSPHRASE" (list . $v.demo.keyPassphrase.key) -}}
@@ -119,7 +133,7 @@ A Secret that exists is not read: a chart that did could not be rendered without
 {{- $secrets := include "meshwright.secretVariables" . | fromJson -}}
 {{- $found := dict -}}
 {{- if $secrets -}}{{- $_ := set $found "variables" $secrets -}}{{- end -}}
-{{- $clear := dict (include "meshwright.databaseSecret" .root) (pick .root.Values.database "password" "url") (include "meshwright.operatorPasswordSecret" .root) .root.Values.demo.operatorPassword -}}
+{{- $clear := dict (include "meshwright.databaseSecret" .root) (pick .root.Values.database "password" "url") (include "meshwright.operatorPasswordSecret" .root) .root.Values.demo.operatorPassword (include "meshwright.turnSecret" .root) .root.Values.turn.secret -}}
 {{- range $secrets -}}
 {{- with index $clear (first .) -}}{{- $_ := set $found "clear" (append ($found.clear | default list) .) -}}{{- end -}}
 {{- end -}}

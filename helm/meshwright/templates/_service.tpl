@@ -31,6 +31,9 @@ spec:
     - name: {{ $port }}
       port: {{ $number }}
       targetPort: {{ $port }}
+      {{- with $c.protocol }}
+      protocol: {{ . }}
+      {{- end }}
       {{- with get $protocols $port }}
       appProtocol: {{ . }}
       {{- end }}
