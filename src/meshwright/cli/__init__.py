@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from meshwright import optional_imports
 from meshwright.cli.running import PlugInError, run_command
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return _plugged_in(cmd_name)
         module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        with optional_imports.explaining(f"`meshwright {cmd_name}`", "standard"):
+            command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

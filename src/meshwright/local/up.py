@@ -68,6 +68,7 @@ async def up(topology: Topology, options: UpOptions, folder: StateFolder, view: 
     everything that was started has been stopped again.
     """
     began = time.monotonic()
+    optional_imports.require("aiohttp", "`meshwright up`", "standard")
     if watch:
         optional_imports.load("watchfiles", "`meshwright up --watch`", "watch")
     with folder.locked():

@@ -39,6 +39,16 @@ def standard(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environme
     return installed.environment(tmp_path_factory.mktemp("standard"), [f"{wheel}[standard]"])
 
 
+@pytest.fixture(scope="module")
+def without_aiohttp(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """What the command line imports, and neither clients nor servers of the extra."""
+    others = ("click", "jsonschema", "psutil", "pyyaml", "rich")
+    made = installed.environment(tmp_path_factory.mktemp("without"), [str(wheel), *others])
+    for name in ("hello.py", "meshwright.toml"):
+        (made.work / name).write_text(program(name))
+    return made
+
+
 def test_the_wheel_brings_one_package_and_names_nothing_of_the_demo(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -54,11 +64,21 @@ def test_the_wheel_brings_one_package_and_names_nothing_of_the_demo(wheel: Path)
 
 def test_what_a_service_needs_is_little(alone: Environment) -> None:
     found = alone.packages()
-    assert len(found) <= 24, sorted(found)
+    brought = found - {"meshwright"}
+    assert len(brought) <= 16, sorted(brought)
     unwanted = {"xds-protos", "opentelemetry-exporter-otlp-proto-http", "click", "jsonschema", "cryptography", "rich"}
-    assert not unwanted & found
+    assert not (unwanted | {"aiohttp", "httpcore", "anyio"}) & found
     size = sum(path.stat().st_size for path in alone.folder.rglob("*") if path.is_file() and not path.is_symlink())
-    assert size < 60_000_000
+    assert size < 35_000_000, "compiled files included"
+
+
+def test_verifying_tokens_adds_pyjwt_and_cryptography_only(
+    wheel: Path, alone: Environment, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    verifying = installed.environment(tmp_path_factory.mktemp("auth"), [f"{wheel}[auth]"])
+    assert verifying.packages() - alone.packages() == {"PyJWT", "cryptography", "cffi", "pycparser"}
+    done = verifying.run("python", "-c", "import meshwright.auth; print(meshwright.auth.JwtVerifier.__name__)")
+    assert (done.stdout, done.stderr) == ("JwtVerifier\n", "")
 
 
 @pytest.mark.parametrize("kind", ["alone", "standard"])
@@ -107,6 +127,18 @@ async def test_a_service_runs_is_called_by_name_and_exports_spans(
             "Issuer needs the package jwt: pip install 'meshwright[auth]'",
         ),
         (
+            "import meshwright.dev.consul",
+            "the dev Consul needs the package aiohttp: pip install 'meshwright[standard]'",
+        ),
+        (
+            "import meshwright.dev.traces",
+            "the dev trace store needs the package aiohttp: pip install 'meshwright[standard]'",
+        ),
+        (
+            "import meshwright.controlplane",
+            "the control plane needs the package aiohttp: pip install 'meshwright[standard]'",
+        ),
+        (
             "import os; os.environ['OTEL_EXPORTER_OTLP_PROTOCOL'] = 'http/protobuf'\n"
             "import asyncio, meshwright\n"
             "async def main():\n"
@@ -120,6 +152,23 @@ def test_what_is_missing_is_said_with_what_to_install(alone: Environment, code: 
     done = alone.run("python", "-c", code)
     assert done.returncode == 1
     assert done.stderr.strip().endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (("up",), "`meshwright up`"),
+        (("registry", "--help"), "the dev Consul"),
+        (("controlplane", "--help"), "the control plane"),
+        (("xds", "--help"), "the control plane"),
+    ],
+)
+def test_a_command_whose_server_cannot_run_says_what_to_install(
+    without_aiohttp: Environment, command: tuple[str, ...], what: str
+) -> None:
+    done = without_aiohttp.run("meshwright", *command)
+    needs = f"error: {what} needs the package aiohttp: pip install 'meshwright[standard]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", needs)
 
 
 @pytest.mark.parametrize("program", ["meshwright", "kubectl-meshwright", "kubectl_complete-meshwright"])

@@ -9,6 +9,9 @@ services, the agent), `kv`, `config_entries` and the chains compiled from them, 
 `api` and `query` speak HTTP, `health_checks` runs the checks, `server` is the process.
 """
 
-from meshwright.dev.consul.server import RegistryConfig, run, serving
+from meshwright import optional_imports
+
+with optional_imports.explaining("the dev Consul", "standard"):
+    from meshwright.dev.consul.server import RegistryConfig, run, serving
 
 __all__ = ["RegistryConfig", "run", "serving"]

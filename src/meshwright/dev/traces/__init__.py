@@ -5,8 +5,11 @@ It stands where a Jaeger stands in a larger system, with the same ports and path
 
 from __future__ import annotations
 
-from meshwright.dev.traces.config import Bound, TracesConfig
-from meshwright.dev.traces.serving import run, serving
-from meshwright.dev.traces.store.trace_store import TraceStore
+from meshwright import optional_imports
+
+with optional_imports.explaining("the dev trace store", "standard"):
+    from meshwright.dev.traces.config import Bound, TracesConfig
+    from meshwright.dev.traces.serving import run, serving
+    from meshwright.dev.traces.store.trace_store import TraceStore
 
 __all__ = ["Bound", "TraceStore", "TracesConfig", "run", "serving"]
