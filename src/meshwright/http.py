@@ -1,4 +1,4 @@
-"""Serving a small HTTP API or page: the one way in which every process of Meshwright does it."""
+"""Serving a small HTTP API or pages, for what the extra `standard` brings. A service has its one page by `http1`."""
 
 from __future__ import annotations
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import aiohttp
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from meshwright.errors import UnavailableError, ValidationError, Violation
+from meshwright.http1 import HttpError, fetch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ FILE_MAX_AGE = 5.0
 MIN_INTERVAL = 10.0
 FETCH_SECONDS = 3.0
 _MIN_RSA_BITS = 2048
-_UNREADABLE = (OSError, ValueError, TimeoutError, aiohttp.ClientError)
+_UNREADABLE = (OSError, ValueError, TimeoutError, HttpError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +193,6 @@ def _from_file(path: Path) -> Callable[[], Awaitable[Any]]:
 
 def _from_url(url: str) -> Callable[[], Awaitable[Any]]:
     async def read() -> Any:
-        timeout = aiohttp.ClientTimeout(total=FETCH_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
-            response.raise_for_status()
-            return json.loads(await response.read())
+        return json.loads(await fetch(url, FETCH_SECONDS))
 
     return read

@@ -20,7 +20,7 @@ class Credentials:
     """The headers of each request. Raises `ValidationError` for a token file that cannot be read at the start."""
 
     def __init__(self, config: ConsulConfig) -> None:
-        self._token = config.token or ""
+        self._token = (config.token or "").strip(" ")
         if not _is_usable(self._token):
             problem = Violation("CONSUL_HTTP_TOKEN", "expected printable ASCII")
             raise ValidationError("the token for Consul", [problem])

@@ -11,9 +11,8 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from yarl import URL
-
 from meshwright.errors import ValidationError, Violation
+from meshwright.http1 import Url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,13 +64,12 @@ def parse_endpoint(config: ConsulConfig) -> Endpoint:
 
 
 def _is_authority(text: str) -> bool:
-    """Whether the HTTP client and the resolver will take it: both raise errors of their own where they do not."""
+    """Whether the HTTP client and the resolver will take it."""
     try:
-        host = URL(f"http://{text}").host or ""
-        host.encode("idna")
+        Url.parse(f"http://{text}")
     except ValueError:
         return False
-    return bool(host) and not any(character.isspace() for character in text)
+    return not set(text) & set("?#\\")
 
 
 def tls_context(config: ConsulConfig) -> ssl.SSLContext:

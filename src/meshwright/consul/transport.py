@@ -16,25 +16,19 @@ Consul adds as jitter) and a margin; without it a connection that died silently 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import aiohttp
-from yarl import URL
+from urllib.parse import urlencode
 
 from meshwright import durations
 from meshwright.consul.credentials import Credentials
 from meshwright.consul.endpoint import parse_endpoint, tls_context
 from meshwright.consul.values import ConsulError, NotConnectedError
 from meshwright.errors import UnreachableError
+from meshwright.http1 import HEADERS, ConnectError, HttpError, Origin, Pool, Url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
-
-    from multidict import CIMultiDictProxy
 
     from meshwright.config import ConsulConfig
     from meshwright.consul.values import Blocking
@@ -58,7 +52,7 @@ class Answer:
 
     __slots__ = ("body", "headers", "request", "status")
 
-    def __init__(self, request: str, status: int, headers: CIMultiDictProxy[str], body: bytes) -> None:
+    def __init__(self, request: str, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.request = request
         self.status = status
         self.headers = headers
@@ -71,7 +65,7 @@ class Answer:
     @property
     def index(self) -> int:
         """`X-Consul-Index`, at least 1: an index of 0 would turn the next blocking query into a busy loop."""
-        text = self.headers.get("X-Consul-Index", "")
+        text = self.headers.get("x-consul-index", "")
         return max(1, int(text)) if text.isdigit() else 1
 
     def json(self) -> Any:
@@ -98,24 +92,33 @@ class Transport:
 
     def __init__(self, config: ConsulConfig) -> None:
         self.endpoint = parse_endpoint(config)
-        self._config = config
-        self._tls = tls_context(config) if self.endpoint.tls else None
         self._credentials = Credentials(config)
-        self._short: aiohttp.ClientSession | None = None
-        self._blocking: aiohttp.ClientSession | None = None
+        url = Url.parse(self.endpoint.base)
+        self._prefix = url.target.rstrip("/")
+        self._user = {"Authorization": url.authorization} if url.authorization else {}
+        self._origin = Origin(
+            url.host,
+            url.port,
+            url.host_header,
+            tls=tls_context(config) if self.endpoint.tls else None,
+            server_name=config.tls_server_name,
+            unix_socket=self.endpoint.socket,
+        )
+        self._short: Pool | None = None
+        self._blocking: Pool | None = None
 
     async def __aenter__(self) -> Transport:
-        self._short = self._session(SHORT_CONNECTIONS)
-        self._blocking = self._session(BLOCKING_CONNECTIONS)
+        self._short = Pool(self._origin, SHORT_CONNECTIONS, CONNECT_TIMEOUT)
+        self._blocking = Pool(self._origin, BLOCKING_CONNECTIONS, CONNECT_TIMEOUT)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for session in (self._short, self._blocking):
-            if session is not None:
-                await session.close()
-        self._short = self._blocking = None
+        pools, self._short, self._blocking = (self._short, self._blocking), None, None
+        for pool in pools:
+            if pool is not None:
+                await pool.aclose()
 
     async def request(
         self,
@@ -131,33 +134,27 @@ class Transport:
 
         `path` is percent-encoded already. Raises `ConsulError`, `UnreachableError`.
         """
-        session = self._short if wait is None else self._blocking
-        if session is None:
+        pool = self._short if wait is None else self._blocking
+        if pool is None:
             raise RuntimeError("the Consul client is used outside its context (async with Consul(config) as consul)")
         line = f"{method} {path}"
-        url = URL(f"{self.endpoint.base}{path}", encoded=True).with_query(dict(params or {}))
-        headers = self._credentials.headers()
+        query = f"?{urlencode(params)}" if params else ""
+        headers = HEADERS | self._user | self._credentials.headers()
         try:
-            async with session.request(
-                method,
-                url,
-                data=body,
-                headers=headers,
-                timeout=_timeout(wait),
-                server_hostname=self._server_name(),
-                allow_redirects=False,
-            ) as response:
-                answer = Answer(line, response.status, response.headers, await response.read())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise NotConnectedError(self._unreachable(line, _reason(error))) from error
+            response = await pool.request(
+                method, f"{self._prefix}{path}{query}", headers, body or b"", timeout=_timeout(wait)
+            )
+        except ConnectError as error:
+            raise NotConnectedError(self._unreachable(line, str(error))) from error
         except TimeoutError as error:
             raise UnreachableError(self._unreachable(line, "no answer in time")) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise UnreachableError(self._unreachable(line, _reason(error))) from error
+        except HttpError as error:
+            raise UnreachableError(self._unreachable(line, str(error))) from error
+        answer = Answer(line, response.status, response.headers, response.body)
         if _SUCCESS <= answer.status < _FIRST_REDIRECT or (missing_ok and answer.missing):
             return answer
         if _FIRST_REDIRECT <= answer.status < _FIRST_ERROR:
-            to = answer.headers.get("Location", "nowhere")
+            to = answer.headers.get("location", "nowhere")
             what = f"a redirect to {to}, which is not followed: is {self.endpoint} (CONSUL_HTTP_ADDR) a Consul?"
             raise ConsulError(line, answer.status, what)
         raise ConsulError(line, answer.status, answer.body.decode(errors="replace"))
@@ -178,48 +175,9 @@ class Transport:
             wait = blocking.wait
         return await self.request("GET", path, query, wait=wait, missing_ok=missing_ok)
 
-    def _session(self, limit: int) -> aiohttp.ClientSession:
-        connector: aiohttp.BaseConnector
-        if self.endpoint.socket is not None:
-            connector = aiohttp.UnixConnector(self.endpoint.socket, limit=limit)
-        else:
-            tls = self._tls if self._tls is not None else True
-            connector = aiohttp.TCPConnector(limit=limit, ssl=tls, socket_factory=_socket)
-        return aiohttp.ClientSession(connector=connector)
-
-    def _server_name(self) -> str | None:
-        return self._config.tls_server_name if self._tls is not None else None
-
     def _unreachable(self, line: str, reason: str) -> str:
         return f"Consul at {self.endpoint} (CONSUL_HTTP_ADDR): {reason}, asked for {line}"
 
 
-def _socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    """A socket that notices within half a minute that its peer's machine is gone: a blocking query sends nothing
-    for minutes, and without keep-alive probes it would not notice."""
-    made = socket.socket(family=info[0], type=info[1], proto=info[2])
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-    return made
-
-
-def _timeout(wait: float | None) -> aiohttp.ClientTimeout:
-    total = SHORT_TIMEOUT if wait is None else wait + wait / 16 + BLOCKING_MARGIN
-    return aiohttp.ClientTimeout(total=total, connect=CONNECT_TIMEOUT)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection in time"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"its certificate was refused: {error.certificate_error}"
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ssl.SSLError):
-        return f"no TLS with it: {cause.reason or cause}"
-    if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, socket.gaierror) and cause.errno:
-        return os.strerror(cause.errno).lower()  # asyncio's own text repeats the address
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
-    return str(cause) or type(cause).__name__
+def _timeout(wait: float | None) -> float:
+    return SHORT_TIMEOUT if wait is None else wait + wait / 16 + BLOCKING_MARGIN

@@ -14,17 +14,17 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
-from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from meshwright import http, logs
+from meshwright import logs
 from meshwright.calls.errors import ErrorMap
 from meshwright.calls.server.methods import ServerCalls
 from meshwright.client import channel
 from meshwright.consul import Consul, Registrar
 from meshwright.errors import ValidationError, Violation
 from meshwright.free_ports import find_free
+from meshwright.http1 import serving_page
 from meshwright.model import Address
 from meshwright.process import stop_event
 from meshwright.server.admin import add_admin_services
@@ -297,13 +297,13 @@ class Server:
         self._server.add_generic_rpc_handlers([Unknown(self._calls)])
 
     async def _serve_metrics(self) -> None:
-        async def page(_request: web.Request) -> web.Response:
-            return web.Response(body=self.telemetry.metrics.page(), headers={"Content-Type": CONTENT_TYPE})
+        def page() -> bytes:
+            return self.telemetry.metrics.page()
 
-        app = web.Application()
-        app.router.add_get("/metrics", page)
         port = self.config.metrics_port or find_free(self.config.host)
-        self._metrics_address = await self._after.enter_async_context(http.serving(app, self.config.host, port))
+        self._metrics_address = await self._after.enter_async_context(
+            serving_page("/metrics", page, CONTENT_TYPE, self.config.host, port)
+        )
 
     async def _register(self) -> None:
         registration = registration_of(self.config, self.identity, self._address, self._metrics_address, self._names)
