@@ -132,6 +132,7 @@ def compressed(coding: str, body: bytes) -> bytes:
         ("deflate", zlib.compress(b"plain" * 1000)),
         ("identity", b"plain" * 1000),
     ],
+    ids=["gzip", "x-gzip", "deflate", "identity"],
 )
 async def test_a_compressed_body_is_decoded(coding: str, body: bytes) -> None:
     async with raw_server(saying(compressed(coding, body))) as server, Client(server.port) as client:
@@ -145,6 +146,7 @@ async def test_a_compressed_body_is_decoded(coding: str, body: bytes) -> None:
         ("gzip", b"this is no gzip", "Error -3"),
         ("br", b"x", "its content coding 'br' was not asked for"),
     ],
+    ids=["cut-off", "garbage", "unasked"],
 )
 async def test_a_body_that_cannot_be_decoded_is_an_error(coding: str, body: bytes, said: str) -> None:
     async with raw_server(saying(compressed(coding, body))) as server, Client(server.port) as client:
