@@ -75,6 +75,25 @@ async def test_all_windows_of_a_user_ring_and_the_first_that_accepts_has_the_cal
         )
 
 
+async def test_of_two_windows_that_accept_at_two_gateways_at_once_one_has_the_call(edge: Edge) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        ada, bob = await two(edge, stack)
+        other = await stack.enter_async_context(caller(edge.gateways[0], bob.person))
+        for _ in range(3):
+            call = (await ada.asked("ring", room="hall", to=bob.user_id))["call"]
+            for window in (bob, other):
+                await window.state(call, "ringing")
+            answers = await asyncio.gather(*(window.asked("accept", call=call) for window in (bob, other)))
+            assert sorted(answer["type"] for answer in answers) == ["call", "error"]
+            (refused,) = [answer["reason"] for answer in answers if answer["type"] == "error"]
+            assert refused == "ALREADY_IN_CALL"
+            seen = await ada.state(call, "accepted")
+            assert [each["user_id"] for each in seen["participants"]] == [ada.user_id, bob.user_id]
+            await ada.asked("hang_up", call=call)
+            for window in (bob, other):
+                await window.state(call, "ended")
+
+
 async def test_calls_are_declined_busy_and_missed(edge: Edge) -> None:
     async with contextlib.AsyncExitStack() as stack:
         ada, bob = await two(edge, stack)

@@ -30,12 +30,13 @@ class CallDirectory:
         """Ids of calls by connections of participants."""
         self._users: dict[str, set[str]] = {}
         """Ids of calls by users who take part."""
+        self._rooms: dict[str, set[str]] = {}
 
     def active(self) -> Sequence[StoredCall]:
         return list(self._active.values())
 
     def in_room(self, room: str) -> Sequence[StoredCall]:
-        return [stored for stored in self._active.values() if stored.call.room == room]
+        return [self._active[each] for each in self._rooms.get(room, ())]
 
     def of_connection(self, connection: str) -> StoredCall | None:
         """The active call in which the connection takes part."""
@@ -70,19 +71,18 @@ class CallDirectory:
     def _add(self, stored: StoredCall) -> None:
         call = stored.call
         self._active[call.id] = stored
+        self._rooms.setdefault(call.room, set()).add(call.id)
         for each in call.participants:
             self._connections[each.connection] = call.id
             self._users.setdefault(each.user_id, set()).add(call.id)
 
     def _remove(self, call: Call) -> None:
         self._active.pop(call.id, None)
+        _discard(self._rooms, call.room, call.id)
         for each in call.participants:
             if self._connections.get(each.connection) == call.id:
                 del self._connections[each.connection]
-            calls = self._users.get(each.user_id, set())
-            calls.discard(call.id)
-            if not calls:
-                self._users.pop(each.user_id, None)
+            _discard(self._users, each.user_id, call.id)
 
     def _tell(self, before: StoredCall | None, after: StoredCall | None) -> None:
         """`after`: None: the call is lost, or another one has taken its place."""
@@ -101,3 +101,11 @@ class CallDirectory:
         for session in told.values():
             text = call_frame(after.call, session.connection) if after else lost_frame(latest.call)
             session.tell(latest.call.id, text)
+
+
+def _discard(index: dict[str, set[str]], key: str, value: str) -> None:
+    """Removes a value from an index, and its key with the last one."""
+    values = index.get(key, set())
+    values.discard(value)
+    if not values:
+        index.pop(key, None)
