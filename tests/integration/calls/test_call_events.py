@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from nats.js.api import DiscardPolicy
+
 from services.common.messaging.bus import BusConfig, open_bus
+from services.gateway.realtime.calls.events import STREAM
 from support.demo.calls import caller, in_call
 from support.servers.nats import events_after
 from support.waiting import eventually
@@ -83,3 +86,24 @@ async def test_a_failed_connection_is_an_event_with_the_candidate_types_that_wer
         await ada.asked("report", call=call, peer=bob.participant, state="failed", tried=["srflx", "host"])
         failed = (await recorded(edge, 3))[-1]
         assert (failed.name, failed.data["webrtc.ice.candidate_types"]) == ("CallConnectionFailed", "host,srflx")
+
+
+async def test_an_event_that_nats_did_not_take_is_published_later_and_once(edge: Edge) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        ada = await stack.enter_async_context(caller(edge.gateways[0]))
+        bob = await stack.enter_async_context(caller(edge.gateways[1]))
+        bus = await stack.enter_async_context(open_bus(BusConfig((edge.nats.url,)), "test"))
+        before = (await ada.asked("ring", room="hall", to=bob.user_id))["call"]
+        await ada.asked("hang_up", call=before)
+        taken = len(await recorded(edge, 3))
+        full = (await bus.streams.stream_info(STREAM)).config
+        # It refuses what comes; a publisher that is refused makes the stream as it should be.
+        await bus.streams.update_stream(full.evolve(max_msgs=taken, discard=DiscardPolicy.NEW))
+        call = (await ada.asked("ring", room="hall", to=bob.user_id))["call"]
+        assert (await bus.streams.stream_info(STREAM)).state.messages == taken
+        late = (await recorded(edge, taken + 1))[-1]
+        assert (late.name, late.subject) == ("CallRang", call)
+        await ada.asked("hang_up", call=call)
+        events = await recorded(edge, taken + 3)
+        assert [event.name for event in events[taken:]] == ["CallRang", "ParticipantLeft", "CallMissed"]
+        assert (await bus.streams.stream_info(STREAM)).state.messages == taken + 3
