@@ -7,9 +7,8 @@ gone is noticed by all others, of which one's change is written.
 
 from __future__ import annotations
 
-import logging
 import secrets
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from services.gateway.errors import ApiError
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from services.gateway.realtime.calls.store import CallStore, StoredCall
     from services.gateway.realtime.clients import ChatClient, UserCredentials
 
-log = logging.getLogger(__name__)
-
 ATTEMPTS = 20
 """Of a change that other replicas overtake."""
 MOST_RUNG = 50
@@ -47,14 +44,16 @@ class CallSettings:
     times: CallTimes
     me: str
     clock: Callable[[], float]
-    alive_seconds: float = field(init=False)
-    """How often a participant sends something."""
-    silent_seconds: float = field(init=False)
-    """After which a silent connection counts as lost."""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "alive_seconds", round(self.times.grace / 3, 3))
-        object.__setattr__(self, "silent_seconds", self.times.grace * 2 / 3)
+    @property
+    def alive_seconds(self) -> float:
+        """How often a participant sends something."""
+        return round(self.times.grace / 3, 3)
+
+    @property
+    def silent_seconds(self) -> float:
+        """After which a silent connection counts as lost."""
+        return self.times.grace * 2 / 3
 
 
 @dataclass(frozen=True, slots=True)
