@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from meshwright.model import Address
+from support.demo import realtime
 from support.demo.calls import QUICK, Caller, caller, in_call
 from support.processes import Process, promised_port, python, running
-from support.waiting import eventually
+from support.waiting import crowd, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from support.demo.realtime import Edge
+    from support.servers.nats import NatsServer
 
 OFFER = {"type": "offer", "sdp": "v=0\r\n"}
 
@@ -210,3 +214,22 @@ async def test_the_participants_of_a_gateway_that_is_killed_are_gone_within_the_
         # Noticed after GONE_SECONDS of silence, which is longer than these tests' grace.
         ended = await bob.state(call, "ended", 3.5 + 3)
         assert ended["reason"] == "vanished"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["silent", "closed"])
+async def test_with_the_default_times_a_peer_that_vanishes_ends_the_call_within_fifteen_seconds(
+    nats: NatsServer, tmp_path: Path, way: str
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        edge = await stack.enter_async_context(realtime.edge(nats, tmp_path))
+        bob = await stack.enter_async_context(caller(edge.gateways[1]))
+        ada = await stack.enter_async_context(caller(edge.gateways[0]))
+        call = await in_call(ada, bob)
+        if way == "closed":
+            await ada.line.connection.close()
+        ada.alive = False
+        vanished = time.monotonic()
+        ended = await bob.state(call, "ended", 30)
+        assert ended["reason"] == "vanished"
+        assert 10 < time.monotonic() - vanished < 15 * crowd()
