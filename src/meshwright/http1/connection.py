@@ -69,8 +69,10 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.usable:
             raise DisconnectedError("it closed the connection")
         self._exchange = exchange = _Exchange(asyncio.get_running_loop().create_future())
-        events: tuple[h11.Event, ...] = (head, h11.Data(data=body), h11.EndOfMessage())
-        self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
+        sent = self._http.send(head) or b""
+        if body:
+            sent += self._http.send(h11.Data(data=body)) or b""
+        self._transport.write(sent + (self._http.send(h11.EndOfMessage()) or b""))
         try:
             return await exchange.response
         except BaseException:
@@ -150,10 +152,8 @@ class Connection(asyncio.Protocol):
 
 def _headers(event: h11.Response) -> dict[str, str]:
     """By name; of a header that is there twice, the first."""
-    headers: dict[str, str] = {}
-    for name, value in event.headers:
-        headers.setdefault(name.decode("ascii"), value.decode("utf-8", "surrogateescape"))
-    return headers
+    pairs = reversed(list(event.headers))
+    return {name.decode("ascii"): value.decode("utf-8", "surrogateescape") for name, value in pairs}
 
 
 def _decoded(coding: str, body: bytes) -> bytes:

@@ -11,7 +11,7 @@ Redirects are not followed, cookies not kept, and neither proxies nor anything e
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h11
 
@@ -48,7 +48,11 @@ class Pool:
         self._connect_timeout = connect_timeout
         self._free = asyncio.Semaphore(limit)
         self._open: set[Connection] = set()
-        self._idle: dict[Connection, asyncio.TimerHandle] = {}
+        self._idle: dict[Connection, float] = {}
+        """Since when each is idle, by the loop's clock; the one that was used last is the last one."""
+        self._expiry: asyncio.TimerHandle | None = None
+        self._fields: tuple[list[tuple[str, str]], Any] = ([], [])
+        """The headers of the last request, and as h11 has checked them: most requests have the same."""
         self._closed = False
 
     async def request(
@@ -58,7 +62,7 @@ class Pool:
 
         Raises `TimeoutError`, and of `HttpError` the kind that says how far it came.
         """
-        head = _head(method, target, {"Host": self._origin.host_header, **headers}, body)
+        head = self._head(method, target, headers, body)
         async with asyncio.timeout(timeout):
             used, connection = await self._acquire()
             try:
@@ -75,6 +79,8 @@ class Pool:
     async def aclose(self) -> None:
         """Close all connections, those in use as well, and wait until their sockets are closed."""
         self._closed = True
+        if self._expiry is not None:
+            self._expiry.cancel()
         for connection in list(self._open):
             if connection in self._idle:
                 connection.close()
@@ -89,20 +95,26 @@ class Pool:
 
     async def _acquire(self) -> tuple[bool, Connection]:
         """A connection, and whether it has been used before."""
+        if not self._free.locked() and (idle := self._take_idle()) is not None:
+            await self._free.acquire()  # at once
+            return True, idle
         return await self._in_time(self._reused_or_opened())
 
     async def _reused_or_opened(self) -> tuple[bool, Connection]:
         await self._free.acquire()
         try:
-            while self._idle:
-                connection, expiry = self._idle.popitem()
-                expiry.cancel()
-                if connection.usable:
-                    return True, connection
-            return False, await self._opened()
+            idle = self._take_idle()
+            return (True, idle) if idle is not None else (False, await self._opened())
         except BaseException:
             self._free.release()
             raise
+
+    def _take_idle(self) -> Connection | None:
+        while self._idle:
+            connection, _ = self._idle.popitem()
+            if connection.usable:
+                return connection
+        return None
 
     async def _opened(self) -> Connection:
         connection = await self._origin.connect(lambda: Connection(self._forget))
@@ -124,19 +136,32 @@ class Pool:
     def _release(self, connection: Connection) -> None:
         self._free.release()
         if connection.usable and not self._closed:
-            self._idle[connection] = asyncio.get_running_loop().call_later(IDLE_SECONDS, connection.close)
+            loop = asyncio.get_running_loop()
+            self._idle[connection] = loop.time()
+            if self._expiry is None:
+                self._expiry = loop.call_later(IDLE_SECONDS, self._expire)
         else:
             connection.close()
 
+    def _expire(self) -> None:
+        """Close what has been idle for long enough, and come back for the next one."""
+        loop = asyncio.get_running_loop()
+        for connection, since in list(self._idle.items()):
+            if since + IDLE_SECONDS <= loop.time():
+                del self._idle[connection]
+                connection.close()
+        first = next(iter(self._idle.values()), None)
+        self._expiry = None if first is None else loop.call_at(first + IDLE_SECONDS, self._expire)
+
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
-        expiry = self._idle.pop(connection, None)
-        if expiry is not None:
-            expiry.cancel()
+        self._idle.pop(connection, None)
 
-
-def _head(method: str, target: str, headers: Mapping[str, str], body: bytes) -> h11.Request:
-    fields = list(headers.items())
-    if body or method in _WITH_BODY:
-        fields.append(("Content-Length", str(len(body))))
-    return h11.Request(method=method, target=target, headers=fields)
+    def _head(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> h11.Request:
+        fields = [("Host", self._origin.host_header), *headers.items()]
+        if body or method in _WITH_BODY:
+            fields.append(("Content-Length", str(len(body))))
+        known, checked = self._fields
+        head = h11.Request(method=method, target=target, headers=checked if fields == known else fields)
+        self._fields = (fields, head.headers)
+        return head

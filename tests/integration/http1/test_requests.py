@@ -440,12 +440,40 @@ async def test_a_request_that_meets_a_closing_connection_is_sent_again_if_it_is_
         assert len(requests) == sent
 
 
-async def test_an_idle_connection_is_closed_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connections_are_closed_when_they_have_been_idle_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.05)
     async with raw_server(answer_all) as server, Client(server.port) as client:
-        await client.get()
-        await eventually(lambda: server.open == 0)
-        assert (await client.get()).body == b"fine"
+        for opened in (2, 4):
+            await asyncio.gather(client.get(), client.get())
+            await eventually(lambda: server.open == 0)
+            assert len(server.connections) == opened
+
+
+async def test_a_connection_in_use_outlives_one_that_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS", 0.5)
+    async with raw_server(answer_all) as server, Client(server.port) as client:
+        await asyncio.gather(client.get(), client.get())
+
+        async def one_is_left() -> bool:
+            await client.get()
+            return server.open == 1
+
+        await eventually(one_is_left)
+        assert len(server.connections) == 2
+
+
+async def test_each_request_has_its_own_headers() -> None:
+    heads: list[bytes] = []
+
+    async def serve(connection: RawConnection) -> None:
+        while True:
+            heads.append(await connection.head())
+            await connection.send(FINE)
+
+    async with raw_server(serve) as server, Client(server.port) as client:
+        for token in ("one", "one", "two"):
+            await client.pool.request("GET", "/", {"X-Consul-Token": token}, timeout=LONG)
+    assert [head.partition(b"Token: ")[2] for head in heads] == [b"one\r\n\r\n", b"one\r\n\r\n", b"two\r\n\r\n"]
 
 
 class _Keeps(asyncio.Protocol):
