@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
+import logging
 import os
 import time
 from dataclasses import dataclass, field
@@ -24,17 +26,26 @@ from services.common.storage.database_wait import wait_for_database
 from services.common.storage.table_recovery import TableRecovery
 from services.voice.adapters import SOURCE, DatabaseStore, metadata
 from services.voice.app import Identity, Telephony
+from services.voice.media.process import ExtensionProcess
 from services.voice.server import ERRORS, PUBLIC, VoiceService
+from services.voice.sip.authentication import Authenticator, Clocks
+from services.voice.sip.calls.forwarding import Hop
+from services.voice.sip.calls.proxy import Proxy
+from services.voice.sip.calls.routing import Router
 from services.voice.sip.digest import Algorithm, Nonces
 from services.voice.sip.front import SipFront
 from services.voice.sip.guard import Guard, Limits
-from services.voice.sip.metrics import SipMetrics
-from services.voice.sip.registrar import Clocks, Registrar
+from services.voice.sip.metrics import CallMetrics, SipMetrics
+from services.voice.sip.registrar import Registrar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prometheus_client import CollectorRegistry
 
     from meshwright import Server
+
+log = logging.getLogger(__name__)
 
 DATABASE = "VOICE_DATABASE_URL"
 SIP_HOST, SIP_PORT, DIGESTS, RATE = "VOICE_SIP_HOST", "VOICE_SIP_PORT", "VOICE_DIGESTS", "VOICE_RATE"
@@ -75,27 +86,51 @@ class VoiceConfig:
         return [Algorithm(name) for name in self.digests.split(",")]
 
 
-def add_sip(server: Server, config: VoiceConfig, telephony: Telephony) -> SipFront:
+@dataclass(frozen=True, slots=True)
+class Signalling:
+    front: SipFront
+    extensions: ExtensionProcess
+    make_proxy: Callable[[], Proxy]
+    """To be called when the front's port is known."""
+
+    async def start(self, server: Server, config: VoiceConfig) -> None:
+        """Raises ValidationError where the address is taken, or not this machine's."""
+        try:
+            await self.front.start()
+        except OSError as error:
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
+            what = f"{config.sip_host}:{config.sip_port} cannot be used: {reason}"
+            raise ValidationError("the environment", [Violation(SIP_PORT, what)]) from None
+        server.on_stop(self.front.stop)
+        self.front.serve_calls(self.make_proxy())
+        if importlib.util.find_spec("pjsua2") is None:
+            log.warning("there are no extensions: PJSIP is not installed (the extra `voice` of the demo)")
+        else:
+            await server.enter(background_task(self.extensions.keep(), "running extensions"))
+
+
+def signalling(server: Server, config: VoiceConfig, telephony: Telephony) -> Signalling:
     """Signalling for the server, not started."""
-    registry = server.telemetry.metrics.registry
+    registry, tracer = server.telemetry.metrics.registry, server.telemetry.tracer
     guard = Guard(Limits(rate=config.rate, burst=2 * config.rate))
     metrics = SipMetrics(registry, lambda: guard.banned(time.monotonic()))
     nonces = Nonces(os.urandom(32), os.urandom)
-    registrar = Registrar(
+    authenticator = Authenticator(
         telephony, nonces, guard, clocks=CLOCKS, algorithms=config.algorithms, on_failure=metrics.failures.inc
     )
-    place, tracer = (config.sip_host, config.sip_port), server.telemetry.tracer
-    return SipFront(*place, registrar, guard, metrics=metrics, clocks=CLOCKS, tracer=tracer)
+    registrar, place = Registrar(telephony, authenticator), (config.sip_host, config.sip_port)
+    front = SipFront(*place, registrar, guard, metrics=metrics, clocks=CLOCKS, tracer=tracer)
 
+    calls = CallMetrics(registry, metrics)
+    extensions = ExtensionProcess(config.sip_host, calls.score.observe)
 
-async def start_sip(front: SipFront, config: VoiceConfig) -> None:
-    """Raises ValidationError where the address is taken, or not this machine's."""
-    try:
-        await front.start()
-    except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else str(error)
-        what = f"{config.sip_host}:{config.sip_port} cannot be used: {reason}"
-        raise ValidationError("the environment", [Violation(SIP_PORT, what)]) from None
+    def make_proxy() -> Proxy:
+        hop, route = Hop(config.sip_host, front.transports.port, os.urandom(32)), Router(telephony, extensions.targets)
+        made = Proxy(front.transports, hop, authenticator, route.targets, metrics=calls, clocks=CLOCKS, tracer=tracer)
+        calls.talking.set_function(made.calls.talking)
+        return made
+
+    return Signalling(front, extensions, make_proxy)
 
 
 async def count_registrations(telephony: Telephony, registry: CollectorRegistry) -> None:
@@ -116,7 +151,7 @@ async def run(config: VoiceConfig) -> None:
         server.on_stop(engine.dispose)
         store = DatabaseStore(engine)
         telephony = Telephony(store, Identity(config.domain, config.realm), entropy=os.urandom)
-        front = add_sip(server, config, telephony)
+        sip = signalling(server, config, telephony)
 
         async def make_tables() -> None:
             await ensure_database(config.database, own)
@@ -125,8 +160,7 @@ async def run(config: VoiceConfig) -> None:
         async def prepare() -> None:
             await wait_for_database(DATABASE, engine, make_tables, server.health)
             await server.enter(TableRecovery(engine, metadata.tables, make_tables, server.health).running())
-            await start_sip(front, config)
-            server.on_stop(front.stop)
+            await sip.start(server, config)
             counting = count_registrations(telephony, server.telemetry.metrics.registry)
             await server.enter(background_task(counting, "counting registrations"))
 

@@ -2,9 +2,10 @@
 
 Messages are parsed and written by aiosipua (docs/decisions/0141-sip-stack.md). In the order in which a request passes:
 
-- `transports`: UDP and TCP, and the guard in front of the parser;
+- `transports`: UDP and TCP, and bounds on connections;
 - `guard`: limits and bans by address (pure);
-- `transactions`: retransmissions (pure);
-- `front`: what a request is for;
-- `registrar`: REGISTER, by `digest` (pure) and the use cases of `services.voice.app`.
+- `front`: the parser, and what a message is for;
+- `transactions`: repetitions of requests other than INVITE (pure);
+- `authentication`, by `digest` (pure), and `registrar`: REGISTER;
+- `calls`: everything else.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiosipua import SipMessage, SipRequest, SipResponse
@@ -16,22 +17,28 @@ from opentelemetry import context, trace
 
 from services.common.runtime.errors import StoreUnavailableError
 from services.common.runtime.tasks import cancel_and_wait
+from services.voice.sip.calls.dialogs import tag_of
 from services.voice.sip.guard import Admission
 from services.voice.sip.messages import BadRequestError, Source, check_request, key_of, response_to, stamp
 from services.voice.sip.transactions import Progress, ServerTransactions
 from services.voice.sip.transports import Transports
 
 if TYPE_CHECKING:
+    from services.voice.sip.authentication import Clocks
+    from services.voice.sip.calls.proxy import Proxy
     from services.voice.sip.guard import Guard
     from services.voice.sip.metrics import SipMetrics
-    from services.voice.sip.registrar import Clocks, Registrar
+    from services.voice.sip.registrar import Registrar
     from services.voice.sip.transactions import TransactionKey
 
 log = logging.getLogger(__name__)
 
 MAX_TASKS = 1000
-ALLOWED = "REGISTER, OPTIONS"
+ALLOWED = "REGISTER, OPTIONS, INVITE, ACK, CANCEL, BYE"
 RETRY_SECONDS = 5
+_NEVER_PASSED = frozenset({"CANCEL", "REGISTER"})
+_OF_CALLS = frozenset({"BYE", "CANCEL", "INFO", "INVITE", "PRACK", "REFER", "UPDATE"})
+"""Outside a call there is nothing that they could be for."""
 _KNOWN = frozenset(
     {"ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "PRACK", "PUBLISH", "REFER", "UPDATE"}
 )
@@ -61,6 +68,7 @@ class SipFront:
         self._tracer = tracer
         self._transactions = ServerTransactions()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._proxy: Proxy | None = None
 
     @property
     def busy(self) -> int:
@@ -78,7 +86,13 @@ class SipFront:
         logging.getLogger("aiosipua").setLevel(logging.ERROR)
         await self.transports.start()
 
+    def serve_calls(self, proxy: Proxy) -> None:
+        """Hands calls to the proxy; without one, there are none."""
+        self._proxy = proxy
+
     async def stop(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.stop()
         await self.transports.stop()
         await cancel_and_wait(*self._tasks)
 
@@ -100,12 +114,37 @@ class SipFront:
             log.debug("a message of %s is dropped: %r", source, error)
             self._drop("malformed")
             return
-        if request is not None and key is not None:
-            self._take(request, data, key, source)
+        start_line = data.partition(b"\n")[0].decode(errors="replace")
+        try:
+            if isinstance(message, SipResponse):
+                if self._proxy is not None:
+                    self._proxy.response(message, source)
+            elif key is not None and not self._take_call(message, start_line, key, source) and message.method != "ACK":
+                self._take(message, start_line, key, source)
+        except (*_PARSER_ERRORS, BadRequestError) as error:
+            log.debug("a message of %s is dropped: %r", source, error)
+            self._drop("malformed")
 
-    def _take(self, request: SipRequest, data: bytes, key: TransactionKey, source: Source) -> None:
-        if request.method == "ACK":
-            return
+    def _take_call(self, request: SipRequest, start_line: str, key: TransactionKey, source: Source) -> bool:
+        """Takes what belongs to a call, or begins one; False: it is to be answered here."""
+        proxy, within = self._proxy, bool(tag_of(request.to_addr))
+        if proxy is None or request.method in _NEVER_PASSED or not (within or request.method == "INVITE"):
+            return False
+        try:
+            check_request(request, start_line)
+            if request.method == "ACK":
+                proxy.acknowledge(request, replace(key, method="INVITE"))
+            elif within:
+                return proxy.within(request)
+            else:
+                proxy.invite(request, key, source, lambda response: self._reply(response, request, source))
+        except BadRequestError as error:
+            if request.method != "ACK":
+                self._reply(response_to(request, error.status, error.reason), request, source)
+                self._metrics.answered(request.method, error.status, 0.0)
+        return True
+
+    def _take(self, request: SipRequest, start_line: str, key: TransactionKey, source: Source) -> None:
         known = self._transactions.begin(key, self._clocks.monotonic())
         if isinstance(known, SipResponse):
             self._reply(known, request, source)
@@ -113,7 +152,6 @@ class SipFront:
             self._transactions.forget(key)
             self._drop("overload")
         elif known is Progress.NEW:
-            start_line = data.partition(b"\n")[0].decode(errors="replace")
             task = asyncio.create_task(self._serve(request, start_line, key, source))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -122,13 +160,13 @@ class SipFront:
         began = self._clocks.monotonic()
         name, about = f"SIP {request.method[:64]}", _attributes(request, source)
         with self._tracer.start_as_current_span(name, context.Context(), trace.SpanKind.SERVER, about) as span:
-            response = await self._answer(request, start_line, source)
+            response = await self._answer(request, start_line, key, source)
             span.set_attribute("sip.response.status_code", response.status_code)
         self._transactions.complete(key, response)
         self._reply(response, request, source)
         self._metrics.answered(request.method, response.status_code, self._clocks.monotonic() - began)
 
-    async def _answer(self, request: SipRequest, start_line: str, source: Source) -> SipResponse:
+    async def _answer(self, request: SipRequest, start_line: str, key: TransactionKey, source: Source) -> SipResponse:
         """The final response, whatever happens."""
         try:
             check_request(request, start_line)
@@ -136,7 +174,7 @@ class SipFront:
                 return await self._registrar.answer(request, source)
             if request.method == "OPTIONS":
                 return response_to(request, 200, Allow=ALLOWED, Accept="application/sdp")
-            return response_to(request, 405 if request.method in _KNOWN else 501, Allow=ALLOWED)
+            return response_to(request, self._status_outside_calls(request.method, key), Allow=ALLOWED)
         except BadRequestError as error:
             return response_to(request, error.status, error.reason)
         except StoreUnavailableError:
@@ -144,6 +182,12 @@ class SipFront:
         except _PARSER_ERRORS as error:
             log.debug("a request of %s is refused: %r", source, error)
             return response_to(request, 400)
+
+    def _status_outside_calls(self, method: str, key: TransactionKey) -> int:
+        if self._proxy is not None and method in _OF_CALLS:
+            cancelled = method == "CANCEL" and self._proxy.cancel(replace(key, method="INVITE"))
+            return 200 if cancelled else 481
+        return 405 if method in _KNOWN else 501
 
     def _reply(self, response: SipResponse, request: SipRequest, source: Source) -> None:
         """Sends a response back to where its request came from, and never elsewhere: a Via could name a stranger.

@@ -28,12 +28,15 @@ REASONS: Mapping[int, str] = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
     416: "Unsupported URI Scheme",
     420: "Bad Extension",
     423: "Interval Too Brief",
     480: "Temporarily Unavailable",
     481: "Call/Transaction Does Not Exist",
     483: "Too Many Hops",
+    487: "Request Terminated",
     500: "Server Internal Error",
     501: "Not Implemented",
     503: "Service Unavailable",
@@ -57,6 +60,13 @@ class Source:
 
     def __str__(self) -> str:
         return f"{self.transport} {self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """The source that `str` wrote. Raises ValueError."""
+        transport, _, address = text.partition(" ")
+        host, _, port = address.rpartition(":")
+        return cls(transport, host, int(port))
 
 
 class BadRequestError(Exception):

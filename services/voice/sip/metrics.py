@@ -13,6 +13,35 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
+
+class CallMetrics:
+    """The metrics of calls. `talking` wants its function: the number of calls that are answered and not ended."""
+
+    def __init__(self, registry: CollectorRegistry, requests: SipMetrics) -> None:
+        self._requests = requests
+        self._setup = Histogram(
+            "sip_call_setup_seconds",
+            "From an INVITE to its acceptance: the time that it rings included.",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=registry,
+        )
+        self.talking = Gauge("sip_calls_talking", "Calls that are answered and not ended.", registry=registry)
+
+        self.score = Histogram(
+            "sip_call_mos",
+            "Estimated mean opinion score of calls to extensions, as they were heard here (ITU-T G.107).",
+            buckets=(1, 2, 2.6, 3.1, 3.6, 4, 4.3, 4.5),
+            registry=registry,
+        )
+
+    def ended(self, status: int, seconds: float) -> None:
+        """Counts the final response to an INVITE."""
+        self._requests.answered("INVITE", status, seconds)
+        if status < LOWEST_REFUSAL:
+            self._setup.observe(seconds)
+
+
+LOWEST_REFUSAL = 300
 METHODS = ("REGISTER", "OPTIONS", "INVITE", "ACK", "BYE", "CANCEL")
 
 

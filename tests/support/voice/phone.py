@@ -18,6 +18,7 @@ from aiosipua import (
     generate_branch,
     parse_auth,
     stringify_auth,
+    stringify_uri,
 )
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ class Phone(asyncio.DatagramProtocol):
     call_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     responses: asyncio.Queue[SipResponse] = field(default_factory=asyncio.Queue)
+    requests: asyncio.Queue[SipRequest] = field(default_factory=asyncio.Queue)
     transport: asyncio.DatagramTransport | None = None
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         message = SipMessage.parse(data)
-        assert isinstance(message, SipResponse)
-        self.responses.put_nowait(message)
+        if isinstance(message, SipResponse):
+            self.responses.put_nowait(message)
+        else:
+            self.requests.put_nowait(message)
 
     @property
     def own_port(self) -> int:
@@ -63,7 +67,7 @@ class Phone(asyncio.DatagramProtocol):
             request.set_header(name.replace("_", "-"), value)
         return request
 
-    def send(self, message: SipRequest | bytes) -> None:
+    def send(self, message: SipMessage | bytes) -> None:
         assert self.transport
         self.transport.sendto(bytes(message), ("127.0.0.1", self.port))
 
@@ -89,6 +93,74 @@ class Phone(asyncio.DatagramProtocol):
         assert made is not None
         request.set_header("Authorization", stringify_auth(made))
         return request
+
+    async def request_of(self, method: str) -> SipRequest:
+        """The next request of that method that comes in; others, and repetitions of earlier ones, are dropped."""
+        async with asyncio.timeout(SECONDS):
+            while (request := await self.requests.get()).method != method:
+                pass
+            return request
+
+    async def response_of(self, request: SipRequest, lowest: int = 200) -> SipResponse:
+        """The next response to a request with that status or a higher one."""
+        async with asyncio.timeout(SECONDS):
+            while (response := await self._response(request)).status_code < lowest:
+                pass
+            return response
+
+    def answer(self, request: SipRequest, status: int, reason: str = "Told") -> None:
+        """Sends a response, with a tag and a contact of its own."""
+        response = SipResponse(status_code=status, reason_phrase=reason)
+        for name in ("Via", "Record-Route", "From", "To", "Call-ID", "CSeq"):
+            for value in request.get_header_values(name):
+                response.add_header(name, value)
+        if "tag=" not in (response.get_header("To") or ""):
+            response.set_header("To", f"{response.get_header('To')};tag={self.call_id[:8]}")
+        response.set_header("Contact", self.contact)
+        self.send(response)
+
+    async def dial(self, name: str) -> SipRequest:
+        """Sends an INVITE with credentials; what comes back to it is in `responses`."""
+        to = {"To": f"<sip:{name}@127.0.0.1>", "Contact": self.contact, "Call_ID": uuid.uuid4().hex}
+        first = self.request("INVITE", **to)
+        first.uri = f"sip:{name}@127.0.0.1:{self.port}"
+        self.send(first)
+        challenge = await self.response_of(first)
+        assert challenge.status_code == 407, challenge
+        self.acknowledge(first, challenge)
+        invite = self.request("INVITE", **to)
+        invite.uri = first.uri
+        told = parse_auth(challenge.get_header("Proxy-Authenticate") or "")
+        made = build_credentials(SipDigestAuth(self.account, self.password), told, "INVITE", invite.uri)
+        assert made is not None
+        invite.set_header("Proxy-Authorization", stringify_auth(made))
+        self.send(invite)
+        return invite
+
+    def acknowledge(self, invite: SipRequest, refusal: SipResponse) -> None:
+        """The ACK of a refusal."""
+        self.send(self.of_same_hop(invite, "ACK", refusal.get_header("To") or ""))
+
+    def of_same_hop(self, invite: SipRequest, method: str, to: str) -> SipRequest:
+        """An ACK or a CANCEL, with the INVITE's branch."""
+        assert invite.cseq
+        kept = {name: invite.get_header(name.replace("_", "-")) or "" for name in ("Via", "From", "Call_ID")}
+        made = self.request(method, **kept, To=to, CSeq=f"{invite.cseq.seq} {method}")
+        made.uri = invite.uri
+        return made
+
+    def within(self, invite: SipRequest, accepted: SipResponse, method: str) -> SipRequest:
+        """A request of the caller within a call that was accepted."""
+        number = f"{next(self.numbers)} {method}"
+        if method == "ACK":
+            assert invite.cseq
+            number = f"{invite.cseq.seq} ACK"
+        kept = {"From": invite.get_header("From") or "", "To": accepted.get_header("To") or "", "CSeq": number}
+        made = self.request(method, **kept, Call_ID=invite.call_id or "")
+        made.uri = stringify_uri(accepted.contact[0].uri)
+        for route in reversed(accepted.get_header_values("Record-Route")):
+            made.add_header("Route", route)
+        return made
 
     async def register(self, which: int = 0, **headers: str) -> SipResponse:
         """The response to a REGISTER with credentials."""
