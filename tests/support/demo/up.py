@@ -56,11 +56,12 @@ def free_ports() -> dict[str, int]:
 
 
 def doubled(folder: Path) -> Path:
-    """The demo's topology with two replicas of each service that has one; the gateway's port, and NATS, are for one."""
+    """The demo's topology with two replicas of each service that has one; the ports of gateway and voice, and NATS, are
+    for one."""
     lines = []
     for line in TOPOLOGY.read_text("utf-8").splitlines():
         lines.append(line)
-        if line.startswith('module = "services.') and not line.endswith('.gateway"'):
+        if line.startswith('module = "services.') and not line.endswith(('.gateway"', '.voice"')):
             lines.append("replicas = 2")
     text = "\n".join(lines).replace('replicas = 2\nversion = "1.0.0"\nreplicas = 2', 'replicas = 2\nversion = "1.0.0"')
     path = folder / "demo.toml"
