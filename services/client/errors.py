@@ -62,4 +62,4 @@ def problem_of_document(document: Mapping[str, Any]) -> ProblemError:
 def _fields(errors: Any) -> dict[str, str]:
     if not isinstance(errors, list):
         return {}
-    return {str(item.get("field", "")): str(item.get("message", "")) for item in errors if isinstance(item, dict)}
+    return {str(item.get("field", "")): str(item.get("detail", "")) for item in errors if isinstance(item, dict)}

@@ -31,6 +31,15 @@ ARGUMENTS = [
     *("--disable-component-update", "--disable-sync"),
 ]
 
+FAKE_MEDIA = (
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream=fps=5",
+    "--auto-select-desktop-capture-source=Entire screen",
+    # Without it a candidate names the host by mDNS, which needs a multicast network.
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+)
+"""A camera with a clock in its picture and a microphone that beeps, given without a question."""
+
 ASKED_FOR = "the server responded with a status of 4"
 """Chromium complains of every answer of that kind; some tests want them."""
 
@@ -46,11 +55,14 @@ async def browsing(base: str, expected: tuple[str, ...] = (), **options: Any) ->
 
 
 @contextlib.asynccontextmanager
-async def browser(base: str, expected: tuple[str, ...] = (), others: tuple[str, ...] = ()) -> AsyncIterator[Window]:
-    """What opens windows, each of another user; as `browsing`. `others`: origins that may be asked besides."""
+async def browser(
+    base: str, expected: tuple[str, ...] = (), others: tuple[str, ...] = (), arguments: tuple[str, ...] = ()
+) -> AsyncIterator[Window]:
+    """What opens windows, each of another user; as `browsing`. `others`: origins that may be asked besides;
+    `arguments`: further ones of Chromium's command line, as `FAKE_MEDIA`."""
     complaints: list[str] = []
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *arguments])
 
         def listen(page: Page) -> None:
             page.on("pageerror", lambda error: complaints.append(f"error: {error}"))

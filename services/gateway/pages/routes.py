@@ -36,7 +36,14 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-HEADERS = {"Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+PERMISSIONS = "camera=(self), microphone=(self), display-capture=(self), picture-in-picture=(self), geolocation=()"
+"""What the page may ask its user for: a call's camera, microphone and screen."""
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": PERMISSIONS,
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
 SOCKET = "/ws"
 """Path of the WebSocket, if the gateway has the real-time API."""
 PATHS = ("/", "/shop/*", "/docs", "/docs/*", "/openapi.json")

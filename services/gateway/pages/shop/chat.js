@@ -30,6 +30,8 @@ let total = 0;
 let unread = 0;
 /** @type {Set<string>} */
 let messages = new Set();
+/** @type {(room: string, user?: string) => void} */
+let ring = () => {};
 
 const log = () => byId("log");
 /** @param {string} user */
@@ -154,11 +156,29 @@ function onPresence(person, present) {
 
 function renderPeople() {
   byId("people-count").textContent = `${plural(total, "person", "people")} here`;
-  show(
-    byId("people"),
-    people.map((person) => el("li", {}, nameOf(person))),
+  show(byId("people"), people.map(personView));
+  byId("call-all").hidden = people.length < 2;
+}
+
+/** @param {Person} person */
+function personView(person) {
+  const name = nameOf(person);
+  if (isOwn(person.user_id)) return el("li", {}, name);
+  const call = () => ring(room, person.user_id);
+  return el(
+    "li",
+    {},
+    name,
+    " ",
+    el("button", { type: "button", class: "quiet", "aria-label": `Call ${name}`, onclick: call }, "Call"),
   );
 }
+
+/**
+ * The name of a user in the room; "Another" for one who is not in it.
+ * @param {string} user
+ */
+export const nameOfUser = (user) => people.find((person) => person.user_id === user)?.name || "Another";
 
 const visible = () => !document.hidden && (wide.matches || view() === "chat");
 
@@ -218,7 +238,17 @@ function renderFrame() {
   show(
     byId("talk"),
     el("header", {}, el("h2", { id: "talk-title" }, "Chat"), roomForm),
-    el("details", { class: "people" }, el("summary", { id: "people-count" }), el("ul", { id: "people" })),
+    el(
+      "details",
+      { class: "people" },
+      el("summary", { id: "people-count" }),
+      el("ul", { id: "people" }),
+      el(
+        "button",
+        { type: "button", id: "call-all", class: "quiet", hidden: true, onclick: () => ring(room) },
+        "Call all",
+      ),
+    ),
     el("p", { id: "talk-trouble", class: "trouble", role: "status", hidden: true }),
     el("div", { id: "log", class: "log", role: "log", tabindex: "0" }),
     composer,
@@ -242,8 +272,12 @@ function onTrouble(text) {
   byId("talk-trouble").textContent = text;
 }
 
-/** @param {Messages} connection */
-export function startChat(connection) {
+/**
+ * @param {Messages} connection
+ * @param {(room: string, user?: string) => void} onCall Rings a user, or everyone in the room.
+ */
+export function startChat(connection, onCall) {
+  ring = onCall;
   const onGap = (/** @type {string} */ text) => put(el("p", { class: "gap" }, text));
   client = new RoomClient(connection, { onMessage, onRefused, onStored, onPeople, onPresence, onGap, onTrouble });
   watchView(() => {

@@ -2,7 +2,8 @@
 
 import { startAccount } from "./account.js";
 import { authenticateBy, call } from "./api.js";
-import { startChat } from "./chat.js";
+import { startCalls } from "./calls/calls.js";
+import { nameOfUser, startChat } from "./chat.js";
 import { Connection } from "./connection.js";
 import { startConnectionState } from "./connection_state.js";
 import { startGoods } from "./goods.js";
@@ -67,7 +68,8 @@ if (settings.realtime) {
   for (const link of document.querySelectorAll(".bar nav a[hidden]")) link.removeAttribute("hidden");
   const connection = new Connection();
   startConnectionState(connection);
-  startChat(connection);
+  const calls = startCalls(connection, nameOfUser);
+  startChat(connection, (room, user) => calls.ring(room, user));
   startNotifications(connection);
   connection.start();
   startLive();

@@ -46,6 +46,8 @@
  * @property {{ room: string, first: string, last: string }} missed
  * @property {Notification} notification
  * @property {Refusal} error
+ * @property {import("./calls/call_client.js").CallState} call
+ * @property {import("./calls/call_client.js").IncomingSignal} signal
  */
 
 export {};
