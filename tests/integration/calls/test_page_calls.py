@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.async_api import expect
@@ -34,7 +34,7 @@ RECORD = """
   };
 """
 """Keeps the page's connections where a test finds their statistics."""
-PHONE = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
 
 
 @contextlib.asynccontextmanager
@@ -43,14 +43,16 @@ async def users(
     *names: str,
     arguments: tuple[str, ...] = FAKE_MEDIA,
     expected: tuple[str, ...] = (),
-    **last: object,
+    **last: Any,
 ) -> AsyncIterator[list[Page]]:
     """The pages of users at either gateway in turn, all in the hall; `last`: Playwright's options of the last page."""
     async with contextlib.AsyncExitStack() as stack:
         pages = []
         for number, name in enumerate(names):
             address = edge.gateways[number % 2].address
-            window = await stack.enter_async_context(browser(f"http://{address}", (*NO_SHOP, *expected), arguments=arguments))
+            window = await stack.enter_async_context(
+                browser(f"http://{address}", (*NO_SHOP, *expected), arguments=arguments)
+            )
             options = last if number == len(names) - 1 else {}
             page = await window(**options)
             await page.add_init_script(RECORD)

@@ -129,6 +129,8 @@ async def test_an_order_is_placed_by_keyboard_alone(store: Storefront) -> None:
 async def test_the_page_asks_for_nothing_from_elsewhere_and_allows_nothing_inline(store: Storefront) -> None:
     response = await store.demo.http.get("/")
     policy = response.headers["content-security-policy"]
+    # A call needs these of the page itself, and no frame in it.
+    assert "camera=(self), microphone=(self), display-capture=(self)" in response.headers["permissions-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'")
     assert "unsafe" not in policy
     assert "style=" not in response.text
