@@ -22,8 +22,8 @@ _SERVED = {".css", ".js", ".svg"}
 def assets(folder: Path) -> dict[str, Path]:
     """The files that a page loads, by the name under which it asks for them.
 
-    Styles, scripts and pictures of `folder` by their paths in it, and the shared scripts as `shared/<name>`. The files are
-    listed once: what is not in the result is not served, so no path leaves the folders.
+    Styles, scripts and pictures of `folder` by their paths in it, and the shared scripts as `shared/<name>`. The files
+    are listed once: what is not in the result is not served, so no path leaves the folders.
     """
     own = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*") if file.suffix in _SERVED}
     return own | {f"shared/{file.name}": file for file in SHARED.iterdir() if file.suffix in _SERVED}
