@@ -6,11 +6,11 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.http1.raw_http import FINE, RawConnection, raw_server
 
 from meshwright.http1 import HttpError, fetch
 from meshwright.http1.fetching import MOST_REDIRECTS
 from support.consul.credentials import certificate, needs_openssl
-from support.servers.raw_http import FINE, RawConnection, raw_server
 from support.waiting import eventually
 
 if TYPE_CHECKING:

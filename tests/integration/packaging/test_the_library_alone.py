@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.packaging.installed import program
 
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from support import installed
-from support.installed import program
 from support.mesh.mesh import mesh
 from support.mesh.up import own_ports
 from support.processes import ROOT, running
 from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from integration.packaging.installed import Environment
+
     from support.consul.servers import ConsulServer
-    from support.installed import Environment
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.voice.exchange import Exchange, exchange
 
 from services.common.storage.database import open_database
 from services.voice.adapters import DatabaseStore, metadata
-from support.voice.exchange import Exchange, exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -11,24 +11,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from integration.voice.baresip import NO_BARESIP, baresip, find_baresip
+from integration.voice.exchange import exchange
+from integration.voice.phone import phone
 
 from services.common.runtime.tasks import background_task
 from services.voice.audio.levels import decibels, rms
 from services.voice.media.melody import melody
 from services.voice.media.process import ExtensionProcess
 from services.voice.sip.digest import Algorithm
-from support.voice.baresip import NO_BARESIP, baresip, find_baresip
-from support.voice.exchange import exchange
-from support.voice.phone import phone
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from integration.voice.exchange import Exchange
+
     from services.voice.adapters import DatabaseStore
     from support.audio.signals import Signal
-    from support.voice.exchange import Exchange
 
 pytestmark = pytest.mark.skipif(find_baresip() is None, reason=NO_BARESIP)
 

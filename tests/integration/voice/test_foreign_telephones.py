@@ -7,14 +7,14 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.voice.baresip import NO_BARESIP, baresip, find_baresip
+from integration.voice.exchange import exchange
 
 from services.voice.sip.digest import Algorithm
-from support.voice.baresip import NO_BARESIP, baresip, find_baresip
-from support.voice.exchange import exchange
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.voice.exchange import Exchange
+    from integration.voice.exchange import Exchange
 
 NO_SIPP = "no sipp here: scripts/system-packages.sh installs it"
 SIPP = """<?xml version="1.0" encoding="ISO-8859-1" ?>

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 from aiosipua import parse_auth
+from integration.voice.exchange import ADA, BOB, REALM, exchange
+from integration.voice.phone import phone
 
 from services.voice.domain import MAX_BINDINGS
 from services.voice.sip.guard import Limits
-from support.voice.exchange import ADA, BOB, REALM, exchange
-from support.voice.phone import phone
 from support.waiting import eventually
 
 

@@ -8,13 +8,13 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from integration.voice.phone import phone
+from integration.voice.torture import INVALID, VALID, wire
 
-from support.voice.phone import phone
-from support.voice.torture import INVALID, VALID, wire
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from support.voice.exchange import Exchange
+    from integration.voice.exchange import Exchange
 
 
 def counted(switchboard: Exchange) -> dict[str, float]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from integration.voice.exchange import ADA, BOB
+from integration.voice.phone import phone
 
 from demo.voice.v1 import voice_pb2 as pb
 from demo.voice.v1 import voice_pb2_grpc as rpc
@@ -19,8 +21,6 @@ from services.voice.domain import MAX_DEVICES
 from services.voice.server import ERRORS, PUBLIC, VoiceService
 from support.demo.saga import refusal
 from support.processes import promised_port, python, running
-from support.voice.exchange import ADA, BOB
-from support.voice.phone import phone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

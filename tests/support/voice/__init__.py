@@ -1,1 +1,0 @@
-"""The voice service in a test's process, and telephones in front of it."""
