@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import pytest_asyncio
-from conformance.jaeger import NO_JAEGER, Jaeger, dev_store, find_jaeger, real_jaeger
 
+from conformance.jaeger import NO_JAEGER, Jaeger, dev_store, find_jaeger, real_jaeger
 from support.spans import EPOCH, request, span, span_id
 from support.waiting import eventually
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest_asyncio
-from foreign.foreign_clients import KINDS, foreign
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from foreign.foreign_clients import KINDS, foreign
 from meshwright.consul import Registration
 from meshwright.model import Address, InstanceId, ServiceName
 from support.consul.servers import dev_consul, find_consul, real_consul
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
+
     from foreign.foreign_clients import ForeignCaller
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from foreign.conftest import World
     from foreign.foreign_clients import ForeignCaller
-
     from support.mesh.mesh import Outcome
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from integration.chart.prometheus import rendered
 
+from integration.chart.prometheus import rendered
 from meshwright import http
 from meshwright.acceptance import MissingError
 from meshwright.consul import Consul, Registration

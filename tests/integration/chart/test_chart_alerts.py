@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from integration.chart.prometheus import MESH, alerts, promtool, rules
 
+from integration.chart.prometheus import MESH, alerts, promtool, rules
 from support.processes import ROOT
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.chart.prometheus import MESH, alerts, of_kind, panels, rendered, rules
 
+from integration.chart.prometheus import MESH, alerts, of_kind, panels, rendered, rules
 from support.kubernetes.chart import CHART, helm
 from support.processes import ROOT
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from integration.chart.prometheus import MESH, Target, of_kind, prometheus, rules, without_data
 
+from integration.chart.prometheus import MESH, Target, of_kind, prometheus, rules, without_data
 from meshwright.rollout.api.spec import version_label
 from support.demo.up import TOPOLOGY, first_answer, starting
 from support.kubernetes.operator import operating
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from integration.chart.prometheus import Prometheus
-
     from support.demo.up import DemoUp
     from support.kubernetes.operator import World
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.client.network import Network, network
 
+from integration.client.network import Network, network
 from support.demo import realtime
 from support.servers.nats import nats_server
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.client.network import network
 
+from integration.client.network import network
 from services.client import DemoClient, Order, ProblemError
 from support.demo.gateway import storefront
 from support.demo.people import PASSWORD, address

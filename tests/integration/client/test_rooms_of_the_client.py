@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.client.network import Network
-
     from services.client import Room
     from support.demo.realtime import Edge
 

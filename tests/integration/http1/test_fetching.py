@@ -6,8 +6,8 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.http1.raw_http import FINE, RawConnection, raw_server
 
+from integration.http1.raw_http import FINE, RawConnection, raw_server
 from meshwright.http1 import HttpError, fetch
 from meshwright.http1.fetching import MOST_REDIRECTS
 from support.consul.credentials import certificate, needs_openssl

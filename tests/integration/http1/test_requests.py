@@ -10,8 +10,8 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.http1.raw_http import FINE, RawConnection, answer_all, raw_server
 
+from integration.http1.raw_http import FINE, RawConnection, answer_all, raw_server
 from meshwright.http1 import BrokenResponseError, ConnectError, DisconnectedError, HttpError, Origin, Pool, Response
 from meshwright.http1 import pool as pool_module
 from support.processes import promised_port

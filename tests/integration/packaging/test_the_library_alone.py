@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.packaging.installed import program
 
+from integration.packaging.installed import program
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
 from support import installed
 from support.mesh.mesh import mesh
@@ -21,7 +21,6 @@ from support.waiting import eventually
 
 if TYPE_CHECKING:
     from integration.packaging.installed import Environment
-
     from support.consul.servers import ConsulServer
 
 

@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.packaging.installed import program
 
+from integration.packaging.installed import program
 from support.mesh.mesh import mesh
 from support.processes import python
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, add_everything, everything, failure
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, add_everything, everything, failure
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from meshwright.errors import UnavailableError
 from support.consul.servers import dev_consul

@@ -9,11 +9,11 @@ import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from integration.runtime.calculator import Everything, everything, failure, numbers
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from meshwright.calls.incoming import INCOMING, IncomingContext, earlier_deadline
 from meshwright.client import channel
 from meshwright.config import ServiceConfig, load_config

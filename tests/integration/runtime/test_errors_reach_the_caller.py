@@ -6,12 +6,12 @@ import logging
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, everything, failure, numbers
 from opentelemetry.trace import StatusCode
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from meshwright.errors import AlreadyExistsError
 from meshwright.logs import JsonFormatter
 from meshwright.testing import served

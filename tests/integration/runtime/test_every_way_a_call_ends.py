@@ -12,11 +12,11 @@ import grpc
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.runtime.calculator import everything, numbers
 from opentelemetry.trace import StatusCode
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import everything, numbers
 from meshwright.calls.spans import SERVER_FAULTS
 from programs.endings import ENDINGS, Ending, Ends
 from support.waiting import eventually

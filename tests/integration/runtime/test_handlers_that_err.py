@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, everything, failure
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure
 from meshwright.errors import NotFoundError
 from meshwright.testing import served
 from support.processes import python, running

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, everything, numbers
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, numbers
 from meshwright import sync
 from meshwright.testing import Served, resolving
 

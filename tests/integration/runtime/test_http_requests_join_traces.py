@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException
-from integration.runtime.calculator import Everything, everything
 from opentelemetry.trace import SpanKind, StatusCode
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import aiohttp
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from integration.runtime.calculator import Everything, everything, failure
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure
 from meshwright.client import channel
 from meshwright.testing import resolving
 from support.waiting import eventually

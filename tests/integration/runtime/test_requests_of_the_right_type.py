@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, everything
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything
 from support.waiting import eventually
 
 if TYPE_CHECKING:

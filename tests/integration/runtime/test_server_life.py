@@ -9,11 +9,11 @@ import pytest
 from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from integration.runtime.calculator import Everything, add_everything, everything
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, add_everything, everything
 from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul
 from meshwright.free_ports import FIRST, LAST

@@ -7,11 +7,11 @@ import json
 import pytest
 from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from integration.runtime.calculator import Everything, everything, failure, numbers
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from meshwright import http
 from meshwright.auth import Auth, JwtVerifier
 from meshwright.auth.keys import open_keys

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, add_everything
 from opentelemetry import trace
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, add_everything
 from meshwright import logs
 from meshwright.config import ServiceConfig, load_config
 from meshwright.consul import Consul

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, in_a_thread
 from opentelemetry import trace
 
 import meshwright
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
 from demo.user.v1 import user_pb2
+from integration.runtime.calculator import Everything, in_a_thread
 from meshwright.config import ConsulConfig, Discovery, ServiceConfig, load_config
 from meshwright.errors import InvalidArgumentError
 from meshwright.telemetry import Telemetry

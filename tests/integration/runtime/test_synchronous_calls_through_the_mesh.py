@@ -7,9 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration.runtime.calculator import Everything, add_everything
 
 import meshwright
+from integration.runtime.calculator import Everything, add_everything
 from meshwright.config import ServiceConfig, load_config
 from support.consul.servers import dev_consul
 from support.mesh.mesh import mesh

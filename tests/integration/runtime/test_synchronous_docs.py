@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from integration.runtime.calculator import Everything, in_a_thread
 
 if TYPE_CHECKING:

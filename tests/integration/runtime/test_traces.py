@@ -4,13 +4,13 @@ import asyncio
 
 import grpc
 import pytest
-from integration.runtime.calculator import Everything, everything, failure, numbers
 from opentelemetry import baggage, trace
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind, StatusCode
 
 from demo.calculator.v1 import calculator_pb2 as pb
 from demo.calculator.v1 import calculator_pb2_grpc as rpc
+from integration.runtime.calculator import Everything, everything, failure, numbers
 from meshwright.client import channel
 from meshwright.testing import resolving
 from support.waiting import eventually

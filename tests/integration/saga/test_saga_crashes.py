@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.saga.saga_chaos import POLICY, Fault, copied, world
 
+from integration.saga.saga_chaos import POLICY, Fault, copied, world
 from services.order.domain import OrderState
 from services.order.events import Resolution
 

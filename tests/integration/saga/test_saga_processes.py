@@ -7,9 +7,9 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.saga.saga_processes import REPLICAS, Town, on_one, refused_shipping, town
 
 from demo.order.v1 import order_pb2 as pb
+from integration.saga.saga_processes import REPLICAS, Town, on_one, refused_shipping, town
 from support.demo.saga import doubled, lost_answer, lost_request, passed
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from integration.saga.saga_processes import SKU, Town, on_one, published, town
 
 import meshwright
 from demo.inventory.v1 import inventory_pb2 as inventory_pb
 from demo.order.v1 import order_pb2 as pb
 from demo.payment.v1 import payment_pb2 as payment_pb
+from integration.saga.saga_processes import SKU, Town, on_one, published, town
 from support.demo.saga import ADA, order_request
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration.voice.exchange import Exchange, exchange
 
+from integration.voice.exchange import Exchange, exchange
 from services.common.storage.database import open_database
 from services.voice.adapters import DatabaseStore, metadata
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 
 import pytest
+
 from integration.voice.exchange import BOB
 from integration.voice.phone import phone
-
 from support.waiting import eventually
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from integration.voice.baresip import NO_BARESIP, baresip, find_baresip
 from integration.voice.exchange import exchange
 from integration.voice.phone import phone
-
 from services.common.runtime.tasks import background_task
 from services.voice.audio.levels import decibels, rms
 from services.voice.media.melody import melody
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from integration.voice.exchange import Exchange
-
     from services.voice.adapters import DatabaseStore
     from support.audio.signals import Signal
 

@@ -7,9 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+
 from integration.voice.baresip import NO_BARESIP, baresip, find_baresip
 from integration.voice.exchange import exchange
-
 from services.voice.sip.digest import Algorithm
 from support.waiting import eventually
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 from aiosipua import parse_auth
+
 from integration.voice.exchange import ADA, BOB, REALM, exchange
 from integration.voice.phone import phone
-
 from services.voice.domain import MAX_BINDINGS
 from services.voice.sip.guard import Limits
 from support.waiting import eventually

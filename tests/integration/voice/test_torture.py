@@ -8,9 +8,9 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+
 from integration.voice.phone import phone
 from integration.voice.torture import INVALID, VALID, wire
-
 from support.waiting import eventually
 
 if TYPE_CHECKING:

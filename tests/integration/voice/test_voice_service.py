@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from integration.voice.exchange import ADA, BOB
-from integration.voice.phone import phone
 
 from demo.voice.v1 import voice_pb2 as pb
 from demo.voice.v1 import voice_pb2_grpc as rpc
+from integration.voice.exchange import ADA, BOB
+from integration.voice.phone import phone
 from meshwright.auth import Auth
 from meshwright.testing import Issuer, served
 from services.voice.app import Identity, Telephony

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from integration.xds_translation.translated import Client, ControlPlane, client, control_plane
 
 if TYPE_CHECKING:

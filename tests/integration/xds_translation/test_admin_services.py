@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from integration.xds_translation.translated import backends
-
 from support.consul.chains import ALL, recorded
 from support.processes import python, running
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from integration.xds_translation.translated import PATH, UNTIMED, backends
 
+from integration.xds_translation.translated import PATH, UNTIMED, backends
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import Address, Health, ServiceName
 from support.consul.chains import ALL, V1, V2, all_newer, chain_of, recorded

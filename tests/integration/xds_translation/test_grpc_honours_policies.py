@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from integration.xds_translation.translated import answers, backends, client
 
+from integration.xds_translation.translated import answers, backends, client
 from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Health, ServiceName
 from support.consul.chains import ALL, V1, recorded

@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING
 
 from integration.xds_translation.translated import PATH, UNTIMED, answers, backends, client
-
 from meshwright.controlplane.model.catalog import Target, targets
 from meshwright.model import ServiceName
 from support.consul.chains import ALL, V1, V2, all_newer, names, newer, recorded

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from unit.ads.scripted_consul import USER, Consul, Following, followed, instance
 
 from meshwright.consul import CheckState
 from meshwright.model import Health, InstanceId
 from support.controlplane.plane import plain_chain
+from unit.ads.scripted_consul import USER, Consul, Following, followed, instance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from unit.ads.scripted_consul import USER, filtered_chain, instance
 
 from meshwright.consul import CheckState, ConsulError
 from meshwright.controlplane.consul_source import source
 from meshwright.model import Health, InstanceId, ServiceName
 from support.controlplane.plane import plain_chain
 from support.waiting import eventually
+from unit.ads.scripted_consul import USER, filtered_chain, instance
 
 if TYPE_CHECKING:
     from unit.ads.scripted_consul import Consul, Following

@@ -6,14 +6,13 @@ import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
-from unit.ads.scripted_consul import USER, Consul, Following, filtered_chain, followed, instance
-
 from meshwright.consul import CheckState, ConsulError, Indexed
 from meshwright.controlplane.consul_source import source
 from meshwright.controlplane.model.catalog import Target
 from meshwright.model import Address, Health, InstanceId, ServiceName
 from support.controlplane.plane import plain_chain
 from support.waiting import eventually
+from unit.ads.scripted_consul import USER, Consul, Following, filtered_chain, followed, instance
 
 if TYPE_CHECKING:
     import pytest
