@@ -1,5 +1,5 @@
 // A call over the connection (docs/reference/webrtc.md): ringing, answering, one peer for each other participant, and going on
-// after a reconnect. What is shown is someone else's: `listener.onChange` tells that something is different.
+// after a reconnect. It shows nothing: `listener.onChange` tells that something is different.
 
 import { Peer } from "./peer.js";
 import { figuresOf } from "./stats.js";
