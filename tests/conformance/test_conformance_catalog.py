@@ -63,6 +63,30 @@ async def test_a_service_disappears_with_its_last_instance(http: httpx.AsyncClie
     assert (await http.get(f"catalog/service/{name}")).json() == []
 
 
+@pytest.mark.parametrize("where", ["register", "deregister"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        *({"Address": "10.0.0.1"}, {"Address": 1}, {"Token": "t"}, {"Datacenter": "dc1"}, {"Namespace": "default"}),
+        *({"WriteRequest": {"Token": "t"}}, {"PeerName": ""}, {"TaggedAddresses": {}}, {"Bogus": 1}),
+    ],
+)
+async def test_the_catalog_takes_the_fields_that_it_has(
+    http: httpx.AsyncClient, name: str, where: str, field: dict[str, Any]
+) -> None:
+    answer = await http.put(f"catalog/{where}", json={"Node": f"node-{name}", "Address": "10.0.0.1"} | field)
+    known = {"Address", "Datacenter", "Token"} | ({"TaggedAddresses"} if where == "register" else set())
+    (key,) = field
+    if key == "Address" and field[key] == 1:
+        assert (answer.status_code, "cannot unmarshal number" in answer.text) == (400, True), answer.text
+    elif key in known:
+        assert (answer.status_code, answer.json()) == (200, True), answer.text
+    else:
+        assert answer.status_code == 400
+        assert answer.text.startswith(f'Request decode failed: json: unknown field "{key}"')
+        assert answer.text.endswith("Enterprise feature") == (key == "Namespace"), answer.text
+
+
 async def test_a_node_lists_its_services_and_takes_them_along(http: httpx.AsyncClient, name: str) -> None:
     await register(http, name, Service={"Service": name})
     assert list((await http.get(f"catalog/node/node-{name}")).json()["Services"]) == [name]

@@ -62,8 +62,9 @@ async def _lose_a_service(server: ConsulServer) -> None:
     """What a service that is not there has for an index depends on whether one ever went."""
     node = {"Node": "gone", "Address": "10.0.0.1"}
     async with httpx.AsyncClient(base_url=f"http://{server.address}/v1/") as http:
-        await http.put("catalog/register", json={**node, "Service": {"Service": "gone"}})
-        await http.put("catalog/deregister", json={**node, "ServiceID": "gone"})
+        for path, item in (("register", {"Service": {"Service": "gone"}}), ("deregister", {"ServiceID": "gone"})):
+            answer = await http.put(f"catalog/{path}", json=node | item)
+            assert answer.status_code == 200, answer.text
 
 
 @dataclass

@@ -154,7 +154,8 @@ def strict(value: Any, shape: Struct, path: str = "") -> dict[str, Any]:
     for key, item in value.items():
         known = shape.by_key.get(key.lower())
         if known is None:
-            raise ValueError(f'json: unknown field "{key}"')
+            why = " - Namespaces are a Consul Enterprise feature" if key.lower() == "namespace" else ""
+            raise ValueError(f'json: unknown field "{key}"{why}')
         if item is not None:
             found[known.name] = _strict(item, known.kind, f"{path}.{known.name}")
     return found

@@ -61,7 +61,6 @@ _REGISTER = Struct(
         Field("Check", _CHECK),
         Field("Checks", Many(_CHECK)),
         Field("SkipNodeUpdate", "bool"),
-        Field("WriteRequest", "any"),
         Field("Token"),
     )
 )
@@ -72,8 +71,7 @@ _DEREGISTER = Struct(
         Field("Node"),
         Field("ServiceID"),
         Field("CheckID"),
-        Field("Namespace"),
-        Field("WriteRequest", "any"),
+        Field("Address"),
         Field("Token"),
     )
 )
