@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from integration.packaging import installed
 from integration.packaging.installed import program
 from meshwright.dev.traces import TracesConfig, TraceStore, serving
-from support import installed
 from support.mesh.mesh import mesh
 from support.mesh.up import own_ports
 from support.processes import ROOT, running

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import installed
+from integration.packaging import installed
 from support.processes import ROOT
 
 
