@@ -19,8 +19,9 @@ up: $(VENV)/.installed-demo
 tour: $(VENV)/.installed-demo
 	$(BIN)/meshwright tour
 
+# Worksteal: a worker that has nothing left to do takes tests of another.
 test: $(VENV)/.installed-dev tools
-	$(BIN)/pytest --numprocesses $(WORKERS)
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 # What needs no other process: a minute or so.
 test-fast: $(VENV)/.installed-dev
