@@ -32,7 +32,8 @@ _WORKS = ("createUser", "chat")
 
 
 @contextlib.asynccontextmanager
-async def _server() -> AsyncIterator[tuple[dict[str, int], psutil.Process]]:
+async def server_process() -> AsyncIterator[tuple[dict[str, int], psutil.Process]]:
+    """Runs the server of all protocols; yields its ports by name, and its process. Raises RuntimeError."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "services.protocols.benchmark_server"),
         stdin=asyncio.subprocess.PIPE,
@@ -57,7 +58,7 @@ async def _server() -> AsyncIterator[tuple[dict[str, int], psutil.Process]]:
 async def measure(count: int, said: Callable[[str], None] = lambda _: None) -> Report:
     """Measures all transports, `count` operations of each kind. `said` is called with each measurement's name."""
     measurements = []
-    async with _server() as (ports, process):
+    async with server_process() as (ports, process):
         for transport in all_transports():
             for work in _WORKS:
                 said(f"{transport.name}: {work}")

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+KEEP_ALIVE_SECONDS = 600
+"""A connection that rests is closed after so long: no pause of the machine ends one in the middle of a measurement."""
+
 
 class Backend:
     """Creates users, and delivers messages."""
@@ -230,12 +233,22 @@ async def serve() -> None:
     work, over = Backend(), asyncio.Event()
     app = application(work)
     http1, http2 = _listener(), _listener()
-    first = uvicorn.Server(uvicorn.Config(app, http="h11", ws="websockets-sansio", log_config=None, lifespan="off"))
+    first = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="h11",
+            ws="websockets-sansio",
+            log_config=None,
+            lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        )
+    )
     ports = {"http1": http1.getsockname()[1], "http2": http2.getsockname()[1]}
     second = hypercorn.config.Config()
     second.bind = [f"fd://{http2.detach()}"]
     second.loglevel = "CRITICAL"
     second.keep_alive_max_requests = 10**9
+    second.keep_alive_timeout = KEEP_ALIVE_SECONDS
     async with _grpc(work, grpc.Compression.NoCompression) as plain, _grpc(work, grpc.Compression.Gzip) as gzipped:
         tasks = [
             asyncio.create_task(first.serve(sockets=[http1])),

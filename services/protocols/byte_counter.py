@@ -15,10 +15,11 @@ _CHUNK = 2**16
 
 
 class CountingProxy:
-    """Counts the bytes of all connections through it; `port`: the proxy's own."""
+    """Counts the bytes of all connections through it; `port`: the proxy's own; `connections`: how many were opened."""
 
     def __init__(self) -> None:
         self.port = 0
+        self.connections = 0
         self._up = self._down = 0
         self._moved = 0
 
@@ -51,6 +52,7 @@ async def counting_proxy(target: int) -> AsyncIterator[CountingProxy]:
     ends: list[asyncio.StreamWriter] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        proxy.connections += 1
         there, back = await asyncio.open_connection("127.0.0.1", target)
         ends.extend((writer, back))
         for task in (

@@ -172,7 +172,11 @@ class Http2:
 def _http2(port: int) -> httpx.AsyncClient:
     headers = {**HEADERS, "Accept-Encoding": "identity"}
     base = f"http://127.0.0.1:{port}"
-    return httpx.AsyncClient(base_url=base, http1=False, http2=True, headers=headers, trust_env=False, timeout=30)
+    # By default the client itself opens a new connection after five seconds of rest.
+    limits = httpx.Limits(keepalive_expiry=None)
+    return httpx.AsyncClient(
+        base_url=base, http1=False, http2=True, headers=headers, trust_env=False, timeout=30, limits=limits
+    )
 
 
 class JsonRpc:

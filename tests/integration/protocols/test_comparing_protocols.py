@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -11,12 +12,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from services.protocols.benchmark import codec, measure
+from services.protocols.benchmark import codec, measure, server_process
 from services.protocols.byte_counter import counting_proxy
 from services.protocols.command import table
 from services.protocols.domain import SLIDE_KB, Report, Traffic, verdicts
 from services.protocols.plot import SLIDE, drawn
-from services.protocols.transports import all_transports
+from services.protocols.transports import Http1, Http2, all_transports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +40,25 @@ async def test_the_meter_counts_every_byte_of_both_directions() -> None:
             await reader.readexactly(2 * size)
             writer.close()
             assert await proxy.settled() - before == Traffic(size, 2 * size)
+
+
+DEFAULT_SECONDS = 5
+"""After so long without a request both HTTP servers close a connection by default."""
+
+
+async def test_a_connection_outlives_a_pause_of_the_machine() -> None:
+    """A server that closes it loses the request that is on its way in that moment, which may not be sent twice."""
+    async with server_process() as (ports, _), contextlib.AsyncExitStack() as stack:
+        opened = []
+        for transport in (Http1(), Http2()):
+            proxy = await stack.enter_async_context(counting_proxy(ports[transport.port]))
+            opened.append((proxy, await stack.enter_async_context(transport.creating(proxy.port))))
+        for _, create in opened:
+            await create()
+        await asyncio.sleep(DEFAULT_SECONDS + 1)
+        for proxy, create in opened:
+            await create()
+            assert proxy.connections == 1
 
 
 @pytest.fixture(scope="module")
