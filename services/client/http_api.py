@@ -73,10 +73,9 @@ class HttpApi:
             await asyncio.sleep(backoff(attempt))
         raise AssertionError("unreachable")
 
-    async def headers(self, *, anonymous: bool = False) -> dict[str, str]:
+    async def headers(self) -> dict[str, str]:
         """The header with the token of the signed-in user. Raises ProblemError."""
-        token = await self.tokens.token() if self.tokens and not anonymous else ""
-        return {"Authorization": f"Bearer {token}"} if token else {}
+        return _with_token({}, await self.tokens.token() if self.tokens else "")
 
     async def _once(
         self,

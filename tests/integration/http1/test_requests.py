@@ -368,16 +368,19 @@ async def test_a_connection_that_cannot_be_used_again_is_closed(said: bytes) -> 
 
 
 async def test_bytes_on_an_idle_connection_are_no_answer_to_the_next_request() -> None:
+    answered = asyncio.Event()
+
     async def serve(connection: RawConnection) -> None:
         await connection.head()
         await connection.send(FINE)
         if connection.number == 1:
-            await asyncio.sleep(0.05)
+            await answered.wait()
             await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
         await connection.until_closed()
 
     async with raw_server(serve) as server, Client(server.port) as client:
         assert (await client.get()).body == b"fine"
+        answered.set()
         await eventually(lambda: server.open == 0)
         assert (await client.get()).body == b"fine"
 

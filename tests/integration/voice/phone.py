@@ -1,4 +1,4 @@
-"""A telephone for tests, by UDP: sends what it is told, authenticates by aiosipua, and keeps what it gets."""
+"""A telephone for tests, by UDP: sends what a test gives it, authenticates by aiosipua, and keeps what it gets."""
 
 from __future__ import annotations
 

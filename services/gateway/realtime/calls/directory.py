@@ -1,4 +1,4 @@
-"""Who is in which call, by what this replica knows of all calls; and who is told of a change."""
+"""Who is in which call, by what this replica knows of all calls; and who hears of a change."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class CallDirectory:
         return any(call.state is CallState.ACCEPTED and not call.id.startswith(f"{slot}.") for call in calls)
 
     def concerns(self, call: Call, session: CallSession) -> bool:
-        """Whether a connection in the call's room is told of it: of a call of two, those two users' are."""
+        """Whether a connection in the call's room hears of it: of a call of two, those two users' are."""
         return not call.callee or session.user_id in {call.caller, call.callee}
 
     def changed(self, before: StoredCall | None, after: StoredCall | None) -> None:

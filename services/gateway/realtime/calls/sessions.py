@@ -1,7 +1,7 @@
 """The sockets of this replica, as calls see them: who is connected, in which rooms, and what waits to be sent.
 
 What waits for a socket is bounded: one frame for the latest state of each call, and MOST_SIGNALS signals. A signal that
-finds no place is refused, and its sender is told; so a slow client delays no other one.
+finds no place is refused with an error to its sender; so a slow client delays no other one.
 """
 
 from __future__ import annotations

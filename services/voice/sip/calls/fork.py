@@ -1,7 +1,7 @@
 """One INVITE, passed on to all telephones of an account at once: RFC 3261, section 16.7.
 
-What rings is told to the caller. The first acceptance wins, and the others are cancelled. If all refuse, the best
-refusal is told: a global one (6xx), or else the one of the lowest class.
+The caller hears what rings. The first acceptance wins, and the others are cancelled. If all refuse, the best
+refusal goes to the caller: a global one (6xx), or else the one of the lowest class.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 import { call } from "../api.js";
 import { signedIn, watchSession } from "../session.js";
-import { byId, el, find, show } from "../shared/page.js";
+import { byId, el, find, Problem, show } from "../shared/page.js";
 import { toast } from "../toasts.js";
 import { CallClient } from "./call_client.js";
 import { LocalMedia } from "./media.js";
@@ -103,9 +103,14 @@ class CallView {
   }
 
   async #ice() {
-    /** @type {{ iceServers: RTCIceServer[] }} */
-    const { iceServers } = await call("GET", "/api/v3/ice");
-    return { iceServers };
+    try {
+      /** @type {{ iceServers: RTCIceServer[] }} */
+      const { iceServers } = await call("GET", "/api/v3/ice");
+      return { iceServers };
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      return {}; // within one network a call needs no server
+    }
   }
 
   /** @param {string} detail */
